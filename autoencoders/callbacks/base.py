@@ -1,0 +1,76 @@
+"""What every drawing callback shares: when it fires, on rank zero, with the model as it would be evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoders.gallery import Gallery
+from autoencoders.types import UserError
+
+
+class Drawing(pl.Callback):
+    """Draws every `every_n_epochs` epochs and after the last.
+
+    Args:
+        every_n_epochs: how often; 0 for the last epoch alone.
+    """
+
+    def __init__(self, every_n_epochs: int = 5) -> None:
+        if every_n_epochs < 0:
+            raise UserError(f"every_n_epochs must be 0 (the last epoch alone) or more, and is {every_n_epochs}.")
+        self.every_n_epochs = every_n_epochs
+        self._drawn_at = -1
+
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+        """Make the figures and deliver them; a subclass says which."""
+        raise NotImplementedError
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw where an epoch is due."""
+        if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            self._draw(trainer, pl_module)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the last state, unless it has just been drawn."""
+        if self._drawn_at != trainer.global_step:
+            self._draw(trainer, pl_module)
+
+    def _draw(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        if trainer.is_global_zero and not trainer.sanity_checking:
+            self._drawn_at = trainer.global_step
+            with evaluating(model):
+                self.draw(trainer, model, Gallery.of(trainer))
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; each module's own mode is restored."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def heading(trainer: pl.Trainer, model: pl.LightningModule) -> str:
+    """Model, data, beta, latent size and epoch: what every title says."""
+    words = [f"{model.name.upper()} on {trainer.datamodule.name}"]
+    if model.has_prior:
+        words.append(f"beta {model.penalty.weight(1.0):g}")
+    words.append(f"{model.latent_dim} latents")
+    words.append(f"epoch {min(trainer.current_epoch + 1, trainer.max_epochs or trainer.current_epoch + 1)}")
+    return ", ".join(words)
+
+
+def array(images: Tensor) -> np.ndarray:
+    """A NumPy copy on the CPU, float32."""
+    return images.detach().float().cpu().numpy()

@@ -1,0 +1,48 @@
+"""How fast a run trains."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import lightning.pytorch as pl
+
+
+class Clock(pl.Callback):
+    """Counts training images and the seconds they took, without validation and figures; the door adds it.
+
+    Attributes:
+        images: trained on so far, over all processes.
+        seconds: they took.
+        rate: images per second in the last epoch.
+    """
+
+    def __init__(self) -> None:
+        self.images, self.seconds, self.rate = 0, 0.0, 0.0
+        self._start, self._paused = 0.0, 0.0
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Over the whole fit; None before anything was trained."""
+        return self.images / self.seconds if self.seconds else None
+
+    def elapsed(self) -> float:
+        """Seconds of training since the epoch began."""
+        return time.perf_counter() - self._start
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the epoch's clock."""
+        self._start = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stop it."""
+        self._paused = time.perf_counter()
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Go on, validation left out."""
+        self._start += time.perf_counter() - self._paused
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add the epoch up; nothing is counted per batch, where a callback would cost time."""
+        images, seconds = trainer.num_training_batches * trainer.datamodule.batch_size, self.elapsed()
+        self.images, self.seconds, self.rate = self.images + images, self.seconds + seconds, images / seconds

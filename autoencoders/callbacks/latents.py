@@ -1,0 +1,64 @@
+"""The codes of validation images in the plane."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+
+from autoencoders.callbacks.base import Drawing, array, evaluating, heading
+from autoencoders.gallery import Gallery
+from autoencoders.latent.projections import plane, tsne
+
+
+class LatentPlot(Drawing):
+    """`figures/latents/<step>.png`: codes themselves where there are two, their leading PCs otherwise.
+
+    At the end also `figures/latents_tsne/<step>.png`, for more than two latents.
+
+    Args:
+        codes: at most so many validation images.
+        tsne_codes: at most so many of them in the t-SNE; 0 for none. 2,000 take about five seconds.
+        seed: of the t-SNE.
+        every_n_epochs: see `Drawing`.
+    """
+
+    def __init__(self, codes: int = 5000, tsne_codes: int = 2000, seed: int = 0, every_n_epochs: int = 5) -> None:
+        super().__init__(every_n_epochs)
+        self.codes, self.tsne_codes, self.seed = codes, tsne_codes, seed
+
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+        """Codes, or their projection, coloured by class."""
+        codes, style = self._codes(trainer, model, self.codes)
+        points, axes = plane(codes)
+        from autoencoders.figures.latents import scatter
+
+        title = f"{heading(trainer, model)}: {len(codes):,} validation codes"
+        prior = model.has_prior and model.latent_dim == 2
+        gallery.deliver("latents", scatter(points, title, axes, prior=prior, **style), trainer.global_step)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The t-SNE of the last codes."""
+        if not (self.tsne_codes and pl_module.latent_dim > 2 and trainer.is_global_zero):
+            return
+        with evaluating(pl_module):
+            codes, style = self._codes(trainer, pl_module, self.tsne_codes)
+        if len(codes) < 10:
+            return
+        from autoencoders.figures.latents import scatter
+
+        title = f"{heading(trainer, pl_module)}: t-SNE of {len(codes):,} validation codes"
+        figure = scatter(tsne(codes, self.seed), title, ("t-SNE 1", "t-SNE 2"), **style)
+        Gallery.of(trainer).deliver("latents_tsne", figure, trainer.global_step)
+
+    @staticmethod
+    def _codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple:
+        batch, context = trainer.datamodule.take("val", count), model.labels
+        codes = [
+            array(model.encode(x.to(model.device), None if y is None else y.to(model.device)))
+            for x, y in zip(batch.x.split(500), [None] * 99999 if batch.y is None else batch.y.split(500))
+        ]
+        import numpy as np
+
+        style = {}
+        if batch.y is not None and context is not None and context.kind == "classes":
+            style = {"labels": batch.y.numpy(), "names": context.names}
+        return np.concatenate(codes), style

@@ -1,0 +1,55 @@
+"""Input, target and output of the same validation rows, every few epochs; optionally as a GIF at the end."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+import numpy as np
+
+from autoencoders.callbacks.base import Drawing, array, heading
+from autoencoders.gallery import Gallery
+from autoencoders.metrics.running import psnr
+
+
+class Reconstructions(Drawing):
+    """`figures/reconstructions/<step>.png`: the first rows of the validation split, through the posterior mean.
+
+    Args:
+        count: images.
+        every_n_epochs: see `Drawing`.
+    """
+
+    def __init__(self, count: int = 10, every_n_epochs: int = 5) -> None:
+        super().__init__(every_n_epochs)
+        self.count = count
+
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+        """Input, target where it differs, output."""
+        batch = trainer.datamodule.take("val", self.count)
+        y = None if batch.y is None else batch.y.to(model.device)
+        x, target, output = array(batch.x), array(batch.target), array(model(batch.x.to(model.device), y))
+        rows = {"input": x, "target": target, "output": output}
+        if np.array_equal(x, target):
+            del rows["target"]
+        mse, mean = trainer.callback_metrics.get("val/mse"), trainer.datamodule.mean_image_mse("val")
+        caption = f"validation MSE of the mean image {mean:.4f}"
+        if mse is not None:
+            caption = f"validation MSE {mse:.4f} (PSNR {psnr(float(mse)):.1f} dB), of the mean image {mean:.4f}"
+        from autoencoders.figures.grids import image_grid
+
+        figure = image_grid(np.stack(list(rows.values())), heading(trainer, model), rows=list(rows), caption=caption)
+        gallery.deliver("reconstructions", figure, trainer.global_step)
+
+
+class ReconstructionsGif(pl.Callback):
+    """`figures/reconstructions.gif` at the end of the fit, of every picture `Reconstructions` has drawn.
+
+    Args:
+        seconds_per_frame: how long each stays.
+    """
+
+    def __init__(self, seconds_per_frame: float = 0.6) -> None:
+        self.seconds_per_frame = seconds_per_frame
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Bind the pictures; `on_fit_end` comes after every `on_train_end`, so the last one is there."""
+        Gallery.of(trainer).animate("reconstructions", self.seconds_per_frame, trainer.global_step)

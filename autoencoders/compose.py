@@ -1,0 +1,104 @@
+"""From words on the command line to one config: where `conf/` is, and numbers as group options.
+
+`beta=4`, `latent_dim=16` and sweeps of them (`-m beta=0.5,1,4`, `range(2,5)`) are what people type; Hydra
+takes only names of files as options. Here a config source invents `<group>/<number>` on request, and the one
+place in Hydra that refuses numbers is given their text. This module is imported by every door at its top, so
+that launchers which import the task function in another process have it too. Only hydra is loaded here.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
+
+_HERE = Path(__file__).resolve().parent
+CONF = next(p for p in (_HERE / "conf", _HERE.parent / "conf") if (p / "train.yaml").is_file())
+"""The config folder: inside an installed wheel, else beside the package in a checkout."""
+
+NUMERIC = {"latent_dim": ("size", int, 1, []), "beta": ("value", float, 0, ["constant"])}
+"""Groups that take a bare number: the field it tunes, its type, its least value, the option it builds on."""
+
+
+def number(path: str) -> dict | None:
+    """The config that `<group>/<number>` stands for, or None where that is no number the group takes."""
+    group, _, text = path.removesuffix(".yaml").strip("/").partition("/")
+    if group not in NUMERIC:
+        return None
+    field, kind, least, base = NUMERIC[group]
+    try:
+        value = kind(text)
+    except ValueError:
+        return None
+    if not (math.isfinite(value) and value >= least):
+        return None
+    whole = kind is float and value == int(value) and abs(value) < 1e15
+    return {"defaults": [*base, "_self_"], field: int(value) if whole else value}
+
+
+class NumericSource(ConfigSource):
+    """A config source whose only files are `<group>/<number>`."""
+
+    @staticmethod
+    def scheme() -> str:
+        """The source's address, `numeric://`."""
+        return "numeric"
+
+    def available(self) -> bool:
+        """Always there."""
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        """Whether numbers can be options here."""
+        return config_path.strip("/") in {"", *NUMERIC}
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether the path ends in a number its group takes."""
+        return number(config_path) is not None
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Nothing to list: the numbers have no end."""
+        return []
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """The config of a number."""
+        config = number(config_path)
+        if config is None:
+            raise ConfigLoadError(f"{config_path} is not a number that its group takes.")
+        # Hydra reads the package from this header; without the key it fails.
+        return ConfigResult("numeric", "numeric://", OmegaConf.create(config), header={"package": None})
+
+
+class NumericPath(SearchPathPlugin):
+    """Puts the numeric source last in the search path, so that a real file of that name wins."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the source."""
+        search_path.append("numeric-groups", "numeric://")
+
+
+def _accept_numbers() -> None:
+    if getattr(Override.value, "accepts_numbers", False):
+        return
+    for plugin in (NumericSource, NumericPath):
+        Plugins.instance().register(plugin)
+    plain = Override.value
+
+    def value(self: Override) -> object:
+        result = plain(self)
+        if self.key_or_group in NUMERIC and type(result) in (int, float):
+            return Override._get_value_element_as_str(result)
+        return result
+
+    value.accepts_numbers = True
+    Override.value = value
+
+
+_accept_numbers()

@@ -1,0 +1,311 @@
+"""One base for every dataset: splits, the uint8 store, batches on the training device."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from autoencoders import noise
+from autoencoders.types import Batch, Context, Shape, UserError
+
+BINARIZE = ("none", "static", "dynamic")
+DEVICE_SHARE = 0.5
+"""A split moves to the accelerator when it takes at most this share of the free memory there."""
+
+
+class Split(NamedTuple):
+    """Images (N, C, H, W) uint8, with int64 classes (N,), float32 attributes (N, A), or None."""
+
+    images: Tensor
+    labels: Tensor | None
+
+    def rows(self, index: Tensor) -> Split:
+        """The split of these rows, in this order."""
+        return Split(self.images[index], None if self.labels is None else self.labels[index])
+
+
+class Source(NamedTuple):
+    """What a dataset declares: its images, its official test images if it has such, and what labels mean."""
+
+    train: Split
+    test: Split | None
+    context: Context | None
+
+
+class ImageData(pl.LightningDataModule):
+    """Splits held as uint8 tensors and served as float batches; no per-image Python, no worker processes.
+
+    A dataset overrides `read`, and `prepare_data` where it downloads.
+
+    Args:
+        name: what figures and tables call these data.
+        root: folder that holds the downloads; None for the environment variable AUTOENCODERS_DATA, else the
+            user's cache folder.
+        batch_size: images per optimiser step, over all processes together.
+        eval_batch_size: images per validation or test step and process.
+        validation: images cut from training for validation: a count, or a share below 1.
+        test: the same for testing; used where there is no official test split.
+        split_seed: of the cut and of static binarisation: the same for every run that is to be compared.
+        seed: of the order of training batches and of dynamic binarisation.
+        binarize: `none`; `static`: one fixed draw, each pixel 1 with its grey level as probability;
+            `dynamic`: a fresh draw at every visit in training, fixed by row in validation and test.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        root: str | None = None,
+        batch_size: int = 128,
+        eval_batch_size: int = 500,
+        validation: float = 0.1,
+        test: float = 0.2,
+        split_seed: int = 0,
+        seed: int = 0,
+        binarize: str = "none",
+    ) -> None:
+        super().__init__()
+        if binarize not in BINARIZE:
+            raise UserError(f"data.binarize must be one of {list(BINARIZE)}, and is {binarize!r}.")
+        for field, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if value < 1:
+                raise UserError(f"data.{field} must be a number of images from 1 up, and is {value}.")
+        self.name, self.root = name, data_root(root)
+        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
+        self.validation, self.test = validation, test
+        self.split_seed, self.seed, self.binarize = split_seed, seed, binarize
+        self._splits: dict[str, Split] = {}
+        self._context: Context | None = None
+        self._baselines: dict[str, float] = {}
+
+    def read(self) -> Source:
+        """The images and labels of this dataset, from files that `prepare_data` left in place."""
+        raise NotImplementedError
+
+    # What the data report once prepared -----------------------------------------------------------------
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read, cut and binarise, once."""
+        if self._splits:
+            return
+        source = self.read()
+        train, test = source.train, source.test
+        order = torch.randperm(len(train.images), generator=torch.Generator().manual_seed(self.split_seed))
+        held_out = self._count("validation", self.validation, len(order))
+        tested = 0 if test is not None else self._count("test", self.test, len(order))
+        if held_out + tested >= len(order):
+            raise UserError(
+                f"data.validation and data.test take {held_out + tested} of the {len(order)} images of "
+                f"data={self.name}, and none is left to train on. Lower them."
+            )
+        # Sorted: rows of a split keep the order of the source, which keeps a memory-mapped store sequential.
+        cuts = [rows.sort().values for rows in order.split([held_out, tested, len(order) - held_out - tested])]
+        splits = {"train": train.rows(cuts[2]), "val": train.rows(cuts[0])}
+        splits["test"] = train.rows(cuts[1]) if test is None else test
+        if self.binarize == "static":
+            splits = {k: Split(self._draw_once(k, v.images), v.labels) for k, v in splits.items()}
+        if self.batch_size > len(cuts[2]):
+            raise UserError(
+                f"data.batch_size is {self.batch_size}, and data={self.name} has {len(cuts[2])} training images. Lower it."
+            )
+        self._splits, self._context = splits, source.context
+
+    def _count(self, field: str, value: float, total: int) -> int:
+        count = round(value * total) if value < 1 else int(value)
+        if not 0 < count < total:
+            raise UserError(
+                f"data.{field} must be a share in (0, 1) or a count below the {total} images of data={self.name}, "
+                f"and is {value}."
+            )
+        return count
+
+    def _draw_once(self, split: str, images: Tensor, chunk: int = 4096) -> Tensor:
+        drawn = torch.empty_like(images)
+        for start in range(0, len(images), chunk):
+            grey = images[start : start + chunk]
+            index = torch.arange(start, start + len(grey))
+            drawn[start : start + chunk] = binary(grey / 255, noise.key(self.split_seed, split), index) * 255
+        return drawn
+
+    def _prepared(self, split: str) -> Split:
+        if not self._splits:
+            raise RuntimeError("The data report nothing before prepare_data() and setup() have run.")
+        return self._splits[split]
+
+    @property
+    def shape(self) -> Shape:
+        """(C, H, W) of one image."""
+        return tuple(self._prepared("train").images.shape[1:])
+
+    @property
+    def context(self) -> Context | None:
+        """What the labels mean, or None where there are none."""
+        self._prepared("train")
+        return self._context
+
+    def images(self, split: str) -> Tensor:
+        """The uint8 store of `train`, `val` or `test`, (N, C, H, W)."""
+        return self._prepared(split).images
+
+    def take(self, split: str, count: int) -> Batch:
+        """The first `count` rows of a split (fewer where it has fewer) as evaluation sees them, on the CPU."""
+        return self.evaluation(split).batch(torch.arange(min(count, len(self.images(split)))))
+
+    def evaluation(self, split: str) -> Batches:
+        """Every row of a split once, in order, on the CPU, as evaluation sees it."""
+        return Batches(self._prepared(split), split, batch_size=self.eval_batch_size, binarize=self.binarize)
+
+    def mean_image_mse(self, split: str) -> float:
+        """The baseline of every reconstruction: MSE per pixel of the mean training image on a split."""
+        if split not in self._baselines:
+            train = self.images("train")
+            mean = sum(c.double().sum(0) for c in train.split(4096)) / (255 * len(train))
+            total = sum((b.target.double() - mean).square().sum().item() for b in self.evaluation(split))
+            self._baselines[split] = total / self.images(split).numel()
+        return self._baselines[split]
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the pixels of every split: equal exactly where two runs saw the same images."""
+        digest = hashlib.sha256()
+        for split in ("train", "val", "test"):
+            digest.update(memoryview(self._prepared(split).images.contiguous().numpy()))
+        return digest.hexdigest()
+
+    # Batches --------------------------------------------------------------------------------------------
+
+    def _batches(self, split: str) -> Batches:
+        train, strategy = split == "train", self.trainer.strategy
+        size, world = self.eval_batch_size, self.trainer.world_size
+        if train:
+            if self.batch_size % world:
+                raise UserError(
+                    f"data.batch_size counts images over all processes, and {self.batch_size} does not divide "
+                    f"by {world}. Choose a multiple of {world}."
+                )
+            size = self.batch_size
+        part = on_device(self._prepared(split), strategy.root_device)
+        return Batches(
+            part, split, batch_size=size, train=train, seed=self.seed, binarize=self.binarize,
+            rank=self.trainer.global_rank, world=world,
+        )  # fmt: skip
+
+    def train_dataloader(self) -> Batches:
+        """Training batches in an order that is a function of (seed, epoch)."""
+        return self._batches("train")
+
+    def val_dataloader(self) -> Batches:
+        """Validation batches, in order."""
+        return self._batches("val")
+
+    def test_dataloader(self) -> Batches:
+        """Test batches, in order."""
+        return self._batches("test")
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Batches of a store on the device are there already; walking them would cost a step's time."""
+        return batch if batch.x.device == device else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+
+class Batches:
+    """An iterable of `Batch`: one gather by an index tensor and one conversion per batch, on the store's device.
+
+    Training drops the last, smaller batch and, with several processes, gives each its share of every batch.
+    Evaluation visits each row exactly once over all processes. The position survives a resume.
+
+    Args:
+        part: the split's images and labels.
+        split: its name, a part of the noise's key.
+        batch_size: images per step: over all processes in training, per process in evaluation.
+        train: whether to shuffle and drop the last batch.
+        seed: of order and training noise.
+        binarize: see `ImageData`; static binarisation has happened before.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    def __init__(
+        self,
+        part: Split,
+        split: str,
+        *,
+        batch_size: int,
+        train: bool = False,
+        seed: int = 0,
+        binarize: str = "none",
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.part, self.split, self.batch_size, self.train = part, split, batch_size, train
+        self.seed, self.dynamic, self.rank, self.world = seed, binarize == "dynamic", rank, world
+        self.epoch, self.start, self.done = 0, 0, 0
+        self.sampler, self.batch_sampler = self, None  # where Lightning looks for set_epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        count = len(self.part.images)
+        if self.train:
+            return count // self.batch_size
+        mine = len(range(self.rank, count, self.world))
+        return -(-mine // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        device, count = self.part.images.device, len(self.part.images)
+        if self.train:
+            generator = torch.Generator().manual_seed(noise.key(self.seed, "order", self.epoch))
+            order = torch.randperm(count, generator=generator)
+            chunks = [chunk[self.rank :: self.world] for chunk in order.split(self.batch_size)[: len(self)]]
+            chunks = list(torch.cat(chunks).to(device).split(self.batch_size // self.world)) if chunks else []
+        else:
+            chunks = torch.arange(self.rank, count, self.world, device=device).split(self.batch_size)
+        first, self.start = self.start, 0
+        for self.done, index in enumerate(chunks[first:], first + 1):
+            yield self.batch(index)
+
+    def batch(self, index: Tensor) -> Batch:
+        """The rows of an index tensor (B,), as floats in [0, 1]."""
+        x = self.part.images[index].float().mul_(1 / 255)
+        if self.dynamic:
+            x = binary(x, noise.key(self.seed if self.train else 0, self.split, self.epoch * self.train), index)
+        y = None if self.part.labels is None else self.part.labels[index]
+        return Batch(x, x, y, index)
+
+    def state_dict(self) -> dict[str, int]:
+        """The position in the epoch; Lightning keeps it in every checkpoint."""
+        return {"done": self.done, "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue after the batches already done."""
+        self.start, self.epoch = state["done"] % max(len(self), 1), state["epoch"]
+
+
+def binary(grey: Tensor, seed: int, index: Tensor) -> Tensor:
+    """Binary images, (B, C, H, W) float32, each pixel 1 with its grey level in [0, 1] as probability."""
+    return (noise.uniform(seed, index, grey[0].numel()).view_as(grey) < grey).float()
+
+
+def on_device(part: Split, device: torch.device) -> Split:
+    """The split on the training device where it fits there, else as it is."""
+    size = part.images.numel()
+    if device.type == "cpu" or (
+        device.type == "cuda" and size > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
+    ):
+        return part
+    return Split(part.images.to(device), None if part.labels is None else part.labels.to(device))
+
+
+def data_root(root: str | None) -> Path:
+    """The folder of downloads: the one given, else AUTOENCODERS_DATA, else the user's cache folder."""
+    import platformdirs
+
+    chosen = root or os.environ.get("AUTOENCODERS_DATA") or platformdirs.user_cache_dir("autoencoders")
+    return Path(chosen).expanduser()

@@ -1,0 +1,42 @@
+"""Metrics over the optimiser steps of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from autoencoders.figures.style import BLUE, FAINT, LABEL, ORANGE, canvas, plain
+
+COLOURS = {"train": BLUE, "val": ORANGE}
+
+
+def loss_curves(curves: Mapping[str, Mapping[str, np.ndarray]], title: str, baselines: Mapping[str, float]) -> Figure:
+    """A panel per metric with its training and validation curves; the best validation value is marked.
+
+    Args:
+        curves: metric -> split (`train` or `val`) -> (n, 2) array of steps and values.
+        title: one line above.
+        baselines: metric -> the value of a baseline, drawn as a dotted line.
+    """
+    figure = canvas(3.3 * len(curves) + 0.4, 3.2)
+    panels = figure.subplots(1, len(curves), squeeze=False)[0]
+    for ax, (metric, splits) in zip(panels, curves.items(), strict=True):
+        for split, points in splits.items():
+            ax.plot(*points.T, color=COLOURS[split], lw=1.6, marker="o", ms=2.5, label=split)
+        if "val" in splits and metric != "rate":
+            step, value = splits["val"][np.argmin(splits["val"][:, 1])]
+            ax.annotate(f"{value:.4g}", (step, value), xytext=(0, 8), textcoords="offset points", ha="right",
+                        fontsize=LABEL, color=ORANGE)  # fmt: skip
+            ax.plot([step], [value], "o", color=ORANGE, ms=5)
+        if metric in baselines:
+            ax.axhline(baselines[metric], color=FAINT, ls=":", lw=1)
+            ax.annotate("mean image", (1, baselines[metric]), xycoords=("axes fraction", "data"), ha="right",
+                        va="bottom", fontsize=LABEL - 1, color=FAINT)  # fmt: skip
+        unit = {"mse": "mse of [0, 1] pixels"}.get(metric, f"{metric}, nats per image")
+        plain(ax, "", "optimiser step", unit)
+    panels[0].legend(frameon=False, fontsize=LABEL)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.tight_layout()
+    return figure

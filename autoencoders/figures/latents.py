@@ -1,0 +1,54 @@
+"""Codes in the plane."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from autoencoders.figures.style import BLUE, CLASSES, INK, LABEL, canvas, plain
+
+
+def scatter(
+    points: np.ndarray,
+    title: str,
+    axes: tuple[str, str],
+    labels: np.ndarray | None = None,
+    names: tuple[str, ...] = (),
+    prior: bool = False,
+) -> Figure:
+    """Points coloured by class.
+
+    Args:
+        points: (N, 2).
+        title: one line above.
+        axes: names of the two axes.
+        labels: (N,) class numbers, or None.
+        names: of the classes.
+        prior: draw the circles that hold 50 and 95 % of a standard normal.
+    """
+    figure = canvas(6.8 if labels is not None else 5.8, 5.4)
+    ax = figure.add_axes((0.1, 0.1, 5.0 / figure.get_figwidth(), 0.82))
+    size = float(np.clip(6000 / max(len(points), 1), 3, 22))
+    if labels is None:
+        ax.scatter(*points.T, s=size, c=BLUE, alpha=0.65, linewidths=0)
+    else:
+        for i, name in enumerate(names):
+            chosen = points[labels == i]
+            colour = CLASSES[i % len(CLASSES)]
+            ax.scatter(*chosen.T, s=size, color=colour, alpha=0.75, linewidths=0, label=name)
+        legend = ax.legend(
+            loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=LABEL, markerscale=20 / size,
+            handletextpad=0.2,
+        )  # fmt: skip
+        for text in legend.get_texts():
+            text.set_color(INK)
+    if prior:
+        angle = np.linspace(0, 2 * np.pi, 200)
+        for share, line in ((0.5, ":"), (0.95, "--")):
+            radius = np.sqrt(-2 * np.log(1 - share))  # a 2-D standard normal's radius is Rayleigh
+            ax.plot(radius * np.cos(angle), radius * np.sin(angle), line, color=INK, lw=0.8, alpha=0.6)
+            ax.annotate(
+                f"{share:.0%} of N(0, I)", (0, radius), ha="center", va="bottom", fontsize=LABEL - 2, color=INK
+            )
+    plain(ax, title, *axes)
+    return figure

@@ -1,0 +1,124 @@
+"""Figures to disk and to every logger: one PNG, the same bytes everywhere. The only file that says wandb."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+    from matplotlib.figure import Figure
+
+DPI = 100
+
+
+class Gallery:
+    """Takes a figure once and delivers it; acts on rank zero only.
+
+    Args:
+        folder: the run's folder; figures go to `<folder>/figures/<key>/<step>.png`.
+        loggers: each gets the same PNG under the same key, where it takes pictures.
+        active: whether this process is rank zero.
+    """
+
+    def __init__(self, folder: str | Path, loggers: list[Logger], active: bool = True) -> None:
+        self.folder, self.loggers, self.active = Path(folder), loggers, active
+
+    @classmethod
+    def of(cls, trainer: pl.Trainer) -> Gallery:
+        """The gallery of the run that a trainer works on."""
+        return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero)
+
+    def deliver(self, key: str, figure: Figure, step: int) -> Path | None:
+        """Save a figure and hand it to the loggers.
+
+        Args:
+            key: what it shows, such as `reconstructions`: the folder on disk and the panel in a dashboard.
+            figure: a matplotlib figure; it is closed by going out of use, pyplot is not involved.
+            step: the optimiser step it belongs to.
+
+        Returns:
+            The PNG's path, or None off rank zero.
+        """
+        if not self.active:
+            return None
+        path = self._path(key, f"{step:06d}.png")
+        figure.savefig(path, dpi=DPI, metadata={"Software": None})
+        self._send(key, path, step)
+        return path
+
+    def animate(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
+        """Bind every PNG delivered under a key into `figures/<key>.gif` and hand that to the loggers."""
+        frames = sorted((self.folder / "figures" / key).glob("*.png"))
+        if not self.active or len(frames) < 2:
+            return None
+        from PIL import Image
+
+        path = self.folder / "figures" / f"{key}.gif"
+        first, *rest = [Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
+        duration = round(1000 * seconds_per_frame)
+        first.save(path, save_all=True, append_images=rest, duration=duration, loop=0)
+        self._send(f"{key}_animation", path, step)
+        return path
+
+    def _path(self, key: str, name: str) -> Path:
+        path = self.folder / "figures" / key / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _send(self, key: str, path: Path, step: int) -> None:
+        for logger in self.loggers:
+            if isinstance(logger, WandbLogger):
+                import wandb
+
+                # The axis is trainer/global_step; W&B's own step counts calls and would drop late pictures.
+                media = wandb.Video(str(path), format="gif") if path.suffix == ".gif" else wandb.Image(str(path))
+                logger.experiment.log({key: media, "trainer/global_step": step})
+            elif isinstance(logger, TensorBoardLogger) and path.suffix == ".png":
+                import numpy as np
+                from PIL import Image
+
+                picture = np.asarray(Image.open(path).convert("RGB"))
+                logger.experiment.add_image(key, picture, step, dataformats="HWC")
+
+
+def wandb_logger(save_dir: str, **settings: Any) -> WandbLogger:
+    """Lightning's W&B logger: online where a login, a key or WANDB_MODE says so, else offline, never a prompt.
+
+    Args:
+        save_dir: the run's folder; W&B writes to its `wandb/`.
+        **settings: project, name, group, tags, entity, notes, ... as for `wandb.init`.
+    """
+    # W&B's own lines on the terminal would bury ours; what matters of them, the door prints.
+    os.environ.setdefault("WANDB_SILENT", "true")
+    import wandb
+
+    mode = os.environ.get("WANDB_MODE")
+    if mode is None:
+        mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
+    # Not the logger's own offline=True: it sets WANDB_MODE for the rest of the process, later jobs included.
+    return WandbLogger(save_dir=save_dir, mode=mode, settings=wandb.Settings(silent=True, console="off"), **settings)
+
+
+def close(loggers: list[Logger]) -> str | None:
+    """End W&B's run, so that the next job of a sweep gets its own; returns the line that says where it is."""
+    if not any(isinstance(logger, WandbLogger) for logger in loggers):
+        return None
+    import wandb
+
+    run = wandb.run
+    if run is None:
+        return None
+    where = f"offline; upload with: wandb sync {_shell(Path(run.dir).parent)}" if run.offline else run.url
+    wandb.finish()
+    return where
+
+
+def _shell(path: Path) -> str:
+    import shlex
+
+    relative = os.path.relpath(path)
+    return shlex.quote(str(path) if relative.startswith("..") else relative)

@@ -1,0 +1,96 @@
+"""Linear and neighbour-preserving projections."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoders.types import UserError
+
+DENSE_LIMIT = 4096
+"""Up to this many pixels (or images) the covariance is decomposed whole; beyond it, by Lanczos iteration."""
+_CHUNK = 2048
+
+
+def _rows(images: Tensor, start: int) -> Tensor:
+    """(<= _CHUNK, D) float64 rows in [0, 1] of a uint8 store; a memory-mapped one is never copied whole."""
+    return images[start : start + _CHUNK].flatten(1).double() / 255
+
+
+def principal_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The exact leading principal components, as scikit-learn's PCA gives them.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        count: number of components, at most min(N - 1, C H W).
+
+    Returns:
+        The mean (D,), the components (count, D), orthonormal, each with its largest entry positive, and
+        their variances (count,), all float64, for pixels in [0, 1].
+
+    Raises:
+        UserError: where the images do not hold that many components.
+    """
+    number, pixels = len(images), images[0].numel()
+    if count > min(number - 1, pixels):
+        raise UserError(
+            f"{number} training images of {pixels} pixels have at most {min(number - 1, pixels)} principal "
+            f"components, and latent_dim is {count}. Lower latent_dim."
+        )
+    starts = range(0, number, _CHUNK)
+    mean = sum(_rows(images, s).sum(0) for s in starts) / number
+    if pixels <= DENSE_LIMIT:
+        covariance = torch.zeros(pixels, pixels, dtype=torch.float64)
+        for s in starts:
+            centred = _rows(images, s) - mean
+            covariance.addmm_(centred.T, centred)
+        variances, vectors = torch.linalg.eigh(covariance / (number - 1))
+        variances, components = variances.flip(0)[:count], vectors.T.flip(0)[:count]
+    else:
+        variances, components = _lanczos(images, mean, count)
+    peak = components.gather(1, components.abs().argmax(1, keepdim=True))  # (count, 1)
+    return mean, components * peak.sign(), variances
+
+
+def _lanczos(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Leading eigenpairs of the covariance from products with it alone (ARPACK, to machine precision)."""
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        v, out = torch.from_numpy(vector).double().reshape(-1), torch.zeros_like(mean)
+        for s in range(0, len(images), _CHUNK):
+            centred = _rows(images, s) - mean
+            out += centred.T @ (centred @ v)
+        return (out / (len(images) - 1)).numpy()
+
+    operator = LinearOperator((len(mean), len(mean)), matvec=product, dtype=np.float64)
+    variances, vectors = eigsh(operator, k=count, v0=np.ones(len(mean)))
+    return torch.from_numpy(variances[::-1].copy()), torch.from_numpy(vectors.T[::-1].copy())
+
+
+def plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+    """Codes (N, Z) as points (N, 2) and the names of the two axes: themselves at Z = 2, else their leading PCs.
+
+    The names tell the share of variance each component explains.
+    """
+    if codes.shape[1] == 1:
+        return np.column_stack([codes[:, 0], np.zeros(len(codes))]), ("z 1", "")
+    if codes.shape[1] == 2:
+        return codes, ("z 1", "z 2")
+    from sklearn.decomposition import PCA
+
+    pca = PCA(2, svd_solver="full").fit(codes)
+    names = [f"PC {i} of codes ({share:.0%} of variance)" for i, share in enumerate(pca.explained_variance_ratio_, 1)]
+    return pca.transform(codes), (names[0], names[1])
+
+
+def tsne(codes: np.ndarray, seed: int = 0) -> np.ndarray:
+    """t-SNE of all codes (N, Z) in one fit, (N, 2); perplexity 30, less where there are few.
+
+    Source: van der Maaten and Hinton, "Visualizing data using t-SNE", 2008.
+    """
+    from sklearn.manifold import TSNE
+
+    perplexity = min(30.0, (len(codes) - 1) / 3)
+    return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes.astype(np.float32))

@@ -1,0 +1,67 @@
+"""Sums over images that stay on the device, so that a metric is exact for any split and any batch size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+ACTIVE_VARIANCE = 0.01
+"""A latent is active when the variance of its posterior mean over the data exceeds this (Burda et al., 2016)."""
+
+
+class RunningSums:
+    """One vector of sums and the number of images behind it; adding never waits for the device.
+
+    A mean of batch means is wrong where batches differ in size; sums are right, and several processes add up.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._total: Tensor | None = None
+        self.count = 0
+
+    def add(self, sums: Tensor, count: int) -> None:
+        """Add (M,) sums over `count` images."""
+        if self._total is None:  # float64, which Apple's GPUs lack
+            self._total = torch.zeros_like(sums, dtype=torch.float32 if sums.device.type == "mps" else torch.float64)
+        self._total += sums
+        self.count += count
+
+    def means(self, reduce: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """(M,) float64 means per image on the CPU; `reduce` sums a vector over processes.
+
+        With nothing added, an empty vector.
+        """
+        if self._total is None:
+            return torch.zeros(0, dtype=torch.float64)
+        total = torch.cat([self._total, self._total.new_tensor([self.count])])
+        total = (reduce(total) if reduce else total).cpu().double()
+        return total[:-1] / total[-1]
+
+    def window(self, since: tuple[Tensor, int] | None) -> tuple[Tensor, tuple[Tensor, int]]:
+        """(M,) means over what was added since an earlier call's mark, and a new mark; on the device."""
+        mark = (self._total.clone(), self.count)
+        if since is None or since[1] > self.count:
+            return self._total / self.count, mark
+        return (self._total - since[0]) / (self.count - since[1]), mark
+
+
+def psnr(mse: float) -> float:
+    """Peak signal-to-noise ratio in decibels for a mean squared error of images in [0, 1]: -10 log10(mse)."""
+    return math.inf if mse <= 0 else -10 * math.log10(mse)
+
+
+def active_units(mean: Tensor, mean_of_squares: Tensor) -> int:
+    """The number of latents whose posterior mean varies over the data by more than ACTIVE_VARIANCE.
+
+    Args:
+        mean: (Z,) average of the posterior means over images.
+        mean_of_squares: (Z,) average of their squares.
+    """
+    return int((mean_of_squares - mean.square() > ACTIVE_VARIANCE).sum())

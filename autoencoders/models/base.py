@@ -1,0 +1,322 @@
+"""What every autoencoder is: an encoder, a posterior, a decoder, a likelihood, and one objective in nats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from autoencoders import noise
+from autoencoders.metrics.running import RunningSums, active_units, psnr
+from autoencoders.objectives.likelihoods import Likelihood, Pixels
+from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior
+from autoencoders.types import Batch, Context, Shape, UserError
+
+if TYPE_CHECKING:
+    from autoencoders.objectives.penalties import Constant as Penalty
+
+Posterior = PointPosterior | GaussianPosterior
+
+EVALUATION_SEED = 0
+"""Validation and test noise is the same for every run and every epoch, so that curves compare."""
+
+
+class Terms(NamedTuple):
+    """One evaluation of the objective, image by image.
+
+    Attributes:
+        distortion: (B,) -log p(target | z), in nats.
+        rate: (B,) KL(q || p), in nats.
+        extra: (B,) what the loss adds beyond distortion and rate (the code's L1 norm, weighted), or None.
+        posterior: q(z | x).
+        pixels: p(x | z).
+    """
+
+    distortion: Tensor
+    rate: Tensor
+    extra: Tensor | None
+    posterior: Posterior
+    pixels: Pixels
+
+
+class Autoencoder(pl.LightningModule):
+    """loss = distortion + beta(step) * rate, in nats per image, averaged over the batch.
+
+    Encoding and reconstructing use the posterior mean; the loss always samples z, in validation and test with
+    noise fixed by row.
+
+    Args:
+        shape: (C, H, W), as the datamodule reports it.
+        context: classes or attributes, as the datamodule reports them, or None.
+        likelihood: p(x | z).
+        penalty: beta(step).
+        latent_dim: Z.
+        encoder: called with (shape, condition); see `autoencoders.nets`.
+        decoder: called with (inputs, shape, condition).
+        optimizer: called with the parameters.
+        schedule: called with the optimizer; an argument given as `auto` becomes the run's optimiser steps.
+        seed: of the training noise.
+        name: what figures and tables call this model.
+        condition: K, the size of the vector that `context` returns; 0 for an unconditional model.
+        join: where the condition enters: `both` ends, `decoder` alone, or `every_layer`.
+        l1: weight in the loss of the code's L1 norm, |posterior mean|: a sparse autoencoder where above 0.
+    """
+
+    posterior_class: type[Posterior] = PointPosterior
+
+    def __init__(
+        self,
+        *,
+        shape: Shape,
+        context: Context | None,
+        likelihood: Likelihood,
+        penalty: Penalty,
+        latent_dim: int,
+        encoder: Callable[..., nn.Module] | None = None,
+        decoder: Callable[..., nn.Module] | None = None,
+        optimizer: Callable | None = None,
+        schedule: Callable | None = None,
+        seed: int = 0,
+        name: str = "",
+        condition: int = 0,
+        join: str = "both",
+        l1: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.shape, self.labels, self.latent_dim = tuple(shape), context, latent_dim
+        self.family, self.penalty, self.seed = likelihood, penalty, seed
+        self.name = name or type(self).__name__.lower()
+        self._optimizer, self._schedule = optimizer, schedule
+        if not 0 <= l1 < math.inf:
+            raise UserError(f"model.l1 must be a weight from 0 up, and is {l1}.")
+        if latent_dim < 1:
+            raise UserError(f"latent_dim must be a number of latents from 1 up, and is {latent_dim}.")
+        self.condition, self.join, self.l1 = condition, join, l1
+        self.build(encoder, decoder)
+        self._sums = {split: RunningSums() for split in ("train", "val", "test")}
+        self._mark, self._noise, self._steps = None, None, 0.0
+
+    def build(self, encoder: Callable[..., nn.Module], decoder: Callable[..., nn.Module]) -> None:
+        """Make the parts that carry weights: encoder, head and decoder."""
+        inside = self.condition if self.join == "every_layer" else 0
+        self.encoder = encoder(self.shape, inside)
+        joined = self.encoder.features + (0 if self.join == "decoder" else self.condition)
+        self.head = nn.Linear(joined, self.posterior_class.numbers * self.latent_dim)
+        self.decoder = decoder(self.latent_dim + self.condition, self.shape, inside)
+
+    # The model ------------------------------------------------------------------------------------------
+
+    def context(self, y: Tensor | None) -> Tensor | None:
+        """The vector a condition is joined as, (B, K), or None for an unconditional model."""
+        return None
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
+        """q(z | x): (B, C, H, W) images, and labels where the model is conditional."""
+        c = self.context(y)
+        h = self.encoder(x, c if self.join == "every_layer" else None)  # (B, F)
+        if c is not None and self.join != "decoder":
+            h = torch.cat([h, c], dim=1)
+        return self.posterior_class.from_numbers(self.head(h))
+
+    def likelihood(self, z: Tensor, y: Tensor | None = None) -> Pixels:
+        """p(x | z): (B, Z) codes, and labels where the model is conditional."""
+        c = self.context(y)
+        z = z if c is None else torch.cat([z, c], dim=1)
+        return self.family(self.decoder(z, c if self.join == "every_layer" else None))
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The code of each image, its posterior mean, (B, Z)."""
+        return self.posterior(x, y).mean
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The expected image of each code, (B, C, H, W)."""
+        return self.likelihood(z, y).mean
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Reconstruct: the expected image of the posterior mean, (B, C, H, W)."""
+        return self.decode(self.encode(x, y), y)
+
+    def terms(self, batch: Batch, eps: Tensor | None) -> Terms:
+        """Every part of the objective, with the noise given: (B, Z) standard normal."""
+        posterior = self.posterior(batch.x, batch.y)
+        pixels = self.likelihood(posterior.sample(eps), batch.y)
+        extra = self.l1 * posterior.mean.abs().sum(1) if self.l1 else None
+        return Terms(pixels.nll(batch.target), posterior.kl().sum(1), extra, posterior, pixels)
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether codes have a standard normal prior to sample from."""
+        return self.posterior_class.stochastic
+
+    # Fitting --------------------------------------------------------------------------------------------
+
+    def setup(self, stage: str) -> None:
+        """Check the data's range and let nets initialise from the training images, once, never on resume."""
+        if stage != "fit":
+            return
+        datamodule = self.trainer.datamodule
+        self.family.check(datamodule.take("train", 512).target)
+        if self.trainer.ckpt_path is None:
+            self.initialise(datamodule.images("train"))
+
+    def initialise(self, images: Tensor) -> None:
+        """Pass the uint8 training images, (N, C, H, W), to every net that wants to start from them."""
+        for net in (self.encoder, self.decoder):
+            if hasattr(net, "initialise"):
+                net.initialise(images)
+
+    def configure_optimizers(self) -> dict:
+        """The optimizer over all parameters, and its schedule stepped once per optimiser step."""
+        optimizer = self._optimizer(self.parameters())
+        if self._schedule is None:
+            return {"optimizer": optimizer}
+        keywords = dict(self._schedule.keywords)
+        if "auto" in keywords.values():
+            if not math.isfinite(self.trainer.estimated_stepping_batches):
+                raise UserError(
+                    "The learning-rate schedule spans the run, and this run has no end. Set trainer.max_epochs "
+                    "or trainer.max_steps, or choose schedule=constant."
+                )
+            steps = int(self.trainer.estimated_stepping_batches)
+            keywords = {k: steps if v == "auto" else v for k, v in keywords.items()}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self._schedule.func(optimizer, **keywords), "interval": "step"},
+        }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip; under bfloat16 directly, since Lightning refuses fused optimizers there without need."""
+        if gradient_clip_val and self.trainer.precision == "bf16-mixed":
+            clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
+            clip(self.parameters(), gradient_clip_val)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    @property
+    def progress(self) -> float:
+        """The share of the run's optimiser steps done, in [0, 1]; 1 outside a fit."""
+        if self._trainer is None or self._trainer.state.fn != "fit" or not self._steps:
+            return 1.0
+        return min(1.0, self._trainer.global_step / self._steps)
+
+    def on_fit_start(self) -> None:
+        """Look the number of optimiser steps up once; an endless run has the progress 0 throughout."""
+        self._steps = float(self.trainer.estimated_stepping_batches)
+
+    # Steps ----------------------------------------------------------------------------------------------
+
+    def _training_noise(self, size: int, batch_idx: int) -> Tensor | None:
+        """(B, Z) draws that are a function of (seed, epoch, batch, rank): nothing to save for a resume."""
+        if not self.posterior_class.stochastic:
+            return None
+        if self._noise is None or self._noise.device != self.device:
+            self._noise = torch.Generator(self.device)
+        self._noise.manual_seed(noise.key(self.seed, self.current_epoch, batch_idx, self.global_rank))
+        return torch.randn(size, self.latent_dim, generator=self._noise, device=self.device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The loss of a batch, in nats per image; sums stay on the device, logged when the logger writes."""
+        count = len(batch.x)
+        terms = self.terms(batch, self._training_noise(count, batch_idx))
+        distortion, rate, progress = terms.distortion.mean(), terms.rate.mean(), self.progress
+        loss = distortion + self.penalty(rate, progress)
+        if terms.extra is not None:
+            loss = loss + terms.extra.mean()
+        with torch.no_grad():
+            self._sums["train"].add(torch.stack([distortion, rate, loss]) * count, count)
+            if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
+                (distortion, rate, total), self._mark = self._sums["train"].window(self._mark)
+                self.log_dict(
+                    {
+                        "step/loss": total.float(),
+                        "step/distortion": distortion.float(),
+                        "step/rate": rate.float(),
+                        "step/beta": self.penalty.weight(progress),
+                        "step/lr": self.optimizers().param_groups[0]["lr"],
+                    },
+                    batch_size=count,
+                )
+        return loss
+
+    def on_train_epoch_start(self) -> None:
+        """An epoch's training metrics start from nothing."""
+        self._sums["train"].reset()
+        self._mark = None
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's means over all training images."""
+        means = self._sums["train"].means(self._over_processes)
+        if len(means):
+            self.log_dict(self._metrics("train", *means.tolist()))
+
+    def _evaluation_step(self, batch: Batch, split: str) -> None:
+        eps, stochastic = None, self.posterior_class.stochastic
+        if stochastic:
+            eps = noise.normal(noise.key(EVALUATION_SEED, split), batch.index, self.latent_dim)
+        terms = self.terms(batch, eps)
+        mean = terms.posterior.mean
+        # The objective samples z; a reconstruction, and so its error, is that of the posterior mean.
+        image = self.decode(mean, batch.y) if stochastic else terms.pixels.mean
+        squares = (image - batch.target).flatten(1).square().mean(1)
+        extra = torch.zeros_like(terms.rate) if terms.extra is None else terms.extra
+        scalars = torch.stack([terms.distortion, terms.rate, extra, squares], dim=1)
+        latents = torch.cat([mean, mean.square(), terms.posterior.kl()], dim=1)  # (B, 3 Z)
+        self._sums[split].add(torch.cat([scalars, latents], dim=1).double().sum(0), len(batch.x))
+
+    def _evaluation_end(self, split: str) -> None:
+        means = self._sums[split].means(self._over_processes)
+        self._sums[split].reset()
+        if not len(means):
+            return
+        distortion, rate, extra, mse = means[:4].tolist()
+        metrics = self._metrics(split, distortion, rate, distortion + self._price(rate, self.progress) + extra)
+        metrics |= {f"{split}/mse": mse, f"{split}/psnr": psnr(mse)}
+        if self.posterior_class.stochastic:
+            mean, square, kl = means[4:].split(self.latent_dim)
+            metrics[f"{split}/active_units"] = float(active_units(mean, square))
+            digits = len(str(self.latent_dim - 1))
+            metrics |= {f"{split}_kl/latent_{i:0{digits}d}": v for i, v in enumerate(kl.tolist())}
+        self.log_dict(metrics)
+
+    def _metrics(self, split: str, distortion: float, rate: float, loss: float) -> dict[str, float]:
+        """The named metrics of a split from its means; `objective` prices the rate as the run's end does."""
+        metrics = {
+            "loss": loss,
+            "objective": distortion + self._price(rate, 1.0),
+            "distortion": distortion,
+            "rate": rate,
+            "nats": distortion + rate,
+            "beta": self.penalty.weight(self.progress),
+        }
+        return {f"{split}/{name}": value for name, value in metrics.items()}
+
+    def _price(self, rate: float, progress: float) -> float:
+        return float(self.penalty(torch.tensor(rate, dtype=torch.float64), progress))
+
+    def _over_processes(self, sums: Tensor) -> Tensor:
+        return self.trainer.strategy.reduce(sums, reduce_op="sum")
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the validation sums."""
+        self._evaluation_step(batch, "val")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log `val/*`, exact over the split."""
+        self._evaluation_end("val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the test sums."""
+        self._evaluation_step(batch, "test")
+
+    def on_test_epoch_end(self) -> None:
+        """Log `test/*`, exact over the split."""
+        self._evaluation_end("test")

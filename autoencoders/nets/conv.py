@@ -1,0 +1,131 @@
+"""Convolutional net: Conv - BatchNorm - ReLU down to a small map, ConvTranspose mirrored on the way up."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from autoencoders.types import Shape, UserError
+
+NORMS = {"batch": nn.BatchNorm2d, "none": nn.Identity}
+SMALLEST = 4
+"""No side of the last map is smaller: below it a stride of 2 would see more padding than image."""
+
+
+def scales(shape: Shape) -> list[tuple[int, int]]:
+    """(H, W) at each scale, halved (rounding down) while the smaller side stays at least SMALLEST."""
+    height, width = shape[1:]
+    if min(height, width) < 2 * SMALLEST:
+        raise UserError(
+            f"net=conv needs images of at least {2 * SMALLEST} x {2 * SMALLEST} pixels, and these have "
+            f"{height} x {width}. Choose net=fc."
+        )
+    sizes = [(height, width)]
+    while min(sizes[-1]) >= 2 * SMALLEST:
+        sizes.append((sizes[-1][0] // 2, sizes[-1][1] // 2))
+    return sizes
+
+
+def channels(count: int, width: int, max_width: int) -> list[int]:
+    """Channels after each of `count` halvings: doubled each time, up to a limit."""
+    if not 1 <= width <= max_width:
+        raise UserError(f"net.width must lie in 1 .. net.max_width = {max_width}, and is {width}.")
+    return [min(width * 2**i, max_width) for i in range(count)]
+
+
+class Block(nn.Module):
+    """Convolution - norm - ReLU; a context adds a learned bias per channel, as constant input planes would."""
+
+    def __init__(self, convolution: nn.Module, outputs: int, condition: int, norm: str) -> None:
+        super().__init__()
+        if norm not in NORMS:
+            raise UserError(f"net.norm must be one of {list(NORMS)}, and is {norm!r}.")
+        self.convolution = convolution
+        self.context = nn.Linear(condition, outputs, bias=False) if condition else None
+        self.norm, self.activation = NORMS[norm](outputs), nn.ReLU()
+
+    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+        """(B, C, H, W) and (B, K) or None -> (B, C', H', W')."""
+        x = self.convolution(x)
+        if self.context is not None:
+            x = x + self.context(context)[:, :, None, None]
+        return self.activation(self.norm(x))
+
+
+class Encoder(nn.Module):
+    """Image -> features: a 4 x 4 convolution of stride 2 per halving, then the flattened last map.
+
+    Args:
+        shape: (C, H, W).
+        condition: K, size of a context joined at every layer; 0 for none.
+        width: channels after the first halving, doubled at each further one.
+        max_width: the most channels.
+        norm: `batch` or `none`.
+    """
+
+    def __init__(
+        self, shape: Shape, condition: int = 0, width: int = 32, max_width: int = 256, norm: str = "batch"
+    ) -> None:
+        super().__init__()
+        sizes = scales(shape)
+        counts = [shape[0], *channels(len(sizes) - 1, width, max_width)]
+        self.blocks = nn.ModuleList(
+            Block(nn.Conv2d(i, o, 4, stride=2, padding=1, bias=norm == "none"), o, condition, norm)
+            for i, o in zip(counts[:-1], counts[1:], strict=True)
+        )
+        self.features = counts[-1] * math.prod(sizes[-1])
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) and (B, K) or None -> (B, F)."""
+        for block in self.blocks:
+            x = block(x, context)
+        return x.flatten(1)
+
+
+class Decoder(nn.Module):
+    """Code -> raw output image: the encoder's maps in reverse, each size met exactly by output padding.
+
+    Args:
+        inputs: size of the code, with whatever is joined to it.
+        shape: (C, H, W).
+        condition: K, size of a context joined at every layer; 0 for none.
+        width: as the encoder's.
+        max_width: as the encoder's.
+        norm: `batch` or `none`.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        shape: Shape,
+        condition: int = 0,
+        width: int = 32,
+        max_width: int = 256,
+        norm: str = "batch",
+    ) -> None:
+        super().__init__()
+        sizes = scales(shape)[::-1]
+        counts = [*channels(len(sizes) - 1, width, max_width)[::-1], shape[0]]
+        self.smallest = (counts[0], *sizes[0])
+        steps = []
+        for i, (small, large) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            padding = (large[0] - 2 * small[0], large[1] - 2 * small[1])  # 1 where the side was odd
+            last = i == len(sizes) - 2
+            up = nn.ConvTranspose2d(
+                counts[i], counts[i + 1], 4, stride=2, padding=1, output_padding=padding,
+                bias=last or norm == "none",
+            )  # fmt: skip
+            steps.append(up if last else Block(up, counts[i + 1], condition, norm))
+        self.start = nn.Linear(inputs + condition, math.prod(self.smallest), bias=norm == "none")
+        self.start_norm = NORMS[norm](counts[0])
+        self.blocks, self.output = nn.ModuleList(steps[:-1]), steps[-1]
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
+        """(B, inputs) and (B, K) or None -> (B, C, H, W), raw."""
+        x = self.start(z if context is None else torch.cat([z, context], dim=1)).unflatten(1, self.smallest)
+        x = torch.relu(self.start_norm(x))
+        for block in self.blocks:
+            x = block(x, context)
+        return self.output(x)

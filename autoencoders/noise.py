@@ -1,0 +1,72 @@
+"""Random numbers that are a function of a key and a row, so that nothing has to be remembered.
+
+Evaluation noise must not depend on the batch size or on how processes divide the rows, and must not touch
+any global generator. A counter hash gives it: splitmix64 (Steele, Lea and Flood, "Fast splittable
+pseudorandom number generators", 2014) of (key, row, column), then Box-Muller for normal draws.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+
+import torch
+from torch import Tensor
+
+_MASK = (1 << 64) - 1
+_GAMMA, _MIX1, _MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def _signed(value: int) -> int:
+    """The int64 with the same 64 bits."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def key(*parts: int | str) -> int:
+    """Mix integers and words into one 63-bit seed: `key(seed, "train", epoch, step, rank)`."""
+    state = 0
+    for part in parts:
+        number = zlib.crc32(part.encode()) if isinstance(part, str) else part
+        state = (state ^ (number & _MASK)) + _GAMMA & _MASK
+        state = (state ^ state >> 30) * _MIX1 & _MASK
+        state = (state ^ state >> 27) * _MIX2 & _MASK
+        state ^= state >> 31
+    return state >> 1
+
+
+def _shift(x: Tensor, bits: int) -> Tensor:
+    """Logical right shift: torch's int64 shift repeats the sign bit, so it is masked away."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _splitmix(x: Tensor) -> Tensor:
+    x = x + _signed(_GAMMA)
+    x = (x ^ _shift(x, 30)) * _signed(_MIX1)
+    x = (x ^ _shift(x, 27)) * _signed(_MIX2)
+    return x ^ _shift(x, 31)
+
+
+def uniform(seed: int, index: Tensor, size: int) -> Tensor:
+    """Uniform draws in (0, 1) that depend on the seed, the row and the column alone.
+
+    Args:
+        seed: any integer, usually `key(...)`.
+        index: (B,) int64 rows.
+        size: numbers per row.
+
+    Returns:
+        (B, size) float32, on the device of `index`.
+    """
+    rows = _splitmix(index.long() ^ seed)[:, None]  # (B, 1)
+    columns = torch.arange(size, device=index.device) * _signed(_GAMMA)
+    bits = _shift(_splitmix(rows + columns), 40)  # (B, size), 24 bits: what a float32 holds exactly
+    return (bits.float() + 0.5) * 2.0**-24
+
+
+def normal(seed: int, index: Tensor, size: int) -> Tensor:
+    """Standard normal draws, (B, size) float32, with the arguments and guarantees of `uniform`."""
+    half = (size + 1) // 2
+    u = uniform(seed, index, 2 * half)
+    radius = (-2 * u[:, :half].log()).sqrt()
+    angle = 2 * math.pi * u[:, half:]
+    return torch.cat([radius * angle.cos(), radius * angle.sin()], dim=1)[:, :size]

@@ -1,0 +1,1 @@
+"""What is minimised: likelihoods (distortion), posteriors (rate) and penalties (beta)."""

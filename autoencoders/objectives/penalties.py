@@ -1,0 +1,84 @@
+"""beta(step): what a nat of rate costs. Penalties are stateless functions of the rate and the progress.
+
+Progress is the share of the run's optimiser steps already done, in [0, 1]; nothing is counted here, so a
+resumed run continues exactly, and validation uses the beta of the training step it follows.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from autoencoders.types import UserError
+
+
+def _require(condition: bool, name: str, value: float, expected: str) -> None:
+    if not condition:
+        raise UserError(f"beta.{name} must be {expected}, and is {value}.")
+
+
+class Constant:
+    """The same beta at every step; 1 makes the loss a bound on the log-likelihood, 4 a beta-VAE.
+
+    Source: Higgins et al., "beta-VAE", 2017.
+    """
+
+    def __init__(self, value: float = 1.0) -> None:
+        _require(0 <= value < float("inf"), "value", value, "a number from 0 up")
+        self.value = float(value)
+
+    def weight(self, progress: float) -> float:
+        """beta at this share of the run."""
+        return self.value
+
+    def __call__(self, rate: Tensor, progress: float) -> Tensor:
+        """The penalty in nats for a mean rate (scalar, nats per image) at this progress."""
+        return self.weight(progress) * rate
+
+
+class Warmup(Constant):
+    """beta rises linearly from 0 to `value` over the first `share` of the run, then stays.
+
+    Source: Bowman et al., "Generating sentences from a continuous space", 2016.
+    """
+
+    def __init__(self, value: float = 1.0, share: float = 0.25) -> None:
+        super().__init__(value)
+        _require(0 < share <= 1, "share", share, "a share of the run in (0, 1]")
+        self.share = share
+
+    def weight(self, progress: float) -> float:
+        """beta at this share of the run."""
+        return self.value * min(1.0, progress / self.share)
+
+
+class Cyclical(Warmup):
+    """`cycles` times: rise from 0 to `value` during `share` of the cycle, then hold it.
+
+    Source: Fu et al., "Cyclical annealing schedule", 2019 (four cycles, half of each rising).
+    """
+
+    def __init__(self, value: float = 1.0, cycles: int = 4, share: float = 0.5) -> None:
+        super().__init__(value, share)
+        _require(cycles >= 1, "cycles", cycles, "a whole number from 1 up")
+        self.cycles = cycles
+
+    def weight(self, progress: float) -> float:
+        """beta at this share of the run; the last step belongs to the last cycle."""
+        return super().weight(1.0 if progress >= 1 else progress * self.cycles % 1)
+
+
+class Capacity(Constant):
+    """`value` * |rate - C|, with the capacity C rising from 0 to `capacity` nats over `share` of the run.
+
+    Source: Burgess et al., "Understanding disentangling in beta-VAE", 2018.
+    """
+
+    def __init__(self, value: float = 10.0, capacity: float = 25.0, share: float = 0.5) -> None:
+        super().__init__(value)
+        _require(capacity >= 0, "capacity", capacity, "nats from 0 up")
+        _require(0 < share <= 1, "share", share, "a share of the run in (0, 1]")
+        self.capacity, self.share = float(capacity), share
+
+    def __call__(self, rate: Tensor, progress: float) -> Tensor:
+        """The penalty in nats for a mean rate (scalar, nats per image) at this progress."""
+        return self.value * (rate - self.capacity * min(1.0, progress / self.share)).abs()
