@@ -6,6 +6,7 @@ completion and configuration errors answer at once.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 import time
@@ -31,6 +32,7 @@ def main(config: DictConfig) -> float | None:
 
     gc.freeze()
     gc.enable()
+    atexit.register(gc.unfreeze)  # else some extension modules report everything as leaked
     silence(lightning.pytorch)
     hydra_config = HydraConfig.get()
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -60,9 +62,10 @@ def train(config: dict[str, Any], overrides: list[str] = ()) -> dict[str, float]
         UserError: where what was asked for cannot be done; configuration is checked before any data work.
     """
     import lightning.pytorch as pl
+    import torch
     import yaml
 
-    from autoencoders import gallery, runs
+    from autoencoders import gallery, records, runs
     from autoencoders.callbacks.clock import Clock
 
     started, folder = time.perf_counter(), Path(config["folder"])
@@ -79,10 +82,10 @@ def train(config: dict[str, Any], overrides: list[str] = ()) -> dict[str, float]
     pl.seed_everything(config["seed"], verbose=False)
     model = runs.build_model(config, data.shape, data.context)
     if config["compile"]:
-        model.terms = runs.compiled(model.terms)
+        model.terms = torch.compile(model.terms)
 
     folder.mkdir(parents=True, exist_ok=True)
-    loggers = [runs.MetricsFile(folder / "metrics.csv")]
+    loggers = [records.MetricsFile(folder / "metrics.csv")]
     loggers += [runs.build(node) for node in config["logger"].values() if node]
     try:
         trainer = runs.build(
@@ -93,28 +96,28 @@ def train(config: dict[str, Any], overrides: list[str] = ()) -> dict[str, float]
             enable_checkpointing=any(isinstance(c, pl.callbacks.ModelCheckpoint) for c in callbacks),
             enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
         )
-        record = runs.card(data, model, list(overrides))
+        record = records.card(data, model, list(overrides))
         if trainer.is_global_zero:
             (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-            runs.write_json(folder / "run.json", {**record, "status": "running"})
+            records.write_json(folder / "run.json", {**record, "status": "running"})
             print(f"{config['name']}: {record['parameters']:,} parameters, {summary_of(record['data'])}")
-        trainer.fit(model, datamodule=data, ckpt_path=resume, weights_only=True)
+        trainer.fit(model, datamodule=data, ckpt_path=resume)
         if not (folder / runs.LAST).is_file():
             trainer.save_checkpoint(folder / runs.LAST)
-        metrics = runs.best_validation(folder / "metrics.csv")
+        metrics = records.best_validation(folder / "metrics.csv")
         if config["test"]:
             best = folder / runs.BEST
-            trainer.test(model, data, ckpt_path=best if best.is_file() else None, verbose=False, weights_only=True)
+            trainer.test(model, data, ckpt_path=best if best.is_file() else None, verbose=False)
             metrics |= {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test")}
         record |= {"status": "done", "device": str(trainer.strategy.root_device), "epochs": trainer.current_epoch}
         record |= {"seconds": time.perf_counter() - started, "images_per_second": clock.images_per_second}
         if trainer.is_global_zero:
-            runs.write_json(folder / "metrics.json", metrics)
-            runs.write_json(folder / "run.json", record)
+            records.write_json(folder / "metrics.json", metrics)
+            records.write_json(folder / "run.json", record)
     finally:
         where = gallery.close(loggers)
     if trainer.is_global_zero:
-        print("\n".join(runs.closing_lines(folder, record, metrics, config["latent_dim"]["size"], where)))
+        print("\n".join(records.closing_lines(folder, record, metrics, config["latent_dim"]["size"], where)))
     return metrics
 
 

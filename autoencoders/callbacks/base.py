@@ -71,6 +71,14 @@ def heading(trainer: pl.Trainer, model: pl.LightningModule) -> str:
     return ", ".join(words)
 
 
+def validation_codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple[Tensor, Tensor | None]:
+    """The codes (N, Z) and labels of the first validation rows, on the CPU."""
+    batch = trainer.datamodule.take("val", count)
+    labels = [None] * len(batch.x) if batch.y is None else batch.y.to(model.device).split(500)
+    chunks = zip(batch.x.to(model.device).split(500), labels, strict=False)
+    return torch.cat([model.encode(x, y).cpu() for x, y in chunks]), batch.y
+
+
 def array(images: Tensor) -> np.ndarray:
     """A NumPy copy on the CPU, float32."""
     return images.detach().float().cpu().numpy()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import lightning.pytorch as pl
+import numpy as np
 
-from autoencoders.callbacks.base import Drawing, array, evaluating, heading
+from autoencoders.callbacks.base import Drawing, evaluating, heading, validation_codes
 from autoencoders.gallery import Gallery
 from autoencoders.latent.projections import plane, tsne
 
@@ -50,15 +51,8 @@ class LatentPlot(Drawing):
         Gallery.of(trainer).deliver("latents_tsne", figure, trainer.global_step)
 
     @staticmethod
-    def _codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple:
-        batch, context = trainer.datamodule.take("val", count), model.labels
-        codes = [
-            array(model.encode(x.to(model.device), None if y is None else y.to(model.device)))
-            for x, y in zip(batch.x.split(500), [None] * 99999 if batch.y is None else batch.y.split(500))
-        ]
-        import numpy as np
-
-        style = {}
-        if batch.y is not None and context is not None and context.kind == "classes":
-            style = {"labels": batch.y.numpy(), "names": context.names}
-        return np.concatenate(codes), style
+    def _codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple[np.ndarray, dict]:
+        codes, y = validation_codes(trainer, model, count)
+        if y is None or model.labels is None or model.labels.kind != "classes":
+            return codes.numpy(), {}
+        return codes.numpy(), {"labels": y.numpy(), "names": model.labels.names}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import torch
 
-from autoencoders.callbacks.base import Drawing, array, heading
+from autoencoders.callbacks.base import Drawing, array, heading, validation_codes
 from autoencoders.gallery import Gallery
 from autoencoders.latent.densities import GaussianFull, StandardNormal
 
@@ -34,8 +34,7 @@ class Samples(Drawing):
         generator = torch.Generator().manual_seed(self.seed)
         density = StandardNormal(model.latent_dim)
         if not model.has_prior:
-            batch = trainer.datamodule.take("val", self.codes)
-            density = GaussianFull().fit(model.encode(batch.x.to(model.device)))
+            density = GaussianFull().fit(validation_codes(trainer, model, self.codes)[0])
         labels, columns, y = (), self.columns, None
         if model.condition and model.labels.kind == "classes":
             labels, columns = model.labels.names, model.labels.size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,22 +12,10 @@ import torch
 from torch import Tensor
 
 from autoencoders import noise
+from autoencoders.data.batches import Batches, Split, binary, on_device
 from autoencoders.types import Batch, Context, Shape, UserError
 
 BINARIZE = ("none", "static", "dynamic")
-DEVICE_SHARE = 0.5
-"""A split moves to the accelerator when it takes at most this share of the free memory there."""
-
-
-class Split(NamedTuple):
-    """Images (N, C, H, W) uint8, with int64 classes (N,), float32 attributes (N, A), or None."""
-
-    images: Tensor
-    labels: Tensor | None
-
-    def rows(self, index: Tensor) -> Split:
-        """The split of these rows, in this order."""
-        return Split(self.images[index], None if self.labels is None else self.labels[index])
 
 
 class Source(NamedTuple):
@@ -113,7 +100,8 @@ class ImageData(pl.LightningDataModule):
             splits = {k: Split(self._draw_once(k, v.images), v.labels) for k, v in splits.items()}
         if self.batch_size > len(cuts[2]):
             raise UserError(
-                f"data.batch_size is {self.batch_size}, and data={self.name} has {len(cuts[2])} training images. Lower it."
+                f"data.batch_size is {self.batch_size}, and data={self.name} has {len(cuts[2])} training images. "
+                "Lower it."
             )
         self._splits, self._context = splits, source.context
 
@@ -211,96 +199,6 @@ class ImageData(pl.LightningDataModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Batches of a store on the device are there already; walking them would cost a step's time."""
         return batch if batch.x.device == device else super().transfer_batch_to_device(batch, device, dataloader_idx)
-
-
-class Batches:
-    """An iterable of `Batch`: one gather by an index tensor and one conversion per batch, on the store's device.
-
-    Training drops the last, smaller batch and, with several processes, gives each its share of every batch.
-    Evaluation visits each row exactly once over all processes. The position survives a resume.
-
-    Args:
-        part: the split's images and labels.
-        split: its name, a part of the noise's key.
-        batch_size: images per step: over all processes in training, per process in evaluation.
-        train: whether to shuffle and drop the last batch.
-        seed: of order and training noise.
-        binarize: see `ImageData`; static binarisation has happened before.
-        rank: of this process.
-        world: number of processes.
-    """
-
-    def __init__(
-        self,
-        part: Split,
-        split: str,
-        *,
-        batch_size: int,
-        train: bool = False,
-        seed: int = 0,
-        binarize: str = "none",
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        self.part, self.split, self.batch_size, self.train = part, split, batch_size, train
-        self.seed, self.dynamic, self.rank, self.world = seed, binarize == "dynamic", rank, world
-        self.epoch, self.start, self.done = 0, 0, 0
-        self.sampler, self.batch_sampler = self, None  # where Lightning looks for set_epoch
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        count = len(self.part.images)
-        if self.train:
-            return count // self.batch_size
-        mine = len(range(self.rank, count, self.world))
-        return -(-mine // self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        device, count = self.part.images.device, len(self.part.images)
-        if self.train:
-            generator = torch.Generator().manual_seed(noise.key(self.seed, "order", self.epoch))
-            order = torch.randperm(count, generator=generator)
-            chunks = [chunk[self.rank :: self.world] for chunk in order.split(self.batch_size)[: len(self)]]
-            chunks = list(torch.cat(chunks).to(device).split(self.batch_size // self.world)) if chunks else []
-        else:
-            chunks = torch.arange(self.rank, count, self.world, device=device).split(self.batch_size)
-        first, self.start = self.start, 0
-        for self.done, index in enumerate(chunks[first:], first + 1):
-            yield self.batch(index)
-
-    def batch(self, index: Tensor) -> Batch:
-        """The rows of an index tensor (B,), as floats in [0, 1]."""
-        x = self.part.images[index].float().mul_(1 / 255)
-        if self.dynamic:
-            x = binary(x, noise.key(self.seed if self.train else 0, self.split, self.epoch * self.train), index)
-        y = None if self.part.labels is None else self.part.labels[index]
-        return Batch(x, x, y, index)
-
-    def state_dict(self) -> dict[str, int]:
-        """The position in the epoch; Lightning keeps it in every checkpoint."""
-        return {"done": self.done, "epoch": self.epoch}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue after the batches already done."""
-        self.start, self.epoch = state["done"] % max(len(self), 1), state["epoch"]
-
-
-def binary(grey: Tensor, seed: int, index: Tensor) -> Tensor:
-    """Binary images, (B, C, H, W) float32, each pixel 1 with its grey level in [0, 1] as probability."""
-    return (noise.uniform(seed, index, grey[0].numel()).view_as(grey) < grey).float()
-
-
-def on_device(part: Split, device: torch.device) -> Split:
-    """The split on the training device where it fits there, else as it is."""
-    size = part.images.numel()
-    if device.type == "cpu" or (
-        device.type == "cuda" and size > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
-    ):
-        return part
-    return Split(part.images.to(device), None if part.labels is None else part.labels.to(device))
 
 
 def data_root(root: str | None) -> Path:

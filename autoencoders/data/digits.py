@@ -7,7 +7,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from autoencoders.data.base import ImageData, Source, Split
+from autoencoders.data.base import ImageData, Source
+from autoencoders.data.batches import Split
 from autoencoders.types import Context, UserError
 
 

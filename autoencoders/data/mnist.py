@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from autoencoders.data.base import ImageData, Source, Split
+from autoencoders.data.base import ImageData, Source
+from autoencoders.data.batches import Split
 from autoencoders.types import Context, UserError
 
 

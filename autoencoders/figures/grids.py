@@ -56,7 +56,7 @@ def image_grid(
 
 def tile(images: np.ndarray) -> np.ndarray:
     """One RGB picture (H', W', 3) of a grid (rows, columns, C, H, W), enlarged by a whole factor, gaps white."""
-    rows, columns, channels, height, width = images.shape
+    rows, columns, _, height, width = images.shape
     factor = max(1, 2 * TILE // max(height, width) if rows * columns <= 40 else TILE // max(height, width))
     images = np.clip(np.nan_to_num(images), 0, 1).repeat(factor, axis=3).repeat(factor, axis=4)
     height, width = height * factor, width * factor

@@ -28,7 +28,7 @@ def scatter(
     """
     figure = canvas(6.8 if labels is not None else 5.8, 5.4)
     ax = figure.add_axes((0.1, 0.1, 5.0 / figure.get_figwidth(), 0.82))
-    size = float(np.clip(6000 / max(len(points), 1), 3, 22))
+    size = float(np.clip(20000 / max(len(points), 1), 5, 26))
     if labels is None:
         ax.scatter(*points.T, s=size, c=BLUE, alpha=0.65, linewidths=0)
     else:

@@ -40,7 +40,9 @@ class PCA(Autoencoder):
         """Room for the mean image (D,) and the components (Z, D)."""
         pixels = self.shape[0] * self.shape[1] * self.shape[2]
         if self.latent_dim > pixels:
-            raise UserError(f"model=pca has at most {pixels} latents here, one a pixel, and latent_dim is {self.latent_dim}.")
+            raise UserError(
+                f"model=pca has at most {pixels} latents here, one a pixel, and latent_dim is {self.latent_dim}."
+            )
         self.register_buffer("average", torch.zeros(pixels))
         self.register_buffer("components", torch.zeros(self.latent_dim, pixels))
         self.family.requires_grad_(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ class Encoder(nn.Module):
         counts = [shape[0], *channels(len(sizes) - 1, width, max_width)]
         self.blocks = nn.ModuleList(
             Block(nn.Conv2d(i, o, 4, stride=2, padding=1, bias=norm == "none"), o, condition, norm)
-            for i, o in zip(counts[:-1], counts[1:], strict=True)
+            for i, o in pairwise(counts)
         )
         self.features = counts[-1] * math.prod(sizes[-1])
 
@@ -110,7 +111,7 @@ class Decoder(nn.Module):
         counts = [*channels(len(sizes) - 1, width, max_width)[::-1], shape[0]]
         self.smallest = (counts[0], *sizes[0])
         steps = []
-        for i, (small, large) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for i, (small, large) in enumerate(pairwise(sizes)):
             padding = (large[0] - 2 * small[0], large[1] - 2 * small[1])  # 1 where the side was odd
             last = i == len(sizes) - 2
             up = nn.ConvTranspose2d(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ class Pyramid(nn.Module):
         self.layers = nn.ModuleList(
             # A bias before a batch norm would be subtracted again by it.
             nn.Sequential(nn.Linear(i + condition, o, bias=norm == "none"), NORMS[norm](o), nn.ReLU())
-            for i, o in zip(sizes[:-1], sizes[1:], strict=True)
+            for i, o in pairwise(sizes)
         )
         self.features = sizes[-1]
 
