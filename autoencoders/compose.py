@@ -27,6 +27,24 @@ NUMERIC = {"latent_dim": ("size", int, 1, []), "beta": ("value", float, 0, ["con
 """Groups that take a bare number: the field it tunes, its type, its least value, the option it builds on."""
 
 
+def groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
+    """The config groups and the options in each, from the folders of a search path."""
+    found: dict[str, set[str]] = {}
+    for file in sorted(file for folder in folders for file in folder.glob("*/**/*.yaml")):
+        group = file.parent.relative_to(next(f for f in folders if file.is_relative_to(f))).as_posix()
+        found.setdefault(group, set()).add(file.stem)
+    return {group: sorted(options) for group, options in found.items()}
+
+
+def help_text(door: str) -> str:
+    """A door's docstring and the groups: Hydra's own help composes the config first and takes three times as long."""
+    width = max(map(len, groups()))
+    lines = []
+    for group, options in groups().items():
+        lines.append(f"  {group:{width}}  {' | '.join(options)}{' | any number' if group in NUMERIC else ''}")
+    return f"{door.strip()}\n\nGroups:\n" + "\n".join(lines) + "\n"
+
+
 def number(path: str) -> dict | None:
     """The config that `<group>/<number>` stands for, or None where that is no number the group takes."""
     group, _, text = path.removesuffix(".yaml").strip("/").partition("/")

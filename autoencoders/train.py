@@ -1,7 +1,15 @@
-"""The training door: `python -m autoencoders.train model=cvae data=mnist`.
+"""Usage: python -m autoencoders.train [group=option ...] [key=value ...].
 
-Compose, check, prepare the data, build, fit, test, record. Heavy libraries load inside `main`, so that help,
-completion and configuration errors answer at once.
+Trains an AE, VAE or CVAE on images and keeps everything it made in one folder under runs/.
+
+Examples:
+  python -m autoencoders.train                                       the default CVAE on digits, in seconds
+  python -m autoencoders.train model=vae data=mnist latent_dim=2
+  python -m autoencoders.train model=cvae data=mnist net=conv beta=warmup beta.value=4
+  python -m autoencoders.train -m model=vae data=mnist beta=0.5,1,4  a sweep, one run each
+  python -m autoencoders.train trainer.max_epochs=50 data.batch_size=256 optimizer.lr=1e-3
+  python -m autoencoders.train 'callbacks=[default,gif]' logger=none
+  python -m autoencoders.train model=ae --cfg job                    print the composed configuration
 """
 
 from __future__ import annotations
@@ -18,13 +26,24 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders.compose import CONF
+from autoencoders.compose import CONF, help_text
 from autoencoders.types import UserError
 
 
+def main() -> None:
+    """What the command line runs."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text(__doc__))
+    else:
+        job()
+
+
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
-def main(config: DictConfig) -> float | None:
-    """One job: train, and return `val/objective` of the best epoch, for sweepers that minimise."""
+def job(config: DictConfig) -> float | None:
+    """One job: train, and return `val/objective` of the best epoch, for sweepers that minimise.
+
+    Heavy libraries load in here, so that help, completion and configuration errors answer at once.
+    """
     # A quarter of the import time is garbage collection of objects that live for ever.
     gc.disable()
     import lightning.pytorch

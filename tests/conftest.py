@@ -1,0 +1,54 @@
+"""What every test may use: composed configurations, real data where it is, and no network."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ["WANDB_MODE"] = "offline"
+os.environ.setdefault("WANDB_SILENT", "true")
+torch.set_num_threads(1)  # small tensors: a second thread costs more than it gives
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def repository():
+    return REPOSITORY
+
+
+@pytest.fixture
+def compose(tmp_path):
+    """`compose("model=vae", ...)`: the resolved configuration of a run in a temporary folder, plain containers."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from autoencoders.compose import CONF
+
+    def composed(*overrides, folder=tmp_path / "run"):
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = hydra_compose("train", [*overrides, f"folder='{folder}'"])
+        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+    return composed
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """The prepared default data."""
+    from autoencoders.data.digits import Digits
+
+    data = Digits(name="digits", batch_size=32)
+    data.setup()
+    return data
+
+
+@pytest.fixture(scope="session")
+def mnist_root():
+    """The folder with real MNIST files, or a skip that says why."""
+    root = os.environ.get("AUTOENCODERS_DATA")
+    if root is None or not Path(root, "MNIST", "raw", "train-images-idx3-ubyte").is_file():
+        pytest.skip("AUTOENCODERS_DATA names no folder with MNIST/raw/")
+    return Path(root)
