@@ -1,0 +1,180 @@
+import itertools
+import random
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA as SklearnPCA
+
+from autoencoders import noise, runs
+from autoencoders.models.base import EVALUATION_SEED
+from autoencoders.types import Batch, Context, UserError
+
+CONTEXT = Context("classes", tuple("0123456789"))
+ATTRIBUTES = Context("attributes", ("Male", "Smiling"))
+SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (3, 62, 47), (3, 128, 128)]
+OPTIONS = {
+    "model": ["ae", "vae", "cvae", "pca"],
+    "net": ["fc", "conv"],
+    "likelihood": ["bernoulli", "gaussian", "gaussian_learned", "laplace"],
+    "beta": ["constant", "warmup", "cyclical", "capacity", "0.5"],
+    "shape": SHAPES,
+    "join": ["both", "decoder", "every_layer"],
+    "context": [CONTEXT, ATTRIBUTES],
+}
+
+
+def pairwise(options, seed=0):
+    """Few combinations that together hold every pair of values of every two options (greedy)."""
+    rng, names = random.Random(seed), list(options)
+
+    def pairs(row):
+        return {(a, str(row[a]), b, str(row[b])) for a, b in itertools.combinations(names, 2)}
+
+    missing = set().union(*(pairs(dict(zip(names, v, strict=True))) for v in itertools.product(*options.values())))
+    while missing:
+        candidates = [{n: rng.choice(options[n]) for n in names} for _ in range(200)]
+        best = max(candidates, key=lambda row: len(pairs(row) & missing))
+        if pairs(best) & missing:
+            missing -= pairs(best)
+            yield best
+
+
+def build(compose, *overrides, shape=(1, 28, 28), context=CONTEXT):
+    return runs.build_model(compose(*overrides), shape, context)
+
+
+def batch_for(shape, context, size=6):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(size, *shape, generator=generator)
+    y = torch.arange(size) % 10 if context.kind == "classes" else torch.randn(size, context.size, generator=generator)
+    return Batch(x, x, y, torch.arange(size))
+
+
+@pytest.mark.parametrize("row", pairwise(OPTIONS), ids=lambda row: "-".join(str(v) for v in row.values())[:70])
+def test_every_pair_of_options_builds_and_gives_every_parameter_a_gradient(compose, row):
+    words = [f"{group}={row[group]}" for group in ("model", "net", "likelihood", "beta")]
+    if row["model"] == "cvae":
+        words.append(f"model.join={row['join']}")
+    config = compose(*words, "latent_dim=5")
+    if row["model"] == "pca" and row["likelihood"] == "bernoulli":
+        with pytest.raises(UserError, match="linearly"):
+            runs.build_model(config, row["shape"], row["context"])
+        return
+    model = runs.build_model(config, row["shape"], row["context"])
+    batch = batch_for(row["shape"], row["context"])
+    eps = torch.randn(6, 5, generator=torch.Generator().manual_seed(1))
+    terms = model.terms(batch, eps)
+    assert terms.distortion.shape == terms.rate.shape == (6,)
+    assert terms.pixels.mean.shape == batch.x.shape
+    loss = terms.distortion.mean() + model.penalty(terms.rate.mean(), 0.5)
+    assert torch.isfinite(loss)
+    if row["model"] != "pca":  # fitted, not trained
+        loss.backward()
+        # A unit that no image of the batch switches on has a gradient of zero, but it has one.
+        assert [n for n, p in model.named_parameters() if p.grad is None] == []
+        assert all(p.grad.abs().sum() > 0 for p in model.head.parameters())
+
+
+def test_all_models_load_what_they_save_without_executing_code(compose, tmp_path):
+    for name in OPTIONS["model"]:
+        model = build(compose, f"model={name}", "latent_dim=3")
+        state = {"hyper_parameters": dict(model.hparams), "state_dict": model.state_dict()}
+        torch.save(state, tmp_path / "x.ckpt")
+        opened = runs.open_run(tmp_path / "x.ckpt").model
+        x, y = batch_for((1, 28, 28), CONTEXT)[0], torch.arange(6)
+        assert torch.equal(opened(x, y), model.eval()(x, y))
+
+
+def test_beta_one_is_the_negative_elbo_of_torch_distributions(compose):
+    model = build(compose, "model=vae", "likelihood=gaussian", "latent_dim=4").eval()
+    batch, eps = batch_for((1, 28, 28), CONTEXT), torch.randn(6, 4)
+    terms = model.terms(batch, eps)
+    q = model.posterior(batch.x)
+    gaussian = torch.distributions.Normal(q.mean, (0.5 * q.log_variance).exp())
+    z = q.mean + gaussian.scale * eps
+    log_p = torch.distributions.Normal(model.decode(z), 0.1).log_prob(batch.x).flatten(1).sum(1)
+    kl = torch.distributions.kl_divergence(gaussian, torch.distributions.Normal(0.0, 1.0)).sum(1)
+    torch.testing.assert_close(terms.distortion + terms.rate, kl - log_p, rtol=1e-4, atol=1e-2)
+
+
+def test_reconstructing_uses_the_posterior_mean_and_repeats(compose):
+    model = build(compose, "model=cvae").eval()
+    batch = batch_for((1, 28, 28), CONTEXT)
+    assert torch.equal(model(batch.x, batch.y), model(batch.x, batch.y))
+    assert torch.equal(model(batch.x, batch.y), model.decode(model.posterior(batch.x, batch.y).mean, batch.y))
+
+
+@pytest.mark.parametrize(("join", "ends"), [("both", True), ("decoder", False), ("every_layer", True)])
+def test_a_label_enters_where_the_option_says(compose, join, ends):
+    model = build(compose, "model=cvae", f"model.join={join}").eval()
+    x, zeros, ones = torch.rand(4, 1, 28, 28), torch.zeros(4).long(), torch.ones(4).long()
+    assert torch.equal(model.encode(x, zeros), model.encode(x, ones)) != ends
+    z = torch.randn(4, 10)
+    assert not torch.equal(model.decode(z, zeros), model.decode(z, ones))
+
+
+def test_an_unconditional_model_ignores_labels(compose):
+    model = build(compose, "model=vae").eval()
+    x = torch.rand(4, 1, 28, 28)
+    assert torch.equal(model(x, torch.zeros(4).long()), model(x))
+
+
+def test_l1_prices_the_code_of_an_ae(compose):
+    batch = batch_for((1, 28, 28), CONTEXT)
+    model = build(compose, "model=ae", "model.l1=0.5").eval()
+    terms = model.terms(batch, None)
+    torch.testing.assert_close(terms.extra, 0.5 * model.encode(batch.x).abs().sum(1))
+    assert build(compose, "model=ae").terms(batch, None).extra is None
+
+
+def test_pca_is_scikit_learns_on_real_digits(compose, digits):
+    model = build(compose, "model=pca", "latent_dim=20")
+    model.initialise(digits.images("train"))
+    train, test = (digits.images(s).flatten(1).double().numpy() / 255 for s in ("train", "test"))
+    reference = SklearnPCA(20, svd_solver="full").fit(train)
+    images = torch.from_numpy(test).float().reshape(-1, 1, 28, 28)
+    np.testing.assert_allclose(model.encode(images).abs(), np.abs(reference.transform(test)), rtol=1e-5, atol=1e-5)
+    expected = reference.inverse_transform(reference.transform(test))
+    np.testing.assert_allclose(model(images).flatten(1), expected, rtol=1e-5, atol=1e-5)
+    residual = train - reference.inverse_transform(reference.transform(train))
+    assert model.family.log_scale.exp().item() == pytest.approx(np.sqrt((residual**2).mean()), rel=1e-4)
+
+
+def test_evaluation_noise_is_fixed_by_row_whatever_the_batches(compose, digits):
+    model = build(compose, "model=vae").eval()
+    images = digits.images("val").float() / 255
+
+    def sums(size):
+        for index in torch.arange(len(images)).split(size):
+            model._evaluation_step(Batch(images[index], images[index], None, index), "val")
+        means = model._sums["val"].means()
+        model._sums["val"].reset()
+        return means
+
+    with torch.no_grad():
+        torch.testing.assert_close(sums(180), sums(7), rtol=1e-6, atol=1e-6)
+        expected = model.terms(
+            Batch(images, images, None, torch.arange(180)),
+            noise.normal(noise.key(EVALUATION_SEED, "val"), torch.arange(180), 10),
+        )
+    assert sums(50)[0].item() == pytest.approx(expected.distortion.mean().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "context", "message"),
+    [
+        (["model=cvae"], None, "model=cvae needs labels"),
+        (["model=cvae", "model.join=top"], CONTEXT, "model.join must be one of"),
+        (["model=ae", "model.l1=-1"], CONTEXT, "model.l1 must be"),
+        (["model=pca", "latent_dim=1000"], CONTEXT, "at most 784 latents"),
+    ],
+)
+def test_combinations_that_cannot_work_are_one_sentence(compose, words, context, message):
+    with pytest.raises(UserError, match=message):
+        build(compose, *words, context=context)
+
+
+def test_a_cvae_asks_for_missing_labels(compose):
+    with pytest.raises(UserError, match="came without labels"):
+        build(compose, "model=cvae")(torch.rand(2, 1, 28, 28))
