@@ -100,7 +100,9 @@ def wandb_logger(save_dir: str, **settings: Any) -> WandbLogger:
     if mode is None:
         mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
     # Not the logger's own offline=True: it sets WANDB_MODE for the rest of the process, later jobs included.
-    return WandbLogger(save_dir=save_dir, mode=mode, settings=wandb.Settings(silent=True, console="off"), **settings)
+    logger = WandbLogger(save_dir=save_dir, mode=mode, settings=wandb.Settings(silent=True, console="off"), **settings)
+    logger._wandb_init.pop("anonymous", None)  # Lightning passes an option that W&B only warns about
+    return logger
 
 
 def close(loggers: list[Logger]) -> str | None:

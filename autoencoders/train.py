@@ -120,7 +120,9 @@ def train(config: dict[str, Any], overrides: list[str] = ()) -> dict[str, float]
             (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
             records.write_json(folder / "run.json", {**record, "status": "running"})
             print(f"{config['name']}: {record['parameters']:,} parameters, {summary_of(record['data'])}")
-        trainer.fit(model, datamodule=data, ckpt_path=resume)
+        trainer.ckpt_path = resume  # not an argument of fit: the model's setup hook must know that it resumes
+        trainer.fit(model, datamodule=data)
+        trainer.ckpt_path = None
         if not (folder / runs.LAST).is_file():
             trainer.save_checkpoint(folder / runs.LAST)
         metrics = records.best_validation(folder / "metrics.csv")
@@ -169,7 +171,8 @@ def silence(lightning: Any) -> None:
     import warnings
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    for pattern in (".*LeafSpec.*", ".*smaller than the logging interval.*", ".*configure_optimizers.*None.*"):
+    ours = (".*smaller than the logging interval.*", ".*configure_optimizers.*None.*", ".*dataloader is not resumable.*")
+    for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)
 
 

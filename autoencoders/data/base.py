@@ -71,6 +71,8 @@ class ImageData(pl.LightningDataModule):
         self._splits: dict[str, Split] = {}
         self._context: Context | None = None
         self._baselines: dict[str, float] = {}
+        self._training: Batches | None = None
+        self._position: dict[str, int] | None = None
 
     def read(self) -> Source:
         """The images and labels of this dataset, from files that `prepare_data` left in place."""
@@ -185,8 +187,23 @@ class ImageData(pl.LightningDataModule):
         )  # fmt: skip
 
     def train_dataloader(self) -> Batches:
-        """Training batches in an order that is a function of (seed, epoch)."""
-        return self._batches("train")
+        """Training batches in an order that is a function of (seed, epoch), from where a checkpoint stopped."""
+        self._training, position, self._position = self._batches("train"), self._position, None
+        if position:
+            self._training.go_to(position)
+        return self._training
+
+    def state_dict(self) -> dict[str, int]:
+        """The position in the epoch, for every checkpoint.
+
+        Here and not on the loader: Lightning restores loaders only when nothing has asked for the number of
+        optimiser steps before, and learning-rate schedules do.
+        """
+        return {} if self._training is None else self._training.position()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Keep the position for the next `train_dataloader`."""
+        self._position = dict(state_dict)
 
     def val_dataloader(self) -> Batches:
         """Validation batches, in order."""

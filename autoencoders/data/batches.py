@@ -92,13 +92,13 @@ class Batches:
         y = None if self.part.labels is None else self.part.labels[index]
         return Batch(x, x, y, index)
 
-    def state_dict(self) -> dict[str, int]:
-        """The position in the epoch; Lightning keeps it in every checkpoint."""
+    def position(self) -> dict[str, int]:
+        """The epoch and how many of its batches are done."""
         return {"done": self.done, "epoch": self.epoch}
 
-    def load_state_dict(self, state: dict[str, int]) -> None:
+    def go_to(self, position: dict[str, int]) -> None:
         """Continue after the batches already done."""
-        self.start, self.epoch = state["done"] % max(len(self), 1), state["epoch"]
+        self.start, self.epoch = position["done"] % max(len(self), 1), position["epoch"]
 
 
 def binary(grey: Tensor, seed: int, index: Tensor) -> Tensor:

@@ -1,0 +1,91 @@
+import subprocess
+import sys
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
+
+from autoencoders.compose import CONF, NUMERIC, groups, help_text, number
+
+SINGLE = [g for g in groups() if g not in ("callbacks", "logger")]
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra_compose("train", list(overrides))
+
+
+@pytest.mark.parametrize("option", [f"{g}={o}" for g, options in groups().items() for o in options])
+def test_every_option_of_every_group_composes_and_resolves(compose, option):
+    assert compose(option)["name"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["beta=4"], 4),
+        (["beta=0.5"], 0.5),
+        (["beta=1e-3"], 1e-3),
+        (["beta=0"], 0),
+        (["beta=warmup"], 1),
+        (["beta=warmup", "beta.value=4"], 4),
+        (["beta=7", "beta.value=8"], 8),
+        (["beta.value=4"], 4),
+    ],
+)
+def test_beta_as_typed(words, expected):
+    config = composed(*words)
+    assert config.beta.value == expected
+    kind = "Warmup" if "beta=warmup" in words else "Constant"
+    assert config.model.penalty._target_.endswith(kind)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [(["latent_dim=16"], 16), (["latent_dim=plane"], 2), (["latent_dim.size=24"], 24)]
+)
+def test_latent_dim_as_typed(words, expected):
+    assert composed(*words).model.latent_dim == expected
+
+
+@pytest.mark.parametrize("word", ["latent_dim=1.5", "latent_dim=0", "beta=-1", "beta=nan", "latent_dim=vast"])
+def test_numbers_a_group_does_not_take_are_refused(word):
+    with pytest.raises(HydraException, match=word.split("=")[0]):
+        composed(word)
+
+
+def test_numbers_are_read_in_their_group_alone():
+    assert number("beta/0.5")["value"] == 0.5
+    assert number("model/3") is None
+    assert number("beta/warmup") is None
+    assert set(NUMERIC) <= set(groups())
+
+
+def test_the_likelihood_follows_the_model_unless_given():
+    assert composed("model=pca").likelihood._target_.endswith("GaussianLearned")
+    assert composed("model=pca", "likelihood=laplace").likelihood._target_.endswith("Laplace")
+    assert composed("model=vae").likelihood._target_.endswith("Bernoulli")
+
+
+def test_lists_of_callbacks_and_loggers():
+    config = composed("callbacks=[default,early_stopping,gif]", "logger=[wandb,tensorboard]")
+    assert {"best", "last", "samples", "early_stopping", "gif"} <= set(config.callbacks)
+    assert set(config.logger) == {"wandb", "tensorboard"}
+    assert not composed("callbacks=none").callbacks
+    assert not composed("logger=none").logger
+
+
+def test_a_run_is_named_after_what_it_varies():
+    assert composed("model=vae", "data=mnist", "latent_dim=2", "beta=0.5").name == "vae-mnist-z2-beta0.5"
+
+
+def test_help_names_every_group_and_loads_nothing_heavy():
+    text = help_text("words")
+    assert all(option in text for options in groups().values() for option in options)
+    code = (
+        "import sys, autoencoders.train as door; sys.argv = ['train', '--help']; door.main(); "
+        "sys.exit(bool({'torch', 'lightning', 'numpy', 'matplotlib', 'wandb'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "beta        capacity" in done.stdout

@@ -1,0 +1,306 @@
+"""The training door, end to end on the real digits."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from offline_wandb import read as read_wandb
+
+from autoencoders import runs
+from autoencoders.train import train
+from autoencoders.types import UserError
+
+QUICK = ["trainer.max_epochs=2", "trainer=cpu", "logger=none", "callbacks=none", "data.batch_size=64"]
+
+
+def command(*words, cwd, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "autoencoders.train", *words], cwd=cwd, capture_output=True, text=True, timeout=300, **options
+    )
+
+
+def weights(folder, name="last"):
+    return torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True)["state_dict"]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def rows(folder):
+    with (folder / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The default command, shortened, with every figure drawn: its folder and what it printed."""
+    cwd = tmp_path_factory.mktemp("default")
+    words = ["trainer.max_epochs=2", "callbacks=[default,gif]", "trainer.log_every_n_steps=10"]
+    words += [f"callbacks.{name}.every_n_epochs=1" for name in ("reconstructions", "samples", "latents", "curves")]
+    done = command(*words, 'hydra.run.dir="here [1], a=b"', cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd / "here [1], a=b", done
+
+
+def test_the_folder_holds_everything(finished):
+    folder, _ = finished
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["model"]["_target_"] == "autoencoders.models.cvae.CVAE"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["test/nats"] == pytest.approx(metrics["test/distortion"] + metrics["test/rate"], rel=1e-5)
+    assert {"val/objective", "test/mse", "test/psnr", "test/active_units", "test/mse_pca", "test/mse_mean_image"} <= set(metrics)
+    card = json.loads((folder / "run.json").read_text())
+    assert card["status"] == "done"
+    assert card["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert card["data"]["images"] == {"train": 1258, "val": 180, "test": 359}
+    assert card["images_per_second"] > 0
+    for key in ("reconstructions", "samples", "latents", "curves"):
+        assert sorted(p.name for p in (folder / "figures" / key).iterdir()) == ["000039.png", "000078.png"]
+    assert (folder / "figures/latents_tsne/000078.png").is_file()
+    assert (folder / "figures/reconstructions.gif").read_bytes()[:3] == b"GIF"
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+
+
+def test_the_terminal_says_what_matters(finished):
+    folder, done = finished
+    assert "epoch   2/2   val/objective" in done.stdout
+    assert "images/s" in done.stdout
+    last = done.stdout.splitlines()[-5:]
+    assert [line.split()[0] for line in last] == ["test", "folder", "metrics", "figures", "wandb"]
+    assert "PCA-10" in last[0]
+    assert "mean image" in last[0]
+    assert folder.name in last[1]
+    assert f"wandb sync '{folder.name}/wandb/offline-run-" in last[4]
+    assert done.stderr == ""
+
+
+def test_wandb_offline_holds_the_config_every_metric_and_every_figure(finished):
+    folder, _ = finished
+    config, history, run = read_wandb(folder)
+    saved = yaml.safe_load((folder / "config.yaml").read_text())
+    assert {k: v for k, v in config.items() if k in saved} == saved
+    written = [{k: float(v) for k, v in row.items() if v and k not in ("epoch", "step")} | {"step": int(row["step"])} for row in rows(folder)]
+    logged = {}
+    for row in history:
+        logged.setdefault(row["trainer/global_step"], {}).update(row)
+    for row in written:
+        for key, value in row.items():
+            if key != "step":
+                assert logged[row["step"]][key] == pytest.approx(value, rel=1e-6), key
+    pictures = {path for path in folder.glob("figures/*/*.png")}
+    sent = [
+        (row["trainer/global_step"], key.removesuffix("/path"), value)
+        for row in history
+        for key, value in row.items()
+        if key.endswith("/path") and value.endswith(".png")
+    ]
+    assert len(sent) == len(pictures) == 9
+    for step, key, path in sent:
+        original = folder / "figures" / key / f"{step:06d}.png"
+        assert (run / "files" / path).read_bytes() == original.read_bytes()
+
+
+def test_validation_metrics_are_those_of_the_best_checkpoint(finished):
+    from autoencoders.callbacks.base import evaluating
+
+    folder, _ = finished
+    run = runs.open_run(folder)
+    run.data.setup()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    batch = run.data.take("val", 180)
+    with evaluating(run.model):
+        output = run.model(batch.x, batch.y)
+    assert (output - batch.target).square().mean().item() == pytest.approx(metrics["val/mse"], rel=1e-4)
+
+
+def test_a_checkpoint_alone_opens_and_foreign_targets_are_refused(finished, tmp_path):
+    folder, _ = finished
+    alone = tmp_path / "some where.ckpt"
+    shutil.copy(folder / "checkpoints/best.ckpt", alone)
+    run = runs.open_run(alone)
+    assert run.model.shape == (1, 28, 28)
+    assert run.model.labels.names == tuple("0123456789")
+    state = torch.load(alone, weights_only=True)
+    state["hyper_parameters"]["data"]["_target_"] = "joblib.load"
+    torch.save(state, alone)
+    with pytest.raises(UserError, match=r"joblib\.load"):
+        runs.open_run(alone)
+    with pytest.raises(UserError, match="neither a checkpoint nor the folder"):
+        runs.open_run(tmp_path)
+    alone.write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match="is not a checkpoint of a run"):
+        runs.open_run(alone)
+
+
+def test_callbacks_and_loggers_never_change_the_weights(compose, tmp_path):
+    everything = [f"callbacks.{name}.every_n_epochs=1" for name in ("reconstructions", "samples", "latents", "curves")]
+    words = ["model=vae", *QUICK[:2], "data.batch_size=64"]
+    train(compose(*words, "callbacks=none", "logger=none", folder=tmp_path / "off"))
+    config = compose(*words, *everything, "callbacks=[default,early_stopping,gif]", "logger=[wandb,tensorboard,csv]", folder=tmp_path / "on")
+    train(config)
+    assert len(list((tmp_path / "on/figures/samples").iterdir())) == 2
+    assert same(weights(tmp_path / "on"), weights(tmp_path / "off"))
+
+
+def test_seeds_repeat_and_differ(compose, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(compose("model=vae", *QUICK, f"seed={seed}", "trainer.max_epochs=1", folder=tmp_path / name))
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+def test_a_missing_seed_is_drawn_and_recorded(compose, tmp_path):
+    train(compose(*QUICK, "seed=null", "trainer.max_epochs=1"))
+    config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
+    assert config["seed"] == config["model"]["seed"] == config["data"]["seed"] > 0
+
+
+def test_a_resumed_run_ends_with_the_same_weights_and_one_metrics_file(compose, tmp_path):
+    words = ["model=vae", *QUICK[1:], "callbacks=checkpoint", "trainer.max_epochs=4", "beta=warmup"]
+    words += ["+callbacks.last.every_n_train_steps=50", "+callbacks.last.save_top_k=-1"]
+    words += ["callbacks.last.filename='{step}'"]
+    train(compose(*words, folder=tmp_path / "whole"))
+    middle = tmp_path / "whole/checkpoints/step=50.ckpt"  # 19 steps an epoch: in the middle of the third
+    resumed = tmp_path / "resumed"
+    resumed.mkdir()
+    shutil.copy(tmp_path / "whole/metrics.csv", resumed)
+    words[words.index("callbacks.last.filename='{step}'")] = "callbacks.last.filename=other"
+    train(compose(*words, f"resume='{middle}'", folder=resumed))
+    assert same(weights(tmp_path / "whole", "best"), weights(resumed, "best"))
+    steps = [int(row["step"]) for row in rows(resumed)]
+    assert steps == sorted(set(steps))
+    assert [row["val/objective"] for row in rows(resumed)] == [row["val/objective"] for row in rows(tmp_path / "whole")]
+
+
+def test_pca_measures_exactly_what_the_baseline_says(compose):
+    metrics = train(compose("model=pca", "trainer=cpu", "logger=none", "callbacks=[none,baselines]"))
+    assert metrics["test/mse"] == pytest.approx(metrics["test/mse_pca"], rel=1e-5)
+    assert metrics["test/mse"] < metrics["test/mse_mean_image"] / 2
+
+
+def test_the_rate_falls_and_the_distortion_rises_with_beta(compose, tmp_path):
+    results = [
+        train(compose("model=vae", *QUICK, "trainer.max_epochs=8", f"beta={b}", folder=tmp_path / str(b))) for b in (0.2, 1, 5)
+    ]
+    rates, distortions = ([m[f"test/{k}"] for m in results] for k in ("rate", "distortion"))
+    assert rates == sorted(rates, reverse=True)
+    assert distortions == sorted(distortions)
+
+
+def test_objective_prices_the_rate_at_the_final_beta(compose):
+    words = ["model=vae", *QUICK, "beta=warmup", "beta.value=3", "beta.share=1.0", "trainer.max_epochs=4"]
+    train(compose(*words))
+    table = [row for row in rows(Path(compose(*words)["folder"])) if row["val/loss"]]
+    for row in table:
+        value = {k: float(v) for k, v in row.items() if v}
+        assert value["val/objective"] == pytest.approx(value["val/distortion"] + 3 * value["val/rate"], rel=1e-5)
+        assert value["val/loss"] == pytest.approx(value["val/distortion"] + value["val/beta"] * value["val/rate"], rel=1e-5)
+    assert [float(row["val/beta"]) for row in table] == pytest.approx([0.75, 1.5, 2.25, 3.0], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1.0"],
+        ["trainer.gradient_clip_val=0.5", "trainer.accumulate_grad_batches=3"],
+        ["optimizer=adamw", "schedule=cosine"],
+        ["schedule=constant", "trainer.max_steps=5"],
+        ["net=conv", "net.width=4", "data.binarize=dynamic", "model.join=every_layer"],
+    ],
+    ids=lambda words: "-".join(words),
+)
+def test_trainer_options_from_the_command_line(compose, words):
+    metrics = train(compose(*QUICK, "trainer.max_epochs=1", *words))
+    assert metrics["test/nats"] < 600
+
+
+def test_a_net_is_initialised_once_from_the_training_images_and_never_on_resume(compose, tmp_path, monkeypatch):
+    from autoencoders.nets.fc import Decoder
+
+    seen = []
+    monkeypatch.setattr(Decoder, "initialise", lambda self, images: seen.append(images), raising=False)
+    train(compose(*QUICK, "model=vae", "test=false", "trainer.max_epochs=1"))
+    assert [(i.dtype, tuple(i.shape)) for i in seen] == [(torch.uint8, (1258, 1, 28, 28))]
+    train(compose(*QUICK, "model=vae", "test=false", "trainer.max_epochs=1", f"resume='{tmp_path}/run'", folder=tmp_path / "b"))
+    assert len(seen) == 1
+
+
+def test_early_stopping_stops(compose):
+    words = ["callbacks=[early_stopping]", "+callbacks.early_stopping.min_delta=1e9", "callbacks.early_stopping.patience=2"]
+    train(compose(*QUICK[1:3], "trainer.max_epochs=9", *words, "test=false"))
+    assert max(int(row["epoch"]) for row in rows(Path(compose()["folder"]))) == 2
+
+
+def test_multirun_from_the_terminal(tmp_path):
+    done = command("-m", "model=vae", "beta=0.5,4", "trainer=debug", "hydra.sweep.dir=sweep", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folders = sorted((tmp_path / "sweep").glob("*_vae*"))
+    assert [f.name for f in folders] == ["0_vae-digits-z10-beta0.5", "1_vae-digits-z10-beta4"]
+    for folder, beta in zip(folders, (0.5, 4), strict=True):
+        config, history, _ = read_wandb(folder)  # each job has a W&B run of its own
+        assert config["beta"]["value"] == beta
+        assert any("test/nats" in row for row in history)
+
+
+def test_a_users_own_model_from_another_folder(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from autoencoders.models.vae import VAE\n\n\nclass Mine(VAE):\n    def __init__(self, *, shift, **parts):\n"
+        "        super().__init__(**parts)\n        self.shift = shift\n"
+    )
+    (tmp_path / "myconf/model").mkdir(parents=True)
+    (tmp_path / "myconf/model/mine.yaml").write_text("defaults: [vae, _self_]\n_target_: mine.Mine\nname: mine\nshift: 3\n")
+    done = command("model=mine", "model.shift=4", f"hydra.searchpath=[file://{tmp_path}/myconf]", "trainer=debug",
+                   "logger=none", "callbacks=none", "hydra.run.dir=out", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load((tmp_path / "out/config.yaml").read_text())["model"]["shift"] == 4
+    sys.path.insert(0, str(tmp_path))
+    try:
+        with pytest.raises(UserError, match=r"mine\.Mine"):
+            runs.open_run(tmp_path / "out")
+        assert runs.open_run(tmp_path / "out", trust=("mine.",)).model.shift == 4
+    finally:
+        sys.path.remove(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["model=pca", "likelihood=bernoulli"], "model=pca reconstructs linearly"),
+        (["data.batch_size=5000"], "data.batch_size is 5000, and data=digits has 1258 training images"),
+        (["latent_dim.size=0"], "latent_dim.size must be a whole number from 1 up"),
+        (["resume=nowhere"], "nowhere is neither a checkpoint nor the folder of a run"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_a_failing_exit(tmp_path, words, sentence):
+    done = command(*words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_wheel_ships_its_configuration(repository, tmp_path):
+    pip = [sys.executable, "-m", "pip", "--quiet"]
+    wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(repository)]
+    subprocess.run(wheel, check=True, capture_output=True)
+    (built,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(tmp_path / "site"), str(built)], check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "autoencoders.train", "model=vae", "beta=3", "--cfg", "job"],
+        cwd=tmp_path / "site", capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "autoencoders.models.vae.VAE" in done.stdout
+
+
+@pytest.mark.slow
+def test_torch_compile_gives_the_same_run(compose, tmp_path):
+    plain = train(compose(*QUICK, "model=vae", folder=tmp_path / "plain"))
+    compiled = train(compose(*QUICK, "model=vae", "compile=true", folder=tmp_path / "compiled"))
+    assert compiled["test/nats"] == pytest.approx(plain["test/nats"], rel=1e-3)
