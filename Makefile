@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint clean
+.PHONY: help install run docs-figures bench test test-slow lint clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,15 +20,23 @@ $(VENV)/.installed: pyproject.toml
 run: install  ## Train the default CVAE on digits (ARGS='model=vae data=mnist' for another)
 	$(BIN)/python -m autoencoders.train $(ARGS)
 
+docs-figures: install  ## Train the README's CVAE on MNIST again and take its picture
+	rm -rf runs/readme
+	$(BIN)/python -m autoencoders.train model=cvae data=mnist hydra.run.dir=runs/readme
+	mkdir -p docs && cp "$$(ls runs/readme/figures/samples/*.png | tail -n 1)" docs/cvae-mnist-samples.png
+
+bench: install  ## Training steps against a bare loop (needs MNIST under AUTOENCODERS_DATA)
+	$(BIN)/python benchmarks/training_steps.py
+
 test: install  ## Lint, then the tests, in a few minutes
-	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pytest -m 'not slow'
 
 test-slow: install  ## The tests that train for minutes, on real data
 	$(BIN)/python -m pytest -m slow
 
 lint: install  ## Style alone
-	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
 
 clean:  ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -22,6 +23,72 @@ if TYPE_CHECKING:
 
 VERSIONS = ("autoencoders", "torch", "torchvision", "lightning", "hydra-core", "wandb", "numpy", "scikit-learn")
 
+
+class Record:
+    """Keeps the records of one run while it lasts: a context manager that notes how it ended.
+
+    Args:
+        folder: the run's folder, made here.
+        config: the resolved configuration.
+        card: see `card`.
+        resumed: whether `metrics.csv` is continued rather than begun.
+    """
+
+    def __init__(self, folder: Path, config: Mapping, card: dict[str, Any], resumed: bool = False) -> None:
+        self.folder, self.config, self.card = folder, config, card
+        self.metrics, self.results = MetricsFile(folder / "metrics.csv", resumed), {}
+
+    @rank_zero_only
+    def _write(self, **fields: Any) -> None:
+        self.card |= fields
+        write_json(self.folder / "run.json", self.card)
+
+    def __enter__(self) -> Record:
+        self._begin()
+        return self
+
+    @rank_zero_only
+    def _begin(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
+        self._write(status="running")
+        data = self.card["data"]
+        counts, shape = " + ".join(f"{n:,}" for n in data["images"].values()), " x ".join(map(str, data["shape"]))
+        print(
+            f"{self.config['name']}: {self.card['parameters']:,} parameters, {data['name']} {counts} images of {shape}"
+        )
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self._write(status="failed", error=f"{kind.__name__}: {error}")
+
+    @rank_zero_only
+    def finish(self, metrics: dict[str, float], **fields: Any) -> None:
+        """Write the final metrics, and what is known at the end."""
+        self.results = metrics
+        write_json(self.folder / "metrics.json", metrics)
+        self._write(status="done", **fields)
+
+    @rank_zero_only
+    def say(self, where: str | None) -> None:
+        """The last lines: the numbers with their baselines, and where everything is (`where`: W&B's run)."""
+        relative = os.path.relpath(self.folder)
+        place = str(self.folder) if relative.startswith("..") else relative
+        speed = self.card["images_per_second"]
+        print(f"done     {self.card['epochs']} epochs in {self.card['seconds']:.0f} s", end="")
+        print(f", {speed:,.0f} images/s" if speed else "")
+        m = {k.removeprefix("test/"): v for k, v in self.results.items() if k.startswith("test/")}
+        if m:
+            baselines = [f"PCA-{self.config['latent_dim']['size']} {m['mse_pca']:.4f}"] if "mse_pca" in m else []
+            baselines += [f"mean image {m['mse_mean_image']:.4f}"] if "mse_mean_image" in m else []
+            beside = f" ({', '.join(baselines)})" if baselines else ""
+            nats = f"nats {m['nats']:.2f} = distortion {m['distortion']:.2f} + rate {m['rate']:.2f}"
+            print(f"test     {nats}, mse {m['mse']:.4f}{beside}")
+        print(f"folder   {place}\nmetrics  {place}/metrics.json, metrics.csv")
+        if kinds := sorted(p.name for p in (self.folder / "figures").glob("*")):
+            print(f"figures  {place}/figures: {', '.join(kinds)}")
+        if where:
+            print(f"wandb    {where}")
 
 
 def write_json(path: Path, content: Mapping) -> None:
@@ -65,25 +132,6 @@ def best_validation(path: Path) -> dict[str, float]:
     return {k: float(v) for k, v in best.items() if k.startswith("val") and v}
 
 
-def closing_lines(folder: Path, record: Mapping, metrics: Mapping, latent_dim: int, where: str | None) -> list[str]:
-    """What a finished run says on the terminal: its numbers with their baselines, and where everything is."""
-    place = os.path.relpath(folder) if not os.path.relpath(folder).startswith("..") else str(folder)
-    speed = f", {record['images_per_second']:,.0f} images/s" if record["images_per_second"] else ""
-    lines = [f"done     {record['epochs']} epochs in {record['seconds']:.0f} s{speed}"]
-    if "test/nats" in metrics:
-        m = {k.removeprefix("test/"): v for k, v in metrics.items()}
-        baselines = [f"PCA-{latent_dim} {m['mse_pca']:.4f}"] if "mse_pca" in m else []
-        baselines += [f"mean image {m['mse_mean_image']:.4f}"] if "mse_mean_image" in m else []
-        beside = f" ({', '.join(baselines)})" if baselines else ""
-        nats = f"nats {m['nats']:.2f} = distortion {m['distortion']:.2f} + rate {m['rate']:.2f}"
-        lines.append(f"test     {nats}, mse {m['mse']:.4f}{beside}")
-    lines += [f"folder   {place}", f"metrics  {place}/metrics.json, metrics.csv"]
-    kinds = sorted(p.name for p in (folder / "figures").glob("*"))
-    if kinds:
-        lines.append(f"figures  {place}/figures: {', '.join(kinds)}")
-    return lines + ([f"wandb    {where}"] if where else [])
-
-
 def _git_commit() -> str | None:
     """The commit of the package's checkout, with `+changes` where it has uncommitted ones."""
     here = Path(__file__).resolve().parent
@@ -109,11 +157,12 @@ class MetricsFile(Logger):
 
     Args:
         path: the file.
+        resumed: keep the rows before the first step logged of a file that is there, instead of beginning anew.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, resumed: bool = False) -> None:
         super().__init__()
-        self.path = Path(path)
+        self.path, self.resumed = Path(path), resumed
         self._columns: list[str] | None = None
         self._row: dict[str, Any] = {}
         self._offset = 0  # where the pending row begins in the file
@@ -135,7 +184,7 @@ class MetricsFile(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Add to the row of this step; a row is written again as long as its step lasts."""
         if self._columns is None:
-            self._resume(step)
+            self._open(step)
         if self._row.get("step") != step:
             self._offset = self.path.stat().st_size
             self._row = {"step": step}
@@ -152,10 +201,9 @@ class MetricsFile(Logger):
             csv.DictWriter(file, self._columns).writerow(self._row)
             file.truncate()
 
-    def _resume(self, step: int | None) -> None:
-        """Keep the rows before this step of a file that is there."""
+    def _open(self, step: int | None) -> None:
         self._columns, rows = ["epoch", "step"], []
-        if self.path.is_file():
+        if self.resumed and self.path.is_file():
             with self.path.open(newline="") as file:
                 reader = csv.DictReader(file)
                 rows = [row for row in reader if int(row["step"]) < (step or 0)]

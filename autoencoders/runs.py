@@ -1,8 +1,8 @@
 """A run is a folder. This module builds what its configuration names, and opens it again.
 
-    <run>/config.yaml     the resolved configuration          <run>/figures/<key>/<step>.png
-    <run>/run.json        versions, commit, data, speed       <run>/metrics.csv    every metric by step
-    <run>/metrics.json    the final metrics, flat             <run>/checkpoints/{best,last}.ckpt
+<run>/config.yaml     the resolved configuration          <run>/figures/<key>/<step>.png
+<run>/run.json        versions, commit, data, speed       <run>/metrics.csv    every metric by step
+<run>/metrics.json    the final metrics, flat             <run>/checkpoints/{best,last}.ckpt
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ import atexit
 import gc
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def job(config: DictConfig) -> float | None:
     return metrics.get("val/objective")
 
 
-def train(config: dict[str, Any], overrides: list[str] = ()) -> dict[str, float]:
+def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, float]:
     """Train one run and keep everything it made in `config["folder"]`.
 
     Args:
@@ -81,88 +82,105 @@ def train(config: dict[str, Any], overrides: list[str] = ()) -> dict[str, float]
         UserError: where what was asked for cannot be done; configuration is checked before any data work.
     """
     import lightning.pytorch as pl
-    import torch
-    import yaml
 
     from autoencoders import gallery, records, runs
     from autoencoders.callbacks.clock import Clock
 
     started, folder = time.perf_counter(), Path(config["folder"])
-    if config["seed"] is None:
-        config = with_seed(config, time.time_ns() % 2**31)
-    check(config)
+    config, resume = checked(config)
     data = runs.build(config["data"])
     clock = Clock()
     callbacks = [clock, *(runs.build(node) for node in config["callbacks"].values() if node)]
-    resume = runs.find_checkpoint(config["resume"], newest=True) if config["resume"] else None
-
     data.prepare_data()
     data.setup("fit")
     pl.seed_everything(config["seed"], verbose=False)
     model = runs.build_model(config, data.shape, data.context)
-    if config["compile"]:
-        model.terms = torch.compile(model.terms)
-
-    folder.mkdir(parents=True, exist_ok=True)
-    loggers = [records.MetricsFile(folder / "metrics.csv")]
-    loggers += [runs.build(node) for node in config["logger"].values() if node]
+    record = records.Record(folder, config, records.card(data, model, list(overrides)), resumed=bool(resume))
+    loggers = [record.metrics, *(runs.build(node) for node in config["logger"].values() if node)]
     try:
-        trainer = runs.build(
-            config["trainer"],
-            callbacks=callbacks,
-            logger=loggers,
-            default_root_dir=str(folder),
-            enable_checkpointing=any(isinstance(c, pl.callbacks.ModelCheckpoint) for c in callbacks),
-            enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
-        )
-        record = records.card(data, model, list(overrides))
-        if trainer.is_global_zero:
-            (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-            records.write_json(folder / "run.json", {**record, "status": "running"})
-            print(f"{config['name']}: {record['parameters']:,} parameters, {summary_of(record['data'])}")
-        trainer.ckpt_path = resume  # not an argument of fit: the model's setup hook must know that it resumes
-        trainer.fit(model, datamodule=data)
-        trainer.ckpt_path = None
-        if not (folder / runs.LAST).is_file():
-            trainer.save_checkpoint(folder / runs.LAST)
-        metrics = records.best_validation(folder / "metrics.csv")
-        if config["test"]:
-            best = folder / runs.BEST
-            trainer.test(model, data, ckpt_path=best if best.is_file() else None, verbose=False)
-            metrics |= {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test")}
-        record |= {"status": "done", "device": str(trainer.strategy.root_device), "epochs": trainer.current_epoch}
-        record |= {"seconds": time.perf_counter() - started, "images_per_second": clock.images_per_second}
-        if trainer.is_global_zero:
-            records.write_json(folder / "metrics.json", metrics)
-            records.write_json(folder / "run.json", record)
+        with record:
+            trainer = make_trainer(config, callbacks, loggers)
+            fit(trainer, model, data, config["compile"], resume)
+            metrics = records.best_validation(record.metrics.path)
+            if config["test"]:
+                metrics |= measure(trainer, model, data)
+            record.finish(
+                metrics,
+                device=str(trainer.strategy.root_device),
+                epochs=trainer.current_epoch,
+                seconds=time.perf_counter() - started,
+                images_per_second=clock.images_per_second,
+            )
     finally:
         where = gallery.close(loggers)
-    if trainer.is_global_zero:
-        print("\n".join(records.closing_lines(folder, record, metrics, config["latent_dim"]["size"], where)))
+    record.say(where)
     return metrics
 
 
-def with_seed(config: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The configuration with a drawn seed wherever the missing one was interpolated."""
-    model, data = {**config["model"], "seed": seed}, {**config["data"], "seed": seed}
-    return {**config, "seed": seed, "model": model, "data": data}
+def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
+    """The configuration with its seed, and the checkpoint to resume from; what needs no data is checked here."""
+    from lightning.pytorch.utilities import rank_zero_only
 
-
-def check(config: dict[str, Any]) -> None:
-    """Find what can be found wrong before data are touched: the parts that need none of them are built."""
     from autoencoders import runs
 
+    if config["seed"] is None:
+        seed = time.time_ns() % 2**31
+        model, data = {**config["model"], "seed": seed}, {**config["data"], "seed": seed}
+        config = {**config, "seed": seed, "model": model, "data": data}
     size = config["latent_dim"]["size"]
     if not isinstance(size, int) or size < 1:
         raise UserError(f"latent_dim.size must be a whole number from 1 up, and is {size}.")
     runs.build(config["beta"])
     runs.build(config["likelihood"])
+    resume = runs.find_checkpoint(config["resume"], newest=True) if config["resume"] else None
+    folder = Path(config["folder"])
+    if rank_zero_only.rank == 0 and not resume and (folder / "run.json").exists():
+        raise UserError(
+            f"{folder} holds a run already, which is not overwritten. Choose another hydra.run.dir, or continue that "
+            f"run with resume='{folder}'."
+        )
+    return config, resume
 
 
-def summary_of(data: dict[str, Any]) -> str:
-    """One phrase on the data: `mnist 55,000 + 5,000 + 10,000 images of 1 x 28 x 28`."""
-    counts = " + ".join(f"{n:,}" for n in data["images"].values())
-    return f"{data['name']} {counts} images of {' x '.join(map(str, data['shape']))}"
+def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
+    """Lightning's Trainer; checkpoints and progress come from callbacks or not at all."""
+    from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+
+    from autoencoders import runs
+
+    return runs.build(
+        config["trainer"],
+        callbacks=callbacks,
+        logger=loggers,
+        default_root_dir=config["folder"],
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+    )
+
+
+def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None) -> None:
+    """Fit, and keep the last weights whatever the callbacks are."""
+    import torch
+
+    from autoencoders import runs
+
+    if compiled:
+        model.terms = torch.compile(model.terms)
+    trainer.ckpt_path = resume  # not an argument of fit: the model's setup hook must know that it resumes
+    trainer.fit(model, datamodule=data)
+    trainer.ckpt_path = None
+    last = Path(trainer.default_root_dir, runs.LAST)
+    if not last.is_file():
+        trainer.save_checkpoint(last)
+
+
+def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
+    """The test metrics of the best checkpoint, or of the last weights where no callback chose a best."""
+    from autoencoders import runs
+
+    best = Path(trainer.default_root_dir, runs.BEST)
+    trainer.test(model, data, ckpt_path=best if best.is_file() else None, verbose=False)
+    return {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test")}
 
 
 def silence(lightning: Any) -> None:
@@ -171,7 +189,11 @@ def silence(lightning: Any) -> None:
     import warnings
 
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    ours = (".*smaller than the logging interval.*", ".*configure_optimizers.*None.*", ".*dataloader is not resumable.*")
+    ours = (
+        ".*smaller than the logging interval.*",
+        ".*configure_optimizers.*None.*",
+        ".*dataloader is not resumable.*",
+    )
     for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)
 

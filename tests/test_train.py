@@ -21,7 +21,12 @@ QUICK = ["trainer.max_epochs=2", "trainer=cpu", "logger=none", "callbacks=none",
 
 def command(*words, cwd, **options):
     return subprocess.run(
-        [sys.executable, "-m", "autoencoders.train", *words], cwd=cwd, capture_output=True, text=True, timeout=300, **options
+        [sys.executable, "-m", "autoencoders.train", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
     )
 
 
@@ -55,7 +60,14 @@ def test_the_folder_holds_everything(finished):
     assert config["model"]["_target_"] == "autoencoders.models.cvae.CVAE"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["test/nats"] == pytest.approx(metrics["test/distortion"] + metrics["test/rate"], rel=1e-5)
-    assert {"val/objective", "test/mse", "test/psnr", "test/active_units", "test/mse_pca", "test/mse_mean_image"} <= set(metrics)
+    assert {
+        "val/objective",
+        "test/mse",
+        "test/psnr",
+        "test/active_units",
+        "test/mse_pca",
+        "test/mse_mean_image",
+    } <= set(metrics)
     card = json.loads((folder / "run.json").read_text())
     assert card["status"] == "done"
     assert card["versions"]["torch"] == torch.__version__.partition("+")[0]
@@ -86,7 +98,10 @@ def test_wandb_offline_holds_the_config_every_metric_and_every_figure(finished):
     config, history, run = read_wandb(folder)
     saved = yaml.safe_load((folder / "config.yaml").read_text())
     assert {k: v for k, v in config.items() if k in saved} == saved
-    written = [{k: float(v) for k, v in row.items() if v and k not in ("epoch", "step")} | {"step": int(row["step"])} for row in rows(folder)]
+    written = [
+        {k: float(v) for k, v in row.items() if v and k not in ("epoch", "step")} | {"step": int(row["step"])}
+        for row in rows(folder)
+    ]
     logged = {}
     for row in history:
         logged.setdefault(row["trainer/global_step"], {}).update(row)
@@ -143,7 +158,13 @@ def test_callbacks_and_loggers_never_change_the_weights(compose, tmp_path):
     everything = [f"callbacks.{name}.every_n_epochs=1" for name in ("reconstructions", "samples", "latents", "curves")]
     words = ["model=vae", *QUICK[:2], "data.batch_size=64"]
     train(compose(*words, "callbacks=none", "logger=none", folder=tmp_path / "off"))
-    config = compose(*words, *everything, "callbacks=[default,early_stopping,gif]", "logger=[wandb,tensorboard,csv]", folder=tmp_path / "on")
+    config = compose(
+        *words,
+        *everything,
+        "callbacks=[default,early_stopping,gif]",
+        "logger=[wandb,tensorboard,csv]",
+        folder=tmp_path / "on",
+    )
     train(config)
     assert len(list((tmp_path / "on/figures/samples").iterdir())) == 2
     assert same(weights(tmp_path / "on"), weights(tmp_path / "off"))
@@ -185,9 +206,21 @@ def test_pca_measures_exactly_what_the_baseline_says(compose):
     assert metrics["test/mse"] < metrics["test/mse_mean_image"] / 2
 
 
+def test_a_run_that_fails_says_so_in_its_record(compose, tmp_path, monkeypatch):
+    from autoencoders.models.vae import VAE
+
+    monkeypatch.setattr(VAE, "on_train_epoch_end", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(compose(*QUICK))
+    card = json.loads((tmp_path / "run/run.json").read_text())
+    assert card["status"] == "failed"
+    assert card["error"] == "ZeroDivisionError: division by zero"
+
+
 def test_the_rate_falls_and_the_distortion_rises_with_beta(compose, tmp_path):
     results = [
-        train(compose("model=vae", *QUICK, "trainer.max_epochs=8", f"beta={b}", folder=tmp_path / str(b))) for b in (0.2, 1, 5)
+        train(compose("model=vae", *QUICK, "trainer.max_epochs=8", f"beta={b}", folder=tmp_path / str(b)))
+        for b in (0.2, 1, 5)
     ]
     rates, distortions = ([m[f"test/{k}"] for m in results] for k in ("rate", "distortion"))
     assert rates == sorted(rates, reverse=True)
@@ -201,7 +234,9 @@ def test_objective_prices_the_rate_at_the_final_beta(compose):
     for row in table:
         value = {k: float(v) for k, v in row.items() if v}
         assert value["val/objective"] == pytest.approx(value["val/distortion"] + 3 * value["val/rate"], rel=1e-5)
-        assert value["val/loss"] == pytest.approx(value["val/distortion"] + value["val/beta"] * value["val/rate"], rel=1e-5)
+        assert value["val/loss"] == pytest.approx(
+            value["val/distortion"] + value["val/beta"] * value["val/rate"], rel=1e-5
+        )
     assert [float(row["val/beta"]) for row in table] == pytest.approx([0.75, 1.5, 2.25, 3.0], rel=1e-5)
 
 
@@ -228,12 +263,20 @@ def test_a_net_is_initialised_once_from_the_training_images_and_never_on_resume(
     monkeypatch.setattr(Decoder, "initialise", lambda self, images: seen.append(images), raising=False)
     train(compose(*QUICK, "model=vae", "test=false", "trainer.max_epochs=1"))
     assert [(i.dtype, tuple(i.shape)) for i in seen] == [(torch.uint8, (1258, 1, 28, 28))]
-    train(compose(*QUICK, "model=vae", "test=false", "trainer.max_epochs=1", f"resume='{tmp_path}/run'", folder=tmp_path / "b"))
+    train(
+        compose(
+            *QUICK, "model=vae", "test=false", "trainer.max_epochs=1", f"resume='{tmp_path}/run'", folder=tmp_path / "b"
+        )
+    )
     assert len(seen) == 1
 
 
 def test_early_stopping_stops(compose):
-    words = ["callbacks=[early_stopping]", "+callbacks.early_stopping.min_delta=1e9", "callbacks.early_stopping.patience=2"]
+    words = [
+        "callbacks=[early_stopping]",
+        "+callbacks.early_stopping.min_delta=1e9",
+        "callbacks.early_stopping.patience=2",
+    ]
     train(compose(*QUICK[1:3], "trainer.max_epochs=9", *words, "test=false"))
     assert max(int(row["epoch"]) for row in rows(Path(compose()["folder"]))) == 2
 
@@ -255,7 +298,9 @@ def test_a_users_own_model_from_another_folder(tmp_path):
         "        super().__init__(**parts)\n        self.shift = shift\n"
     )
     (tmp_path / "myconf/model").mkdir(parents=True)
-    (tmp_path / "myconf/model/mine.yaml").write_text("defaults: [vae, _self_]\n_target_: mine.Mine\nname: mine\nshift: 3\n")
+    (tmp_path / "myconf/model/mine.yaml").write_text(
+        "defaults: [vae, _self_]\n_target_: mine.Mine\nname: mine\nshift: 3\n"
+    )
     done = command("model=mine", "model.shift=4", f"hydra.searchpath=[file://{tmp_path}/myconf]", "trainer=debug",
                    "logger=none", "callbacks=none", "hydra.run.dir=out", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -275,10 +320,12 @@ def test_a_users_own_model_from_another_folder(tmp_path):
         (["model=pca", "likelihood=bernoulli"], "model=pca reconstructs linearly"),
         (["data.batch_size=5000"], "data.batch_size is 5000, and data=digits has 1258 training images"),
         (["latent_dim.size=0"], "latent_dim.size must be a whole number from 1 up"),
+        (["hydra.run.dir=."], "holds a run already, which is not overwritten"),
         (["resume=nowhere"], "nowhere is neither a checkpoint nor the folder of a run"),
     ],
 )
 def test_mistakes_are_one_sentence_and_a_failing_exit(tmp_path, words, sentence):
+    (tmp_path / "run.json").write_text("{}")
     done = command(*words, cwd=tmp_path)
     assert done.returncode == 2
     assert sentence in done.stderr

@@ -109,8 +109,6 @@ def binary(grey: Tensor, seed: int, index: Tensor) -> Tensor:
 def on_device(part: Split, device: torch.device) -> Split:
     """The split on the training device where it fits there, else as it is."""
     size = part.images.numel()
-    if device.type == "cpu" or (
-        device.type == "cuda" and size > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]
-    ):
+    if device.type == "cpu" or (device.type == "cuda" and size > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]):
         return part
     return Split(part.images.to(device), None if part.labels is None else part.labels.to(device))

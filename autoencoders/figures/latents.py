@@ -47,8 +47,6 @@ def scatter(
         for share, line in ((0.5, ":"), (0.95, "--")):
             radius = np.sqrt(-2 * np.log(1 - share))  # a 2-D standard normal's radius is Rayleigh
             ax.plot(radius * np.cos(angle), radius * np.sin(angle), line, color=INK, lw=0.8, alpha=0.6)
-            ax.annotate(
-                f"{share:.0%} of N(0, I)", (0, radius), ha="center", va="bottom", fontsize=LABEL - 2, color=INK
-            )
+            ax.annotate(f"{share:.0%} of N(0, I)", (0, radius), ha="center", va="bottom", fontsize=LABEL - 2, color=INK)
     plain(ax, title, *axes)
     return figure

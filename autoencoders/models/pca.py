@@ -52,7 +52,7 @@ class PCA(Autoencoder):
         average, components, _ = principal_components(images, self.latent_dim)
         self.average.copy_(average)
         self.components.copy_(components)
-        sample = images[: 10_000].float() / 255
+        sample = images[:10_000].float() / 255
         self.family.fit(self(sample), sample)
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> PointPosterior:

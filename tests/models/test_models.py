@@ -51,7 +51,7 @@ def batch_for(shape, context, size=6):
     return Batch(x, x, y, torch.arange(size))
 
 
-@pytest.mark.parametrize("row", pairwise(OPTIONS), ids=lambda row: "-".join(str(v) for v in row.values())[:70])
+@pytest.mark.parametrize("row", list(pairwise(OPTIONS)), ids=lambda row: "-".join(str(v) for v in row.values())[:70])
 def test_every_pair_of_options_builds_and_gives_every_parameter_a_gradient(compose, row):
     words = [f"{group}={row[group]}" for group in ("model", "net", "likelihood", "beta")]
     if row["model"] == "cvae":

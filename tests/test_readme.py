@@ -1,0 +1,53 @@
+"""The README stays true: its commands run, and what it links to exists."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+
+from autoencoders.compose import groups
+
+README = (REPOSITORY / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line.partition(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
+TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m autoencoders.train" in c]
+MAKE = [c for c in COMMANDS if c.startswith("make ")]
+
+
+@pytest.mark.parametrize("words", TRAIN)
+def test_its_training_commands_run(words, tmp_path):
+    words = shlex.split(words)
+    needs_files = any("mnist" in word or "fashion" in word for word in words)
+    if needs_files and not os.path.isdir(os.path.join(os.environ.get("AUTOENCODERS_DATA", ""), "MNIST", "raw")):
+        pytest.skip("AUTOENCODERS_DATA names no folder with MNIST/raw/")
+    short = ["trainer.max_epochs=1", "+trainer.limit_train_batches=2", "logger=none"] if "--help" not in words else []
+    short = [w.replace("+trainer.limit_train_batches", "trainer.limit_train_batches") for w in short]
+    done = subprocess.run(
+        [sys.executable, "-m", "autoencoders.train", *words, *short],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", MAKE)
+def test_its_make_targets_exist(command):
+    target = command.split()[1]
+    assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_it_names_every_option():
+    missing = [f"{g}={o}" for g, options in groups().items() for o in options if f"`{o}`" not in README]
+    assert missing == []
+
+
+def test_its_links_lead_somewhere():
+    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in t]
+    assert [t for t in targets if not (REPOSITORY / t).exists()] == []
+    assert any(t.endswith(".png") for t in targets)
