@@ -56,7 +56,7 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, shape: Shape, condition: int = 0, widths: Sequence[int] = (512, 256, 128), norm: str = "batch"
+        self, shape: Shape, condition: int = 0, widths: Sequence[int] = (768, 384, 128), norm: str = "batch"
     ) -> None:
         super().__init__()
         self.pyramid = Pyramid(math.prod(shape), widths, condition, norm)
@@ -83,7 +83,7 @@ class Decoder(nn.Module):
         inputs: int,
         shape: Shape,
         condition: int = 0,
-        widths: Sequence[int] = (512, 256, 128),
+        widths: Sequence[int] = (768, 384, 128),
         norm: str = "batch",
     ) -> None:
         super().__init__()
