@@ -23,8 +23,23 @@ _HERE = Path(__file__).resolve().parent
 CONF = next(p for p in (_HERE / "conf", _HERE.parent / "conf") if (p / "train.yaml").is_file())
 """The config folder: inside an installed wheel, else beside the package in a checkout."""
 
+SHARED = "shared"
+"""The folder of what several options build on; no group of its own."""
 NUMERIC = {"latent_dim": ("size", int, 1, []), "beta": ("value", float, 0, ["constant"])}
 """Groups that take a bare number: the field it tunes, its type, its least value, the option it builds on."""
+
+
+def _continued(resume: str | None, otherwise: str) -> str:
+    """The folder of the run that `resume` names, by folder or checkpoint; the other one where it names none."""
+    path = Path(str(resume)) if resume else None
+    if path is not None and path.is_dir():
+        return str(path)
+    if path is not None and path.is_file() and path.parent.name == "checkpoints":
+        return str(path.parent.parent)
+    return otherwise
+
+
+OmegaConf.register_new_resolver("continued", _continued, replace=True)
 
 
 def groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
@@ -32,7 +47,8 @@ def groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
     found: dict[str, set[str]] = {}
     for file in sorted(file for folder in folders for file in folder.glob("*/**/*.yaml")):
         group = file.parent.relative_to(next(f for f in folders if file.is_relative_to(f))).as_posix()
-        found.setdefault(group, set()).add(file.stem)
+        if group != SHARED:
+            found.setdefault(group, set()).add(file.stem)
     return {group: sorted(options) for group, options in found.items()}
 
 

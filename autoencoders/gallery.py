@@ -105,7 +105,7 @@ def wandb_logger(save_dir: str, **settings: Any) -> WandbLogger:
     return logger
 
 
-def close(loggers: list[Logger]) -> str | None:
+def close(loggers: list[Logger], failed: bool = False) -> str | None:
     """End W&B's run, so that the next job of a sweep gets its own; returns the line that says where it is."""
     if not any(isinstance(logger, WandbLogger) for logger in loggers):
         return None
@@ -115,7 +115,7 @@ def close(loggers: list[Logger]) -> str | None:
     if run is None:
         return None
     where = f"offline; upload with: wandb sync {_shell(Path(run.dir).parent)}" if run.offline else run.url
-    wandb.finish()
+    wandb.finish(exit_code=int(failed))
     return where
 
 

@@ -59,8 +59,8 @@ def uniform(seed: int, index: Tensor, size: int) -> Tensor:
     """
     rows = _splitmix(index.long() ^ seed)[:, None]  # (B, 1)
     columns = torch.arange(size, device=index.device) * _signed(_GAMMA)
-    bits = _shift(_splitmix(rows + columns), 40)  # (B, size), 24 bits: what a float32 holds exactly
-    return (bits.float() + 0.5) * 2.0**-24
+    bits = _shift(_splitmix(rows + columns), 41)  # (B, size), 23 bits: with the half, what a float32 holds exactly
+    return (bits.float() + 0.5) * 2.0**-23
 
 
 def normal(seed: int, index: Tensor, size: int) -> Tensor:

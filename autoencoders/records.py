@@ -31,12 +31,10 @@ class Record:
         folder: the run's folder, made here.
         config: the resolved configuration.
         card: see `card`.
-        resumed: whether `metrics.csv` is continued rather than begun.
     """
 
-    def __init__(self, folder: Path, config: Mapping, card: dict[str, Any], resumed: bool = False) -> None:
-        self.folder, self.config, self.card = folder, config, card
-        self.metrics, self.results = MetricsFile(folder / "metrics.csv", resumed), {}
+    def __init__(self, folder: Path, config: Mapping, card: dict[str, Any]) -> None:
+        self.folder, self.config, self.card, self.results = folder, config, card, {}
 
     @rank_zero_only
     def _write(self, **fields: Any) -> None:

@@ -7,6 +7,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from autoencoders.models.base import Autoencoder
 
 BEST, LAST = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
-ALLOWED = ("autoencoders.", "torch.optim.", "lightning.pytorch.")
-"""What the configuration of a run that is opened may name as a `_target_`: nothing that could run other code."""
+ALLOWED = ("autoencoders.", "torch.optim.")
+"""Where the classes may live that the configuration of an opened run names; see `allowed`."""
 
 
 # Building what a configuration names ----------------------------------------------------------------------
@@ -46,6 +48,54 @@ def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoe
     plain = {**config, "shape": list(shape), "context": None if context is None else context.to_dict()}
     model.save_hyperparameters(plain)
     return model
+
+
+def rehearse(config: Mapping) -> None:
+    """Build the configured parts on no device, for images of some shape, to hear their objections early.
+
+    What depends on the real shape or labels may still be refused later; what is not a mistake of the user's
+    (a model of somebody's own that cannot be built this way) is not an objection.
+    """
+    import torch
+
+    for node in (config["beta"], config["likelihood"]):
+        build(node)
+    if "pca" in config["model"]["_target_"].lower():
+        return  # how many components there are depends on the data
+    with contextlib.suppress(Exception), torch.device("meta"):
+        try:
+            build(config["model"], shape=(3, 64, 64), context=Context("classes", ("a", "b")))
+        except UserError as error:
+            objection = error
+        else:
+            return
+    raise objection
+
+
+RESUME_MAY_CHANGE = ("root", "cache", "memory", "eval_batch_size", "name")
+
+
+def check_resumable(checkpoint: Path, config: Mapping) -> None:
+    """Raise UserError where model or data differ from those the checkpoint was trained with, naming the keys."""
+    saved = load_checkpoint(checkpoint)["hyper_parameters"]
+    differing = []
+    for section in ("model", "data"):
+        was, now = _flat(saved[section], section), _flat(config[section], section)
+        for key in sorted(was.keys() | now.keys()):
+            if was.get(key) != now.get(key) and key.rpartition(".")[2] not in RESUME_MAY_CHANGE:
+                differing.append(f"{key} is {now.get(key)} and was {was.get(key)}")
+    if differing:
+        raise UserError(
+            f"This command and {checkpoint} differ: {'; '.join(differing[:5])}. Resume with the run's own options "
+            "(they are in its config.yaml)."
+        )
+
+
+def _flat(node: Any, prefix: str) -> dict[str, Any]:
+    """Nested containers as one level of dotted keys."""
+    if not isinstance(node, Mapping):
+        return {prefix: node}
+    return {key: value for name, child in node.items() for key, value in _flat(child, f"{prefix}.{name}").items()}
 
 
 # Opening --------------------------------------------------------------------------------------------------
@@ -78,27 +128,62 @@ def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
     Raises:
         UserError: where there is no run, or its configuration names something that is not allowed.
     """
-    import torch
-
     path = Path(path)
     checkpoint = find_checkpoint(path)
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        hyperparameters = dict(state["hyper_parameters"])
-        shape = tuple(hyperparameters.pop("shape"))
-        context = Context.from_dict(hyperparameters.pop("context"))
-    except Exception as error:
-        message = f"{checkpoint} is not a checkpoint of a run of this package ({type(error).__name__})."
-        raise UserError(message) from error
-    for target in _targets(hyperparameters):
-        if not target.startswith((*ALLOWED, *trust)):
+    state = load_checkpoint(checkpoint)
+    hyperparameters = dict(state["hyper_parameters"])
+    shape, context = tuple(hyperparameters.pop("shape")), Context.from_dict(hyperparameters.pop("context"))
+    for target in _targets([hyperparameters["model"], hyperparameters["data"]]):
+        if not (allowed(target) or target.startswith(trust)):
             raise UserError(
-                f"{checkpoint} names the target {target!r}, which is neither ours nor a known class of torch or "
-                f"Lightning. If you trust it, open the run with trust=({target.partition('.')[0] + '.'!r},)."
+                f"{checkpoint} names the target {target!r}, which is no class of this package and no optimizer or "
+                f"schedule of torch. If you trust it, open the run with trust=({target.partition('.')[0] + '.'!r},)."
             )
     model = build_model(hyperparameters, shape, context)
     model.load_state_dict(state["state_dict"])
     return Run(path, hyperparameters, model.eval(), build(hyperparameters["data"]))
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint's plain contents, on the CPU, without executing code.
+
+    Raises:
+        UserError: where the file is no checkpoint of a run of this package.
+    """
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        missing = {"model", "data", "shape", "context"} - set(state["hyper_parameters"])
+    except Exception as error:  # whatever a file that is something else makes of it
+        message = f"{path} is not a checkpoint of a run of this package ({type(error).__name__})."
+        raise UserError(message) from error
+    if missing:
+        raise UserError(f"{path} is a checkpoint of something else: it does not say its {', '.join(sorted(missing))}.")
+    return state
+
+
+def allowed(target: str) -> bool:
+    """Whether a target is a class defined where its name says, in one of the ALLOWED packages.
+
+    A prefix is not enough: through the names a module imports, `autoencoders.runs.Path.write_text` is a file
+    writer. Functions are refused, and so is whatever is reached through another module's namespace.
+    """
+    if not target.startswith(ALLOWED):
+        return False
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        return False
+    if not isinstance(found, type):
+        return False
+    if target.startswith("torch."):
+        from torch.optim import Optimizer
+        from torch.optim.lr_scheduler import LRScheduler
+
+        return issubclass(found, (Optimizer, LRScheduler))
+    return found.__module__ == module
 
 
 def find_checkpoint(path: str | Path, newest: bool = False) -> Path:

@@ -30,6 +30,8 @@ from omegaconf import DictConfig, OmegaConf
 from autoencoders.compose import CONF, help_text
 from autoencoders.types import UserError
 
+PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
+
 
 def main() -> None:
     """What the command line runs."""
@@ -45,15 +47,7 @@ def job(config: DictConfig) -> float | None:
 
     Heavy libraries load in here, so that help, completion and configuration errors answer at once.
     """
-    # A quarter of the import time is garbage collection of objects that live for ever.
-    gc.disable()
-    import lightning.pytorch
-    import torch  # noqa: F401
-
-    gc.freeze()
-    gc.enable()
-    atexit.register(gc.unfreeze)  # else some extension modules report everything as leaked
-    silence(lightning.pytorch)
+    load_heavy_libraries()
     hydra_config = HydraConfig.get()
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     if hydra_config.mode == RunMode.MULTIRUN and "wandb" in plain["logger"]:
@@ -66,6 +60,19 @@ def job(config: DictConfig) -> float | None:
         print(f"autoencoders: {error}", file=sys.stderr)
         sys.exit(2)
     return metrics.get("val/objective")
+
+
+def load_heavy_libraries() -> None:
+    """Import them without garbage collection: a quarter of the time goes into objects that live for ever."""
+    if "lightning.pytorch" in sys.modules:  # a later job of a sweep: freezing again would keep its predecessor
+        return
+    gc.disable()
+    import lightning.pytorch  # noqa: F401
+
+    gc.freeze()
+    gc.enable()
+    atexit.register(gc.unfreeze)  # else some extension modules report everything as leaked
+    silence()
 
 
 def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, float]:
@@ -86,22 +93,22 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
     from autoencoders import gallery, records, runs
     from autoencoders.callbacks.clock import Clock
 
-    started, folder = time.perf_counter(), Path(config["folder"])
+    started, folder, clock = time.perf_counter(), Path(config["folder"]), Clock()
     config, resume = checked(config)
-    data = runs.build(config["data"])
-    clock = Clock()
+    metrics_file = records.MetricsFile(folder / "metrics.csv", resumed=resume is not None)
+    loggers = [metrics_file, *(runs.build(node) for node in config["logger"].values() if node)]
     callbacks = [clock, *(runs.build(node) for node in config["callbacks"].values() if node)]
+    trainer, data = make_trainer(config, callbacks, loggers), runs.build(config["data"])
     data.prepare_data()
     data.setup("fit")
     pl.seed_everything(config["seed"], verbose=False)
     model = runs.build_model(config, data.shape, data.context)
-    record = records.Record(folder, config, records.card(data, model, list(overrides)), resumed=bool(resume))
-    loggers = [record.metrics, *(runs.build(node) for node in config["logger"].values() if node)]
+    record = records.Record(folder, config, records.card(data, model, list(overrides)))
+    done = False
     try:
         with record:
-            trainer = make_trainer(config, callbacks, loggers)
             fit(trainer, model, data, config["compile"], resume)
-            metrics = records.best_validation(record.metrics.path)
+            metrics = records.best_validation(metrics_file.path)
             if config["test"]:
                 metrics |= measure(trainer, model, data)
             record.finish(
@@ -111,8 +118,9 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
                 seconds=time.perf_counter() - started,
                 images_per_second=clock.images_per_second,
             )
+        done = True
     finally:
-        where = gallery.close(loggers)
+        where = gallery.close(loggers, failed=not done)
     record.say(where)
     return metrics
 
@@ -127,12 +135,18 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
         seed = time.time_ns() % 2**31
         model, data = {**config["model"], "seed": seed}, {**config["data"], "seed": seed}
         config = {**config, "seed": seed, "model": model, "data": data}
-    size = config["latent_dim"]["size"]
-    if not isinstance(size, int) or size < 1:
-        raise UserError(f"latent_dim.size must be a whole number from 1 up, and is {size}.")
-    runs.build(config["beta"])
-    runs.build(config["likelihood"])
+    for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
+        if not isinstance(value, int) or not least <= value < 2**32:
+            raise UserError(f"{name} must be a whole number from {least} up, and is {value}.")
+    if str(config["trainer"]["precision"]) not in PRECISIONS:
+        raise UserError(
+            f"trainer.precision must be one of {list(PRECISIONS)}, and is {config['trainer']['precision']}: "
+            "likelihood and rate are computed in float32."
+        )
+    runs.rehearse(config)
     resume = runs.find_checkpoint(config["resume"], newest=True) if config["resume"] else None
+    if resume:
+        runs.check_resumable(resume, config)
     folder = Path(config["folder"])
     if rank_zero_only.rank == 0 and not resume and (folder / "run.json").exists():
         raise UserError(
@@ -145,17 +159,21 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
 def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
     """Lightning's Trainer; checkpoints and progress come from callbacks or not at all."""
     from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from autoencoders import runs
 
-    return runs.build(
-        config["trainer"],
-        callbacks=callbacks,
-        logger=loggers,
-        default_root_dir=config["folder"],
-        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
-        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
-    )
+    try:
+        return runs.build(
+            config["trainer"],
+            callbacks=callbacks,
+            logger=loggers,
+            default_root_dir=config["folder"],
+            enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+            enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+        )
+    except MisconfigurationException as error:
+        raise UserError(f"The trainer cannot be set up as asked: {error}") from error
 
 
 def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None) -> None:
@@ -169,9 +187,8 @@ def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None
     trainer.ckpt_path = resume  # not an argument of fit: the model's setup hook must know that it resumes
     trainer.fit(model, datamodule=data)
     trainer.ckpt_path = None
-    last = Path(trainer.default_root_dir, runs.LAST)
-    if not last.is_file():
-        trainer.save_checkpoint(last)
+    if not trainer.checkpoint_callbacks:
+        trainer.save_checkpoint(Path(trainer.default_root_dir, runs.LAST))
 
 
 def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
@@ -183,7 +200,7 @@ def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
     return {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test")}
 
 
-def silence(lightning: Any) -> None:
+def silence() -> None:
     """Take away the lines of libraries that tell a user nothing about the run."""
     import logging
     import warnings

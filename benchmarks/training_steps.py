@@ -80,12 +80,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     os.environ.setdefault("WANDB_MODE", "offline")
 
-    import lightning.pytorch
-
     from autoencoders.data.mnist import MNIST
-    from autoencoders.train import silence
+    from autoencoders.train import load_heavy_libraries
 
-    silence(lightning.pytorch)
+    load_heavy_libraries()
 
     data = MNIST(name="mnist", validation=5000)
     data.setup()

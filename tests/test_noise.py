@@ -29,6 +29,12 @@ def test_wider_rows_are_still_normal_and_uncorrelated():
     assert np.abs(correlation).max() < 5 / np.sqrt(20_000)
 
 
+def test_the_largest_and_smallest_draws_are_inside(monkeypatch):
+    for bits in (-1, 0):
+        monkeypatch.setattr(noise, "_splitmix", lambda x, bits=bits: torch.full_like(x, bits))
+        assert 0 < noise.uniform(0, torch.arange(1), 1).item() < 1
+
+
 def test_uniform_stays_inside_the_open_interval():
     u = noise.uniform(0, torch.arange(100_000), 10)
     assert 0 < u.min()

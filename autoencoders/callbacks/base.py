@@ -67,7 +67,8 @@ def heading(trainer: pl.Trainer, model: pl.LightningModule) -> str:
     if model.has_prior:
         words.append(f"beta {model.penalty.weight(1.0):g}")
     words.append(f"{model.latent_dim} latents")
-    words.append(f"epoch {min(trainer.current_epoch + 1, trainer.max_epochs or trainer.current_epoch + 1)}")
+    # Epochs begun: `current_epoch` counts the finished ones, and hooks at an epoch's end do not agree on that.
+    words.append(f"epoch {trainer.fit_loop.epoch_progress.current.ready}")
     return ", ".join(words)
 
 

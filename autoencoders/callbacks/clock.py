@@ -43,5 +43,5 @@ class Clock(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the epoch up; nothing is counted per batch, where a callback would cost time."""
-        images, seconds = trainer.num_training_batches * trainer.datamodule.batch_size, self.elapsed()
+        images, seconds = trainer.datamodule.served, self.elapsed()
         self.images, self.seconds, self.rate = self.images + images, self.seconds + seconds, images / seconds

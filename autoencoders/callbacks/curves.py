@@ -11,7 +11,7 @@ from autoencoders.gallery import Gallery
 
 
 class LossCurves(Drawing):
-    """`figures/curves/<step>.png`: objective, distortion, rate and MSE, training and validation."""
+    """`figures/curves/<step>.png`: objective, distortion and rate of training and validation, and validation MSE."""
 
     def __init__(self, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)

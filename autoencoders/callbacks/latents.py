@@ -38,7 +38,7 @@ class LatentPlot(Drawing):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The t-SNE of the last codes."""
-        if not (self.tsne_codes and pl_module.latent_dim > 2 and trainer.is_global_zero):
+        if not (self.tsne_codes and pl_module.latent_dim > 2 and trainer.is_global_zero and self._drawn_at >= 0):
             return
         with evaluating(pl_module):
             codes, style = self._codes(trainer, pl_module, self.tsne_codes)

@@ -38,8 +38,7 @@ class Progress(TQDMProgressBar):
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
         """What the bar shows beside the time: the speed so far in this epoch."""
-        images = self.train_progress_bar.n * trainer.datamodule.batch_size
-        return {"images/s": f"{images / max(_clock(trainer).elapsed(), 1e-9):,.0f}"}
+        return {"images/s": f"{trainer.datamodule.served / max(_clock(trainer).elapsed(), 1e-9):,.0f}"}
 
 
 def _clock(trainer: pl.Trainer) -> Clock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +13,13 @@ import torch
 from torch import Tensor
 
 from autoencoders import noise
-from autoencoders.data.batches import Batches, Split, binary, on_device
+from autoencoders.data.batches import Batches, Rows, Split, binary, on_device
+from autoencoders.data.corruptions import Draws, NoCorruption
 from autoencoders.types import Batch, Context, Shape, UserError
 
-BINARIZE = ("none", "static", "dynamic")
+BINARIZE, SPLITS = ("none", "static", "dynamic"), ("random", "alphabetical")
+CHUNK = 4096
+"""Images that are read at once where a whole split is gone through."""
 
 
 class Source(NamedTuple):
@@ -41,6 +45,12 @@ class ImageData(pl.LightningDataModule):
         test: the same for testing; used where there is no official test split.
         split_seed: of the cut and of static binarisation: the same for every run that is to be compared.
         seed: of the order of training batches and of dynamic binarisation.
+        split: how training images are cut where there is no official split: `random`, or `alphabetical`, the
+            first for training, then validation, then test, in the order of the source.
+        corruption: what happens to inputs, never to targets; see `autoencoders.data.corruptions`.
+        flip: mirror training images with probability 1/2.
+        shift: move training images by up to this many pixels each way.
+        memory: a store of more bytes stays on disk where it is memory-mapped.
         binarize: `none`; `static`: one fixed draw, each pixel 1 with its grey level as probability;
             `dynamic`: a fresh draw at every visit in training, fixed by row in validation and test.
     """
@@ -54,20 +64,31 @@ class ImageData(pl.LightningDataModule):
         eval_batch_size: int = 500,
         validation: float = 0.1,
         test: float = 0.2,
+        split: str = "random",
         split_seed: int = 0,
         seed: int = 0,
         binarize: str = "none",
+        corruption: Callable[[Tensor, Draws], Tensor] | None = None,
+        flip: bool = False,
+        shift: int = 0,
+        memory: float = 2e9,
     ) -> None:
         super().__init__()
         if binarize not in BINARIZE:
             raise UserError(f"data.binarize must be one of {list(BINARIZE)}, and is {binarize!r}.")
+        if split not in SPLITS:
+            raise UserError(f"data.split must be one of {list(SPLITS)}, and is {split!r}.")
+        if shift < 0:
+            raise UserError(f"data.shift must be a number of pixels from 0 up, and is {shift}.")
         for field, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             if value < 1:
                 raise UserError(f"data.{field} must be a number of images from 1 up, and is {value}.")
         self.name, self.root = name, data_root(root)
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.validation, self.test = validation, test
-        self.split_seed, self.seed, self.binarize = split_seed, seed, binarize
+        self.split, self.split_seed, self.seed, self.memory = split, split_seed, seed, memory
+        self.views = {"binarize": binarize, "corruption": corruption or NoCorruption()}
+        self.training_views = {"flip": flip, "shift": shift}
         self._splits: dict[str, Split] = {}
         self._context: Context | None = None
         self._baselines: dict[str, float] = {}
@@ -86,26 +107,36 @@ class ImageData(pl.LightningDataModule):
             return
         source = self.read()
         train, test = source.train, source.test
-        order = torch.randperm(len(train.images), generator=torch.Generator().manual_seed(self.split_seed))
-        held_out = self._count("validation", self.validation, len(order))
-        tested = 0 if test is not None else self._count("test", self.test, len(order))
-        if held_out + tested >= len(order):
-            raise UserError(
-                f"data.validation and data.test take {held_out + tested} of the {len(order)} images of "
-                f"data={self.name}, and none is left to train on. Lower them."
-            )
-        # Sorted: rows of a split keep the order of the source, which keeps a memory-mapped store sequential.
-        cuts = [rows.sort().values for rows in order.split([held_out, tested, len(order) - held_out - tested])]
-        splits = {"train": train.rows(cuts[2]), "val": train.rows(cuts[0])}
-        splits["test"] = train.rows(cuts[1]) if test is None else test
-        if self.binarize == "static":
+        cuts = self._cuts(len(train.images), test is not None)
+        splits = {name: train.rows(rows, self.memory) for name, rows in cuts.items()}
+        if test is not None:
+            splits["test"] = test
+        splits = {name: labelled(part, self.memory) for name, part in splits.items()}
+        if self.views["binarize"] == "static":
             splits = {k: Split(self._draw_once(k, v.images), v.labels) for k, v in splits.items()}
-        if self.batch_size > len(cuts[2]):
+        if self.batch_size > len(splits["train"].images):
             raise UserError(
-                f"data.batch_size is {self.batch_size}, and data={self.name} has {len(cuts[2])} training images. "
-                "Lower it."
+                f"data.batch_size is {self.batch_size}, and data={self.name} has {len(splits['train'].images)} "
+                "training images. Lower it."
             )
         self._splits, self._context = splits, source.context
+
+    def _cuts(self, total: int, official_test: bool) -> dict[str, Tensor]:
+        """The rows of each split, sorted: a memory-mapped store is then read in order."""
+        held_out = self._count("validation", self.validation, total)
+        tested = 0 if official_test else self._count("test", self.test, total)
+        kept = total - held_out - tested
+        if kept <= 0:
+            raise UserError(
+                f"data.validation and data.test take {held_out + tested} of the {total} images of "
+                f"data={self.name}, and none is left to train on. Lower them."
+            )
+        if self.split == "alphabetical":
+            parts = torch.arange(total).split([kept, held_out, tested])
+            return dict(zip(("train", "val", "test"), parts, strict=True))
+        order = torch.randperm(total, generator=torch.Generator().manual_seed(self.split_seed))
+        parts = [rows.sort().values for rows in order.split([held_out, tested, kept])]
+        return dict(zip(("val", "test", "train"), parts, strict=True))
 
     def _count(self, field: str, value: float, total: int) -> int:
         count = round(value * total) if value < 1 else int(value)
@@ -116,12 +147,14 @@ class ImageData(pl.LightningDataModule):
             )
         return count
 
-    def _draw_once(self, split: str, images: Tensor, chunk: int = 4096) -> Tensor:
-        drawn = torch.empty_like(images)
-        for start in range(0, len(images), chunk):
-            grey = images[start : start + chunk]
+    def _draw_once(self, split: str, images: Tensor) -> Tensor:
+        drawn = torch.empty(images.shape, dtype=torch.uint8)
+        for start in range(0, len(images), CHUNK):
+            grey = images[start : start + CHUNK]
             index = torch.arange(start, start + len(grey))
-            drawn[start : start + chunk] = binary(grey / 255, noise.key(self.split_seed, split), index) * 255
+            drawn[start : start + CHUNK] = (
+                binary(grey / 255, noise.key(self.split_seed, "binarize", split), index) * 255
+            )
         return drawn
 
     def _prepared(self, split: str) -> Split:
@@ -140,7 +173,7 @@ class ImageData(pl.LightningDataModule):
         self._prepared("train")
         return self._context
 
-    def images(self, split: str) -> Tensor:
+    def images(self, split: str) -> Tensor | Rows:
         """The uint8 store of `train`, `val` or `test`, (N, C, H, W)."""
         return self._prepared(split).images
 
@@ -150,13 +183,14 @@ class ImageData(pl.LightningDataModule):
 
     def evaluation(self, split: str) -> Batches:
         """Every row of a split once, in order, on the CPU, as evaluation sees it."""
-        return Batches(self._prepared(split), split, batch_size=self.eval_batch_size, binarize=self.binarize)
+        return Batches(self._prepared(split), split, batch_size=self.eval_batch_size, **self.views)
 
     def mean_image_mse(self, split: str) -> float:
         """The baseline of every reconstruction: MSE per pixel of the mean training image on a split."""
         if split not in self._baselines:
             train = self.images("train")
-            mean = sum(c.double().sum(0) for c in train.split(4096)) / (255 * len(train))
+            chunks = (train[i : i + CHUNK] for i in range(0, len(train), CHUNK))
+            mean = sum(chunk.double().sum(0) for chunk in chunks) / (255 * len(train))
             total = sum((b.target.double() - mean).square().sum().item() for b in self.evaluation(split))
             self._baselines[split] = total / self.images(split).numel()
         return self._baselines[split]
@@ -165,7 +199,9 @@ class ImageData(pl.LightningDataModule):
         """SHA-256 over the pixels of every split: equal exactly where two runs saw the same images."""
         digest = hashlib.sha256()
         for split in ("train", "val", "test"):
-            digest.update(memoryview(self._prepared(split).images.contiguous().numpy()))
+            images = self.images(split)
+            for start in range(0, len(images), CHUNK):
+                digest.update(memoryview(images[start : start + CHUNK].contiguous().numpy()))
         return digest.hexdigest()
 
     # Batches --------------------------------------------------------------------------------------------
@@ -182,9 +218,16 @@ class ImageData(pl.LightningDataModule):
             size = self.batch_size
         part = on_device(self._prepared(split), strategy.root_device)
         return Batches(
-            part, split, batch_size=size, train=train, seed=self.seed, binarize=self.binarize,
-            rank=self.trainer.global_rank, world=world,
-        )  # fmt: skip
+            part,
+            split,
+            batch_size=size,
+            train=train,
+            seed=self.seed,
+            rank=self.trainer.global_rank,
+            world=world,
+            **self.views,
+            **self.training_views,
+        )
 
     def train_dataloader(self) -> Batches:
         """Training batches in an order that is a function of (seed, epoch), from where a checkpoint stopped."""
@@ -199,7 +242,16 @@ class ImageData(pl.LightningDataModule):
         Here and not on the loader: Lightning restores loaders only when nothing has asked for the number of
         optimiser steps before, and learning-rate schedules do.
         """
-        return {} if self._training is None else self._training.position()
+        if self._training is None:
+            return {}
+        position = self._training.position()
+        # An epoch that trainer.limit_train_batches cuts short is over all the same.
+        return position | {"done": position["done"] % max(int(self.trainer.num_training_batches), 1)}
+
+    @property
+    def served(self) -> int:
+        """Training images of this epoch so far, over all processes, in this process's lifetime."""
+        return 0 if self._training is None else self._training.served * self.batch_size
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Keep the position for the next `train_dataloader`."""
@@ -224,3 +276,11 @@ def data_root(root: str | None) -> Path:
 
     chosen = root or os.environ.get("AUTOENCODERS_DATA") or platformdirs.user_cache_dir("autoencoders")
     return Path(chosen).expanduser()
+
+
+def labelled(part: Split, memory: float) -> Split:
+    """The rows whose attributes are known; cut after the split, so that splits agree whatever is conditioned on."""
+    if part.labels is None or not part.labels.is_floating_point():
+        return part
+    known = part.labels.isfinite().all(1).nonzero()[:, 0]
+    return part if len(known) == len(part.labels) else part.rows(known, memory)

@@ -2,28 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from autoencoders import noise
+from autoencoders.data.corruptions import Draws, NoCorruption, augment
 from autoencoders.types import Batch
 
 DEVICE_SHARE = 0.5
 """A split moves to the accelerator when it takes at most this share of the free memory there."""
 
 
+class Rows:
+    """Chosen rows of a store that is too large to copy: indexes like the tensor it stands for.
+
+    Args:
+        store: (M, C, H, W) uint8, memory-mapped.
+        index: (N,) rows of it.
+    """
+
+    device = torch.device("cpu")
+
+    def __init__(self, store: Tensor, index: Tensor) -> None:
+        self.store, self.index = store, index
+        self.shape = torch.Size((len(index), *store.shape[1:]))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key: int | slice | Tensor) -> Tensor:
+        return self.store[self.index[key]]
+
+    def numel(self) -> int:
+        """Bytes, were it a tensor."""
+        return self.shape.numel()
+
+
 class Split(NamedTuple):
     """Images (N, C, H, W) uint8, with int64 classes (N,), float32 attributes (N, A), or None."""
 
-    images: Tensor
+    images: Tensor | Rows
     labels: Tensor | None
 
-    def rows(self, index: Tensor) -> Split:
-        """The split of these rows, in this order."""
-        return Split(self.images[index], None if self.labels is None else self.labels[index])
+    def rows(self, index: Tensor, memory: float = math.inf) -> Split:
+        """The split of these rows, in this order; its images are copied while they take at most so many bytes."""
+        part, labels = self.images, None if self.labels is None else self.labels[index]
+        if len(index) and torch.equal(index, torch.arange(index[0], index[0] + len(index))):
+            return Split(part[index[0] : index[0] + len(index)], labels)
+        if part.numel() > memory:
+            return Split(Rows(part, index), labels)
+        return Split(part[index], labels)
 
 
 class Batches:
@@ -39,6 +71,9 @@ class Batches:
         train: whether to shuffle and drop the last batch.
         seed: of order and training noise.
         binarize: see `ImageData`; static binarisation has happened before.
+        corruption: of the input.
+        flip: mirror training images with probability 1/2.
+        shift: move training images by up to this many pixels.
         rank: of this process.
         world: number of processes.
     """
@@ -52,12 +87,17 @@ class Batches:
         train: bool = False,
         seed: int = 0,
         binarize: str = "none",
+        corruption: Callable[[Tensor, Draws], Tensor] | None = None,
+        flip: bool = False,
+        shift: int = 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         self.part, self.split, self.batch_size, self.train = part, split, batch_size, train
         self.seed, self.dynamic, self.rank, self.world = seed, binarize == "dynamic", rank, world
-        self.epoch, self.start, self.done = 0, 0, 0
+        self.corruption = corruption or NoCorruption()
+        self.flip, self.shift = flip, shift
+        self.epoch, self.start, self.done, self.served = 0, 0, 0, 0
         self.sampler, self.batch_sampler = self, None  # where Lightning looks for set_epoch
 
     def set_epoch(self, epoch: int) -> None:
@@ -82,15 +122,27 @@ class Batches:
             chunks = torch.arange(self.rank, count, self.world, device=device).split(self.batch_size)
         first, self.start = self.start, 0
         for self.done, index in enumerate(chunks[first:], first + 1):
+            self.served = self.done - first
             yield self.batch(index)
 
     def batch(self, index: Tensor) -> Batch:
         """The rows of an index tensor (B,), as floats in [0, 1]."""
-        x = self.part.images[index].float().mul_(1 / 255)
+        target = self.part.images[index].float().mul_(1 / 255)
+        if self.train and (self.flip or self.shift):
+            target = augment(target, self._draws("augment", index), self.flip, self.shift)
         if self.dynamic:
-            x = binary(x, noise.key(self.seed if self.train else 0, self.split, self.epoch * self.train), index)
+            seed = noise.key(self.seed if self.train else 0, "binarize", self.split, self.epoch * self.train)
+            target = binary(target, seed, index)
+        x = self.corruption(target, self._draws("corruption", index)) if self.corruption.changes else target
         y = None if self.part.labels is None else self.part.labels[index]
-        return Batch(x, x, y, index)
+        return Batch(x, target, y, index)
+
+    def _draws(self, purpose: str, index: Tensor) -> Draws:
+        """Fresh numbers for each training batch, the same for each row of validation and test."""
+        if self.train:
+            seed = noise.key(self.seed, purpose, self.epoch, self.done, self.rank)
+            return Draws(seed, count=len(index), device=index.device)
+        return Draws(noise.key(0, purpose, self.split), index)
 
     def position(self) -> dict[str, int]:
         """The epoch and how many of its batches are done."""
@@ -98,7 +150,7 @@ class Batches:
 
     def go_to(self, position: dict[str, int]) -> None:
         """Continue after the batches already done."""
-        self.start, self.epoch = position["done"] % max(len(self), 1), position["epoch"]
+        self.start, self.epoch = position["done"], position["epoch"]
 
 
 def binary(grey: Tensor, seed: int, index: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+Mark = tuple[Tensor | None, int]
+
 ACTIVE_VARIANCE = 0.01
 """A latent is active when the variance of its posterior mean over the data exceeds this (Burda et al., 2016)."""
 
@@ -33,23 +35,30 @@ class RunningSums:
         self._total += sums
         self.count += count
 
-    def means(self, reduce: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    def mark(self) -> Mark:
+        """A point in time that `means` and `window` can count from."""
+        return (None if self._total is None else self._total.clone(), self.count)
+
+    def _since(self, mark: Mark | None) -> tuple[Tensor, int]:
+        before, count = mark or (None, 0)
+        return self._total if before is None else self._total - before, self.count - count
+
+    def means(self, reduce: Callable[[Tensor], Tensor] | None = None, since: Mark | None = None) -> Tensor:
         """(M,) float64 means per image on the CPU; `reduce` sums a vector over processes.
 
         With nothing added, an empty vector.
         """
-        if self._total is None:
+        if self._total is None or self.count == (since or (None, 0))[1]:
             return torch.zeros(0, dtype=torch.float64)
-        total = torch.cat([self._total, self._total.new_tensor([self.count])])
+        total, count = self._since(since)
+        total = torch.cat([total, total.new_tensor([count])])
         total = (reduce(total) if reduce else total).cpu().double()
         return total[:-1] / total[-1]
 
-    def window(self, since: tuple[Tensor, int] | None) -> tuple[Tensor, tuple[Tensor, int]]:
-        """(M,) means over what was added since an earlier call's mark, and a new mark; on the device."""
-        mark = (self._total.clone(), self.count)
-        if since is None or since[1] > self.count:
-            return self._total / self.count, mark
-        return (self._total - since[0]) / (self.count - since[1]), mark
+    def window(self, since: Mark | None) -> tuple[Tensor, Mark]:
+        """(M,) means over what was added since a mark, and a new mark; all stays on the device."""
+        total, count = self._since(since)
+        return total / count, self.mark()
 
 
 def psnr(mse: float) -> float:

@@ -17,7 +17,7 @@ from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior
 from autoencoders.types import Batch, Context, Shape, UserError
 
 if TYPE_CHECKING:
-    from autoencoders.objectives.penalties import Constant as Penalty
+    from autoencoders.objectives.penalties import Penalty
 
 Posterior = PointPosterior | GaussianPosterior
 
@@ -98,7 +98,9 @@ class Autoencoder(pl.LightningModule):
         self.condition, self.join, self.l1 = condition, join, l1
         self.build(encoder, decoder)
         self._sums = {split: RunningSums() for split in ("train", "val", "test")}
-        self._mark, self._noise, self._steps = None, None, 0.0
+        self._marks: dict[str, tuple | None] = {"step": None, "epoch": None}
+        self._noise: torch.Generator | None = None
+        self._steps, self._progress, self._planned = 0, 1.0, None
 
     def build(self, encoder: Callable[..., nn.Module], decoder: Callable[..., nn.Module]) -> None:
         """Make the parts that carry weights: encoder, head and decoder."""
@@ -155,7 +157,10 @@ class Autoencoder(pl.LightningModule):
     # Fitting --------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Check the data's range and let nets initialise from the training images, once, never on resume."""
+        """Check the data's range and let nets initialise from the training images, once, never on resume.
+
+        Our stores are uint8 and so always in [0, 1]; the check is for a datamodule of your own.
+        """
         if stage != "fit":
             return
         datamodule = self.trainer.datamodule
@@ -175,7 +180,7 @@ class Autoencoder(pl.LightningModule):
         if self._schedule is None:
             return {"optimizer": optimizer}
         keywords = dict(self._schedule.keywords)
-        if "auto" in keywords.values():
+        if self._spans_the_run:
             if not math.isfinite(self.trainer.estimated_stepping_batches):
                 raise UserError(
                     "The learning-rate schedule spans the run, and this run has no end. Set trainer.max_epochs "
@@ -203,14 +208,42 @@ class Autoencoder(pl.LightningModule):
 
     @property
     def progress(self) -> float:
-        """The share of the run's optimiser steps done, in [0, 1]; 1 outside a fit."""
-        if self._trainer is None or self._trainer.state.fn != "fit" or not self._steps:
-            return 1.0
-        return min(1.0, self._trainer.global_step / self._steps)
+        """The share of the run's steps done before the latest training step, in [0, 1]; 1 outside a fit.
+
+        Validation so uses the beta of the training step it follows.
+        """
+        fitting = self._trainer is not None and self._trainer.state.fn == "fit"
+        return self._progress if fitting else 1.0
 
     def on_fit_start(self) -> None:
-        """Look the number of optimiser steps up once; an endless run has the progress 0 throughout."""
-        self._steps = float(self.trainer.estimated_stepping_batches)
+        """Look the number of optimiser steps up, once, and refuse what needs to know it and cannot."""
+        self._steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(self._steps):
+            if not self.penalty.stationary:
+                raise UserError(
+                    "This beta changes over the run, and the run has no end. Set trainer.max_epochs or "
+                    "trainer.max_steps, or choose beta=constant."
+                )
+            self._steps = math.inf
+        if self._planned not in (None, self._steps) and self._spans_the_run:
+            raise UserError(
+                f"The checkpoint's run was planned for {self._planned} optimiser steps, which its learning-rate "
+                f"schedule spans, and this one has {self._steps}. Resume with the same trainer.max_epochs and "
+                "data.batch_size, or choose schedule=constant in both."
+            )
+        self._progress = min(1.0, self.trainer.global_step / max(self._steps, 1))
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Keep the number of steps that schedules were planned for."""
+        checkpoint["planned_steps"] = self._steps
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Remember it, to be compared with this run's."""
+        self._planned = checkpoint.get("planned_steps")
+
+    @property
+    def _spans_the_run(self) -> bool:
+        return self._schedule is not None and "auto" in self._schedule.keywords.values()
 
     # Steps ----------------------------------------------------------------------------------------------
 
@@ -225,22 +258,24 @@ class Autoencoder(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch, in nats per image; sums stay on the device, logged when the logger writes."""
-        count = len(batch.x)
+        count, trainer = len(batch.x), self.trainer
+        self._progress = min(1.0, trainer.global_step / self._steps)
         terms = self.terms(batch, self._training_noise(count, batch_idx))
-        distortion, rate, progress = terms.distortion.mean(), terms.rate.mean(), self.progress
-        loss = distortion + self.penalty(rate, progress)
+        distortion, rate = terms.distortion.mean(), terms.rate.mean()
+        loss = distortion + self.penalty(rate, self._progress)
         if terms.extra is not None:
             loss = loss + terms.extra.mean()
         with torch.no_grad():
             self._sums["train"].add(torch.stack([distortion, rate, loss]) * count, count)
-            if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
-                (distortion, rate, total), self._mark = self._sums["train"].window(self._mark)
+            stepping = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
+            if stepping and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
+                (distortion, rate, total), self._marks["step"] = self._sums["train"].window(self._marks["step"])
                 self.log_dict(
                     {
                         "step/loss": total.float(),
                         "step/distortion": distortion.float(),
                         "step/rate": rate.float(),
-                        "step/beta": self.penalty.weight(progress),
+                        "step/beta": self.penalty.weight(self._progress),
                         "step/lr": self.optimizers().param_groups[0]["lr"],
                     },
                     batch_size=count,
@@ -248,20 +283,19 @@ class Autoencoder(pl.LightningModule):
         return loss
 
     def on_train_epoch_start(self) -> None:
-        """An epoch's training metrics start from nothing."""
-        self._sums["train"].reset()
-        self._mark = None
+        """An epoch's training metrics start from here."""
+        self._marks["epoch"] = self._sums["train"].mark()
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's means over all training images."""
-        means = self._sums["train"].means(self._over_processes)
+        """Log the means over the images the epoch trained on."""
+        means = self._sums["train"].means(self._over_processes, since=self._marks["epoch"])
         if len(means):
             self.log_dict(self._metrics("train", *means.tolist()))
 
     def _evaluation_step(self, batch: Batch, split: str) -> None:
         eps, stochastic = None, self.posterior_class.stochastic
         if stochastic:
-            eps = noise.normal(noise.key(EVALUATION_SEED, split), batch.index, self.latent_dim)
+            eps = noise.normal(noise.key(EVALUATION_SEED, "eps", split), batch.index, self.latent_dim)
         terms = self.terms(batch, eps)
         mean = terms.posterior.mean
         # The objective samples z; a reconstruction, and so its error, is that of the posterior mean.

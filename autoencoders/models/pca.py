@@ -34,7 +34,6 @@ class PCA(Autoencoder):
                 "likelihood=gaussian_learned, gaussian or laplace."
             )
         self.family.activation = "linear"
-        self.automatic_optimization = False
 
     def build(self, encoder: None, decoder: None) -> None:
         """Room for the mean image (D,) and the components (Z, D)."""
@@ -64,7 +63,7 @@ class PCA(Autoencoder):
         return self.family((self.average + z @ self.components).unflatten(1, self.shape))
 
     def configure_optimizers(self) -> None:
-        """Nothing is optimised."""
+        """Nothing is optimised; Lightning then steps nothing."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a training batch; there is nothing to step."""

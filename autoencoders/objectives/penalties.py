@@ -16,11 +16,15 @@ def _require(condition: bool, name: str, value: float, expected: str) -> None:
         raise UserError(f"beta.{name} must be {expected}, and is {value}.")
 
 
-class Constant:
-    """The same beta at every step; 1 makes the loss a bound on the log-likelihood, 4 a beta-VAE.
+class Penalty:
+    """What a mean rate costs at a progress; the classes below say how.
 
-    Source: Higgins et al., "beta-VAE", 2017.
+    Args:
+        value: beta, or the weight of whatever is penalised.
     """
+
+    stationary = False
+    """Whether the progress plays no part, so that a run may have no end."""
 
     def __init__(self, value: float = 1.0) -> None:
         _require(0 <= value < float("inf"), "value", value, "a number from 0 up")
@@ -35,7 +39,16 @@ class Constant:
         return self.weight(progress) * rate
 
 
-class Warmup(Constant):
+class Constant(Penalty):
+    """The same beta at every step; 1 makes the loss a bound on the log-likelihood, 4 a beta-VAE.
+
+    Source: Higgins et al., "beta-VAE", 2017.
+    """
+
+    stationary = True
+
+
+class Warmup(Penalty):
     """beta rises linearly from 0 to `value` over the first `share` of the run, then stays.
 
     Source: Bowman et al., "Generating sentences from a continuous space", 2016.
@@ -67,7 +80,7 @@ class Cyclical(Warmup):
         return super().weight(1.0 if progress >= 1 else progress * self.cycles % 1)
 
 
-class Capacity(Constant):
+class Capacity(Penalty):
     """`value` * |rate - C|, with the capacity C rising from 0 to `capacity` nats over `share` of the run.
 
     Source: Burgess et al., "Understanding disentangling in beta-VAE", 2018.

@@ -1,0 +1,162 @@
+"""Labeled Faces in the Wild, with attributes."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoencoders.data.base import ImageData, Source
+from autoencoders.data.batches import Split
+from autoencoders.data.pictures import read_picture
+from autoencoders.data.store import cached_images, decode_files, listing
+from autoencoders.types import Context, UserError
+
+FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw")
+ARCHIVES = ("lfw-deepfunneled.tgz", "lfw-funneled.tgz", "lfw.tgz")
+DOWNLOAD = "https://ndownloader.figshare.com/files/5976015"
+SHA256 = "b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a"
+"""The funneled archive and its checksum, as in scikit-learn's `fetch_lfw_people`."""
+ATTRIBUTES = "lfw_attributes.txt"
+
+
+class LFW(ImageData):
+    """13,233 photos of 5,749 persons (Huang et al., 2007), central crop, resized.
+
+    Under `<root>/lfw/` an unpacked folder is used, else an archive is unpacked there, else the funneled archive
+    is downloaded. Attributes come from `<root>/lfw/lfw_attributes.txt` (Kumar et al., 2009), any number of
+    columns, joined on person and image number.
+
+    Args:
+        size: side of the square images, in pixels.
+        crop: side of the central square that is cut first, in pixels of the 250 x 250 photos.
+        colour: three channels, else one.
+        condition: attributes that make a CVAE's context; photos without them are then left out.
+        cache: folder of decoded images; None for the user's cache folder.
+        **common: see `ImageData`.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 64,
+        crop: int = 90,
+        colour: bool = True,
+        condition: Sequence[str] = (),
+        cache: str | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        for field, value in (("size", size), ("crop", crop)):
+            if not 8 <= value <= 250:
+                raise UserError(f"data.{field} must lie in 8 .. 250 pixels, and is {value}.")
+        self.size, self.crop, self.colour = size, crop, colour
+        self.condition, self.cache = tuple(condition), cache
+        self.folder = self.root / "lfw"
+
+    def prepare_data(self) -> None:
+        """Unpack or download the photos unless they are in place."""
+        if self._photos() is not None:
+            return
+        archive = next((self.folder / name for name in ARCHIVES if (self.folder / name).is_file()), None)
+        unpack(archive or self._download(), self.folder)
+
+    def _photos(self) -> Path | None:
+        return next((self.folder / name for name in FOLDERS if (self.folder / name).is_dir()), None)
+
+    def _download(self) -> Path:
+        from torchvision.datasets.utils import download_url
+
+        target = self.folder / "lfw-funneled.tgz"
+        partial = target.with_suffix(".partial")
+        try:
+            download_url(DOWNLOAD, str(self.folder), partial.name)
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"data=lfw needs the photos in {self.folder}/{FOLDERS[0]} (or one of {', '.join(ARCHIVES)} in "
+                f"{self.folder}), which has none, and the download failed ({error}). Connect to the network, or point "
+                "AUTOENCODERS_DATA (or data.root) to a folder that has them."
+            ) from error
+        check_sha256(partial, SHA256)
+        return partial.rename(target)
+
+    def read(self) -> Source:
+        """All photos in name order, with the chosen attributes as labels."""
+        photos = self._photos()
+        files = sorted(photos.glob("*/*.jpg"))
+        if not files:
+            raise UserError(f"{photos} holds no <Person_Name>/<Person_Name>_0001.jpg. Unpack the archive again.")
+        channels = 3 if self.colour else 1
+        images = cached_images(
+            "lfw",
+            ["lfw", listing(photos, files), self.size, self.crop, self.colour],
+            len(files),
+            (channels, self.size, self.size),
+            decode_files(
+                files,
+                lambda f: read_picture(f, (self.size, self.size), colour=self.colour, box=self.crop),
+                "decoding lfw",
+            ),
+            cache=self.cache,
+            memory=self.memory,
+        )
+        if not self.condition:
+            return Source(Split(images, None), None, None)
+        labels = attributes(self.folder / ATTRIBUTES, files, self.condition)
+        return Source(Split(images, labels), None, Context("attributes", self.condition))
+
+
+def attributes(table: Path, files: Sequence[Path], names: Sequence[str]) -> Tensor:
+    """The named attributes of each photo, (N, A) float32; a photo without a row has NaN.
+
+    Args:
+        table: the published format: a comment, a header that begins with `#` and a tab, tab-separated rows of
+            person (with spaces), image number and one value per attribute.
+        files: photos named `<Person_Name>_<number>.jpg`.
+        names: of attributes.
+
+    Raises:
+        UserError: where the table or an attribute is missing; the attributes it has are listed.
+    """
+    import pandas as pd
+
+    if not table.is_file():
+        raise UserError(f"data.condition needs {table}, and there is none. Put the published {ATTRIBUTES} there.")
+    with table.open() as file:
+        header = next(line for line in file if line.startswith("#\t")).rstrip("\n").split("\t")[1:]
+        values = pd.read_csv(file, sep="\t", names=header)
+    known = header[2:]
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise UserError(f"data.condition names {missing[0]!r}, which {table.name} has not. It has: {', '.join(known)}.")
+    values.index = pd.MultiIndex.from_arrays([values["person"].str.replace(" ", "_"), values["imagenum"].astype(int)])
+    stems = [file.stem.rpartition("_") for file in files]
+    index = pd.MultiIndex.from_arrays([[s[0] for s in stems], [int(s[2]) for s in stems]])
+    chosen = values[~values.index.duplicated()][list(names)].reindex(index)
+    return torch.tensor(chosen.to_numpy(dtype="float32"))
+
+
+def unpack(archive: Path, folder: Path) -> None:
+    """Unpack a tar archive, refusing members that would land outside the folder."""
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(f"{archive} cannot be unpacked ({error}). Remove it and fetch it again.") from error
+
+
+def check_sha256(file: Path, expected: str) -> None:
+    """Raise UserError, and remove the file, where its SHA-256 is not the expected one."""
+    import hashlib
+
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else None
+    if digest is None:  # Python 3.10
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if digest != expected:
+        file.unlink()
+        raise UserError(f"{file.name} came with SHA-256 {digest}, and {expected} was expected. Download it again.")
