@@ -210,6 +210,7 @@ def silence() -> None:
         ".*smaller than the logging interval.*",
         ".*configure_optimizers.*None.*",
         ".*dataloader is not resumable.*",
+        ".*exists and is not empty.*",
     )
     for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)
