@@ -44,8 +44,7 @@ def read_picture(
         width, height = round(size[1] * scale), round(size[0] * scale)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     region = (left, top, left + width, top + height)
-    picture = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=region)
-    pixels = np.asarray(picture)
+    pixels = np.asarray(picture.crop(region).resize((size[1], size[0]), Image.Resampling.BICUBIC))
     return pixels.transpose(2, 0, 1) if colour else pixels[None]
 
 

@@ -1,0 +1,135 @@
+import hashlib
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autoencoders.data import lfw
+from autoencoders.data.lfw import LFW
+from autoencoders.types import UserError
+
+PEOPLE = {"Ada_Byron": 3, "Al-Hassan_Q": 1, "Bo_Li": 12, "Cy_Young": 2, "Di_Ng": 6, "Ed_Poe": 6}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A made data root: 30 photos, a table of 73 attributes without a row for some."""
+    rng = np.random.default_rng(0)
+    names = [f"attribute {i}" for i in range(71)] + ["Male", "Smiling"]
+    lines = ["# a comment", "#\tperson\timagenum\t" + "\t".join(names)]
+    for person, count in PEOPLE.items():
+        folder = tmp_path / "lfw/lfw-deepfunneled" / person
+        folder.mkdir(parents=True)
+        for number in range(1, count + 1):
+            pixels = rng.integers(0, 255, (250, 250, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"{person}_{number:04d}.jpg", quality=95)
+            if (person, number) not in (("Bo_Li", 11), ("Ed_Poe", 6)):
+                values = [f"{v:.4f}" for v in rng.normal(size=71)] + [str(len(person)), str(number)]
+                lines.append("\t".join([person.replace("_", " "), str(number), *values]))
+    (tmp_path / "lfw/lfw_attributes.txt").write_text("\n".join(lines) + "\n")
+    return tmp_path
+
+
+def prepared(root, **options):
+    options = {"split": "alphabetical", "validation": 0.1, "test": 0.1, "batch_size": 2} | options
+    data = LFW(name="lfw", root=str(root), cache=str(root / "cache"), **options)
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def test_photos_stand_in_name_order_cropped_and_resized(photos):
+    data = prepared(photos, size=32, crop=90)
+    assert [len(data.images(s)) for s in ("train", "val", "test")] == [24, 3, 3]
+    first = Image.open(photos / "lfw/lfw-deepfunneled/Ada_Byron/Ada_Byron_0001.jpg")
+    expected = first.crop((80, 80, 170, 170)).resize((32, 32), Image.Resampling.BICUBIC)
+    difference = data.images("train")[0].numpy().transpose(1, 2, 0).astype(int) - np.asarray(expected).astype(int)
+    assert np.abs(difference).max() <= 1
+    assert data.context is None
+    assert prepared(photos, size=32, colour=False).shape == (1, 32, 32)
+
+
+def test_attributes_join_on_person_and_number_and_leave_out_photos_without(photos):
+    data = prepared(photos, size=32, condition=["Smiling", "Male"])
+    assert data.context.names == ("Smiling", "Male")
+    assert [len(data.images(s)) for s in ("train", "val", "test")] == [23, 3, 2]
+    whole = [(p, n) for p, count in PEOPLE.items() for n in range(1, count + 1)][:24]
+    expected = [[n, len(p)] for p, n in whole if (p, n) != ("Bo_Li", 11)]
+    assert data._prepared("train").labels.tolist() == expected
+
+
+def test_an_unknown_attribute_lists_those_there_are(photos):
+    with pytest.raises(UserError, match=r"names 'Bald', which lfw_attributes.txt has not. It has: attribute 0,"):
+        prepared(photos, condition=["Bald"])
+
+
+def test_a_second_start_reads_no_photo(photos, monkeypatch):
+    first = prepared(photos, size=32)
+    monkeypatch.setattr(lfw, "read_picture", lambda *_, **__: pytest.fail("a photo was read"))
+    assert torch.equal(prepared(photos, size=32).images("train"), first.images("train"))
+
+
+def archive(path, members):
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def test_an_archive_in_place_is_unpacked(photos, tmp_path):
+    photo = (photos / "lfw/lfw-deepfunneled/Bo_Li/Bo_Li_0001.jpg").read_bytes()
+    root = tmp_path / "other"
+    (root / "lfw").mkdir(parents=True)
+    archive(root / "lfw/lfw-funneled.tgz", {f"lfw_funneled/Bo_Li/Bo_Li_{i:04d}.jpg": photo for i in range(20)})
+    assert len(prepared(root, size=32).images("train")) == 16
+
+
+def test_an_archive_that_reaches_outside_is_refused(tmp_path):
+    (tmp_path / "lfw").mkdir()
+    archive(tmp_path / "lfw/lfw.tgz", {"../../evil.txt": b"x"})
+    with pytest.raises(UserError, match="cannot be unpacked"):
+        LFW(name="lfw", root=str(tmp_path)).prepare_data()
+    assert not (tmp_path.parent / "evil.txt").exists()
+
+
+def test_a_wrong_checksum_is_refused_and_removed(tmp_path):
+    file = tmp_path / "x.tgz"
+    file.write_bytes(b"right")
+    lfw.check_sha256(file, hashlib.sha256(b"right").hexdigest())
+    with pytest.raises(UserError, match="was expected"):
+        lfw.check_sha256(file, lfw.SHA256)
+    assert not file.exists()
+
+
+def test_the_checksum_is_scikit_learns():
+    from sklearn.datasets._lfw import FUNNELED_ARCHIVE
+
+    assert (lfw.DOWNLOAD, lfw.SHA256) == (FUNNELED_ARCHIVE.url, FUNNELED_ARCHIVE.checksum)
+
+
+def test_a_failed_download_says_where_photos_belong(tmp_path, monkeypatch):
+    import torchvision.datasets.utils as utils
+
+    def refuse(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr(utils, "download_url", refuse)
+    with pytest.raises(UserError, match=r"needs the photos in .*lfw-deepfunneled.*no network.*AUTOENCODERS_DATA"):
+        LFW(name="lfw", root=str(tmp_path)).prepare_data()
+
+
+@pytest.mark.slow
+def test_real_lfw(tmp_path):
+    root = Path(os.environ.get("AUTOENCODERS_DATA", ""))
+    if not (root / "lfw/lfw-deepfunneled").is_dir():
+        pytest.skip("AUTOENCODERS_DATA names no folder with lfw/lfw-deepfunneled/")
+    data = LFW(name="lfw", root=str(root), cache=str(tmp_path), size=32, split="alphabetical", validation=0.1, test=0.1)
+    data.prepare_data()
+    data.setup()
+    assert sum(len(data.images(s)) for s in ("train", "val", "test")) == 13_233

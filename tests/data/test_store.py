@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from autoencoders.data.batches import Batches, Rows, Split
+from autoencoders.data.pictures import read_picture
+from autoencoders.data.store import cached_images, decode_files, listing
+from autoencoders.latent.projections import principal_components
+from autoencoders.types import UserError
+
+
+def make(tmp_path, settings=(1,), memory=1e9, calls=None):
+    def fill(images):
+        calls is None or calls.append(1)
+        images[:] = np.arange(20, dtype=np.uint8)[:, None, None, None]
+
+    return cached_images("x", ["x", *settings], 20, (1, 4, 4), fill, cache=tmp_path / "cache", memory=memory)
+
+
+def test_a_store_is_made_once_for_its_settings(tmp_path):
+    calls = []
+    first, again, other = (make(tmp_path, s, calls=calls) for s in ((1,), (1,), (2,)))
+    assert len(calls) == 2
+    assert torch.equal(first, again)
+    assert first[:, 0, 0, 0].tolist() == other[:, 0, 0, 0].tolist() == list(range(20))
+
+
+def test_an_interrupted_store_leaves_nothing(tmp_path):
+    def fail(images):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_images("x", ["x", 1], 20, (1, 4, 4), fail, cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    assert len(make(tmp_path)) == 20
+
+
+def test_a_large_store_stays_on_disk_and_serves_the_same(tmp_path):
+    small, large = make(tmp_path), make(tmp_path, memory=10)
+    index = torch.tensor([3, 17, 5, 9, 11, 2])
+    views = [Split(images, None).rows(index, memory=10) for images in (small, large)]
+    assert isinstance(views[1].images, Rows)
+    batches = [torch.cat([b.x for b in Batches(v, "val", batch_size=4)]) for v in views]
+    assert torch.equal(*batches)
+    assert batches[0][:, 0, 0, 0].mul(255).round().tolist() == index.tolist()
+    for got, expected in zip(
+        principal_components(views[1].images, 1), principal_components(small[index], 1), strict=True
+    ):
+        torch.testing.assert_close(got, expected)
+
+
+def test_a_listing_changes_with_its_files(tmp_path):
+    file = tmp_path / "a.png"
+    file.write_bytes(b"one")
+    before = listing(tmp_path, [file])
+    assert listing(tmp_path, [file]) == before
+    file.write_bytes(b"three")
+    assert listing(tmp_path, [file]) != before
+
+
+# Pictures -----------------------------------------------------------------------------------------------------
+
+
+def gradient():
+    """(40, 60, 3): red grows to the right, green downwards."""
+    rows, columns = np.mgrid[0:40, 0:60]
+    return np.stack([columns * 4, rows * 6, np.full_like(rows, 77)], axis=2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["png", "palette", "rgba", "bmp"])
+def test_colour_is_read_right_whatever_the_file(tmp_path, kind):
+    picture = Image.fromarray(gradient())
+    expected = gradient().astype(float)
+    if kind == "palette":
+        picture = picture.quantize(256)
+    if kind == "rgba":
+        alpha = np.full((40, 60), 255, np.uint8)
+        alpha[:, :30] = 0
+        picture.putalpha(Image.fromarray(alpha))
+        expected[:, :30] = 255  # transparency lies on white
+    path = tmp_path / f"x.{'bmp' if kind == 'bmp' else 'png'}"
+    picture.save(path)
+    pixels = read_picture(path, (40, 60), colour=True)
+    assert np.abs(pixels.transpose(1, 2, 0) - expected).mean() < (6 if kind == "palette" else 0.01)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    grey = (np.arange(64 * 64).reshape(64, 64) * 16).astype(np.uint16)
+    Image.fromarray(grey).save(tmp_path / "x.png")
+    pixels = read_picture(tmp_path / "x.png", (64, 64), colour=False)[0]
+    np.testing.assert_allclose(pixels, grey / 257, atol=1)
+
+
+def test_a_rotated_photo_stands_upright(tmp_path):
+    picture = Image.fromarray(gradient())
+    exif = picture.getexif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    picture.save(tmp_path / "x.png", exif=exif)
+    pixels = read_picture(tmp_path / "x.png", (60, 40), colour=True)
+    np.testing.assert_array_equal(pixels.transpose(1, 2, 0), np.rot90(gradient(), -1))
+
+
+def test_crop_keeps_proportions_and_stretch_does_not(tmp_path):
+    Image.fromarray(gradient()).save(tmp_path / "x.png")
+    cropped = read_picture(tmp_path / "x.png", (40, 40), colour=True)
+    np.testing.assert_array_equal(cropped.transpose(1, 2, 0), gradient()[:, 10:50])
+    boxed = read_picture(tmp_path / "x.png", (20, 20), colour=True, box=20)
+    np.testing.assert_array_equal(boxed.transpose(1, 2, 0), gradient()[10:30, 20:40])
+    stretched = read_picture(tmp_path / "x.png", (40, 40), colour=True, fit="stretch")
+    assert stretched[0].max() > 225
+    assert stretched[0].min() < 10
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
+def test_a_file_that_is_no_picture_is_named(tmp_path, content):
+    (tmp_path / "x.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.png cannot be read as a picture"):
+        cached_images(
+            "x",
+            [],
+            1,
+            (1, 8, 8),
+            decode_files([tmp_path / "x.png"], lambda f: read_picture(f, (8, 8), colour=False), "x"),
+            cache=tmp_path / "cache",
+        )
