@@ -18,7 +18,8 @@ def composed(*overrides):
 
 @pytest.mark.parametrize("option", [f"{g}={o}" for g, options in groups().items() for o in options])
 def test_every_option_of_every_group_composes_and_resolves(compose, option):
-    assert compose(option)["name"]
+    required = ["data.path=somewhere"] if option == "data=folder" else []
+    assert compose(option, *required)["name"]
 
 
 @pytest.mark.parametrize(
@@ -61,10 +62,13 @@ def test_numbers_are_read_in_their_group_alone():
     assert set(NUMERIC) <= set(groups())
 
 
-def test_the_likelihood_follows_the_model_unless_given():
+def test_the_likelihood_follows_model_and_data_unless_given():
     assert composed("model=pca").likelihood._target_.endswith("GaussianLearned")
     assert composed("model=pca", "likelihood=laplace").likelihood._target_.endswith("Laplace")
     assert composed("model=vae").likelihood._target_.endswith("Bernoulli")
+    assert composed("data=lfw").likelihood._target_.endswith("Gaussian")
+    assert composed("data=lfw", "model=pca").likelihood._target_.endswith("GaussianLearned")
+    assert composed("data=lfw", "likelihood=laplace").likelihood._target_.endswith("Laplace")
 
 
 def test_lists_of_callbacks_and_loggers():

@@ -27,7 +27,10 @@ class CVAE(VAE):
         if join not in JOINS:
             raise UserError(f"model.join must be one of {list(JOINS)}, and is {join!r}.")
         if context is None:
-            raise UserError("model=cvae needs labels, and these data have none. Choose model=vae, or other data.")
+            raise UserError(
+                "model=cvae needs labels, and these data have none. Choose model=vae or other data, or name attributes "
+                "where there are some (data=lfw data.condition=[Male,Smiling])."
+            )
         super().__init__(context=context, condition=context.size, join=join, **parts)
 
     def context(self, y: Tensor | None) -> Tensor:

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from autoencoders.data.folder import Folder
+from autoencoders.types import UserError
+
+
+def paint(path, value, size=(12, 10)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size, 3), value, np.uint8)).save(path)
+
+
+def prepared(root, tmp_path, **options):
+    options = {"size": 8, "batch_size": 2, "split": "alphabetical", "validation": 0.2, "test": 0.2} | options
+    data = Folder(name="folder", path=str(root), cache=str(tmp_path / "cache"), **options)
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def values(data, split):
+    return data.images(split)[:, 0, 0, 0].tolist()
+
+
+def test_sub_folders_are_classes_and_files_are_sorted(tmp_path):
+    for i in (3, 1, 4, 0, 2):
+        paint(tmp_path / f"in/cat [a], b=c/{i}.png", 10 + i)
+        paint(tmp_path / f"in/dog/deeper/{i}.PNG", 20 + i)
+    (tmp_path / "in/notes.txt").write_text("no picture")
+    data = prepared(tmp_path / "in", tmp_path)
+    assert sum((values(data, s) for s in ("train", "val", "test")), []) == [10, 11, 12, 13, 14, 20, 21, 22, 23, 24]
+    assert data.context.names == ("cat [a], b=c", "dog")
+    assert data.take("val", 9).y.tolist() == [1, 1]
+    assert data.shape == (3, 8, 8)
+
+
+def test_train_and_test_folders_are_honoured(tmp_path):
+    for i in range(5):
+        paint(tmp_path / f"in/train/{i}.png", i)
+        paint(tmp_path / f"in/test/{i}.png", 100 + i)
+    data = prepared(tmp_path / "in", tmp_path, colour=False)
+    assert values(data, "test") == [100, 101, 102, 103, 104]
+    assert values(data, "train") + values(data, "val") == [0, 1, 2, 3, 4]
+    assert data.context is None
+
+
+@pytest.mark.parametrize(
+    ("table", "kind", "names", "expected"),
+    [
+        ("file,kind\n{}", "classes", ("a", "b"), [0, 1, 0, 1, 0, 1]),
+        ("file,x,y\n{}", "attributes", ("x", "y"), [[i, -i] for i in range(6)]),
+    ],
+)
+def test_a_table_gives_classes_or_attributes(tmp_path, table, kind, names, expected):
+    rows = []
+    for i in range(10):
+        paint(tmp_path / f"in/{i}.png", i)
+        rows.append(f"{i}.png,{'ab'[i % 2]}" if kind == "classes" else f"{i}.png,{i},{-i}")
+    (tmp_path / "labels.csv").write_text(table.format("\n".join(rows[::-1])))
+    data = prepared(tmp_path / "in", tmp_path, labels=str(tmp_path / "labels.csv"))
+    assert (data.context.kind, data.context.names) == (kind, names)
+    assert data._prepared("train").labels.tolist() == expected
+
+
+def test_mistakes_are_named(tmp_path):
+    with pytest.raises(UserError, match="must be a folder of pictures"):
+        prepared(tmp_path / "nowhere", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="holds no picture"):
+        prepared(tmp_path / "empty", tmp_path)
+    for i in range(10):
+        paint(tmp_path / f"in/{i}.png", i)
+    with pytest.raises(UserError, match=r"data.labels must be folders, none or a CSV"):
+        prepared(tmp_path / "in", tmp_path, labels="x.csv")
+    (tmp_path / "y.csv").write_text("file,kind\n0.png,a\n")
+    with pytest.raises(UserError, match=r"has no label for 1\.png"):
+        prepared(tmp_path / "in", tmp_path, labels=str(tmp_path / "y.csv"))
+    with pytest.raises(UserError, match=r"data\.fit must be"):
+        prepared(tmp_path / "in", tmp_path, fit="pad")
