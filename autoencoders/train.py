@@ -211,6 +211,7 @@ def silence() -> None:
         ".*configure_optimizers.*None.*",
         ".*dataloader is not resumable.*",
         ".*exists and is not empty.*",
+        ".*sync_dist=True.*",  # our sums are added up over processes before they are logged
     )
     for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)

@@ -129,20 +129,18 @@ class Batches:
         """The rows of an index tensor (B,), as floats in [0, 1]."""
         target = self.part.images[index].float().mul_(1 / 255)
         if self.train and (self.flip or self.shift):
-            target = augment(target, self._draws("augment", index), self.flip, self.shift)
+            target = augment(target, Draws(self._seed("augment"), index), self.flip, self.shift)
         if self.dynamic:
-            seed = noise.key(self.seed if self.train else 0, "binarize", self.split, self.epoch * self.train)
-            target = binary(target, seed, index)
-        x = self.corruption(target, self._draws("corruption", index)) if self.corruption.changes else target
+            target = binary(target, self._seed("binarize"), index)
+        x = target
+        if self.corruption.changes:
+            x = self.corruption(target, Draws(self._seed("corruption"), index))
         y = None if self.part.labels is None else self.part.labels[index]
         return Batch(x, target, y, index)
 
-    def _draws(self, purpose: str, index: Tensor) -> Draws:
-        """Fresh numbers for each training batch, the same for each row of validation and test."""
-        if self.train:
-            seed = noise.key(self.seed, purpose, self.epoch, self.done, self.rank)
-            return Draws(seed, count=len(index), device=index.device)
-        return Draws(noise.key(0, purpose, self.split), index)
+    def _seed(self, purpose: str) -> int:
+        """Of numbers that are fresh in every epoch of training, and the same always in validation and test."""
+        return noise.key(self.seed if self.train else 0, purpose, self.split, self.epoch * self.train)
 
     def position(self) -> dict[str, int]:
         """The epoch and how many of its batches are done."""

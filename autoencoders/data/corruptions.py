@@ -1,7 +1,7 @@
 """What happens to the input, never to the target: batch operations on the device of the batch.
 
-Each takes images (B, C, H, W) in [0, 1] and a source of random numbers: fresh at every visit in training, fixed
-by row in validation and test (see `Draws`).
+Each takes images (B, C, H, W) in [0, 1] and a source of random numbers: by row and epoch in training, by row in
+validation and test (see `Draws`).
 """
 
 from __future__ import annotations
@@ -16,22 +16,15 @@ from autoencoders.types import UserError
 
 
 class Draws:
-    """Random numbers for a batch: from a generator seeded per batch, or a function of each row.
+    """Random numbers for a batch that depend on a seed and on each row alone, whatever the batch it came in.
 
     Args:
-        seed: any integer.
-        index: (B,) rows; with it, numbers depend on seed and row alone, whatever the batch.
-        count: B, where there is no index.
-        device: of the numbers, where there is no index.
+        seed: any integer; training puts the epoch into it.
+        index: (B,) rows.
     """
 
-    def __init__(
-        self, seed: int, index: Tensor | None = None, count: int = 0, device: torch.device | str = "cpu"
-    ) -> None:
+    def __init__(self, seed: int, index: Tensor) -> None:
         self.seed, self.index, self.calls = seed, index, 0
-        self.count = count if index is None else len(index)
-        if index is None:
-            self.generator = torch.Generator(device).manual_seed(seed)
 
     def _next(self) -> int:
         self.calls += 1
@@ -39,15 +32,11 @@ class Draws:
 
     def uniform(self, size: int) -> Tensor:
         """(B, size) in (0, 1)."""
-        if self.index is not None:
-            return noise.uniform(self._next(), self.index, size)
-        return torch.rand(self.count, size, generator=self.generator, device=self.generator.device)
+        return noise.uniform(self._next(), self.index, size)
 
     def normal(self, size: int) -> Tensor:
         """(B, size), standard normal."""
-        if self.index is not None:
-            return noise.normal(self._next(), self.index, size)
-        return torch.randn(self.count, size, generator=self.generator, device=self.generator.device)
+        return noise.normal(self._next(), self.index, size)
 
 
 class NoCorruption:

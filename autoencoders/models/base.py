@@ -248,13 +248,18 @@ class Autoencoder(pl.LightningModule):
     # Steps ----------------------------------------------------------------------------------------------
 
     def _training_noise(self, size: int, batch_idx: int) -> Tensor | None:
-        """(B, Z) draws that are a function of (seed, epoch, batch, rank): nothing to save for a resume."""
+        """(B, Z) draws that are a function of (seed, epoch, batch), so that a resume has nothing to restore.
+
+        Every process draws for the whole batch and takes its own rows: how many there are changes nothing.
+        """
         if not self.posterior_class.stochastic:
             return None
         if self._noise is None or self._noise.device != self.device:
             self._noise = torch.Generator(self.device)
-        self._noise.manual_seed(noise.key(self.seed, self.current_epoch, batch_idx, self.global_rank))
-        return torch.randn(size, self.latent_dim, generator=self._noise, device=self.device)
+        self._noise.manual_seed(noise.key(self.seed, "train", self.current_epoch, batch_idx))
+        world = self.trainer.world_size
+        eps = torch.randn(size * world, self.latent_dim, generator=self._noise, device=self.device)
+        return eps[self.global_rank :: world]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch, in nats per image; sums stay on the device, logged when the logger writes."""
