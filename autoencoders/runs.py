@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from autoencoders.types import Context, Shape, UserError
@@ -33,9 +34,15 @@ ALLOWED = ("autoencoders.", "torch.optim.")
 def build(node: Mapping, **arguments: Any) -> Any:
     """The object a config node names; its own containers become plain dicts and lists.
 
-    Arguments pass untouched (Hydra would turn dataclasses among them into config nodes).
+    Arguments pass untouched (Hydra would turn dataclasses among them into config nodes), and so does a UserError
+    from a nested node (Hydra would bury it).
     """
-    return instantiate(node, _partial_=True, _convert_="all")(**arguments)
+    try:
+        return instantiate(node, _partial_=True, _convert_="all")(**arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        raise
 
 
 def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoencoder:

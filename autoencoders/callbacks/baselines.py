@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lightning.pytorch as pl
 
-from autoencoders.latent.projections import principal_components
+from autoencoders.principal import principal_components
 
 
 class Baselines(pl.Callback):

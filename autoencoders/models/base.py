@@ -108,7 +108,18 @@ class Autoencoder(pl.LightningModule):
         self.encoder = encoder(self.shape, inside)
         joined = self.encoder.features + (0 if self.join == "decoder" else self.condition)
         self.head = nn.Linear(joined, self.posterior_class.numbers * self.latent_dim)
+        if code := getattr(self.encoder, "code", 0):
+            self._pass_through(code)
         self.decoder = decoder(self.latent_dim + self.condition, self.shape, inside)
+
+    def _pass_through(self, code: int) -> None:
+        """Let the head start as the identity on features that are a code already."""
+        if code != self.latent_dim:
+            raise UserError(f"net.components must equal latent_dim = {self.latent_dim}, and is {code}.")
+        with torch.no_grad():
+            self.head.weight.zero_()
+            self.head.bias.zero_()
+            self.head.weight[:code, :code].fill_diagonal_(1)
 
     # The model ------------------------------------------------------------------------------------------
 

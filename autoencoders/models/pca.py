@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoencoders.latent.projections import principal_components
 from autoencoders.models.base import Autoencoder
 from autoencoders.objectives.likelihoods import Bernoulli, Pixels
 from autoencoders.objectives.posteriors import PointPosterior
+from autoencoders.principal import principal_components
 from autoencoders.types import Batch, UserError
 
 

@@ -6,7 +6,8 @@ A net file gives two classes, and its yaml in `conf/net/` names both:
     Decoder(inputs, shape, condition=0)                       forward(z, context) -> (B, C, H, W)
 
 `condition` is the size of a context vector that is joined at every layer; it is 0, and `context` None, unless
-the model asks for that. Decoders return raw numbers: the likelihood owns the output activation. Either class
-may have `initialise(images)`: run once at the start of a fit with the uint8 training images, (N, C, H, W),
-before processes synchronise, never on resume.
+the model asks for that. Decoders return raw numbers: the likelihood owns the output activation. An encoder whose
+first Z features are a code already says so with `.code: Z`; the model then starts from it. Either class may have
+`initialise(images)`: run once at the start of a fit with the uint8 training images, (N, C, H, W), before
+processes synchronise, never on resume.
 """

@@ -55,6 +55,16 @@ class Block(nn.Module):
         return self.activation(self.norm(x))
 
 
+def same_size(channels: int, count: int, condition: int, norm: str) -> list[Block]:
+    """Blocks of 3 x 3 convolutions that keep size and channels."""
+    if count < 0:
+        raise UserError(f"net.depth must be a number of convolutions per scale from 1 up, and is {count + 1}.")
+    bias = norm == "none"
+    return [
+        Block(nn.Conv2d(channels, channels, 3, padding=1, bias=bias), channels, condition, norm) for _ in range(count)
+    ]
+
+
 class Encoder(nn.Module):
     """Image -> features: a 4 x 4 convolution of stride 2 per halving, then the flattened last map.
 
@@ -64,18 +74,26 @@ class Encoder(nn.Module):
         width: channels after the first halving, doubled at each further one.
         max_width: the most channels.
         norm: `batch` or `none`.
+        depth: convolutions per scale.
     """
 
     def __init__(
-        self, shape: Shape, condition: int = 0, width: int = 32, max_width: int = 256, norm: str = "batch"
+        self,
+        shape: Shape,
+        condition: int = 0,
+        width: int = 32,
+        max_width: int = 256,
+        norm: str = "batch",
+        depth: int = 1,
     ) -> None:
         super().__init__()
         sizes = scales(shape)
         counts = [shape[0], *channels(len(sizes) - 1, width, max_width)]
-        self.blocks = nn.ModuleList(
-            Block(nn.Conv2d(i, o, 4, stride=2, padding=1, bias=norm == "none"), o, condition, norm)
-            for i, o in pairwise(counts)
-        )
+        blocks = []
+        for i, o in pairwise(counts):
+            blocks.append(Block(nn.Conv2d(i, o, 4, stride=2, padding=1, bias=norm == "none"), o, condition, norm))
+            blocks += same_size(o, depth - 1, condition, norm)
+        self.blocks = nn.ModuleList(blocks)
         self.features = counts[-1] * math.prod(sizes[-1])
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -95,6 +113,7 @@ class Decoder(nn.Module):
         width: as the encoder's.
         max_width: as the encoder's.
         norm: `batch` or `none`.
+        depth: convolutions per scale.
     """
 
     def __init__(
@@ -105,6 +124,7 @@ class Decoder(nn.Module):
         width: int = 32,
         max_width: int = 256,
         norm: str = "batch",
+        depth: int = 1,
     ) -> None:
         super().__init__()
         sizes = scales(shape)[::-1]
@@ -118,6 +138,7 @@ class Decoder(nn.Module):
                 counts[i], counts[i + 1], 4, stride=2, padding=1, output_padding=padding,
                 bias=last or norm == "none",
             )  # fmt: skip
+            steps += same_size(counts[i], depth - 1, condition, norm)
             steps.append(up if last else Block(up, counts[i + 1], condition, norm))
         self.start = nn.Linear(inputs + condition, math.prod(self.smallest), bias=norm == "none")
         self.start_norm = NORMS[norm](counts[0])

@@ -86,8 +86,13 @@ class Bernoulli(Likelihood):
     its expectation over binary images drawn with probability x per pixel.
     """
 
-    def __init__(self) -> None:
-        super().__init__("sigmoid")
+    def __init__(self, activation: str = "sigmoid") -> None:
+        super().__init__(activation)
+        if activation != "sigmoid":
+            raise UserError(
+                f"A Bernoulli likelihood squashes means by a sigmoid, and likelihood.activation is {activation}. "
+                "Choose likelihood=gaussian, or a net with a sigmoid output."
+            )
 
     def nll(self, output: Tensor, target: Tensor) -> Tensor:
         """-log p(target | output), (B,), in nats per image."""

@@ -6,7 +6,7 @@ from PIL import Image
 from autoencoders.data.batches import Batches, Rows, Split
 from autoencoders.data.pictures import read_picture
 from autoencoders.data.store import cached_images, decode_files, listing
-from autoencoders.latent.projections import principal_components
+from autoencoders.principal import principal_components
 from autoencoders.types import UserError
 
 

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
-from autoencoders.nets import conv, fc
+from autoencoders.nets import conv, fc, residual
 from autoencoders.types import UserError
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (1, 62, 47), (3, 64, 64), (3, 128, 128)]
@@ -25,6 +27,33 @@ def test_any_shape_goes_in_and_comes_out_and_every_parameter_learns(net, shape, 
         for name, parameter in module.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.abs().sum() > 0 or "bias" in name or norm == "batch", name
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 45, 45)], ids=str)
+def test_depth_adds_convolutions_and_keeps_shapes(shape):
+    encoder, deep = (conv.Encoder(shape, width=4, depth=d) for d in (1, 2))
+    assert len(deep.blocks) == 2 * len(encoder.blocks)
+    assert deep(torch.rand(2, *shape)).shape == (2, encoder.features)
+    assert conv.Decoder(5, shape, width=4, depth=2)(torch.randn(2, 5)).shape == (2, *shape)
+
+
+def test_a_residual_net_starts_as_pca(digits):
+    images = digits.images("train")
+    encoder, decoder = (
+        residual.Encoder((1, 28, 28), components=12, width=4),
+        residual.Decoder(12, (1, 28, 28), components=12, width=4),
+    )
+    for net in (encoder, decoder):
+        net.initialise(images)
+    train, test = (digits.images(s).flatten(1).double().numpy() / 255 for s in ("train", "test"))
+    reference = PCA(12, svd_solver="full").fit(train)
+    x = torch.from_numpy(test).float().unflatten(1, (1, 28, 28))
+    code = encoder.eval()(x)
+    expected = reference.inverse_transform(reference.transform(test))
+    np.testing.assert_allclose(decoder.eval()(code).flatten(1).detach(), expected, atol=1e-5)
+    np.testing.assert_allclose(code.std(0).detach(), np.ones(12), atol=0.25)  # coordinates of unit variance
+    decoder(encoder(x)).sum().backward()
+    assert all(p.grad is not None for net in (encoder, decoder) for p in net.parameters())
 
 
 def test_a_context_changes_every_layer():
