@@ -52,14 +52,35 @@ def job(config: DictConfig) -> float | None:
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     if hydra_config.mode == RunMode.MULTIRUN and "wandb" in plain["logger"]:
         plain["logger"]["wandb"]["group"] = plain["logger"]["wandb"]["group"] or Path(hydra_config.sweep.dir).name
+    overrides = list(hydra_config.overrides.task)
     try:
-        metrics = train(plain, list(hydra_config.overrides.task))
-    except UserError as error:
-        if plain["debug"] or hydra_config.mode == RunMode.MULTIRUN:
+        metrics = train(plain, overrides)
+    except Exception as error:
+        if plain["debug"]:
+            raise
+        if hydra_config.mode == RunMode.MULTIRUN:  # the other jobs go on; the sweep's table tells, and fails
+            return lost(plain, overrides, error)
+        if not isinstance(error, UserError):
             raise
         print(f"autoencoders: {error}", file=sys.stderr)
         sys.exit(2)
     return metrics.get("val/objective")
+
+
+def lost(config: dict[str, Any], overrides: list[str], error: Exception) -> float:
+    """Record that a job of a sweep failed, and why, also where it had no folder yet; a sweeper is told NaN."""
+    import traceback
+
+    from autoencoders import records
+
+    words = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error))
+    print(f"autoencoders: {' '.join(overrides)}: {words}", file=sys.stderr)
+    folder = Path(config["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "run.json").is_file():
+        reason = f"{type(error).__name__}: {error}"
+        records.write_json(folder / "run.json", {"overrides": overrides, "status": "failed", "error": reason})
+    return float("nan")
 
 
 def load_heavy_libraries() -> None:

@@ -335,11 +335,22 @@ def test_early_stopping_stops(compose):
 
 
 def test_multirun_from_the_terminal(tmp_path):
-    done = command("-m", "model=vae", "beta=0.5,4", "trainer=debug", "hydra.sweep.dir=sweep", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    folders = sorted((tmp_path / "sweep").glob("*_vae*"))
-    assert [f.name for f in folders] == ["0_vae-digits-z10-beta0.5", "1_vae-digits-z10-beta4"]
-    for folder, beta in zip(folders, (0.5, 4), strict=True):
+    words = ["model=vae", "beta=0.5,4", "latent_dim=10,900", "net=residual", "likelihood=gaussian", "trainer=debug"]
+    done = command("-m", *words, "callbacks=checkpoint", "hydra.sweep.dir=a sweep", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "2 of 4 jobs did not finish" in done.stderr
+    folders = sorted((tmp_path / "a sweep").glob("*_vae*"))
+    assert [f.name.partition("_vae")[0] for f in folders] == ["0", "1", "2", "3"]
+    with (tmp_path / "a sweep/sweep.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["status"] for row in table] == ["done", "failed", "done", "failed"]
+    assert [row["overrides"] for row in table[::3]] == ["beta=0.5 latent_dim=10", "beta=4 latent_dim=900"]
+    assert "at most 784 principal components" in table[1]["reason"]
+    assert (tmp_path / "a sweep/rate_distortion.png").stat().st_size > 5000
+    for folder, beta, row in zip(folders[::2], (0.5, 4), table[::2], strict=True):
+        metrics = json.loads((folder / "metrics.json").read_text())
+        assert float(row["test/nats"]) == metrics["test/nats"]
         config, history, _ = read_wandb(folder)  # each job has a W&B run of its own
         assert config["beta"]["value"] == beta
         assert any("test/nats" in row for row in history)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.figures.style import BLUE, FAINT, LABEL, ORANGE, canvas, plain
+from autoencoders.figures.style import BLUE, FAINT, INK, LABEL, ORANGE, canvas, plain
 
 COLOURS = {"train": BLUE, "val": ORANGE}
 
@@ -38,5 +38,34 @@ def loss_curves(curves: Mapping[str, Mapping[str, np.ndarray]], title: str, base
         plain(ax, "", "optimiser step", unit)
     panels[0].legend(frameon=False, fontsize=LABEL)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    figure.tight_layout()
+    return figure
+
+
+def rate_distortion(rates: Sequence[float], distortions: Sequence[float], labels: Sequence[str], title: str) -> Figure:
+    """A point per run: what it spends on codes against what is left to explain; lines of equal nats behind.
+
+    Args:
+        rates: nats per image.
+        distortions: nats per image.
+        labels: a word per point.
+        title: one line above.
+    """
+    figure = canvas(6.4, 4.8)
+    ax = figure.add_subplot()
+    order = np.argsort(rates)
+    x, y = np.asarray(rates)[order], np.asarray(distortions)[order]
+    ax.plot(x, y, color=FAINT, lw=1, zorder=1)
+    ax.scatter(x, y, color=BLUE, s=36, zorder=2)
+    for i, (a, b) in zip(order, zip(x, y, strict=True), strict=True):
+        ax.annotate(labels[i], (a, b), xytext=(6, 6), textcoords="offset points", fontsize=LABEL, color=INK)
+    ax.margins(0.15)
+    plain(ax, title, "rate, nats per image", "distortion, nats per image")
+    best = int(np.argmin(x + y))
+    ax.axline((x[best], y[best]), slope=-1, color=ORANGE, lw=1, ls=":", zorder=0)
+    ax.annotate(
+        f"{x[best] + y[best]:.2f} nats in all", (0.98, 0.96), xycoords="axes fraction", ha="right", va="top",
+        fontsize=LABEL, color=ORANGE,
+    )  # fmt: skip
     figure.tight_layout()
     return figure
