@@ -57,15 +57,14 @@ def rate_distortion(rates: Sequence[float], distortions: Sequence[float], labels
     x, y = np.asarray(rates)[order], np.asarray(distortions)[order]
     ax.plot(x, y, color=FAINT, lw=1, zorder=1)
     ax.scatter(x, y, color=BLUE, s=36, zorder=2)
-    for i, (a, b) in zip(order, zip(x, y, strict=True), strict=True):
-        ax.annotate(labels[i], (a, b), xytext=(6, 6), textcoords="offset points", fontsize=LABEL, color=INK)
+    middle = (x.min() + x.max()) / 2
+    for i, a, b in zip(order, x, y, strict=True):
+        side = {"xytext": (-7, 6), "ha": "right"} if a > middle else {"xytext": (7, 6), "ha": "left"}
+        ax.annotate(labels[i], (a, b), textcoords="offset points", fontsize=LABEL, color=INK, **side)
     ax.margins(0.15)
-    plain(ax, title, "rate, nats per image", "distortion, nats per image")
     best = int(np.argmin(x + y))
     ax.axline((x[best], y[best]), slope=-1, color=ORANGE, lw=1, ls=":", zorder=0)
-    ax.annotate(
-        f"{x[best] + y[best]:.2f} nats in all", (0.98, 0.96), xycoords="axes fraction", ha="right", va="top",
-        fontsize=LABEL, color=ORANGE,
-    )  # fmt: skip
+    title = f"{title}: at best {x[best] + y[best]:.2f} nats (dotted: as many)"
+    plain(ax, title, "rate, nats per image", "distortion, nats per image")
     figure.tight_layout()
     return figure

@@ -1,0 +1,160 @@
+"""Faces drawn from known factors: the only data where the truth of an edit is known, and nothing to download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoders import noise
+from autoencoders.data.base import ImageData, Source
+from autoencoders.data.batches import Split
+from autoencoders.data.store import cached_images
+from autoencoders.types import Context, UserError
+
+FACTORS = ("mouth", "glasses", "hair_length", "hair_colour", "skin", "eyes", "pose", "background")
+"""All in [-1, 1]. mouth: corners down .. up; glasses: none (< 0) or on; eyes: small .. large; pose: left .. right."""
+MOUTH_Y, MOUTH_WIDTH, MOUTH_BEND = 0.36, 0.22, 0.16
+DRAWN_AT_ONCE = 256
+
+SKIN = ((0.36, 0.22, 0.14), (0.78, 0.56, 0.42), (0.98, 0.86, 0.76))
+HAIR = ((0.08, 0.06, 0.06), (0.45, 0.24, 0.10), (0.93, 0.78, 0.42))
+BACKGROUND = ((0.25, 0.40, 0.62), (0.55, 0.72, 0.62), (0.93, 0.80, 0.60))
+WHITE, DARK, LIPS, FRAME = (0.97, 0.97, 0.95), (0.10, 0.09, 0.12), (0.66, 0.16, 0.20), (0.12, 0.12, 0.16)
+
+
+class Cartoons(ImageData):
+    """Drawn faces with their factors as attributes.
+
+    Args:
+        count: images in all.
+        size: side of the square images, in pixels.
+        correlated: two factors, or none, that are drawn together.
+        correlation: of these two, in [-1, 1], as normal scores.
+        condition: factors that make a CVAE's context.
+        cache: folder of drawn images; None for the user's cache folder.
+        **common: see `ImageData`.
+    """
+
+    def __init__(
+        self,
+        *,
+        count: int = 10_000,
+        size: int = 64,
+        correlated: Sequence[str] = (),
+        correlation: float = 0.0,
+        condition: Sequence[str] = (),
+        cache: str | None = None,
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        for name in (*correlated, *condition):
+            if name not in FACTORS:
+                raise UserError(f"data=cartoons has no factor {name!r}. It has: {', '.join(FACTORS)}.")
+        if len(correlated) not in (0, 2) or not -1 <= correlation <= 1:
+            raise UserError(
+                "data.correlated names two factors or none, with data.correlation in [-1, 1]; it names "
+                f"{len(correlated)}, with {correlation}."
+            )
+        if count < 10 or size < 16:
+            raise UserError(f"data=cartoons draws at least 10 images of 16 pixels a side, not {count} of {size}.")
+        self.count, self.size = count, size
+        self.correlated, self.correlation = tuple(correlated), correlation
+        self.condition, self.cache = tuple(condition), cache
+
+    def read(self) -> Source:
+        """Draw all faces, once; the factors in `condition` are the labels."""
+        values = factors(self.count, self.split_seed, self.correlated, self.correlation)
+        images = cached_images(
+            "cartoons",
+            ["cartoons", self.count, self.size, self.split_seed, self.correlated, self.correlation],
+            self.count,
+            (3, self.size, self.size),
+            lambda store: _fill(store, values, self.size),
+            cache=self.cache,
+            memory=self.memory,
+        )
+        if not self.condition:
+            return Source(Split(images, None), None, None)
+        columns = [FACTORS.index(name) for name in self.condition]
+        return Source(Split(images, values[:, columns]), None, Context("attributes", self.condition))
+
+
+def factors(count: int, seed: int, correlated: Sequence[str] = (), correlation: float = 0.0) -> Tensor:
+    """(count, 8) factors in [-1, 1], uniform, independent but for one pair; glasses are -1 or 1."""
+    z = noise.normal(noise.key(seed, "cartoons"), torch.arange(count), len(FACTORS))
+    if correlated:
+        a, b = (FACTORS.index(name) for name in correlated)
+        z[:, b] = correlation * z[:, a] + (1 - correlation**2) ** 0.5 * z[:, b]
+    values = 2 * torch.special.ndtr(z) - 1
+    glasses = FACTORS.index("glasses")
+    values[:, glasses] = values[:, glasses].sign()
+    return values
+
+
+def _fill(store: np.ndarray, values: Tensor, size: int) -> None:
+    for start in range(0, len(values), DRAWN_AT_ONCE):
+        faces = draw(values[start : start + DRAWN_AT_ONCE], size)
+        store[start : start + DRAWN_AT_ONCE] = (faces * 255).round().byte().numpy()
+
+
+def draw(values: Tensor, size: int) -> Tensor:
+    """Faces from factors.
+
+    Args:
+        values: (B, 8) in [-1, 1], in the order of FACTORS.
+        size: side in pixels.
+
+    Returns:
+        (B, 3, size, size) float32 in [0, 1], edges smoothed over one pixel.
+    """
+    mouth, glasses, length, hair, skin, eyes, pose, background = (v[:, None, None] for v in values.T)
+    pixel = 2 / size
+    axis = (torch.arange(size) + 0.5) * pixel - 1
+    y, x = axis[None, :, None], axis[None, None, :]
+    turn = 0.14 * pose
+
+    def cover(distance: Tensor) -> Tensor:  # (B, H, W) signed distances, inside below 0 -> coverage
+        return (0.5 - distance / pixel).clamp(0, 1)[:, None]
+
+    def ellipse(cx: Tensor | float, cy: Tensor | float, rx: Tensor | float, ry: Tensor | float) -> Tensor:
+        scale = torch.minimum(torch.as_tensor(rx), torch.as_tensor(ry))
+        return ((((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2).sqrt() - 1) * scale
+
+    hair_colour, skin_colour = _ramp(HAIR, hair), _ramp(SKIN, skin)
+    picture = _ramp(BACKGROUND, background).expand(-1, 3, size, size)
+
+    def paint(picture: Tensor, distance: Tensor, colour: Tensor | tuple) -> Tensor:
+        colour = colour if isinstance(colour, Tensor) else torch.tensor(colour)[None, :, None, None]
+        return torch.lerp(picture, colour, cover(distance))
+
+    locks = torch.maximum((x - 0.3 * turn).abs() - 0.58, torch.maximum(-0.2 - y, y - (0.25 + 0.45 * length)))
+    picture = paint(picture, torch.minimum(ellipse(0.3 * turn, -0.14, 0.6, 0.62), locks), hair_colour)
+    head = ellipse(0.3 * turn, 0.06, 0.48, 0.62)
+    picture = paint(picture, head, skin_colour)
+    fringe = ellipse(0.3 * turn, 0.06, 0.5, 0.64)  # a little over the head, whose edge would shine through
+    picture = paint(picture, torch.maximum(fringe, y + 0.36 - 0.25 * x**2), hair_colour)
+    radius = 0.095 + 0.035 * eyes
+    for side in (-0.2, 0.2):
+        picture = paint(picture, ellipse(turn + side, -0.06, radius * 1.15, radius), WHITE)
+        picture = paint(picture, ellipse(1.25 * turn + side, -0.06, radius * 0.55, radius * 0.55), DARK)
+        ring = (ellipse(turn + side, -0.06, 0.175, 0.175).abs() - 0.018) + (glasses < 0) * 9
+        picture = paint(picture, ring, FRAME)
+    bridge = torch.maximum((x - turn).abs() - 0.05, (y + 0.07).abs() - 0.016) + (glasses < 0) * 9
+    picture = paint(picture, bridge, FRAME)
+    picture = paint(picture, ellipse(1.4 * turn, 0.15, 0.035, 0.07), 0.82 * skin_colour)
+    across = (x - turn) / MOUTH_WIDTH
+    curve = MOUTH_Y - MOUTH_BEND * mouth * (across**2 - 0.5)  # y grows downwards: corners rise with the factor
+    slope = 2 * MOUTH_BEND * mouth * across / MOUTH_WIDTH
+    lips = torch.maximum((y - curve).abs() / (1 + slope**2).sqrt() - 0.032, (x - turn).abs() - MOUTH_WIDTH)
+    return paint(picture, lips, LIPS)
+
+
+def _ramp(colours: Sequence[tuple[float, float, float]], value: Tensor) -> Tensor:
+    """(B, 3, 1, 1): a colour between three stops for values (B, 1, 1) in [-1, 1]."""
+    low, middle, high = (torch.tensor(c)[None, :, None, None] for c in colours)
+    t = value[:, None]
+    return torch.where(t < 0, torch.lerp(middle, low, -t), torch.lerp(middle, high, t))

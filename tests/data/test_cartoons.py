@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+import torch
+
+from autoencoders.data.cartoons import FACTORS, LIPS, MOUTH_BEND, Cartoons, draw, factors
+from autoencoders.types import UserError
+
+
+def bend(face):
+    """How far the corners of the drawn mouth lie above its middle, in pixels: measured on the picture alone."""
+    distance = (face - torch.tensor(LIPS)[:, None, None]).abs().sum(0)
+    rows, columns = (distance < 0.2).nonzero().T.double()
+    left, right = columns.min(), columns.max()
+    corners = rows[(columns <= left + 1) | (columns >= right - 1)].mean()
+    middle = rows[(columns - (left + right) / 2).abs() < 2].mean()
+    return (middle - corners).item()
+
+
+def test_the_drawn_mouth_bends_as_its_factor_says_whatever_the_rest():
+    values = factors(40, seed=1)
+    curves = []
+    for mouth in (-1.0, -0.5, 0.0, 0.5, 1.0):
+        values[:, FACTORS.index("mouth")] = mouth
+        curves.append(np.mean([bend(face) for face in draw(values, 96)]))
+    expected = np.array([-1, -0.5, 0, 0.5, 1]) * MOUTH_BEND * 96 / 2
+    # A stroke is thick and its corners are averaged over two columns: a little less than the curve itself.
+    np.testing.assert_allclose(curves, 0.79 * expected, atol=0.3)
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_every_factor_shows_and_only_its_own_pixels_change_for_the_mouth(name):
+    values = torch.zeros(2, len(FACTORS))
+    values[:, FACTORS.index("glasses")] = -1
+    values[0, FACTORS.index(name)], values[1, FACTORS.index(name)] = -0.8, 0.8
+    first, second = draw(values, 64)
+    changed = (first - second).abs().amax(0) > 0.02
+    assert changed.sum() > 20
+    if name == "mouth":
+        rows = changed.nonzero()[:, 0]
+        assert rows.min() > 35
+        assert rows.max() < 52
+
+
+def test_factors_are_uniform_and_independent_but_for_the_pair():
+    values = factors(20_000, 0, ("mouth", "hair_length"), 0.9).numpy()
+    correlation = np.corrcoef(values.T) - np.eye(len(FACTORS))
+    assert correlation[0, 2] > 0.85
+    correlation[0, 2] = correlation[2, 0] = 0
+    assert np.abs(correlation).max() < 0.04
+    assert np.abs(np.quantile(values[:, 0], [0.25, 0.5, 0.75]) - [-0.5, 0, 0.5]).max() < 0.03
+    assert set(np.unique(values[:, FACTORS.index("glasses")])) == {-1, 1}
+
+
+def test_the_dataset_holds_the_drawings_of_its_factors(tmp_path):
+    data = Cartoons(name="cartoons", count=60, size=32, condition=["mouth"], batch_size=4, cache=str(tmp_path))
+    data.setup()
+    assert data.shape == (3, 32, 32)
+    assert data.context.names == ("mouth",)
+    drawn = (draw(factors(60, 0), 32) * 255).round().byte()
+    values = factors(60, 0)[:, 0]
+    row = (values == data._prepared("val").labels[0, 0]).nonzero().item()
+    assert torch.equal(data.images("val")[0], drawn[row])
+
+
+@pytest.mark.parametrize(
+    "options", [{"condition": ["Smiling"]}, {"correlated": ["mouth"]}, {"correlation": 2.0}, {"count": 3}]
+)
+def test_bad_options_are_named(options):
+    with pytest.raises(UserError, match=r"cartoons|correlated"):
+        Cartoons(name="cartoons", **options)
