@@ -80,10 +80,10 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     os.environ.setdefault("WANDB_MODE", "offline")
 
-    from autoencoders.data.mnist import MNIST
     from autoencoders.train import load_heavy_libraries
 
     load_heavy_libraries()
+    from autoencoders.data.mnist import MNIST
 
     data = MNIST(name="mnist", validation=5000)
     data.setup()
