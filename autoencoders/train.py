@@ -231,6 +231,8 @@ def silence() -> None:
         ".*smaller than the logging interval.*",
         ".*configure_optimizers.*None.*",
         ".*dataloader is not resumable.*",
+        ".*training_step.*returned.*None.*",  # model=pca has nothing to step
+        ".*parameters.*is an empty generator.*",
         ".*exists and is not empty.*",
         ".*sync_dist=True.*",  # our sums are added up over processes before they are logged
     )
