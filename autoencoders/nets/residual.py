@@ -8,6 +8,7 @@ the first step the net reconstructs exactly as PCA does.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,24 +25,12 @@ class Encoder(nn.Module):
         shape: (C, H, W).
         condition: K, size of a context joined at every layer of the branch; 0 for none.
         components: Z; the first Z features are the code itself.
-        width: see `autoencoders.nets.conv`.
-        max_width: see `autoencoders.nets.conv`.
-        norm: `batch` or `none`.
-        depth: see `autoencoders.nets.conv`.
+        **branch: width, max_width, norm and depth of the branch, as in `autoencoders.nets.conv`.
     """
 
-    def __init__(
-        self,
-        shape: Shape,
-        condition: int = 0,
-        components: int = 200,
-        width: int = 32,
-        max_width: int = 256,
-        norm: str = "batch",
-        depth: int = 1,
-    ) -> None:
+    def __init__(self, shape: Shape, condition: int = 0, components: int = 200, **branch: Any) -> None:
         super().__init__()
-        self.branch = conv.Encoder(shape, condition, width, max_width, norm, depth)
+        self.branch = conv.Encoder(shape, condition, **branch)
         self.correction = nn.Linear(self.branch.features, components)
         nn.init.zeros_(self.correction.weight)
         nn.init.zeros_(self.correction.bias)
@@ -68,28 +57,15 @@ class Decoder(nn.Module):
         shape: (C, H, W).
         condition: K, size of a context joined at every layer of the branch; 0 for none.
         components: Z; the first Z inputs are the coordinates.
-        width: see `autoencoders.nets.conv`.
-        max_width: see `autoencoders.nets.conv`.
-        norm: `batch` or `none`.
-        depth: see `autoencoders.nets.conv`.
+        **branch: width, max_width, norm and depth of the branch, as in `autoencoders.nets.conv`.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        shape: Shape,
-        condition: int = 0,
-        components: int = 200,
-        width: int = 32,
-        max_width: int = 256,
-        norm: str = "batch",
-        depth: int = 1,
-    ) -> None:
+    def __init__(self, inputs: int, shape: Shape, condition: int = 0, components: int = 200, **branch: Any) -> None:
         super().__init__()
         if inputs < components:
             raise UserError(f"net.components must be at most latent_dim = {inputs}, and is {components}.")
         self.shape, self.code = tuple(shape), components
-        self.branch = conv.Decoder(inputs, shape, condition, width, max_width, norm, depth)
+        self.branch = conv.Decoder(inputs, shape, condition, **branch)
         nn.init.zeros_(self.branch.output.weight)
         nn.init.zeros_(self.branch.output.bias)
         self.register_buffer("average", torch.zeros(math.prod(shape)))
