@@ -78,7 +78,7 @@ class LFW(ImageData):
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"data=lfw needs the photos in {self.folder}/{FOLDERS[0]} (or one of {', '.join(ARCHIVES)} in "
-                f"{self.folder}), which has none, and the download failed ({error}). Connect to the network, or point "
+                f"{self.folder}); they are not there, and the download failed ({error}). Connect to the network, or point "
                 "AUTOENCODERS_DATA (or data.root) to a folder that has them."
             ) from error
         check_sha256(partial, SHA256)
@@ -132,7 +132,9 @@ def attributes(table: Path, files: Sequence[Path], names: Sequence[str]) -> Tens
     known = header[2:]
     missing = [name for name in names if name not in known]
     if missing:
-        raise UserError(f"data.condition names {missing[0]!r}, which {table.name} has not. It has: {', '.join(known)}.")
+        raise UserError(
+            f"data.condition names {missing[0]!r}, and {table.name} has no such column. It has: {', '.join(known)}."
+        )
     values.index = pd.MultiIndex.from_arrays([values["person"].str.replace(" ", "_"), values["imagenum"].astype(int)])
     stems = [file.stem.rpartition("_") for file in files]
     index = pd.MultiIndex.from_arrays([[s[0] for s in stems], [int(s[2]) for s in stems]])

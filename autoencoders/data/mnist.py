@@ -39,7 +39,7 @@ class MNIST(ImageData):
         except (RuntimeError, OSError) as error:
             folder = self.root / self.dataset / "raw"
             raise UserError(
-                f"data={self.name} needs the {self.dataset} files in {folder}, which has them not, and the download "
+                f"data={self.name} needs the {self.dataset} files in {folder}; they are not there, and the download "
                 f"failed ({str(error).splitlines()[0].rstrip(':')}). Connect to the network, put the four idx files "
                 "there, or point AUTOENCODERS_DATA (or data.root) to a folder that has them."
             ) from error

@@ -64,7 +64,9 @@ def test_attributes_join_on_person_and_number_and_leave_out_photos_without(photo
 
 
 def test_an_unknown_attribute_lists_those_there_are(photos):
-    with pytest.raises(UserError, match=r"names 'Bald', which lfw_attributes.txt has not. It has: attribute 0,"):
+    with pytest.raises(
+        UserError, match=r"names 'Bald', and lfw_attributes.txt has no such column. It has: attribute 0,"
+    ):
         prepared(photos, condition=["Bald"])
 
 
