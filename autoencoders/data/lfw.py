@@ -78,8 +78,8 @@ class LFW(ImageData):
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"data=lfw needs the photos in {self.folder}/{FOLDERS[0]} (or one of {', '.join(ARCHIVES)} in "
-                f"{self.folder}); they are not there, and the download failed ({error}). Connect to the network, or point "
-                "AUTOENCODERS_DATA (or data.root) to a folder that has them."
+                f"{self.folder}); they are not there, and the download failed ({error}). Connect to the network, or "
+                "point AUTOENCODERS_DATA (or data.root) to a folder that has them."
             ) from error
         check_sha256(partial, SHA256)
         return partial.rename(target)
