@@ -13,6 +13,12 @@ torch.set_num_threads(1)  # small tensors: a second thread costs more than it gi
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """No test depends on the order it runs in, or on luck."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def repository():
     return REPOSITORY

@@ -14,14 +14,14 @@ SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (1, 62, 47), (3, 64, 64), (3, 128
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("net", [fc, conv], ids=["fc", "conv"])
 def test_any_shape_goes_in_and_comes_out_and_every_parameter_learns(net, shape, norm, condition):
-    small = {"widths": [16, 8]} if net is fc else {"width": 4, "max_width": 8}
+    small = {"widths": [16, 8]} if net is fc else {"width": 8, "max_width": 16}
     encoder = net.Encoder(shape, condition, norm=norm, **small)
     decoder = net.Decoder(7, shape, condition, norm=norm, **small)
-    context = torch.randn(3, condition) if condition else None
-    features = encoder(torch.rand(3, *shape), context)
-    assert features.shape == (3, encoder.features)
-    output = decoder(torch.randn(3, 7), context)
-    assert output.shape == (3, *shape)
+    context = torch.randn(9, condition) if condition else None
+    features = encoder(torch.rand(9, *shape), context)
+    assert features.shape == (9, encoder.features)
+    output = decoder(3 * torch.randn(9, 7), context)
+    assert output.shape == (9, *shape)
     (features.square().sum() + (output - torch.rand_like(output)).square().sum()).backward()
     for module in (encoder, decoder):
         for name, parameter in module.named_parameters():
