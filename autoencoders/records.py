@@ -77,11 +77,11 @@ class Record:
         print(f", {speed:,.0f} images/s" if speed else "")
         m = {k.removeprefix("test/"): v for k, v in self.results.items() if k.startswith("test/")}
         if m:
-            baselines = [f"PCA-{self.config['latent_dim']['size']} {m['mse_pca']:.4f}"] if "mse_pca" in m else []
-            baselines += [f"mean image {m['mse_mean_image']:.4f}"] if "mse_mean_image" in m else []
+            baselines = [f"PCA-{self.config['latent_dim']['size']} {m['mse_pca']:.4g}"] if "mse_pca" in m else []
+            baselines += [f"mean image {m['mse_mean_image']:.4g}"] if "mse_mean_image" in m else []
             beside = f" ({', '.join(baselines)})" if baselines else ""
             nats = f"nats {m['nats']:.2f} = distortion {m['distortion']:.2f} + rate {m['rate']:.2f}"
-            print(f"test     {nats}, mse {m['mse']:.4f}{beside}")
+            print(f"test     {nats}, mse {m['mse']:.4g}{beside}")
         print(f"folder   {place}\nmetrics  {place}/metrics.json, metrics.csv")
         if kinds := sorted(p.name for p in (self.folder / "figures").glob("*")):
             print(f"figures  {place}/figures: {', '.join(kinds)}")

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from autoencoders.callbacks.clock import Clock
 
-COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4f"))
+COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4g"))
 
 
 class Progress(TQDMProgressBar):

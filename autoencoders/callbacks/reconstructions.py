@@ -31,9 +31,9 @@ class Reconstructions(Drawing):
         if np.array_equal(x, target):
             del rows["target"]
         mse, mean = trainer.callback_metrics.get("val/mse"), trainer.datamodule.mean_image_mse("val")
-        caption = f"validation MSE of the mean image {mean:.4f}"
+        caption = f"validation MSE of the mean image {mean:.4g}"
         if mse is not None:
-            caption = f"validation MSE {mse:.4f} (PSNR {psnr(float(mse)):.1f} dB), of the mean image {mean:.4f}"
+            caption = f"validation MSE {mse:.4g} (PSNR {psnr(float(mse)):.1f} dB), of the mean image {mean:.4g}"
         from autoencoders.figures.grids import image_grid
 
         figure = image_grid(np.stack(list(rows.values())), heading(trainer, model), rows=list(rows), caption=caption)
