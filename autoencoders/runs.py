@@ -58,25 +58,23 @@ def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoe
 
 
 def rehearse(config: Mapping) -> None:
-    """Build the configured parts on no device, for images of some shape, to hear their objections early.
+    """Build the configured parts on no device, for large images with labels, to hear their objections early.
 
-    What depends on the real shape or labels may still be refused later; what is not a mistake of the user's
-    (a model of somebody's own that cannot be built this way) is not an objection.
+    What depends on the real shape or labels may still be refused later. A model of somebody's own that cannot be
+    built this way has made no objection: only a UserError counts.
     """
     import torch
 
     for node in (config["beta"], config["likelihood"]):
         build(node)
-    if "pca" in config["model"]["_target_"].lower():
-        return  # how many components there are depends on the data
+    objection = None
     with contextlib.suppress(Exception), torch.device("meta"):
         try:
-            build(config["model"], shape=(3, 64, 64), context=Context("classes", ("a", "b")))
+            build(config["model"], shape=(3, 512, 512), context=Context("classes", ("a", "b")))
         except UserError as error:
             objection = error
-        else:
-            return
-    raise objection
+    if objection is not None:
+        raise objection
 
 
 RESUME_MAY_CHANGE = ("root", "cache", "memory", "eval_batch_size", "name")

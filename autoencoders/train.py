@@ -15,6 +15,7 @@ Examples:
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import sys
 import time
@@ -62,6 +63,8 @@ def job(config: DictConfig) -> float | None:
             return lost(plain, overrides, error)
         if not isinstance(error, UserError):
             raise
+        with contextlib.suppress(OSError):
+            Path(plain["folder"]).rmdir()  # Hydra made it; where nothing came into it, nothing stays
         print(f"autoencoders: {error}", file=sys.stderr)
         sys.exit(2)
     return metrics.get("val/objective")

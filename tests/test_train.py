@@ -384,6 +384,7 @@ def test_a_users_own_model_from_another_folder(tmp_path):
         (["model=pca", "likelihood=bernoulli"], "model=pca reconstructs linearly"),
         (["data.batch_size=5000"], "data.batch_size is 5000, and data=digits has 1258 training images"),
         (["latent_dim.size=0"], "latent_dim.size must be a whole number from 1 up"),
+        (["beta.value=abc"], "beta.value must be a number from 0 up, and is abc"),
         (["seed=-1"], "seed must be a whole number from 0 up"),
         (["trainer.precision=bf16-true"], "trainer.precision must be one of"),
         (["trainer=gpu"], "The trainer cannot be set up as asked"),
@@ -408,6 +409,19 @@ def test_a_mistake_is_one_line_on_the_terminal_and_a_failing_exit(tmp_path):
     done = command("latent_dim.size=0", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "autoencoders: latent_dim.size must be a whole number from 1 up, and is 0.\n"
+    assert list(tmp_path.glob("runs/*")) == []
+
+
+def test_a_model_that_cannot_be_rehearsed_is_not_refused(compose, monkeypatch):
+    from autoencoders.models.vae import VAE
+
+    def fragile(self, encoder, decoder):
+        if self.shape != (1, 28, 28):
+            raise RuntimeError("made for digits alone")
+        return type(self).__mro__[1].build(self, encoder, decoder)
+
+    monkeypatch.setattr(VAE, "build", fragile, raising=False)
+    assert train(compose("model=vae", *QUICK, "trainer.max_epochs=1"))["test/nats"] < 784 * math.log(2)
 
 
 def test_the_wheel_ships_its_configuration(repository, tmp_path):

@@ -6,13 +6,15 @@ resumed run continues exactly, and validation uses the beta of the training step
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from autoencoders.types import UserError
 
 
-def _require(condition: bool, name: str, value: float, expected: str) -> None:
-    if not condition:
+def _require(name: str, value: float, fits: Callable[[float], bool], expected: str) -> None:
+    if not isinstance(value, (int, float)) or not fits(value):
         raise UserError(f"beta.{name} must be {expected}, and is {value}.")
 
 
@@ -27,7 +29,7 @@ class Penalty:
     """Whether the progress plays no part, so that a run may have no end."""
 
     def __init__(self, value: float = 1.0) -> None:
-        _require(0 <= value < float("inf"), "value", value, "a number from 0 up")
+        _require("value", value, lambda v: 0 <= v < float("inf"), "a number from 0 up")
         self.value = float(value)
 
     def weight(self, progress: float) -> float:
@@ -56,7 +58,7 @@ class Warmup(Penalty):
 
     def __init__(self, value: float = 1.0, share: float = 0.25) -> None:
         super().__init__(value)
-        _require(0 < share <= 1, "share", share, "a share of the run in (0, 1]")
+        _require("share", share, lambda v: 0 < v <= 1, "a share of the run in (0, 1]")
         self.share = share
 
     def weight(self, progress: float) -> float:
@@ -72,7 +74,7 @@ class Cyclical(Warmup):
 
     def __init__(self, value: float = 1.0, cycles: int = 4, share: float = 0.5) -> None:
         super().__init__(value, share)
-        _require(cycles >= 1, "cycles", cycles, "a whole number from 1 up")
+        _require("cycles", cycles, lambda v: v >= 1 and v == int(v), "a whole number from 1 up")
         self.cycles = cycles
 
     def weight(self, progress: float) -> float:
@@ -88,8 +90,8 @@ class Capacity(Penalty):
 
     def __init__(self, value: float = 10.0, capacity: float = 25.0, share: float = 0.5) -> None:
         super().__init__(value)
-        _require(capacity >= 0, "capacity", capacity, "nats from 0 up")
-        _require(0 < share <= 1, "share", share, "a share of the run in (0, 1]")
+        _require("capacity", capacity, lambda v: v >= 0, "nats from 0 up")
+        _require("share", share, lambda v: 0 < v <= 1, "a share of the run in (0, 1]")
         self.capacity, self.share = float(capacity), share
 
     def __call__(self, rate: Tensor, progress: float) -> Tensor:

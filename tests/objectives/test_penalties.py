@@ -39,6 +39,8 @@ def test_penalties_keep_no_state():
     [
         lambda: Constant(-1),
         lambda: Constant(float("inf")),
+        lambda: Constant("abc"),
+        lambda: Cyclical(1, cycles=1.5),
         lambda: Warmup(1, share=0),
         lambda: Cyclical(1, cycles=0),
         lambda: Capacity(1, capacity=-1),
