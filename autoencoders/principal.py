@@ -10,8 +10,8 @@ from torch import Tensor
 from autoencoders.types import UserError
 
 DENSE_LIMIT = 4096
-"""Up to this many pixels the covariance is decomposed whole; beyond it, by subspace iteration."""
-TOLERANCE, ITERATIONS = 1e-6, 50
+"""Up to this many pixels the covariance is decomposed whole; beyond it, by Krylov iteration."""
+TOLERANCE, ROUNDS = 1e-6, 30
 _CHUNK = 2048
 
 
@@ -51,32 +51,44 @@ def principal_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
         variances, vectors = torch.linalg.eigh(covariance / (number - 1))
         variances, components = variances.flip(0)[:count], vectors.T.flip(0)[:count]
     else:
-        variances, components = _subspace(images, mean, count)
+        variances, components = _krylov(images, mean, count)
     peak = components.gather(1, components.abs().argmax(1, keepdim=True))  # (count, 1)
     return mean, components * peak.sign(), variances
 
 
-def _subspace(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Leading eigenpairs of the covariance by subspace iteration, from products with the images alone.
+def _krylov(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Leading eigenpairs of the covariance from products with the images alone.
 
-    Half as many vectors again as are asked for, multiplied until the eigenvalues asked for agree to TOLERANCE
-    from one round to the next: what the components leave unexplained is then exact to five digits, while single
-    components of nearly equal variance may still be mixed with one another.
+    Randomised block Krylov iteration (Musco and Musco, 2015, "Randomized block Krylov methods for stronger and
+    faster approximate singular value decomposition"), until the eigenvalues asked for agree to TOLERANCE from one
+    round to the next: what the components leave unexplained is then exact to five digits, while single components
+    of nearly equal variance may still be mixed with one another.
     """
-    size = min(len(mean), count + max(count // 2, 20))
-    basis = torch.randn(len(mean), size, generator=torch.Generator().manual_seed(0))
-    basis, before = torch.linalg.qr(basis).Q, torch.zeros(count, dtype=torch.float64)
-    for _ in range(ITERATIONS):
-        product, projected = torch.zeros_like(basis), torch.zeros(size, size, dtype=torch.float64)
-        for start in range(0, len(images), _CHUNK):
-            centred = (_rows(images, start) - mean).float()
-            codes = centred @ basis  # (<= _CHUNK, size)
-            product += centred.T @ codes
-            projected += codes.double().T @ codes.double()
-        values, vectors = torch.linalg.eigh(projected / (len(images) - 1))
-        values, vectors = values.flip(0)[:count], vectors.flip(1)
-        if ((values - before).abs() <= TOLERANCE * values).all():
+    pixels = len(mean)
+    size, mean = min(pixels, max(count // 2, 20)), mean.float()
+    block = torch.randn(pixels, size, generator=torch.Generator().manual_seed(0))
+    basis, product, before = torch.empty(pixels, 0), torch.empty(pixels, 0), torch.zeros(count, dtype=torch.float64)
+    for _ in range(ROUNDS):
+        for _ in range(2):  # twice is enough: what rounding leaves of the earlier blocks goes the second time
+            block = torch.linalg.qr(block - basis @ (basis.T @ block)).Q
+        basis = torch.cat([basis, block], dim=1)
+        block = _covariance_times(images, mean, block)
+        product = torch.cat([product, block], dim=1)
+        if basis.shape[1] < count:
+            continue
+        projected = (basis.T @ product).double()
+        values, vectors = torch.linalg.eigh((projected + projected.T) / 2)
+        values, vectors = values.flip(0)[:count], vectors.flip(1)[:, :count]
+        if ((values - before).abs() <= TOLERANCE * values).all() or basis.shape[1] + size > pixels:
             break
         before = values
-        basis = torch.linalg.qr(product @ vectors.float()).Q
-    return values, (basis.double() @ vectors[:, :count]).T
+    return values, torch.linalg.qr(basis.double() @ vectors).Q.T
+
+
+def _covariance_times(images: Tensor, mean: Tensor, block: Tensor) -> Tensor:
+    """The training images' covariance matrix (D, D), never formed, times (D, B)."""
+    product = torch.zeros_like(block)
+    for start in range(0, len(images), _CHUNK):
+        centred = images[start : start + _CHUNK].flatten(1).float().div_(255).sub_(mean)
+        product.addmm_(centred.T, centred @ block)
+    return product / (len(images) - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import subprocess
@@ -52,8 +53,10 @@ class Record:
         self._write(status="running")
         data = self.card["data"]
         counts, shape = " + ".join(f"{n:,}" for n in data["images"].values()), " x ".join(map(str, data["shape"]))
+        code = f"code of {self.card['code']:,} numbers for {math.prod(data['shape']):,}"
         print(
-            f"{self.config['name']}: {self.card['parameters']:,} parameters, {data['name']} {counts} images of {shape}"
+            f"{self.config['name']}: {self.card['parameters']:,} parameters, {code}, "
+            f"{data['name']} {counts} images of {shape}"
         )
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
@@ -75,18 +78,22 @@ class Record:
         speed = self.card["images_per_second"]
         print(f"done     {self.card['epochs']} epochs in {self.card['seconds']:.0f} s", end="")
         print(f", {speed:,.0f} images/s" if speed else "")
-        m = {k.removeprefix("test/"): v for k, v in self.results.items() if k.startswith("test/")}
-        if m:
-            baselines = [f"PCA-{self.config['latent_dim']['size']} {m['mse_pca']:.4g}"] if "mse_pca" in m else []
-            baselines += [f"mean image {m['mse_mean_image']:.4g}"] if "mse_mean_image" in m else []
-            beside = f" ({', '.join(baselines)})" if baselines else ""
-            nats = f"nats {m['nats']:.2f} = distortion {m['distortion']:.2f} + rate {m['rate']:.2f}"
-            print(f"test     {nats}, mse {m['mse']:.4g}{beside}")
+        for split in ("val", "test"):
+            if f"{split}/mse" in self.results:
+                print(f"{split:8} {self._line(split)}")
         print(f"folder   {place}\nmetrics  {place}/metrics.json, metrics.csv")
         if kinds := sorted(p.name for p in (self.folder / "figures").glob("*")):
             print(f"figures  {place}/figures: {', '.join(kinds)}")
         if where:
             print(f"wandb    {where}")
+
+    def _line(self, split: str) -> str:
+        """A split's numbers, with the baselines of its reconstruction error beside it."""
+        m = {k.removeprefix(f"{split}/"): v for k, v in self.results.items() if k.startswith(f"{split}/")}
+        names = {"mse_pca": f"PCA-{self.card['code']}", "mse_mean_image": "mean image"}
+        baselines = ", ".join(f"{name} {m[key]:.4g}" for key, name in names.items() if key in m)
+        nats = f"nats {m['nats']:.2f} = distortion {m['distortion']:.2f} + rate {m['rate']:.2f}"
+        return f"{nats}, mse {m['mse']:.4g}{f' ({baselines})' if baselines else ''}"
 
 
 def write_json(path: Path, content: Mapping) -> None:
@@ -116,6 +123,7 @@ def card(data: ImageData, model: Autoencoder, overrides: list[str]) -> dict[str,
             "shape": list(data.shape),
             "images": {split: len(data.images(split)) for split in ("train", "val", "test")},
         },
+        "code": model.latent_dim,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
 

@@ -216,12 +216,12 @@ def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None
 
 
 def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
-    """The test metrics of the best checkpoint, or of the last weights where no callback chose a best."""
+    """The test metrics of the best checkpoint (the last weights where no callback chose one), and the baselines."""
     from autoencoders import runs
 
     best = Path(trainer.default_root_dir, runs.BEST)
     trainer.test(model, data, ckpt_path=best if best.is_file() else None, verbose=False)
-    return {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith("test")}
+    return {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith(("test", "val/mse_"))}
 
 
 def silence() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from autoencoders import noise
 from autoencoders.metrics.running import RunningSums, active_units, psnr
+from autoencoders.nets.heads import CodeHead
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
 from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior
 from autoencoders.types import Batch, Context, Shape, UserError
@@ -54,7 +55,7 @@ class Autoencoder(pl.LightningModule):
         context: classes or attributes, as the datamodule reports them, or None.
         likelihood: p(x | z).
         penalty: beta(step).
-        latent_dim: Z.
+        latent_dim: Z; an encoder whose features are a code (`.code`) has the last word.
         encoder: called with (shape, condition); see `autoencoders.nets`.
         decoder: called with (inputs, shape, condition).
         optimizer: called with the parameters.
@@ -106,20 +107,13 @@ class Autoencoder(pl.LightningModule):
         """Make the parts that carry weights: encoder, head and decoder."""
         inside = self.condition if self.join == "every_layer" else 0
         self.encoder = encoder(self.shape, inside)
-        joined = self.encoder.features + (0 if self.join == "decoder" else self.condition)
-        self.head = nn.Linear(joined, self.posterior_class.numbers * self.latent_dim)
+        joined, numbers = 0 if self.join == "decoder" else self.condition, self.posterior_class.numbers
         if code := getattr(self.encoder, "code", 0):
-            self._pass_through(code)
+            self.latent_dim = code
+            self.head = CodeHead(code, self.encoder.features, joined, numbers)
+        else:
+            self.head = nn.Linear(self.encoder.features + joined, numbers * self.latent_dim)
         self.decoder = decoder(self.latent_dim + self.condition, self.shape, inside)
-
-    def _pass_through(self, code: int) -> None:
-        """Let the head start as the identity on features that are a code already."""
-        if code != self.latent_dim:
-            raise UserError(f"net.components must equal latent_dim = {self.latent_dim}, and is {code}.")
-        with torch.no_grad():
-            self.head.weight.zero_()
-            self.head.bias.zero_()
-            self.head.weight[:code, :code].fill_diagonal_(1)
 
     # The model ------------------------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from autoencoders.nets import conv, fc, residual
+from autoencoders.nets import conv, fc, residual, skip
+from autoencoders.nets.heads import CodeHead
 from autoencoders.types import UserError
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (1, 62, 47), (3, 64, 64), (3, 128, 128)]
@@ -37,6 +38,28 @@ def test_depth_adds_convolutions_and_keeps_shapes(shape):
     assert conv.Decoder(5, shape, width=4, depth=2)(torch.randn(2, 5)).shape == (2, *shape)
 
 
+@pytest.mark.parametrize("condition", [0, 5])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_nets_whose_features_are_a_code_take_any_shape(shape, condition):
+    context = torch.randn(3, condition) if condition else None
+    for encoder, decoder in (
+        (
+            residual.Encoder(shape, condition, components=6, width=8),
+            residual.Decoder(6, shape, condition, components=6, width=8, blocks=1),
+        ),
+        (
+            e := skip.Encoder(shape, condition, bottleneck=6, widths=[8]),
+            skip.Decoder(e.code, shape, condition, bottleneck=6, widths=[8]),
+        ),
+    ):
+        features = encoder(torch.rand(3, *shape), context)
+        assert features.shape == (3, encoder.features)
+        output = decoder(features[:, : encoder.code], context)
+        assert output.shape == (3, *shape)
+        output.square().sum().backward()
+        assert [n for n, p in [*encoder.named_parameters(), *decoder.named_parameters()] if p.grad is None] == []
+
+
 def test_a_residual_net_starts_as_pca(digits):
     images = digits.images("train")
     encoder, decoder = (
@@ -48,12 +71,41 @@ def test_a_residual_net_starts_as_pca(digits):
     train, test = (digits.images(s).flatten(1).double().numpy() / 255 for s in ("train", "test"))
     reference = PCA(12, svd_solver="full").fit(train)
     x = torch.from_numpy(test).float().unflatten(1, (1, 28, 28))
-    code = encoder.eval()(x)
+    code = encoder.eval()(x)[:, :12]
     expected = reference.inverse_transform(reference.transform(test))
     np.testing.assert_allclose(decoder.eval()(code).flatten(1).detach(), expected, atol=1e-5)
     np.testing.assert_allclose(code.std(0).detach(), np.ones(12), atol=0.25)  # coordinates of unit variance
-    decoder(encoder(x)).sum().backward()
-    assert all(p.grad is not None for net in (encoder, decoder) for p in net.parameters())
+
+
+@pytest.mark.parametrize("shape", [(3, 10, 13), (1, 28, 28), (2, 9, 4)], ids=str)
+def test_patches_come_back_as_they_were(shape):
+    patches = residual.Patches(shape, 4)
+    x = torch.rand(2, *shape)
+    maps = patches.split(x)
+    assert maps.shape == (2, patches.channels, *patches.size)
+    assert torch.equal(patches.join(maps), x)
+
+
+def test_a_skip_nets_code_is_all_that_passes():
+    """The source's network: 32, 64 and 256 channels, pooled by 4, 4, 2 and 2, has 3.68 million weights."""
+    encoder = skip.Encoder((3, 64, 64), bottleneck=1024)
+    decoder = skip.Decoder(encoder.code, (3, 64, 64), bottleneck=1024)
+    assert encoder.code == 32 * 16 * 16 + 64 * 4 * 4 + 256 * 2 * 2 + 1024
+    assert sum(p.numel() for net in (encoder, decoder) for p in net.parameters()) == pytest.approx(3.68e6, abs=5e3)
+    code = encoder(torch.rand(1, 3, 64, 64)).detach()
+    shown = decoder(code)
+    for start in (0, 8192, 8192 + 1024, 8192 + 2048):  # a number of every map changes the picture
+        other = code.clone()
+        other[:, start : start + 50] += 1
+        assert not torch.equal(decoder(other), shown)
+
+
+@pytest.mark.parametrize("numbers", [1, 2])
+def test_a_code_is_its_own_mean_until_the_context_moves_it(numbers):
+    head, h = CodeHead(3, features=5, condition=2, numbers=numbers), torch.randn(4, 7)
+    assert torch.equal(head(h), torch.cat([h[:, :3], torch.zeros(4, 3 * (numbers - 1))], dim=1))
+    torch.nn.init.ones_(head.shift.weight)
+    torch.testing.assert_close(head(h)[:, :3], h[:, :3] + h[:, 5:].sum(1, keepdim=True))
 
 
 def test_a_context_changes_every_layer():
@@ -89,9 +141,11 @@ def test_images_too_small_for_convolutions_are_refused():
         lambda: fc.Encoder((1, 8, 8), widths=[4, 0]),
         lambda: fc.Encoder((1, 8, 8), norm="layer"),
         lambda: conv.Encoder((1, 8, 8), width=0),
+        lambda: residual.Encoder((1, 8, 8), components=4, patch=9),
+        lambda: skip.Encoder((1, 8, 8), widths=[]),
         lambda: conv.Encoder((1, 8, 8), norm="layer"),
     ],
 )
 def test_bad_options_are_named(make):
-    with pytest.raises(UserError, match=r"net\.(widths|norm|width) must"):
+    with pytest.raises(UserError, match=r"net\.(widths|norm|width|patch) must"):
         make()

@@ -1,0 +1,46 @@
+"""From features to what a posterior wants to know: its numbers, `numbers` for each latent, means first."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class CodeHead(nn.Module):
+    """For encoders whose first features are a code already: means are that code, moved by what the context says.
+
+    A dense layer that starts as the identity would do as much, but every step of an optimiser that takes steps of
+    one size in all weights, as Adam does, mixes the code's coordinates a little: beside a linear code that is
+    optimal from the start, that costs more than training wins for many epochs.
+
+    Args:
+        code: Z, how many of the features are the code.
+        features: F, all of them; those beyond the code inform the log-variances.
+        condition: K, size of the context that follows the features; 0 for none.
+        numbers: 1 for means alone; 2 for means and log-variances, which start at 0.
+    """
+
+    def __init__(self, code: int, features: int, condition: int, numbers: int) -> None:
+        super().__init__()
+        self.code, self.features, others = code, features, features - code + condition
+        self.shift = _zero(condition, code) if condition else None
+        self.log_variance = nn.Parameter(torch.zeros(code)) if numbers > 1 else None
+        self.others = _zero(others, code) if numbers > 1 and others else None
+
+    def forward(self, h: Tensor) -> Tensor:
+        """(B, F + K) -> (B, numbers Z)."""
+        mean = h[:, : self.code]
+        if self.shift is not None:
+            mean = mean + self.shift(h[:, self.features :])
+        if self.log_variance is None:
+            return mean
+        log_variance = self.log_variance.expand_as(mean)
+        if self.others is not None:
+            log_variance = log_variance + self.others(h[:, self.code :])
+        return torch.cat([mean, log_variance], dim=1)
+
+
+def _zero(inputs: int, outputs: int) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs, bias=False)
+    nn.init.zeros_(layer.weight)
+    return layer
