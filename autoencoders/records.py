@@ -18,6 +18,8 @@ import yaml
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from autoencoders.types import UserError
+
 if TYPE_CHECKING:
     from autoencoders.data.base import ImageData
     from autoencoders.models.base import Autoencoder
@@ -61,7 +63,7 @@ class Record:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if error is not None:
-            self._write(status="failed", error=f"{kind.__name__}: {error}")
+            self._write(status="failed", error=str(error) if kind is UserError else f"{kind.__name__}: {error}")
 
     @rank_zero_only
     def finish(self, metrics: dict[str, float], **fields: Any) -> None:

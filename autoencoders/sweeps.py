@@ -1,55 +1,123 @@
-"""The end of a multirun: one table of all its jobs, and one figure, rate against distortion.
+"""A multirun: how its jobs run and fail, and at its end one table of all, and one figure, rate against distortion.
 
-Jobs leave their results in their folders, whatever launcher ran them and in whichever process; this reads them.
-Hydra loads the class below at every start, so that only Hydra is imported here at the top.
+Jobs leave their results in their folders, whatever launcher ran them and in whichever process; the end reads them.
+Hydra loads this at every start, so that only Hydra is imported here at the top.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import re
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 
+from autoencoders import processes
+from autoencoders.types import UserError
+
 METRICS = ("test/nats", "test/distortion", "test/rate", "test/mse", "val/objective")
+
+
+def limit_threads(launcher: Mapping) -> None:
+    """As many threads as processors the launcher grants a job (submitit), before torch is imported.
+
+    Joblib and Ray do so themselves, and Hydra's basic launcher runs one job at a time, on all of them.
+    """
+    if launcher.get("cpus_per_task"):
+        os.environ.setdefault("OMP_NUM_THREADS", str(launcher.cpus_per_task))
+
+
+def job_of_several_processes(config: Mapping, hydra: Mapping) -> dict[str, float]:
+    """Run one job by a command of its own, as if it had been typed, in its place in the sweep; its metrics.
+
+    Further processes are started with the command line of the first, which here would be the whole sweep's; and
+    Lightning kills the first where another dies, which would end the sweep.
+    """
+    folder = Path(config["folder"]).absolute()
+    words = [*hydra.overrides.task, *(w for w in hydra.overrides.hydra if "hydra.searchpath=" in w)]
+    if "wandb" in config["logger"]:
+        words.append(f"logger.wandb.group='{config['logger']['wandb']['group']}'")
+    reason = processes.run_alone(words, folder, hydra.runtime.cwd)
+    if reason is not None:
+        raise UserError(_read(folder / "run.json").get("error", reason))
+    return _read(folder / "metrics.json")
+
+
+def lost(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
+    """Record that a job failed, and why, also where it had no folder yet; a sweeper is told NaN."""
+    import traceback
+
+    from autoencoders import records
+
+    words = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error))
+    print(f"autoencoders: {' '.join(overrides)}: {words}", file=sys.stderr)
+    file = Path(config["folder"], "run.json")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    record = _read(file)
+    if record.get("status") != "failed":  # the run may have told already
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        record |= {"overrides": list(overrides), "status": "failed", "error": reason}
+        records.write_json(file, record)
+    return float("nan")
 
 
 class SweepTable(Callback):
     """Writes `sweep.csv` and `rate_distortion.png` into the sweep's folder, and prints the table."""
 
+    open_sweep: Path | None = None
+    """The folder of the sweep that this process has begun and not yet ended."""
+
+    def on_multirun_start(self, config: Mapping, **keywords: Any) -> None:
+        """Remember the sweep; refuse a launcher that has nothing to launch with, which would end in a traceback."""
+        if "slurm" in config.hydra.launcher._target_.lower() and shutil.which("srun") is None:
+            print(
+                "autoencoders: hydra/launcher=submitit_slurm needs a Slurm cluster, and there is no srun on the PATH. "
+                "Run this on a login node, or choose hydra/launcher=submitit_local.",
+                file=sys.stderr,
+            )
+            sys.exit(2)
+        SweepTable.open_sweep = Path(config.hydra.sweep.dir)
+
     def on_multirun_end(self, config: Mapping, **keywords: Any) -> None:
         """Gather, write, print; leave with a failing exit where a job failed."""
-        folder = Path(config.hydra.sweep.dir)
-        jobs = gather(folder)
-        if not jobs:
-            return
-        with (folder / "sweep.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(jobs[0]))
-            writer.writeheader()
-            writer.writerows(jobs)
-        print("\n" + "\n".join(table(jobs)))
-        print(f"table    {folder}/sweep.csv")
-        points = [job for job in jobs if job["test/rate"] != "" and job["test/distortion"] != ""]
-        if len(points) > 1:
-            from autoencoders.figures.curves import rate_distortion
-
-            figure = rate_distortion(
-                [job["test/rate"] for job in points],
-                [job["test/distortion"] for job in points],
-                [job["overrides"] for job in points],
-                folder.name,
-            )
-            figure.savefig(folder / "rate_distortion.png", dpi=100)
-            print(f"figure   {folder}/rate_distortion.png")
-        failed = [job for job in jobs if job["status"] != "done"]
-        if failed:
-            print(f"autoencoders: {len(failed)} of {len(jobs)} jobs did not finish, see the table.", file=sys.stderr)
+        if conclude():
             sys.exit(1)
+
+
+def conclude() -> bool:
+    """End the open sweep, whether or not its launcher came to the end; whether a job failed."""
+    folder, SweepTable.open_sweep = SweepTable.open_sweep, None
+    jobs = gather(folder) if folder is not None and folder.is_dir() else []
+    if not jobs:
+        return False
+    with (folder / "sweep.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(jobs[0]))
+        writer.writeheader()
+        writer.writerows(jobs)
+    print("\n" + "\n".join(table(jobs)))
+    print(f"table    {folder}/sweep.csv")
+    points = [job for job in jobs if job["test/rate"] != "" and job["test/distortion"] != ""]
+    if len(points) > 1:
+        from autoencoders.figures.curves import rate_distortion
+
+        figure = rate_distortion(
+            [job["test/rate"] for job in points],
+            [job["test/distortion"] for job in points],
+            [job["overrides"] for job in points],
+            folder.name,
+        )
+        figure.savefig(folder / "rate_distortion.png", dpi=100)
+        print(f"figure   {folder}/rate_distortion.png")
+    failed = [job for job in jobs if job["status"] != "done"]
+    if failed:
+        print(f"autoencoders: {len(failed)} of {len(jobs)} jobs did not finish, see the table.", file=sys.stderr)
+    return bool(failed)
 
 
 def gather(folder: Path) -> list[dict[str, Any]]:
@@ -62,7 +130,7 @@ def gather(folder: Path) -> list[dict[str, Any]]:
             {
                 "job": number,
                 "overrides": record.get("overrides", []),
-                "status": record.get("status", "lost"),
+                "status": record.get("status", "lost").replace("running", "lost"),  # its process has died
                 "reason": record.get("error", ""),
                 **{name: metrics.get(name, "") for name in METRICS},
                 "seconds": record.get("seconds", ""),

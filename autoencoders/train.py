@@ -28,6 +28,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from autoencoders import processes, sweeps
 from autoencoders.compose import CONF, help_text
 from autoencoders.types import UserError
 
@@ -38,8 +39,11 @@ def main() -> None:
     """What the command line runs."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text(__doc__))
-    else:
+        return
+    try:
         job()
+    finally:  # a launcher that lost a job's process ends in an error: what the others did is told all the same
+        sweeps.conclude()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -48,19 +52,27 @@ def job(config: DictConfig) -> float | None:
 
     Heavy libraries load in here, so that help, completion and configuration errors answer at once.
     """
-    load_heavy_libraries()
     hydra_config = HydraConfig.get()
+    sweeping = hydra_config.mode == RunMode.MULTIRUN
+    if sweeping:
+        sweeps.limit_threads(hydra_config.launcher)
+    load_heavy_libraries()
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    if hydra_config.mode == RunMode.MULTIRUN and "wandb" in plain["logger"]:
+    if sweeping and "wandb" in plain["logger"]:
         plain["logger"]["wandb"]["group"] = plain["logger"]["wandb"]["group"] or Path(hydra_config.sweep.dir).name
     overrides = list(hydra_config.overrides.task)
     try:
-        metrics = train(plain, overrides)
+        if sweeping and processes.several(plain["trainer"]) and not processes.started_from_outside():
+            metrics = sweeps.job_of_several_processes(plain, hydra_config)
+        else:
+            given = sweeping or plain["resume"] or any("hydra.run.dir=" in w for w in hydra_config.overrides.hydra)
+            processes.check_agreement(plain, folder_given=bool(given))
+            metrics = train(plain, overrides)
     except Exception as error:
         if plain["debug"]:
             raise
-        if hydra_config.mode == RunMode.MULTIRUN:  # the other jobs go on; the sweep's table tells, and fails
-            return lost(plain, overrides, error)
+        if sweeping:  # the other jobs go on; the sweep's table tells, and fails
+            return sweeps.lost(plain, overrides, error)
         if not isinstance(error, UserError):
             raise
         with contextlib.suppress(OSError):
@@ -68,22 +80,6 @@ def job(config: DictConfig) -> float | None:
         print(f"autoencoders: {error}", file=sys.stderr)
         sys.exit(2)
     return metrics.get("val/objective")
-
-
-def lost(config: dict[str, Any], overrides: list[str], error: Exception) -> float:
-    """Record that a job of a sweep failed, and why, also where it had no folder yet; a sweeper is told NaN."""
-    import traceback
-
-    from autoencoders import records
-
-    words = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception(error))
-    print(f"autoencoders: {' '.join(overrides)}: {words}", file=sys.stderr)
-    folder = Path(config["folder"])
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "run.json").is_file():
-        reason = f"{type(error).__name__}: {error}"
-        records.write_json(folder / "run.json", {"overrides": overrides, "status": "failed", "error": reason})
-    return float("nan")
 
 
 def load_heavy_libraries() -> None:
@@ -156,7 +152,7 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
     from autoencoders import runs
 
     if config["seed"] is None:
-        seed = time.time_ns() % 2**31
+        seed = processes.drawn_seed()
         model, data = {**config["model"], "seed": seed}, {**config["data"], "seed": seed}
         config = {**config, "seed": seed, "model": model, "data": data}
     for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
@@ -229,7 +225,8 @@ def silence() -> None:
     import logging
     import warnings
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     ours = (
         ".*smaller than the logging interval.*",
         ".*configure_optimizers.*None.*",

@@ -2,11 +2,31 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 import torch
+import yaml
+
+QUICK = ["model=vae", "trainer.max_epochs=1", "trainer.limit_train_batches=2", "callbacks=[checkpoint,progress]"]
+
+
+def run(*words, cwd, launcher=("-m",), **environment):
+    return subprocess.run(
+        [sys.executable, *launcher, "autoencoders.train", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, **environment},
+    )
+
+
+def table(folder):
+    with (folder / "sweep.csv").open() as file:
+        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")
@@ -17,13 +37,7 @@ def folders(tmp_path_factory):
     words += ["trainer.limit_train_batches=8"]  # rounding grows with every step: few show that nothing else differs
     words += ["data.batch_size=34", "corruption=gaussian_noise", "callbacks=[checkpoint,progress,baselines]"]
     for name, trainer in (("one", "cpu"), ("two", "ddp_cpu")):
-        done = subprocess.run(
-            [sys.executable, "-m", "autoencoders.train", *words, f"trainer={trainer}", f"hydra.run.dir={name}"],
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        done = run(*words, f"trainer={trainer}", f"hydra.run.dir={name}", cwd=cwd)
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("epoch   2/2") == 1  # rank zero alone speaks
     return cwd / "one", cwd / "two"
@@ -48,3 +62,73 @@ def test_every_step_is_recorded_once(folders):
         with (folder / "metrics.csv").open() as file:
             steps.append([row["step"] for row in csv.DictReader(file)])
     assert steps[0] == steps[1]
+
+
+def test_torchrun_trains_what_lightning_would_and_must_be_told_the_folder(tmp_path):
+    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
+    words = [*QUICK, "trainer=ddp_cpu", "logger=none"]
+    refused = run(*words, launcher=launcher, cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "Give hydra.run.dir" in refused.stderr
+    assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
+    done = run(*words, "hydra.run.dir=outside", launcher=launcher, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert run(*words, "hydra.run.dir=inside", cwd=tmp_path).returncode == 0
+    outside, inside = (json.loads((tmp_path / f / "metrics.json").read_text()) for f in ("outside", "inside"))
+    assert outside == inside
+
+
+def test_processes_share_a_drawn_seed(tmp_path):
+    done = run(*QUICK, "trainer=ddp_cpu", "logger=none", "seed=null", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    seed = yaml.safe_load((tmp_path / "run/config.yaml").read_text())["seed"]
+    again = run(*QUICK, "trainer=cpu", "logger=none", f"seed={seed}", "hydra.run.dir=again", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    metrics = [json.loads((tmp_path / f / "metrics.json").read_text()) for f in ("run", "again")]
+    # Batch norms see half a batch each, so that only the start is the same: another seed is .1 away and more.
+    assert metrics[0]["val/mse"] == pytest.approx(metrics[1]["val/mse"], rel=0.02)
+
+
+def test_a_sweep_of_jobs_of_two_processes_outlives_one_that_is_killed(tmp_path):
+    (tmp_path / "deadly.py").write_text(
+        "import os, signal\n"
+        "import lightning.pytorch as pl\n"
+        "class Kill(pl.Callback):\n"
+        "    def __init__(self, beta):\n"
+        "        self.beta = beta\n"
+        "    def on_train_epoch_start(self, trainer, model):\n"
+        "        if self.beta == 0.5 and trainer.global_rank == 1:\n"
+        "            os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    kill = ["+callbacks.kill._target_=deadly.Kill", "+callbacks.kill.beta=${beta.value}"]
+    words = ["-m", *QUICK, *kill, "trainer=ddp_cpu", "beta=0.5,4", "hydra.sweep.dir=sweep"]
+    done = run(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert [row["status"] for row in table(tmp_path / "sweep")] == ["failed", "done"]
+    assert table(tmp_path / "sweep")[0]["reason"]
+
+
+def test_jobs_side_by_side_end_in_the_same_table(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = ["-m", *QUICK, "logger=none", "beta=0.5,4", "latent_dim=5", "model=vae,pca"]
+    done = run(*words, "hydra/launcher=joblib", "hydra.sweep.dir=joblib", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert run(*words, "hydra.sweep.dir=basic", cwd=tmp_path).returncode == 0
+    for one, other in zip(table(tmp_path / "joblib"), table(tmp_path / "basic"), strict=True):
+        assert one["overrides"] == other["overrides"]
+        assert float(one["test/nats"]) == pytest.approx(float(other["test/nats"]), rel=1e-4)
+
+
+def test_slurm_without_slurm_is_one_sentence(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    done = run("-m", "beta=0.5,4", "hydra/launcher=submitit_slurm", cwd=tmp_path, PATH="")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "there is no srun" in done.stderr
+
+
+def test_pca_is_refused_several_processes(tmp_path):
+    done = run("model=pca", "trainer=ddp_cpu", "logger=none", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode != 0
+    assert "trainer.devices=1" in done.stderr
+    assert "Traceback" not in done.stderr

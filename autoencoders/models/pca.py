@@ -46,6 +46,12 @@ class PCA(Autoencoder):
         self.register_buffer("components", torch.zeros(self.latent_dim, pixels))
         self.family.requires_grad_(False)
 
+    def setup(self, stage: str) -> None:
+        """As every model; several processes have nothing to share in an exact fit."""
+        if self.trainer.world_size > 1:
+            raise UserError("model=pca is fitted, not trained, by one process. Give trainer.devices=1.")
+        super().setup(stage)
+
     def initialise(self, images: Tensor) -> None:
         """Fit to the uint8 training images, (N, C, H, W)."""
         average, components, _ = principal_components(images, self.latent_dim)

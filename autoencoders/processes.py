@@ -1,0 +1,76 @@
+"""Several processes for one run: who starts them, and what they must agree on before they can talk to each other.
+
+Lightning starts the processes of one machine itself, by running the command line again; `torchrun` and `srun`
+start them from outside, on several machines too. Nothing heavy is imported here at the top.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from autoencoders.types import UserError
+
+SEED = "AUTOENCODERS_DRAWN_SEED"
+"""Environment variable by which processes that Lightning starts get the seed that the first of them drew."""
+
+
+def several(trainer: Mapping) -> bool:
+    """Whether a trainer's configuration asks for more than one process."""
+    return str(trainer["devices"]) not in ("1", "[0]") or trainer["num_nodes"] != 1
+
+
+def started_from_outside() -> bool:
+    """Whether torchrun or srun started this process, and others with it."""
+    from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
+    slurm = SLURMEnvironment.detect() and int(os.environ.get("SLURM_NTASKS", 1)) > 1
+    return slurm or TorchElasticEnvironment.detect()
+
+
+def check_agreement(config: Mapping, folder_given: bool) -> None:
+    """Raise UserError where processes started from outside would each choose a folder or a seed of their own."""
+    if not started_from_outside():
+        return
+    if not folder_given:
+        raise UserError(
+            "Processes started by torchrun or srun must agree on the run's folder, and each would name one after its "
+            "own clock. Give hydra.run.dir=runs/<a name>."
+        )
+    if config["seed"] is None:
+        raise UserError(
+            "Processes started by torchrun or srun must agree on the seed, and seed=null lets each draw its own. Give "
+            "seed=<number>."
+        )
+
+
+def drawn_seed() -> int:
+    """A fresh seed on rank zero; on the processes that Lightning starts for it, the same."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    if rank_zero_only.rank == 0:
+        os.environ[SEED] = str(time.time_ns() % 2**31)
+    return int(os.environ[SEED])
+
+
+def run_alone(words: Sequence[str], folder: Path, cwd: str) -> str | None:
+    """Train one run by a command of its own, and wait; whatever happens to its processes leaves this one alone.
+
+    Args:
+        words: options, as on the command line.
+        folder: of the run.
+        cwd: where relative paths among the options begin.
+
+    Returns:
+        None where it ended well, else the last thing it said.
+    """
+    command = [sys.executable, "-m", "autoencoders.train", *words, f"hydra.run.dir='{folder}'"]
+    done = subprocess.run(command, cwd=cwd, stderr=subprocess.PIPE, text=True)
+    if done.returncode == 0:
+        return None
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    return said[-1].removeprefix("autoencoders: ") if said else f"exit status {done.returncode}"
