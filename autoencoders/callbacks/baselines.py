@@ -21,15 +21,29 @@ class Baselines(pl.Callback):
 
     def __init__(self, pca: bool = True) -> None:
         self.pca = pca
+        self._measured: dict[str, dict[str, float]] = {}
+
+    def measure(self, data: ImageData, split: str, code: int) -> dict[str, float]:
+        """What to call each baseline, and its MSE per pixel on a split; measured once."""
+        if split not in self._measured:
+            found = {f"PCA-{code}": pca_mse(data, split, code) if self.pca else None}
+            found["mean image"] = data.mean_image_mse(split)
+            self._measured[split] = {name: mse for name, mse in found.items() if mse is not None}
+        return self._measured[split]
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Measure once, at the end of the run."""
-        data = trainer.datamodule
+        """Log them beside the model's own `test/mse`."""
         for split in ("val", "test"):
-            pl_module.log(f"{split}/mse_mean_image", data.mean_image_mse(split))
-            pca = pca_mse(data, split, pl_module.latent_dim) if self.pca else None
-            if pca is not None:
-                pl_module.log(f"{split}/mse_pca", pca)
+            for name, mse in self.measure(trainer.datamodule, split, pl_module.latent_dim).items():
+                pl_module.log(f"{split}/mse_{'pca' if name.startswith('PCA') else 'mean_image'}", mse)
+
+
+def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dict[str, float]:
+    """The baselines that belong beside a figure of a split: the mean image's MSE, and PCA's where it is asked for."""
+    for callback in trainer.callbacks:
+        if isinstance(callback, Baselines):
+            return callback.measure(trainer.datamodule, split, model.latent_dim)
+    return {"mean image": trainer.datamodule.mean_image_mse(split)}
 
 
 def pca_mse(data: ImageData, split: str, count: int) -> float | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import lightning.pytorch as pl
 
 from autoencoders.callbacks.base import Drawing, heading
+from autoencoders.callbacks.baselines import baselines
 from autoencoders.gallery import Gallery
 
 
@@ -34,6 +35,5 @@ class LossCurves(Drawing):
         if curves:
             from autoencoders.figures.curves import loss_curves
 
-            baselines = {"mse": trainer.datamodule.mean_image_mse("val")}
-            figure = loss_curves(curves, heading(trainer, model), baselines)
+            figure = loss_curves(curves, heading(trainer, model), {"mse": baselines(trainer, model, "val")})
             gallery.deliver("curves", figure, trainer.global_step)

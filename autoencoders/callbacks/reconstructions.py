@@ -6,6 +6,7 @@ import lightning.pytorch as pl
 import numpy as np
 
 from autoencoders.callbacks.base import Drawing, array, heading
+from autoencoders.callbacks.baselines import baselines
 from autoencoders.gallery import Gallery
 from autoencoders.metrics.running import psnr
 
@@ -30,10 +31,10 @@ class Reconstructions(Drawing):
         rows = {"input": x, "target": target, "output": output}
         if np.array_equal(x, target):
             del rows["target"]
-        mse, mean = trainer.callback_metrics.get("val/mse"), trainer.datamodule.mean_image_mse("val")
-        caption = f"validation MSE of the mean image {mean:.4g}"
-        if mse is not None:
-            caption = f"validation MSE {mse:.4g} (PSNR {psnr(float(mse)):.1f} dB), of the mean image {mean:.4g}"
+        mse = trainer.callback_metrics.get("val/mse")
+        own = "" if mse is None else f" {mse:.4g} (PSNR {psnr(float(mse)):.1f} dB)"
+        others = ", ".join(f"{name} {value:.4g}" for name, value in baselines(trainer, model, "val").items())
+        caption = f"validation MSE{own}; {others}"
         from autoencoders.figures.grids import image_grid
 
         figure = image_grid(np.stack(list(rows.values())), heading(trainer, model), rows=list(rows), caption=caption)

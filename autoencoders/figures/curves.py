@@ -12,13 +12,19 @@ from autoencoders.figures.style import BLUE, FAINT, INK, LABEL, ORANGE, canvas, 
 COLOURS = {"train": BLUE, "val": ORANGE}
 
 
-def loss_curves(curves: Mapping[str, Mapping[str, np.ndarray]], title: str, baselines: Mapping[str, float]) -> Figure:
+NEAR = 3.0
+"""A baseline above so many times a curve's first value is left out: it would press the curve flat."""
+
+
+def loss_curves(
+    curves: Mapping[str, Mapping[str, np.ndarray]], title: str, baselines: Mapping[str, Mapping[str, float]]
+) -> Figure:
     """A panel per metric with its training and validation curves; the best validation value is marked.
 
     Args:
         curves: metric -> split (`train` or `val`) -> (n, 2) array of steps and values.
         title: one line above.
-        baselines: metric -> the value of a baseline, drawn as a dotted line.
+        baselines: metric -> name -> value of a baseline, a dotted line where it is near.
     """
     figure = canvas(3.3 * len(curves) + 0.4, 3.2)
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
@@ -30,10 +36,12 @@ def loss_curves(curves: Mapping[str, Mapping[str, np.ndarray]], title: str, base
             ax.annotate(f"{value:.4g}", (step, value), xytext=(0, 8), textcoords="offset points", ha="right",
                         fontsize=LABEL, color=ORANGE)  # fmt: skip
             ax.plot([step], [value], "o", color=ORANGE, ms=5)
-        if metric in baselines:
-            ax.axhline(baselines[metric], color=FAINT, ls=":", lw=1)
-            ax.annotate("mean image", (1, baselines[metric]), xycoords=("axes fraction", "data"), ha="right",
-                        va="bottom", fontsize=LABEL - 1, color=FAINT)  # fmt: skip
+        first = max(points[0, 1] for points in splits.values())
+        for name, value in baselines.get(metric, {}).items():
+            if value <= NEAR * first:
+                ax.axhline(value, color=FAINT, ls=":", lw=1)
+                ax.annotate(name, (0.02, value), xycoords=("axes fraction", "data"), ha="left", va="bottom",
+                            fontsize=LABEL - 1, color=FAINT)  # fmt: skip
         unit = {"mse": "mse of [0, 1] pixels"}.get(metric, f"{metric}, nats per image")
         plain(ax, "", "optimiser step", unit)
     panels[0].legend(frameon=False, fontsize=LABEL)
