@@ -25,8 +25,9 @@ docs-figures: install  ## Train the README's CVAE on MNIST again and take its pi
 	$(BIN)/python -m autoencoders.train model=cvae data=mnist hydra.run.dir=runs/readme
 	mkdir -p docs && cp "$$(ls runs/readme/figures/samples/*.png | tail -n 1)" docs/cvae-mnist-samples.png
 
-bench: install  ## Training steps against a bare loop (needs MNIST under AUTOENCODERS_DATA)
+bench: install  ## Training steps against a bare loop, and starts of image folders (MNIST, LFW: AUTOENCODERS_DATA)
 	$(BIN)/python benchmarks/training_steps.py
+	$(BIN)/python benchmarks/starts.py
 
 test: install  ## Lint, then the tests, in a few minutes
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
