@@ -54,7 +54,9 @@ def main() -> None:
         root = os.environ.get("AUTOENCODERS_DATA", "")
         if Path(root, "lfw").is_dir():
             cases = [("lfw", {"root": root, "split": "alphabetical"}), *cases]
-        print("data    store          start   images  imports s  first batch s  pictures opened  peak MiB  of it imports")
+        print(
+            "data    store          start   images  imports s  first batch s  pictures opened  peak MiB  of it imports"
+        )
         for i, (where, options) in enumerate(cases):
             options["cache"] = str(Path(temporary, f"cache {i}"))
             store = "memory-mapped" if "memory" in options else "in memory"

@@ -18,12 +18,12 @@ TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m a
 MAKE = [c for c in COMMANDS if c.startswith("make ")]
 
 
-@pytest.mark.parametrize("words", TRAIN)
+@pytest.mark.parametrize("words", [pytest.param(w, marks=pytest.mark.slow if "data=lfw" in w else ()) for w in TRAIN])
 def test_its_training_commands_run(words, tmp_path):
     words = shlex.split(words)
-    needs_files = any("mnist" in word or "fashion" in word for word in words)
-    if needs_files and not os.path.isdir(os.path.join(os.environ.get("AUTOENCODERS_DATA", ""), "MNIST", "raw")):
-        pytest.skip("AUTOENCODERS_DATA names no folder with MNIST/raw/")
+    for name, folder in (("data=mnist", "MNIST/raw"), ("data=lfw", "lfw")):
+        if name in words and not os.path.isdir(os.path.join(os.environ.get("AUTOENCODERS_DATA", ""), folder)):
+            pytest.skip(f"AUTOENCODERS_DATA names no folder with {folder}/")
     short = []
     if "--help" not in words:
         short = ["trainer.max_epochs=1", "trainer.limit_train_batches=2"]

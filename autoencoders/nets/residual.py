@@ -81,7 +81,10 @@ class Linear(nn.Module):
         super().__init__()
         self.shape, pixels = tuple(shape), math.prod(shape)
         if components > pixels:
-            raise UserError(f"net=residual starts from PCA, and {pixels} pixels have no {components} components.")
+            raise UserError(
+                f"net=residual starts from PCA, which has at most {pixels} components in images of {pixels} pixels, "
+                f"and latent_dim is {components}. Lower latent_dim."
+            )
         self.register_buffer("average", torch.zeros(pixels))
         self.register_buffer("components", torch.zeros(components, pixels))
         self.register_buffer("scale", torch.ones(components))
