@@ -32,9 +32,8 @@ class LatentPlot(Drawing):
         points, axes = plane(codes)
         from autoencoders.figures.latents import scatter
 
-        title = f"{heading(trainer, model)}: {len(codes):,} validation codes"
-        prior = model.has_prior and model.latent_dim == 2
-        gallery.deliver("latents", scatter(points, title, axes, prior=prior, **style), trainer.global_step)
+        style |= {"caption": f"{len(codes):,} validation codes", "prior": model.has_prior and model.latent_dim == 2}
+        gallery.deliver("latents", scatter(points, heading(trainer, model), axes, **style), trainer.global_step)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The t-SNE of the last codes."""
@@ -46,8 +45,8 @@ class LatentPlot(Drawing):
             return
         from autoencoders.figures.latents import scatter
 
-        title = f"{heading(trainer, pl_module)}: t-SNE of {len(codes):,} validation codes"
-        figure = scatter(tsne(codes, self.seed), title, ("t-SNE 1", "t-SNE 2"), **style)
+        style["caption"] = f"t-SNE of {len(codes):,} validation codes"
+        figure = scatter(tsne(codes, self.seed), heading(trainer, pl_module), ("t-SNE 1", "t-SNE 2"), **style)
         Gallery.of(trainer).deliver("latents_tsne", figure, trainer.global_step)
 
     @staticmethod

@@ -33,7 +33,8 @@ def loss_curves(
             ax.plot(*points.T, color=COLOURS[split], lw=1.6, marker="o", ms=2.5, label=split)
         if "val" in splits and metric != "rate":
             step, value = splits["val"][np.argmin(splits["val"][:, 1])]
-            ax.annotate(f"{value:.4g}", (step, value), xytext=(0, 8), textcoords="offset points", ha="right",
+            words = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+            ax.annotate(words, (step, value), xytext=(0, 8), textcoords="offset points", ha="right",
                         fontsize=LABEL, color=ORANGE)  # fmt: skip
             ax.plot([step], [value], "o", color=ORANGE, ms=5)
         first = max(points[0, 1] for points in splits.values())

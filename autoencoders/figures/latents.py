@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.figures.style import BLUE, CLASSES, INK, LABEL, canvas, plain
+from autoencoders.figures.style import BLUE, CLASSES, FAINT, INK, LABEL, canvas, plain
 
 
 def scatter(
@@ -15,6 +15,7 @@ def scatter(
     labels: np.ndarray | None = None,
     names: tuple[str, ...] = (),
     prior: bool = False,
+    caption: str = "",
 ) -> Figure:
     """Points coloured by class.
 
@@ -25,9 +26,10 @@ def scatter(
         labels: (N,) class numbers, or None.
         names: of the classes.
         prior: draw the circles that hold 50 and 95 % of a standard normal.
+        caption: a smaller line under the title.
     """
     figure = canvas(6.8 if labels is not None else 5.8, 5.4)
-    ax = figure.add_axes((0.1, 0.1, 5.0 / figure.get_figwidth(), 0.82))
+    ax = figure.add_axes((0.1, 0.1, 5.0 / figure.get_figwidth(), 0.8))
     size = float(np.clip(20000 / max(len(points), 1), 5, 26))
     if labels is None:
         ax.scatter(*points.T, s=size, c=BLUE, alpha=0.65, linewidths=0)
@@ -48,5 +50,6 @@ def scatter(
             radius = np.sqrt(-2 * np.log(1 - share))  # a 2-D standard normal's radius is Rayleigh
             ax.plot(radius * np.cos(angle), radius * np.sin(angle), line, color=INK, lw=0.8, alpha=0.6)
             ax.annotate(f"{share:.0%} of N(0, I)", (0, radius), ha="center", va="bottom", fontsize=LABEL - 2, color=INK)
-    plain(ax, title, *axes)
+    plain(ax, f"{title}\n", *axes)
+    ax.text(0, 1.015, caption, transform=ax.transAxes, fontsize=LABEL, color=FAINT)
     return figure
