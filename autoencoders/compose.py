@@ -52,11 +52,12 @@ def groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
     return {group: sorted(options) for group, options in found.items()}
 
 
-def help_text(door: str) -> str:
-    """A door's docstring and the groups: Hydra's own help composes the config first and takes three times as long."""
-    width = max(map(len, groups()))
+def help_text(door: str, only: tuple[str, ...] = ()) -> str:
+    """A door's docstring and its groups: Hydra's own help composes the config first and takes three times as long."""
+    shown = {group: options for group, options in groups().items() if not only or group in only}
+    width = max(map(len, shown))
     lines = []
-    for group, options in groups().items():
+    for group, options in shown.items():
         lines.append(f"  {group:{width}}  {' | '.join(options)}{' | any number' if group in NUMERIC else ''}")
     return f"{door.strip()}\n\nGroups:\n" + "\n".join(lines) + "\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 if TYPE_CHECKING:
     import lightning.pytorch as pl
     from matplotlib.figure import Figure
+
+    from autoencoders.types import Findings
 
 DPI = 100
 
@@ -49,6 +52,30 @@ class Gallery:
         figure.savefig(path, dpi=DPI, metadata={"Software": None})
         self._send(key, path, step)
         return path
+
+    def present(self, name: str, findings: Findings, step: int) -> list[Path]:
+        """Deliver what an application found, under its name.
+
+        Figures go where figures go, tables to `<folder>/tables/<name>/<table>.csv`, metrics to `metrics.json` beside
+        them and, as `<name>/<metric>`, to the loggers.
+
+        Returns:
+            The files written; none off rank zero.
+        """
+        if not self.active:
+            return []
+        files = [self.deliver(f"{name}/{key}", figure, step) for key, figure in findings.figures.items()]
+        folder = self.folder / "tables" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for key, table in findings.tables.items():
+            files.append(folder / f"{key}.csv")
+            table.to_csv(files[-1], index=False)
+        if findings.metrics:
+            files.append(folder / "metrics.json")
+            files[-1].write_text(json.dumps(findings.metrics, indent=2) + "\n")
+            for logger in self.loggers:
+                logger.log_metrics({f"{name}/{k}": v for k, v in findings.metrics.items()}, step)
+        return files
 
     def animate(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
         """Bind every PNG delivered under a key into `figures/<key>.gif` and hand that to the loggers."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,8 @@ from hydra.utils import instantiate
 from autoencoders.types import Context, Shape, UserError
 
 if TYPE_CHECKING:
-    from autoencoders.data.base import ImageData
     from autoencoders.models.base import Autoencoder
+    from autoencoders.opened import Run
 
 BEST, LAST = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
 ALLOWED = ("autoencoders.", "torch.optim.")
@@ -106,23 +105,6 @@ def _flat(node: Any, prefix: str) -> dict[str, Any]:
 # Opening --------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Run:
-    """A run opened again.
-
-    Attributes:
-        path: its folder, or the checkpoint it was opened from.
-        config: the resolved configuration, plain containers.
-        model: with the weights of the best checkpoint (the last where there is none), in evaluation mode.
-        data: the datamodule, not prepared.
-    """
-
-    path: Path
-    config: dict
-    model: Autoencoder
-    data: ImageData
-
-
 def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
     """A run from its folder or from a checkpoint alone, on the CPU.
 
@@ -133,6 +115,8 @@ def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
     Raises:
         UserError: where there is no run, or its configuration names something that is not allowed.
     """
+    from autoencoders.opened import Run
+
     path = Path(path)
     checkpoint = find_checkpoint(path)
     state = load_checkpoint(checkpoint)
@@ -146,7 +130,8 @@ def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
             )
     model = build_model(hyperparameters, shape, context)
     model.load_state_dict(state["state_dict"])
-    return Run(path, hyperparameters, model.eval(), build(hyperparameters["data"]))
+    data = build(hyperparameters["data"])
+    return Run(path, hyperparameters, model.eval(), data, checkpoint, int(state.get("global_step", 0)))
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

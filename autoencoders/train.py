@@ -131,6 +131,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
             metrics = records.best_validation(metrics_file.path)
             if config["test"]:
                 metrics |= measure(trainer, model, data)
+            ask_after_fit(trainer, model, config["after_fit"])
             record.finish(
                 metrics,
                 device=str(trainer.strategy.root_device),
@@ -218,6 +219,21 @@ def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
     best = Path(trainer.default_root_dir, runs.BEST)
     trainer.test(model, data, ckpt_path=best if best.is_file() else None, verbose=False)
     return {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith(("test", "val/mse_"))}
+
+
+def ask_after_fit(trainer: Any, model: Any, applications: dict[str, Any]) -> None:
+    """Ask the model the applications that the configuration lists, on rank zero."""
+    from autoencoders import runs
+    from autoencoders.callbacks.base import evaluating
+    from autoencoders.gallery import Gallery
+    from autoencoders.opened import Run
+
+    if not applications or not trainer.is_global_zero:
+        return
+    run, gallery = Run.live(trainer, model), Gallery.of(trainer)
+    with evaluating(model):
+        for name, node in applications.items():
+            gallery.present(name, runs.build(node, run=run), trainer.global_step)
 
 
 def silence() -> None:

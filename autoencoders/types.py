@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
     from torch import Tensor
 
 Shape = tuple[int, int, int]
@@ -35,6 +37,83 @@ class Batch(NamedTuple):
     target: Tensor
     y: Tensor | None
     index: Tensor
+
+
+class Codes(NamedTuple):
+    """A split as a model encodes it, on the CPU, row by row.
+
+    Attributes:
+        z: (N, Z) float32 posterior means.
+        y: (N,) int64 classes, (N, A) float32 attributes the model was told, or None.
+        index: (N,) int64 rows in the split.
+        distortion: (N,) float32 -log p(target | z), in nats, with z sampled by row as in validation.
+        rate: (N,) float32 KL(q || p), in nats.
+    """
+
+    z: Tensor
+    y: Tensor | None
+    index: Tensor
+    distortion: Tensor
+    rate: Tensor
+
+
+@dataclass
+class Findings:
+    """What an application answers; it neither saves nor shows.
+
+    Attributes:
+        metrics: name -> number, flat: what a test or a dashboard reads.
+        figures: name -> matplotlib figure.
+        tables: name -> table, methods in rows where there are baselines.
+    """
+
+    metrics: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+
+@dataclass
+class Annotations:
+    """What is known of each image of a split, whether or not a model is told.
+
+    Attributes:
+        names: N file names, or None.
+        groups: (N,) int64, such as persons, of whom a split may hold several images, or None.
+        group_names: a name for each group.
+        attributes: (N, A) float32, NaN where unknown, or None.
+        attribute_names: A names.
+        classes: (N,) int64, or None.
+        class_names: a name for each class.
+    """
+
+    names: list[str] | None = None
+    groups: Tensor | None = None
+    group_names: tuple[str, ...] = ()
+    attributes: Tensor | None = None
+    attribute_names: tuple[str, ...] = ()
+    classes: Tensor | None = None
+    class_names: tuple[str, ...] = ()
+
+    def rows(self, index: Tensor) -> Annotations:
+        """Those of these rows."""
+        picked = {name: getattr(self, name) for name in ("groups", "attributes", "classes")}
+        picked = {name: None if values is None else values[index] for name, values in picked.items()}
+        names = None if self.names is None else [self.names[i] for i in index.tolist()]
+        return Annotations(
+            names, picked["groups"], self.group_names, picked["attributes"], self.attribute_names,
+            picked["classes"], self.class_names,
+        )  # fmt: skip
+
+    def attribute(self, name: str) -> Tensor:
+        """(N,) values of one attribute.
+
+        Raises:
+            UserError: where there is none of that name; it lists those there are.
+        """
+        if name not in self.attribute_names:
+            known = ", ".join(self.attribute_names) or "none"
+            raise UserError(f"These data have no attribute {name!r}. They have: {known}.")
+        return self.attributes[:, self.attribute_names.index(name)]
 
 
 @dataclass(frozen=True)

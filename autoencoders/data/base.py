@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,8 @@ from torch import Tensor
 from autoencoders import noise
 from autoencoders.data.batches import Batches, Rows, Split, binary, on_device
 from autoencoders.data.corruptions import Draws, NoCorruption
-from autoencoders.types import Batch, Context, Shape, UserError
+from autoencoders.data.pictures import read_picture
+from autoencoders.types import Annotations, Batch, Context, Shape, UserError
 
 BINARIZE, SPLITS = ("none", "static", "dynamic"), ("random", "alphabetical")
 CHUNK = 4096
@@ -90,14 +91,36 @@ class ImageData(pl.LightningDataModule):
         self.views = {"binarize": binarize, "corruption": corruption or NoCorruption()}
         self.training_views = {"flip": flip, "shift": shift}
         self._splits: dict[str, Split] = {}
+        self._rows: dict[str, Tensor] = {}
+        self._source: Source | None = None
+        self._annotations: dict[bool, Annotations] = {}
         self._context: Context | None = None
         self._baselines: dict[str, float] = {}
         self._training: Batches | None = None
         self._position: dict[str, int] | None = None
 
+    def move(self, root: str) -> None:
+        """Look for the downloads in another folder: a run opened on another machine."""
+        self.root = data_root(root)
+
     def read(self) -> Source:
         """The images and labels of this dataset, from files that `prepare_data` left in place."""
         raise NotImplementedError
+
+    def annotate(self, test: bool) -> Annotations:
+        """What is known of every image of the source, in its order, or of its official test images."""
+        part = self._source.test if test else self._source.train
+        context = self._source.context
+        if context is None:
+            return Annotations()
+        if context.kind == "classes":
+            return Annotations(classes=part.labels, class_names=context.names)
+        return Annotations(attributes=part.labels, attribute_names=context.names)
+
+    def read_pictures(self, files: Sequence[Path]) -> Tensor:
+        """Somebody's own pictures, prepared like these data: (N, C, H, W) uint8."""
+        channels, *size = self.shape
+        return torch.stack([torch.from_numpy(read_picture(f, tuple(size), colour=channels == 3).copy()) for f in files])
 
     # What the data report once prepared -----------------------------------------------------------------
 
@@ -108,10 +131,11 @@ class ImageData(pl.LightningDataModule):
         source = self.read()
         train, test = source.train, source.test
         cuts = self._cuts(len(train.images), test is not None)
-        splits = {name: train.rows(rows, self.memory) for name, rows in cuts.items()}
         if test is not None:
-            splits["test"] = test
-        splits = {name: labelled(part, self.memory) for name, part in splits.items()}
+            cuts["test"] = torch.arange(len(test.images))
+        sources = {name: test if name == "test" and test is not None else train for name in cuts}
+        self._rows = {name: rows[labelled(sources[name], rows)] for name, rows in cuts.items()}
+        splits = {name: sources[name].rows(rows, self.memory) for name, rows in self._rows.items()}
         if self.views["binarize"] == "static":
             splits = {k: Split(self._draw_once(k, v.images), v.labels) for k, v in splits.items()}
         if self.batch_size > len(splits["train"].images):
@@ -119,7 +143,9 @@ class ImageData(pl.LightningDataModule):
                 f"data.batch_size is {self.batch_size}, and data={self.name} has {len(splits['train'].images)} "
                 "training images. Lower it."
             )
-        self._splits, self._context = splits, source.context
+        # Labels alone: the source's images may be a second copy of the splits'.
+        keep = [None if part is None else Split(None, part.labels) for part in (train, test)]
+        self._splits, self._context, self._source = splits, source.context, Source(*keep, source.context)
 
     def _cuts(self, total: int, official_test: bool) -> dict[str, Tensor]:
         """The rows of each split, sorted: a memory-mapped store is then read in order."""
@@ -176,6 +202,14 @@ class ImageData(pl.LightningDataModule):
     def images(self, split: str) -> Tensor | Rows:
         """The uint8 store of `train`, `val` or `test`, (N, C, H, W)."""
         return self._prepared(split).images
+
+    def annotations(self, split: str) -> Annotations:
+        """What is known of each image of `train`, `val` or `test`, whether or not a model is told."""
+        self._prepared(split)
+        test = split == "test" and self._source.test is not None
+        if test not in self._annotations:
+            self._annotations[test] = self.annotate(test)
+        return self._annotations[test].rows(self._rows[split])
 
     def take(self, split: str, count: int) -> Batch:
         """The first `count` rows of a split (fewer where it has fewer) as evaluation sees them, on the CPU."""
@@ -278,9 +312,8 @@ def data_root(root: str | None) -> Path:
     return Path(chosen).expanduser()
 
 
-def labelled(part: Split, memory: float) -> Split:
-    """The rows whose attributes are known; cut after the split, so that splits agree whatever is conditioned on."""
+def labelled(part: Split, rows: Tensor) -> Tensor:
+    """Which rows have their attributes: asked after the split, so that splits agree whatever is conditioned on."""
     if part.labels is None or not part.labels.is_floating_point():
-        return part
-    known = part.labels.isfinite().all(1).nonzero()[:, 0]
-    return part if len(known) == len(part.labels) else part.rows(known, memory)
+        return torch.ones(len(rows), dtype=torch.bool)
+    return part.labels[rows].isfinite().all(1)

@@ -13,7 +13,7 @@ from autoencoders import noise
 from autoencoders.data.base import ImageData, Source
 from autoencoders.data.batches import Split
 from autoencoders.data.store import cached_images
-from autoencoders.types import Context, UserError
+from autoencoders.types import Annotations, Context, UserError
 
 FACTORS = ("mouth", "glasses", "hair_length", "hair_colour", "skin", "eyes", "pose", "background")
 """All in [-1, 1]. mouth: corners down .. up; glasses: none (< 0) or on; eyes: small .. large; pose: left .. right."""
@@ -81,6 +81,11 @@ class Cartoons(ImageData):
             return Source(Split(images, None), None, None)
         columns = [FACTORS.index(name) for name in self.condition]
         return Source(Split(images, values[:, columns]), None, Context("attributes", self.condition))
+
+    def annotate(self, test: bool) -> Annotations:
+        """Every factor of every face."""
+        values = factors(self.count, self.split_seed, self.correlated, self.correlation)
+        return Annotations(attributes=values, attribute_names=FACTORS)
 
 
 def factors(count: int, seed: int, correlated: Sequence[str] = (), correlation: float = 0.0) -> Tensor:

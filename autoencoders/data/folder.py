@@ -11,11 +11,9 @@ from torch import Tensor
 
 from autoencoders.data.base import ImageData, Source
 from autoencoders.data.batches import Split
-from autoencoders.data.pictures import FITS, read_picture
+from autoencoders.data.pictures import FITS, pictures, read_picture
 from autoencoders.data.store import cached_images, decode_files, listing
-from autoencoders.types import Context, UserError
-
-ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+from autoencoders.types import Annotations, Context, UserError
 
 
 class Folder(ImageData):
@@ -62,9 +60,22 @@ class Folder(ImageData):
         parts = [self.path / name for name in ("train", "test") if (self.path / name).is_dir()]
         parts = parts if parts and parts[0].name == "train" else [self.path]
         files = [pictures(part) for part in parts]
+        self._files = files
         classes, labels = self._label(parts, files)
         splits = [Split(self._store(p, f), y) for p, f, y in zip(parts, files, labels, strict=True)]
         return Source(splits[0], splits[1] if len(splits) > 1 else None, classes)
+
+    def annotate(self, test: bool) -> Annotations:
+        """Paths under the folder, and the labels."""
+        found = super().annotate(test)
+        found.names = [file.relative_to(self.path).as_posix() for file in self._files[int(test)]]
+        return found
+
+    def read_pictures(self, files: Sequence[Path]) -> Tensor:
+        """Cut or stretched as the folder's."""
+        side = (self.size, self.size)
+        read = (read_picture(f, side, colour=self.colour, fit=self.fit) for f in files)
+        return torch.stack([torch.from_numpy(picture.copy()) for picture in read])
 
     def _store(self, part: Path, files: list[Path]) -> Tensor:
         side = (self.size, self.size)
@@ -112,15 +123,6 @@ class Folder(ImageData):
             return _classes(words, [part[column.name].tolist() for part in rows])
         context = Context("attributes", tuple(map(str, table.columns)))
         return context, [torch.tensor(part.to_numpy(dtype="float32")) for part in rows]
-
-
-def pictures(folder: Path) -> list[Path]:
-    """Every picture under a folder, sorted by its path."""
-    found = (Path(f) for f in folder.rglob("*"))
-    files = sorted((f for f in found if f.suffix.lower() in ENDINGS and f.is_file()), key=lambda f: f.as_posix())
-    if not files:
-        raise UserError(f"{folder} holds no picture ({', '.join(sorted(ENDINGS))}).")
-    return files
 
 
 def _first_folder(file: Path, root: Path) -> str | None:

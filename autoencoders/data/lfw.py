@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from autoencoders.data.base import ImageData, Source
 from autoencoders.data.batches import Split
-from autoencoders.data.pictures import read_picture
+from autoencoders.data.pictures import picture_size, read_picture
 from autoencoders.data.store import cached_images, decode_files, listing
-from autoencoders.types import Context, UserError
+from autoencoders.types import Annotations, Context, UserError
 
 FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw")
 ARCHIVES = ("lfw-deepfunneled.tgz", "lfw-funneled.tgz", "lfw.tgz")
@@ -56,7 +57,11 @@ class LFW(ImageData):
                 raise UserError(f"data.{field} must lie in 8 .. 250 pixels, and is {value}.")
         self.size, self.crop, self.colour = size, crop, colour
         self.condition, self.cache = tuple(condition), cache
-        self.folder = self.root / "lfw"
+
+    @property
+    def folder(self) -> Path:
+        """Where photos and attributes are."""
+        return self.root / "lfw"
 
     def prepare_data(self) -> None:
         """Unpack or download the photos unless they are in place."""
@@ -109,6 +114,37 @@ class LFW(ImageData):
         labels = attributes(self.folder / ATTRIBUTES, files, self.condition)
         return Source(Split(images, labels), None, Context("attributes", self.condition))
 
+    def annotate(self, test: bool) -> Annotations:
+        """Persons, and every attribute of the table where there is one."""
+        files = sorted(self._photos().glob("*/*.jpg"))
+        persons = [file.parent.name for file in files]
+        names = tuple(sorted(set(persons)))
+        number = {name: i for i, name in enumerate(names)}
+        table, known = self.folder / ATTRIBUTES, ()
+        if table.is_file():
+            known = columns(table)
+        return Annotations(
+            names=[f"{file.parent.name}/{file.name}" for file in files],
+            groups=torch.tensor([number[person] for person in persons]),
+            group_names=tuple(name.replace("_", " ") for name in names),
+            attributes=attributes(table, files, known) if known else None,
+            attribute_names=known,
+        )
+
+    def read_pictures(self, files: Sequence[Path]) -> Tensor:
+        """Photos of the size of LFW's are cropped as they are; others, to their central square."""
+        pictures = []
+        for file in files:
+            box = self.crop if picture_size(file) == (250, 250) else None
+            pictures.append(read_picture(file, (self.size, self.size), colour=self.colour, box=box))
+        return torch.from_numpy(np.stack(pictures))
+
+
+def columns(table: Path) -> tuple[str, ...]:
+    """The attributes that a table has."""
+    with table.open() as file:
+        return tuple(next(line for line in file if line.startswith("#\t")).rstrip("\n").split("\t")[3:])
+
 
 def attributes(table: Path, files: Sequence[Path], names: Sequence[str]) -> Tensor:
     """The named attributes of each photo, (N, A) float32; a photo without a row has NaN.
@@ -129,7 +165,7 @@ def attributes(table: Path, files: Sequence[Path], names: Sequence[str]) -> Tens
     with table.open() as file:
         header = next(line for line in file if line.startswith("#\t")).rstrip("\n").split("\t")[1:]
         values = pd.read_csv(file, sep="\t", names=header)
-    known = header[2:]
+    known = columns(table)
     missing = [name for name in names if name not in known]
     if missing:
         raise UserError(

@@ -48,6 +48,29 @@ def read_picture(
     return pixels.transpose(2, 0, 1) if colour else pixels[None]
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """(H, W) of a picture file, in pixels, as it is stored; (0, 0) where it cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except (OSError, SyntaxError, ValueError):
+        return 0, 0
+
+
+ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Every picture under a folder, sorted by its path; a file as it is."""
+    if folder.is_file():
+        return [folder]
+    found = (Path(f) for f in folder.rglob("*"))
+    files = sorted((f for f in found if f.suffix.lower() in ENDINGS and f.is_file()), key=lambda f: f.as_posix())
+    if not files:
+        raise UserError(f"{folder} holds no picture ({', '.join(sorted(ENDINGS))}).")
+    return files
+
+
 def _eight_bit(picture: Image.Image) -> Image.Image:
     """16-bit grey scaled to 8 bits (Pillow would clip it), transparency laid on white, everything else as it is."""
     if picture.mode.startswith("I") or picture.mode == "F":

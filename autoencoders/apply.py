@@ -1,0 +1,100 @@
+"""Usage: python -m autoencoders.apply run=<folder or checkpoint> application=<name> [key=value ...].
+
+Asks a trained run: figures, tables and numbers beside their baselines, into the run's folder.
+
+Examples:
+  python -m autoencoders.apply run=runs/my-run application=reconstruct
+  python -m autoencoders.apply run=runs/my-run application=[reconstruct,browse] split=val
+  python -m autoencoders.apply run=runs/my-run/checkpoints/last.ckpt application=reconstruct images=my/photos
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from autoencoders.compose import CONF, help_text
+from autoencoders.types import Findings, UserError
+
+PATHS = ("run", "images", "root", "folder")
+"""Options that are paths: taken as they stand, whatever characters they hold."""
+
+
+def main() -> None:
+    """What the command line runs."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text(__doc__, ("application",)))
+        return
+    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
+    job()
+
+
+def quoted(word: str) -> str:
+    """A path's option in the quotes that Hydra's grammar wants; anything else as it is."""
+    name, sign, value = word.partition("=")
+    if name not in PATHS or not sign or value in ("null", "") or (value[0] == value[-1] and value[0] in "'\""):
+        return word
+    escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
+    return f"{name}='{escaped.replace(chr(39), chr(92) + chr(39))}'"
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
+def job(config: DictConfig) -> None:
+    """Open the run and answer every application asked for."""
+    from autoencoders.train import load_heavy_libraries
+
+    load_heavy_libraries()
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    try:
+        ask(plain)
+    except UserError as error:
+        if plain["debug"]:
+            raise
+        print(f"autoencoders: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def ask(config: dict[str, Any]) -> dict[str, Findings]:
+    """Answer the applications of a resolved configuration, and deliver what they find.
+
+    Raises:
+        UserError: where the run cannot be opened, or an application does not fit it.
+    """
+    import torch
+
+    from autoencoders import runs
+    from autoencoders.gallery import Gallery
+
+    if config["split"] not in ("train", "val", "test"):
+        raise UserError(f"split must be train, val or test, and is {config['split']}.")
+    run = runs.open_run(config["run"])
+    if config["root"]:
+        run.data.move(config["root"])
+    if config["device"] == "auto":
+        config["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    run.model.to(config["device"])
+    folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
+    gallery, found = Gallery(folder, []), {}
+    for name, node in config["application"].items():
+        found[name] = runs.build(node, run=run)
+        files = gallery.present(name, found[name], run.step)
+        print(summary(name, run.title, found[name], files))
+    return found
+
+
+def summary(name: str, title: str, findings: Findings, files: list[Path]) -> str:
+    """The lines that the terminal shows of an application."""
+    lines = [f"{name}: {title}"]
+    for key, table in findings.tables.items():
+        if len(table) <= 30:
+            words = table.to_string(index=False, float_format=lambda v: f"{v:.4g}", na_rep="")
+            lines += [f"  {key}", *(f"    {line}" for line in words.splitlines())]
+    return "\n".join([*lines, *(f"  -> {file}" for file in files)])
+
+
+if __name__ == "__main__":
+    main()

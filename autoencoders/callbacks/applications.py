@@ -1,0 +1,30 @@
+"""Applications, asked while the model learns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import lightning.pytorch as pl
+
+from autoencoders.callbacks.base import Drawing
+from autoencoders.gallery import Gallery
+from autoencoders.opened import Run
+from autoencoders.types import Findings
+
+
+class Applications(Drawing):
+    """Asks the model as it is, and delivers what is found, every few epochs and at the end.
+
+    Args:
+        applications: name -> a function of a run.
+        every_n_epochs: see `Drawing`.
+    """
+
+    def __init__(self, applications: Mapping[str, Callable[[Run], Findings]], every_n_epochs: int = 5) -> None:
+        super().__init__(every_n_epochs)
+        self.applications = dict(applications)
+
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+        """Ask each."""
+        for name, application in self.applications.items():
+            gallery.present(name, application(Run.live(trainer, model)), trainer.global_step)

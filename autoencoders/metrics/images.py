@@ -1,0 +1,24 @@
+"""How alike two images are."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def psnr_per_image(mse: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of each image, in dB, from its MSE per pixel of [0, 1], (N,); at most 100."""
+    return -10 * mse.clamp_min(1e-10).log10()
+
+
+def ssim(a: Tensor, b: Tensor) -> Tensor:
+    """Structural similarity (Wang et al., 2004) of images (N, C, H, W) in [0, 1], one number each, (N,).
+
+    Gaussian window of 11 pixels and standard deviation 1.5, smaller where the image is.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    side = min(11, *(s - 1 + s % 2 for s in a.shape[2:]))  # an odd window inside the image
+    sigma = 1.5 * side / 11
+    return structural_similarity_index_measure(
+        a, b, gaussian_kernel=True, sigma=sigma, kernel_size=side, reduction="none", data_range=1.0
+    ).reshape(len(a))
