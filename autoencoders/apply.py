@@ -18,6 +18,7 @@ import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.compose import CONF, help_text
+from autoencoders.startup import load_heavy_libraries
 from autoencoders.types import Findings, UserError
 
 PATHS = ("run", "images", "root", "folder")
@@ -45,8 +46,6 @@ def quoted(word: str) -> str:
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
 def job(config: DictConfig) -> None:
     """Open the run and answer every application asked for."""
-    from autoencoders.train import load_heavy_libraries
-
     load_heavy_libraries()
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     try:

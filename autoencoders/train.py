@@ -14,9 +14,7 @@ Examples:
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import gc
 import sys
 import time
 from collections.abc import Sequence
@@ -30,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from autoencoders import processes, sweeps
 from autoencoders.compose import CONF, help_text
+from autoencoders.startup import load_heavy_libraries
 from autoencoders.types import UserError
 
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
@@ -80,19 +79,6 @@ def job(config: DictConfig) -> float | None:
         print(f"autoencoders: {error}", file=sys.stderr)
         sys.exit(2)
     return metrics.get("val/objective")
-
-
-def load_heavy_libraries() -> None:
-    """Import them without garbage collection: a quarter of the time goes into objects that live for ever."""
-    if "lightning.pytorch" in sys.modules:  # a later job of a sweep: freezing again would keep its predecessor
-        return
-    gc.disable()
-    import lightning.pytorch  # noqa: F401
-
-    gc.freeze()
-    gc.enable()
-    atexit.register(gc.unfreeze)  # else some extension modules report everything as leaked
-    silence()
 
 
 def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, float]:
@@ -234,26 +220,6 @@ def ask_after_fit(trainer: Any, model: Any, applications: dict[str, Any]) -> Non
     with evaluating(model):
         for name, node in applications.items():
             gallery.present(name, runs.build(node, run=run), trainer.global_step)
-
-
-def silence() -> None:
-    """Take away the lines of libraries that tell a user nothing about the run."""
-    import logging
-    import warnings
-
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    ours = (
-        ".*smaller than the logging interval.*",
-        ".*configure_optimizers.*None.*",
-        ".*dataloader is not resumable.*",
-        ".*training_step.*returned.*None.*",  # model=pca has nothing to step
-        ".*parameters.*is an empty generator.*",
-        ".*exists and is not empty.*",
-        ".*sync_dist=True.*",  # our sums are added up over processes before they are logged
-    )
-    for pattern in (*ours, ".*LeafSpec.*"):
-        warnings.filterwarnings("ignore", pattern)
 
 
 if __name__ == "__main__":

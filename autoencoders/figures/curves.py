@@ -66,10 +66,8 @@ def rate_distortion(rates: Sequence[float], distortions: Sequence[float], labels
     x, y = np.asarray(rates)[order], np.asarray(distortions)[order]
     ax.plot(x, y, color=FAINT, lw=1, zorder=1)
     ax.scatter(x, y, color=BLUE, s=36, zorder=2)
-    middle = (x.min() + x.max()) / 2
-    for i, a, b in zip(order, x, y, strict=True):
-        side = {"xytext": (-7, 6), "ha": "right"} if a > middle else {"xytext": (7, 6), "ha": "left"}
-        ax.annotate(labels[i], (a, b), textcoords="offset points", fontsize=LABEL, color=INK, **side)
+    for i, a, b in zip(order, x, y, strict=True):  # the curve falls and is convex: above, to the right, it is free
+        ax.annotate(labels[i], (a, b), xytext=(6, 5), textcoords="offset points", fontsize=LABEL, color=INK)
     ax.margins(0.15)
     best = int(np.argmin(x + y))
     ax.axline((x[best], y[best]), slope=-1, color=ORANGE, lw=1, ls=":", zorder=0)
