@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+
 import lightning.pytorch as pl
 import torch
+from torch import Tensor
 
 from autoencoders.callbacks.base import Drawing, array, heading, validation_codes
 from autoencoders.gallery import Gallery
 from autoencoders.latent.densities import GaussianFull, StandardNormal
+
+COMBINED = 3
+"""Attributes whose combinations make the columns of a grid: two to the power of this many."""
 
 
 class Samples(Drawing):
@@ -35,22 +42,38 @@ class Samples(Drawing):
         density = StandardNormal(model.latent_dim)
         if not model.has_prior:
             density = GaussianFull().fit(validation_codes(trainer, model, self.codes)[0])
-        labels, columns, y = (), self.columns, None
-        if model.condition and model.labels.kind == "classes":
-            labels, columns = model.labels.names, model.labels.size
-            z = density.sample(self.rows, generator).repeat_interleave(columns, dim=0)
-            y = torch.arange(columns).repeat(self.rows).to(model.device)
+        names, values, columns = self._columns(trainer, model)
+        if values is None:
+            z, y = density.sample(self.rows * columns, generator), None
         else:
-            z = density.sample(self.rows * columns, generator)
-            if model.condition:  # attributes have no list of values: those of validation images are real ones
-                attributes = trainer.datamodule.take("val", len(z)).y
-                y = attributes[torch.arange(len(z)) % len(attributes)].to(model.device)
+            z = density.sample(self.rows, generator).repeat_interleave(columns, dim=0)
+            y = values.repeat(self.rows, *[1] * (values.dim() - 1)).to(model.device)
         images = array(model.decode(z.to(model.device), y))
         caption = f"decoder means of codes from {density.name}"
-        if labels:
+        if values is not None:
             caption += ", one code per row"
+            if model.labels.kind == "attributes":
+                caption += f"; columns: {', '.join(model.labels.names[:COMBINED])} low (-) or high (+)"
         from autoencoders.figures.grids import image_grid
 
         grid = images.reshape(self.rows, columns, *images.shape[1:])
-        figure = image_grid(grid, heading(trainer, model), columns=labels, caption=caption)
+        figure = image_grid(grid, heading(trainer, model), columns=names, caption=caption)
         gallery.deliver("samples", figure, trainer.global_step)
+
+    def _columns(self, trainer: pl.Trainer, model: pl.LightningModule) -> tuple[Sequence[str], Tensor | None, int]:
+        """A name and a label for every column of a conditional model's grid, and how many columns there are.
+
+        Classes in their order; of attributes the combinations of a low and a high value (the 10 and 90 % quantiles
+        of the validation images), the first few of them, the others at their means.
+        """
+        if not model.condition:
+            return (), None, self.columns
+        if model.labels.kind == "classes":
+            return model.labels.names, torch.arange(model.labels.size), model.labels.size
+        known = trainer.datamodule.take("val", self.codes).y
+        low, high = known.quantile(torch.tensor([0.1, 0.9]), dim=0)
+        combined = min(COMBINED, model.labels.size)
+        signs = list(itertools.product((0, 1), repeat=combined))
+        values = known.mean(0).repeat(len(signs), 1)
+        values[:, :combined] = torch.where(torch.tensor(signs) > 0, high[:combined], low[:combined])
+        return [" ".join("+" if s else "-" for s in row) for row in signs], values, len(signs)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from autoencoders import noise
 from autoencoders.metrics.running import RunningSums, active_units, psnr
-from autoencoders.nets.heads import CodeHead
+from autoencoders.nets.heads import CodeHead, move_context
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
 from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior
 from autoencoders.types import Batch, Context, Shape, UserError
@@ -24,6 +24,9 @@ Posterior = PointPosterior | GaussianPosterior
 
 EVALUATION_SEED = 0
 """Validation and test noise is the same for every run and every epoch, so that curves compare."""
+
+SAMPLE = 4096
+"""Training images that the codes' dependence on the context is measured on, at the start."""
 
 
 class Terms(NamedTuple):
@@ -172,12 +175,22 @@ class Autoencoder(pl.LightningModule):
         self.family.check(datamodule.take("train", 512).target)
         if self.trainer.ckpt_path is None:
             self.initialise(datamodule.images("train"))
+            if isinstance(self.head, CodeHead) and self.head.shift and getattr(self.decoder, "shift", None):
+                self._move_context(datamodule.take("train", SAMPLE))
 
     def initialise(self, images: Tensor) -> None:
         """Pass the uint8 training images, (N, C, H, W), to every net that wants to start from them."""
         for net in (self.encoder, self.decoder):
             if hasattr(net, "initialise"):
                 net.initialise(images)
+
+    @torch.no_grad()
+    def _move_context(self, batch: Batch) -> None:
+        context = self.context(batch.y)
+        inside = context if self.join == "every_layer" else None
+        starts = range(0, len(batch.x), 256)
+        codes = [self.encoder(batch.x[s : s + 256], None if inside is None else inside[s : s + 256]) for s in starts]
+        move_context(self.head, self.decoder.shift, torch.cat(codes)[:, : self.latent_dim], context)
 
     def configure_optimizers(self) -> dict:
         """The optimizer over all parameters, and its schedule stepped once per optimiser step."""

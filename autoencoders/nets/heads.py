@@ -23,9 +23,9 @@ class CodeHead(nn.Module):
     def __init__(self, code: int, features: int, condition: int, numbers: int) -> None:
         super().__init__()
         self.code, self.features, others = code, features, features - code + condition
-        self.shift = _zero(condition, code) if condition else None
+        self.shift = zero_linear(condition, code, bias=True) if condition else None
         self.log_variance = nn.Parameter(torch.zeros(code)) if numbers > 1 else None
-        self.others = _zero(others, code) if numbers > 1 and others else None
+        self.others = zero_linear(others, code) if numbers > 1 and others else None
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, F + K) -> (B, numbers Z)."""
@@ -40,7 +40,30 @@ class CodeHead(nn.Module):
         return torch.cat([mean, log_variance], dim=1)
 
 
-def _zero(inputs: int, outputs: int) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs, bias=False)
-    nn.init.zeros_(layer.weight)
+def zero_linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
+    """A dense layer that starts at zero."""
+    layer = nn.Linear(inputs, outputs, bias=bias)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
     return layer
+
+
+@torch.no_grad()
+def move_context(head: CodeHead, shift: nn.Linear, codes: Tensor, context: Tensor) -> None:
+    """Take out of the codes what the context says of them, linearly, and let the decoder put it back.
+
+    The model then starts with codes that are linearly independent of the context. Without it a decoder that is
+    handed a good code has next to no reason ever to look at the context: what it could save is a few nats of rate.
+
+    Args:
+        head: whose shift becomes minus the regression of code on context.
+        shift: the decoder's, context to code; becomes the regression.
+        codes: (N, Z) of training images.
+        context: (N, K) of the same.
+    """
+    centred = context - context.mean(0)
+    slope = torch.linalg.lstsq(centred.double(), (codes - codes.mean(0)).double(), driver="gelsd").solution.float()
+    shift.weight.copy_(slope.T)
+    shift.bias.copy_(-context.mean(0) @ slope)
+    head.shift.weight.copy_(-slope.T)
+    head.shift.bias.copy_(context.mean(0) @ slope)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoencoders.nets.heads import zero_linear
 from autoencoders.principal import principal_components
 from autoencoders.types import Shape, UserError
 
@@ -172,7 +173,7 @@ class Decoder(nn.Module):
         inputs: size of the code, with whatever is joined to it.
         shape: (C, H, W).
         condition: K, size of a context joined at every block; 0 for none.
-        components: Z; the first Z inputs are the coordinates.
+        components: Z; the first Z inputs are the coordinates, which what is joined to them may shift.
         patch: pixels a side of a patch.
         width: channels.
         blocks: residual blocks.
@@ -196,6 +197,7 @@ class Decoder(nn.Module):
         self.map = nn.Linear(inputs, width * math.prod(self.coarse))
         self.blocks = nn.ModuleList(Block(width, condition) for _ in range(blocks))
         self.output = nn.Conv2d(width, self.patches.channels, 3, padding=1)
+        self.shift = zero_linear(inputs - components, components, bias=True) if inputs > components else None
         _start_at_zero(self.output)
 
     def initialise(self, images: Tensor) -> None:
@@ -204,7 +206,10 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, inputs) and (B, K) or None -> (B, C, H, W), raw."""
-        kept = self.linear.reconstruct(z[:, : self.code] * self.linear.scale)
+        code = z[:, : self.code]
+        if self.shift is not None:
+            code = code + self.shift(z[:, self.code :])
+        kept = self.linear.reconstruct(code * self.linear.scale)
         h = self.start(self.patches.split(kept / self.linear.kept))
         h = h + F.interpolate(self.map(z).unflatten(1, (-1, *self.coarse)), self.patches.size)
         for block in self.blocks:

@@ -1,6 +1,7 @@
 import itertools
 import random
 
+import lightning.pytorch as pl
 import numpy as np
 import pytest
 import torch
@@ -180,3 +181,26 @@ def test_combinations_that_cannot_work_are_one_sentence(compose, words, context,
 def test_a_cvae_asks_for_missing_labels(compose):
     with pytest.raises(UserError, match="came without labels"):
         build(compose, "model=cvae")(torch.rand(2, 1, 28, 28))
+
+
+def test_a_linear_code_starts_independent_of_the_context_and_reconstructs_as_before(compose, tmp_path):
+    """Else a decoder that is handed a good code never looks at the context."""
+    words = ["model=cvae", "net=residual", "data=cartoons", "latent_dim=20", "data.size=16", "data.count=300"]
+    words += ["data.condition=[skin,mouth]", f"data.cache='{tmp_path}'", "data.batch_size=100"]
+    config = compose(*words)
+    data = runs.build(config["data"])
+    data.setup()
+    model = runs.build_model(config, data.shape, data.context)
+    trainer = pl.Trainer(max_steps=0, logger=False, enable_checkpointing=False, accelerator="cpu", barebones=True)
+    trainer.fit(model, datamodule=data)
+    batch = data.take("train", 1000)
+    with torch.no_grad():
+        z = model.encode(batch.x, batch.y)
+        ours = model(batch.x, batch.y).flatten(1).numpy()
+        moved = (model.decode(z, -batch.y) - model.decode(z, batch.y)).abs().mean()
+    correlation = np.corrcoef(np.column_stack([z.numpy(), batch.y.numpy()]).T)[:20, 20:]
+    assert np.abs(correlation).max() < 1e-3
+    assert moved > 0.02
+    pixels = batch.x.flatten(1).numpy()
+    pca = SklearnPCA(20).fit(pixels)
+    np.testing.assert_allclose(ours, pca.inverse_transform(pca.transform(pixels)), atol=1e-3)
