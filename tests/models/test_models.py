@@ -186,7 +186,7 @@ def test_a_cvae_asks_for_missing_labels(compose):
 def test_a_linear_code_starts_independent_of_the_context_and_reconstructs_as_before(compose, tmp_path):
     """Else a decoder that is handed a good code never looks at the context."""
     words = ["model=cvae", "net=residual", "data=cartoons", "latent_dim=20", "data.size=16", "data.count=300"]
-    words += ["data.condition=[skin,mouth]", f"data.cache='{tmp_path}'", "data.batch_size=100"]
+    words += ["data.condition=[skin,mouth]", f"data.cache='{tmp_path}'", "data.batch_size=100", "schedule=constant"]
     config = compose(*words)
     data = runs.build(config["data"])
     data.setup()
