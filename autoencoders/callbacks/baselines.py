@@ -47,18 +47,20 @@ def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dic
 
 
 def pca_mse(data: ImageData, split: str, count: int) -> float | None:
-    """MSE per pixel on a split of that many components of the training images.
+    """MSE per pixel, against the target, of projecting a split's inputs on that many components of the training images.
 
-    With as many components as pixels it is 0; None where the training images do not hold that many.
+    Corrupted inputs are projected as they are: PCA is told no more than the model. As many components as pixels
+    return the input; None where the training images do not hold so many.
     """
     train = data.images("train")
-    if count >= train[0].numel():
-        return 0.0
-    if count > len(train) - 1:
+    whole = count >= train[0].numel()
+    if not whole and count > len(train) - 1:
         return None
-    mean, components, _ = principal_components(train, count)
+    mean, components, _ = (None, None, None) if whole else principal_components(train, count)
     total = 0.0
     for batch in data.evaluation(split):
-        centred = batch.target.flatten(1).double() - mean
-        total += (centred - centred @ components.T @ components).square().sum().item()
+        output = batch.x.flatten(1).double()
+        if not whole:
+            output = mean + (output - mean) @ components.T @ components
+        total += (output - batch.target.flatten(1)).square().sum().item()
     return total / data.images(split).numel()

@@ -34,7 +34,7 @@ def image_grid(
     tiled = tile(images)  # pixels, (H, W, 3)
     left = MARGIN + (CHARACTER * max(map(len, rows)) + 6 if rows else 0)
     top = MARGIN + 20 + (18 if caption else 0) + (18 if columns else 6)
-    words = max(len(title) * 7.6, len(caption) * 6.3)
+    words = max(len(title) * 7.6, len(caption) * 6.8)
     width = max(left + tiled.shape[1] + MARGIN, words + 2 * MARGIN)
     height = top + tiled.shape[0] + MARGIN
     figure = canvas(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH)
