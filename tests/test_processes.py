@@ -56,6 +56,30 @@ def test_metrics_are_equal_though_the_splits_are_odd(folders):
         assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-4), name
 
 
+def test_one_checkpoint_measures_the_same_by_one_process_and_by_two(folders, tmp_path):
+    (tmp_path / "measure.py").write_text(
+        "import json, sys\n"
+        "import lightning.pytorch as pl\n"
+        "from autoencoders import runs\n"
+        "run, count = runs.open_run(sys.argv[1]), int(sys.argv[2])\n"
+        "options = dict(accelerator='cpu', devices=count, strategy='ddp' if count > 1 else 'auto', logger=False)\n"
+        "trainer = pl.Trainer(**options, enable_checkpointing=False, enable_progress_bar=False)\n"
+        "measured = trainer.validate(run.model, run.data, verbose=False)[0]\n"
+        "if trainer.is_global_zero:\n"
+        "    print(json.dumps(measured))\n"
+    )
+    measured = []
+    for count in ("1", "2"):
+        done = subprocess.run(
+            [sys.executable, "measure.py", str(folders[0]), count], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        measured.append(json.loads(done.stdout.splitlines()[-1]))
+    assert measured[0].keys() == measured[1].keys()
+    for name in measured[0]:
+        assert measured[1][name] == pytest.approx(measured[0][name], rel=1e-5, abs=1e-6), name
+
+
 def test_every_step_is_recorded_once(folders):
     steps = []
     for folder in folders:
