@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders import noise
 from autoencoders.data.pictures import pictures
-from autoencoders.models.base import EVALUATION_SEED
+from autoencoders.models.measuring import evaluation_noise
 from autoencoders.principal import principal_components
 from autoencoders.types import Annotations, Batch, Codes, UserError
 
@@ -146,10 +145,7 @@ class Run:
         model, parts = self.model, []
         self.prepare()
         for batch in self.data.evaluation(split):
-            eps = None
-            if model.has_prior:
-                eps = noise.normal(noise.key(EVALUATION_SEED, "eps", split), batch.index, model.latent_dim)
-                eps = eps.to(model.device)
+            eps = evaluation_noise(model, batch.index.to(model.device), split)
             moved = Batch(*(None if part is None else part.to(model.device) for part in batch))
             terms = model.terms(moved, eps)
             parts.append((terms.posterior.mean, terms.distortion, terms.rate, batch.y, batch.index))

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from autoencoders import noise
-from autoencoders.metrics.running import RunningSums, active_units, psnr
+from autoencoders.metrics.running import RunningSums
+from autoencoders.models.measuring import evaluated, evaluation_metrics, named
+from autoencoders.models.planning import optimizers, planned_steps
 from autoencoders.nets.heads import CodeHead, move_context
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
 from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from autoencoders.objectives.penalties import Penalty
 
 Posterior = PointPosterior | GaussianPosterior
-
-EVALUATION_SEED = 0
-"""Validation and test noise is the same for every run and every epoch, so that curves compare."""
 
 SAMPLE = 4096
 """Training images that the codes' dependence on the context is measured on, at the start."""
@@ -194,22 +193,7 @@ class Autoencoder(pl.LightningModule):
 
     def configure_optimizers(self) -> dict:
         """The optimizer over all parameters, and its schedule stepped once per optimiser step."""
-        optimizer = self._optimizer(self.parameters())
-        if self._schedule is None:
-            return {"optimizer": optimizer}
-        keywords = dict(self._schedule.keywords)
-        if self._spans_the_run:
-            if not math.isfinite(self.trainer.estimated_stepping_batches):
-                raise UserError(
-                    "The learning-rate schedule spans the run, and this run has no end. Set trainer.max_epochs "
-                    "or trainer.max_steps, or choose schedule=constant."
-                )
-            steps = int(self.trainer.estimated_stepping_batches)
-            keywords = {k: steps if v == "auto" else v for k, v in keywords.items()}
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": self._schedule.func(optimizer, **keywords), "interval": "step"},
-        }
+        return optimizers(self.parameters(), self._optimizer, self._schedule, self.trainer)
 
     def configure_gradient_clipping(
         self,
@@ -235,20 +219,7 @@ class Autoencoder(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         """Look the number of optimiser steps up, once, and refuse what needs to know it and cannot."""
-        self._steps = self.trainer.estimated_stepping_batches
-        if not math.isfinite(self._steps):
-            if not self.penalty.stationary:
-                raise UserError(
-                    "This beta changes over the run, and the run has no end. Set trainer.max_epochs or "
-                    "trainer.max_steps, or choose beta=constant."
-                )
-            self._steps = math.inf
-        if self._planned not in (None, self._steps) and self._spans_the_run:
-            raise UserError(
-                f"The checkpoint's run was planned for {self._planned} optimiser steps, which its learning-rate "
-                f"schedule spans, and this one has {self._steps}. Resume with the same trainer.max_epochs and "
-                "data.batch_size, or choose schedule=constant in both."
-            )
+        self._steps = planned_steps(self.trainer, self.penalty, self._schedule, self._planned)
         self._progress = min(1.0, self.trainer.global_step / max(self._steps, 1))
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
@@ -258,10 +229,6 @@ class Autoencoder(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Remember it, to be compared with this run's."""
         self._planned = checkpoint.get("planned_steps")
-
-    @property
-    def _spans_the_run(self) -> bool:
-        return self._schedule is not None and "auto" in self._schedule.keywords.values()
 
     # Steps ----------------------------------------------------------------------------------------------
 
@@ -313,51 +280,16 @@ class Autoencoder(pl.LightningModule):
         """Log the means over the images the epoch trained on."""
         means = self._sums["train"].means(self._over_processes, since=self._marks["epoch"])
         if len(means):
-            self.log_dict(self._metrics("train", *means.tolist()))
+            self.log_dict(named(self, "train", *means.tolist()))
 
     def _evaluation_step(self, batch: Batch, split: str) -> None:
-        eps, stochastic = None, self.posterior_class.stochastic
-        if stochastic:
-            eps = noise.normal(noise.key(EVALUATION_SEED, "eps", split), batch.index, self.latent_dim)
-        terms = self.terms(batch, eps)
-        mean = terms.posterior.mean
-        # The objective samples z; a reconstruction, and so its error, is that of the posterior mean.
-        image = self.decode(mean, batch.y) if stochastic else terms.pixels.mean
-        squares = (image - batch.target).flatten(1).square().mean(1)
-        extra = torch.zeros_like(terms.rate) if terms.extra is None else terms.extra
-        scalars = torch.stack([terms.distortion, terms.rate, extra, squares], dim=1)
-        latents = torch.cat([mean, mean.square(), terms.posterior.kl()], dim=1)  # (B, 3 Z)
-        self._sums[split].add(torch.cat([scalars, latents], dim=1).double().sum(0), len(batch.x))
+        self._sums[split].add(evaluated(self, batch, split), len(batch.x))
 
     def _evaluation_end(self, split: str) -> None:
         means = self._sums[split].means(self._over_processes)
         self._sums[split].reset()
-        if not len(means):
-            return
-        distortion, rate, extra, mse = means[:4].tolist()
-        metrics = self._metrics(split, distortion, rate, distortion + self._price(rate, self.progress) + extra)
-        metrics |= {f"{split}/mse": mse, f"{split}/psnr": psnr(mse)}
-        if self.posterior_class.stochastic:
-            mean, square, kl = means[4:].split(self.latent_dim)
-            metrics[f"{split}/active_units"] = float(active_units(mean, square))
-            digits = len(str(self.latent_dim - 1))
-            metrics |= {f"{split}_kl/latent_{i:0{digits}d}": v for i, v in enumerate(kl.tolist())}
-        self.log_dict(metrics)
-
-    def _metrics(self, split: str, distortion: float, rate: float, loss: float) -> dict[str, float]:
-        """The named metrics of a split from its means; `objective` prices the rate as the run's end does."""
-        metrics = {
-            "loss": loss,
-            "objective": distortion + self._price(rate, 1.0),
-            "distortion": distortion,
-            "rate": rate,
-            "nats": distortion + rate,
-            "beta": self.penalty.weight(self.progress),
-        }
-        return {f"{split}/{name}": value for name, value in metrics.items()}
-
-    def _price(self, rate: float, progress: float) -> float:
-        return float(self.penalty(torch.tensor(rate, dtype=torch.float64), progress))
+        if len(means):
+            self.log_dict(evaluation_metrics(self, split, means))
 
     def _over_processes(self, sums: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(sums, reduce_op="sum")

@@ -8,7 +8,7 @@ import torch
 from sklearn.decomposition import PCA as SklearnPCA
 
 from autoencoders import noise, runs
-from autoencoders.models.base import EVALUATION_SEED
+from autoencoders.models.measuring import EVALUATION_SEED
 from autoencoders.types import Batch, Context, UserError
 
 CONTEXT = Context("classes", tuple("0123456789"))

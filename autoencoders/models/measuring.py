@@ -1,0 +1,69 @@
+"""What validation and test measure of a model, and the names that metrics have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from autoencoders import noise
+from autoencoders.metrics.running import active_units, psnr
+from autoencoders.types import Batch
+
+if TYPE_CHECKING:
+    from autoencoders.models.base import Autoencoder
+
+EVALUATION_SEED = 0
+"""Validation and test noise is the same for every run and every epoch, so that curves compare."""
+
+
+def evaluation_noise(model: Autoencoder, index: Tensor, split: str) -> Tensor | None:
+    """(B, Z) standard normal draws, fixed by row; None for a model that draws nothing."""
+    if not model.posterior_class.stochastic:
+        return None
+    return noise.normal(noise.key(EVALUATION_SEED, "eps", split), index, model.latent_dim)
+
+
+def evaluated(model: Autoencoder, batch: Batch, split: str) -> Tensor:
+    """Sums over a batch, (4 + 3 Z,) float64: what `evaluation_metrics` reads the means of."""
+    stochastic = model.posterior_class.stochastic
+    terms = model.terms(batch, evaluation_noise(model, batch.index, split))
+    mean = terms.posterior.mean
+    # The objective samples z; a reconstruction, and so its error, is that of the posterior mean.
+    image = model.decode(mean, batch.y) if stochastic else terms.pixels.mean
+    squares = (image - batch.target).flatten(1).square().mean(1)
+    extra = torch.zeros_like(terms.rate) if terms.extra is None else terms.extra
+    scalars = torch.stack([terms.distortion, terms.rate, extra, squares], dim=1)
+    latents = torch.cat([mean, mean.square(), terms.posterior.kl()], dim=1)  # (B, 3 Z)
+    return torch.cat([scalars, latents], dim=1).double().sum(0)
+
+
+def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[str, float]:
+    """The metrics of a split from the means over its images of what `evaluated` sums."""
+    distortion, rate, extra, mse = means[:4].tolist()
+    metrics = named(model, split, distortion, rate, distortion + _price(model, rate, model.progress) + extra)
+    metrics |= {f"{split}/mse": mse, f"{split}/psnr": psnr(mse)}
+    if model.posterior_class.stochastic:
+        mean, square, kl = means[4:].split(model.latent_dim)
+        metrics[f"{split}/active_units"] = float(active_units(mean, square))
+        digits = len(str(model.latent_dim - 1))
+        metrics |= {f"{split}_kl/latent_{i:0{digits}d}": v for i, v in enumerate(kl.tolist())}
+    return metrics
+
+
+def named(model: Autoencoder, split: str, distortion: float, rate: float, loss: float) -> dict[str, float]:
+    """The named metrics of a split; `objective` prices the rate as the run's end does."""
+    metrics = {
+        "loss": loss,
+        "objective": distortion + _price(model, rate, 1.0),
+        "distortion": distortion,
+        "rate": rate,
+        "nats": distortion + rate,
+        "beta": model.penalty.weight(model.progress),
+    }
+    return {f"{split}/{name}": value for name, value in metrics.items()}
+
+
+def _price(model: Autoencoder, rate: float, progress: float) -> float:
+    return float(model.penalty(torch.tensor(rate, dtype=torch.float64), progress))

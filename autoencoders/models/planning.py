@@ -1,0 +1,66 @@
+"""How many steps a run has, and what must know it: schedules of the learning rate and of beta."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from autoencoders.types import UserError
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+    from torch import nn
+
+    from autoencoders.objectives.penalties import Penalty
+
+
+def optimizers(
+    parameters: Iterable[nn.Parameter], optimizer: Callable, schedule: Callable | None, trainer: pl.Trainer
+) -> dict:
+    """Lightning's description of an optimizer and its schedule; the schedule's `auto` becomes the run's steps."""
+    made = optimizer(parameters)
+    if schedule is None:
+        return {"optimizer": made}
+    keywords = dict(schedule.keywords)
+    if spans_the_run(schedule):
+        if not math.isfinite(trainer.estimated_stepping_batches):
+            raise UserError(
+                "The learning-rate schedule spans the run, and this run has no end. Set trainer.max_epochs "
+                "or trainer.max_steps, or choose schedule=constant."
+            )
+        steps = int(trainer.estimated_stepping_batches)
+        keywords = {k: steps if v == "auto" else v for k, v in keywords.items()}
+    return {
+        "optimizer": made,
+        "lr_scheduler": {"scheduler": schedule.func(made, **keywords), "interval": "step"},
+    }
+
+
+def planned_steps(trainer: pl.Trainer, penalty: Penalty, schedule: Callable | None, before: float | None) -> float:
+    """The run's optimiser steps, inf where it has no end.
+
+    Raises:
+        UserError: where beta needs an end and there is none, or where a resumed run's schedule spanned another
+            number of steps, `before`.
+    """
+    steps = trainer.estimated_stepping_batches
+    if not math.isfinite(steps):
+        if not penalty.stationary:
+            raise UserError(
+                "This beta changes over the run, and the run has no end. Set trainer.max_epochs or "
+                "trainer.max_steps, or choose beta=constant."
+            )
+        steps = math.inf
+    if before not in (None, steps) and spans_the_run(schedule):
+        raise UserError(
+            f"The checkpoint's run was planned for {before} optimiser steps, which its learning-rate "
+            f"schedule spans, and this one has {steps}. Resume with the same trainer.max_epochs and "
+            "data.batch_size, or choose schedule=constant in both."
+        )
+    return steps
+
+
+def spans_the_run(schedule: Callable | None) -> bool:
+    """Whether a schedule is laid over the whole run."""
+    return schedule is not None and "auto" in schedule.keywords.values()
