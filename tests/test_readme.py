@@ -15,6 +15,7 @@ README = (REPOSITORY / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line.partition(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m autoencoders.train" in c]
+APPLY = [c.partition("autoencoders.apply")[2].strip() for c in COMMANDS if "-m autoencoders.apply" in c]
 MAKE = [c for c in COMMANDS if c.startswith("make ")]
 
 
@@ -37,6 +38,17 @@ def test_its_training_commands_run(words, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_its_asking_commands_run(tmp_path):
+    words = ["model=vae", "latent_dim=10", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
+    command = [sys.executable, "-m", "autoencoders.train", *words, "hydra.run.dir=runs/digits"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=300)
+    assert len(APPLY) >= 3
+    for words in APPLY:
+        command = [sys.executable, "-m", "autoencoders.apply", *shlex.split(words)]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("command", MAKE)
