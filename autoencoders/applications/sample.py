@@ -81,8 +81,8 @@ def sample(
     }
     table, nearest = measure(run, densities, images, split, measured, references, temperature, seed, main)
     row = next(r for r in table.to_dict("records") if r["method"] == main)
-    caption = f"codes from {densities[main].name}, temperature {temperature:g}; log-density of {split} codes "
-    caption += f"{row['log-density']:.1f} nats; to the nearest {split} image {row['to nearest held-out']:.3f} RMSE"
+    warm = f", temperature {temperature:g}" if temperature != 1 else ""
+    caption = f"codes from {densities[main].name}{warm}; log-density of {split} codes {row['log-density']:.1f} nats"
     columns = min(COLUMNS, count)
     shown = images[main][: count - count % columns]
     real = run.batch(split, spread(COLUMNS, len(run.prepare().data.images(split)))).target
@@ -92,7 +92,7 @@ def sample(
         "samples": image_grid(array(shown.unflatten(0, (-1, columns))), run.title, caption=caption),
         "densities": image_grid(
             np.stack([array(r) for r in rows.values()]), run.title, rows=list(rows),
-            caption="Samples of each density" + (f", temperature {temperature:g}" if temperature != 1 else ""),
+            caption=f"samples of each density{warm}",
         ),
         "nearest": image_grid(
             np.stack([array(images[main][: len(nearest)]), array(nearest)]), run.title,
