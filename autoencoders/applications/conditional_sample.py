@@ -29,6 +29,7 @@ def conditional_sample(
     split: str = "test",
     codes: int = 6,
     labels: Sequence[str | int] | None = None,
+    strength: float = 1.0,
     measured: int = 500,
     fitted: int = 5000,
     seed: int = 0,
@@ -46,6 +47,7 @@ def conditional_sample(
         split: whose images the judge is measured on.
         codes: rows of the grid.
         labels: classes, or combinations such as `Male+ Smiling-`, to show with many codes; None for the last two.
+        strength: factor on the attributes' deviation from their training mean; classes have none.
         measured: images decoded, and real images at most, per label, for the numbers.
         fitted: training images, at most, that the judge is fitted to.
         seed: of the codes.
@@ -66,7 +68,7 @@ def conditional_sample(
         )
     number_of_images(codes, "codes")
     number_of_images(measured, "measured", 2)
-    names, y, bits = conditions(run)
+    names, y, bits = conditions(run, strength)
     picked = positions(names, labels)
     generator = torch.Generator().manual_seed(seed)
     prior = StandardNormal(run.model.latent_dim)
@@ -83,14 +85,14 @@ def conditional_sample(
             caption=caption,
         ),
         "many": image_grid(
-            array(many), run.title, rows=[names[i] for i in picked for _ in range(2)],
+            array(many), run.title, rows=[word for i in picked for word in (names[i], "")],
             caption="one label, another code in every image",
         ),
     }  # fmt: skip
     return Findings(flat(judged) | flat(per_label), figures, {"judged": judged, "labels": per_label})
 
 
-def conditions(run: Run) -> tuple[list[str], Tensor, Tensor]:
+def conditions(run: Run, strength: float) -> tuple[list[str], Tensor, Tensor]:
     """The labels to draw: names, what the model is told, (L,) classes or (L, A) values, and bits (L,) or (L, A).
 
     Attributes beyond the first MOST stay at their training mean; bits say class or sign, as the judge sees them.
@@ -107,6 +109,7 @@ def conditions(run: Run) -> tuple[list[str], Tensor, Tensor]:
     signs = torch.tensor(list(itertools.product((0, 1), repeat=varied)))
     y = told.mean(0).repeat(len(signs), 1)
     y[:, :varied] = torch.stack([values[a, signs[:, a]] for a in range(varied)], dim=1)
+    y = told.mean(0) + strength * (y - told.mean(0))
     names = [
         " ".join(f"{name}{'-+'[bit]}" for name, bit in zip(context.names, row, strict=False)) for row in signs.tolist()
     ]

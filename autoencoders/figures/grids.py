@@ -11,7 +11,7 @@ from autoencoders.figures.style import FAINT, INK, LABEL, TITLE, canvas
 
 TILE = 56
 """Images are enlarged by the largest whole factor that keeps their longer side within this many pixels, times 2."""
-GAP, MARGIN, CHARACTER = 4, 12, 7
+GAP, MARGIN, CHARACTER = 4, 12, 8
 PIXELS_PER_INCH = 100
 
 
@@ -34,8 +34,8 @@ def image_grid(
     tiled = tile(images)  # pixels, (H, W, 3)
     lines = 1 + max((label.count("\n") for label in columns), default=0)
     left = MARGIN + (CHARACTER * max(map(len, rows)) + 6 if rows else 0)
-    top = MARGIN + 20 + (18 if caption else 0) + (4 + 14 * lines if columns else 6)
-    words = max(len(title) * 7.6, len(caption) * 6.3)
+    top = MARGIN + 20 + (18 if caption else 0) + (18 + 17 * (lines - 1) if columns else 6)
+    words = max(len(title) * 7.6, len(caption) * 6.7)
     width = max(left + tiled.shape[1] + MARGIN, words + 2 * MARGIN)
     height = top + tiled.shape[0] + MARGIN
     figure = canvas(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH)
