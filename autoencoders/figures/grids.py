@@ -11,7 +11,7 @@ from autoencoders.figures.style import FAINT, INK, LABEL, TITLE, canvas
 
 TILE = 56
 """Images are enlarged by the largest whole factor that keeps their longer side within this many pixels, times 2."""
-GAP, MARGIN, CHARACTER = 4, 12, 7
+GAP, MARGIN, CHARACTER = 4, 12, 8
 PIXELS_PER_INCH = 100
 
 
@@ -28,12 +28,13 @@ def image_grid(
         images: (rows, columns, C, H, W) floats; drawn in the fixed range [0, 1], values beyond it clipped.
         title: one line above.
         rows: a label per row, or none.
-        columns: a label per column, or none.
+        columns: a label per column, of one line or several, or none.
         caption: one quieter line under the title: the numbers that go with the picture.
     """
     tiled = tile(images)  # pixels, (H, W, 3)
+    lines = 1 + max((label.count("\n") for label in columns), default=0)
     left = MARGIN + (CHARACTER * max(map(len, rows)) + 6 if rows else 0)
-    top = MARGIN + 20 + (18 if caption else 0) + (18 if columns else 6)
+    top = MARGIN + 20 + (18 if caption else 0) + (18 + 17 * (lines - 1) if columns else 6)
     words = max(len(title) * 7.6, len(caption) * 6.8)
     width = max(left + tiled.shape[1] + MARGIN, words + 2 * MARGIN)
     height = top + tiled.shape[0] + MARGIN

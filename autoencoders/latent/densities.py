@@ -3,9 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
+
+from autoencoders.types import UserError
+
+
+class Density(Protocol):
+    """What every density over codes can do; `name` is what titles call it, `mean` (Z,) its mean once fitted."""
+
+    name: str
+    mean: Tensor
+
+    def fit(self, z: Tensor, validation: Tensor | None = None) -> Density:
+        """Fit to codes (N, Z); what is not a parameter (a bandwidth, a count) is chosen on validation codes (M, Z)."""
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, Z) float32 draws on the CPU."""
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """(N,) float64 nats for (N, Z) codes: a density over all Z dimensions, so that numbers compare."""
+
+
+FLOOR = 1e-6
+"""Least variance in any direction, in units of the codes' mean variance: dead latents have none of their own."""
 
 
 class StandardNormal:
@@ -13,11 +37,17 @@ class StandardNormal:
 
     name = "the prior N(0, I)"
 
-    def __init__(self, latent_dim: int) -> None:
+    def __init__(self, latent_dim: int | None = None) -> None:
         self.latent_dim = latent_dim
 
-    def fit(self, z: Tensor) -> StandardNormal:
-        """Nothing to fit."""
+    @property
+    def mean(self) -> Tensor:
+        """(Z,) zeros."""
+        return torch.zeros(self.latent_dim, dtype=torch.float64)
+
+    def fit(self, z: Tensor, validation: Tensor | None = None) -> StandardNormal:
+        """Nothing to fit but the number of latents."""
+        self.latent_dim = z.shape[1]
         return self
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
@@ -29,19 +59,40 @@ class StandardNormal:
         return -0.5 * (z.double().square() + math.log(2 * math.pi)).sum(1)
 
 
+class GaussianDiagonal:
+    """Independent Gaussians with the mean and variance of each latent."""
+
+    name = "independent Gaussians fitted to the codes"
+
+    def fit(self, z: Tensor, validation: Tensor | None = None) -> GaussianDiagonal:
+        """Take mean and variance of each latent from (N, Z) codes, in float64."""
+        z = z.double().cpu()
+        variance = z.var(0)
+        self.mean = z.mean(0)
+        self.scale = variance.clamp(min=FLOOR * float(variance.mean().clamp(min=1e-12))).sqrt()
+        return self
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, Z) float32 draws on the CPU."""
+        eps = torch.randn(count, len(self.mean), generator=generator, dtype=torch.float64)
+        return (self.mean + eps * self.scale).float()
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """(N,) nats for (N, Z) codes."""
+        return torch.distributions.Normal(self.mean, self.scale).log_prob(z.double().cpu()).sum(1)
+
+
 class GaussianFull:
     """A Gaussian with the mean and covariance of the codes it is fitted to."""
 
     name = "a Gaussian fitted to the codes"
-    jitter = 1e-6
-    """Added to the covariance's diagonal, in units of the codes' mean variance: dead latents have none."""
 
-    def fit(self, z: Tensor) -> GaussianFull:
+    def fit(self, z: Tensor, validation: Tensor | None = None) -> GaussianFull:
         """Take mean and covariance from (N, Z) codes, in float64."""
         z = z.double().cpu()
         self.mean = z.mean(0)
         covariance = torch.atleast_2d(torch.cov(z.T))
-        floor = self.jitter * covariance.diagonal().mean().clamp(min=1e-12)
+        floor = FLOOR * covariance.diagonal().mean().clamp(min=1e-12)
         self.root = torch.linalg.cholesky(covariance + floor * torch.eye(len(self.mean)))
         return self
 
@@ -54,3 +105,75 @@ class GaussianFull:
         """(N,) nats for (N, Z) codes."""
         normal = torch.distributions.MultivariateNormal(self.mean, scale_tril=self.root)
         return normal.log_prob(z.double().cpu())
+
+
+class GaussianMixture:
+    """A mixture of Gaussians with full covariances, fitted by expectation maximisation.
+
+    Args:
+        components: a count, or several: the one with the highest mean log-density on validation codes is kept.
+        rows: at most so many codes are fitted to, evenly apart.
+        iterations: of expectation maximisation, at most.
+        seed: of the start.
+    """
+
+    name = "a mixture of Gaussians"
+
+    def __init__(
+        self, components: int | Sequence[int] = (2, 5, 10), rows: int = 20_000, iterations: int = 50, seed: int = 0
+    ) -> None:
+        self.components = (components,) if isinstance(components, int) else tuple(components)
+        if not self.components or min(self.components) < 1:
+            raise UserError(f"A mixture's components must be counts from 1 up, and are {components}.")
+        self.rows, self.iterations, self.seed = rows, iterations, seed
+
+    def fit(self, z: Tensor, validation: Tensor | None = None) -> GaussianMixture:
+        """Fit to (N, Z) codes; without validation codes every tenth row is kept for the choice of a count."""
+        import warnings
+
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.mixture import GaussianMixture as Mixture
+        from threadpoolctl import threadpool_limits
+
+        z, validation = held_out(z, validation) if len(self.components) > 1 else (z, z)
+        z = z.double().cpu()[:: max(1, math.ceil(len(z) / self.rows))].numpy()
+        floor = FLOOR * max(float(z.var(0).mean()), 1e-12)
+        fitted = []
+        # One thread: k-means and BLAS otherwise compete for the cores, and the sums' order would vary.
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop is a weaker fit, and measured as such
+            for count in self.components:
+                mixture = Mixture(
+                    min(count, len(z)), reg_covar=floor, max_iter=self.iterations, random_state=self.seed
+                ).fit(z)
+                fitted.append((mixture.score(validation.double().cpu().numpy()), mixture))
+        best = max(fitted, key=lambda pair: pair[0])[1]
+        self.weights = torch.from_numpy(best.weights_)
+        self.means = torch.from_numpy(best.means_)  # (K, Z)
+        self.roots = torch.linalg.cholesky(torch.from_numpy(best.covariances_))  # (K, Z, Z)
+        self.mean = self.weights @ self.means
+        self.name = f"a mixture of {len(self.weights)} Gaussians"
+        return self
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, Z) float32 draws on the CPU."""
+        chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
+        eps = torch.randn(count, len(self.mean), generator=generator, dtype=torch.float64)
+        draws = self.means[chosen]
+        for k in chosen.unique():
+            rows = chosen == k
+            draws[rows] += eps[rows] @ self.roots[k].T
+        return draws.float()
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """(N,) nats for (N, Z) codes."""
+        parts = torch.distributions.MultivariateNormal(self.means[:, None], scale_tril=self.roots[:, None])
+        return (parts.log_prob(z.double().cpu()) + self.weights.log()[:, None]).logsumexp(0)
+
+
+def held_out(z: Tensor, validation: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Codes to fit to and codes to choose on: the validation codes given, else every tenth row of the others."""
+    if validation is not None:
+        return z, validation
+    kept = torch.arange(len(z)) % 10 != 9
+    return z[kept], z[~kept] if len(z) > 9 else z

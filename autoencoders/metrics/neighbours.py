@@ -1,0 +1,35 @@
+"""Distances between images and their nearest neighbours."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+AT_ONCE = 2000
+
+
+def distances(images: Tensor, others: Tensor) -> Tensor:
+    """Root mean squared difference per pixel between all pairs, (N, M) float32, for pixels in [0, 1].
+
+    Args:
+        images: (N, C, H, W) floats in [0, 1].
+        others: (M, C, H, W) floats in [0, 1] or uint8 (or anything that gives such by a slice).
+    """
+    a = images.flatten(1).float() - 0.5  # smaller squares, less rounding
+    parts = []
+    for start in range(0, len(others), AT_ONCE):
+        b = others[start : start + AT_ONCE]
+        b = (b.float() / 255 if b.dtype == torch.uint8 else b.float()).flatten(1) - 0.5
+        parts.append(torch.cdist(a, b, compute_mode="use_mm_for_euclid_dist"))
+    return torch.cat(parts, dim=1) / a.shape[1] ** 0.5
+
+
+def within(images: Tensor, labels: Tensor) -> float:
+    """Standard deviation of pixels among the images of one label, root mean square over pixels and labels.
+
+    Args:
+        images: (N, C, H, W).
+        labels: (N,) int64.
+    """
+    groups = [images[labels == label].flatten(1).double() for label in labels.unique()]
+    return float(torch.stack([group.var(0).mean() for group in groups if len(group) > 1]).mean().sqrt())
