@@ -96,7 +96,9 @@ def checked(alphas: Sequence[float], strength: float) -> list[float]:
         raise UserError(f"alphas must be a list of numbers, such as [0,.5,1], and is {alphas}.") from error
 
 
-def check_counts(known: dict[str, Tensor], chosen: int, others: Sequence[int], names: Sequence[str], split: str) -> None:
+def check_counts(
+    known: dict[str, Tensor], chosen: int, others: Sequence[int], names: Sequence[str], split: str
+) -> None:
     """Raise where a split has too few images with or without an attribute."""
     if chosen in others:
         raise UserError(f"orthogonal names {names[chosen]}, which is the attribute itself. Leave it out.")

@@ -91,7 +91,9 @@ def fitted(
     channels, *size = run.model.shape
     small = steps["pixels"].reshape(1, channels, *(min(SIDE, side) for side in size))
     picture = functional.interpolate(small, size, mode="bilinear")
-    model = Editor(run.model.name, steps[run.model.name], lambda b: run.encode(b.x, b.y), lambda z, b: run.decode(z, b.y))
+    model = Editor(
+        run.model.name, steps[run.model.name], lambda b: run.encode(b.x, b.y), lambda z, b: run.decode(z, b.y)
+    )
     linear = Editor(pca.name, steps[pca.name], lambda b: pca.encode(b.x), lambda z, b: pca.decode(z))
     return [model, linear, Editor("pixels", picture, lambda b: b.x, lambda z, b: z)], aurocs
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import listed
+from autoencoders.applications.base import listed, spread
 from autoencoders.opened import PCABaseline, Run
 from autoencoders.types import Annotations, UserError
 
@@ -94,3 +95,40 @@ def binary_attributes(run: Run, splits: Sequence[str] = ("train", "val", "test")
         values = attributes(run.annotations(split))[0]
         found[split] = torch.stack([split_at(v, t) for v, t in zip(values.T, at, strict=True)], 1)
     return found, names
+
+
+class Labels(NamedTuple):
+    """What a map is coloured by and a classifier asked for.
+
+    Attributes:
+        values: split -> (N,) int64, -1 where unknown.
+        names: of the values.
+        what: `class`, or the attribute's name.
+    """
+
+    values: dict[str, Tensor]
+    names: tuple[str, ...]
+    what: str
+
+
+def labels(run: Run, splits: Sequence[str], attribute: str | None = None) -> Labels | None:
+    """Classes where there are any, else an attribute, the last unless one is named, divided into with and without.
+
+    Returns:
+        None where the data have neither and nothing was asked for by name.
+    """
+    known = run.annotations("train")
+    if known.classes is not None and attribute is None:
+        return Labels({s: run.annotations(s).classes for s in splits}, known.class_names, "class")
+    if known.attributes is None and known.classes is None and attribute is None:
+        return None
+    values, names = binary_attributes(run, splits)
+    which = len(names) - 1 if attribute is None else column(names, attribute)
+    marked = {split: torch.nan_to_num(v[:, which], nan=-1.0).long() for split, v in values.items()}
+    return Labels(marked, (f"not {names[which]}", names[which]), names[which])
+
+
+def labelled_rows(values: Tensor, limit: int) -> Tensor:
+    """Rows whose label (N,) is known, at most `limit`, evenly apart."""
+    rows = (values >= 0).nonzero().flatten()
+    return rows[spread(limit, len(rows))]

@@ -45,9 +45,11 @@ def dose_response(
             label = name if ax is left or i < SHOWN else None
             ax.plot(strengths, mean, color=colour, marker="o", ms=3, lw=1.5, label=label)
             ax.fill_between(strengths, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
-    plain(left, f"shift in {attribute}", "strength", "1: gap between real images with and without")
+    plain(left, f"shift in {attribute}", "strength", "judge's shift, 1: gap of real images")
     plain(right, f"shift in the others, {next(iter(methods))}", "strength")
-    right.set_ylim(left.get_ylim())
+    limits = [*left.get_ylim(), *right.get_ylim()]
+    for ax in (left, right):  # one scale: how large leakage is beside the effect
+        ax.set_ylim(min(limits), max(limits))
     left.legend(frameon=False, fontsize=LABEL)
     if named:
         right.legend(frameon=False, fontsize=LABEL, loc="center left", bbox_to_anchor=(1.01, 0.5))

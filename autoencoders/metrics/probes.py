@@ -92,7 +92,12 @@ def chosen_probe(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], itera
         if loss >= least:
             break
         best, least = LinearProbe(l2, iterations), loss
-        best.mean, best.scale, best.weight, best.bias = probe.mean, probe.scale, probe.weight.clone(), probe.bias.clone()
+        best.mean, best.scale, best.weight, best.bias = (
+            probe.mean,
+            probe.scale,
+            probe.weight.clone(),
+            probe.bias.clone(),
+        )
     return best or probe
 
 
