@@ -30,3 +30,13 @@ def tsne(codes: np.ndarray, seed: int = 0) -> np.ndarray:
 
     perplexity = min(30.0, (len(codes) - 1) / 3)
     return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes.astype(np.float32))
+
+
+def trustworthiness(codes: np.ndarray, points: np.ndarray, k: int = 10) -> float:
+    """How far the k neighbours of each point (N, 2) are neighbours among the codes (N, Z) too, in [0, 1].
+
+    Source: Venna and Kaski, "Neighborhood preservation in nonlinear projection methods", 2001.
+    """
+    from sklearn.manifold import trustworthiness as measured
+
+    return float(measured(codes, points, n_neighbors=k))

@@ -1,0 +1,211 @@
+"""Add an attribute to a face, or take it away: what the edit does, what else it changes, who is still themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
+from autoencoders.applications.editing import Editor, Judge, dose, fitted, identity, judged, slopes
+from autoencoders.applications.representations import ENOUGH, binary_attributes, column
+from autoencoders.opened import Run
+from autoencoders.types import Batch, Findings, UserError
+
+
+def attribute(
+    run: Run,
+    *,
+    split: str = "test",
+    images: str | None = None,
+    attribute: str | None = None,
+    method: str = "mean_difference",
+    orthogonal: Sequence[str] = (),
+    alphas: Sequence[float] = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8),
+    strength: float = 1.0,
+    count: int = 8,
+    measured: int = 200,
+) -> Findings:
+    """A direction from training codes, added to and taken from held-out images, judged by one who saw real images.
+
+    The judge is logistic regression on pixels of training images; a shift of 1 is the difference, in its logits,
+    between real held-out images with and without the attribute. Values divide into with and without at 0, or at
+    the median where 0 leaves one side empty. Data with classes have each class for an attribute.
+
+    Args:
+        run: the run.
+        split: whose images are edited and measured.
+        images: a picture or a folder of pictures of your own, to edit.
+        attribute: its name; None for the last there is.
+        method: `mean_difference` or `logistic`, see `autoencoders.latent.directions`.
+        orthogonal: attributes whose linear scores the edit leaves alone.
+        alphas: strengths of the strip and of the dose-response; 1 is the whole difference of the means.
+        strength: of the rows before and after, and of the shares in the table.
+        count: images shown.
+        measured: images without the attribute that the numbers are of, at most.
+
+    Returns:
+        Figures `add`, `subtract` (of a split's own images), `strip` and `dose`; tables `edits` (a row per method),
+        `dose` (the judge's shift at every strength) and `leakage` (its shift in every attribute).
+
+    Raises:
+        UserError: where the data lack the attribute, or a split has too few with or without it.
+    """
+    alphas = checked(alphas, strength)
+    known, names = binary_attributes(run, tuple(dict.fromkeys(("train", "val", split))))
+    chosen = len(names) - 1 if attribute is None else column(names, attribute)
+    others = [column(names, name) for name in orthogonal]
+    check_counts(known, chosen, others, names, split)
+    editors, aurocs = fitted(run, split, known, chosen, others, method)
+    judge = judged(run, split, known)
+    lacking = (known[split][:, chosen] == 0).nonzero().flatten()
+    batch = run.batch(split, lacking[spread(number_of_images(measured, "measured", 2), len(lacking))])
+    shifts = {e.name: dose(e, batch, judge, alphas) for e in editors}
+    rows = {}
+    for editor in editors:
+        slope = slopes(shifts[editor.name], alphas)
+        rows[editor.name] = {
+            "auroc": aurocs[editor.name],
+            **effect(editor, batch, judge, slope, chosen, strength),
+            **identity(run, split, editor, batch, strength),
+            "images": len(batch.x),
+        }
+    edits = comparison(rows)
+    tables = {
+        "edits": edits,
+        "dose": dose_table(shifts, alphas, chosen),
+        "leakage": leakage_table(shifts, alphas, names, judge),
+    }
+    title, model = f"{run.title}: {names[chosen]}", edits.iloc[0]
+    words = ", ".join(f"{row['method']} {row['shift per unit']:.2f}" for _, row in edits.iterrows())
+    caption = f"shift of the judge per unit of strength: {words}; {len(batch.x)} {split} images"
+    figures = strips(run, split, images, editors[0], known[split][:, chosen], (alphas, strength), count, title, caption)
+    figures["dose"] = dose_figure(shifts, alphas, names, chosen, title, f"real {split} images: judge's AUROC "
+                                  f"{judge.aurocs[chosen]:.3f}; direction's {model['auroc']:.3f}")  # fmt: skip
+    return Findings(flat(edits) | flat(tables["dose"]) | flat(tables["leakage"]), figures, tables)
+
+
+def checked(alphas: Sequence[float], strength: float) -> list[float]:
+    """Strengths in order, with 0 and the one that is reported among them."""
+    try:
+        return sorted({0.0, float(strength), *map(float, alphas)})
+    except (TypeError, ValueError) as error:
+        raise UserError(f"alphas must be a list of numbers, such as [0,.5,1], and is {alphas}.") from error
+
+
+def check_counts(
+    known: dict[str, Tensor], chosen: int, others: Sequence[int], names: Sequence[str], split: str
+) -> None:
+    """Raise where a split has too few images with or without an attribute."""
+    if chosen in others:
+        raise UserError(f"orthogonal names {names[chosen]}, which is the attribute itself. Leave it out.")
+    for which in (chosen, *others):
+        for part in ("train", split):
+            values = known[part][:, which]
+            have, lack = int((values == 1).sum()), int((values == 0).sum())
+            if min(have, lack) < ENOUGH:
+                raise UserError(
+                    f"{names[which]} needs at least {ENOUGH} images with it and as many without, and {part} has {have} "
+                    f"and {lack}. Choose another attribute or split."
+                )
+
+
+def effect(
+    editor: Editor, batch: Batch, judge: Judge, slope: Tensor, chosen: int, strength: float
+) -> dict[str, float | tuple[float, float]]:
+    """What the edit does to the judge: shift per unit of strength, in gaps; its verdicts; the change elsewhere.
+
+    Args:
+        editor: the method.
+        batch: B images without the attribute.
+        judge: who has seen real images.
+        slope: (B, A) shifts per unit of strength.
+        chosen: the attribute.
+        strength: of the edited images whose verdicts are counted.
+    """
+    verdicts = {a: judge.logits(editor.edit(batch, a))[:, chosen] > 0 for a in (0.0, strength)}
+    others = torch.cat([slope[:, :chosen], slope[:, chosen + 1 :]], 1).mean(0).abs()
+    return {
+        "shift per unit": mean_and_error(slope[:, chosen]),
+        "judged with": mean_and_error(verdicts[strength].float()),
+        "judged with, unedited": float(verdicts[0.0].float().mean()),
+        "leakage": float(others.mean()) if len(others) else np.nan,
+        "leakage per shift": float(others.mean() / slope[:, chosen].mean().abs()) if len(others) else np.nan,
+    }
+
+
+def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) -> pd.DataFrame:
+    """A row per strength: the judge's shift under each method, and the share of images it grew in since the last."""
+    rows = {}
+    for i, alpha in enumerate(alphas):
+        columns = {name: mean_and_error(s[i, :, chosen]) for name, s in shifts.items()}
+        first = next(iter(shifts.values()))[:, :, chosen]
+        columns["share that grew"] = float((first[i] > first[i - 1]).float().mean()) if i else np.nan
+        rows[f"{alpha:g}"] = columns
+    return comparison(rows, "strength")
+
+
+def leakage_table(
+    shifts: dict[str, Tensor], alphas: Sequence[float], names: Sequence[str], judge: Judge
+) -> pd.DataFrame:
+    """A row per attribute: its shift per unit of strength under each method, and the judge's AUROC in it."""
+    slope = {name: slopes(s, alphas) for name, s in shifts.items()}
+    rows = {}
+    for i, attribute_name in enumerate(names):
+        rows[attribute_name] = {f"shift, {name}": mean_and_error(s[:, i]) for name, s in slope.items()}
+        rows[attribute_name]["judge auroc"] = judge.aurocs[i]
+    return comparison(rows, "attribute")
+
+
+def strips(
+    run: Run,
+    split: str,
+    images: str | None,
+    editor: Editor,
+    values: Tensor,
+    strengths: tuple[list[float], float],
+    count: int,
+    title: str,
+    caption: str,
+) -> dict[str, object]:
+    """The pictures: before and after adding it, before and after taking it away, and rising strengths."""
+    from autoencoders.figures.grids import image_grid
+
+    alphas, strength = strengths
+    number_of_images(count, "count")
+    if images is not None:
+        batch, names = shown(run, split, count, images)
+        changes = {"add": (batch, names, strength), "subtract": (batch, names, -strength)}
+    else:
+        changes = {}
+        for key, has, sign in (("add", 0, 1), ("subtract", 1, -1)):
+            rows = (values == has).nonzero().flatten()
+            batch = run.batch(split, rows[spread(count, len(rows))])
+            changes[key] = (batch, [str(i) for i in batch.index.tolist()], sign * strength)
+    figures = {}
+    for key, (batch, columns, alpha) in changes.items():
+        grid = np.stack([array(p) for p in (batch.x, editor.edit(batch, 0.0), editor.edit(batch, alpha))])
+        rows = ["input", "output", f"output {alpha:+g}"]
+        figures[key] = image_grid(grid, title, rows=rows, columns=columns, caption=caption)
+    batch, names, _ = changes["add"]
+    grid = np.stack([array(batch.x), *(array(editor.edit(batch, a)) for a in alphas)], 1)[:6]
+    columns = ["input", *(f"{a:g}" for a in alphas)]
+    figures["strip"] = image_grid(grid, title, rows=names[:6], columns=columns, caption=caption)
+    return figures
+
+
+def dose_figure(
+    shifts: dict[str, Tensor], alphas: Sequence[float], names: Sequence[str], chosen: int, title: str, caption: str
+) -> object:
+    """The judge's shift over strength for every method, and the other attributes' under the model."""
+    from autoencoders.figures.edits import dose_response
+
+    errors = {n: s.std(1) / len(s[0]) ** 0.5 for n, s in shifts.items()}
+    methods = {n: (array(s.mean(1)[:, chosen]), array(errors[n][:, chosen])) for n, s in shifts.items()}
+    first = next(iter(shifts))
+    order = sorted((i for i in range(len(names)) if i != chosen), key=lambda i: -shifts[first][-1, :, i].mean().abs())
+    others = {names[i]: (array(shifts[first].mean(1)[:, i]), array(errors[first][:, i])) for i in order}
+    return dose_response(np.asarray(alphas), methods, others, names[chosen], title, caption)

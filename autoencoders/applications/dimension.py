@@ -1,0 +1,92 @@
+"""How many of its latents does a code use? Spectrum, intrinsic dimension, error over the components kept."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from autoencoders.applications.base import bootstrap_error, comparison, flat, mean_and_error, number_of_images, spread
+from autoencoders.applications.representations import representations
+from autoencoders.metrics.dimension import components_for, neighbour_ratios, participation_ratio, spectrum, two_nn
+from autoencoders.opened import PCABaseline, Run
+from autoencoders.types import Findings
+
+SHARES = (0.9, 0.95, 0.99)
+STEPS = 10
+
+
+def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int = 500) -> Findings:
+    """Explained variance of codes, their intrinsic dimension, and what reconstruction loses with fewer components.
+
+    Args:
+        run: the run.
+        split: whose codes are projected and decoded, and whose intrinsic dimension is estimated.
+        rows: training images that the spectra are of, at most (and of `split` for TwoNN).
+        measured: images of `split` that are decoded at every number of components, at most.
+
+    Returns:
+        Figure `dimension`; tables `spectrum`: components that explain 90, 95 and 99 % of the variance,
+        participation ratio and TwoNN of codes, image principal components and pixels; `kept`: MSE per pixel of
+        [0, 1] with the leading components of codes alone, beside as many components of the images.
+    """
+    from autoencoders.figures.dimension import spectra_and_errors
+
+    pca = run.pca()
+    number_of_images(rows, "rows", 10)
+    total = {part: len(run.data.images(part)) for part in ("train", split)}
+    train = representations(run, "train", spread(rows, total["train"]), pca)
+    held_out = representations(run, split, spread(rows, total[split]), pca)
+    variances = {name: spectrum(z) for name, z in train.items()}
+    table = comparison({name: describe(variances[name], held_out[name]) for name in train})
+    kept = kept_table(run, split, spread(number_of_images(measured, "measured", 2), total[split]), pca)
+    pixels = {run.model.name: variances[run.model.name], "pixels": variances["pixels"]}
+    first = table.iloc[0]
+    caption = (
+        f"codes: {first['for 90 %']:.0f} / {first['for 95 %']:.0f} / {first['for 99 %']:.0f} of {run.model.latent_dim} "
+        f"components explain 90 / 95 / 99 %; participation ratio {first['participation ratio']:.1f}; "
+        f"TwoNN {first['two-nn']:.1f}"
+    )
+    figure = spectra_and_errors(pixels, kept, pca.name, run.title, caption)
+    return Findings(flat(table) | flat(kept), {"dimension": figure}, {"spectrum": table, "kept": kept})
+
+
+def describe(variances: np.ndarray, held_out: Tensor) -> dict[str, object]:
+    """The numbers of one representation: from its training variances, and from held-out features for TwoNN."""
+    ratios = neighbour_ratios(held_out)
+    counts = {f"for {share:.0%}".replace("%", " %"): components_for(variances, share) for share in SHARES}
+    return {
+        **counts,
+        "participation ratio": participation_ratio(variances),
+        "two-nn": (two_nn(ratios), bootstrap_error(lambda i: two_nn(ratios[i]), len(ratios))),
+        "numbers": held_out.shape[1],
+        "images": len(held_out),
+    }
+
+
+def kept_table(run: Run, split: str, rows: Tensor, pca: PCABaseline) -> pd.DataFrame:
+    """A row per number of components: the MSE of the decoder fed with projected codes, and of image PCA.
+
+    The components of codes are those of the whole training split.
+    """
+    train, batch = run.codes("train").z.double(), run.batch(split, rows)
+    mean = train.mean(0)
+    basis = torch.linalg.eigh((train - mean).T @ (train - mean))[1].flip(1)  # (Z, Z), leading first
+    z = run.codes(split).z[rows].double() - mean
+    counts = np.unique(np.geomspace(1, z.shape[1], STEPS).round().astype(int)).tolist()
+    found = {}
+    for k in counts:
+        projected = (mean + z @ basis[:, :k] @ basis[:, :k].T).float()
+        linear = PCABaseline(pca.mean, pca.components[:k], pca.shape)
+        found[k] = {
+            "mse, codes": mean_and_error(errors(run.decode(projected, batch.y), batch.target)),
+            "mse, image PCA": mean_and_error(errors(linear.reconstruct(batch.x), batch.target)),
+            "images": len(rows),
+        }
+    return comparison(found, "components")
+
+
+def errors(output: Tensor, target: Tensor) -> Tensor:
+    """(N,) MSE per pixel of each image."""
+    return (output.clamp(0, 1) - target).flatten(1).square().mean(1)

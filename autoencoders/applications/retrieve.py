@@ -1,0 +1,130 @@
+"""Which images are nearest? Neighbours by code, and how often they show the same person or class."""
+
+from __future__ import annotations
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
+from autoencoders.applications.representations import representations
+from autoencoders.metrics.retrieval import METRICS, chance_quality, nearest, ranking_quality
+from autoencoders.opened import Run
+from autoencoders.types import Annotations, Findings, UserError
+
+LIMIT = 20_000
+"""Images in the gallery at most."""
+
+
+def retrieve(
+    run: Run,
+    *,
+    split: str = "test",
+    images: str | None = None,
+    gallery: str | None = None,
+    metric: str = "euclidean",
+    count: int = 6,
+    neighbours: int = 8,
+    queries: int = 2000,
+) -> Findings:
+    """Queries with their nearest images and distances; precision and mean average precision over many queries.
+
+    An image is relevant where it shows the same person (or whatever group the data name), else the same class. A
+    query is never its own neighbour. Queries with nothing relevant in the gallery are left out of the numbers.
+
+    Args:
+        run: the run.
+        split: where queries come from.
+        images: a picture or a folder of pictures of your own, as the queries that are shown.
+        gallery: the split that is searched; None for the queries' own, leaving each out of its own search.
+        metric: `euclidean` or `cosine` distance of codes, and of the baselines.
+        count: queries shown.
+        neighbours: images shown per query.
+        queries: that the numbers are of, at most.
+
+    Returns:
+        Figure `neighbours`; the table `retrieval`, where the data have groups or classes: precision at 1 and 5 and
+        mean average precision of codes, PCA with as many components, pixels and a random order.
+
+    Raises:
+        UserError: for an unknown metric or gallery.
+    """
+    gallery = gallery or split
+    if metric not in METRICS:
+        raise UserError(f"metric must be one of {list(METRICS)}, and is {metric!r}.")
+    if gallery not in ("train", "val", "test"):
+        raise UserError(f"gallery must be train, val or test, and is {gallery!r}.")
+    searched = spread(LIMIT, len(run.prepare().data.images(gallery)))
+    there = labels_of(run.annotations(gallery).rows(searched))
+    table = None
+    if there is not None:
+        table = measure(run, split, gallery, searched, there, metric, number_of_images(queries, "queries"))
+    figure = neighbour_figure(run, split, images, gallery, searched, metric, (count, neighbours), table)
+    tables = {} if table is None else {"retrieval": table}
+    return Findings({} if table is None else flat(table), {"neighbours": figure}, tables)
+
+
+def labels_of(annotations: Annotations) -> Tensor | None:
+    """(N,) what makes two images the same: their group, else their class; None where neither is known."""
+    return annotations.classes if annotations.groups is None else annotations.groups
+
+
+def measure(
+    run: Run, split: str, gallery: str, searched: Tensor, there: Tensor, metric: str, limit: int
+) -> pd.DataFrame:
+    """The table: a row per representation and one for chance."""
+    labels, own = labels_of(run.annotations(split)), None
+    same = torch.bincount(there, minlength=int(max(there.max(), labels.max())) + 1)[labels]
+    if gallery == split:
+        inside = torch.isin(torch.arange(len(labels)), searched)
+        same = torch.where(inside, same - 1, 0)
+    rows = (same > 0).nonzero().flatten()
+    if not len(rows):
+        raise UserError(f"No image of {split} has another of its person or class in {gallery}. Choose another gallery.")
+    rows = rows[spread(limit, len(rows))]
+    if gallery == split:
+        own = torch.searchsorted(searched, rows)
+    pca, found = run.pca(), {}
+    of_gallery = representations(run, gallery, searched, pca)
+    of_queries = representations(run, split, rows, pca) if own is None else {n: z[own] for n, z in of_gallery.items()}
+    for name, z in of_gallery.items():
+        found[name] = ranking_quality(z, there, of_queries[name], labels[rows], own, metric)
+    found["chance"] = chance_quality(same[rows], len(searched) - (own is not None))
+    columns = {name: {k: mean_and_error(v) for k, v in quality.items()} for name, quality in found.items()}
+    return comparison({n: {**c, "queries": len(rows), "gallery": len(searched)} for n, c in columns.items()})
+
+
+def neighbour_figure(
+    run: Run,
+    split: str,
+    images: str | None,
+    gallery: str,
+    searched: Tensor,
+    metric: str,
+    sizes: tuple[int, int],
+    table: pd.DataFrame | None,
+) -> object:
+    """A row per query: itself, then its nearest images with their distances, marked where they are the same."""
+    from autoencoders.figures.neighbours import neighbour_grid
+
+    count, neighbours = (number_of_images(n, key) for n, key in zip(sizes, ("count", "neighbours"), strict=True))
+    batch, names = shown(run, split, count, images)
+    z, itself = run.encode(batch.x, batch.y), False
+    k = min(neighbours, len(searched) - 1)
+    wider = k + (images is None and gallery == split)  # the query itself may be among them
+    found, distance = nearest(run.codes(gallery).z[searched], z, wider, metric, itself)
+    found = searched[found]
+    if wider > k:
+        keep = [(row != i).nonzero().flatten()[:k] for row, i in zip(found, batch.index, strict=True)]
+        found = torch.stack([row[j] for row, j in zip(found, keep, strict=True)])
+        distance = torch.stack([row[j] for row, j in zip(distance, keep, strict=True)])
+    pictures = run.batch(gallery, found.flatten()).x.unflatten(0, found.shape)
+    there, mine = labels_of(run.annotations(gallery)), None
+    if images is None and there is not None:
+        mine = labels_of(run.annotations(split))[batch.index][:, None] == there[found]
+    caption = f"{metric} distance of codes to {len(searched)} {gallery} images"
+    if table is not None:
+        what = "class" if run.annotations(gallery).groups is None else "person"
+        values = ", ".join(f"{r['method']} {r['precision at 1']:.3f}" for r in table.to_dict("records"))
+        caption += f"; nearest of the same {what}: {values}"
+    return neighbour_grid(array(batch.x), array(pictures), distance.numpy(), mine, names, run.title, caption)

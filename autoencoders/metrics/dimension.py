@@ -1,0 +1,49 @@
+"""How many dimensions features really fill."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoders.metrics.retrieval import nearest
+
+KEPT = 0.9
+"""Share of the ratios that TwoNN fits: the largest are noisy (Facco et al., 2017, discard the same tenth)."""
+
+
+def spectrum(x: Tensor) -> np.ndarray:
+    """Variances along the principal components of features (N, D), largest first, (min(N, D),) float64."""
+    x = x.double() - x.double().mean(0)
+    gram = x @ x.T if x.shape[0] < x.shape[1] else x.T @ x
+    return torch.linalg.eigvalsh(gram).flip(0).clamp_min(0).numpy() / max(len(x) - 1, 1)
+
+
+def components_for(variances: np.ndarray, share: float) -> int:
+    """How many leading components explain at least this share of the variance, in (0, 1]."""
+    explained = np.cumsum(variances) / max(variances.sum(), 1e-300)
+    return int(min(np.searchsorted(explained, share - 1e-12) + 1, len(variances)))
+
+
+def participation_ratio(variances: np.ndarray) -> float:
+    """(sum v)^2 / sum v^2: D for equal variances, 1 where one component has all."""
+    return float(variances.sum() ** 2 / max(np.square(variances).sum(), 1e-300))
+
+
+def neighbour_ratios(x: Tensor) -> np.ndarray:
+    """Distance to the second over distance to the first neighbour of features (N, D), (<= N,); copies left out."""
+    found = nearest(x.float(), x.float(), 2, itself=True)[1].double().numpy()
+    first, second = found[found[:, 0] > 0].T
+    return second / first
+
+
+def two_nn(ratios: np.ndarray) -> float:
+    """Intrinsic dimension from neighbour ratios mu: the slope of -log(1 - F(mu)) over log mu through the origin.
+
+    Source: Facco, d'Errico, Rodriguez and Laio, 2017, "Estimating the intrinsic dimension of datasets by a minimal
+    neighborhood information". Underestimates where there are more than about 20 dimensions.
+    """
+    mu = np.sort(np.log(ratios))
+    kept = int(KEPT * len(mu))
+    tail = -np.log(1 - np.arange(1, len(mu) + 1) / (len(mu) + 1))
+    return float((mu[:kept] * tail[:kept]).sum() / max(np.square(mu[:kept]).sum(), 1e-300))

@@ -1,0 +1,138 @@
+"""What a linear or a nearest-neighbour classifier reads off features: probes of codes, judges of images."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+L2 = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
+"""Strengths of the penalty that validation chooses from, strongest first."""
+
+
+class LinearProbe:
+    """Logistic regression on standardised features, by L-BFGS.
+
+    Minimises mean cross-entropy + l2 / 2 * |weights|^2, biases free: scikit-learn's LogisticRegression of
+    C = 1 / (N l2), for thousands of pixels and several attributes at once.
+
+    Args:
+        l2: strength of the penalty.
+        iterations: of L-BFGS at most.
+    """
+
+    def __init__(self, l2: float = 1e-2, iterations: int = 100) -> None:
+        self.l2, self.iterations = l2, iterations
+        self.weight: Tensor | None = None
+
+    def fit(self, x: Tensor, y: Tensor) -> LinearProbe:
+        """Fit, from the weights of an earlier fit where there was one.
+
+        Args:
+            x: (N, D) features.
+            y: (N,) int64 classes, or (N, A) float32 attributes, 0 or 1, NaN where unknown.
+        """
+        x = x.float()
+        self.mean, scale = x.mean(0), x.std(0)
+        self.scale = torch.where(scale > 1e-6 * scale.max().clamp_min(1e-12), scale, torch.inf)  # constant: no say
+        x = (x - self.mean) / self.scale
+        outputs = y.shape[1] if y.is_floating_point() else int(y.max()) + 1
+        if self.weight is None:
+            self.weight, self.bias = torch.zeros(outputs, x.shape[1]), torch.zeros(outputs)
+        parameters = [self.weight.requires_grad_(), self.bias.requires_grad_()]
+        optimizer = torch.optim.LBFGS(
+            parameters, max_iter=self.iterations, tolerance_grad=1e-6, tolerance_change=1e-8, history_size=10,
+            line_search_fn="strong_wolfe",
+        )  # fmt: skip
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            loss = _cross_entropy(x @ self.weight.T + self.bias, y) + self.l2 / 2 * self.weight.square().sum()
+            loss.backward()
+            return loss
+
+        with torch.enable_grad():
+            optimizer.step(closure)
+        self.weight, self.bias = self.weight.detach(), self.bias.detach()
+        return self
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(N, classes or A) of features (N, D)."""
+        return ((x.float() - self.mean) / self.scale) @ self.weight.T + self.bias
+
+    @property
+    def normals(self) -> Tensor:
+        """(classes or A, D): how the logits change with the features as they are, not standardised."""
+        return self.weight / self.scale
+
+
+def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    if not y.is_floating_point():
+        return functional.cross_entropy(logits, y)
+    known = y.isfinite()
+    return functional.binary_cross_entropy_with_logits(logits[known], y[known]) * logits.shape[1]
+
+
+def chosen_probe(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], iterations: int = 100) -> LinearProbe:
+    """The probe whose penalty, of L2, has the least cross-entropy on validation data.
+
+    Args:
+        train: features (N, D) and labels as for `LinearProbe.fit`.
+        val: the same, held out.
+        iterations: of L-BFGS at most, for each strength.
+    """
+    best, least, probe = None, math.inf, LinearProbe(iterations=iterations)
+    for l2 in L2:
+        probe.l2 = l2
+        probe.fit(*train)
+        loss = float(_cross_entropy(probe.logits(val[0]), val[1]))
+        if loss >= least:
+            break
+        best, least = LinearProbe(l2, iterations), loss
+        best.mean, best.scale, best.weight, best.bias = (
+            probe.mean,
+            probe.scale,
+            probe.weight.clone(),
+            probe.bias.clone(),
+        )
+    return best or probe
+
+
+def auroc(scores: Tensor | np.ndarray, positive: Tensor | np.ndarray) -> float:
+    """The chance that a positive scores above a negative (ties count half); NaN where one of the two is missing.
+
+    Args:
+        scores: (N,), higher for positives.
+        positive: (N,) bool.
+    """
+    from scipy.stats import rankdata
+
+    positive = np.asarray(positive, dtype=bool)
+    count = positive.sum()
+    if count in (0, len(positive)):
+        return math.nan
+    ranks = rankdata(np.asarray(scores))
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
+
+
+def knn_predictions(train: Tensor, labels: Tensor, test: Tensor | None = None, k: int = 10) -> Tensor:
+    """Majority class of the k nearest training features (Euclidean), ties to the nearest of them.
+
+    Args:
+        train: (N, D).
+        labels: (N,) int64.
+        test: (M, D); None: each of `train` with itself left out.
+        k: neighbours.
+
+    Returns:
+        (M,) int64.
+    """
+    from autoencoders.metrics.retrieval import nearest
+
+    found = labels[nearest(train, train if test is None else test, k, itself=test is None)[0]]  # (M, k)
+    counts = functional.one_hot(found, int(labels.max()) + 1).double()
+    weight = 1 - 1e-3 * torch.arange(found.shape[1]) / found.shape[1]  # a nearer vote weighs a trace more
+    return (counts * weight[None, :, None]).sum(1).argmax(1)

@@ -1,0 +1,101 @@
+"""Nearest neighbours, and how good a ranking of them is."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from autoencoders.types import UserError
+
+METRICS = ("euclidean", "cosine")
+AT_ONCE = 500
+"""Queries whose distances to a whole gallery are in memory together."""
+
+
+def distances(queries: Tensor, gallery: Tensor, metric: str = "euclidean") -> Tensor:
+    """(Q, N) distances of features (Q, D) to features (N, D).
+
+    `euclidean`, or `cosine`: 1 - cosine of the angle between the two, in [0, 2].
+    """
+    if metric == "cosine":
+        return 1 - functional.normalize(queries, dim=1) @ functional.normalize(gallery, dim=1).T
+    if metric != "euclidean":
+        raise UserError(f"metric must be one of {list(METRICS)}, and is {metric!r}.")
+    return torch.cdist(queries, gallery)
+
+
+def nearest(
+    gallery: Tensor, queries: Tensor, k: int, metric: str = "euclidean", itself: bool | Tensor = False
+) -> tuple[Tensor, Tensor]:
+    """The k nearest of a gallery.
+
+    Args:
+        gallery: (N, D).
+        queries: (Q, D).
+        k: how many, at most N.
+        metric: see `distances`.
+        itself: True where query i is gallery row i, or (Q,) their rows in the gallery: these are left out.
+
+    Returns:
+        Their rows (Q, k), nearest first, and their distances (Q, k).
+    """
+    rows = torch.arange(len(queries)) if itself is True else itself
+    found = []
+    for start in range(0, len(queries), AT_ONCE):
+        d = distances(queries[start : start + AT_ONCE], gallery, metric)
+        if isinstance(rows, Tensor):
+            d[torch.arange(len(d)), rows[start : start + AT_ONCE]] = torch.inf
+        found.append(d.topk(min(k, len(gallery)), largest=False))
+    values, index = zip(*found, strict=True)
+    return torch.cat(index), torch.cat(values)
+
+
+def ranking_quality(
+    gallery: Tensor, gallery_labels: Tensor, queries: Tensor, labels: Tensor, rows: Tensor | None, metric: str
+) -> dict[str, Tensor]:
+    """Precision at 1 and 5 and average precision of every query.
+
+    Average precision: the mean, over the relevant images, of the precision at the rank of each.
+
+    Args:
+        gallery: (N, D).
+        gallery_labels: (N,) int64; a gallery image is relevant to a query of the same label.
+        queries: (Q, D), each with something relevant in the gallery.
+        labels: (Q,) int64.
+        rows: (Q,) the queries' own rows in the gallery, left out; None where they are not in it.
+        metric: see `distances`.
+
+    Returns:
+        `precision at 1`, `precision at 5`, `map`, (Q,) each.
+    """
+    parts = []
+    for start in range(0, len(queries), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        d = distances(queries[part], gallery, metric)
+        relevant = labels[part, None] == gallery_labels
+        if rows is not None:
+            own = (torch.arange(len(d)), rows[part])
+            d[own], relevant[own] = torch.inf, False
+        hits = relevant.gather(1, d.argsort(dim=1, stable=True)).double()  # (q, N) by rank
+        precision = hits.cumsum(1) / torch.arange(1, hits.shape[1] + 1)
+        average = (precision * hits).sum(1) / hits.sum(1)
+        parts.append(torch.stack([hits[:, 0], hits[:, :5].mean(1), average]))
+    return dict(zip(("precision at 1", "precision at 5", "map"), torch.cat(parts, dim=1), strict=True))
+
+
+def chance_quality(relevant: Tensor, total: int) -> dict[str, Tensor]:
+    """What a random order is expected to have, in closed form.
+
+    precision = R / N; average precision = (H_N + (R - 1) / (N - 1) * (N - H_N)) / N with the harmonic number H_N
+    (Bestgen, 2015, "Exact expected average precision of the random baseline for system evaluation").
+
+    Args:
+        relevant: (Q,) R, the number of relevant images of each query.
+        total: N, the size of the gallery without the query.
+    """
+    relevant, harmonic = relevant.double(), math.fsum(1 / i for i in range(1, total + 1))
+    average = (harmonic + (relevant - 1) / max(total - 1, 1) * (total - harmonic)) / total
+    return {"precision at 1": relevant / total, "precision at 5": relevant / total, "map": average}
