@@ -97,7 +97,8 @@ def restore(
     else:
         x = corruption(batch.target, Draws(0, batch.index))
         example = Seen(batch._replace(x=x), covered(corruption, x, Draws(0, batch.index)))
-    rows = {name: array(method(example)) for name, method in {**fast, **slow}.items() if name != "mean image"}
+    drawn = {"input": fast["input"], **fast, **slow}
+    rows = {name: array(method(example)) for name, method in drawn.items() if name != "mean image"}
     rows["original"] = array(batch.target)
     best = beside.iloc[1:].sort_values("mse").iloc[0]
     caption = f"{split}: {run.model.name} {beside['psnr of mean mse'][0]:.2f} dB, {best['method']} " + (
