@@ -9,3 +9,18 @@ Importing this package is light; torch, lightning and the rest load when a modul
 """
 
 __version__ = "0.1.0"
+
+
+def load(path, trust=()):  # noqa: ANN001, ANN201 - the types would load torch
+    """A trained model in evaluation mode: from a run's folder, a checkpoint or a folder of `application=export`.
+
+    Args:
+        path: of one of these.
+        trust: further prefixes of targets that its configuration may name, such as your own package.
+
+    Raises:
+        autoencoders.types.UserError: where there is none of these.
+    """
+    from autoencoders.applications.export import load
+
+    return load(path, trust)

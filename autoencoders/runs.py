@@ -122,16 +122,21 @@ def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
     state = load_checkpoint(checkpoint)
     hyperparameters = dict(state["hyper_parameters"])
     shape, context = tuple(hyperparameters.pop("shape")), Context.from_dict(hyperparameters.pop("context"))
-    for target in _targets([hyperparameters["model"], hyperparameters["data"]]):
-        if not (allowed(target) or target.startswith(trust)):
-            raise UserError(
-                f"{checkpoint} names the target {target!r}, which is no class of this package and no optimizer or "
-                f"schedule of torch. If you trust it, open the run with trust=({target.partition('.')[0] + '.'!r},)."
-            )
+    check_targets(hyperparameters, checkpoint, trust)
     model = build_model(hyperparameters, shape, context)
     model.load_state_dict(state["state_dict"])
     data = build(hyperparameters["data"])
     return Run(path, hyperparameters, model.eval(), data, checkpoint, int(state.get("global_step", 0)))
+
+
+def check_targets(config: Mapping, origin: Path, trust: tuple[str, ...] = ()) -> None:
+    """Raise UserError where a file's configuration of model or data names what may not be built; see `allowed`."""
+    for target in _targets([config["model"], config["data"]]):
+        if not (allowed(target) or target.startswith(trust)):
+            raise UserError(
+                f"{origin} names the target {target!r}, which is no class of this package and no optimizer or "
+                f"schedule of torch. If you trust it, open the run with trust=({target.partition('.')[0] + '.'!r},)."
+            )
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

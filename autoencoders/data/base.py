@@ -52,6 +52,7 @@ class ImageData(pl.LightningDataModule):
         flip: mirror training images with probability 1/2.
         shift: move training images by up to this many pixels each way.
         memory: a store of more bytes stays on disk where it is memory-mapped.
+        exclude: names of classes that training and validation leave out and testing keeps: novelties to detect.
         binarize: `none`; `static`: one fixed draw, each pixel 1 with its grey level as probability;
             `dynamic`: a fresh draw at every visit in training, fixed by row in validation and test.
     """
@@ -73,6 +74,7 @@ class ImageData(pl.LightningDataModule):
         flip: bool = False,
         shift: int = 0,
         memory: float = 2e9,
+        exclude: Sequence[str | int] = (),
     ) -> None:
         super().__init__()
         if binarize not in BINARIZE:
@@ -88,6 +90,7 @@ class ImageData(pl.LightningDataModule):
         self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
         self.validation, self.test = validation, test
         self.split, self.split_seed, self.seed, self.memory = split, split_seed, seed, memory
+        self.exclude = tuple(map(str, exclude))
         self.views = {"binarize": binarize, "corruption": corruption or NoCorruption()}
         self.training_views = {"flip": flip, "shift": shift}
         self._splits: dict[str, Split] = {}
@@ -134,7 +137,8 @@ class ImageData(pl.LightningDataModule):
         if test is not None:
             cuts["test"] = torch.arange(len(test.images))
         sources = {name: test if name == "test" and test is not None else train for name in cuts}
-        self._rows = {name: rows[labelled(sources[name], rows)] for name, rows in cuts.items()}
+        cuts = {name: rows[labelled(sources[name], rows)] for name, rows in cuts.items()}
+        self._rows = self._without_excluded(cuts, source)
         splits = {name: sources[name].rows(rows, self.memory) for name, rows in self._rows.items()}
         if self.views["binarize"] == "static":
             splits = {k: Split(self._draw_once(k, v.images), v.labels) for k, v in splits.items()}
@@ -163,6 +167,25 @@ class ImageData(pl.LightningDataModule):
         order = torch.randperm(total, generator=torch.Generator().manual_seed(self.split_seed))
         parts = [rows.sort().values for rows in order.split([held_out, tested, kept])]
         return dict(zip(("val", "test", "train"), parts, strict=True))
+
+    def _without_excluded(self, cuts: dict[str, Tensor], source: Source) -> dict[str, Tensor]:
+        """The rows of training and validation without those of excluded classes."""
+        excluded = self._excluded(source.context)
+        if not len(excluded):
+            return cuts
+        kept = {name: rows[~torch.isin(source.train.labels[rows], excluded)] for name, rows in cuts.items()}
+        for name in ("train", "val"):
+            if not len(kept[name]):
+                raise UserError(f"data.exclude leaves no image of data={self.name} in {name}. Exclude fewer classes.")
+        return {**kept, "test": cuts["test"]}
+
+    def _excluded(self, context: Context | None) -> Tensor:
+        known = context.names if context is not None and context.kind == "classes" else ()
+        missing = [name for name in self.exclude if name not in known]
+        if missing:
+            has = f"It has the classes: {', '.join(known)}." if known else "It has no classes: leave data.exclude out."
+            raise UserError(f"data.exclude names {missing[0]!r}, and data={self.name} has no such class. {has}")
+        return torch.tensor([known.index(name) for name in self.exclude], dtype=torch.long)
 
     def _count(self, field: str, value: float, total: int) -> int:
         count = round(value * total) if value < 1 else int(value)
@@ -198,6 +221,11 @@ class ImageData(pl.LightningDataModule):
         """What the labels mean, or None where there are none."""
         self._prepared("train")
         return self._context
+
+    @property
+    def excluded(self) -> Tensor:
+        """Numbers of the classes that `exclude` names, int64; empty where it names none."""
+        return self._excluded(self.context)
 
     def images(self, split: str) -> Tensor | Rows:
         """The uint8 store of `train`, `val` or `test`, (N, C, H, W)."""

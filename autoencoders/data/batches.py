@@ -134,9 +134,13 @@ class Batches:
             target = binary(target, self._seed("binarize"), index)
         x = target
         if self.corruption.changes:
-            x = self.corruption(target, Draws(self._seed("corruption"), index))
+            x = self.corruption(target, self.draws(index))
         y = None if self.part.labels is None else self.part.labels[index]
         return Batch(x, target, y, index)
+
+    def draws(self, index: Tensor) -> Draws:
+        """The random numbers that corrupt these rows: where an image was covered can be asked again."""
+        return Draws(self._seed("corruption"), index)
 
     def _seed(self, purpose: str) -> int:
         """Of numbers that are fresh in every epoch of training, and the same always in validation and test."""

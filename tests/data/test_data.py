@@ -221,3 +221,33 @@ def test_a_batch_must_divide_among_processes():
     data.trainer = SimpleNamespace(strategy=None, world_size=3, global_rank=0)
     with pytest.raises(UserError, match="multiple of 3"):
         data.train_dataloader()
+
+
+# Excluded classes -----------------------------------------------------------------------------------------------
+
+
+def test_excluded_classes_are_left_out_of_training_and_validation_and_kept_in_test():
+    data, whole = counted(exclude=[3, "8"]), counted()
+    for split in ("train", "val"):
+        rows = whole.images(split)[:, 0, 0, 0]
+        expected = rows[(rows % 10 != 3) & (rows % 10 != 8)]
+        assert torch.equal(data.images(split)[:, 0, 0, 0], expected)
+        assert torch.equal(data.annotations(split).classes, expected.long() % 10)
+    assert torch.equal(data.images("test"), whole.images("test"))
+    assert data.excluded.tolist() == [3, 8]
+
+
+def test_excluding_what_is_no_class_lists_those_there_are():
+    with pytest.raises(UserError, match=r"exclude names 'cat'.*It has the classes: 0, 1, 2"):
+        counted(exclude=["cat"])
+    with pytest.raises(UserError, match="leaves no image"):
+        counted(exclude=range(10))
+
+
+def test_excluding_without_classes_says_so():
+    class Bare(Counted):
+        def read(self):
+            return Source(super().read().train, None, None)
+
+    with pytest.raises(UserError, match="has no classes"):
+        Bare(name="bare", batch_size=8, exclude=["a"]).setup()

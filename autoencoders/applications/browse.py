@@ -1,0 +1,147 @@
+"""What is in the data, and how are the codes distributed? Labels, counts, histograms and moments."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, spread
+from autoencoders.opened import Run
+from autoencoders.types import Annotations, Findings
+
+COLUMNS, PANELS, WIDE = 8, 15, 14
+MOMENTS = ("mean", "variance", "skewness", "excess kurtosis")
+
+
+def browse(
+    run: Run,
+    *,
+    split: str = "test",
+    images: str | None = None,
+    count: int = 24,
+    attributes: tuple[str, ...] | list[str] = (),
+) -> Findings:
+    """Images with their labels; counts per class or statistics per attribute; the distribution of the codes.
+
+    Args:
+        run: the run.
+        split: whose images and codes.
+        images: a picture or a folder of pictures of your own, shown as the model sees them in place of the split's.
+        count: images shown.
+        attributes: shown under the images, at most two; none for what the model was told, else the first.
+
+    Returns:
+        Figures `images`, `codes` and `moments`; tables `classes` or `attributes` of every split, `latents` with the
+        moments of each dimension, and `moments`: averages over dimensions beside those of PCA codes (scaled to unit
+        variance on the training images) and of as many draws from a standard normal.
+    """
+    from autoencoders.figures.catalogue import catalogue
+    from autoencoders.figures.moments import code_histograms, moment_panels
+
+    number_of_images(count, "count")
+    if images is None:
+        batch = run.batch(split, spread(count, len(run.prepare().data.images(split))))
+        x, words = batch.target, labelled(run.annotations(split).rows(batch.index), chosen(run, split, attributes))
+    else:
+        x, words = run.pictures(images)
+        x, words = x[:count], [name[:WIDE] for name in words[:count]]
+    z = run.codes(split).z.double()
+    order = z.var(0).argsort(descending=True)
+    table = moments(z)
+    expected = expectations(len(z))
+    panels = {name: (table[:, i].numpy(), *expected[name]) for i, name in enumerate(MOMENTS)}
+    title = f"{run.title}: {len(z)} codes of {split}"
+    leading = order[:PANELS]
+    names = [f"z {i}, variance {table[i, 1]:.3g}" for i in leading.tolist()]
+    curve = "N(0, 1)" if run.model.has_prior else "a normal of its variance"
+    figures = {
+        "images": catalogue(array(x), words or [""] * len(x), f"{run.data.name}, {images or split}", COLUMNS),
+        "codes": code_histograms(z[:, leading].numpy(), names, f"{title}; line: {curve}", run.model.has_prior),
+        "moments": moment_panels(panels, f"{title}; band: N(0, 1) with two standard errors"),
+    }
+    compared = comparison({name: summary(codes) for name, codes in beside(run, split, z).items()})
+    latents = pd.DataFrame(table.numpy(), columns=list(MOMENTS))
+    latents.insert(0, "latent", range(len(latents)))
+    tables = {**contents(run), "latents": latents, "moments": compared}
+    return Findings(flat(compared), figures, tables)
+
+
+def chosen(run: Run, split: str, attributes: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    """The attributes shown under images, at most two."""
+    known = run.annotations(split)
+    if attributes:
+        for name in attributes:
+            known.attribute(name)  # raises where the data have none of that name
+        return tuple(attributes)[:2]
+    if run.model.labels is not None and run.model.labels.kind == "attributes":
+        return run.model.labels.names[:2]
+    return known.attribute_names[:1]
+
+
+def labelled(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
+    """A short label per image: its class, values of attributes, or nothing."""
+    if known.classes is not None:
+        return [known.class_names[c][:WIDE] for c in known.classes.tolist()]
+    if known.attributes is None or not attributes:
+        return []
+    columns = [(name, known.attribute(name).tolist()) for name in attributes]
+    return [" ".join(f"{name[:6]} {values[i]:.1f}" for name, values in columns) for i in range(len(known.attributes))]
+
+
+def contents(run: Run) -> dict[str, pd.DataFrame]:
+    """Images per class and split, or each attribute's mean, spread and quartiles with their count."""
+    parts = {split: run.annotations(split) for split in ("train", "val", "test")}
+    first = parts["train"]
+    tables = {"splits": pd.DataFrame([{k: len(run.data.images(k)) for k in parts}])}
+    if first.classes is not None:
+        counts = {k: torch.bincount(v.classes, minlength=len(v.class_names)).tolist() for k, v in parts.items()}
+        tables["classes"] = pd.DataFrame({"class": list(first.class_names), **counts})
+    if first.attributes is not None:
+        values = torch.cat([v.attributes for v in parts.values()]).double().numpy()
+        frame = pd.DataFrame(values, columns=list(first.attribute_names))
+        tables["attributes"] = frame.describe().T.reset_index(names="attribute")
+        tables["attributes"]["share above 0"] = (frame > 0).sum().to_numpy() / frame.notna().sum().to_numpy()
+    return tables
+
+
+def moments(z: Tensor) -> Tensor:
+    """Mean, variance, skewness and excess kurtosis of every dimension of (N, Z) codes, (Z, 4) float64."""
+    mean, deviation = z.mean(0), z.std(0, unbiased=False).clamp(min=1e-12)
+    standard = (z - mean) / deviation
+    return torch.stack([mean, z.var(0), standard.pow(3).mean(0), standard.pow(4).mean(0) - 3], dim=1)
+
+
+def expectations(count: int) -> dict[str, tuple[float, float]]:
+    """The moments of a standard normal, and their standard errors for `count` draws, to first order."""
+    errors = (1 / count, 2 / count, 6 / count, 24 / count)
+    return {n: (v, math.sqrt(e)) for n, v, e in zip(MOMENTS, (0.0, 1.0, 0.0, 0.0), errors, strict=True)}
+
+
+def beside(run: Run, split: str, z: Tensor) -> dict[str, Tensor]:
+    """The model's codes, PCA's, and draws from a standard normal, each (N, Z)."""
+    pca = run.pca()
+    scale = coordinates(run, "train").std(0).clamp(min=1e-12)
+    drawn = torch.randn(z.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return {run.model.name: z, f"{pca.name}, scaled": coordinates(run, split) / scale, "standard normal": drawn}
+
+
+def coordinates(run: Run, split: str) -> Tensor:
+    """PCA codes of a split as the encoder sees it, (N, K) float64."""
+    pca = run.pca()
+    return torch.cat([pca.encode(batch.x) for batch in run.data.evaluation(split)]).double()
+
+
+def summary(z: Tensor) -> dict[str, object]:
+    """Averages over dimensions, with the standard error over dimensions, of how codes differ from a standard normal."""
+    mean, variance, skewness, kurtosis = moments(z).unbind(1)
+    return {
+        "|mean|": mean_and_error(mean.abs()),
+        "variance": mean_and_error(variance),
+        "|skewness|": mean_and_error(skewness.abs()),
+        "excess kurtosis": mean_and_error(kurtosis),
+        "dimensions": z.shape[1],
+        "codes": len(z),
+    }

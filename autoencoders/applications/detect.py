@@ -1,0 +1,292 @@
+"""Does it notice what it was not trained on? Anomaly scores beside PCA, the mean image and mere complexity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from autoencoders import noise
+from autoencoders.applications.base import array, comparison, flat, listed, number_of_images, spread
+from autoencoders.data.batches import Batches, Split
+from autoencoders.latent.densities import GaussianFull
+from autoencoders.metrics.detection import NAMES, detection, detection_error, total_variation
+from autoencoders.models.base import EVALUATION_SEED
+from autoencoders.opened import Run
+from autoencoders.types import Batch, Findings, UserError
+
+OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
+UNITS = {
+    "distortion": "nats", "negative elbo": "nats", "latent density": "-log density of the code, nats",
+    "mean image": "squared distance", "total variation": "of neighbouring pixels",
+}  # fmt: skip
+
+
+def detect(
+    run: Run,
+    *,
+    split: str = "test",
+    other: str | None = None,
+    images: str | None = None,
+    quantile: float = 0.95,
+    limit: int = 2000,
+    count: int = 8,
+) -> Findings:
+    """Scores of normal and anomalous images, thresholds from validation, and how well each score tells them apart.
+
+    Anomalies are images of the classes that `data.exclude` kept from training, or `other` images, or both. A model
+    told a class scores an image under each class it was trained on, and the least counts.
+
+    Args:
+        run: the run.
+        split: whose images are normal (without excluded classes).
+        other: another dataset, resized and grey or coloured like the run's, or `noise` (uniform pixels), or
+            `shuffled` (normal images with their pixels shuffled), or None.
+        images: a picture or a folder of pictures of your own, to score against the thresholds.
+        quantile: of the validation scores: the threshold, above which an image is called anomalous.
+        limit: at most so many images of validation, of normal and of anomalous ones, evenly apart.
+        count: images shown per row.
+
+    Returns:
+        Figures `histograms`, `extremes` and `errors`; the tables `detection`: AUROC, average precision (chance: the
+        share of anomalies), false positives at 95 % true positives, with bootstrap errors, and the rates at the
+        threshold; `own`: scores of your own pictures, and which thresholds they exceed.
+
+    Raises:
+        UserError: where there is nothing to compare with.
+    """
+    check(run.prepare(), split, other, images, quantile)
+    number_of_images(limit, "limit", 2)
+    test = run.batch(split)
+    held_out = torch.zeros(len(test.index), dtype=torch.bool)
+    if len(run.data.excluded):
+        held_out = torch.isin(run.annotations(split).classes, run.data.excluded)
+    rows = {"normal": (~held_out).nonzero()[:, 0], "held out": held_out.nonzero()[:, 0]}
+    rows = {name: part[spread(limit, len(part))] if len(part) else part for name, part in rows.items()}
+    judge = Judge(run)
+    validation = judge.scores(run.batch("val", spread(limit, len(run.data.images("val")))), "val")
+    thresholds = {name: float(np.quantile(values, quantile)) for name, values in validation.items()}
+    normal = run.batch(split, rows["normal"])
+    strange = [run.batch(split, rows["held out"])] if len(rows["held out"]) else []
+    if other is not None:
+        strange.append(others(run, other, normal, limit))
+    findings = Findings()
+    if strange:
+        compare(findings, run, judge, thresholds, normal, joined(strange), split, described(run, other), count)
+    if images is not None:
+        x, names = run.pictures(images)
+        scores = judge.scores(Batch(x, x, None, torch.arange(len(x))), "own")
+        table = pd.DataFrame({"image": names})
+        for name, values in scores.items():
+            table[name], table[f"{name} anomalous"] = values, values > thresholds[name]
+        findings.tables["own"] = table
+        findings.metrics["own anomalous"] = float((scores["distortion"] > thresholds["distortion"]).mean())
+    return findings
+
+
+def check(run: Run, split: str, other: str | None, images: str | None, quantile: float) -> None:
+    """Raise UserError where the options do not go together."""
+    if not 0 < quantile < 1:
+        raise UserError(f"quantile must be a share in (0, 1), and is {quantile}.")
+    if other is not None and other not in OTHERS:
+        raise UserError(f"other must be one of {listed(OTHERS)}, and is {other!r}.")
+    if other == run.data.name:
+        raise UserError(f"other={other} is what the model was trained on. Choose one of {listed(OTHERS)}.")
+    if other is None and images is None and (not len(run.data.excluded) or split != "test"):
+        raise UserError(
+            "application=detect needs something anomalous. Name other images (application.detect.other="
+            "noise|shuffled|fashion|mnist|digits|lfw|cartoons), give images=<your pictures>, or ask split=test of a "
+            "run trained with data.exclude=[<classes>]."
+        )
+    if run.model.condition and run.model.labels.kind == "attributes" and (other not in (None, "shuffled") or images):
+        raise UserError(
+            f"{run.model.name} is conditioned on attributes, which other images do not come with. Ask for "
+            "other=shuffled, or ask an unconditional model."
+        )
+
+
+def described(run: Run, other: str | None) -> str:
+    """What the anomalies are, in words."""
+    names = [f"class {', '.join(run.data.exclude)}"] if run.data.exclude else []
+    return " and ".join([*names, *([other] if other else [])])
+
+
+class Judge:
+    """Every score of an image; higher is more anomalous. Baselines and the latent density are fitted to training."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.pca = run, run.pca()
+        self.density = GaussianFull().fit(run.codes("train").z)
+
+    @torch.no_grad()
+    def scores(self, batch: Batch, split: str) -> dict[str, np.ndarray]:
+        """Name -> (N,)."""
+        run, found = self.run, []
+        labels = self._labels(batch)
+        for y in labels:
+            terms = [self._terms(part, split) for part in parts(batch._replace(y=y))]
+            found.append([torch.cat(column) for column in zip(*terms, strict=True)])
+        distortion, rate, z = (torch.stack(column) for column in zip(*found, strict=True))  # (labels, N, ...)
+        density = torch.stack([-self.density.log_density(codes) for codes in z])
+        columns: dict[str, Any] = {"distortion": distortion.min(0).values}
+        if run.model.has_prior:
+            columns["negative elbo"] = (distortion + rate).min(0).values
+        columns["latent density"] = density.min(0).values
+        columns[self.pca.name] = (self.pca.reconstruct(batch.x) - batch.target).flatten(1).square().sum(1)
+        mean = self.pca.mean.float().unflatten(0, self.pca.shape)
+        columns["mean image"] = (batch.target - mean).flatten(1).square().sum(1)
+        scores = {name: values.double().numpy() for name, values in columns.items()}
+        return {**scores, "total variation": total_variation(array(batch.target))}
+
+    def _labels(self, batch: Batch) -> list[Tensor | None]:
+        model = self.run.model
+        if not model.condition or model.labels.kind == "attributes":
+            return [batch.y]
+        known = sorted(set(range(model.labels.size)) - set(self.run.data.excluded.tolist()))
+        return [torch.full((len(batch.x),), label) for label in known]
+
+    def _terms(self, batch: Batch, split: str) -> tuple[Tensor, Tensor, Tensor]:
+        model, eps = self.run.model, None
+        if model.has_prior:
+            eps = noise.normal(noise.key(EVALUATION_SEED, "eps", split), batch.index, model.latent_dim)
+            eps = eps.to(model.device)
+        terms = model.terms(Batch(*(None if part is None else part.to(model.device) for part in batch)), eps)
+        return terms.distortion.cpu(), terms.rate.cpu(), terms.posterior.mean.float().cpu()
+
+    def output(self, batch: Batch) -> Tensor:
+        """Reconstructions (N, C, H, W), under the label that explains each image best where there is a choice."""
+        outputs = torch.stack([self.run.reconstruct(batch.x, y) for y in self._labels(batch)])
+        best = (outputs - batch.target).flatten(2).square().sum(2).argmin(0)
+        return outputs[best, torch.arange(len(best))]
+
+
+def parts(batch: Batch, size: int = 250) -> list[Batch]:
+    """A batch in pieces that pass through a network together."""
+    return [
+        Batch(*(None if part is None else part[start : start + size] for part in batch))
+        for start in range(0, len(batch.x), size)
+    ]
+
+
+def joined(batches: list[Batch]) -> Batch:
+    """Anomalies of several kinds as one batch, numbered anew; labels where all have them."""
+    y = None if any(b.y is None for b in batches) else torch.cat([b.y for b in batches])
+    x, target = torch.cat([b.x for b in batches]), torch.cat([b.target for b in batches])
+    return Batch(x, target, y, torch.arange(len(x)))
+
+
+def others(run: Run, other: str, normal: Batch, limit: int) -> Batch:
+    """Images from elsewhere, (N, C, H, W) like the run's, binarised and corrupted as they are."""
+    generator = torch.Generator().manual_seed(0)
+    images = (normal.target * 255).round().byte()
+    if other == "noise":
+        images = torch.randint(0, 256, images.shape, generator=generator, dtype=torch.uint8)
+    elif other == "shuffled":
+        order = torch.rand(len(images), images[0, 0].numel(), generator=generator).argsort(1)
+        images = images.flatten(2).gather(2, order[:, None].expand(-1, images.shape[1], -1)).view_as(images)
+    else:
+        images = fitted(dataset(run, other), run.model.shape, limit)
+    views = dict(run.data.views)
+    if views["binarize"] == "static":  # a draw that is fixed by row, like dynamic binarisation in evaluation
+        views["binarize"] = "dynamic"
+    y = normal.y if other == "shuffled" else None
+    return Batches(Split(images, y), "test", batch_size=len(images), **views).batch(torch.arange(len(images)))
+
+
+def dataset(run: Run, name: str) -> Any:
+    """Another dataset's test images, uint8; downloads from where the run's are."""
+    options = {"name": name, "root": str(run.data.root), "batch_size": 1}
+    cache = getattr(run.data, "cache", None)
+    if name == "digits":
+        from autoencoders.data.digits import Digits as Data
+    elif name == "mnist":
+        from autoencoders.data.mnist import MNIST as Data
+    elif name == "fashion":
+        from autoencoders.data.fashion import FashionMNIST as Data
+    elif name == "lfw":
+        from autoencoders.data.lfw import LFW as Data
+
+        options |= {"cache": cache, "split": "alphabetical"}
+    else:
+        from autoencoders.data.cartoons import Cartoons as Data
+
+        options |= {"cache": cache, "count": 2000}
+    data = Data(**options)
+    data.prepare_data()
+    data.setup()
+    return data.images("test")
+
+
+def fitted(images: Any, shape: tuple[int, int, int], limit: int) -> Tensor:
+    """Images of any size and colour as (N, C, H, W) uint8 of this shape, at most `limit`, evenly apart."""
+    images = images[spread(limit, len(images))].float()
+    images = torch.nn.functional.interpolate(images, size=shape[1:], mode="bilinear", antialias=True)
+    if shape[0] == 1 and images.shape[1] == 3:
+        images = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    return images.expand(-1, shape[0], -1, -1).round().clamp(0, 255).byte()
+
+
+def compare(
+    findings: Findings,
+    run: Run,
+    judge: Judge,
+    thresholds: dict[str, float],
+    normal: Batch,
+    strange: Batch,
+    split: str,
+    what: str,
+    count: int,
+) -> None:
+    """Add the table `detection` and the figures to the findings."""
+    from autoencoders.figures.anomalies import error_maps, score_histograms
+    from autoencoders.figures.grids import image_grid
+
+    good, bad = judge.scores(normal, split), judge.scores(strange, "strange")
+    rows = {}
+    for name, threshold in thresholds.items():
+        values = detection(good[name], bad[name])
+        errors = detection_error(good[name], bad[name])
+        row = {key: (float(v), float(e)) for key, v, e in zip(NAMES, values, errors, strict=True)}
+        hits, alarms = (bad[name] > threshold).mean(), (good[name] > threshold).mean()
+        row |= {"detected": float(hits), "false alarms": float(alarms), "threshold": threshold}
+        rows[name] = row | {"normal": len(normal.x), "anomalous": len(strange.x)}
+    share = len(strange.x) / (len(strange.x) + len(normal.x))
+    rows["chance"] = {"auroc": 0.5, "ap": share, "fpr at 95 % tpr": 0.95}
+    table = comparison(rows, "score")
+    main = "negative elbo" if "negative elbo" in rows else "distortion"
+    title = f"{run.title}; anomalous: {what}"
+    auroc = {name: row["auroc"] for name, row in rows.items() if name != "chance"}
+    panels = {
+        f"{name}, {UNITS.get(name, 'squared error')}: AUROC {auroc[name][0]:.3f}": (
+            good[name],
+            bad[name],
+            thresholds[name],
+        )
+        for name in auroc
+    }
+    findings.figures["histograms"] = score_histograms(
+        panels, f"{title}; dashed: threshold of validation", (f"normal {split} images", what)
+    )
+    few = min(count, len(normal.x), len(strange.x))
+    by_good, by_bad = np.argsort(good[main]), np.argsort(bad[main])
+    chosen = {
+        "most normal": normal.target[by_good[:few].copy()],
+        "least normal": normal.target[by_good[::-1][:few].copy()],
+        "anomalies, caught first": strange.target[by_bad[::-1][:few].copy()],
+        "anomalies, caught last": strange.target[by_bad[:few].copy()],
+    }
+    best = max((n for n in auroc if n not in ("distortion", "negative elbo", "latent density")), key=auroc.get)
+    caption = f"by {main}: AUROC {auroc[main][0]:.3f}; best baseline {best}: {auroc[best][0]:.3f}"
+    findings.figures["extremes"] = image_grid(
+        np.stack([array(part) for part in chosen.values()]), title, list(chosen), caption=caption
+    )
+    half = max(few // 2, 1)
+    mixed = [Batch(*(None if p is None else p[spread(half, len(b.x))] for p in b)) for b in (normal, strange)]
+    shown = joined(mixed)
+    words = tuple(["normal"] * half + ["anomalous"] * half)
+    findings.figures["errors"] = error_maps(array(shown.target), array(judge.output(shown)), title, words, caption)
+    findings.tables["detection"] = table
+    findings.metrics.update(flat(table))

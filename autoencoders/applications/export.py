@@ -1,0 +1,215 @@
+"""A trained model for other programs: safetensors weights with their configuration, ONNX encoder and decoder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import autoencoders
+from autoencoders import runs
+from autoencoders.applications.base import comparison, flat, number_of_images, spread
+from autoencoders.opened import Run
+from autoencoders.types import Batch, Context, Findings, UserError
+
+if TYPE_CHECKING:
+    from autoencoders.models.base import Autoencoder
+
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+FORMAT = 1
+OPSET = 18
+
+
+def export(
+    run: Run, *, split: str = "test", folder: str | None = None, onnx: bool = False, count: int = 100
+) -> Findings:
+    """Write the model to `<folder>/export/`, read it again, and compare the two on real images.
+
+    `weights.safetensors` and `config.json` are what `autoencoders.load` opens. `encoder.onnx` takes `x`
+    (N, C, H, W), and `y` where the model is conditional, and gives `z` (N, Z), the posterior mean; `decoder.onnx`
+    takes `z`, and `y`, and gives `x`, the expected image; N is free.
+
+    Args:
+        run: the run.
+        split: whose images the comparison uses.
+        folder: where `export/` goes; None for the run's own folder.
+        onnx: write the ONNX files too.
+        count: images compared, evenly apart.
+
+    Returns:
+        The table `differences`: the largest absolute difference of codes and of images from the run's model, per
+        format, beside the difference that float32 makes between batches of one and of all.
+
+    Raises:
+        UserError: where a package is missing.
+    """
+    number_of_images(count, "count")
+    target = Path(folder or (run.path if run.path.is_dir() else run.path.parent)) / "export"
+    target.mkdir(parents=True, exist_ok=True)
+    batch = run.batch(split, spread(count, len(run.prepare().data.images(split))))
+    z = run.encode(batch.x, batch.y)
+    image = run.decode(z, batch.y)
+    files = write(run, target)
+    again = Run(target, run.config, load_export(target), run.data)
+    compared = {"safetensors": (again.encode(batch.x, batch.y), again.decode(z, batch.y))}
+    if onnx:
+        files += write_onnx(again.model, target, batch)
+        compared["onnx"] = through_onnx(target, again.model, batch, z)
+    labels = [None if batch.y is None else batch.y[i : i + 1] for i in range(len(z))]
+    single = [run.encode(batch.x[i : i + 1], y) for i, y in enumerate(labels)]
+    alone = [run.decode(z[i : i + 1], y) for i, y in enumerate(labels)]
+    compared["batches of one"] = (torch.cat(single), torch.cat(alone))
+    rows = {
+        name: {"codes": largest(codes, z), "images": largest(images, image), "count": len(z)}
+        for name, (codes, images) in compared.items()
+    }
+    differences = comparison(rows, "format")
+    sizes = comparison({file.name: {"bytes": file.stat().st_size} for file in files}, "file")
+    return Findings(flat(differences), {}, {"differences": differences, "files": sizes.assign(folder=str(target))})
+
+
+def largest(a: Tensor, b: Tensor) -> float:
+    """The largest absolute difference."""
+    return float((a - b).abs().max())
+
+
+def write(run: Run, folder: Path) -> list[Path]:
+    """Weights and configuration; returns the files."""
+    save_file = package("safetensors.torch").save_file
+    model = run.model
+    # Copies: safetensors refuses tensors that share memory.
+    state = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    plain = {
+        "format": FORMAT,
+        "version": autoencoders.__version__,
+        "step": run.step,
+        "shape": list(model.shape),
+        "context": None if model.labels is None else model.labels.to_dict(),
+        "config": {k: v for k, v in run.config.items() if k not in ("shape", "context")},
+    }
+    (folder / CONFIG).write_text(json.dumps(plain, indent=2) + "\n")
+    return [folder / WEIGHTS, folder / CONFIG]
+
+
+def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
+    """The model that `export` wrote, in evaluation mode on the CPU.
+
+    Raises:
+        UserError: where the folder is no export, or its configuration names something that is not allowed.
+    """
+    file = Path(folder) / CONFIG
+    try:
+        plain = json.loads(file.read_text())
+        config, context = plain["config"], Context.from_dict(plain["context"])
+        runs.check_targets(config, file, trust)
+        shape = tuple(plain["shape"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file} does not describe an exported model ({type(error).__name__}). Export again."
+        ) from error
+    model = runs.build_model(config, shape, context)
+    try:
+        model.load_state_dict(package("safetensors.torch").load_file(Path(folder) / WEIGHTS))
+    except (OSError, RuntimeError, package("safetensors").SafetensorError) as error:
+        raise UserError(f"{Path(folder) / WEIGHTS} does not hold the weights of {file}. Export again.") from error
+    return model.eval()
+
+
+def load(path: str | Path, trust: tuple[str, ...] = ()) -> Autoencoder:
+    """A model in evaluation mode on the CPU, from a run's folder, a checkpoint or an export.
+
+    Args:
+        path: a run's folder, a `.ckpt` file, or a folder that `application=export` wrote.
+        trust: further prefixes of targets that the configuration may name, such as your own package.
+
+    Raises:
+        UserError: where there is none of these.
+    """
+    path = Path(path).expanduser()
+    if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
+        return load_export(path, trust)
+    return runs.open_run(path, trust).model
+
+
+class Encode(nn.Module):
+    """Images (and labels) to codes: what an ONNX file holds."""
+
+    def __init__(self, model: Autoencoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """(N, C, H, W) -> (N, Z)."""
+        return self.model.encode(x, y)
+
+
+class Decode(Encode):
+    """Codes (and labels) to images."""
+
+    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """(N, Z) -> (N, C, H, W)."""
+        return self.model.decode(z, y)
+
+
+def write_onnx(model: Autoencoder, folder: Path, batch: Batch) -> list[Path]:
+    """`encoder.onnx` and `decoder.onnx`, with any number of images at once; returns the files."""
+    package("onnxscript")
+    labels = (batch.y[:2],) if model.condition else ()
+    with torch.no_grad():
+        z = model.encode(batch.x[:2], *labels)
+    free, files = torch.export.Dim("N"), []
+    for name, part, first, given in (("encoder", Encode(model), "x", batch.x[:2]), ("decoder", Decode(model), "z", z)):
+        names = [first, "y"][: 1 + len(labels)]
+        files.append(folder / f"{name}.onnx")
+        with quiet():
+            torch.onnx.export(
+                part.eval(), (given, *labels), files[-1], input_names=names,
+                output_names=["z" if name == "encoder" else "image"], opset_version=OPSET, dynamo=True,
+                dynamic_shapes=tuple({0: free} for _ in names), external_data=False, verbose=False,
+            )  # fmt: skip
+    return files
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the lines in which the exporter and its optimizer tell of every node."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def through_onnx(folder: Path, model: Autoencoder, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Codes of a batch and images of codes (N, Z), from the ONNX files alone."""
+    session = package("onnxruntime").InferenceSession
+    labels = {"y": batch.y.numpy()} if model.condition else {}
+
+    def ask(name: str, **inputs: np.ndarray) -> Tensor:
+        network = session(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
+        return torch.from_numpy(network.run(None, {**inputs, **labels})[0])
+
+    return ask("encoder", x=batch.x.numpy()), ask("decoder", z=z.numpy())
+
+
+def package(name: str) -> object:
+    """An optional package, or a sentence that says how to get it."""
+    import importlib
+
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        root = name.partition(".")[0]
+        raise UserError(f"application=export needs {root}. Install it: pip install 'autoencoders[export]'.") from error

@@ -1,0 +1,126 @@
+"""Restoration without a network: what a trained model has to beat. Images (N, C, H, W) in [0, 1], in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoders.types import UserError
+
+Method = Callable[[Tensor, float], Tensor]
+"""A method with one free number, which validation chooses."""
+
+
+def non_local_means(x: Tensor, sigma: float, strength: float) -> Tensor:
+    """Non-local means (Buades, Coll and Morel, 2005), patches of 5 pixels within 9, h = strength * sigma.
+
+    Args:
+        x: noisy images.
+        sigma: standard deviation of the noise, in units of [0, 1].
+        strength: dimensionless.
+    """
+    denoise = _scikit_image().denoise_nl_means
+    options = {"patch_size": 5, "patch_distance": 9, "h": strength * sigma, "sigma": sigma, "fast_mode": True}
+    return _each(x, lambda image: denoise(image, channel_axis=0, **options))
+
+
+def total_variation(x: Tensor, weight: float) -> Tensor:
+    """Total-variation denoising (Chambolle, 2004); a larger weight is smoother."""
+    denoise = _scikit_image().denoise_tv_chambolle
+    return _each(x, lambda image: denoise(image, weight=weight, channel_axis=0))
+
+
+def bm3d(x: Tensor, sigma: float) -> Tensor:
+    """Block matching and 3-D filtering (Dabov et al., 2007) by its authors' package; seconds per colour image.
+
+    Args:
+        x: noisy images.
+        sigma: standard deviation of the noise, in units of [0, 1].
+    """
+    try:
+        import bm3d as package
+    except ImportError as error:
+        raise UserError("bm3d=true needs the package bm3d. Install it: pip install bm3d.") from error
+    filtered = package.bm3d_rgb if x.shape[1] == 3 else package.bm3d
+
+    def one(image: np.ndarray) -> np.ndarray:
+        result = filtered(image.transpose(1, 2, 0).squeeze(), sigma)
+        return result.reshape(*image.shape[1:], -1).transpose(2, 0, 1)
+
+    return _each(x, one)
+
+
+def median(x: Tensor, size: float) -> Tensor:
+    """The median of a square of `size` pixels a side, every channel for itself."""
+    from scipy.ndimage import median_filter
+
+    return _each(x, lambda image: median_filter(image, size=(1, int(size), int(size)), mode="reflect"))
+
+
+def biharmonic(x: Tensor, hidden: Tensor) -> Tensor:
+    """Fill hidden pixels so that the surface is biharmonic (Damelin and Hoang, 2018).
+
+    Args:
+        x: images.
+        hidden: (N, 1, H, W) bool, True where a pixel is not known.
+    """
+    inpaint = _scikit_image().inpaint_biharmonic
+    filled = [
+        inpaint(image, mask, channel_axis=0) if mask.any() and not mask.all() else image
+        for image, mask in zip(x.double().numpy(), hidden[:, 0].numpy(), strict=True)
+    ]
+    return torch.from_numpy(np.stack(filled)).float().clamp(0, 1)
+
+
+def principal_fill(
+    x: Tensor, hidden: Tensor, mean: Tensor, components: Tensor, variances: Tensor, noise: float
+) -> Tensor:
+    """Fill hidden pixels from the code that fits the known ones best: least squares on principal components.
+
+    argmin_a |known (x - mean - a C)|^2 + noise * sum_k a_k^2 / variance_k: with noise > 0 the posterior mean of
+    probabilistic PCA (Tipping and Bishop, 1999), which the bare least squares (0) lacks where much is hidden.
+
+    Args:
+        x: (N, C, H, W) images.
+        hidden: (N, 1, H, W) bool, True where a pixel is not known.
+        mean: (D,) float64.
+        components: (K, D) float64, orthonormal.
+        variances: (K,) of the components, for pixels in [0, 1].
+        noise: variance of a pixel around its projection, in units of [0, 1] squared.
+
+    Returns:
+        (N, C, H, W): known pixels as they are.
+    """
+    known = (~hidden).expand_as(x).flatten(1).double()  # (N, D)
+    ridge = torch.diag(noise / variances.clamp(min=1e-12) + 1e-9)
+    filled = []
+    for image, seen in zip(x.flatten(1).double() - mean, known, strict=True):
+        basis = components * seen  # (K, D)
+        code = torch.linalg.solve(basis @ components.T + ridge, basis @ image)
+        filled.append(mean + code @ components)
+    return torch.where(hidden, torch.stack(filled).float().unflatten(1, x.shape[1:]).clamp(0, 1), x)
+
+
+def tuned(method: Method, values: Sequence[float], x: Tensor, target: Tensor) -> float:
+    """The value with the least mean squared error on (validation) images."""
+    errors = [float((method(x, value) - target).square().mean()) for value in values]
+    return values[int(np.argmin(errors))]
+
+
+def _each(x: Tensor, method: Callable[[np.ndarray], np.ndarray]) -> Tensor:
+    """A method of one (C, H, W) float64 image, over a batch, clipped to [0, 1]."""
+    return torch.from_numpy(np.stack([method(image) for image in x.double().numpy()])).float().clamp(0, 1)
+
+
+def _scikit_image() -> object:
+    try:
+        from skimage import restoration
+    except ImportError as error:
+        raise UserError(
+            "The classical baselines of application=restore need scikit-image. Install it: "
+            "pip install 'autoencoders[restore]'."
+        ) from error
+    return restoration
