@@ -190,9 +190,7 @@ def drawn(run: Run, count: int, generator: torch.Generator) -> Strips:
     return Ends(z[:count], z[count:], *y), [], None
 
 
-def measure(
-    run: Run, split: str, count: int, references: int, steps: int, generator: torch.Generator
-) -> pd.DataFrame:
+def measure(run: Run, split: str, count: int, references: int, steps: int, generator: torch.Generator) -> pd.DataFrame:
     """The table of paths and cross-fades over random pairs."""
     a, b = pair_rows(run, split, count, generator)
     ends = at_rows(run, split, a, b)

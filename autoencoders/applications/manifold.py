@@ -44,9 +44,7 @@ class Plane(NamedTuple):
         return (z - self.mean) @ self.axes.T / self.axes.square().sum(1).clamp(min=1e-12)
 
 
-def manifold(
-    run: Run, *, split: str = "test", side: int = 15, axes: str = "auto", measured: int = 1000
-) -> Findings:
+def manifold(run: Run, *, split: str = "test", side: int = 15, axes: str = "auto", measured: int = 1000) -> Findings:
     """A grid of decoded codes, evenly spaced in the quantiles of a standard normal along two axes.
 
     Two latents are the plane itself. Of more, the two with the highest KL (`latents`, for a model with a prior) or the

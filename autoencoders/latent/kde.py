@@ -32,9 +32,7 @@ class PCAKDE:
 
     name = "a kernel density estimate on PCA coordinates"
 
-    def __init__(
-        self, components: float = 55, bandwidth: str | float = "held_out", validation_rows: int = 500
-    ) -> None:
+    def __init__(self, components: float = 55, bandwidth: str | float = "held_out", validation_rows: int = 500) -> None:
         if components <= 0 or (components >= 1 and components != int(components)):
             raise UserError(f"pca_kde keeps a whole number of components or a share below 1, not {components}.")
         if bandwidth not in ("held_out", "scott") and not (isinstance(bandwidth, (int, float)) and bandwidth > 0):
