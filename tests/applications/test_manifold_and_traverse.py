@@ -40,7 +40,7 @@ def test_latents_of_a_vae_are_ordered_by_the_kl_of_torch_distributions(opened):
     batch = run.batch("train")
     with torch.no_grad():
         q = run.model.posterior(batch.x)
-        normal = torch.distributions.Normal(q.mean, (0.5 * q.logvar).exp() if hasattr(q, "logvar") else q.std)
+        normal = torch.distributions.Normal(q.mean, (0.5 * q.log_variance).exp())
         kl = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).mean(0)
     torch.testing.assert_close(measure_latents(run).measure.float(), kl, atol=1e-4, rtol=1e-3)
 
