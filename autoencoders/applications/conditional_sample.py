@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import (
-    array, comparison, flat, listed, mean_and_error, number_of_images, spread,
+    array,
+    comparison,
+    flat,
+    listed,
+    mean_and_error,
+    number_of_images,
+    spread,
 )  # fmt: skip
 from autoencoders.latent.densities import StandardNormal
 from autoencoders.metrics.judges import PixelClassifier

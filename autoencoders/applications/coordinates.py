@@ -51,7 +51,7 @@ def measure_latents(run: Run) -> Latents:
 
 
 def common_label(run: Run) -> Tensor | None:
-    """The label that a conditional model is told where a figure shows codes alone: the commonest class, mean attributes.
+    """What a conditional model is told where a figure shows codes alone: the commonest class, or mean attributes.
 
     Returns:
         () int64 or (A,) float32; None for an unconditional model.

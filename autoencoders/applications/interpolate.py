@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -150,7 +151,7 @@ def own(run: Run, split: str, images: str, count: int) -> Strips:
     if len(batch.x) < 2:
         raise UserError(f"Interpolation joins two pictures, and {images} has {len(batch.x)}. Give a folder with more.")
     z = run.encode(batch.x)
-    names = [f"{a} - {b}" for a, b in zip(names, names[1:], strict=False)]
+    names = [f"{a} - {b}" for a, b in itertools.pairwise(names)]
     return Ends(z[:-1], z[1:]), names, (batch.x[:-1], batch.x[1:])
 
 

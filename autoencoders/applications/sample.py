@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import (
-    array, comparison, flat, listed, mean_and_error, number_of_images, spread,
+    array,
+    comparison,
+    flat,
+    listed,
+    mean_and_error,
+    number_of_images,
+    spread,
 )  # fmt: skip
 from autoencoders.metrics.neighbours import distances
 from autoencoders.opened import Run

@@ -34,4 +34,5 @@ def spherical(a: Tensor, b: Tensor, steps: Tensor, centre: Tensor | float = 0.0)
     turned = (((1 - t) * angle).sin() * u + (t * angle).sin() * v) / sine.clamp(min=1e-12)
     path = turned * ((1 - t) * long + t * other)
     straight = torch.lerp(a[:, None], b[:, None], t)
-    return (torch.where(sine < 1e-6, straight, path) + centre).float()
+    no_turn = (sine < 1e-6) | (torch.minimum(long, other) <= 1e-12)  # in one line, or at the centre
+    return (torch.where(no_turn, straight, path) + centre).float()

@@ -1,0 +1,73 @@
+"""application=conditional_sample: a decoder that obeys by construction, one that ignores, and the judge."""
+
+import pytest
+import torch
+
+from autoencoders import runs
+from autoencoders.applications.conditional_sample import conditional_sample, conditions, positions
+from autoencoders.metrics.judges import PixelClassifier
+from autoencoders.opened import Run
+from autoencoders.types import UserError
+
+SMALL = {"codes": 2, "measured": 10, "fitted": 600}
+
+
+@pytest.fixture
+def opened(compose, tmp_path):
+    def make(*overrides):
+        config = compose(*overrides, "latent_dim.size=3", "data.batch_size=64")
+        data = runs.build(config["data"])
+        data.prepare_data()
+        data.setup()
+        return Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+
+    return make
+
+
+def test_a_decoder_that_obeys_is_seen_to_and_one_that_ignores_is_not(opened, monkeypatch):
+    run = opened("model=cvae")
+    train = run.prepare().data.evaluation("train").batch(torch.arange(1258))
+    means = torch.stack([train.x[train.y == k].mean(0) for k in range(10)])
+    monkeypatch.setattr(run.model, "decode", lambda z, y: means[y] + 0.05 * torch.randn(len(z), 1, 28, 28))
+    found = conditional_sample(run, **SMALL)
+    table = found.tables["judged"].set_index("method")
+    assert table["accuracy"]["cvae"] > 0.95
+    assert table["accuracy"]["real test images"] > 0.9
+    assert table["accuracy"]["labels drawn anew"] < 0.3
+    assert table["deviation within a label"]["cvae"] == pytest.approx(0.05, rel=0.02)  # the noise put in, and no more
+    assert table["deviation within a label"]["real test images"] > 0.1
+    monkeypatch.setattr(run.model, "decode", lambda z, y: means[:1].expand(len(z), *means.shape[1:]))
+    assert conditional_sample(run, **SMALL).tables["judged"]["accuracy"].iloc[0] == pytest.approx(0.1)
+
+
+def test_attributes_give_every_combination_of_signs_at_the_means_of_either_side(opened, tmp_path):
+    data = ["data=cartoons", "data.count=150", "data.size=16", f"data.cache={tmp_path}"]
+    run = opened("model=cvae", *data, "data.condition=[mouth,glasses]")
+    names, y, bits = conditions(run, 1.0)
+    assert names == ["mouth- glasses-", "mouth- glasses+", "mouth+ glasses-", "mouth+ glasses+"]
+    told = run.codes("train").y
+    assert float(y[2, 0]) == pytest.approx(float(told[told[:, 0] > 0, 0].mean()), abs=1e-5)
+    assert y[:, 1].tolist() == pytest.approx([-1, 1, -1, 1], abs=1e-5)
+    assert bits.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    stronger = conditions(run, 2.0)[1]
+    torch.testing.assert_close(stronger - told.mean(0), 2 * (y - told.mean(0)))
+    found = conditional_sample(run, **SMALL, labels=["mouth+ glasses+"])
+    assert {"accuracy of mouth", "accuracy of glasses"} <= set(found.tables["judged"])
+    assert set(found.figures) == {"grid", "many"}
+
+
+def test_the_judge_tells_planted_classes():
+    x, labels = torch.rand(200, 1, 4, 4) * 0.1, torch.arange(200) % 2
+    x[labels == 1, :, 0] += 0.8
+    judge = PixelClassifier(5).fit(x[:100], labels[:100])
+    assert judge.correct(x[100:], labels[100:]).mean() == 1
+    assert judge.correct(x[100:], 1 - labels[100:]).mean() == 0
+    with pytest.raises(UserError, match="two labels"):
+        judge.fit(x, torch.zeros(200).long())
+
+
+def test_what_makes_no_sense_is_refused(opened):
+    with pytest.raises(UserError, match="told no labels"):
+        conditional_sample(opened("model=vae"))
+    with pytest.raises(UserError, match="It has: 5, 7"):
+        positions(["5", "7"], [3])

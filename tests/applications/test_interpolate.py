@@ -1,0 +1,72 @@
+"""application=interpolate, against decoders whose paths are known."""
+
+import pytest
+import torch
+
+from autoencoders import runs
+from autoencoders.applications.interpolate import interpolate, pair_rows
+from autoencoders.opened import Run
+from autoencoders.types import Annotations, UserError
+
+SMALL = {"pairs": 2, "steps": 4, "measured": 12, "references": 200}
+
+
+@pytest.fixture
+def opened(compose, tmp_path):
+    def make(*overrides):
+        config = compose(*overrides, "latent_dim.size=4", "data.batch_size=64")
+        data = runs.build(config["data"])
+        data.prepare_data()
+        data.setup()
+        return Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+
+    return make
+
+
+def test_a_linear_decoder_walks_as_a_cross_fade_does(opened, monkeypatch):
+    run = opened("model=ae")
+    weights = 0.01 * torch.randn(4, 784)
+    monkeypatch.setattr(run.model, "decode", lambda z, y: (0.5 + 0.05 * torch.tanh(z) @ weights).view(-1, 1, 28, 28))
+    assert interpolate(run, **SMALL).tables["paths"]["length"][0] >= 1
+    monkeypatch.setattr(run.model, "decode", lambda z, y: (0.5 + z @ weights).view(-1, 1, 28, 28))
+    table = interpolate(run, **SMALL).tables["paths"].set_index("method")
+    for column in ("length", "largest step over mean"):
+        assert table[column]["linear"] == pytest.approx(1, abs=1e-4)
+    same = table["to nearest"]
+    assert same["linear"] == pytest.approx(same["reconstruction cross-fade"], abs=1e-5)
+    assert table["length"]["spherical"] > 1.001
+
+
+@pytest.mark.parametrize("model", ["vae", "cvae"])
+def test_strips_of_images_persons_and_drawn_codes(opened, monkeypatch, model):
+    run = opened(f"model={model}")
+    persons = Annotations(groups=torch.arange(359) % 6, group_names=tuple("abcdef"))
+    monkeypatch.setattr(run, "annotations", lambda split: persons)
+    figures = set(interpolate(run, **SMALL).figures)
+    assert figures == {"images", "random", "groups"} if model == "vae" else {"images", "random"}
+
+
+def test_a_model_told_classes_walks_within_one(opened):
+    run = opened("model=cvae")
+    a, b = pair_rows(run, "test", 30, torch.Generator().manual_seed(0))
+    y = run.codes("test").y
+    assert torch.equal(y[a], y[b])
+    assert (a != b).all()
+
+
+def test_own_pictures(opened, tmp_path):
+    from PIL import Image
+
+    run = opened("model=vae")
+    folder = tmp_path / "own, pictures"
+    folder.mkdir()
+    for i in range(3):
+        Image.new("L", (40, 40), 80 * i).save(folder / f"{i}.png")
+    assert "images" in interpolate(run, images=str(folder), **SMALL).figures
+    with pytest.raises(UserError, match="joins two pictures"):
+        interpolate(run, images=str(folder / "0.png"), **SMALL)
+
+
+def test_too_short_a_strip_is_refused(opened):
+    with pytest.raises(UserError, match="steps"):
+        interpolate(opened("model=ae"), **{**SMALL, "steps": 2})

@@ -1,0 +1,67 @@
+"""application=sample on small runs."""
+
+import pytest
+import torch
+
+from autoencoders import runs
+from autoencoders.applications.sample import draw, sample
+from autoencoders.latent.densities import GaussianDiagonal, GaussianFull, StandardNormal
+from autoencoders.latent.kde import PCAKDE
+from autoencoders.metrics.neighbours import distances, within
+from autoencoders.opened import Run
+from autoencoders.types import UserError
+
+SMALL = {"count": 20, "measured": 20, "references": 200}
+
+
+@pytest.fixture
+def opened(compose, tmp_path):
+    def make(*overrides):
+        config = compose(*overrides, "latent_dim.size=4", "data.batch_size=64")
+        data = runs.build(config["data"])
+        data.prepare_data()
+        data.setup()
+        return Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+
+    return make
+
+
+@pytest.mark.parametrize("model", ["ae", "vae", "cvae"])
+def test_every_model_draws(opened, model):
+    run = opened(f"model={model}")
+    densities = {"standard_normal": StandardNormal(), "pca_kde": PCAKDE(3), "gaussian_full": GaussianFull()}
+    found = sample(run, densities=densities, **SMALL)
+    table = found.tables["densities"].set_index("method")
+    assert set(densities) | {"real images", "training reconstructions", "mean image"} == set(table.index)
+    codes = run.codes("test").z
+    expected = GaussianFull().fit(run.codes("train").z).log_density(codes).mean()
+    assert table["log-density"]["gaussian_full"] == pytest.approx(float(expected))
+    assert table["variance ratio"]["gaussian_full"] == pytest.approx(1, abs=0.1)
+    assert set(found.figures) == {"samples", "densities", "nearest"}
+
+
+def test_temperature_scales_deviations_from_the_mean(opened):
+    run = opened("model=ae")
+    density = GaussianDiagonal().fit(run.codes("train").z)
+    cold = draw(run, density, 3, 1e-9, 0)
+    torch.testing.assert_close(cold, run.decode(density.mean.float().expand(3, -1)), atol=1e-5, rtol=0)
+
+
+def test_distances_are_root_mean_squares():
+    a, b = torch.rand(4, 3, 5, 5), torch.rand(6, 3, 5, 5)
+    expected = (a[:, None] - b[None]).square().flatten(2).mean(2).sqrt()
+    torch.testing.assert_close(distances(a, b), expected, atol=1e-5, rtol=1e-4)
+    stored = (b * 255).round().byte()
+    torch.testing.assert_close(distances(a, stored), distances(a, stored.float() / 255))
+
+
+def test_the_deviation_within_labels_leaves_out_what_the_labels_explain():
+    labels = torch.arange(2).repeat_interleave(2000)
+    images = labels[:, None, None, None] * 5.0 + 0.3 * torch.randn(4000, 1, 4, 4)
+    assert within(images, labels) == pytest.approx(0.3, rel=0.02)
+
+
+@pytest.mark.parametrize("options", [{"density": "flow"}, {"temperature": 0}, {"split": "train"}, {"measured": 1}])
+def test_bad_options_are_refused(opened, options):
+    with pytest.raises(UserError):
+        sample(opened("model=vae"), densities={"standard_normal": StandardNormal()}, **{**SMALL, **options})
