@@ -41,7 +41,7 @@ def attribute(
         images: a picture or a folder of pictures of your own, to edit.
         attribute: its name; None for the last there is.
         method: `mean_difference` or `logistic`, see `autoencoders.latent.directions`.
-        orthogonal: attributes whose linear scores the edit leaves alone.
+        orthogonal: attributes the edit leaves alone: codes are compared at equal values of them.
         alphas: strengths of the strip and of the dose-response; 1 is the whole difference of the means.
         strength: of the rows before and after, and of the shares in the table.
         count: images shown.

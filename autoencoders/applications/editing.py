@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from autoencoders.applications.base import bootstrap_error, mean_and_error, spread
-from autoencoders.applications.representations import SIDE, pixels, representations
+from autoencoders.applications.representations import SIDE, attributes, pixels, representations
 from autoencoders.latent.directions import direction
 from autoencoders.metrics.probes import LinearProbe, auroc, chosen_probe
 from autoencoders.metrics.retrieval import distances
@@ -70,7 +70,7 @@ def fitted(
         split: the held-out images.
         known: split -> (N, A), 1 with, 0 without, NaN unknown.
         chosen: the attribute.
-        others: those the direction is made orthogonal to.
+        others: those that the direction holds equal.
         method: see `direction`.
 
     Returns:
@@ -80,11 +80,12 @@ def fitted(
     rows = known["train"][:, chosen].isfinite().nonzero().flatten()
     rows = rows[spread(LIMIT, len(rows))]
     y = known["train"][rows]
+    equal = [v[rows].numpy() for v in attributes(run.annotations("train"))[0].T[list(others)]]
     kept = known[split][:, chosen].isfinite().nonzero().flatten()
     positive = (known[split][kept, chosen] == 1).numpy()
     held_out = representations(run, split, kept, pca)
     for name, z in representations(run, "train", rows, pca).items():
-        step = direction(z.numpy(), (y[:, chosen] == 1).numpy(), method, [y[:, o].numpy() for o in others])
+        step = direction(z.numpy(), (y[:, chosen] == 1).numpy(), method, equal)
         scores = held_out[name].double().numpy() @ step
         error = bootstrap_error(lambda i, s=scores: auroc(s[i], positive[i]), len(kept))
         aurocs[name], steps[name] = (auroc(scores, positive), error), torch.from_numpy(step).float()

@@ -54,9 +54,7 @@ def latent_map(
     if known is not None:
         tables["accuracy"] = accuracies(run, split, known, k)
         rows_of = tables["accuracy"].to_dict("records")
-        words = f"{known.what} told by a linear probe: " + ", ".join(
-            f"{r['method']} {r['linear']:.3f}" for r in rows_of
-        )
+        words = f"linear probe of {known.what}: " + ", ".join(f"{r['method']} {r['linear']:.3f}" for r in rows_of)
     figures = draw(run, maps, table, None if known is None else (beside.numpy(), known.names), words)
     metrics = flat(table) | (flat(tables["accuracy"]) if known is not None else {})
     return Findings(metrics, figures, tables)
@@ -101,7 +99,8 @@ def draw(
     figures = {}
     for (name, (points, axes)), row in zip(maps.items(), table.to_dict("records"), strict=True):
         values, names = known or (None, ())
-        inside = f"; neighbours in this map: {row['knn in the map']:.3f}" if known else ""
+        if known:
+            axes = (f"{axes[0]}; nearest in this map tell {row['knn in the map']:.3f}", axes[1])
         prior = run.model.has_prior and run.model.latent_dim == 2
-        figures[name] = scatter(points, run.title, axes, values, names, prior, words + inside)
+        figures[name] = scatter(points, run.title, axes, values, names, prior, words)
     return figures

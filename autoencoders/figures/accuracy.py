@@ -21,10 +21,10 @@ def accuracy_over_labels(table: pd.DataFrame, title: str, caption: str) -> Figur
         title: one line above.
         caption: a smaller one under it.
     """
-    figure = canvas(6.6, 4.4)
+    figure = canvas(7.8, 4.4)
     figure.text(0.018, 0.97, title, va="top", fontsize=TITLE, color=INK)
     figure.text(0.018, 0.912, caption, va="top", fontsize=LABEL, color=FAINT)
-    ax = figure.add_axes((0.1, 0.12, 0.86, 0.7))
+    ax = figure.add_axes((0.085, 0.12, 0.7, 0.7))
     for (name, rows), colour in zip(table.groupby("method", sort=False), (BLUE, ORANGE, GREEN, FAINT), strict=False):
         ax.errorbar(
             rows["labels"], rows["accuracy"], rows["accuracy +-"], color=colour, marker="o", ms=4, lw=1.6, capsize=3,
@@ -35,5 +35,5 @@ def accuracy_over_labels(table: pd.DataFrame, title: str, caption: str) -> Figur
     ax.set_xticks(sorted(table["labels"].unique()))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}"))
     plain(ax, "", "training labels", "accuracy of logistic regression")
-    ax.legend(frameon=False, fontsize=LABEL)
+    ax.legend(frameon=False, fontsize=LABEL, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

@@ -49,9 +49,14 @@ def spectra_and_errors(
         right.fill_between(k, mean - error, mean + error, color=colour, alpha=0.25, lw=0)
     right.set_xscale("log")
     right.set_yscale("log")
-    right.yaxis.set_minor_formatter("")
+    right.set_xticks(k)
     plain(right, "test error over components kept", "components kept", "MSE of [0, 1] pixels")
+    low, high = right.get_ylim()
+    ticks = [m * 10.0**e for e in range(-8, 1) for m in (1, 2, 3, 5) if low <= m * 10.0**e <= high]
+    right.set_yticks(ticks, [f"{v:g}" for v in ticks])
+    right.yaxis.set_minor_formatter("")
     for ax in (left, right):
         ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+        ax.xaxis.set_minor_formatter("")
         ax.legend(frameon=False, fontsize=LABEL)
     return figure

@@ -35,7 +35,7 @@ def dose_response(
     figure = canvas(9.6, 4.0)
     figure.text(0.012, 0.97, title, va="top", fontsize=TITLE, color=INK)
     figure.text(0.012, 0.905, caption, va="top", fontsize=LABEL, color=FAINT)
-    left, right = (figure.add_axes((x, 0.13, 0.34, 0.6)) for x in (0.065, 0.5))
+    left, right = (figure.add_axes((x, 0.13, 0.34, 0.6)) for x in (0.08, 0.51))
     named = list(others.items())
     for ax, curves, colours in ((left, methods.items(), (BLUE, ORANGE, GREEN)), (right, named, CLASSES)):
         ax.axhline(0, color=FAINT, lw=0.8)

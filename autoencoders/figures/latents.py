@@ -28,7 +28,8 @@ def scatter(
         prior: draw the circles that hold 50 and 95 % of a standard normal.
         caption: a smaller line under the title.
     """
-    figure = canvas(6.8 if labels is not None else 5.8, 5.4)
+    longest = max(map(len, names), default=0)
+    figure = canvas(max(6.8, 6.2 + 0.09 * longest) if labels is not None else 5.8, 5.4)
     ax = figure.add_axes((0.1, 0.1, 5.0 / figure.get_figwidth(), 0.8))
     size = float(np.clip(20000 / max(len(points), 1), 5, 26))
     if labels is None:

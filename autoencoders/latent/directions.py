@@ -15,14 +15,15 @@ def direction(z: np.ndarray, positive: np.ndarray, method: str, others: Sequence
     """The step that takes the average code without an attribute to where those with it are.
 
     `mean_difference`: mean code with - mean code without. `logistic`: the part of that difference along the normal
-    w of a logistic regression, w (w . d) / (w . w). Others named, it is then made orthogonal to the normals of
-    logistic regressions on each of them, so that their linear scores stay as they are.
+    w of a logistic regression, w (w . d) / (w . w). Others named, the difference is that between codes with equal
+    values of them. Orthogonal to the normal of another's classifier it would merely hide from that classifier: where
+    two attributes go together, the picture of the other changes all the same.
 
     Args:
         z: (N, Z) training codes.
         positive: (N,) bool, who has the attribute.
         method: one of METHODS.
-        others: (N,) float each: 1 with, 0 without, NaN unknown, attributes to leave alone.
+        others: (N,) values of each attribute to leave alone, NaN where unknown.
 
     Returns:
         (Z,) float64; strength 1 is this whole step.
@@ -33,15 +34,18 @@ def direction(z: np.ndarray, positive: np.ndarray, method: str, others: Sequence
     if method not in METHODS:
         raise UserError(f"method must be one of {list(METHODS)}, and is {method!r}.")
     z = z.astype(np.float64)
-    step = z[positive].mean(0) - z[~positive].mean(0)
+    step = held_equal(z, positive, others) if others else z[positive].mean(0) - z[~positive].mean(0)
     if method == "logistic":
         w = normal(z, positive)
         step = w * (w @ step) / (w @ w)
-    if others:
-        normals = np.stack([normal(z[np.isfinite(o)], o[np.isfinite(o)] > 0) for o in others])
-        basis = np.linalg.qr(normals.T)[0]  # (Z, others)
-        step = step - basis @ (basis.T @ step)
     return step
+
+
+def held_equal(z: np.ndarray, positive: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+    """(Z,) coefficient of an attribute in the least-squares regression of codes on it, the others and a constant."""
+    design = np.column_stack([positive, np.ones(len(z)), *others]).astype(np.float64)
+    known = np.isfinite(design).all(1)
+    return np.linalg.lstsq(design[known], z[known], rcond=None)[0][0]
 
 
 def normal(z: np.ndarray, positive: np.ndarray) -> np.ndarray:

@@ -32,8 +32,9 @@ def participation_ratio(variances: np.ndarray) -> float:
 
 def neighbour_ratios(x: Tensor) -> np.ndarray:
     """Distance to the second over distance to the first neighbour of features (N, D), (<= N,); copies left out."""
-    found = nearest(x.float(), x.float(), 2, itself=True)[1].double().numpy()
-    first, second = found[found[:, 0] > 0].T
+    x = x.double() - x.double().mean(0)  # float32 would round the smallest distances away
+    found = nearest(x, x, 2, itself=True)[1].numpy()
+    first, second = found[found[:, 0] > 1e-6 * np.median(found[:, 0])].T
     return second / first
 
 

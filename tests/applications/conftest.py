@@ -1,0 +1,34 @@
+"""Runs of exact linear models: their codes are known in closed form, and nothing is trained."""
+
+import pytest
+import torch
+
+from autoencoders import runs
+from autoencoders.opened import Run
+
+
+@pytest.fixture
+def linear_run(compose, tmp_path):
+    """`linear_run(data, latents)`: PCA behind the interface of a model, fitted to prepared data."""
+
+    def made(data, latents=16):
+        config = compose("model=pca", "data=digits", f"latent_dim={latents}", "likelihood=gaussian")
+        model = runs.build_model(config, data.shape, data.context).eval()
+        with torch.no_grad():
+            model.initialise(data.images("train"))
+        return Run(tmp_path, config, model, data).prepare()
+
+    return made
+
+
+@pytest.fixture
+def digits_run(linear_run, digits):
+    return linear_run(digits)
+
+
+@pytest.fixture
+def cvae_run(compose, tmp_path, digits):
+    """A conditional model, untrained."""
+    config = compose("model=cvae", "data=digits", "latent_dim=2", "net=fc")
+    torch.manual_seed(0)
+    return Run(tmp_path, config, runs.build_model(config, digits.shape, digits.context).eval(), digits).prepare()

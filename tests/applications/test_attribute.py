@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LinearRegression
+
+from autoencoders.applications.attribute import attribute
+from autoencoders.applications.editing import fitted
+from autoencoders.applications.representations import binary_attributes, threshold
+from autoencoders.data.cartoons import FACTORS, Cartoons, draw
+from autoencoders.latent.directions import direction, normal
+from autoencoders.types import UserError
+
+SIZE, GRID = 24, torch.linspace(-1, 1, 17)
+MEASURED = ("mouth", "hair_length", "skin", "eyes", "pose", "background")
+
+
+@pytest.fixture(scope="module")
+def cartoons(tmp_path_factory):
+    def made(**options):
+        cache = str(tmp_path_factory.mktemp("cartoons"))
+        data = Cartoons(name="cartoons", count=1000, size=SIZE, batch_size=32, cache=cache, **options)
+        data.setup()
+        return data
+
+    return made
+
+
+def measured(images, truth, name):
+    """The factor of each image: the value whose drawing is nearest, the others being as they were."""
+    which, found = FACTORS.index(name), []
+    for image, values in zip(images, truth, strict=True):
+        candidates = values.repeat(len(GRID), 1)
+        candidates[:, which] = GRID
+        found.append(GRID[(draw(candidates, SIZE) - image).flatten(1).square().sum(1).argmin()])
+    return torch.stack(found)
+
+
+def moved(run, names, orthogonal=(), count=12, strength=1.5):
+    """By how much an edit of `mouth` moves factors that are read off the decoded images."""
+    known, _ = binary_attributes(run)
+    others = [FACTORS.index(name) for name in orthogonal]
+    editor = fitted(run, "test", known, FACTORS.index("mouth"), others, "mean_difference")[0][0]
+    rows = (run.annotations("test").attribute("mouth") < -0.3).nonzero().flatten()[:count]
+    truth, batch = run.annotations("test").attributes[rows], run.batch("test", rows)
+    before, after = editor.edit(batch, 0.0), editor.edit(batch, strength)
+    start = truth.clone()
+    mouths = [measured(images, start, "mouth") for images in (before, after)]
+    changes = {"mouth": float((mouths[1] - mouths[0]).mean())}
+    for name in names[1:]:
+        values = []
+        for images, mouth in zip((before, after), mouths, strict=True):
+            start = truth.clone()
+            start[:, 0] = mouth
+            values.append(measured(images, start, name))
+        changes[name] = float((values[1] - values[0]).mean())
+    return changes
+
+
+def test_the_direction_bends_the_drawn_mouth_and_leaves_the_rest(cartoons, linear_run):
+    changes = moved(linear_run(cartoons(), 64), MEASURED)
+    assert changes["mouth"] > 0.3
+    assert max(abs(v) for k, v in changes.items() if k != "mouth") < 0.15
+
+
+def test_orthogonal_keeps_a_correlated_factor(cartoons, linear_run):
+    run = linear_run(cartoons(correlated=["mouth", "hair_length"], correlation=0.8), 64)
+    plain = moved(run, ("mouth", "hair_length"))
+    clean = moved(run, ("mouth", "hair_length"), ["hair_length"])
+    assert plain["hair_length"] > 0.25
+    assert abs(clean["hair_length"]) < 0.4 * plain["hair_length"], (plain, clean)
+    assert clean["mouth"] > 0.1, (plain, clean)
+
+
+def test_findings_on_cartoons(cartoons, linear_run):
+    found = attribute(linear_run(cartoons(), 64), attribute="mouth", measured=40, count=3, alphas=[0, 0.5, 1])
+    assert set(found.figures) == {"add", "subtract", "strip", "dose"}
+    edits = found.tables["edits"].set_index("method")
+    assert edits.index[0] == "pca"
+    assert list(edits.index[1:]) == ["PCA-64", "pixels"]
+    # The model is PCA: its numbers are those of its baseline.
+    np.testing.assert_allclose(edits.loc["pca", "auroc"], edits.loc["PCA-64", "auroc"], atol=1e-3)
+    np.testing.assert_allclose(edits.loc["pca", "shift per unit"], edits.loc["PCA-64", "shift per unit"], atol=1e-2)
+    assert 0.5 < edits.loc["pca", "shift per unit"] < 1.5
+    dose = found.tables["dose"]["pca"].to_numpy()
+    assert dose[0] == 0
+    assert (np.diff(dose) > 0).all()
+    leaks = found.tables["leakage"].set_index("attribute")["shift, pca"]
+    assert leaks.abs().idxmax() == "mouth"
+
+
+def test_classes_are_attributes_and_conditional_models_are_told(cvae_run):
+    found = attribute(cvae_run, attribute="7", measured=20, count=2, alphas=[0, 1], method="logistic")
+    assert len(found.tables["leakage"]) == 10
+
+
+def test_the_mean_difference_is_that_and_orthogonal_is_orthogonal():
+    rng = np.random.default_rng(0)
+    z, a, b = rng.normal(size=(400, 5)), rng.random(400) > 0.5, rng.random(400) > 0.5
+    z[:, 0] += a
+    z[:, 1] += a + 2 * b
+    step = direction(z, a, "mean_difference")
+    np.testing.assert_allclose(step, z[a].mean(0) - z[~a].mean(0))
+    both = LinearRegression().fit(np.column_stack([a, b]), z)
+    np.testing.assert_allclose(direction(z, a, "mean_difference", [b.astype(float)]), both.coef_[:, 0])
+    along = direction(z, a, "logistic")
+    cosine = along @ normal(z, a) / np.linalg.norm(along) / np.linalg.norm(normal(z, a))
+    np.testing.assert_allclose(cosine, 1)
+    np.testing.assert_allclose(along @ normal(z, a), step @ normal(z, a))  # the score moves by as much
+
+
+@pytest.mark.parametrize(
+    ("values", "at"),
+    [([-1.0, 1.0, 1.0], 0.0), ([0.0, 1.0, 1.0], 0.5), (list(np.linspace(-2, 3, 60)), 0.0), ([5.0, 6.0, 7.0], 6.0)],
+)
+def test_where_values_divide(values, at):
+    assert threshold(torch.tensor([*values, float("nan")])) == at
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"attribute": "Smiling"}, "no attribute 'Smiling'. They have: 0, 1"),
+        ({"method": "svm"}, "mean_difference"),
+        ({"attribute": "3", "orthogonal": ["3"]}, "itself"),
+        ({"alphas": ["much"]}, "list of numbers"),
+    ],
+)
+def test_mistakes_are_told(digits_run, options, words):
+    with pytest.raises(UserError, match=words):
+        attribute(digits_run, **options)
