@@ -20,8 +20,8 @@ from autoencoders.types import Batch, Findings, UserError
 
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
 UNITS = {
-    "distortion": "nats", "negative elbo": "nats", "latent density": "-log density of the code, nats",
-    "mean image": "squared distance", "total variation": "of neighbouring pixels",
+    "distortion": "nats", "negative elbo": "nats", "latent density": "-log density, nats",
+    "mean image": "squared distance", "total variation": "mean difference of neighbours",
 }  # fmt: skip
 
 
@@ -260,7 +260,7 @@ def compare(
     title = f"{run.title}; anomalous: {what}"
     auroc = {name: row["auroc"] for name, row in rows.items() if name != "chance"}
     panels = {
-        f"{name}, {UNITS.get(name, 'squared error')}: AUROC {auroc[name][0]:.3f}": (
+        f"{name}: AUROC {auroc[name][0]:.3f}; {UNITS.get(name, 'squared error')}": (
             good[name],
             bad[name],
             thresholds[name],
