@@ -17,7 +17,7 @@ def score_histograms(
     """A panel per score: normal and anomalous images, and the threshold.
 
     Args:
-        scores: a panel's title, `; ` and the unit -> scores (N,) of normal images, (M,) of anomalous ones, and the threshold.
+        scores: a panel's title, `; ` and the unit -> scores of normal (N,) and anomalous images (M,), the threshold.
         title: one line above.
         names: of normal and anomalous images.
     """

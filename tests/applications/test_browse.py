@@ -40,5 +40,5 @@ def test_attributes_are_described(run, tmp_path):
     )
     table = browse(opened, count=5).tables["attributes"].set_index("attribute")
     assert table.loc["mouth", "count"] == 60
-    with pytest.raises(UserError, match="no attribute 'hat'.*mouth"):
+    with pytest.raises(UserError, match=r"no attribute 'hat'.*mouth"):
         browse(opened, attributes=["hat"])
