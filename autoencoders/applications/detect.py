@@ -286,7 +286,7 @@ def compare(
     half = max(few // 2, 1)
     mixed = [Batch(*(None if p is None else p[spread(half, len(b.x))] for p in b)) for b in (normal, strange)]
     shown = joined(mixed)
-    words = tuple(["normal"] * half + ["anomalous"] * half)
+    words = tuple(["normal"] * half + ["other"] * half)
     findings.figures["errors"] = error_maps(array(shown.target), array(judge.output(shown)), title, words, caption)
     findings.tables["detection"] = table
     findings.metrics.update(flat(table))

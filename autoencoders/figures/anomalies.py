@@ -32,6 +32,7 @@ def score_histograms(
             weights = np.full(len(values), 1 / max(len(values), 1))
             clipped = np.clip(values, bins[0], bins[-1])  # what lies beyond is gathered at the edge
             ax.hist(clipped, bins, weights=weights, color=colour, alpha=0.6, label=label)
+        ax.locator_params(axis="x", nbins=5)
         ax.axvline(threshold, color=INK, ls="--", lw=1)
         word, _, unit = name.partition("; ")
         plain(ax, "", unit, "share of images")
