@@ -88,7 +88,12 @@ def labelled(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
     if known.attributes is None or not attributes:
         return []
     columns = [(name, known.attribute(name).tolist()) for name in attributes]
-    return [" ".join(f"{name[:6]} {values[i]:.1f}" for name, values in columns) for i in range(len(known.attributes))]
+
+    def word(value: float) -> str:
+        return "?" if math.isnan(value) else f"{value:.1f}"
+
+    rows = range(len(known.attributes))
+    return [" ".join(f"{name[:7]} {word(values[i])}" for name, values in columns) for i in rows]
 
 
 def contents(run: Run) -> dict[str, pd.DataFrame]:

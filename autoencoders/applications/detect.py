@@ -20,8 +20,8 @@ from autoencoders.types import Batch, Findings, UserError
 
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
 UNITS = {
-    "distortion": "nats", "negative elbo": "nats", "latent density": "-log density of the code, nats",
-    "mean image": "squared distance", "total variation": "of neighbouring pixels",
+    "distortion": "nats", "negative elbo": "nats", "latent density": "-log density, nats",
+    "mean image": "squared distance", "total variation": "mean difference of neighbours",
 }  # fmt: skip
 
 
@@ -260,7 +260,7 @@ def compare(
     title = f"{run.title}; anomalous: {what}"
     auroc = {name: row["auroc"] for name, row in rows.items() if name != "chance"}
     panels = {
-        f"{name}, {UNITS.get(name, 'squared error')}: AUROC {auroc[name][0]:.3f}": (
+        f"{name}: AUROC {auroc[name][0]:.3f}; {UNITS.get(name, 'squared error')}": (
             good[name],
             bad[name],
             thresholds[name],
@@ -286,7 +286,7 @@ def compare(
     half = max(few // 2, 1)
     mixed = [Batch(*(None if p is None else p[spread(half, len(b.x))] for p in b)) for b in (normal, strange)]
     shown = joined(mixed)
-    words = tuple(["normal"] * half + ["anomalous"] * half)
+    words = tuple(["normal"] * half + ["other"] * half)
     findings.figures["errors"] = error_maps(array(shown.target), array(judge.output(shown)), title, words, caption)
     findings.tables["detection"] = table
     findings.metrics.update(flat(table))

@@ -20,7 +20,7 @@ from autoencoders.applications.base import (
     shown,
     spread,
 )
-from autoencoders.data.corruptions import Draws, GaussianNoise
+from autoencoders.data.corruptions import Draws, Erase, GaussianNoise, Occlusion
 from autoencoders.metrics import classical
 from autoencoders.metrics.images import psnr_per_image, ssim
 from autoencoders.metrics.running import psnr
@@ -100,7 +100,7 @@ def restore(
     drawn = {"input": fast["input"], **fast, **slow}
     rows = {name: array(method(example)) for name, method in drawn.items() if name != "mean image"}
     rows["original"] = array(batch.target)
-    best = beside.iloc[1:].sort_values("mse").iloc[0]
+    best = beside[~beside["method"].str.startswith(run.model.name)].sort_values("mse").iloc[0]
     caption = f"{split}: {run.model.name} {beside['psnr of mean mse'][0]:.2f} dB, {best['method']} " + (
         f"{best['psnr of mean mse']:.2f} dB, the best of the others on {len(chosen.batch.x)} images"
     )
@@ -122,8 +122,10 @@ def seen(run: Run, split: str, rows: Tensor) -> Seen:
 
 def covered(corruption: Callable, x: Tensor, draws: Draws) -> Tensor | None:
     """Where a corruption covers images, (B, 1, H, W) bool: what of an image of NaN is a number afterwards."""
+    if not isinstance(corruption, (Occlusion, Erase)):
+        return None
     hidden = corruption(torch.full_like(x, math.nan), draws)[:, :1].isfinite()
-    return hidden if bool(hidden.any()) else None
+    return hidden
 
 
 def methods(run: Run, validation: Seen, bm3d: bool) -> tuple[dict[str, Method], dict[str, Method]]:

@@ -17,7 +17,7 @@ def score_histograms(
     """A panel per score: normal and anomalous images, and the threshold.
 
     Args:
-        scores: name, with its unit -> scores (N,) of normal images, (M,) of anomalous ones, and the threshold.
+        scores: a panel's title, `; ` and the unit -> scores of normal (N,) and anomalous images (M,), the threshold.
         title: one line above.
         names: of normal and anomalous images.
     """
@@ -32,8 +32,11 @@ def score_histograms(
             weights = np.full(len(values), 1 / max(len(values), 1))
             clipped = np.clip(values, bins[0], bins[-1])  # what lies beyond is gathered at the edge
             ax.hist(clipped, bins, weights=weights, color=colour, alpha=0.6, label=label)
+        ax.locator_params(axis="x", nbins=5)
         ax.axvline(threshold, color=INK, ls="--", lw=1)
-        plain(ax, "", name, "share of images")
+        word, _, unit = name.partition("; ")
+        plain(ax, "", unit, "share of images")
+        ax.set_title(word, loc="left", fontsize=LABEL, color=INK)
     for ax in panels[len(scores) :]:
         ax.set_axis_off()
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.6 / figure.get_figheight()))

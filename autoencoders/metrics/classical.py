@@ -112,7 +112,8 @@ def tuned(method: Method, values: Sequence[float], x: Tensor, target: Tensor) ->
 
 def _each(x: Tensor, method: Callable[[np.ndarray], np.ndarray]) -> Tensor:
     """A method of one (C, H, W) float64 image, over a batch, clipped to [0, 1]."""
-    return torch.from_numpy(np.stack([method(image) for image in x.double().numpy()])).float().clamp(0, 1)
+    results = [method(image).reshape(image.shape) for image in x.double().numpy()]  # some drop a single channel
+    return torch.from_numpy(np.stack(results)).float().clamp(0, 1)
 
 
 def _scikit_image() -> object:

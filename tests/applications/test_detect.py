@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+from autoencoders import runs
+from autoencoders.applications.detect import detect
+from autoencoders.metrics.detection import detection
+from autoencoders.opened import Run
+from autoencoders.types import UserError
+
+
+@pytest.fixture
+def run(compose, tmp_path):
+    def make(*overrides):
+        config = compose("data=digits", "data.size=8", "latent_dim=4", *overrides)
+        data = runs.build(config["data"])
+        data.setup()
+        model = runs.build_model(config, data.shape, data.context)
+        return Run(tmp_path, config, model.eval(), data)
+
+    return make
+
+
+@pytest.mark.parametrize("decimals", [9, 1])
+def test_statistics_are_scikit_learns_ties_included(decimals):
+    rng = np.random.default_rng(0)
+    normal, strange = rng.normal(size=300).round(decimals), (rng.normal(size=80) + 1).round(decimals)
+    truth, scores = np.repeat([0, 1], [300, 80]), np.concatenate([normal, strange])
+    alarms, hits, _ = roc_curve(truth, scores, drop_intermediate=False)
+    expected = [roc_auc_score(truth, scores), average_precision_score(truth, scores), alarms[np.argmax(hits >= 0.95)]]
+    assert detection(normal, strange) == pytest.approx(expected)
+
+
+def test_pca_tells_noise_from_digits_and_thresholds_come_from_validation(run):
+    found = detect(run("model=vae"), other="noise", limit=200, count=4)
+    table = found.tables["detection"].set_index("score")
+    assert table.loc["PCA-4", "auroc"] == 1
+    assert table.loc["PCA-4", "detected"] == 1
+    assert table.loc["PCA-4", "false alarms"] < 0.15
+    assert set(found.figures) == {"histograms", "extremes", "errors"}
+
+
+@pytest.mark.parametrize("model", ["ae", "cvae"])
+def test_excluded_classes_are_the_anomalies(run, model):
+    found = detect(run(f"model={model}", "data.exclude=[3,8]"), limit=100, count=2)
+    table = found.tables["detection"].set_index("score")
+    assert 50 < table.loc["distortion", "anomalous"] <= 100
+    assert table.loc["distortion", "normal"] == 100
+
+
+def test_nothing_anomalous_is_one_sentence(run):
+    with pytest.raises(UserError, match="needs something anomalous"):
+        detect(run("model=ae"))
+    with pytest.raises(UserError, match="other must be one of"):
+        detect(run("model=ae"), other="cats")
