@@ -9,12 +9,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders import noise
 from autoencoders.applications.base import array, comparison, flat, listed, number_of_images, spread
 from autoencoders.data.batches import Batches, Split
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.detection import NAMES, detection, detection_error, total_variation
-from autoencoders.models.base import EVALUATION_SEED
+from autoencoders.models.measuring import evaluation_noise
 from autoencoders.opened import Run
 from autoencoders.types import Batch, Findings, UserError
 
@@ -149,11 +148,9 @@ class Judge:
         return [torch.full((len(batch.x),), label) for label in known]
 
     def _terms(self, batch: Batch, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        model, eps = self.run.model, None
-        if model.has_prior:
-            eps = noise.normal(noise.key(EVALUATION_SEED, "eps", split), batch.index, model.latent_dim)
-            eps = eps.to(model.device)
-        terms = model.terms(Batch(*(None if part is None else part.to(model.device) for part in batch)), eps)
+        model = self.run.model
+        moved = Batch(*(None if part is None else part.to(model.device) for part in batch))
+        terms = model.terms(moved, evaluation_noise(model, moved.index, split))
         return terms.distortion.cpu(), terms.rate.cpu(), terms.posterior.mean.float().cpu()
 
     def output(self, batch: Batch) -> Tensor:
