@@ -19,6 +19,11 @@ DOORS = {
     "sklearn": {"latent", "metrics", "data.digits"},
     "torchvision": {"data", "gallery", "figures"},
     "torchmetrics": {"metrics"},
+    "skimage": {"metrics"},
+    "bm3d": {"metrics"},
+    "onnx": {"applications.export"},
+    "onnxruntime": {"applications.export"},
+    "safetensors": {"applications.export"},
 }
 LIGHT = {"__future__", "autoencoders"}
 
