@@ -11,7 +11,9 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
+    import numpy as np
     from matplotlib.figure import Figure
+    from PIL.Image import Image
 
     from autoencoders.types import Findings
 
@@ -65,6 +67,7 @@ class Gallery:
         if not self.active:
             return []
         files = [self.deliver(f"{name}/{key}", figure, step) for key, figure in findings.figures.items()]
+        files += [self._film(f"{name}/{key}", frames, step) for key, frames in findings.animations.items()]
         folder = self.folder / "tables" / name
         folder.mkdir(parents=True, exist_ok=True)
         for key, table in findings.tables.items():
@@ -84,10 +87,21 @@ class Gallery:
             return None
         from PIL import Image
 
+        pictures = [Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
+        return self._save_film(key, pictures, seconds_per_frame, step)
+
+    def _film(self, key: str, frames: np.ndarray, step: int) -> Path:
+        """`figures/<key>.gif` of frames (T, H, W, 3) in [0, 1]."""
+        from PIL import Image
+
+        pictures = [Image.fromarray((frame * 255).round().astype("uint8")) for frame in frames]
+        return self._save_film(key, pictures, 0.15, step)
+
+    def _save_film(self, key: str, pictures: list[Image], seconds_per_frame: float, step: int) -> Path:
         path = self.folder / "figures" / f"{key}.gif"
-        first, *rest = [Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
-        duration = round(1000 * seconds_per_frame)
-        first.save(path, save_all=True, append_images=rest, duration=duration, loop=0)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        first, *rest = pictures
+        first.save(path, save_all=True, append_images=rest, duration=round(1000 * seconds_per_frame), loop=0)
         self._send(f"{key}_animation", path, step)
         return path
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
     from torch import Tensor
@@ -65,11 +66,13 @@ class Findings:
         metrics: name -> number, flat: what a test or a dashboard reads.
         figures: name -> matplotlib figure.
         tables: name -> table, methods in rows where there are baselines.
+        animations: name -> frames (T, H, W, 3) in [0, 1].
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    animations: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass

@@ -37,6 +37,7 @@ def interpolate(
     measured: int = 100,
     references: int = 5000,
     least: int = 5,
+    gif: bool = False,
     seed: int = 0,
 ) -> Findings:
     """Strips between two images, between two groups' means (persons) where there are groups, and between drawn codes.
@@ -55,15 +56,17 @@ def interpolate(
         measured: pairs that are measured.
         references: images of the training split, at most, evenly apart, that are searched for the nearest.
         least: images that a group has in the split for its mean to be an end.
+        gif: the same strips as animations too, there and back.
         seed: of the pairs and of drawn codes.
 
     Returns:
-        Figures `images`, `groups` (where there are two such groups) and `random`; the table `paths`.
+        Figures `images`, `groups` (where there are two such groups) and `random`, on request as animations too; the
+        table `paths`.
 
     Raises:
         UserError: where there are fewer than two images to join, or a number makes no sense.
     """
-    from autoencoders.figures.grids import image_grid
+    from autoencoders.figures.grids import image_grid, tile
 
     for value, name, low in ((pairs, "pairs", 1), (steps, "steps", 3), (measured, "measured", 2), (least, "least", 1)):
         number_of_images(value, name, low)
@@ -79,7 +82,7 @@ def interpolate(
         "groups": "between the mean codes of two groups",
         "random": "between two drawn codes",
     }
-    figures = {}
+    figures, animations = {}, {}
     for key, found in strips.items():
         if found is None:
             continue
@@ -94,8 +97,12 @@ def interpolate(
                 rows.append(array(linear(real[0][i].flatten()[None], real[1][i].flatten()[None],
                                          torch.linspace(0, 1, steps))[0].unflatten(1, run.model.shape)))  # fmt: skip
                 labels.append("pixel cross-fade")
-        figures[key] = image_grid(np.stack(rows), run.title, rows=labels, caption=captions[key])
-    return Findings(flat(table), figures, {"paths": table})
+        strip = np.stack(rows)  # (R, S, C, H, W)
+        figures[key] = image_grid(strip, run.title, rows=labels, caption=captions[key])
+        if gif:
+            there_and_back = [*range(steps), *range(steps - 2, 0, -1)]
+            animations[key] = np.stack([tile(strip[None, :, i]) for i in there_and_back])
+    return Findings(flat(table), figures, {"paths": table}, animations)
 
 
 def decoded(run: Run, ends: Ends, steps: int) -> dict[str, Tensor]:

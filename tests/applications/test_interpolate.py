@@ -43,7 +43,22 @@ def test_strips_of_images_persons_and_drawn_codes(opened, monkeypatch, model):
     persons = Annotations(groups=torch.arange(359) % 6, group_names=tuple("abcdef"))
     monkeypatch.setattr(run, "annotations", lambda split: persons)
     figures = set(interpolate(run, **SMALL).figures)
-    assert figures == {"images", "random", "groups"} if model == "vae" else {"images", "random"}
+    assert figures == ({"images", "random", "groups"} if model == "vae" else {"images", "random"})
+
+
+def test_a_film_goes_there_and_back(opened, tmp_path):
+    from PIL import Image
+
+    from autoencoders.gallery import Gallery
+
+    found = interpolate(opened("model=vae"), **SMALL, gif=True)
+    assert {len(frames) for frames in found.animations.values()} == {2 * SMALL["steps"] - 2}
+    files = Gallery(tmp_path, []).present("interpolate", found, 7)
+    films = [file for file in files if file.suffix == ".gif"]
+    assert len(films) == len(found.animations)
+    for film in films:
+        with Image.open(film) as picture:
+            assert picture.n_frames == 2 * SMALL["steps"] - 2
 
 
 def test_a_model_told_classes_walks_within_one(opened):
