@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -96,12 +97,13 @@ def conclude() -> bool:
     jobs = gather(folder) if folder is not None and folder.is_dir() else []
     if not jobs:
         return False
-    with (folder / "sweep.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(jobs[0]))
-        writer.writeheader()
-        writer.writerows(jobs)
+    _write(folder / "sweep.csv", jobs)
     print("\n" + "\n".join(table(jobs)))
     print(f"table    {folder}/sweep.csv")
+    if settings := over_seeds(jobs):
+        _write(folder / "sweep_over_seeds.csv", settings)
+        print("\nmean +- standard deviation over seeds\n" + "\n".join(seeds_table(settings)))
+        print(f"table    {folder}/sweep_over_seeds.csv")
     points = [job for job in jobs if job["test/rate"] != "" and job["test/distortion"] != ""]
     if len(points) > 1:
         from autoencoders.figures.curves import rate_distortion
@@ -141,6 +143,40 @@ def gather(folder: Path) -> list[dict[str, Any]]:
     return [row | {"overrides": " ".join(w for w in row["overrides"] if w not in common)} for row in rows]
 
 
+def over_seeds(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A row per setting that several seeds were tried for: mean and standard deviation (n - 1) of every metric.
+
+    Jobs that did not finish are left out, and `seeds` counts the others; no rows where the sweep has no `seed=`.
+    """
+    settings: dict[str, list[dict[str, Any]]] = {}
+    for job in jobs:
+        words = job["overrides"].split(" ")
+        if any(word.startswith("seed=") for word in words):
+            settings.setdefault(" ".join(w for w in words if not w.startswith("seed=")), []).append(job)
+    rows = []
+    for overrides, group in settings.items():
+        done = [job for job in group if job["status"] == "done"]
+        row = {"overrides": overrides, "seeds": len(done)}
+        for metric in METRICS:
+            values = [job[metric] for job in done if job[metric] != ""]
+            row[metric] = statistics.fmean(values) if values else ""
+            row[f"{metric} sd"] = statistics.stdev(values) if len(values) > 1 else ""
+        rows.append(row)
+    return rows if any(row["seeds"] > 1 for row in rows) else []
+
+
+def seeds_table(rows: list[dict[str, Any]]) -> list[str]:
+    """The rows of `over_seeds` as lines of aligned text."""
+    cells = [["overrides", "seeds", *METRICS]]
+    for row in rows:
+        numbers = []
+        for metric in METRICS:
+            spread = f" +- {row[f'{metric} sd']:.2g}" if row[f"{metric} sd"] != "" else ""
+            numbers.append(f"{row[metric]:.4g}{spread}" if row[metric] != "" else "")
+        cells.append([row["overrides"], str(row["seeds"]), *numbers])
+    return _aligned(cells)
+
+
 def table(jobs: list[dict[str, Any]]) -> list[str]:
     """The rows as lines of aligned text: numbers short, a failure's reason instead of its metrics."""
     names = ["job", "overrides", "status", *METRICS]
@@ -148,12 +184,23 @@ def table(jobs: list[dict[str, Any]]) -> list[str]:
     for job in jobs:
         numbers = [f"{job[m]:.4g}" if job[m] != "" else "" for m in METRICS]
         cells.append([str(job["job"]), job["overrides"], job["status"], *numbers])
-    widths = [max(len(row[i]) for row in cells) for i in range(len(names))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    lines = _aligned(cells)
     for i, job in enumerate(jobs):
         if job["reason"]:
             lines[i + 1] = f"{lines[i + 1]}  {job['reason']}"[:200]
     return lines
+
+
+def _aligned(cells: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _read(path: Path) -> dict[str, Any]:
