@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
-from autoencoders.applications.representations import representations
+from autoencoders.applications.representations import binary_attributes, representations
 from autoencoders.metrics.retrieval import METRICS, chance_quality, nearest, ranking_quality
 from autoencoders.opened import Run
 from autoencoders.types import Annotations, Findings, UserError
@@ -44,7 +44,8 @@ def retrieve(
 
     Returns:
         Figure `neighbours`; the table `retrieval`, where the data have groups or classes: precision at 1 and 5 and
-        mean average precision of codes, PCA with as many components, pixels and a random order.
+        mean average precision of codes, PCA with as many components, pixels and a random order; where the data have
+        attributes alone, the share of them that the nearest and the five nearest images have in common.
 
     Raises:
         UserError: for an unknown metric or gallery.
@@ -59,6 +60,8 @@ def retrieve(
     table = None
     if there is not None:
         table = measure(run, split, gallery, searched, there, metric, number_of_images(queries, "queries"))
+    elif run.annotations(gallery).attributes is not None:
+        table = agreement(run, split, gallery, searched, metric, number_of_images(queries, "queries"))
     figure = neighbour_figure(run, split, images, gallery, searched, metric, (count, neighbours), table)
     tables = {} if table is None else {"retrieval": table}
     return Findings({} if table is None else flat(table), {"neighbours": figure}, tables)
@@ -94,6 +97,28 @@ def measure(
     return comparison({n: {**c, "queries": len(rows), "gallery": len(searched)} for n, c in columns.items()})
 
 
+def agreement(run: Run, split: str, gallery: str, searched: Tensor, metric: str, limit: int) -> pd.DataFrame:
+    """The table where there are attributes alone, each divided into with and without: how many the neighbours share."""
+    marked = binary_attributes(run, {split, gallery})[0]
+    rows = searched[spread(limit, len(searched))] if gallery == split else spread(limit, len(marked[split]))
+    own = torch.searchsorted(searched, rows) if gallery == split else False
+    there, mine, pca = marked[gallery][searched], marked[split][rows], run.pca()
+    of_gallery, of_queries = representations(run, gallery, searched, pca), representations(run, split, rows, pca)
+
+    def shared(neighbours: Tensor) -> Tensor:  # (Q, k) rows of the gallery -> (Q,), attributes unknown left out
+        same = (there[neighbours] == mine[:, None]).float()
+        known = there[neighbours].isfinite() & mine[:, None].isfinite()
+        return torch.where(known, same, torch.nan).flatten(1).nanmean(1)
+
+    found = {}
+    for name, z in of_gallery.items():
+        index, _ = nearest(z, of_queries[name], 5, metric, own)
+        found[name] = {f"shared attributes at {k}": mean_and_error(shared(index[:, :k])) for k in (1, 5)}
+    drawn = torch.randint(len(searched), (len(rows), 100), generator=torch.Generator().manual_seed(0))
+    found["chance"] = {f"shared attributes at {k}": mean_and_error(shared(drawn)) for k in (1, 5)}
+    return comparison({n: {**c, "queries": len(rows), "gallery": len(searched)} for n, c in found.items()})
+
+
 def neighbour_figure(
     run: Run,
     split: str,
@@ -124,7 +149,9 @@ def neighbour_figure(
         mine = labels_of(run.annotations(split))[batch.index][:, None] == there[found]
     caption = f"{metric} distance of codes to {len(searched)} {gallery} images"
     if table is not None:
+        column = table.columns[1]
         what = "class" if run.annotations(gallery).groups is None else "person"
-        values = ", ".join(f"{r['method']} {r['precision at 1']:.3f}" for r in table.to_dict("records"))
-        caption += f"; nearest of the same {what}: {values}"
+        what = column if there is None else f"nearest of the same {what}"
+        values = ", ".join(f"{r['method']} {r[column]:.3f}" for r in table.to_dict("records"))
+        caption += f"; {what}: {values}"
     return neighbour_grid(array(batch.x), array(pictures), distance.numpy(), mine, names, run.title, caption)

@@ -1,0 +1,56 @@
+"""Every application on every model, on data with classes and with attributes: it answers, or says why not."""
+
+import pytest
+
+from autoencoders import runs
+from autoencoders.compose import groups
+from autoencoders.opened import Run
+from autoencoders.types import Findings, UserError
+
+NAMES = [name for name in groups()["application"] if name != "none"]
+DATA = {
+    "digits": ["data.size=16"],
+    "cartoons": ["data=cartoons", "data.size=16", "data.count=400", "data.batch_size=64", "net.widths=[16]"],
+}
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """Untrained runs, made once each."""
+    made = {}
+
+    def make(compose, model, data):
+        if (model, data) not in made:
+            words = [f"model={model}", *DATA[data], "net=fc", "net.widths=[16]", "latent_dim=4"]
+            if data == "cartoons":
+                words += [f"data.cache='{tmp_path_factory.getbasetemp() / 'cartoons'}'"]
+                words += ["data.condition=[glasses,mouth]"] if model == "cvae" else []
+            config = compose(*dict.fromkeys(words), f"application@after_fit=[{','.join(NAMES)}]")
+            prepared = runs.build(config["data"])
+            prepared.setup()
+            built = runs.build_model(config, prepared.shape, prepared.context).eval()
+            built.initialise(prepared.images("train"))
+            made[model, data] = Run(tmp_path_factory.mktemp("run"), config, built, prepared)
+        return made[model, data]
+
+    return make
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("model", ["ae", "vae", "cvae", "pca"])
+@pytest.mark.parametrize("name", NAMES)
+def test_it_answers_or_says_why_not(compose, opened, name, model, data):
+    run = opened(compose, model, data)
+    refusal = ""
+    try:
+        found = runs.build(run.config["after_fit"][name], run=run)
+    except UserError as error:
+        refusal = str(error)
+    if refusal:
+        assert refusal.endswith((".", ")"))
+        return
+    assert isinstance(found, Findings)
+    assert found.metrics
+    assert all(isinstance(value, (int, float)) for value in found.metrics.values())
+    assert found.tables
