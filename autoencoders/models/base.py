@@ -174,7 +174,12 @@ class Autoencoder(pl.LightningModule):
         self.family.check(datamodule.take("train", 512).target)
         if self.trainer.ckpt_path is None:
             self.initialise(datamodule.images("train"))
-            if isinstance(self.head, CodeHead) and self.head.shift and getattr(self.decoder, "shift", None):
+            if (
+                self.condition
+                and isinstance(self.head, CodeHead)
+                and self.head.shift
+                and hasattr(self.decoder, "shift")
+            ):
                 self._move_context(datamodule.take("train", SAMPLE))
 
     def initialise(self, images: Tensor) -> None:
