@@ -67,9 +67,7 @@ PEERS = {
     "disentangling-vae-gaussian": lambda v, w: (
         F.mse_loss(v.mean * 255, v.x * 255, reduction="sum") / 255 / B + w * kl_per_image(v).mean(0)
     ),
-    "disentangling-vae-laplace": lambda v, w: (
-        F.l1_loss(v.mean, v.x, reduction="sum") / B + w * kl_per_image(v).mean(0)
-    ),
+    "disentangling-vae-laplace": lambda v, w: F.l1_loss(v.mean, v.x, reduction="sum") / B + w * kl_per_image(v).mean(0),
     "disentangling-vae-bernoulli": lambda v, w: cross_entropy(v).sum() / B + w * kl_per_image(v).mean(0),
     "pytorch-examples": lambda v, w: cross_entropy(v).sum() + w * kl_sum(v),
     "lightning-bolts": bolts,
