@@ -193,4 +193,4 @@ def test_the_page_tells_the_truth(repository):
     assert [name for name, _ in rows] == list(CONVENTIONS)
     values = {"s": 0.3, "D": 60, "Z": 7, "B": 6, "N": 90, "w": 0.7}
     for name, formula in rows:
-        assert eval(formula, {"__builtins__": {}}, values) == pytest.approx(to_beta(0.7, name, **SIZES)), name  # noqa: S307
+        assert eval(formula, {"__builtins__": {}}, values) == pytest.approx(to_beta(0.7, name, **SIZES)), name
