@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,6 +25,9 @@ from autoencoders.types import Findings
 
 RESAMPLES = 50
 """Of the bootstrap of the gap to the prior, and draws of N(0, I) beside it: a covariance matrix each."""
+
+FITTED = 2000
+"""Training images that the scale of the mean image's likelihood is fitted to."""
 
 
 @dataclass
@@ -115,12 +119,16 @@ NO_PRIOR = "n/a: a point posterior, and no prior over codes"
 
 @torch.no_grad()
 def mean_image_nll(run: Run, split: str) -> Tensor:
-    """-log p(x) of each image, (N,) nats, where the mean training image is what the likelihood expects."""
-    family, mean = run.model.family, mean_image(run)
+    """-log p(x) of each image, (N,) nats, where the mean training image is what the likelihood expects.
+
+    A learned scale would be that of the model's residuals; it is fitted to the mean image's instead.
+    """
+    family, mean, train = deepcopy(run.model.family).cpu(), mean_image(run), run.data.images("train")
+    sample = train[spread(FITTED, len(train))].float() / 255
+    family.fit(mean.expand_as(sample), sample)
     output = torch.logit(mean, 1e-3) if family.activation == "sigmoid" else mean
-    output = output.to(run.model.device)
-    parts = [family(output.expand_as(b.target)).nll(b.target.to(output.device)) for b in run.data.evaluation(split)]
-    return torch.cat(parts).double().cpu()
+    parts = [family(output.expand_as(b.target)).nll(b.target) for b in run.data.evaluation(split)]
+    return torch.cat(parts).double()
 
 
 def bound_rows(run: Run, split: str, measured: int, samples: int, together: int, seed: int) -> list[Row]:
@@ -248,11 +256,12 @@ def as_metrics(table: pd.DataFrame) -> dict[str, float]:
 
 def protocol_of(run: Run, table: pd.DataFrame, split: str, samples: int, together: int, seed: int) -> str:
     """How the numbers came about, in one line."""
-    counts = table.set_index("measure")["images"]
+    images, train = table["images"].max(), len(run.data.images("train"))
+    drawn = f"ELBO with one sample an image, noise by row, seed {EVALUATION_SEED}; "
     words = [
-        f"{run.title}; {split} split, {int(counts.max())} images",
-        f"ELBO with one sample an image, noise by row, seed {EVALUATION_SEED}; errors of posterior means clipped to "
-        f"[0, 1], PCA and mean image of {len(run.data.images('train'))} training images",
+        f"{run.title}; {split} split, {images} images",
+        f"{drawn if run.model.has_prior else ''}errors of {'posterior means' if run.model.has_prior else 'codes'}, "
+        f"clipped to [0, 1]; PCA and mean image of {train} training images",
     ]
     if run.model.has_prior:
         bound = table[table["measure"].str.startswith("IW-NLL")].iloc[0]

@@ -12,6 +12,7 @@ from autoencoders.opened import Run
 from autoencoders.types import UserError
 
 SMALL = {"samples": 5, "measured": 20}
+SHAPE = (1, 28, 28)
 
 
 @pytest.fixture
@@ -51,14 +52,14 @@ def test_the_table_says_what_the_model_says(opened, model):
         assert word in found.tables["protocol"]["protocol"][0]
 
 
-def test_a_decoder_that_does_not_look_has_the_mean_image_for_its_equal(opened):
+def test_a_decoder_that_does_not_look_has_the_mean_image_for_its_equal(opened, monkeypatch):
     run = opened("model=vae", "data.binarize=static")
     train = run.prepare().data.images("train").double().mean(0).div(255)
     with torch.no_grad():
         run.model.head.weight.zero_()
         run.model.head.bias.zero_()  # q is the prior
     constant = torch.logit(train, 1e-3).float()
-    run.model.decoder = lambda z, context=None: constant.expand(len(z), *constant.shape)
+    monkeypatch.setattr(run.model, "likelihood", lambda z, y: run.model.family(constant.expand(len(z), *SHAPE)))
     found = evaluate(run, **SMALL)
     metrics = found.metrics
     assert metrics["rate/vae"] == metrics["active units/vae"] == 0
@@ -87,6 +88,16 @@ def test_bits_only_where_they_are_bits(opened, words, reason):
     assert reason in row["note"]
     assert not any(name.startswith("bits") for name in found.metrics)
     assert "n/a" in found.tables["markdown"]["markdown"].iloc[-1]
+
+
+def test_the_mean_image_has_the_scale_that_fits_it(opened):
+    run = opened("model=ae", "likelihood=gaussian_learned", "likelihood.activation=linear")
+    mean = run.prepare().data.images("train").double().div(255).mean(0)
+    squares = (run.batch("test").target - mean).square()
+    scale = (run.batch("train").target - mean).square().mean().sqrt()
+    expected = -torch.distributions.Normal(mean, scale).log_prob(run.batch("test").target).flatten(1).sum(1).mean()
+    assert squares.mean() == pytest.approx(float(scale) ** 2, rel=0.1)
+    assert evaluate(run, **SMALL).metrics["distortion/mean image"] == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_pca_is_its_own_baseline_and_has_no_likelihood(digits_run):
