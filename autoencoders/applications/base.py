@@ -24,16 +24,19 @@ def mean_and_error(values: Tensor | np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(error)
 
 
-def bootstrap_error(statistic: Callable[[np.ndarray], float], count: int, seed: int = 0) -> float:
-    """Standard error of a statistic of `count` rows, by resampling them RESAMPLES times (Efron, 1979).
+def bootstrap_error(
+    statistic: Callable[[np.ndarray], float], count: int, seed: int = 0, resamples: int = RESAMPLES
+) -> float:
+    """Standard error of a statistic of `count` rows, by resampling them `resamples` times (Efron, 1979).
 
     Args:
         statistic: given (count,) row numbers, drawn with replacement; NaN where a draw does not define it.
         count: N.
         seed: of the draws.
+        resamples: fewer where the statistic takes its time.
     """
     rng = np.random.default_rng(seed)
-    values = np.array([statistic(rng.integers(0, count, count)) for _ in range(RESAMPLES)])
+    values = np.array([statistic(rng.integers(0, count, count)) for _ in range(resamples)])
     return float(np.nanstd(values, ddof=1))
 
 

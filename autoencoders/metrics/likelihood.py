@@ -1,0 +1,141 @@
+"""How likely images are under a model, by importance sampling: a bound that closes as samples are added."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from autoencoders import noise
+from autoencoders.types import UserError
+
+if TYPE_CHECKING:
+    from autoencoders.models.base import Autoencoder
+
+TOGETHER = 500
+"""Pairs of image and sample that pass through the decoder together, unless told otherwise."""
+
+
+class Estimate(NamedTuple):
+    """What K samples of q(z | x) say of each image, on the CPU.
+
+    Attributes:
+        nll: (N,) float64, -log 1/K sum_k p(x, z_k) / q(z_k | x), in nats: above -log p(x) on average.
+        negative_elbo: (N,) float64, -1/K sum_k log p(x, z_k) / q(z_k | x) of the same samples, in nats.
+        effective: (N,) float64, (sum_k w_k)^2 / sum_k w_k^2, from 1 (one sample has all the weight) to K.
+    """
+
+    nll: Tensor
+    negative_elbo: Tensor
+    effective: Tensor
+
+
+class WeightSums:
+    """The sums over samples that an estimate needs, as they come: log-sum-exp relative to the largest so far.
+
+    Args:
+        images: B.
+        device: of the log-weights.
+    """
+
+    def __init__(self, images: int, device: torch.device) -> None:
+        # Apple's GPUs have no float64.
+        self.device = torch.device("cpu") if device.type == "mps" else device
+        zeros = torch.zeros(images, dtype=torch.float64, device=self.device)
+        self.count, self.largest = 0, torch.full_like(zeros, -math.inf)
+        self.total, self.weights, self.squares = zeros, zeros, zeros
+
+    def add(self, logs: Tensor) -> None:
+        """Add log-weights (B, S), in nats."""
+        logs = logs.to(self.device).double()
+        largest = torch.maximum(self.largest, logs.max(1).values)
+        shrink, weights = (self.largest - largest).exp(), (logs - largest[:, None]).exp()
+        self.weights = self.weights * shrink + weights.sum(1)
+        self.squares = self.squares * shrink**2 + weights.square().sum(1)
+        self.total = self.total + logs.sum(1)
+        self.largest, self.count = largest, self.count + logs.shape[1]
+
+    def estimate(self) -> Estimate:
+        """From all the samples so far."""
+        nll = math.log(self.count) - self.largest - self.weights.log()
+        parts = nll, -self.total / self.count, self.weights.square() / self.squares
+        return Estimate(*(part.cpu() for part in parts))
+
+
+@torch.no_grad()
+def importance_weighted(
+    model: Autoencoder,
+    x: Tensor,
+    target: Tensor,
+    y: Tensor | None,
+    index: Tensor,
+    *,
+    samples: int,
+    seed: int = 0,
+    together: int = TOGETHER,
+) -> Estimate:
+    """The importance-weighted bound, -log p(x) <= -E log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x).
+
+    At K = 1 it is the negative ELBO; it falls as K grows (Burda, Grosse and Salakhutdinov, 2015, "Importance
+    weighted autoencoders"). Samples are a function of (seed, row, k): neither the size of a batch nor `together`
+    changes them, and the first K of many are those of a smaller K. Memory grows with `together`, not with K.
+
+    Args:
+        model: a VAE or CVAE in evaluation mode; for a CVAE it is log p(x | y).
+        x: (N, C, H, W), what the encoder sees.
+        target: (N, C, H, W), what the decoder must explain: x unless the input was corrupted.
+        y: (N,) classes or (N, A) attributes, which an unconditional model does not look at, or None.
+        index: (N,) int64 rows in the split, below 2^31.
+        samples: K, below 2^32.
+        seed: of the samples.
+        together: pairs of image and sample that pass through the decoder at a time.
+
+    Raises:
+        UserError: where the model has no prior, or a number makes no sense.
+    """
+    if not model.has_prior:
+        raise UserError(f"{model.name} has a point posterior and no prior, so that no image has a likelihood under it.")
+    for name, value in {"samples": samples, "together": together}.items():
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"{name} must be a whole number from 1 up, and is {value}.")
+    images = max(1, together // samples)  # of which all samples pass at once; else one image, sample after sample
+    parts = []
+    for start in range(0, len(x), together):  # the encoder passes each image once
+        rows = [None if a is None else a[start : start + together].to(model.device) for a in (x, target, y, index)]
+        posterior = model.posterior(rows[0], rows[2])
+        for first in range(0, len(rows[0]), images):
+            some = slice(first, first + images)
+            mean, log_variance, explained, labels, row = (
+                None if a is None else a[some] for a in (*posterior, *rows[1:])
+            )
+            sums = WeightSums(len(mean), model.device)
+            for k in range(0, samples, together):
+                numbers = torch.arange(k, min(k + together, samples), device=model.device)
+                sums.add(_log_weights(model, (mean, log_variance), explained, labels, row, numbers, seed))
+            parts.append(sums.estimate())
+    return Estimate(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _log_weights(
+    model: Autoencoder,
+    posterior: tuple[Tensor, Tensor],
+    target: Tensor,
+    y: Tensor | None,
+    row: Tensor,
+    numbers: Tensor,
+    seed: int,
+) -> Tensor:
+    """log p(x | z_k) p(z_k) / q(z_k | x) of B images and the samples of these numbers (S,): (B, S), in nats."""
+    count = len(numbers)
+    mean, log_variance, target, y = (
+        None if a is None else a.repeat_interleave(count, 0) for a in (*posterior, target, y)
+    )
+    pairs = ((row[:, None] << 32) + numbers).flatten()  # a row of noise of its own for each pair
+    eps = noise.normal(noise.key(seed, "importance"), pairs, mean.shape[1])  # (B S, Z)
+    z = mean + (0.5 * log_variance).exp() * eps
+    nll = model.likelihood(z, y).nll(target)
+    # The constants of both normal densities cancel.
+    log_ratio = 0.5 * (eps.square() + log_variance - z.square()).sum(1)
+    return (log_ratio - nll).unflatten(0, (-1, count))

@@ -1,0 +1,113 @@
+"""application=evaluate on small runs."""
+
+import math
+
+import pytest
+import torch
+
+from autoencoders import runs
+from autoencoders.applications.evaluate import evaluate
+from autoencoders.metrics.likelihood import importance_weighted
+from autoencoders.opened import Run
+from autoencoders.types import UserError
+
+SMALL = {"samples": 5, "measured": 20}
+SHAPE = (1, 28, 28)
+
+
+@pytest.fixture
+def opened(compose, tmp_path):
+    def make(*overrides):
+        config = compose(*overrides, "net=fc", "net.widths=[32]", "latent_dim.size=4", "data.batch_size=64")
+        data = runs.build(config["data"])
+        data.prepare_data()
+        data.setup()
+        return Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+
+    return make
+
+
+def by(found):
+    return found.tables["evaluation"].set_index(["measure", "method"])
+
+
+@pytest.mark.parametrize("model", ["vae", "cvae"])
+def test_the_table_says_what_the_model_says(opened, model):
+    run = opened(f"model={model}", "data.binarize=static")
+    found = evaluate(run, **SMALL)
+    table, codes = by(found), run.codes("test")
+    count = len(codes.z)
+    nats = (codes.distortion + codes.rate).double()
+    assert table["value"]["-ELBO", model] == pytest.approx(float(nats.mean()), rel=1e-6)
+    assert table["+-"]["-ELBO", model] == pytest.approx(float(nats.std()) / count**0.5, rel=1e-5)
+    batch = run.batch("test", torch.linspace(0, count - 1, 20).round().long())
+    one = importance_weighted(run.model, batch.x, batch.target, batch.y, batch.index, samples=5, together=3)
+    assert table["value"]["IW-NLL, K=5", model] == pytest.approx(float(one.nll.mean()), rel=1e-5)
+    bits = float(one.nll.mean()) / (run.model.shape[1] * run.model.shape[2] * math.log(2))
+    assert found.metrics[f"bits per dimension/{model}"] == pytest.approx(bits, rel=1e-5)
+    assert set(found.figures) == {"kl"}
+    assert found.tables["latents"]["kl"].sum() == pytest.approx(table["value"]["rate", model], rel=1e-5)
+    assert found.tables["latents"]["kl"].is_monotonic_decreasing
+    for word in ("K=5", "20 images", "seed 0", f"{count} images"):
+        assert word in found.tables["protocol"]["protocol"][0]
+
+
+def test_a_decoder_that_does_not_look_has_the_mean_image_for_its_equal(opened, monkeypatch):
+    run = opened("model=vae", "data.binarize=static")
+    train = run.prepare().data.images("train").double().mean(0).div(255)
+    with torch.no_grad():
+        run.model.head.weight.zero_()
+        run.model.head.bias.zero_()  # q is the prior
+    constant = torch.logit(train, 1e-3).float()
+    monkeypatch.setattr(run.model, "likelihood", lambda z, y: run.model.family(constant.expand(len(z), *SHAPE)))
+    found = evaluate(run, **SMALL)
+    metrics = found.metrics
+    assert metrics["rate/vae"] == metrics["active units/vae"] == 0
+    assert metrics["distortion/vae"] == pytest.approx(metrics["distortion/mean image"], rel=1e-5)
+    assert metrics["IW-NLL, K=5/vae"] == pytest.approx(metrics["-ELBO, same samples/vae"], rel=1e-6)
+    assert metrics["effective samples/vae"] == pytest.approx(5)
+    assert metrics["MSE/vae"] == pytest.approx(metrics["MSE/mean image"], rel=1e-2)
+    expected = torch.distributions.Bernoulli(train.clamp(1e-3, 1 - 1e-3)).log_prob(run.batch("test").target)
+    assert metrics["distortion/mean image"] == pytest.approx(-float(expected.sum() / len(expected)), rel=1e-5)
+    gaps = [metrics[f"aggregate gap/{name}"] for name in ("vae", "N(0, I)")]
+    assert abs(gaps[0] - gaps[1]) < 5 * metrics["aggregate gap_error/N(0, I)"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["model=vae"], "cross-entropy of grey levels"),
+        (["model=vae", "likelihood=gaussian", "data.binarize=static"], "a density"),
+        (["model=ae"], "no prior"),
+    ],
+)
+def test_bits_only_where_they_are_bits(opened, words, reason):
+    found = evaluate(opened(*words), **SMALL)
+    row = by(found).loc["bits per dimension"].iloc[0]
+    assert math.isnan(row["value"])
+    assert reason in row["note"]
+    assert not any(name.startswith("bits") for name in found.metrics)
+    assert "n/a" in found.tables["markdown"]["markdown"].iloc[-1]
+
+
+def test_the_mean_image_has_the_scale_that_fits_it(opened):
+    run = opened("model=ae", "likelihood=gaussian_learned", "likelihood.activation=linear")
+    mean = run.prepare().data.images("train").double().div(255).mean(0)
+    squares = (run.batch("test").target - mean).square()
+    scale = (run.batch("train").target - mean).square().mean().sqrt()
+    expected = -torch.distributions.Normal(mean, scale).log_prob(run.batch("test").target).flatten(1).sum(1).mean()
+    assert squares.mean() == pytest.approx(float(scale) ** 2, rel=0.1)
+    assert evaluate(run, **SMALL).metrics["distortion/mean image"] == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_pca_is_its_own_baseline_and_has_no_likelihood(digits_run):
+    found = evaluate(digits_run, **SMALL)
+    assert found.metrics["MSE/pca"] == pytest.approx(found.metrics["MSE/PCA-16"], rel=1e-4)
+    assert not found.figures
+    assert not any(name.startswith(("-ELBO", "IW-NLL", "aggregate")) for name in found.metrics)
+
+
+@pytest.mark.parametrize("options", [{"samples": 0}, {"measured": 1}, {"together": 0}])
+def test_bad_options_are_refused(opened, options):
+    with pytest.raises(UserError):
+        evaluate(opened("model=vae"), **{**SMALL, **options})
