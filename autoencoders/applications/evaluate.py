@@ -277,7 +277,7 @@ def markdown(run: Run, table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     own = table[table["method"] == run.model.name]
     cells = {"run": run.title} | {
         f"{r['measure']}": "n/a" if math.isnan(r["value"]) else
-        f"{r['value']:.4g}" + (f" ± {r['+-']:.2g}" if math.isfinite(r["+-"]) else "")
+        f"{r['value']:.5g}" + (f" ± {r['+-']:.2g}" if math.isfinite(r["+-"]) else "")
         for r in own.to_dict("records")
     }  # fmt: skip
     lines = [list(cells), ["---"] * len(cells), list(cells.values())]
