@@ -89,8 +89,10 @@ def summary(name: str, title: str, findings: Findings, files: list[Path]) -> str
     """The lines that the terminal shows of an application."""
     lines = [f"{name}: {title}"]
     for key, table in findings.tables.items():
-        if len(table) <= 30:
-            words = table.to_string(index=False, float_format=lambda v: f"{v:.4g}", na_rep="")
+        if len(table.columns) == 1:  # text, line by line
+            lines += [f"  {key}", *(f"    {line}" for line in table.iloc[:, 0].astype(str))]
+        elif len(table) <= 30:
+            words = table.to_string(index=False, float_format=lambda v: f"{v:.5g}", na_rep="")
             lines += [f"  {key}", *(f"    {line}" for line in words.splitlines())]
     return "\n".join([*lines, *(f"  -> {file}" for file in files)])
 

@@ -28,10 +28,11 @@ from autoencoders.opened import Run
 from autoencoders.principal import principal_components
 from autoencoders.types import Batch, Findings, UserError
 
-STRENGTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
+CHOICES = [(strength, told) for strength in (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0) for told in (True, False)]
 WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
 NOISES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1)
-"""What validation chooses from: h of non-local means over sigma, weight of total variation, ridge of a PCA fill."""
+"""What validation chooses from: h of non-local means over sigma, and whether it is told sigma; the weight of total
+variation; the ridge of a PCA fill."""
 
 
 class Seen(NamedTuple):
@@ -155,9 +156,9 @@ def denoisers(sigma: float, validation: Seen) -> dict[str, Method]:
     """Non-local means and total variation for noise of a known level, each with the number validation chose."""
     x, target = validation.batch.x, validation.batch.target
     weight = classical.tuned(classical.total_variation, WEIGHTS, x, target)
-    strength = classical.tuned(lambda a, h: classical.non_local_means(a, sigma, h), STRENGTHS, x, target)
+    choice = classical.tuned(lambda a, c: classical.non_local_means(a, sigma, c), CHOICES, x, target)
     return {
-        "non-local means": lambda s: classical.non_local_means(s.batch.x, sigma, strength),
+        "non-local means": lambda s: classical.non_local_means(s.batch.x, sigma, choice),
         "total variation": lambda s: classical.total_variation(s.batch.x, weight),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,21 +11,27 @@ from torch import Tensor
 
 from autoencoders.types import UserError
 
-Method = Callable[[Tensor, float], Tensor]
-"""A method with one free number, which validation chooses."""
+Method = Callable[[Tensor, Any], Tensor]
+"""A method with a free choice, which validation makes."""
 
 
-def non_local_means(x: Tensor, sigma: float, strength: float) -> Tensor:
-    """Non-local means (Buades, Coll and Morel, 2005), patches of 5 pixels within 9, h = strength * sigma.
+def non_local_means(x: Tensor, sigma: float, choice: tuple[float, bool]) -> Tensor:
+    """Non-local means (Buades, Coll and Morel, 2005), patches of 5 pixels within 9.
 
     Args:
         x: noisy images.
         sigma: standard deviation of the noise, in units of [0, 1].
-        strength: dimensionless.
+        choice: h in units of sigma, and whether patch distances are corrected by the noise they are told (where
+            clamping has taken noise away, they had better not).
     """
-    denoise = _scikit_image().denoise_nl_means
-    options = {"patch_size": 5, "patch_distance": 9, "h": strength * sigma, "sigma": sigma, "fast_mode": True}
-    return _each(x, lambda image: denoise(image, channel_axis=0, **options))
+    denoise, (strength, told) = _scikit_image().denoise_nl_means, choice
+    options = {"patch_size": 5, "patch_distance": 9, "h": strength * sigma, "fast_mode": True}
+    options["sigma"] = sigma if told else 0.0
+
+    def one(image: np.ndarray) -> np.ndarray:  # an axis of one channel is taken for one of space
+        return denoise(image, channel_axis=0, **options) if len(image) > 1 else denoise(image[0], **options)
+
+    return _each(x, one)
 
 
 def total_variation(x: Tensor, weight: float) -> Tensor:
@@ -104,7 +111,7 @@ def principal_fill(
     return torch.where(hidden, torch.stack(filled).float().unflatten(1, x.shape[1:]).clamp(0, 1), x)
 
 
-def tuned(method: Method, values: Sequence[float], x: Tensor, target: Tensor) -> float:
+def tuned(method: Method, values: Sequence[Any], x: Tensor, target: Tensor) -> Any:
     """The value with the least mean squared error on (validation) images."""
     errors = [float((method(x, value) - target).square().mean()) for value in values]
     return values[int(np.argmin(errors))]
