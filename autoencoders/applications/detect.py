@@ -59,8 +59,7 @@ def detect(
     """
     check(run.prepare(), split, other, images, quantile)
     number_of_images(limit, "limit", 2)
-    test = run.batch(split)
-    held_out = torch.zeros(len(test.index), dtype=torch.bool)
+    held_out = torch.zeros(len(run.data.images(split)), dtype=torch.bool)
     if len(run.data.excluded):
         held_out = torch.isin(run.annotations(split).classes, run.data.excluded)
     rows = {"normal": (~held_out).nonzero()[:, 0], "held out": held_out.nonzero()[:, 0]}

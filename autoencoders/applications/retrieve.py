@@ -134,10 +134,10 @@ def neighbour_figure(
 
     count, neighbours = (number_of_images(n, key) for n, key in zip(sizes, ("count", "neighbours"), strict=True))
     batch, names = shown(run, split, count, images)
-    z, itself = run.encode(batch.x, batch.y), False
+    z = run.encode(batch.x, batch.y)
     k = min(neighbours, len(searched) - 1)
     wider = k + (images is None and gallery == split)  # the query itself may be among them
-    found, distance = nearest(run.codes(gallery).z[searched], z, wider, metric, itself)
+    found, distance = nearest(run.codes(gallery).z[searched], z, wider, metric)
     found = searched[found]
     if wider > k:
         keep = [(row != i).nonzero().flatten()[:k] for row, i in zip(found, batch.index, strict=True)]

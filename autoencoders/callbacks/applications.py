@@ -16,15 +16,18 @@ class Applications(Drawing):
     """Asks the model as it is, and delivers what is found, every few epochs and at the end.
 
     Args:
-        applications: name -> a function of a run.
+        applications: name -> a function of a run and a split.
+        split: that they ask about, whatever their own option says: who watches a training must not see the test.
         every_n_epochs: see `Drawing`.
     """
 
-    def __init__(self, applications: Mapping[str, Callable[[Run], Findings]], every_n_epochs: int = 5) -> None:
+    def __init__(
+        self, applications: Mapping[str, Callable[..., Findings]], split: str = "val", every_n_epochs: int = 5
+    ) -> None:
         super().__init__(every_n_epochs)
-        self.applications = dict(applications)
+        self.applications, self.split = dict(applications), split
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
         """Ask each."""
         for name, application in self.applications.items():
-            gallery.present(name, application(Run.live(trainer, model)), trainer.global_step)
+            gallery.present(name, application(Run.live(trainer, model), split=self.split), trainer.global_step)

@@ -180,7 +180,9 @@ class Autoencoder(pl.LightningModule):
                 and self.head.shift
                 and hasattr(self.decoder, "shift")
             ):
-                self._move_context(datamodule.take("train", SAMPLE))
+                count = len(datamodule.images("train"))
+                rows = torch.linspace(0, count - 1, min(SAMPLE, count)).long()  # the first may be all of one label
+                self._move_context(datamodule.evaluation("train").batch(rows))
 
     def initialise(self, images: Tensor) -> None:
         """Pass the uint8 training images, (N, C, H, W), to every net that wants to start from them."""

@@ -98,7 +98,8 @@ class Linear(nn.Module):
         self.average.copy_(average)
         self.components.copy_(components)
         self.scale.copy_(variances.sqrt())
-        centred = images[:SAMPLE].flatten(1).float() / 255 - self.average
+        some = torch.linspace(0, len(images) - 1, min(SAMPLE, len(images))).long()
+        centred = images[some].flatten(1).float() / 255 - self.average
         kept = centred @ self.components.T @ self.components
         for buffer, signal in ((self.kept, kept), (self.left, centred - kept)):
             buffer.copy_(signal.square().mean().sqrt().clamp_min(1e-3))

@@ -1,0 +1,17 @@
+from types import SimpleNamespace
+
+from autoencoders.callbacks import applications
+from autoencoders.types import Findings
+
+
+def test_who_watches_a_training_asks_about_validation(monkeypatch):
+    asked = []
+
+    def application(run, *, split="test"):
+        asked.append(split)
+        return Findings()
+
+    monkeypatch.setattr(applications.Run, "live", lambda trainer, model: None)
+    gallery = SimpleNamespace(present=lambda *words: None)
+    applications.Applications({"one": application}).draw(SimpleNamespace(global_step=1), None, gallery)
+    assert asked == ["val"]
