@@ -66,6 +66,7 @@ def ask(config: dict[str, Any]) -> dict[str, Findings]:
     import torch
 
     from autoencoders import runs
+    from autoencoders.applications.base import answered
     from autoencoders.gallery import Gallery
 
     if config["split"] not in ("train", "val", "test"):
@@ -79,7 +80,7 @@ def ask(config: dict[str, Any]) -> dict[str, Findings]:
     folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
     gallery, found = Gallery(folder, []), {}
     for name, node in config["application"].items():
-        found[name] = runs.build(node, run=run)
+        found[name] = answered(run, name, node)
         files = gallery.present(name, found[name], run.step)
         print(summary(name, run.title, found[name], files))
     return found

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 
 from autoencoders.types import Context, Shape, UserError
 
@@ -42,6 +42,11 @@ def build(node: Mapping, **arguments: Any) -> Any:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
         raise
+
+
+def located(target: str) -> Any:
+    """The function or class that a config node names."""
+    return get_object(target)
 
 
 def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoencoder:

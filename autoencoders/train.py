@@ -209,7 +209,7 @@ def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
 
 def ask_after_fit(trainer: Any, model: Any, applications: dict[str, Any]) -> None:
     """Ask the model the applications that the configuration lists, on rank zero."""
-    from autoencoders import runs
+    from autoencoders.applications.base import answered
     from autoencoders.callbacks.base import evaluating
     from autoencoders.gallery import Gallery
     from autoencoders.opened import Run
@@ -219,7 +219,7 @@ def ask_after_fit(trainer: Any, model: Any, applications: dict[str, Any]) -> Non
     run, gallery = Run.live(trainer, model), Gallery.of(trainer)
     with evaluating(model):
         for name, node in applications.items():
-            gallery.present(name, runs.build(node, run=run), trainer.global_step)
+            gallery.present(name, answered(run, name, node), trainer.global_step)
 
 
 if __name__ == "__main__":

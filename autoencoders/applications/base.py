@@ -11,10 +11,36 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from autoencoders import runs
 from autoencoders.opened import Run
-from autoencoders.types import Batch, UserError
+from autoencoders.types import Batch, Findings, UserError
 
 RESAMPLES = 1000
+PLAIN = {
+    "int": ((int,), "a whole number"),
+    "float": ((float, int), "a number"),
+    "bool": ((bool,), "true or false"),
+    "str": ((str,), "text"),
+    "None": ((type(None),), "null"),
+}
+"""Types of options, as annotations spell them: what is accepted, and what that is called."""
+
+
+def answered(run: Run, name: str, node: Mapping[str, Any]) -> Findings:
+    """What the application that a config node names finds, its options of plain types checked first.
+
+    Raises:
+        UserError: where an option is of another type than the application takes, or the application says why not.
+    """
+    for option, annotation in runs.located(node["_target_"]).__annotations__.items():
+        names = [word.strip() for word in annotation.split("|")]  # texts: annotations are not evaluated
+        if option not in node or not set(names) <= set(PLAIN):
+            continue
+        value, kinds = node[option], tuple(kind for word in names for kind in PLAIN[word][0])
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            wanted = " or ".join(PLAIN[word][1] for word in names)
+            raise UserError(f"application.{name}.{option} must be {wanted}, and is {value!r}.")
+    return runs.build(node, run=run)
 
 
 def mean_and_error(values: Tensor | np.ndarray) -> tuple[float, float]:
