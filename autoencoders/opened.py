@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autoencoders.data.pictures import pictures
 from autoencoders.models.measuring import evaluation_noise
-from autoencoders.principal import principal_components
+from autoencoders.principal import PCABaseline
 from autoencoders.types import Annotations, Batch, Codes, UserError
 
 if TYPE_CHECKING:
@@ -156,40 +156,7 @@ class Run:
     def pca(self, count: int | None = None) -> PCABaseline:
         """PCA of the training images with as many components as latents (or `count`): the baseline of a code."""
         train = self.prepare().data.images("train")
-        count = min(count or self.model.latent_dim, len(train) - 1, train[0].numel())
-        return PCABaseline(*principal_components(train, count)[:2], self.model.shape)
-
-
-@dataclass
-class PCABaseline:
-    """Coordinates on principal components of the training images, and back.
-
-    Attributes:
-        mean: (D,) float64.
-        components: (K, D) float64.
-        shape: (C, H, W).
-    """
-
-    mean: Tensor
-    components: Tensor
-    shape: tuple[int, int, int]
-
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-        return f"PCA-{len(self.components)}"
-
-    def encode(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, K) float32."""
-        return ((x.flatten(1).double() - self.mean) @ self.components.T).float()
-
-    def decode(self, z: Tensor) -> Tensor:
-        """(N, K) -> (N, C, H, W) float32, not clipped."""
-        return (self.mean + z.double() @ self.components).float().unflatten(1, self.shape)
-
-    def reconstruct(self, x: Tensor) -> Tensor:
-        """The projection of images, (N, C, H, W)."""
-        return self.decode(self.encode(x))
+        return PCABaseline.of(train, min(count or self.model.latent_dim, len(train) - 1, train[0].numel()))
 
 
 def save_codes(file: Path, codes: Codes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -92,3 +93,41 @@ def _covariance_times(images: Tensor, mean: Tensor, block: Tensor) -> Tensor:
         centred = images[start : start + _CHUNK].flatten(1).float().div_(255).sub_(mean)
         product.addmm_(centred.T, centred @ block)
     return product / (len(images) - 1)
+
+
+@dataclass
+class PCABaseline:
+    """Coordinates on principal components of the training images, and back.
+
+    Attributes:
+        mean: (D,) float64.
+        components: (K, D) float64.
+        shape: (C, H, W).
+    """
+
+    mean: Tensor
+    components: Tensor
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, images: Tensor, count: int) -> PCABaseline:
+        """Fitted to uint8 images (N, C, H, W)."""
+        mean, components, _ = principal_components(images, count)
+        return cls(mean, components, tuple(images[0].shape))
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return f"PCA-{len(self.components)}"
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K) float32."""
+        return ((x.flatten(1).double() - self.mean) @ self.components.T).float()
+
+    def decode(self, z: Tensor) -> Tensor:
+        """(N, K) -> (N, C, H, W) float32, not clipped."""
+        return (self.mean + z.double() @ self.components).float().unflatten(1, self.shape)
+
+    def reconstruct(self, x: Tensor) -> Tensor:
+        """The projection of images, (N, C, H, W)."""
+        return self.decode(self.encode(x))

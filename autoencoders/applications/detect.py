@@ -134,8 +134,7 @@ class Judge:
             columns["negative elbo"] = (distortion + rate).min(0).values
         columns["latent density"] = density.min(0).values
         columns[self.pca.name] = (self.pca.reconstruct(batch.x) - batch.target).flatten(1).square().sum(1)
-        mean = self.pca.mean.float().unflatten(0, self.pca.shape)
-        columns["mean image"] = (batch.target - mean).flatten(1).square().sum(1)
+        columns["mean image"] = (batch.target - run.data.mean_image()).flatten(1).square().sum(1)
         scores = {name: values.double().numpy() for name, values in columns.items()}
         return {**scores, "total variation": total_variation(array(batch.target))}
 

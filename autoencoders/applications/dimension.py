@@ -10,7 +10,8 @@ from torch import Tensor
 from autoencoders.applications.base import bootstrap_error, comparison, flat, mean_and_error, number_of_images, spread
 from autoencoders.applications.representations import representations
 from autoencoders.metrics.dimension import components_for, neighbour_ratios, participation_ratio, spectrum, two_nn
-from autoencoders.opened import PCABaseline, Run
+from autoencoders.opened import Run
+from autoencoders.principal import PCABaseline
 from autoencoders.types import Findings
 
 SHARES = (0.9, 0.95, 0.99)

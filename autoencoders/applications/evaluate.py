@@ -14,7 +14,7 @@ from torch import Tensor
 
 from autoencoders import noise
 from autoencoders.applications.base import bootstrap_error, mean_and_error, number_of_images, spread
-from autoencoders.applications.reconstruct import errors, mean_image
+from autoencoders.applications.reconstruct import errors
 from autoencoders.metrics.aggregate import gap_to_prior
 from autoencoders.metrics.likelihood import Estimate, importance_weighted
 from autoencoders.metrics.running import ACTIVE_VARIANCE
@@ -123,7 +123,7 @@ def mean_image_nll(run: Run, split: str) -> Tensor:
 
     A learned scale would be that of the model's residuals; it is fitted to the mean image's instead.
     """
-    family, mean, train = deepcopy(run.model.family).cpu(), mean_image(run), run.data.images("train")
+    family, mean, train = deepcopy(run.model.family).cpu(), run.data.mean_image().float(), run.data.images("train")
     sample = train[spread(FITTED, len(train))].float() / 255
     family.fit(mean.expand_as(sample), sample)
     output = torch.logit(mean, 1e-3) if family.activation == "sigmoid" else mean

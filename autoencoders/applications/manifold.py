@@ -120,7 +120,7 @@ def measure(run: Run, plane: Plane, split: str, count: int, edge: float) -> tupl
         "plane": run.decode(plane.at(plane.points(z)), batch.y),
         run.model.name: run.decode(z, batch.y),
         pca.name: pca.reconstruct(batch.x),
-        "mean image": pca.mean.float().unflatten(0, run.model.shape).expand_as(batch.x),
+        "mean image": run.data.mean_image().float().expand_as(batch.x),
     }
     errors = {
         name: {

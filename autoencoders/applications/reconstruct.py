@@ -50,7 +50,7 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
 def errors(run: Run, split: str) -> object:
     """The table of errors on a whole split."""
     data, pca = run.prepare().data, run.pca()
-    average = mean_image(run)
+    average = data.mean_image().float()
     methods = {run.model.name: run.reconstruct, pca.name: lambda x, y: pca.reconstruct(x)}
     methods["mean image"] = lambda x, y: average.expand_as(x)
     gathered: dict[str, list[Tensor]] = {name: [] for name in methods}
@@ -70,10 +70,3 @@ def errors(run: Run, split: str) -> object:
             "images": len(mse),
         }
     return comparison(rows)
-
-
-def mean_image(run: Run) -> Tensor:
-    """The mean training image, (C, H, W)."""
-    train = run.prepare().data.images("train")
-    parts = (train[i : i + 4096].double().sum(0) for i in range(0, len(train), 4096))
-    return (sum(parts) / (255 * len(train))).float()

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from autoencoders.applications.base import listed, spread
-from autoencoders.opened import PCABaseline, Run
+from autoencoders.opened import Run
+from autoencoders.principal import PCABaseline
 from autoencoders.types import Annotations, UserError
 
 SIDE = 32

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,29 +19,18 @@ from autoencoders.applications.base import (
     shown,
     spread,
 )
-from autoencoders.data.corruptions import Draws, Erase, GaussianNoise, Occlusion
+from autoencoders.applications.filling import Method, Seen, covered, filling, seen
+from autoencoders.data.corruptions import Draws, GaussianNoise
 from autoencoders.metrics import classical
 from autoencoders.metrics.images import psnr_per_image, ssim
 from autoencoders.metrics.running import psnr
 from autoencoders.opened import Run
-from autoencoders.principal import principal_components
-from autoencoders.types import Batch, Findings, UserError
+from autoencoders.types import Findings, UserError
 
 CHOICES = [(strength, told) for strength in (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0) for told in (True, False)]
 WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
-NOISES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1)
 """What validation chooses from: h of non-local means over sigma, and whether it is told sigma; the weight of total
-variation; the ridge of a PCA fill."""
-
-
-class Seen(NamedTuple):
-    """Corrupted images: a batch, and where it was covered: (B, 1, H, W) bool, or None where nothing is."""
-
-    batch: Batch
-    hidden: Tensor | None
-
-
-Method = Callable[[Seen], Tensor]
+variation."""
 
 
 def restore(
@@ -115,34 +103,18 @@ def restore(
     return Findings(metrics, figures, tables)
 
 
-def seen(run: Run, split: str, rows: Tensor) -> Seen:
-    """Rows of a split as evaluation sees them, and where they are covered."""
-    batch, loader = run.batch(split, rows), run.data.evaluation(split)
-    return Seen(batch, covered(loader.corruption, batch.x, loader.draws(batch.index)))
-
-
-def covered(corruption: Callable, x: Tensor, draws: Draws) -> Tensor | None:
-    """Where a corruption covers images, (B, 1, H, W) bool: what of an image of NaN is a number afterwards."""
-    if not isinstance(corruption, (Occlusion, Erase)):
-        return None
-    hidden = corruption(torch.full_like(x, math.nan), draws)[:, :1].isfinite()
-    return hidden
-
-
 def methods(run: Run, validation: Seen, bm3d: bool) -> tuple[dict[str, Method], dict[str, Method]]:
     """The model and fast baselines, and slow baselines, tuned on validation images."""
     model, pca, corruption = run.model.name, run.pca(), run.data.views["corruption"]
-    train = run.data.images("train")
-    mean = sum(train[i : i + 4096].double().sum(0) for i in range(0, len(train), 4096)) / (255 * len(train))
     fast: dict[str, Method] = {
         model: lambda s: run.reconstruct(s.batch.x, s.batch.y),
         "input": lambda s: s.batch.x,
         pca.name: lambda s: pca.reconstruct(s.batch.x),
-        "mean image": lambda s: mean.float().expand_as(s.batch.x),
+        "mean image": lambda s: run.data.mean_image().float().expand_as(s.batch.x),
     }
     x, target, hidden = validation.batch.x, validation.batch.target, validation.hidden
     if hidden is not None:
-        return fast, filling(run, fast[model], x, target, hidden)
+        return fast, filling(run, validation)
     if not isinstance(corruption, GaussianNoise):
         size = classical.tuned(classical.median, (3, 5, 7), x, target)
         return fast, {f"median of {size:g} pixels": lambda s: classical.median(s.batch.x, size)}
@@ -160,25 +132,6 @@ def denoisers(sigma: float, validation: Seen) -> dict[str, Method]:
     return {
         "non-local means": lambda s: classical.non_local_means(s.batch.x, sigma, choice),
         "total variation": lambda s: classical.total_variation(s.batch.x, weight),
-    }
-
-
-def filling(run: Run, model: Method, x: Tensor, target: Tensor, hidden: Tensor) -> dict[str, Method]:
-    """What fills covered pixels and keeps the others: the model's output there, PCA fills, biharmonic inpainting."""
-    count = run.pca().components.shape[0]
-    parts = principal_components(run.data.images("train"), count)
-    noise = classical.tuned(lambda a, v: classical.principal_fill(a, hidden, *parts, v), NOISES, x, target)
-
-    def filled(value: float) -> Method:
-        return lambda s: s.batch.x if s.hidden is None else classical.principal_fill(s.batch.x, s.hidden, *parts, value)
-
-    chosen = {f"PCA-{count} fill": filled(0.0)}
-    if noise:
-        chosen[f"PCA-{count} fill, ridge {noise:g}"] = filled(noise)
-    return {
-        f"{run.model.name}, known kept": lambda s: torch.where(s.hidden, model(s), s.batch.x),
-        **chosen,
-        "biharmonic": lambda s: classical.biharmonic(s.batch.x, s.hidden),
     }
 
 

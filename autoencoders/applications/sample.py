@@ -153,7 +153,7 @@ def measure(
     batch = run.batch("train", spread(measured, len(run.data.images("train"))))
     copies = run.reconstruct(batch.x, batch.y).clamp(0, 1)
     rows["training reconstructions"] = blank | columns_of(distances(copies, held_out), distances(copies, train))
-    mean = train.float().mean(0, keepdim=True)
+    mean = run.data.mean_image().float()[None]
     rows["mean image"] = blank | columns_of(distances(mean, held_out), distances(mean, train))
     for row in rows.values():
         row["codes"], row["images"] = len(codes), measured

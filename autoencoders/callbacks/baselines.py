@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 
-from autoencoders.principal import principal_components
+from autoencoders.principal import PCABaseline
 
 if TYPE_CHECKING:
     from autoencoders.data.base import ImageData
@@ -56,11 +56,9 @@ def pca_mse(data: ImageData, split: str, count: int) -> float | None:
     whole = count >= train[0].numel()
     if not whole and count > len(train) - 1:
         return None
-    mean, components, _ = (None, None, None) if whole else principal_components(train, count)
+    pca = None if whole else PCABaseline.of(train, count)
     total = 0.0
     for batch in data.evaluation(split):
-        output = batch.x.flatten(1).double()
-        if not whole:
-            output = mean + (output - mean) @ components.T @ components
-        total += (output - batch.target.flatten(1)).square().sum().item()
+        output = batch.x if whole else pca.reconstruct(batch.x)
+        total += (output.double() - batch.target).square().sum().item()
     return total / data.images(split).numel()

@@ -99,6 +99,7 @@ class ImageData(pl.LightningDataModule):
         self._annotations: dict[bool, Annotations] = {}
         self._context: Context | None = None
         self._baselines: dict[str, float] = {}
+        self._mean: Tensor | None = None
         self._training: Batches | None = None
         self._position: dict[str, int] | None = None
 
@@ -247,12 +248,18 @@ class ImageData(pl.LightningDataModule):
         """Every row of a split once, in order, on the CPU, as evaluation sees it."""
         return Batches(self._prepared(split), split, batch_size=self.eval_batch_size, **self.views)
 
+    def mean_image(self) -> Tensor:
+        """The mean training image, (C, H, W) float64 in [0, 1]: what is known of an image without looking at it."""
+        if self._mean is None:
+            train = self.images("train")
+            chunks = (train[i : i + CHUNK] for i in range(0, len(train), CHUNK))
+            self._mean = sum(chunk.double().sum(0) for chunk in chunks) / (255 * len(train))
+        return self._mean
+
     def mean_image_mse(self, split: str) -> float:
         """The baseline of every reconstruction: MSE per pixel of the mean training image on a split."""
         if split not in self._baselines:
-            train = self.images("train")
-            chunks = (train[i : i + CHUNK] for i in range(0, len(train), CHUNK))
-            mean = sum(chunk.double().sum(0) for chunk in chunks) / (255 * len(train))
+            mean = self.mean_image()
             total = sum((b.target.double() - mean).square().sum().item() for b in self.evaluation(split))
             self._baselines[split] = total / self.images(split).numel()
         return self._baselines[split]

@@ -1,0 +1,119 @@
+"""What may be under a cover: by the model, told where it is or not, by PCA, and by a smooth surface."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from autoencoders.data.corruptions import Draws, Erase, Occlusion
+from autoencoders.metrics import classical
+from autoencoders.opened import AT_ONCE, Run
+from autoencoders.principal import principal_components
+from autoencoders.types import Batch
+
+NOISES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1)
+"""What validation chooses a fill's ridge from: the variance of a pixel around what the code says of it."""
+
+
+class Seen(NamedTuple):
+    """Corrupted images: a batch, and where it was covered: (B, 1, H, W) bool, or None where nothing is."""
+
+    batch: Batch
+    hidden: Tensor | None
+
+
+Method = Callable[[Seen], Tensor]
+
+
+def seen(run: Run, split: str, rows: Tensor) -> Seen:
+    """Rows of a split as evaluation sees them, and where they are covered."""
+    batch, loader = run.batch(split, rows), run.data.evaluation(split)
+    return Seen(batch, covered(loader.corruption, batch.x, loader.draws(batch.index)))
+
+
+def covered(corruption: Callable, x: Tensor, draws: Draws) -> Tensor | None:
+    """Where a corruption covers images, (B, 1, H, W) bool: what of an image of NaN is a number afterwards."""
+    if not isinstance(corruption, (Occlusion, Erase)):
+        return None
+    hidden = corruption(torch.full_like(x, math.nan), draws)[:, :1].isfinite()
+    return hidden
+
+
+def filling(run: Run, validation: Seen) -> dict[str, Method]:
+    """What fills covered pixels and keeps the others: the model, PCA and a biharmonic surface.
+
+    All but the model's bare output are told where the cover is. PCA and the model's decoder are fitted to the
+    pixels that are known, with a ridge that validation images choose.
+    """
+    x, target, hidden = validation.batch.x, validation.batch.target, validation.hidden
+    count = run.pca().components.shape[0]
+    parts = principal_components(run.data.images("train"), count)
+    noise = classical.tuned(lambda a, v: classical.principal_fill(a, hidden, *parts, v), NOISES, x, target)
+
+    def filled(value: float) -> Method:
+        return lambda s: s.batch.x if s.hidden is None else classical.principal_fill(s.batch.x, s.hidden, *parts, value)
+
+    chosen = {f"PCA-{count} fill": filled(0.0)}
+    if noise:
+        chosen[f"PCA-{count} fill, ridge {noise:g}"] = filled(noise)
+    fit = CodeFit(run)
+    ridge = classical.tuned(lambda _, v: fit(validation, v), NOISES[1:], x, target)
+    return {
+        f"{run.model.name}, known kept": lambda s: torch.where(
+            s.hidden, run.reconstruct(s.batch.x, s.batch.y), s.batch.x
+        ),
+        f"{run.model.name} fitted to the known, ridge {ridge:g}": lambda s: fit(s, ridge),
+        **chosen,
+        "biharmonic": lambda s: classical.biharmonic(s.batch.x, s.hidden),
+    }
+
+
+class CodeFit:
+    """Fills covered pixels from the code that explains the known ones best, near the one the encoder gives.
+
+    argmin_z |known (x - decode(z))|^2 + noise * (z - e)' S^-1 (z - e), with e the encoder's code of the covered image
+    and S the covariance of e around the code of the clean image, measured on validation images: Semantic Image
+    Inpainting (Yeh et al., 2017) with the encoder's own error for a prior. Adam from e, a fixed number of steps.
+
+    Args:
+        run: a run trained to uncover.
+        steps: of Adam.
+        rate: of Adam, at the start, in standard deviations of the encoder's error; it falls to 0 as a cosine.
+    """
+
+    def __init__(self, run: Run, steps: int = 60, rate: float = 0.2) -> None:
+        self.run, self.steps, self.rate = run, steps, rate
+        batch = run.batch("val")
+        error = (run.encode(batch.target, batch.y) - run.encode(batch.x, batch.y)).double()
+        covariance = error.T @ error / len(error)
+        if len(error) < 4 * error.shape[1]:  # too few for the angles between latents
+            covariance = torch.diag(covariance.diagonal())
+        floor = 1e-3 * covariance.diagonal().mean() + 1e-12
+        self.scale = torch.linalg.cholesky(covariance + floor * torch.eye(len(covariance))).float()
+
+    def __call__(self, seen: Seen, noise: float) -> Tensor:
+        """(N, C, H, W): known pixels as they are, hidden ones from the fitted code."""
+        batch, y = seen.batch, seen.batch.y if self.run.model.condition else None
+        start, parts = self.run.encode(batch.x, batch.y), []
+        for rows in torch.arange(len(start)).split(AT_ONCE):
+            labels = None if y is None else y[rows]
+            parts.append(self._fitted(batch.x[rows], seen.hidden[rows], start[rows], labels, noise))
+        return torch.where(seen.hidden, self.run.decode(torch.cat(parts), batch.y).clamp(0, 1), batch.x)
+
+    @torch.enable_grad()
+    def _fitted(self, x: Tensor, hidden: Tensor, start: Tensor, y: Tensor | None, noise: float) -> Tensor:
+        model = self.run.model
+        x, known, start, scale = (t.to(model.device) for t in (x, (~hidden).float(), start, self.scale))
+        y = None if y is None else y.to(model.device)
+        steps = torch.zeros_like(start, requires_grad=True)  # from e, in standard deviations
+        optimizer = torch.optim.Adam([steps], lr=self.rate)
+        for i in range(self.steps):
+            optimizer.param_groups[0]["lr"] = self.rate * 0.5 * (1 + math.cos(math.pi * i / self.steps))
+            error = ((model.decode(start + steps @ scale.T, y) - x) * known).square().sum()
+            (steps.grad,) = torch.autograd.grad(error + noise * steps.square().sum(), steps)
+            optimizer.step()
+        return (start + steps @ scale.T).detach().cpu()
