@@ -1,6 +1,8 @@
 """What every test may use: composed configurations, real data where it is, and no network."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,29 @@ def compose(tmp_path):
         return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
     return composed
+
+
+@pytest.fixture
+def door(monkeypatch, capfd):
+    """`door(module, *words, cwd=...)`: what the command would have done, in this process, which has its libraries."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    def opened(module, *words, cwd):
+        monkeypatch.setattr(sys, "argv", [module.__name__, *words])
+        monkeypatch.chdir(cwd)
+        GlobalHydra.instance().clear()
+        capfd.readouterr()
+        code = 0
+        try:
+            module.main()
+        except SystemExit as left:
+            code = left.code
+        finally:
+            GlobalHydra.instance().clear()
+        out, err = capfd.readouterr()
+        return subprocess.CompletedProcess(sys.argv, code, out, err)
+
+    return opened
 
 
 @pytest.fixture(scope="session")
