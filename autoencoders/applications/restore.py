@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -27,10 +28,10 @@ from autoencoders.metrics.running import psnr
 from autoencoders.opened import Run
 from autoencoders.types import Findings, UserError
 
-CHOICES = [(strength, told) for strength in (0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0) for told in (True, False)]
+CHOICES = list(itertools.product((0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0), (True, False), (3, 5, 7)))
 WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
-"""What validation chooses from: h of non-local means over sigma, and whether it is told sigma; the weight of total
-variation."""
+"""What validation chooses from: h of non-local means over sigma, and whether it is told sigma, and the side of a
+patch; the weight of total variation."""
 
 
 def restore(

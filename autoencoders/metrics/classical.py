@@ -15,18 +15,17 @@ Method = Callable[[Tensor, Any], Tensor]
 """A method with a free choice, which validation makes."""
 
 
-def non_local_means(x: Tensor, sigma: float, choice: tuple[float, bool]) -> Tensor:
-    """Non-local means (Buades, Coll and Morel, 2005), patches of 5 pixels within 9.
+def non_local_means(x: Tensor, sigma: float, choice: tuple[float, bool, int]) -> Tensor:
+    """Non-local means (Buades, Coll and Morel, 2005) within scikit-image's own distance.
 
     Args:
         x: noisy images.
         sigma: standard deviation of the noise, in units of [0, 1].
-        choice: h in units of sigma, and whether patch distances are corrected by the noise they are told (where
-            clamping has taken noise away, they had better not).
+        choice: h in units of sigma; whether patch distances are corrected by the noise they are told (where
+            clamping has taken noise away, they had better not); pixels a side of a patch.
     """
-    denoise, (strength, told) = _scikit_image().denoise_nl_means, choice
-    options = {"patch_size": 5, "patch_distance": 9, "h": strength * sigma, "fast_mode": True}
-    options["sigma"] = sigma if told else 0.0
+    denoise, (strength, told, patch) = _scikit_image().denoise_nl_means, choice
+    options = {"patch_size": patch, "h": strength * sigma, "fast_mode": True, "sigma": sigma if told else 0.0}
 
     def one(image: np.ndarray) -> np.ndarray:  # an axis of one channel is taken for one of space
         return denoise(image, channel_axis=0, **options) if len(image) > 1 else denoise(image[0], **options)

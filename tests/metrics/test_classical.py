@@ -15,8 +15,8 @@ def test_denoisers_take_noise_away_from_grey_and_colour(channels):
     noisy = clean + 0.15 * torch.randn(clean.shape)
     before = (noisy - clean).square().mean()
     for restored in (
-        classical.non_local_means(noisy, 0.15, (0.8, True)),
-        classical.non_local_means(noisy, 0.15, (0.8, False)),
+        classical.non_local_means(noisy, 0.15, (0.8, True, 5)),
+        classical.non_local_means(noisy, 0.15, (0.8, False, 7)),
         classical.total_variation(noisy, 0.2),
     ):
         assert restored.shape == clean.shape
