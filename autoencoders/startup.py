@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
+from typing import Any
 
 
 def load_heavy_libraries() -> None:
@@ -38,3 +39,18 @@ def silence() -> None:
     )
     for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)
+
+
+def slow_precision(trainer: Any) -> str | None:
+    """What to say of bfloat16 on a processor that has no instructions for it and emulates them; None elsewhere."""
+    import torch
+
+    if trainer.strategy.root_device.type != "cpu" or trainer.precision != "bf16-mixed":
+        return None
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # newer than the oldest torch we run on
+    if capabilities.get("architecture") != "x86_64" or capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
+        return None
+    return (
+        "this processor has no bfloat16 instructions, and trainer.precision=bf16-mixed is several times slower on it "
+        "than trainer.precision=32-true."
+    )

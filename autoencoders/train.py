@@ -28,7 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from autoencoders import processes, sweeps
 from autoencoders.compose import CONF, help_text
-from autoencoders.startup import load_heavy_libraries
+from autoencoders.startup import load_heavy_libraries, slow_precision
 from autoencoders.types import UserError
 
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
@@ -105,6 +105,8 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
     loggers = [metrics_file, *(runs.build(node) for node in config["logger"].values() if node)]
     callbacks = [clock, *(runs.build(node) for node in config["callbacks"].values() if node)]
     trainer, data = make_trainer(config, callbacks, loggers), runs.build(config["data"])
+    if trainer.is_global_zero and (slow := slow_precision(trainer)):
+        print(f"autoencoders: {slow}", file=sys.stderr)
     data.prepare_data()
     data.setup("fit")
     pl.seed_everything(config["seed"], verbose=False)

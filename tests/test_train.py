@@ -443,3 +443,18 @@ def test_torch_compile_gives_the_same_run(compose, tmp_path):
     compiled = train(compose(*QUICK, "model=vae", "compile=true", folder=tmp_path / "compiled"))
     # Fused kernels round differently, and 38 steps at a high rate amplify that.
     assert compiled["test/nats"] == pytest.approx(plain["test/nats"], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "slow"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": False, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, False),
+        ({"architecture": "aarch64"}, False),
+        ({}, False),
+    ],
+)
+def test_emulated_bfloat16_is_told(compose, capsys, monkeypatch, capabilities, slow):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    train(compose(*QUICK, "model=vae", "trainer.precision=bf16-mixed", "trainer.max_steps=1", "test=false"))
+    assert ("has no bfloat16 instructions" in capsys.readouterr().err) == slow
