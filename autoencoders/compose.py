@@ -30,8 +30,8 @@ NUMERIC = {"latent_dim": ("size", int, 1, []), "beta": ("value", float, 0, ["con
 
 
 def _continued(resume: str | None, otherwise: str) -> str:
-    """The folder of the run that `resume` names, by folder or checkpoint; the other one where it names none."""
-    path = Path(str(resume)) if resume else None
+    """The folder of the run that `resume` names, by folder or checkpoint; the other one for none, or for `auto`."""
+    path = Path(str(resume)) if resume and resume != "auto" else None
     if path is not None and path.is_dir():
         return str(path)
     if path is not None and path.is_file() and path.parent.name == "checkpoints":

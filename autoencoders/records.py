@@ -18,7 +18,7 @@ import yaml
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from autoencoders.types import UserError
+from autoencoders.types import Stopped, UserError
 
 if TYPE_CHECKING:
     from autoencoders.data.base import ImageData
@@ -62,7 +62,9 @@ class Record:
         )
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if error is not None:
+        if kind is Stopped:
+            self._write(status="stopped", error=f"stopped {error.where}")
+        elif error is not None:
             self._write(status="failed", error=str(error) if kind is UserError else f"{kind.__name__}: {error}")
 
     @rank_zero_only

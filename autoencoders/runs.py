@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from autoencoders.models.base import Autoencoder
     from autoencoders.opened import Run
 
-BEST, LAST = Path("checkpoints", "best.ckpt"), Path("checkpoints", "last.ckpt")
+BEST, LAST, PREVIOUS = (Path("checkpoints", f"{name}.ckpt") for name in ("best", "last", "previous"))
 ALLOWED = ("autoencoders.", "torch.optim.")
 """Where the classes may live that the configuration of an opened run names; see `allowed`."""
 
@@ -89,7 +90,7 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
     saved = load_checkpoint(checkpoint)["hyper_parameters"]
     differing = []
     for section in ("model", "data"):
-        was, now = _flat(saved[section], section), _flat(config[section], section)
+        was, now = flattened(saved[section], section), flattened(config[section], section)
         for key in sorted(was.keys() | now.keys()):
             if was.get(key) != now.get(key) and key.rpartition(".")[2] not in RESUME_MAY_CHANGE:
                 differing.append(f"{key} is {now.get(key)} and was {was.get(key)}")
@@ -100,11 +101,11 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
         )
 
 
-def _flat(node: Any, prefix: str) -> dict[str, Any]:
+def flattened(node: Any, prefix: str) -> dict[str, Any]:
     """Nested containers as one level of dotted keys."""
     if not isinstance(node, Mapping):
         return {prefix: node}
-    return {key: value for name, child in node.items() for key, value in _flat(child, f"{prefix}.{name}").items()}
+    return {key: value for name, child in node.items() for key, value in flattened(child, f"{prefix}.{name}").items()}
 
 
 # Opening --------------------------------------------------------------------------------------------------
@@ -186,13 +187,44 @@ def allowed(target: str) -> bool:
     return found.__module__ == module
 
 
-def find_checkpoint(path: str | Path, newest: bool = False) -> Path:
-    """The best checkpoint of a run's folder, else its last (the other way round for `newest`); a file as it is."""
+def find_checkpoint(path: str | Path) -> Path:
+    """The best checkpoint of a run's folder, else its last; a file as it is."""
     path = Path(path)
-    for candidate in (path, *(path / name for name in ((LAST, BEST) if newest else (BEST, LAST)))):
+    for candidate in (path, path / BEST, path / LAST):
         if candidate.is_file():
             return candidate
     raise UserError(f"{path} is neither a checkpoint nor the folder of a run: it has no {BEST} and no {LAST}.")
+
+
+def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
+    """The newest checkpoint of a run's folder that can be read, to resume from; a file as it is.
+
+    One that is damaged is named on the terminal, and the one before it taken.
+
+    Args:
+        path: a run's folder or a checkpoint.
+        needed: whether to refuse a folder that has none at all; None is returned where not.
+
+    Raises:
+        UserError: where there is none, or none that can be read.
+    """
+    path = Path(path)
+    files = [file for file in (path, *(path / name for name in (LAST, PREVIOUS, BEST))) if file.is_file()]
+    damaged = []
+    for file in files:
+        try:
+            load_checkpoint(file)
+        except UserError as error:
+            damaged.append(str(error))
+        else:
+            for words in damaged:
+                print(f"autoencoders: {words} Resuming from {file}, the one before it.", file=sys.stderr)
+            return file
+    if damaged:
+        raise UserError(" ".join([*damaged, "There is no other checkpoint to resume from."]))
+    if needed:
+        raise UserError(f"{path} is neither a checkpoint nor the folder of a run: it has no {LAST} and no {BEST}.")
+    return None
 
 
 def _targets(node: Any) -> Iterator[str]:

@@ -13,6 +13,7 @@ import re
 import shutil
 import statistics
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,42 @@ def job_of_several_processes(config: Mapping, hydra: Mapping) -> dict[str, float
     return _read(folder / "metrics.json")
 
 
+def finished(config: Mapping) -> dict[str, float] | None:
+    """The metrics of a job that an earlier start of the same sweep has done; None where it is still to do.
+
+    Raises:
+        UserError: where its folder holds a finished run of another configuration.
+    """
+    import yaml
+
+    folder = Path(config["folder"])
+    record = _read(folder / "run.json")
+    if record.get("status") != "done":
+        return None
+    then, now = (settings(part) for part in (yaml.safe_load((folder / "config.yaml").read_text()), config))
+    differing = [f"{key} is {now.get(key)} and was {then.get(key)}" for key in sorted(then.keys() | now.keys())
+                 if then.get(key) != now.get(key)]  # fmt: skip
+    if differing:
+        raise UserError(
+            f"{folder} holds a finished run of another configuration: {'; '.join(differing[:5])}. Choose another "
+            "hydra.sweep.dir."
+        )
+    print(f"autoencoders: {folder.name} is done already, and skipped.")
+    return _read(folder / "metrics.json")
+
+
+def settings(config: Mapping) -> dict[str, Any]:
+    """What decides a run's results, flat; not where it is, what logs it, or how it was started."""
+    from autoencoders.runs import flattened
+
+    return {
+        key: value
+        for section, node in config.items()
+        if section not in ("folder", "runs", "resume", "debug", "logger", "callbacks")
+        for key, value in flattened(node, section).items()
+    }
+
+
 def lost(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
     """Record that a job failed, and why, also where it had no folder yet; a sweeper is told NaN."""
     import traceback
@@ -73,6 +110,8 @@ class SweepTable(Callback):
 
     open_sweep: Path | None = None
     """The folder of the sweep that this process has begun and not yet ended."""
+    begun = 0.0
+    """When, in seconds since 1970: a job that was done before has been skipped."""
 
     def on_multirun_start(self, config: Mapping, **keywords: Any) -> None:
         """Remember the sweep; refuse a launcher that has nothing to launch with, which would end in a traceback."""
@@ -83,7 +122,7 @@ class SweepTable(Callback):
                 file=sys.stderr,
             )
             sys.exit(2)
-        SweepTable.open_sweep = Path(config.hydra.sweep.dir)
+        SweepTable.open_sweep, SweepTable.begun = Path(config.hydra.sweep.dir), time.time()
 
     def on_multirun_end(self, config: Mapping, **keywords: Any) -> None:
         """Gather, write, print; leave with a failing exit where a job failed."""
@@ -94,7 +133,7 @@ class SweepTable(Callback):
 def conclude() -> bool:
     """End the open sweep, whether or not its launcher came to the end; whether a job failed."""
     folder, SweepTable.open_sweep = SweepTable.open_sweep, None
-    jobs = gather(folder) if folder is not None and folder.is_dir() else []
+    jobs = gather(folder, SweepTable.begun) if folder is not None and folder.is_dir() else []
     if not jobs:
         return False
     _write(folder / "sweep.csv", jobs)
@@ -122,18 +161,24 @@ def conclude() -> bool:
     return bool(failed)
 
 
-def gather(folder: Path) -> list[dict[str, Any]]:
-    """A row per job, in the order of their numbers: overrides that differ, status, reason, metrics, folder."""
+def gather(folder: Path, begun: float = 0.0) -> list[dict[str, Any]]:
+    """A row per job, in the order of their numbers: overrides that differ, status, reason, metrics, folder.
+
+    Args:
+        folder: of the sweep.
+        begun: when it was started, in seconds since 1970: what was done before then was skipped, and is said to be.
+    """
     numbered = [(int(m[1]), path) for path in folder.iterdir() if (m := re.match(r"(\d+)_", path.name))]
     rows = []
     for number, path in sorted(numbered):
         record, metrics = _read(path / "run.json"), _read(path / "metrics.json")
+        skipped = record.get("status") == "done" and (path / "run.json").stat().st_mtime < begun
         rows.append(
             {
                 "job": number,
                 "overrides": record.get("overrides", []),
                 "status": record.get("status", "lost").replace("running", "lost"),  # its process has died
-                "reason": record.get("error", ""),
+                "reason": "skipped, done before" if skipped else record.get("error", ""),
                 **{name: metrics.get(name, "") for name in METRICS},
                 "seconds": record.get("seconds", ""),
                 "folder": path.name,

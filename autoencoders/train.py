@@ -15,6 +15,7 @@ Examples:
 from __future__ import annotations
 
 import contextlib
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -29,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf
 from autoencoders import processes, sweeps
 from autoencoders.compose import CONF, help_text
 from autoencoders.startup import load_heavy_libraries, slow_precision
-from autoencoders.types import UserError
+from autoencoders.types import Stopped, UserError
 
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
 
@@ -63,10 +64,21 @@ def job(config: DictConfig) -> float | None:
     try:
         if sweeping and processes.several(plain["trainer"]) and not processes.started_from_outside():
             metrics = sweeps.job_of_several_processes(plain, hydra_config)
+        elif sweeping and (finished := sweeps.finished(plain)) is not None:
+            metrics = finished
         else:
-            given = sweeping or plain["resume"] or any("hydra.run.dir=" in w for w in hydra_config.overrides.hydra)
+            if sweeping and not plain["resume"]:
+                plain["resume"] = "auto"  # a job that failed or was killed goes on when its sweep is run again
+            given = (
+                sweeping
+                or plain["resume"] not in (None, "auto")
+                or any("hydra.run.dir=" in w for w in hydra_config.overrides.hydra)
+            )
             processes.check_agreement(plain, folder_given=bool(given))
             metrics = train(plain, overrides)
+    except Stopped as stop:
+        print(f"autoencoders: stopped {stop.where}.{continued(plain, overrides, sweeping)}", file=sys.stderr)
+        raise
     except Exception as error:
         if plain["debug"]:
             raise
@@ -79,6 +91,14 @@ def job(config: DictConfig) -> float | None:
         print(f"autoencoders: {error}", file=sys.stderr)
         sys.exit(2)
     return metrics.get("val/objective")
+
+
+def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) -> str:
+    """What to type to go on with a run that was stopped."""
+    if sweeping:
+        return " Go on by the same command with the same hydra.sweep.dir."
+    words = [word for word in overrides if not word.startswith("resume=")]
+    return f" Go on with: python -m autoencoders.train {shlex.join([*words, 'resume=' + repr(config['folder'])])}"
 
 
 def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, float]:
@@ -153,11 +173,11 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
             "likelihood and rate are computed in float32."
         )
     runs.rehearse(config)
-    resume = runs.find_checkpoint(config["resume"], newest=True) if config["resume"] else None
+    folder, auto = Path(config["folder"]), config["resume"] == "auto"
+    resume = runs.newest_checkpoint(folder if auto else config["resume"], needed=not auto) if config["resume"] else None
     if resume:
         runs.check_resumable(resume, config)
-    folder = Path(config["folder"])
-    if rank_zero_only.rank == 0 and not resume and (folder / "run.json").exists():
+    if rank_zero_only.rank == 0 and not config["resume"] and (folder / "run.json").exists():
         raise UserError(
             f"{folder} holds a run already, which is not overwritten. Choose another hydra.run.dir, or continue that "
             f"run with resume='{folder}'."
@@ -167,7 +187,7 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
 
 def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
     """Lightning's Trainer; checkpoints and progress come from callbacks or not at all."""
-    from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+    from lightning.pytorch.callbacks import Checkpoint, ProgressBar
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from autoencoders import runs
@@ -178,7 +198,7 @@ def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
             callbacks=callbacks,
             logger=loggers,
             default_root_dir=config["folder"],
-            enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in callbacks),
+            enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
             enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
         )
     except MisconfigurationException as error:

@@ -23,6 +23,21 @@ class UserError(Exception):
     """
 
 
+class Stopped(SystemExit):
+    """A signal ended the run, which can be resumed.
+
+    A SystemExit, so that a sweep ends with it: whoever presses Ctrl-C does not want the next job.
+
+    Args:
+        number: of the signal; the exit status is 128 more, as shells have it.
+        where: what the run had come to, for the line on the terminal.
+    """
+
+    def __init__(self, number: int, where: str) -> None:
+        super().__init__(128 + number)
+        self.number, self.where = number, where
+
+
 class Batch(NamedTuple):
     """What one step sees.
 

@@ -78,7 +78,7 @@ def test_the_folder_holds_everything(finished):
         assert sorted(p.name for p in (folder / "figures" / key).iterdir()) == ["000039.png", "000078.png"]
     assert (folder / "figures/latents_tsne/000078.png").is_file()
     assert (folder / "figures/reconstructions.gif").read_bytes()[:3] == b"GIF"
-    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
+    assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
 
 
 def test_the_terminal_says_what_matters(finished):

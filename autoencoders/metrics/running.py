@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -27,6 +27,28 @@ class RunningSums:
         """Forget everything."""
         self._total: Tensor | None = None
         self.count = 0
+
+    def state(self, marks: Mapping[str, Mark | None], reduce: Callable[[Tensor], Tensor]) -> dict:
+        """Sums and marks over all processes, in plain containers, for a checkpoint; `reduce` sums over processes."""
+
+        def whole(point: Mark | None) -> tuple[Tensor, int] | None:
+            if point is None or point[0] is None:
+                return None
+            total = reduce(torch.cat([point[0], point[0].new_tensor([point[1]])])).cpu()
+            return total[:-1], int(total[-1])
+
+        return {"now": whole((self._total, self.count)), **{name: whole(mark) for name, mark in marks.items()}}
+
+    def load(self, state: Mapping, first: bool, device: torch.device) -> dict[str, Mark | None]:
+        """Go on from a checkpoint's sums, which the `first` process takes over for all; its marks."""
+
+        def own(point: tuple[Tensor, int] | None) -> Mark | None:
+            if point is None:
+                return None
+            return (point[0] if first else torch.zeros_like(point[0])).to(device), point[1] if first else 0
+
+        self._total, self.count = own(state["now"]) or (None, 0)
+        return {name: own(point) for name, point in state.items() if name != "now"}
 
     def add(self, sums: Tensor, count: int) -> None:
         """Add (M,) sums over `count` images."""

@@ -102,6 +102,7 @@ class Autoencoder(pl.LightningModule):
         self.build(encoder, decoder)
         self._sums = {split: RunningSums() for split in ("train", "val", "test")}
         self._marks: dict[str, tuple | None] = {"step": None, "epoch": None}
+        self._marked_epoch, self._saved_sums = -1, None
         self._noise: torch.Generator | None = None
         self._steps, self._progress, self._planned = 0, 1.0, None
 
@@ -228,14 +229,20 @@ class Autoencoder(pl.LightningModule):
         """Look the number of optimiser steps up, once, and refuse what needs to know it and cannot."""
         self._steps = planned_steps(self.trainer, self.penalty, self._schedule, self._planned)
         self._progress = min(1.0, self.trainer.global_step / max(self._steps, 1))
+        if self._saved_sums is not None:
+            state, self._saved_sums = dict(self._saved_sums), None
+            self._marked_epoch = state.pop("of_epoch")
+            self._marks = self._sums["train"].load(state, self.trainer.is_global_zero, self.device)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Keep the number of steps that schedules were planned for."""
+        """Keep the number of steps that schedules were planned for, and the sums of the epoch so far."""
         checkpoint["planned_steps"] = self._steps
+        sums = self._sums["train"].state(self._marks, self._over_processes)
+        checkpoint["training_sums"] = {**sums, "of_epoch": self._marked_epoch}
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Remember it, to be compared with this run's."""
-        self._planned = checkpoint.get("planned_steps")
+        """Remember the steps, to be compared with this run's, and go on from the sums when the fit starts."""
+        self._planned, self._saved_sums = checkpoint.get("planned_steps"), checkpoint.get("training_sums")
 
     # Steps ----------------------------------------------------------------------------------------------
 
@@ -280,8 +287,9 @@ class Autoencoder(pl.LightningModule):
         return loss
 
     def on_train_epoch_start(self) -> None:
-        """An epoch's training metrics start from here."""
-        self._marks["epoch"] = self._sums["train"].mark()
+        """An epoch's training metrics start from here, unless a checkpoint was in the middle of it."""
+        if self._marked_epoch != self.current_epoch:
+            self._marked_epoch, self._marks["epoch"] = self.current_epoch, self._sums["train"].mark()
 
     def on_train_epoch_end(self) -> None:
         """Log the means over the images the epoch trained on."""
