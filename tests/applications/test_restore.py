@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from autoencoders import runs
-from autoencoders.applications.restore import in_decibels, restore, seen
+from autoencoders.applications.filling import CodeFit, Seen, seen
+from autoencoders.applications.restore import in_decibels, restore
 from autoencoders.metrics.classical import principal_fill
 from autoencoders.opened import Run
 from autoencoders.types import UserError
@@ -65,6 +66,20 @@ def test_a_fill_recovers_what_lies_in_the_subspace_exactly():
     hidden[:, :, 2:6, 2:6] = True
     filled = principal_fill(torch.where(hidden, 0.0, x), hidden, mean, components, torch.ones(4).double(), 0.0)
     assert torch.allclose(filled, x, atol=1e-5)
+
+
+def test_a_linear_models_fit_is_the_fill_in_closed_form(linear_run, digits):
+    """The same Gaussian prior and a decoder that is PCA: Adam must find what `principal_fill` solves for."""
+    opened = linear_run(digits, latents=6)
+    fit, pca = CodeFit(opened, steps=400), opened.pca()
+    x = opened.batch("test", 20)
+    hidden = torch.zeros(20, 1, *digits.shape[1:], dtype=torch.bool)
+    hidden[:, :, 8:18, 8:18] = True
+    covered = x._replace(x=torch.where(hidden, 0.5, x.target))
+    codes = pca.encode(digits.images("train").float() / 255).double()
+    variances = (codes - codes.mean(0)).square().mean(0) + 1e-3 * codes.var(0, correction=0).mean()
+    expected = principal_fill(covered.x, hidden, pca.mean, pca.components, variances, 0.05)
+    assert torch.allclose(fit(Seen(covered, hidden), 0.05, 0.0), expected, atol=2e-3)
 
 
 def test_decibels_of_a_ratio():
