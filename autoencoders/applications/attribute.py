@@ -11,7 +11,8 @@ from torch import Tensor
 
 from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
 from autoencoders.applications.editing import Editor, Judge, dose, fitted, identity, judged, slopes
-from autoencoders.applications.representations import ENOUGH, binary_attributes, column
+from autoencoders.applications.representations import binary_attributes, column
+from autoencoders.metrics.labels import ENOUGH
 from autoencoders.opened import Run
 from autoencoders.types import Batch, Findings, UserError
 

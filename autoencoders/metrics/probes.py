@@ -118,6 +118,17 @@ def auroc(scores: Tensor | np.ndarray, positive: Tensor | np.ndarray) -> float:
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
 
 
+def auroc_of_counts(positive: Tensor, negative: Tensor) -> Tensor:
+    """The same of scores that were counted in bins, for A attributes at once: (A,) float64.
+
+    Args:
+        positive: (A, bins) how many positives, or what share of all images, score in each bin, lowest first.
+        negative: (A, bins) the same of negatives.
+    """
+    below = negative.cumsum(1) - negative / 2  # of its own bin, half
+    return (positive * below).sum(1) / (positive.sum(1) * negative.sum(1))
+
+
 def knn_predictions(train: Tensor, labels: Tensor, test: Tensor | None = None, k: int = 10) -> Tensor:
     """Majority class of the k nearest training features (Euclidean), ties to the nearest of them.
 
