@@ -106,14 +106,17 @@ class Record:
 
     def _verdict(self, split: str, m: Mapping[str, float]) -> str:
         """A classifier's numbers beside those of always saying what is most frequent; each attribute's where few."""
-        error = math.sqrt(m["accuracy"] * (1 - m["accuracy"]) / self.card["data"]["images"][split])
+
+        def error(share: float) -> float:
+            return math.sqrt(share * (1 - share) / self.card["data"]["images"][split])
+
         names = [key.partition("/")[2] for key in self.results if key.startswith(f"{split}_accuracy/")]
         kind, auroc = (f"mean of {len(names)} attributes", f", AUROC {m['auroc']:.3f}") if names else ("class", "")
-        spread = "" if names else f" +- {error:.4f}"
+        spread = "" if names else f" +- {error(m['accuracy']):.4f}"
         words = [f"accuracy {m['accuracy']:.4f}{spread} ({kind}; majority {m['majority']:.4f}){auroc}"]
         for name in names if len(names) <= LISTED else ():
             right, often, area = (self.results[f"{split}_{k}/{name}"] for k in ("accuracy", "majority", "auroc"))
-            words.append(f"{name} {right:.3f} (majority {often:.3f}), AUROC {area:.3f}")
+            words.append(f"{name} {right:.3f} +- {error(right):.3f} (majority {often:.3f}), AUROC {area:.3f}")
         return "; ".join([*words, f"loss {m['loss']:.4f} nats"])
 
 

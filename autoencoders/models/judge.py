@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from autoencoders.metrics.labels import split_at, threshold
 from autoencoders.metrics.running import RunningSums
 from autoencoders.models.base import Autoencoder
-from autoencoders.models.planning import optimizers, planned_steps
 from autoencoders.models.verdicts import cross_entropy, verdict_metrics, verdicts
 from autoencoders.types import Batch, Context, Shape, UserError
 
@@ -36,8 +35,7 @@ class Judge(pl.LightningModule):
         UserError: where the data have no labels.
     """
 
-    has_prior = False
-    condition = 0
+    has_prior, condition, penalty = False, 0, None
 
     def __init__(
         self,
@@ -67,7 +65,8 @@ class Judge(pl.LightningModule):
         self.register_buffer("majority", torch.zeros(size))  # class, or bits, that most training images have
         self.register_buffer("thresholds", torch.zeros(size))  # above which an attribute is there
         self._sums = {split: RunningSums() for split in ("train", "val", "test")}
-        self._mark, self._planned, self._steps = None, None, 0
+        self._marks: dict[str, tuple | None] = {"epoch": None}
+        self._marked_epoch, self._saved_sums, self._planned = -1, None, None
 
     # The model ------------------------------------------------------------------------------------------
 
@@ -106,16 +105,15 @@ class Judge(pl.LightningModule):
         self.thresholds.copy_(torch.tensor([threshold(column) for column in values.T]))
         self.majority.copy_(split_at(values, self.thresholds.cpu()).nanmean(0) > 0.5)
 
-    configure_gradient_clipping = Autoencoder.configure_gradient_clipping  # the same, for the same fused optimizers
+    # The same as an autoencoder's: clipping beside fused optimizers, planned steps, sums that survive a resume.
+    configure_optimizers = Autoencoder.configure_optimizers
+    configure_gradient_clipping = Autoencoder.configure_gradient_clipping
+    on_fit_start = Autoencoder.on_fit_start
     on_save_checkpoint, on_load_checkpoint = Autoencoder.on_save_checkpoint, Autoencoder.on_load_checkpoint
-
-    def configure_optimizers(self) -> dict:
-        """The optimizer over all parameters, and its schedule stepped once per optimiser step."""
-        return optimizers(self.parameters(), self._optimizer, self._schedule, self.trainer)
-
-    def on_fit_start(self) -> None:
-        """Refuse a schedule that needs to know the run's end and cannot, or was planned for another."""
-        self._steps = planned_steps(self.trainer, None, self._schedule, self._planned)
+    on_train_epoch_start = Autoencoder.on_train_epoch_start
+    validation_step, on_validation_epoch_end = Autoencoder.validation_step, Autoencoder.on_validation_epoch_end
+    test_step, on_test_epoch_end = Autoencoder.test_step, Autoencoder.on_test_epoch_end
+    _over_processes = Autoencoder._over_processes
 
     def terms(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The loss of each image, (B,) nats, and the logits."""
@@ -133,37 +131,17 @@ class Judge(pl.LightningModule):
                 self.log_dict({"step/loss": loss.detach(), "step/lr": rate}, batch_size=len(batch.x))
         return loss
 
-    def on_train_epoch_start(self) -> None:
-        """An epoch's training metrics start from here."""
-        self._mark = self._sums["train"].mark()
-
     def on_train_epoch_end(self) -> None:
         """Log `train/*`: over the epoch's images, as they were augmented, by the weights of their step."""
-        self._log("train", self._mark)
+        self._log("train", self._sums["train"].means(self._over_processes, since=self._marks["epoch"]))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the validation sums."""
-        self._evaluate(batch, "val")
-
-    def on_validation_epoch_end(self) -> None:
-        """Log `val/*`, exact over the split."""
-        self._log("val")
-        self._sums["val"].reset()
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the test sums."""
-        self._evaluate(batch, "test")
-
-    def on_test_epoch_end(self) -> None:
-        """Log `test/*`, exact over the split."""
-        self._log("test")
-        self._sums["test"].reset()
-
-    def _evaluate(self, batch: Batch, split: str) -> None:
+    def _evaluation_step(self, batch: Batch, split: str) -> None:
         self._sums[split].add(verdicts(self(batch.x), self.truth(batch.y), self.majority), len(batch.x))
 
-    def _log(self, split: str, since: tuple | None = None) -> None:
-        reduce = self.trainer.strategy.reduce
-        means = self._sums[split].means(lambda sums: reduce(sums, reduce_op="sum"), since=since)
+    def _evaluation_end(self, split: str) -> None:
+        self._log(split, self._sums[split].means(self._over_processes))
+        self._sums[split].reset()
+
+    def _log(self, split: str, means: Tensor) -> None:
         if len(means):
             self.log_dict(verdict_metrics(split, means, self.labels))
