@@ -28,18 +28,19 @@ class LinearProbe:
         self.l2, self.iterations = l2, iterations
         self.weight: Tensor | None = None
 
-    def fit(self, x: Tensor, y: Tensor) -> LinearProbe:
+    def fit(self, x: Tensor, y: Tensor, outputs: int | None = None) -> LinearProbe:
         """Fit, from the weights of an earlier fit where there was one.
 
         Args:
             x: (N, D) features.
             y: (N,) int64 classes, or (N, A) float32 attributes, 0 or 1, NaN where unknown.
+            outputs: how many classes there are; None for those up to the largest in y.
         """
         x = x.float()
         self.mean, scale = x.mean(0), x.std(0)
         self.scale = torch.where(scale > 1e-6 * scale.max().clamp_min(1e-12), scale, torch.inf)  # constant: no say
         x = (x - self.mean) / self.scale
-        outputs = y.shape[1] if y.is_floating_point() else int(y.max()) + 1
+        outputs = y.shape[1] if y.is_floating_point() else outputs or int(y.max()) + 1
         if self.weight is None:
             self.weight, self.bias = torch.zeros(outputs, x.shape[1]), torch.zeros(outputs)
         parameters = [self.weight.requires_grad_(), self.bias.requires_grad_()]
@@ -76,18 +77,21 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits[known], y[known]) * logits.shape[1]
 
 
-def chosen_probe(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], iterations: int = 100) -> LinearProbe:
+def chosen_probe(
+    train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], iterations: int = 100, outputs: int | None = None
+) -> LinearProbe:
     """The probe whose penalty, of L2, has the least cross-entropy on validation data.
 
     Args:
         train: features (N, D) and labels as for `LinearProbe.fit`.
         val: the same, held out.
         iterations: of L-BFGS at most, for each strength.
+        outputs: as for `LinearProbe.fit`.
     """
     best, least, probe = None, math.inf, LinearProbe(iterations=iterations)
     for l2 in L2:
         probe.l2 = l2
-        probe.fit(*train)
+        probe.fit(*train, outputs=outputs)
         loss = float(_cross_entropy(probe.logits(val[0]), val[1]))
         if loss >= least:
             break
