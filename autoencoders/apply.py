@@ -6,6 +6,7 @@ Examples:
   python -m autoencoders.apply run=runs/my-run application=reconstruct
   python -m autoencoders.apply run=runs/my-run application=[reconstruct,browse] split=val
   python -m autoencoders.apply run=runs/my-run/checkpoints/last.ckpt application=reconstruct images=my/photos
+  python -m autoencoders.apply run=runs/my-run application=evaluate judge=runs/my-judge
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from autoencoders.compose import CONF, help_text
 from autoencoders.startup import load_heavy_libraries
 from autoencoders.types import Findings, UserError
 
-PATHS = ("run", "images", "root", "folder")
+LINES = 60
+"""Rows, at most, of a table that the terminal shows."""
+PATHS = ("run", "judge", "images", "root", "folder")
 """Options that are paths: taken as they stand, whatever characters they hold."""
 
 
@@ -92,7 +95,7 @@ def summary(name: str, title: str, findings: Findings, files: list[Path]) -> str
     for key, table in findings.tables.items():
         if len(table.columns) == 1:  # text, line by line
             lines += [f"  {key}", *(f"    {line}" for line in table.iloc[:, 0].astype(str))]
-        elif len(table) <= 30:
+        elif len(table) <= LINES:
             words = table.to_string(index=False, float_format=lambda v: f"{v:.5g}", na_rep="")
             lines += [f"  {key}", *(f"    {line}" for line in words.splitlines())]
     return "\n".join([*lines, *(f"  -> {file}" for file in files)])

@@ -58,8 +58,8 @@ class Gallery:
     def present(self, name: str, findings: Findings, step: int) -> list[Path]:
         """Deliver what an application found, under its name.
 
-        Figures go where figures go, tables to `<folder>/tables/<name>/<table>.csv`, metrics to `metrics.json` beside
-        them and, as `<name>/<metric>`, to the loggers.
+        Figures go where figures go, tables to `<folder>/tables/<name>/<table>.csv` (those of one column, lines of text,
+        to `<table>.md`), metrics to `metrics.json` beside them and, as `<name>/<metric>`, to the loggers.
 
         Returns:
             The files written; none off rank zero.
@@ -71,8 +71,12 @@ class Gallery:
         folder = self.folder / "tables" / name
         folder.mkdir(parents=True, exist_ok=True)
         for key, table in findings.tables.items():
-            files.append(folder / f"{key}.csv")
-            table.to_csv(files[-1], index=False)
+            text = len(table.columns) == 1
+            files.append(folder / f"{key}.{'md' if text else 'csv'}")
+            if text:
+                files[-1].write_text("\n".join(table.iloc[:, 0].astype(str)) + "\n")
+            else:
+                table.to_csv(files[-1], index=False)
         if findings.metrics:
             files.append(folder / "metrics.json")
             files[-1].write_text(json.dumps(findings.metrics, indent=2) + "\n")

@@ -58,10 +58,7 @@ class Run:
     @property
     def title(self) -> str:
         """Model, data, beta and latent size: what every figure says."""
-        words = [f"{self.model.name.upper()} on {self.data.name}"]
-        if self.model.has_prior:
-            words.append(f"beta {self.model.penalty.weight(1.0):g}")
-        return ", ".join([*words, f"{self.model.latent_dim} latents"])
+        return ", ".join([f"{self.model.name.upper()} on {self.data.name}", *self.model.traits])
 
     def prepare(self) -> Run:
         """Read the data, once, and see that they are what the model was trained on."""

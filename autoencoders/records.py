@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from autoencoders.data.base import ImageData
     from autoencoders.models.base import Autoencoder
 
+LISTED = 6
+"""Attributes, at most, whose accuracies the last lines on the terminal spell out; metrics.json has all."""
 VERSIONS = ("autoencoders", "torch", "torchvision", "lightning", "hydra-core", "wandb", "numpy", "scikit-learn")
 
 
@@ -55,7 +57,8 @@ class Record:
         self._write(status="running")
         data = self.card["data"]
         counts, shape = " + ".join(f"{n:,}" for n in data["images"].values()), " x ".join(map(str, data["shape"]))
-        code = f"code of {self.card['code']:,} numbers for {math.prod(data['shape']):,}"
+        size, judged = self.card["code"], self.card["labels"]
+        code = f"code of {size:,} numbers for {math.prod(data['shape']):,}" if size else judged
         print(
             f"{self.config['name']}: {self.card['parameters']:,} parameters, {code}, "
             f"{data['name']} {counts} images of {shape}"
@@ -83,7 +86,7 @@ class Record:
         print(f"done     {self.card['epochs']} epochs in {self.card['seconds']:.0f} s", end="")
         print(f", {speed:,.0f} images/s" if speed else "")
         for split in ("val", "test"):
-            if f"{split}/mse" in self.results:
+            if f"{split}/objective" in self.results:
                 print(f"{split:8} {self._line(split)}")
         print(f"folder   {place}\nmetrics  {place}/metrics.json, metrics.csv")
         if kinds := sorted(p.name for p in (self.folder / "figures").glob("*")):
@@ -92,12 +95,29 @@ class Record:
             print(f"wandb    {where}")
 
     def _line(self, split: str) -> str:
-        """A split's numbers, with the baselines of its reconstruction error beside it."""
+        """A split's numbers, with their baselines beside them."""
         m = {k.removeprefix(f"{split}/"): v for k, v in self.results.items() if k.startswith(f"{split}/")}
+        if "accuracy" in m:
+            return self._verdict(split, m)
         names = {"mse_pca": f"PCA-{self.card['code']}", "mse_mean_image": "mean image"}
         baselines = ", ".join(f"{name} {m[key]:.4g}" for key, name in names.items() if key in m)
         nats = f"nats {m['nats']:.2f} = distortion {m['distortion']:.2f} + rate {m['rate']:.2f}"
         return f"{nats}, mse {m['mse']:.4g}{f' ({baselines})' if baselines else ''}"
+
+    def _verdict(self, split: str, m: Mapping[str, float]) -> str:
+        """A classifier's numbers beside those of always saying what is most frequent; each attribute's where few."""
+
+        def error(share: float) -> float:
+            return math.sqrt(share * (1 - share) / self.card["data"]["images"][split])
+
+        names = [key.partition("/")[2] for key in self.results if key.startswith(f"{split}_accuracy/")]
+        kind, auroc = (f"mean of {len(names)} attributes", f", AUROC {m['auroc']:.3f}") if names else ("class", "")
+        spread = "" if names else f" +- {error(m['accuracy']):.4f}"
+        words = [f"accuracy {m['accuracy']:.4f}{spread} ({kind}; majority {m['majority']:.4f}){auroc}"]
+        for name in names if len(names) <= LISTED else ():
+            right, often, area = (self.results[f"{split}_{k}/{name}"] for k in ("accuracy", "majority", "auroc"))
+            words.append(f"{name} {right:.3f} +- {error(right):.3f} (majority {often:.3f}), AUROC {area:.3f}")
+        return "; ".join([*words, f"loss {m['loss']:.4f} nats"])
 
 
 def write_json(path: Path, content: Mapping) -> None:
@@ -127,7 +147,8 @@ def card(data: ImageData, model: Autoencoder, overrides: list[str]) -> dict[str,
             "shape": list(data.shape),
             "images": {split: len(data.images(split)) for split in ("train", "val", "test")},
         },
-        "code": model.latent_dim,
+        "code": getattr(model, "latent_dim", None),  # a judge has none
+        "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
         "parameters": sum(p.numel() for p in model.parameters()),
     }
 

@@ -72,6 +72,11 @@ def rehearse(config: Mapping) -> None:
 
     for node in (config["beta"], config["likelihood"]):
         build(node)
+    if config["after_fit"] and not hasattr(located(config["model"]["_target_"]), "decode"):
+        raise UserError(
+            f"application@after_fit asks an autoencoder, and model={config['model']['name']} draws nothing. Leave it "
+            "out."
+        )
     objection = None
     with contextlib.suppress(Exception), torch.device("meta"):
         try:

@@ -162,8 +162,8 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
 
     if config["seed"] is None:
         seed = processes.drawn_seed()
-        model, data = {**config["model"], "seed": seed}, {**config["data"], "seed": seed}
-        config = {**config, "seed": seed, "model": model, "data": data}
+        parts = {name: {**config[name], "seed": seed} for name in ("model", "data") if "seed" in config[name]}
+        config = {**config, "seed": seed, **parts}
     for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
         if not isinstance(value, int) or not least <= value < 2**32:
             raise UserError(f"{name} must be a whole number from {least} up, and is {value}.")

@@ -26,21 +26,35 @@ def repository():
     return REPOSITORY
 
 
-@pytest.fixture
-def compose(tmp_path):
-    """`compose("model=vae", ...)`: the resolved configuration of a run in a temporary folder, plain containers."""
+def composed(*overrides, folder):
+    """The resolved configuration of a run in a folder, plain containers."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
     from autoencoders.compose import CONF
 
-    def composed(*overrides, folder=tmp_path / "run"):
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra_compose("train", [*overrides, f"folder='{folder}'"])
-        return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra_compose("train", [*overrides, f"folder='{folder}'"])
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
-    return composed
+
+@pytest.fixture
+def compose(tmp_path):
+    """`compose("model=vae", ...)`: see `composed`; the folder is a temporary one."""
+    return lambda *overrides, folder=tmp_path / "run": composed(*overrides, folder=folder)
+
+
+@pytest.fixture(scope="session")
+def judge_folder(tmp_path_factory):
+    """A judge of the digits in 8 x 8 pixels, trained by the door."""
+    from autoencoders.train import train
+
+    folder = tmp_path_factory.mktemp("judge") / "run"
+    words = ["model=judge", "data=digits", "data.size=8", "data.shift=0", "net.width=16", "trainer=cpu"]
+    words += ["trainer.max_epochs=6", "logger=none", "callbacks=[default]"]
+    train(composed(*words, folder=folder))
+    return folder
 
 
 @pytest.fixture

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
-from autoencoders.applications.editing import Editor, Judge, dose, fitted, identity, judged, slopes
-from autoencoders.applications.representations import ENOUGH, binary_attributes, column
+from autoencoders.applications.editing import Editor, Gauge, dose, fitted, gauged, identity, slopes
+from autoencoders.applications.judging import judge_of
+from autoencoders.applications.representations import binary_attributes, column
+from autoencoders.metrics.labels import ENOUGH
 from autoencoders.opened import Run
 from autoencoders.types import Batch, Findings, UserError
 
@@ -28,12 +30,13 @@ def attribute(
     strength: float = 1.0,
     count: int = 8,
     measured: int = 200,
+    judge: str | None = None,
 ) -> Findings:
-    """A direction from training codes, added to and taken from held-out images, judged by one who saw real images.
+    """A direction from training codes, added to and taken from held-out images, judged by one that saw real images.
 
-    The judge is logistic regression on pixels of training images; a shift of 1 is the difference, in its logits,
-    between real held-out images with and without the attribute. Values divide into with and without at 0, or at
-    the median where 0 leaves one side empty. Data with classes have each class for an attribute.
+    A shift of 1 is the difference, in the judge's logits, between real held-out images with and without the
+    attribute. Values divide into with and without at 0, or at the median where 0 leaves one side empty. Data with
+    classes have each class for an attribute.
 
     Args:
         run: the run.
@@ -46,45 +49,49 @@ def attribute(
         strength: of the rows before and after, and of the shares in the table.
         count: images shown.
         measured: images without the attribute that the numbers are of, at most.
+        judge: a run of `model=judge`; None for a stand-in, logistic regression on PCA-100.
 
     Returns:
         Figures `add`, `subtract` (of a split's own images), `strip` and `dose`; tables `edits` (a row per method),
         `dose` (the judge's shift at every strength) and `leakage` (its shift in every attribute).
 
     Raises:
-        UserError: where the data lack the attribute, or a split has too few with or without it.
+        UserError: where the data lack the attribute, or a split has too few with or without it, or the judge does not
+            fit.
     """
     alphas = checked(alphas, strength)
     known, names = binary_attributes(run, tuple(dict.fromkeys(("train", "val", split))))
     chosen = len(names) - 1 if attribute is None else column(names, attribute)
     others = [column(names, name) for name in orthogonal]
     check_counts(known, chosen, others, names, split)
+    gauge = gauged(run, split, judge_of(run, judge), names[chosen])
     editors, aurocs = fitted(run, split, known, chosen, others, method)
-    judge = judged(run, split, known)
     lacking = (known[split][:, chosen] == 0).nonzero().flatten()
     batch = run.batch(split, lacking[spread(number_of_images(measured, "measured", 2), len(lacking))])
-    shifts = {e.name: dose(e, batch, judge, alphas) for e in editors}
+    shifts = {e.name: dose(e, batch, gauge, alphas) for e in editors}
     rows = {}
     for editor in editors:
         slope = slopes(shifts[editor.name], alphas)
         rows[editor.name] = {
             "auroc": aurocs[editor.name],
-            **effect(editor, batch, judge, slope, chosen, strength),
-            **identity(run, split, editor, batch, strength),
+            **effect(editor, batch, gauge, slope, strength),
+            **identity(run, split, editor, batch, strength, gauge.judge),
             "images": len(batch.x),
+            "judge": gauge.judge.name,
+            "identity in": gauge.judge.space,
         }
     edits = comparison(rows)
     tables = {
         "edits": edits,
-        "dose": dose_table(shifts, alphas, chosen),
-        "leakage": leakage_table(shifts, alphas, names, judge),
+        "dose": dose_table(shifts, alphas, gauge.chosen),
+        "leakage": leakage_table(shifts, alphas, gauge),
     }
     title, model = f"{run.title}: {names[chosen]}", edits.iloc[0]
     words = ", ".join(f"{row['method']} {row['shift per unit']:.2f}" for _, row in edits.iterrows())
-    caption = f"shift of the judge per unit of strength: {words}; {len(batch.x)} {split} images"
+    caption = f"shift per unit of strength: {words}; {len(batch.x)} {split} images; {gauge.judge.name}"
     figures = strips(run, split, images, editors[0], known[split][:, chosen], (alphas, strength), count, title, caption)
-    figures["dose"] = dose_figure(shifts, alphas, names, chosen, title, f"real {split} images: judge's AUROC "
-                                  f"{judge.aurocs[chosen]:.3f}; direction's {model['auroc']:.3f}")  # fmt: skip
+    about = f"AUROC on real {split} images: judge {gauge.aurocs[gauge.chosen]:.3f}, direction {model['auroc']:.3f}"
+    figures["dose"] = dose_figure(shifts, alphas, gauge, title, f"{about}; {gauge.judge.name}")
     return Findings(flat(edits) | flat(tables["dose"]) | flat(tables["leakage"]), figures, tables)
 
 
@@ -114,19 +121,19 @@ def check_counts(
 
 
 def effect(
-    editor: Editor, batch: Batch, judge: Judge, slope: Tensor, chosen: int, strength: float
+    editor: Editor, batch: Batch, gauge: Gauge, slope: Tensor, strength: float
 ) -> dict[str, float | tuple[float, float]]:
     """What the edit does to the judge: shift per unit of strength, in gaps; its verdicts; the change elsewhere.
 
     Args:
         editor: the method.
         batch: B images without the attribute.
-        judge: who has seen real images.
+        gauge: the judge, tried on real images.
         slope: (B, A) shifts per unit of strength.
-        chosen: the attribute.
         strength: of the edited images whose verdicts are counted.
     """
-    verdicts = {a: judge.logits(editor.edit(batch, a))[:, chosen] > 0 for a in (0.0, strength)}
+    chosen = gauge.chosen
+    verdicts = {a: gauge.logits(editor.edit(batch, a))[:, chosen] > 0 for a in (0.0, strength)}
     others = torch.cat([slope[:, :chosen], slope[:, chosen + 1 :]], 1).mean(0).abs()
     return {
         "shift per unit": mean_and_error(slope[:, chosen]),
@@ -148,15 +155,13 @@ def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) 
     return comparison(rows, "strength")
 
 
-def leakage_table(
-    shifts: dict[str, Tensor], alphas: Sequence[float], names: Sequence[str], judge: Judge
-) -> pd.DataFrame:
+def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge) -> pd.DataFrame:
     """A row per attribute: its shift per unit of strength under each method, and the judge's AUROC in it."""
     slope = {name: slopes(s, alphas) for name, s in shifts.items()}
     rows = {}
-    for i, attribute_name in enumerate(names):
+    for i, attribute_name in enumerate(gauge.names):
         rows[attribute_name] = {f"shift, {name}": mean_and_error(s[:, i]) for name, s in slope.items()}
-        rows[attribute_name]["judge auroc"] = judge.aurocs[i]
+        rows[attribute_name]["judge auroc"] = gauge.aurocs[i]
     return comparison(rows, "attribute")
 
 
@@ -197,12 +202,11 @@ def strips(
     return figures
 
 
-def dose_figure(
-    shifts: dict[str, Tensor], alphas: Sequence[float], names: Sequence[str], chosen: int, title: str, caption: str
-) -> object:
+def dose_figure(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge, title: str, caption: str) -> object:
     """The judge's shift over strength for every method, and the other attributes' under the model."""
     from autoencoders.figures.edits import dose_response
 
+    names, chosen = gauge.names, gauge.chosen
     errors = {n: s.std(1) / len(s[0]) ** 0.5 for n, s in shifts.items()}
     methods = {n: (array(s.mean(1)[:, chosen]), array(errors[n][:, chosen])) for n, s in shifts.items()}
     first = next(iter(shifts))

@@ -32,6 +32,11 @@ def answered(run: Run, name: str, node: Mapping[str, Any]) -> Findings:
     Raises:
         UserError: where an option is of another type than the application takes, or the application says why not.
     """
+    if not hasattr(run.model, "decode"):
+        raise UserError(
+            f"{name} asks an autoencoder, and {run.path} holds a {run.model.name}, which draws nothing. Give the run "
+            f"of an autoencoder, and this one as judge={run.path}."
+        )
     for option, annotation in runs.located(node["_target_"]).__annotations__.items():
         names = [word.strip() for word in annotation.split("|")]  # texts: annotations are not evaluated
         if option not in node or not set(names) <= set(PLAIN):

@@ -1,4 +1,4 @@
-"""Edits along a direction, and what a judge who saw real images alone makes of them."""
+"""Edits along a direction, and what a judge that saw real images alone makes of them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import bootstrap_error, mean_and_error, spread
-from autoencoders.applications.representations import SIDE, attributes, pixels, representations
+from autoencoders.applications.base import bootstrap_error, listed, mean_and_error, spread
+from autoencoders.applications.judging import Judge, attribute_logits, positives, truth
+from autoencoders.applications.representations import SIDE, attributes, representations
 from autoencoders.latent.directions import direction
-from autoencoders.metrics.probes import LinearProbe, auroc, chosen_probe
+from autoencoders.metrics.probes import auroc
 from autoencoders.metrics.retrieval import distances
 from autoencoders.opened import Run
-from autoencoders.types import Batch
+from autoencoders.types import Batch, UserError
 
 LIMIT = 10_000
-"""Training images that directions and the judge are fitted on, at most."""
+"""Training images that directions are fitted on, and held-out ones that the judge is tried on, at most."""
 AT_ONCE = 500
 
 
@@ -42,22 +43,26 @@ class Editor(NamedTuple):
         return self.decode(self.encode(batch) + strength * self.step, batch).clamp(0, 1)
 
 
-class Judge(NamedTuple):
-    """Logistic regression on the pixels of real training images, for every attribute.
+class Gauge(NamedTuple):
+    """A judge, and how its logits read: tried on real held-out images.
 
     Attributes:
-        probe: gives a logit per attribute.
-        gaps: (A,) by how much the mean logits of real held-out images with and without it differ.
+        judge: trained, or a stand-in.
+        names: A attributes, or classes, that it tells.
+        chosen: which of them is edited.
+        gaps: (A,) by how much the mean logits of real images with and without each differ.
         aurocs: (A,) of its logits on these images: how far it can be trusted.
     """
 
-    probe: LinearProbe
+    judge: Judge
+    names: tuple[str, ...]
+    chosen: int
     gaps: Tensor
     aurocs: list[float]
 
     def logits(self, images: Tensor) -> Tensor:
         """(N, A) of images (N, C, H, W)."""
-        return self.probe.logits(pixels(images))
+        return attribute_logits(self.judge, images)
 
 
 def fitted(
@@ -99,23 +104,28 @@ def fitted(
     return [model, linear, Editor("pixels", picture, lambda b: b.x, lambda z, b: z)], aurocs
 
 
-def judged(run: Run, split: str, known: dict[str, Tensor]) -> Judge:
-    """A judge fitted on training images, its penalty chosen on validation images, tried on real ones of `split`."""
-    parts = {}
-    for part, values in known.items():
-        rows = spread(LIMIT, len(values))
-        parts[part] = (torch.cat([pixels(run.batch(part, r).target) for r in rows.split(AT_ONCE)]), values[rows])
-    probe = chosen_probe(parts["train"], parts["val"])
-    logits, y = probe.logits(parts[split][0]), parts[split][1]
+def gauged(run: Run, split: str, judge: Judge, attribute: str) -> Gauge:
+    """A judge, tried on real images of `split`.
+
+    Raises:
+        UserError: where the judge does not tell the attribute.
+    """
+    names = judge.labels.names
+    if attribute not in names:
+        raise UserError(f"The judge ({judge.name}) does not tell {attribute}. It tells: {listed(names)}.")
+    rows = spread(LIMIT, len(run.data.images(split)))
+    logits = torch.cat([attribute_logits(judge, run.batch(split, r).target) for r in rows.split(AT_ONCE)])
+    y = positives(truth(run, split, judge.labels)[rows], judge.labels)
     columns = list(zip(logits.T, y.T, strict=True))
     gaps = torch.stack([a[b == 1].mean() - a[b == 0].mean() for a, b in columns])
-    return Judge(probe, gaps, [auroc(a[b.isfinite()], b[b.isfinite()] == 1) for a, b in columns])
+    aurocs = [auroc(a[b.isfinite()], b[b.isfinite()] == 1) for a, b in columns]
+    return Gauge(judge, names, names.index(attribute), gaps, aurocs)
 
 
-def dose(editor: Editor, batch: Batch, judge: Judge, alphas: Sequence[float]) -> Tensor:
+def dose(editor: Editor, batch: Batch, gauge: Gauge, alphas: Sequence[float]) -> Tensor:
     """(strengths, N, A): by how much every strength moves the judge's logits, from strength 0, in gaps."""
-    start = judge.logits(editor.edit(batch, 0.0))
-    return torch.stack([(judge.logits(editor.edit(batch, a)) - start) / judge.gaps for a in alphas])
+    start = gauge.logits(editor.edit(batch, 0.0))
+    return torch.stack([(gauge.logits(editor.edit(batch, a)) - start) / gauge.gaps for a in alphas])
 
 
 def slopes(shifts: Tensor, alphas: Sequence[float]) -> Tensor:
@@ -124,23 +134,24 @@ def slopes(shifts: Tensor, alphas: Sequence[float]) -> Tensor:
     return (a[:, None, None] * shifts).sum(0) / a.square().sum()
 
 
-def identity(run: Run, split: str, editor: Editor, batch: Batch, strength: float) -> dict[str, object]:
+def identity(run: Run, split: str, editor: Editor, batch: Batch, strength: float, judge: Judge) -> dict[str, object]:
     """Whether the nearest real image of the split to an edited one is of the same person.
 
-    Where the data name no persons, a person is one image. Distances are Euclidean, of pixels.
+    Where the data name no persons, a person is one image. Distances are Euclidean, of the judge's features; the
+    stand-in's are pixels.
 
     Returns:
         `identity kept`, the share; `distance ratio`, from the edited image to its own original over that to the
         nearest of another person; `identity unedited`, the share at strength 0.
     """
     count = len(run.data.images(split))
-    originals = torch.cat([pixels(run.batch(split, r).target) for r in torch.arange(count).split(AT_ONCE)])
+    originals = torch.cat([judge.features(run.batch(split, r).target) for r in torch.arange(count).split(AT_ONCE)])
     groups = run.annotations(split).groups
     persons = torch.arange(count) if groups is None else groups
     own = persons[batch.index]
     found = {}
     for alpha in (0.0, strength):
-        d = distances(pixels(editor.edit(batch, alpha)), originals)  # (N, split)
+        d = distances(judge.features(editor.edit(batch, alpha)), originals)  # (N, split)
         found[alpha] = (persons[d.argmin(1)] == own).float()
         original = d[torch.arange(len(d)), batch.index]
         other = d.masked_fill(persons == own[:, None], torch.inf).amin(1)

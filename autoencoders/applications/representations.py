@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from autoencoders.applications.base import listed, spread
+from autoencoders.metrics.labels import split_at, threshold
 from autoencoders.opened import Run
 from autoencoders.principal import PCABaseline
 from autoencoders.types import Annotations, UserError
@@ -17,8 +18,6 @@ from autoencoders.types import Annotations, UserError
 SIDE = 32
 """Pixels a side that comparisons with pixels use at most; larger images are averaged down to it."""
 AT_ONCE = 1000
-ENOUGH = 20
-"""Images with and without an attribute that a direction or a probe asks for."""
 
 
 def pixels(x: Tensor) -> Tensor:
@@ -65,24 +64,6 @@ def column(names: Sequence[str], name: object) -> int:
     return list(names).index(str(name))
 
 
-def threshold(values: Tensor) -> float:
-    """Where attribute values (N,) divide into with and without: 0, or the median where 0 leaves one side empty.
-
-    Signs divide -1 from 1 and scores centred on 0, as those of LFW; 0 and 1 divide at .5.
-    """
-    values = values[values.isfinite()]
-    distinct = values.unique()
-    if len(distinct) == 2:
-        return float(distinct.mean())
-    few = min(int((values > 0).sum()), int((values <= 0).sum()))
-    return 0.0 if few >= ENOUGH else float(values.median())
-
-
-def split_at(values: Tensor, at: float) -> Tensor:
-    """1 above, 0 at or below, NaN where unknown: (N,) float32."""
-    return torch.where(values.isfinite(), (values > at).float(), torch.nan)
-
-
 def binary_attributes(run: Run, splits: Sequence[str] = ("train", "val", "test")) -> tuple[dict[str, Tensor], tuple]:
     """Every attribute of every split as 1, 0 or NaN, divided where its training values say.
 
@@ -93,8 +74,7 @@ def binary_attributes(run: Run, splits: Sequence[str] = ("train", "val", "test")
     at = [threshold(values) for values in train.T]
     found = {}
     for split in splits:
-        values = attributes(run.annotations(split))[0]
-        found[split] = torch.stack([split_at(v, t) for v, t in zip(values.T, at, strict=True)], 1)
+        found[split] = split_at(attributes(run.annotations(split))[0], torch.tensor(at))
     return found, names
 
 

@@ -15,11 +15,14 @@ from autoencoders.types import UserError
 
 
 class Drawing(pl.Callback):
-    """Draws every `every_n_epochs` epochs and after the last.
+    """Draws every `every_n_epochs` epochs and after the last; nothing of a model that lacks what it draws.
 
     Args:
         every_n_epochs: how often; 0 for the last epoch alone.
     """
+
+    draws: str | None = None
+    """The method of a model without which there is nothing to draw: a judge neither encodes nor decodes."""
 
     def __init__(self, every_n_epochs: int = 5) -> None:
         if every_n_epochs < 0:
@@ -42,7 +45,8 @@ class Drawing(pl.Callback):
             self._draw(trainer, pl_module)
 
     def _draw(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        if trainer.is_global_zero and not trainer.sanity_checking:
+        missing = self.draws is not None and not hasattr(model, self.draws)
+        if trainer.is_global_zero and not trainer.sanity_checking and not missing:
             self._drawn_at = trainer.global_step
             with evaluating(model):
                 self.draw(trainer, model, Gallery.of(trainer))
@@ -63,13 +67,9 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
 
 def heading(trainer: pl.Trainer, model: pl.LightningModule) -> str:
     """Model, data, beta, latent size and epoch: what every title says."""
-    words = [f"{model.name.upper()} on {trainer.datamodule.name}"]
-    if model.has_prior:
-        words.append(f"beta {model.penalty.weight(1.0):g}")
-    words.append(f"{model.latent_dim} latents")
     # Epochs begun: `current_epoch` counts the finished ones, and hooks at an epoch's end do not agree on that.
-    words.append(f"epoch {trainer.fit_loop.epoch_progress.current.ready}")
-    return ", ".join(words)
+    epoch = f"epoch {trainer.fit_loop.epoch_progress.current.ready}"
+    return ", ".join([f"{model.name.upper()} on {trainer.datamodule.name}", *model.traits, epoch])
 
 
 def validation_codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple[Tensor, Tensor | None]:

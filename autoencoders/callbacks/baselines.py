@@ -33,6 +33,8 @@ class Baselines(pl.Callback):
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them beside the model's own `test/mse`."""
+        if not hasattr(pl_module, "decode"):  # a judge
+            return
         for split in ("val", "test"):
             for name, mse in self.measure(trainer.datamodule, split, pl_module.latent_dim).items():
                 pl_module.log(f"{split}/mse_{'pca' if name.startswith('PCA') else 'mean_image'}", mse)

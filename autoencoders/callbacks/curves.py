@@ -12,7 +12,10 @@ from autoencoders.gallery import Gallery
 
 
 class LossCurves(Drawing):
-    """`figures/curves/<step>.png`: objective, distortion and rate of training and validation, and validation MSE."""
+    """`figures/curves/<step>.png`: objective, distortion and rate of training and validation, and validation MSE.
+
+    Of a judge: objective and accuracy.
+    """
 
     def __init__(self, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
@@ -25,7 +28,7 @@ class LossCurves(Drawing):
         if not path.is_file():
             return
         table, curves = pd.read_csv(path), {}
-        for metric in ("objective", "distortion", "rate", "mse"):
+        for metric in ("objective", "distortion", "rate", "mse", "accuracy"):
             if metric == "rate" and not model.has_prior:
                 continue
             columns = {split: f"{split}/{metric}" for split in ("train", "val")}
@@ -35,5 +38,8 @@ class LossCurves(Drawing):
         if curves:
             from autoencoders.figures.curves import loss_curves
 
-            figure = loss_curves(curves, heading(trainer, model), {"mse": baselines(trainer, model, "val")})
+            beside = {"mse": baselines(trainer, model, "val")} if "mse" in curves else {}
+            if "val/majority" in table:
+                beside["accuracy"] = {"majority class": table["val/majority"].dropna().iloc[-1]}
+            figure = loss_curves(curves, heading(trainer, model), beside)
             gallery.deliver("curves", figure, trainer.global_step)

@@ -22,6 +22,8 @@ class LatentPlot(Drawing):
         every_n_epochs: see `Drawing`.
     """
 
+    draws = "encode"
+
     def __init__(self, codes: int = 5000, tsne_codes: int = 2000, seed: int = 0, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
         self.codes, self.tsne_codes, self.seed = codes, tsne_codes, seed
@@ -37,7 +39,8 @@ class LatentPlot(Drawing):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The t-SNE of the last codes."""
-        if not (self.tsne_codes and pl_module.latent_dim > 2 and trainer.is_global_zero and self._drawn_at >= 0):
+        drawn = trainer.is_global_zero and self._drawn_at >= 0
+        if not (drawn and self.tsne_codes and pl_module.latent_dim > 2):
             return
         with evaluating(pl_module):
             codes, style = self._codes(trainer, pl_module, self.tsne_codes)

@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from autoencoders.callbacks.clock import Clock
 
-COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4g"))
+COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4g"),
+           ("val/accuracy", ".4f"))  # fmt: skip
 
 
 class Progress(TQDMProgressBar):

@@ -19,6 +19,8 @@ class Reconstructions(Drawing):
         every_n_epochs: see `Drawing`.
     """
 
+    draws = "decode"
+
     def __init__(self, count: int = 10, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
         self.count = count

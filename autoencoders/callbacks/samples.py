@@ -30,6 +30,8 @@ class Samples(Drawing):
         every_n_epochs: see `Drawing`.
     """
 
+    draws = "decode"
+
     def __init__(
         self, rows: int = 6, columns: int = 10, codes: int = 2000, seed: int = 0, every_n_epochs: int = 5
     ) -> None:

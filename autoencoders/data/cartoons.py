@@ -34,7 +34,7 @@ class Cartoons(ImageData):
         size: side of the square images, in pixels.
         correlated: two factors, or none, that are drawn together.
         correlation: of these two, in [-1, 1], as normal scores.
-        condition: factors that make a CVAE's context.
+        condition: factors that make a CVAE's context or a judge's question, or `all`.
         cache: folder of drawn images; None for the user's cache folder.
         **common: see `ImageData`.
     """
@@ -46,11 +46,12 @@ class Cartoons(ImageData):
         size: int = 64,
         correlated: Sequence[str] = (),
         correlation: float = 0.0,
-        condition: Sequence[str] = (),
+        condition: Sequence[str] | str = (),
         cache: str | None = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
+        condition = FACTORS if condition == "all" else condition
         for name in (*correlated, *condition):
             if name not in FACTORS:
                 raise UserError(f"data=cartoons has no factor {name!r}. It has: {', '.join(FACTORS)}.")

@@ -36,7 +36,8 @@ class LFW(ImageData):
         size: side of the square images, in pixels.
         crop: side of the central square that is cut first, in pixels of the 250 x 250 photos.
         colour: three channels, else one.
-        condition: attributes that make a CVAE's context; photos without them are then left out.
+        condition: attributes that make a CVAE's context or a judge's question, or `all`; photos without them are then
+            left out.
         cache: folder of decoded images; None for the user's cache folder.
         **common: see `ImageData`.
     """
@@ -47,7 +48,7 @@ class LFW(ImageData):
         size: int = 64,
         crop: int = 90,
         colour: bool = True,
-        condition: Sequence[str] = (),
+        condition: Sequence[str] | str = (),
         cache: str | None = None,
         **common: Any,
     ) -> None:
@@ -56,7 +57,7 @@ class LFW(ImageData):
             if not 8 <= value <= 250:
                 raise UserError(f"data.{field} must lie in 8 .. 250 pixels, and is {value}.")
         self.size, self.crop, self.colour = size, crop, colour
-        self.condition, self.cache = tuple(condition), cache
+        self.condition, self.cache = condition if condition == "all" else tuple(condition), cache
 
     @property
     def folder(self) -> Path:
@@ -111,8 +112,9 @@ class LFW(ImageData):
         )
         if not self.condition:
             return Source(Split(images, None), None, None)
-        labels = attributes(self.folder / ATTRIBUTES, files, self.condition)
-        return Source(Split(images, labels), None, Context("attributes", self.condition))
+        table = self.folder / ATTRIBUTES
+        names = columns(table) if self.condition == "all" else self.condition
+        return Source(Split(images, attributes(table, files, names)), None, Context("attributes", names))
 
     def annotate(self, test: bool) -> Annotations:
         """Persons, and every attribute of the table where there is one."""
@@ -141,7 +143,13 @@ class LFW(ImageData):
 
 
 def columns(table: Path) -> tuple[str, ...]:
-    """The attributes that a table has."""
+    """The attributes that a table has.
+
+    Raises:
+        UserError: where there is no table.
+    """
+    if not table.is_file():
+        raise UserError(f"data.condition needs {table}, and there is none. Put the published {ATTRIBUTES} there.")
     with table.open() as file:
         return tuple(next(line for line in file if line.startswith("#\t")).rstrip("\n").split("\t")[3:])
 
@@ -160,12 +168,10 @@ def attributes(table: Path, files: Sequence[Path], names: Sequence[str]) -> Tens
     """
     import pandas as pd
 
-    if not table.is_file():
-        raise UserError(f"data.condition needs {table}, and there is none. Put the published {ATTRIBUTES} there.")
+    known = columns(table)
     with table.open() as file:
         header = next(line for line in file if line.startswith("#\t")).rstrip("\n").split("\t")[1:]
         values = pd.read_csv(file, sep="\t", names=header)
-    known = columns(table)
     missing = [name for name in names if name not in known]
     if missing:
         raise UserError(

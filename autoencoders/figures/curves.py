@@ -32,7 +32,8 @@ def loss_curves(
         for split, points in splits.items():
             ax.plot(*points.T, color=COLOURS[split], lw=1.6, marker="o", ms=2.5, label=split)
         if "val" in splits and metric != "rate":
-            step, value = splits["val"][np.argmin(splits["val"][:, 1])]
+            best = np.argmax if metric == "accuracy" else np.argmin
+            step, value = splits["val"][best(splits["val"][:, 1])]
             words = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
             ax.annotate(words, (step, value), xytext=(0, 8), textcoords="offset points", ha="right",
                         fontsize=LABEL, color=ORANGE)  # fmt: skip
@@ -43,7 +44,7 @@ def loss_curves(
                 ax.axhline(value, color=FAINT, ls=":", lw=1)
                 ax.annotate(name, (0.02, value), xycoords=("axes fraction", "data"), ha="left", va="bottom",
                             fontsize=LABEL - 1, color=FAINT)  # fmt: skip
-        unit = {"mse": "mse of [0, 1] pixels"}.get(metric, f"{metric}, nats per image")
+        unit = {"mse": "mse of [0, 1] pixels", "accuracy": "accuracy"}.get(metric, f"{metric}, nats per image")
         plain(ax, "", "optimiser step", unit)
     panels[0].legend(frameon=False, fontsize=LABEL)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)

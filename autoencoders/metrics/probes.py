@@ -28,18 +28,19 @@ class LinearProbe:
         self.l2, self.iterations = l2, iterations
         self.weight: Tensor | None = None
 
-    def fit(self, x: Tensor, y: Tensor) -> LinearProbe:
+    def fit(self, x: Tensor, y: Tensor, outputs: int | None = None) -> LinearProbe:
         """Fit, from the weights of an earlier fit where there was one.
 
         Args:
             x: (N, D) features.
             y: (N,) int64 classes, or (N, A) float32 attributes, 0 or 1, NaN where unknown.
+            outputs: how many classes there are; None for those up to the largest in y.
         """
         x = x.float()
         self.mean, scale = x.mean(0), x.std(0)
         self.scale = torch.where(scale > 1e-6 * scale.max().clamp_min(1e-12), scale, torch.inf)  # constant: no say
         x = (x - self.mean) / self.scale
-        outputs = y.shape[1] if y.is_floating_point() else int(y.max()) + 1
+        outputs = y.shape[1] if y.is_floating_point() else outputs or int(y.max()) + 1
         if self.weight is None:
             self.weight, self.bias = torch.zeros(outputs, x.shape[1]), torch.zeros(outputs)
         parameters = [self.weight.requires_grad_(), self.bias.requires_grad_()]
@@ -76,18 +77,21 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits[known], y[known]) * logits.shape[1]
 
 
-def chosen_probe(train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], iterations: int = 100) -> LinearProbe:
+def chosen_probe(
+    train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], iterations: int = 100, outputs: int | None = None
+) -> LinearProbe:
     """The probe whose penalty, of L2, has the least cross-entropy on validation data.
 
     Args:
         train: features (N, D) and labels as for `LinearProbe.fit`.
         val: the same, held out.
         iterations: of L-BFGS at most, for each strength.
+        outputs: as for `LinearProbe.fit`.
     """
     best, least, probe = None, math.inf, LinearProbe(iterations=iterations)
     for l2 in L2:
         probe.l2 = l2
-        probe.fit(*train)
+        probe.fit(*train, outputs=outputs)
         loss = float(_cross_entropy(probe.logits(val[0]), val[1]))
         if loss >= least:
             break
@@ -116,6 +120,17 @@ def auroc(scores: Tensor | np.ndarray, positive: Tensor | np.ndarray) -> float:
         return math.nan
     ranks = rankdata(np.asarray(scores))
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
+
+
+def auroc_of_counts(positive: Tensor, negative: Tensor) -> Tensor:
+    """The same of scores that were counted in bins, for A attributes at once: (A,) float64.
+
+    Args:
+        positive: (A, bins) how many positives, or what share of all images, score in each bin, lowest first.
+        negative: (A, bins) the same of negatives.
+    """
+    below = negative.cumsum(1) - negative / 2  # of its own bin, half
+    return (positive * below).sum(1) / (positive.sum(1) * negative.sum(1))
 
 
 def knn_predictions(train: Tensor, labels: Tensor, test: Tensor | None = None, k: int = 10) -> Tensor:

@@ -162,6 +162,12 @@ class Autoencoder(pl.LightningModule):
         """Whether codes have a standard normal prior to sample from."""
         return self.posterior_class.stochastic
 
+    @property
+    def traits(self) -> list[str]:
+        """What a title says of it beside its name: beta where there is a rate, and the size of the code."""
+        beta = [f"beta {self.penalty.weight(1.0):g}"] if self.has_prior else []
+        return [*beta, f"{self.latent_dim} latents"]
+
     # Fitting --------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:

@@ -37,8 +37,12 @@ def optimizers(
     }
 
 
-def planned_steps(trainer: pl.Trainer, penalty: Penalty, schedule: Callable | None, before: float | None) -> float:
+def planned_steps(
+    trainer: pl.Trainer, penalty: Penalty | None, schedule: Callable | None, before: float | None
+) -> float:
     """The run's optimiser steps, inf where it has no end.
+
+    `penalty` is None for a model whose objective has no beta.
 
     Raises:
         UserError: where beta needs an end and there is none, or where a resumed run's schedule spanned another
@@ -46,7 +50,7 @@ def planned_steps(trainer: pl.Trainer, penalty: Penalty, schedule: Callable | No
     """
     steps = trainer.estimated_stepping_batches
     if not math.isfinite(steps):
-        if not penalty.stationary:
+        if penalty is not None and not penalty.stationary:
             raise UserError(
                 "This beta changes over the run, and the run has no end. Set trainer.max_epochs or "
                 "trainer.max_steps, or choose beta=constant."

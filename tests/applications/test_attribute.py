@@ -5,9 +5,10 @@ from sklearn.linear_model import LinearRegression
 
 from autoencoders.applications.attribute import attribute
 from autoencoders.applications.editing import fitted
-from autoencoders.applications.representations import binary_attributes, threshold
+from autoencoders.applications.representations import binary_attributes
 from autoencoders.data.cartoons import FACTORS, Cartoons, draw
 from autoencoders.latent.directions import direction, normal
+from autoencoders.metrics.labels import threshold
 from autoencoders.types import UserError
 
 SIZE, GRID = 24, torch.linspace(-1, 1, 17)

@@ -63,6 +63,13 @@ def test_attributes_join_on_person_and_number_and_leave_out_photos_without(photo
     assert data._prepared("train").labels.tolist() == expected
 
 
+def test_all_attributes_can_be_asked_for(photos):
+    data = prepared(photos, size=32, condition="all")
+    assert data.context.names == data.annotations("train").attribute_names
+    assert {"Smiling", "Male"} < set(data.context.names)
+    assert torch.equal(data.annotations("train").attributes, data._prepared("train").labels)
+
+
 def test_an_unknown_attribute_lists_those_there_are(photos):
     with pytest.raises(
         UserError, match=r"names 'Bald', and lfw_attributes.txt has no such column. It has: attribute 0,"

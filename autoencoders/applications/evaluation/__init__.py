@@ -1,0 +1,1 @@
+"""The parts of `application=evaluate`, by subject; each gives rows of one table."""

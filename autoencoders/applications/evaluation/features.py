@@ -1,0 +1,107 @@
+"""How close drawn and reconstructed images are to real ones, as a judge's features: FID, KID, density, coverage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from autoencoders.applications.base import bootstrap_error, mean_and_error, spread
+from autoencoders.applications.evaluation.table import RESAMPLES, Row
+from autoencoders.applications.judging import TrainedJudge
+from autoencoders.applications.sample import draw
+from autoencoders.latent.densities import GaussianFull, StandardNormal
+from autoencoders.metrics.generation import density_and_coverage, frechet_distance, kernel_distance
+from autoencoders.opened import AT_ONCE, Run
+
+NEIGHBOURS = 5
+"""k of density and coverage: that of the paper."""
+FITTED = 10_000
+"""Training images, at most, that the Gaussian over principal components is fitted to."""
+MEASURES = ("FID", "KID", "density", "coverage")
+KINDS = ("samples", "reconstructions")
+
+
+class Set(NamedTuple):
+    """Images that are compared with the real ones: of a kind, by a method, with a note on how they came about."""
+
+    kind: str
+    method: str
+    images: Tensor
+    note: str
+
+
+def feature_rows(run: Run, split: str, judge: TrainedJudge | None, drawn: int, seed: int) -> list[Row]:
+    """FID, KID, density and coverage of samples and of reconstructions, against real images of `split`.
+
+    Every set has as many images, since FID depends on the number. Real images that are not of `split` are the floor, a
+    Gaussian over principal components and noise the ceiling; reconstructions are of images outside `split`.
+    """
+    name = run.model.name
+    if judge is None:
+        note = f"n/a: give judge=<run of model=judge data={run.data.name}>"
+        return [Row(f"{measure}, {kind}", "", name, math.nan, 0, note) for kind in KINDS for measure in MEASURES]
+    source, count = outside(split), set_size(run, split, drawn)
+    if count <= NEIGHBOURS + 1:
+        note = f"n/a: {count} images are too few"
+        return [Row(f"{measure}, {kind}", "", name, math.nan, 0, note) for kind in KINDS for measure in MEASURES]
+    real = judge.features(real_images(run, split, count))
+    found = {one[:2]: (compared(real, judge.features(one.images)), one.note) for one in sets(run, source, count, seed)}
+    return [
+        Row(f"{measure}, {kind}", "", method, values[measure], count, note)
+        for kind in KINDS for measure in MEASURES
+        for (of, method), (values, note) in found.items() if of == kind
+    ]  # fmt: skip
+
+
+def outside(split: str) -> str:
+    """The split that reconstructed images are of: never the reference's, and held out where possible."""
+    return "train" if split == "val" else "val"
+
+
+def set_size(run: Run, split: str, drawn: int) -> int:
+    """How many images every set has."""
+    return min(drawn, *(len(run.prepare().data.images(s)) for s in (split, outside(split))))
+
+
+def compared(real: Tensor, features: Tensor) -> dict[str, tuple[float, float]]:
+    """Every measure with its standard error, of features (N, F) against those of as many real images."""
+    error = bootstrap_error(lambda rows: frechet_distance(real[rows], features[rows]), len(real), resamples=RESAMPLES)
+    density, coverage = density_and_coverage(real, features, NEIGHBOURS)
+    return {
+        "FID": (frechet_distance(real, features), error),
+        "KID": kernel_distance(real, features),
+        "density": mean_and_error(density),
+        "coverage": mean_and_error(coverage),
+    }
+
+
+def sets(run: Run, source: str, count: int, seed: int) -> Iterator[Set]:
+    """What is compared, one set at a time."""
+    name, pca, generator = run.model.name, run.pca(), torch.Generator().manual_seed(seed)
+    density = StandardNormal() if run.model.has_prior else GaussianFull()
+    density.fit(run.codes("train").z)
+    told = ", labels of training images" if run.model.condition else ""
+    note = f"decoder means of codes from {density.name}{told}"
+    yield Set("samples", name, draw(run, density, count, 1.0, seed), note)
+    train = real_images(run, "train", FITTED)
+    linear = GaussianFull().fit(pca.encode(train)).sample(count, generator)
+    yield Set("samples", pca.name, pca.decode(linear), "codes from a Gaussian fitted to the training images'")
+    for split in dict.fromkeys((source, "train")):
+        yield Set("samples", f"real {split} images", real_images(run, split, count), "the floor")
+    noise = torch.rand(count, *run.model.shape, generator=generator)
+    yield Set("samples", "noise", noise, "uniform in [0, 1], every pixel alone")
+    rows = spread(count, len(run.data.images(source)))
+    for method, reconstruct in ((name, run.reconstruct), (pca.name, lambda x, y: pca.reconstruct(x))):
+        batches = (run.batch(source, some) for some in rows.split(AT_ONCE))
+        images = torch.cat([reconstruct(batch.x, batch.y) for batch in batches])
+        yield Set("reconstructions", method, images, f"of {source} images")
+
+
+def real_images(run: Run, split: str, count: int) -> Tensor:
+    """Images of a split, evenly apart, as evaluation's targets: (N, C, H, W)."""
+    rows = spread(count, len(run.data.images(split)))
+    return torch.cat([run.batch(split, some).target for some in rows.split(AT_ONCE)])

@@ -1,0 +1,89 @@
+"""How likely the images of a split are: ELBO, its parts, and the importance-weighted bound."""
+
+from __future__ import annotations
+
+import math
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from autoencoders.applications.base import mean_and_error, spread
+from autoencoders.applications.evaluation.table import Row
+from autoencoders.metrics.likelihood import Estimate, importance_weighted
+from autoencoders.objectives.likelihoods import Bernoulli
+from autoencoders.opened import AT_ONCE, Run
+
+FITTED = 2000
+"""Training images that the scale of the mean image's likelihood is fitted to."""
+
+
+def likelihood_rows(run: Run, split: str) -> list[Row]:
+    """The negative ELBO and its parts, on the whole split, beside the mean image under the same likelihood."""
+    name, codes = run.model.name, run.codes(split)
+    distortion, rate, count = codes.distortion.double(), codes.rate.double(), len(codes.z)
+    mean = mean_image_nll(run, split)
+    if run.model.has_prior:
+        told = " given the label" if run.model.condition else ""
+        elbo = Row("-ELBO", "nats", name, mean_and_error(distortion + rate), count, f"bounds -log p(x){told}")
+        priced = [Row("rate", "nats", name, mean_and_error(rate), count)]
+    else:
+        elbo, priced = Row("-ELBO", "nats", name, math.nan, count, NO_PRIOR), []
+    return [
+        elbo,
+        Row("distortion", "nats", name, mean_and_error(distortion), count),
+        Row("distortion", "nats", "mean image", mean_and_error(mean), count, "the same likelihood without a latent"),
+        *priced,
+    ]
+
+
+NO_PRIOR = "n/a: a point posterior, and no prior over codes"
+
+
+@torch.no_grad()
+def mean_image_nll(run: Run, split: str) -> Tensor:
+    """-log p(x) of each image, (N,) nats, where the mean training image is what the likelihood expects.
+
+    A learned scale would be that of the model's residuals; it is fitted to the mean image's instead.
+    """
+    family, mean, train = deepcopy(run.model.family).cpu(), run.data.mean_image().float(), run.data.images("train")
+    sample = train[spread(FITTED, len(train))].float() / 255
+    family.fit(mean.expand_as(sample), sample)
+    output = torch.logit(mean, 1e-3) if family.activation == "sigmoid" else mean
+    parts = [family(output.expand_as(b.target)).nll(b.target) for b in run.data.evaluation(split)]
+    return torch.cat(parts).double()
+
+
+def bound_rows(run: Run, split: str, measured: int, samples: int, together: int, seed: int) -> list[Row]:
+    """The importance-weighted bound, the ELBO of the same samples, effective samples and bits per dimension."""
+    name, index = run.model.name, spread(measured, len(run.prepare().data.images(split)))
+    nll, bits = f"IW-NLL, K={samples}", "bits per dimension"
+    reason = no_bits(run, split, index) if run.model.has_prior else NO_PRIOR
+    if not run.model.has_prior:
+        return [Row(nll, "nats", name, math.nan, 0, NO_PRIOR), Row(bits, "bits", name, math.nan, 0, NO_PRIOR)]
+    parts = []
+    for some in index.split(AT_ONCE):
+        batch, options = run.batch(split, some), {"samples": samples, "seed": seed, "together": together}
+        parts.append(importance_weighted(run.model, batch.x, batch.target, batch.y, batch.index, **options))
+    found = Estimate(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    per_bit = math.prod(run.model.shape) * math.log(2)
+    few = float((found.effective < 2).double().mean())
+    return [
+        Row(nll, "nats", name, mean_and_error(found.nll), measured, "" if reason is None else reason),
+        Row("-ELBO, same samples", "nats", name, mean_and_error(found.negative_elbo), measured),
+        Row("gained over ELBO", "nats", name, mean_and_error(found.negative_elbo - found.nll), measured),
+        Row("effective samples", f"of {samples}", name, mean_and_error(found.effective), measured,
+            f"below 2 for {few:.1%} of the images"),
+        Row(bits, "bits", name, math.nan if reason else mean_and_error(found.nll / per_bit), measured,
+            f"n/a: {reason}" if reason else ""),
+    ]  # fmt: skip
+
+
+def no_bits(run: Run, split: str, index: Tensor) -> str | None:
+    """Why -log p(x) is not the code length of these images; None where it is."""
+    target = run.batch(split, index[:AT_ONCE]).target
+    if not isinstance(run.model.family, Bernoulli):
+        return "a density of pixels, and 8-bit pixels are not dequantised"
+    if not ((target == 0) | (target == 1)).all():
+        return "the cross-entropy of grey levels, no likelihood of them (data.binarize=dynamic has one)"
+    return None

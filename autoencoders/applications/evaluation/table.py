@@ -1,0 +1,54 @@
+"""The table: one row a number, with its unit, method, error and count; how it was measured; a row for Markdown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pandas as pd
+
+from autoencoders.opened import Run
+
+RESAMPLES = 50
+"""Of a bootstrap of statistics that need a covariance matrix each."""
+
+
+@dataclass
+class Row:
+    """One number of the table; NaN where it is not applicable, and `note` then says why."""
+
+    measure: str
+    unit: str
+    method: str
+    value: float | tuple[float, float]
+    images: int
+    note: str = ""
+
+
+def as_columns(row: Row) -> dict:
+    """A row of the table."""
+    value, error = row.value if isinstance(row.value, tuple) else (row.value, math.nan)
+    return {"measure": row.measure, "unit": row.unit, "method": row.method, "value": value, "+-": error,
+            "images": row.images, "note": row.note}  # fmt: skip
+
+
+def as_metrics(table: pd.DataFrame) -> dict[str, float]:
+    """`<measure>/<method>` and `<measure>_error/<method>`, numbers alone."""
+    metrics = {}
+    for row in table.to_dict("records"):
+        for suffix, value in (("", row["value"]), ("_error", row["+-"])):
+            if math.isfinite(value):
+                metrics[f"{row['measure']}{suffix}/{row['method']}"] = value
+    return metrics
+
+
+def markdown(run: Run, table: pd.DataFrame) -> pd.DataFrame:
+    """The model's numbers as a Markdown table of one row: header, rule and row, a line each."""
+    own = table[table["method"] == run.model.name]
+    cells = {"run": run.title} | {
+        f"{r['measure']}": "n/a" if math.isnan(r["value"]) else
+        f"{r['value']:.5g}" + (f" ± {r['+-']:.2g}" if math.isfinite(r["+-"]) else "")
+        for r in own.to_dict("records")
+    }  # fmt: skip
+    lines = [list(cells), ["---"] * len(cells), list(cells.values())]
+    return pd.DataFrame({"markdown": [f"| {' | '.join(line)} |" for line in lines]})

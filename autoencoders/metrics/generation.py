@@ -1,0 +1,86 @@
+"""How close a set of images is to another, both as features: FID, KID, density and coverage, in float64."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+AT_ONCE = 1000
+"""Rows whose distances, or kernels, to all others are in memory together."""
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^1/2), of Gaussians with the means and covariances of the features.
+
+    Of features of a network this is the FID (Heusel et al., 2017, "GANs trained by a two time-scale update rule").
+    It is biased upwards, the more the smaller the sets: compare sets of one size.
+
+    Args:
+        a: (N, F) features.
+        b: (M, F) features.
+    """
+    (mean_a, root, trace_a), (mean_b, other, trace_b) = _gaussian(a), _gaussian(b)
+    # tr (S_a S_b)^1/2 is the sum of the singular values of S_a^1/2 S_b^1/2.
+    shared = torch.linalg.svdvals(root @ other).sum()
+    return float((mean_a - mean_b).square().sum() + trace_a + trace_b - 2 * shared)
+
+
+def _gaussian(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (F,), symmetric root of the covariance (F, F), and the covariance's trace."""
+    x = x.double()
+    covariance = torch.atleast_2d(torch.cov(x.T))
+    values, vectors = torch.linalg.eigh(covariance)
+    return x.mean(0), (vectors * values.clamp_min(0).sqrt()) @ vectors.T, covariance.trace()
+
+
+def kernel_distance(a: Tensor, b: Tensor) -> tuple[float, float]:
+    """The squared maximum mean discrepancy under the kernel (x.y / F + 1)^3, unbiased, with its standard error.
+
+    Of features of a network this is the KID (Binkowski et al., 2018, "Demystifying MMD GANs"), here over all pairs, not
+    over random subsets; it may come out below 0 where the sets are alike. The error is the jackknife's.
+
+    Args:
+        a: (N, F) features, N > 2.
+        b: (M, F) features, M > 2.
+    """
+    (n, m), (own_a, own_b) = (len(a), len(b)), (_kernel_sums(a, a, True), _kernel_sums(b, b, True))
+    to_b, to_a = _kernel_sums(a, b), _kernel_sums(b, a)
+    within_a, within_b, between = own_a.sum() / (n * (n - 1)), own_b.sum() / (m * (m - 1)), to_b.sum() / (n * m)
+    variance = torch.zeros((), dtype=torch.float64)
+    for own, others, count, size, rest in ((own_a, to_b, n, m, within_b), (own_b, to_a, m, n, within_a)):
+        left = (own.sum() - 2 * own) / ((count - 1) * (count - 2))  # within, each row left out in turn
+        values = left + rest - 2 * (others.sum() - others) / ((count - 1) * size)
+        variance = variance + (count - 1) / count * (values - values.mean()).square().sum()
+    return float(within_a + within_b - 2 * between), float(variance.sqrt())
+
+
+def _kernel_sums(a: Tensor, b: Tensor, same: bool = False) -> Tensor:
+    """(N,) sums over b (M, F) of the kernel with each of a (N, F); without each with itself where they are the same."""
+    a, b = a.double(), b.double()
+    sums = torch.cat([(part @ b.T / a.shape[1] + 1).pow_(3).sum(1) for part in a.split(AT_ONCE)])
+    return sums - (a.square().sum(1) / a.shape[1] + 1).pow(3) if same else sums
+
+
+def density_and_coverage(real: Tensor, drawn: Tensor, k: int = 5) -> tuple[Tensor, Tensor]:
+    """Where drawn images lie among real ones (Naeem et al., 2020, "Reliable fidelity and diversity metrics").
+
+    A real image's neighbourhood is the ball to its k-th nearest real image. Density is how many of these a drawn image
+    lies in, over k: about 1 where both are alike, above it where drawn images crowd where real ones do. Coverage is the
+    share of real images with a drawn one in their neighbourhood: about 1 - 2^-k for two large sets that are alike.
+
+    Args:
+        real: (N, F) features, N > k.
+        drawn: (M, F) features.
+        k: neighbours.
+
+    Returns:
+        (M,) what each drawn image adds to the mean that is the density, and (N,) 1 for each real image covered, else 0.
+    """
+    real, drawn = real.double(), drawn.double()
+    inside, covered = torch.zeros(len(drawn), dtype=torch.float64), []
+    for part in real.split(AT_ONCE):
+        radius = torch.cdist(part, real).kthvalue(k + 1).values[:, None]  # the nearest is the image itself
+        within = torch.cdist(part, drawn) < radius
+        inside += within.sum(0)
+        covered.append(within.any(1))
+    return inside / k, torch.cat(covered).double()
