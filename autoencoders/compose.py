@@ -39,7 +39,13 @@ def _continued(resume: str | None, otherwise: str) -> str:
     return otherwise
 
 
+def _geometric_sum(ratio: int, terms: int) -> int:
+    """1 + ratio + ratio^2 + ...: epochs of a ladder whose first rung is one epoch."""
+    return sum(int(ratio) ** i for i in range(int(terms)))
+
+
 OmegaConf.register_new_resolver("continued", _continued, replace=True)
+OmegaConf.register_new_resolver("geometric_sum", _geometric_sum, replace=True)
 
 
 def groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:

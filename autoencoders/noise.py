@@ -63,6 +63,16 @@ def uniform(seed: int, index: Tensor, size: int) -> Tensor:
     return (bits.float() + 0.5) * 2.0**-23
 
 
+def pairs(index: Tensor, numbers: Tensor) -> Tensor:
+    """(B S,) rows for several draws of each row: those numbered (S,), from 0 up, of the first row, then the next.
+
+    Args:
+        index: (B,) int64 rows below 2^31.
+        numbers: (S,) int64 below 2^32.
+    """
+    return ((index[:, None] << 32) + numbers).flatten()
+
+
 def normal(seed: int, index: Tensor, size: int) -> Tensor:
     """Standard normal draws, (B, size) float32, with the arguments and guarantees of `uniform`."""
     half = (size + 1) // 2

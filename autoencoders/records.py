@@ -63,6 +63,8 @@ class Record:
             f"{self.config['name']}: {self.card['parameters']:,} parameters, {code}, "
             f"{data['name']} {counts} images of {shape}"
         )
+        for note in self.card["notes"]:
+            print(f"note     {note}")
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if kind is Stopped:
@@ -150,6 +152,7 @@ def card(data: ImageData, model: Autoencoder, overrides: list[str]) -> dict[str,
         "code": getattr(model, "latent_dim", None),  # a judge has none
         "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
         "parameters": sum(p.numel() for p in model.parameters()),
+        "notes": list(getattr(model, "notes", ())),
     }
 
 

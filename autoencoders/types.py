@@ -54,6 +54,11 @@ class Batch(NamedTuple):
     y: Tensor | None
     index: Tensor
 
+    def parts(self, size: int) -> list[Batch]:
+        """The batch in pieces of at most so many images."""
+        starts = range(0, len(self.x), size)
+        return [Batch(*(None if a is None else a[start : start + size] for a in self)) for start in starts]
+
 
 class Codes(NamedTuple):
     """A split as a model encodes it, on the CPU, row by row.

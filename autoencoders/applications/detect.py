@@ -14,7 +14,7 @@ from autoencoders.data.batches import Batches, Split
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.detection import NAMES, detection, detection_error, total_variation
 from autoencoders.models.measuring import evaluation_noise
-from autoencoders.opened import Run
+from autoencoders.opened import AT_ONCE, Run
 from autoencoders.types import Batch, Findings, UserError
 
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
@@ -125,7 +125,7 @@ class Judge:
         run, found = self.run, []
         labels = self._labels(batch)
         for y in labels:
-            terms = [self._terms(part, split) for part in parts(batch._replace(y=y))]
+            terms = [self._terms(part, split) for part in batch._replace(y=y).parts(AT_ONCE)]
             found.append([torch.cat(column) for column in zip(*terms, strict=True)])
         distortion, rate, z = (torch.stack(column) for column in zip(*found, strict=True))  # (labels, N, ...)
         density = torch.stack([-self.density.log_density(codes) for codes in z])
@@ -156,14 +156,6 @@ class Judge:
         outputs = torch.stack([self.run.reconstruct(batch.x, y) for y in self._labels(batch)])
         best = (outputs - batch.target).flatten(2).square().sum(2).argmin(0)
         return outputs[best, torch.arange(len(best))]
-
-
-def parts(batch: Batch, size: int = 250) -> list[Batch]:
-    """A batch in pieces that pass through a network together."""
-    return [
-        Batch(*(None if part is None else part[start : start + size] for part in batch))
-        for start in range(0, len(batch.x), size)
-    ]
 
 
 def joined(batches: list[Batch]) -> Batch:

@@ -59,6 +59,40 @@ class StandardNormal:
         return -0.5 * (z.double().square() + math.log(2 * math.pi)).sum(1)
 
 
+class Uniform:
+    """The same interval for every latent: what codes fill whose noise was drawn from it.
+
+    Args:
+        low: end of the interval.
+        high: the other end, above it.
+    """
+
+    def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
+        if not -math.inf < low < high < math.inf:
+            raise UserError(f"A uniform density needs low < high, and they are {low} and {high}.")
+        self.low, self.high, self.latent_dim = float(low), float(high), None
+        self.name = f"U({low:g}, {high:g})"
+
+    @property
+    def mean(self) -> Tensor:
+        """(Z,) the middle of the interval."""
+        return torch.full((self.latent_dim,), (self.low + self.high) / 2, dtype=torch.float64)
+
+    def fit(self, z: Tensor, validation: Tensor | None = None) -> Uniform:
+        """Nothing to fit but the number of latents."""
+        self.latent_dim = z.shape[1]
+        return self
+
+    def sample(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, Z) float32 draws on the CPU."""
+        return self.low + (self.high - self.low) * torch.rand(count, self.latent_dim, generator=generator)
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """(N,) nats for (N, Z) codes; -inf for a code outside."""
+        inside = ((z >= self.low) & (z <= self.high)).all(1).double()
+        return inside.log() - z.shape[1] * math.log(self.high - self.low)
+
+
 class GaussianDiagonal:
     """Independent Gaussians with the mean and variance of each latent."""
 

@@ -13,6 +13,7 @@ from autoencoders.types import UserError
 
 if TYPE_CHECKING:
     from autoencoders.models.base import Autoencoder
+    from autoencoders.objectives.posteriors import GaussianPosterior
 
 TOGETHER = 500
 """Pairs of image and sample that pass through the decoder together, unless told otherwise."""
@@ -79,8 +80,10 @@ def importance_weighted(
     """The importance-weighted bound, -log p(x) <= -E log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x).
 
     At K = 1 it is the negative ELBO; it falls as K grows (Burda, Grosse and Salakhutdinov, 2015, "Importance
-    weighted autoencoders"). Samples are a function of (seed, row, k): neither the size of a batch nor `together`
-    changes them, and the first K of many are those of a smaller K. Memory grows with `together`, not with K.
+    weighted autoencoders"). Samples come from the Gaussian with the posterior's mean and standard deviation, whatever
+    the noise in training was, so that this is always a bound. They are a function of (seed, row, k): neither the size
+    of a batch nor `together` changes them, and the first K of many are those of a smaller K. Memory grows with
+    `together`, not with K.
 
     Args:
         model: a VAE or CVAE in evaluation mode; for a CVAE it is log p(x | y).
@@ -107,20 +110,18 @@ def importance_weighted(
         posterior = model.posterior(rows[0], rows[2])
         for first in range(0, len(rows[0]), images):
             some = slice(first, first + images)
-            mean, log_variance, explained, labels, row = (
-                None if a is None else a[some] for a in (*posterior, *rows[1:])
-            )
-            sums = WeightSums(len(mean), model.device)
+            explained, labels, row = (None if a is None else a[some] for a in rows[1:])
+            sums = WeightSums(len(row), model.device)
             for k in range(0, samples, together):
                 numbers = torch.arange(k, min(k + together, samples), device=model.device)
-                sums.add(_log_weights(model, (mean, log_variance), explained, labels, row, numbers, seed))
+                sums.add(_log_weights(model, posterior.rows(some), explained, labels, row, numbers, seed))
             parts.append(sums.estimate())
     return Estimate(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _log_weights(
     model: Autoencoder,
-    posterior: tuple[Tensor, Tensor],
+    posterior: GaussianPosterior,
     target: Tensor,
     y: Tensor | None,
     row: Tensor,
@@ -129,13 +130,8 @@ def _log_weights(
 ) -> Tensor:
     """log p(x | z_k) p(z_k) / q(z_k | x) of B images and the samples of these numbers (S,): (B, S), in nats."""
     count = len(numbers)
-    mean, log_variance, target, y = (
-        None if a is None else a.repeat_interleave(count, 0) for a in (*posterior, target, y)
-    )
-    pairs = ((row[:, None] << 32) + numbers).flatten()  # a row of noise of its own for each pair
-    eps = noise.normal(noise.key(seed, "importance"), pairs, mean.shape[1])  # (B S, Z)
-    z = mean + (0.5 * log_variance).exp() * eps
-    nll = model.likelihood(z, y).nll(target)
-    # The constants of both normal densities cancel.
-    log_ratio = 0.5 * (eps.square() + log_variance - z.square()).sum(1)
-    return (log_ratio - nll).unflatten(0, (-1, count))
+    target, y = (None if a is None else a.repeat_interleave(count, 0) for a in (target, y))
+    posterior = posterior.repeat(count)
+    eps = noise.normal(noise.key(seed, "importance"), noise.pairs(row, numbers), model.latent_dim)  # (B S, Z)
+    z = posterior.sample(eps)
+    return (posterior.log_ratio(z, eps) - model.likelihood(z, y).nll(target)).unflatten(0, (-1, count))

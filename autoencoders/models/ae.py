@@ -9,4 +9,4 @@ from autoencoders.objectives.posteriors import PointPosterior
 class AE(Autoencoder):
     """A point posterior: the rate is 0 and the loss is the distortion."""
 
-    posterior_class = PointPosterior
+    posteriors = PointPosterior

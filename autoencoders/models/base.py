@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 import torch
@@ -15,39 +15,20 @@ from autoencoders.metrics.running import RunningSums
 from autoencoders.models.measuring import evaluated, evaluation_metrics, named
 from autoencoders.models.planning import optimizers, planned_steps
 from autoencoders.nets.heads import CodeHead, move_context
+from autoencoders.objectives.bounds import ELBO, Posterior, Terms
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
-from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior
+from autoencoders.objectives.posteriors import PointPosterior, Reparameterisation
 from autoencoders.types import Batch, Context, Shape, UserError
 
 if TYPE_CHECKING:
     from autoencoders.objectives.penalties import Penalty
 
-Posterior = PointPosterior | GaussianPosterior
-
 SAMPLE = 4096
 """Training images that the codes' dependence on the context is measured on, at the start."""
 
 
-class Terms(NamedTuple):
-    """One evaluation of the objective, image by image.
-
-    Attributes:
-        distortion: (B,) -log p(target | z), in nats.
-        rate: (B,) KL(q || p), in nats.
-        extra: (B,) what the loss adds beyond distortion and rate (the code's L1 norm, weighted), or None.
-        posterior: q(z | x).
-        pixels: p(x | z).
-    """
-
-    distortion: Tensor
-    rate: Tensor
-    extra: Tensor | None
-    posterior: Posterior
-    pixels: Pixels
-
-
 class Autoencoder(pl.LightningModule):
-    """loss = distortion + beta(step) * rate, in nats per image, averaged over the batch.
+    """loss = distortion + beta(step) * rate, or a tighter bound, in nats per image, averaged over the batch.
 
     Encoding and reconstructing use the posterior mean; the loss always samples z, in validation and test with
     noise fixed by row.
@@ -62,6 +43,7 @@ class Autoencoder(pl.LightningModule):
         decoder: called with (inputs, shape, condition).
         optimizer: called with the parameters.
         schedule: called with the optimizer; an argument given as `auto` becomes the run's optimiser steps.
+        objective: what samples of z make of an image; None for the ELBO of one sample.
         seed: of the training noise.
         name: what figures and tables call this model.
         condition: K, the size of the vector that `context` returns; 0 for an unconditional model.
@@ -69,7 +51,8 @@ class Autoencoder(pl.LightningModule):
         l1: weight in the loss of the code's L1 norm, |posterior mean|: a sparse autoencoder where above 0.
     """
 
-    posterior_class: type[Posterior] = PointPosterior
+    posteriors: type[PointPosterior] | Reparameterisation = PointPosterior
+    """What makes q(z | x) of an encoder's numbers."""
 
     def __init__(
         self,
@@ -83,6 +66,7 @@ class Autoencoder(pl.LightningModule):
         decoder: Callable[..., nn.Module] | None = None,
         optimizer: Callable | None = None,
         schedule: Callable | None = None,
+        objective: ELBO | None = None,
         seed: int = 0,
         name: str = "",
         condition: int = 0,
@@ -99,6 +83,8 @@ class Autoencoder(pl.LightningModule):
         if latent_dim < 1:
             raise UserError(f"latent_dim must be a number of latents from 1 up, and is {latent_dim}.")
         self.condition, self.join, self.l1 = condition, join, l1
+        self.objective = objective or ELBO()
+        self.objective.check(penalty, self.posteriors)
         self.build(encoder, decoder)
         self._sums = {split: RunningSums() for split in ("train", "val", "test")}
         self._marks: dict[str, tuple | None] = {"step": None, "epoch": None}
@@ -110,12 +96,13 @@ class Autoencoder(pl.LightningModule):
         """Make the parts that carry weights: encoder, head and decoder."""
         inside = self.condition if self.join == "every_layer" else 0
         self.encoder = encoder(self.shape, inside)
-        joined, numbers = 0 if self.join == "decoder" else self.condition, self.posterior_class.numbers
+        joined, numbers = 0 if self.join == "decoder" else self.condition, self.posteriors.numbers
         if code := getattr(self.encoder, "code", 0):
             self.latent_dim = code
             self.head = CodeHead(code, self.encoder.features, joined, numbers)
         else:
-            self.head = nn.Linear(self.encoder.features + joined, numbers * self.latent_dim)
+            linear = getattr(self.encoder, "linear", nn.Linear)
+            self.head = linear(self.encoder.features + joined, numbers * self.latent_dim)
         self.decoder = decoder(self.latent_dim + self.condition, self.shape, inside)
 
     # The model ------------------------------------------------------------------------------------------
@@ -130,7 +117,7 @@ class Autoencoder(pl.LightningModule):
         h = self.encoder(x, c if self.join == "every_layer" else None)  # (B, F)
         if c is not None and self.join != "decoder":
             h = torch.cat([h, c], dim=1)
-        return self.posterior_class.from_numbers(self.head(h))
+        return self.posteriors.from_numbers(self.head(h))
 
     def likelihood(self, z: Tensor, y: Tensor | None = None) -> Pixels:
         """p(x | z): (B, Z) codes, and labels where the model is conditional."""
@@ -151,22 +138,26 @@ class Autoencoder(pl.LightningModule):
         return self.decode(self.encode(x, y), y)
 
     def terms(self, batch: Batch, eps: Tensor | None) -> Terms:
-        """Every part of the objective, with the noise given: (B, Z) standard normal."""
-        posterior = self.posterior(batch.x, batch.y)
-        pixels = self.likelihood(posterior.sample(eps), batch.y)
-        extra = self.l1 * posterior.mean.abs().sum(1) if self.l1 else None
-        return Terms(pixels.nll(batch.target), posterior.kl().sum(1), extra, posterior, pixels)
+        """Every part of the objective, with the noise given: (B, Z) for one sample an image, else (B, K, Z)."""
+        terms = self.objective.terms(self.posterior(batch.x, batch.y), self.likelihood, batch, eps)
+        return terms._replace(extra=self.l1 * terms.posterior.mean.abs().sum(1)) if self.l1 else terms
 
     @property
     def has_prior(self) -> bool:
         """Whether codes have a standard normal prior to sample from."""
-        return self.posterior_class.stochastic
+        return self.posteriors.stochastic
+
+    @property
+    def notes(self) -> list[str]:
+        """What a run's record must say of this model beside its configuration."""
+        return getattr(self.posteriors, "notes", [])
 
     @property
     def traits(self) -> list[str]:
-        """What a title says of it beside its name: beta where there is a rate, and the size of the code."""
+        """What a title says of it beside its name: beta where there is a rate, the size of the code, what is unusual."""
         beta = [f"beta {self.penalty.weight(1.0):g}"] if self.has_prior else []
-        return [*beta, f"{self.latent_dim} latents"]
+        unusual = filter(None, [self.objective.name, getattr(self.posteriors, "name", "")])
+        return [*beta, f"{self.latent_dim} latents", *unusual]
 
     # Fitting --------------------------------------------------------------------------------------------
 
@@ -253,17 +244,21 @@ class Autoencoder(pl.LightningModule):
     # Steps ----------------------------------------------------------------------------------------------
 
     def _training_noise(self, size: int, batch_idx: int) -> Tensor | None:
-        """(B, Z) draws that are a function of (seed, epoch, batch), so that a resume has nothing to restore.
+        """Draws that are a function of (seed, epoch, batch), so that a resume has nothing to restore.
+
+        (B, Z), or (B, K, Z) where the objective wants K samples.
 
         Every process draws for the whole batch and takes its own rows: how many there are changes nothing.
         """
-        if not self.posterior_class.stochastic:
+        if not self.posteriors.stochastic:
             return None
         if self._noise is None or self._noise.device != self.device:
             self._noise = torch.Generator(self.device)
         self._noise.manual_seed(noise.key(self.seed, "train", self.current_epoch, batch_idx))
         world = self.trainer.world_size
-        eps = torch.randn(size * world, self.latent_dim, generator=self._noise, device=self.device)
+        samples = [self.objective.samples] if self.objective.samples > 1 else []
+        shape = (size * world, *samples, self.latent_dim)
+        eps = self.posteriors.fresh(*shape, generator=self._noise, device=self.device)
         return eps[self.global_rank :: world]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -272,7 +267,7 @@ class Autoencoder(pl.LightningModule):
         self._progress = min(1.0, trainer.global_step / self._steps)
         terms = self.terms(batch, self._training_noise(count, batch_idx))
         distortion, rate = terms.distortion.mean(), terms.rate.mean()
-        loss = distortion + self.penalty(rate, self._progress)
+        loss = distortion + self.penalty(rate, self._progress) if terms.bound is None else terms.bound.mean()
         if terms.extra is not None:
             loss = loss + terms.extra.mean()
         with torch.no_grad():

@@ -24,7 +24,7 @@ class PCA(Autoencoder):
         **parts: see `Autoencoder`; nets, optimizer and schedule are not used.
     """
 
-    posterior_class = PointPosterior
+    posteriors = PointPosterior
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)

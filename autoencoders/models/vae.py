@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from autoencoders.models.base import Autoencoder
-from autoencoders.objectives.posteriors import GaussianPosterior
+from autoencoders.objectives.posteriors import Reparameterisation
 
 
 class VAE(Autoencoder):
-    """A diagonal Gaussian posterior against a standard normal prior; at beta 1, -loss bounds log p(x)."""
+    """A diagonal Gaussian posterior against a standard normal prior; at beta 1, -loss bounds log p(x).
 
-    posterior_class = GaussianPosterior
+    Args:
+        posterior: how samples come from the encoder's numbers; None for mean + exp(log_variance / 2) * N(0, 1).
+        **parts: see `Autoencoder`.
+    """
+
+    def __init__(self, *, posterior: Reparameterisation | None = None, **parts: Any) -> None:
+        self.posteriors = posterior or Reparameterisation()
+        super().__init__(**parts)
