@@ -73,6 +73,12 @@ def test_the_likelihood_follows_model_and_data_unless_given():
     assert composed("data=lfw", "likelihood=laplace").likelihood._target_.endswith("Laplace")
 
 
+def test_the_ladder_of_an_experiment_counts_its_epochs():
+    assert composed("experiment=iwae_table").trainer.max_epochs == 3280
+    assert composed("experiment=iwae_table", "schedule.rungs=4").trainer.max_epochs == 1 + 3 + 9 + 27
+    assert composed("experiment=iwae_table", "model=cvae").model.name == "cvae"
+
+
 def test_lists_of_callbacks_and_loggers():
     config = composed("callbacks=[default,early_stopping,gif]", "logger=[wandb,tensorboard]")
     assert {"best", "last", "samples", "early_stopping", "gif"} <= set(config.callbacks)

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from autoencoders.latent.densities import GaussianDiagonal, GaussianFull, GaussianMixture, StandardNormal
+from autoencoders.latent.densities import GaussianDiagonal, GaussianFull, GaussianMixture, StandardNormal, Uniform
 from autoencoders.latent.kde import PCAKDE
 from autoencoders.types import UserError
 
 MIXING = torch.tensor([[1.0, 0.5, 0.0], [0.0, 2.0, 0.0], [0.3, 0.0, 0.2]])
-ALL = [StandardNormal, GaussianDiagonal, GaussianFull, PCAKDE, GaussianMixture]
+ALL = [StandardNormal, Uniform, GaussianDiagonal, GaussianFull, PCAKDE, GaussianMixture]
 
 
 def codes(count, seed):
@@ -84,3 +85,17 @@ def test_a_mixture_finds_planted_clusters():
 def test_bad_options_are_refused(bad):
     with pytest.raises(UserError):
         bad()
+
+
+def test_uniform_is_scipys_on_every_latent():
+    z = torch.rand(50, 3, dtype=torch.float64) * 1.2 - 0.6
+    density = Uniform(-0.5, 0.7).fit(z)
+    expected = stats.uniform(-0.5, 1.2).logpdf(z.numpy()).sum(1)
+    np.testing.assert_allclose(density.log_density(z), expected)
+    assert 0 < np.isinf(expected).sum() < 50
+    drawn = density.sample(4000, torch.Generator().manual_seed(0))
+    assert drawn.shape == (4000, 3)
+    assert stats.kstest(drawn.numpy().ravel(), stats.uniform(-0.5, 1.2).cdf).pvalue > 1e-3
+    torch.testing.assert_close(drawn.double().mean(0), density.mean, atol=0.03, rtol=0)
+    with pytest.raises(UserError, match="low < high"):
+        Uniform(1, 1)

@@ -14,6 +14,7 @@ from autoencoders.metrics.likelihood import importance_weighted
 from autoencoders.models.vae import VAE
 from autoencoders.objectives.likelihoods import Gaussian
 from autoencoders.objectives.penalties import Constant
+from autoencoders.objectives.posteriors import Reparameterisation
 from autoencoders.types import Context, UserError
 
 SHAPE, LATENTS, SCALE = (1, 2, 3), 2, 0.7
@@ -104,6 +105,14 @@ def test_the_bound_lies_between_elbo_and_likelihood_and_closes(linear):
     torch.testing.assert_close(-many.negative_elbo, elbo, atol=0.25, rtol=0)
     assert (many.nll < many.negative_elbo).all()  # Jensen, on the very same samples
     assert ((many.effective > 1) & (many.effective < 3000)).all()
+
+
+def test_it_is_a_bound_that_closes_for_models_trained_with_wrong_noise_too(linear):
+    model, x, exact = linear(0.0)
+    model.posteriors = Reparameterisation(noise="uniform", std="exp")
+    gaps = [float((exact + estimate(model, x, k).nll).mean()) for k in (1, 30, 3000)]
+    assert gaps[0] > gaps[1] > gaps[2] > -0.01
+    assert gaps[2] < 0.1  # too narrow a proposal: it closes slowly
 
 
 def test_it_agrees_with_log_sum_exp_over_torch_distributions(linear):

@@ -149,3 +149,21 @@ def test_images_too_small_for_convolutions_are_refused():
 def test_bad_options_are_named(make):
     with pytest.raises(UserError, match=r"net\.(widths|norm|width|patch) must"):
         make()
+
+
+def test_tanh_nets_start_as_glorot_and_bengio_and_at_the_mean_image():
+    images = torch.randint(0, 256, (300, 1, 8, 8), dtype=torch.uint8)
+    options = {"widths": [200, 50], "norm": "none", "activation": "tanh", "init": "glorot"}
+    encoder, decoder = fc.Encoder((1, 8, 8), **options), fc.Decoder(3, (1, 8, 8), mean_start=True, **options)
+    assert encoder(100 * torch.randn(9, 1, 8, 8)).abs().max() <= 1
+    for layer in (*encoder.modules(), *decoder.modules(), encoder.linear(50, 6)):
+        if isinstance(layer, torch.nn.Linear):
+            bound = (6 / (layer.in_features + layer.out_features)) ** 0.5
+            assert 0.9 * bound < layer.weight.abs().max() <= bound
+            assert layer.bias.abs().max() == 0
+    decoder.initialise(images)
+    with torch.no_grad():
+        mean = decoder.output(torch.zeros(200)).sigmoid().numpy()
+    np.testing.assert_allclose(mean, images.numpy().reshape(300, -1).mean(0) / 255, atol=1e-6)
+    with pytest.raises(UserError, match=r"net\.activation must be one of"):
+        fc.Encoder((1, 8, 8), activation="gelu")

@@ -1,7 +1,15 @@
+import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
-from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND, GaussianPosterior, PointPosterior
+from autoencoders.objectives.posteriors import (
+    LOG_VARIANCE_BOUND,
+    NOISES,
+    STDS,
+    GaussianPosterior,
+    PointPosterior,
+    Reparameterisation,
+)
 
 
 def test_kl_is_that_of_torch_distributions():
@@ -34,3 +42,54 @@ def test_a_point_has_no_rate_and_ignores_noise():
     q = PointPosterior.from_numbers(torch.randn(3, 4))
     assert q.kl().sum() == 0
     assert torch.equal(q.sample(None), q.mean)
+
+
+@pytest.mark.parametrize(
+    ("name", "mean", "variance"),
+    [("normal", 0, 1), ("shared_normal", 0, 1), ("uniform", 1 / 2, 1 / 12), ("centred_uniform", 0, 1 / 3)],
+)
+def test_noise_has_the_moments_it_says_fresh_and_by_row(name, mean, variance):
+    posteriors = Reparameterisation(noise=name)
+    index = torch.arange(20_000)
+    fresh = posteriors.fresh(3, 20_000, generator=torch.Generator().manual_seed(0), device="cpu")
+    by_row = posteriors.by_row(7, index, 3)
+    for eps in (fresh[0], by_row):
+        assert eps.mean().item() == pytest.approx(mean, abs=0.03)
+        assert eps.var().item() == pytest.approx(variance, rel=0.03)
+    assert torch.equal(fresh[0], fresh[1]) == (name == "shared_normal")  # images of one batch
+    assert not torch.equal(by_row[0], by_row[1])
+    assert torch.equal(by_row[100:200], posteriors.by_row(7, index[100:200], 3))
+
+
+def test_every_std_is_the_one_it_is_named_after():
+    numbers = torch.randn(40, 10, generator=torch.Generator().manual_seed(0)) * 3
+    mean, raw = numbers.chunk(2, dim=1)
+    expected = {"exp_half": (raw / 2).exp(), "softplus": torch.nn.Softplus()(raw), "exp": raw.exp()}
+    eps = torch.randn(40, 5, generator=torch.Generator().manual_seed(1))
+    for name, std in expected.items():
+        q = Reparameterisation(std=name).from_numbers(numbers)
+        z = q.sample(eps)
+        torch.testing.assert_close(z, mean + std * eps)
+        ratio = Normal(0.0, 1.0).log_prob(z) - Normal(mean, std).log_prob(z)
+        torch.testing.assert_close(q.log_ratio(z, eps), ratio.sum(1), rtol=1e-4, atol=1e-2)
+        own = (raw / 2).exp() if name == "exp" else std  # the rate stays that of N(mean, exp(log_variance))
+        torch.testing.assert_close(q.kl(), kl_divergence(Normal(mean, own), Normal(0.0, 1.0)), rtol=1e-4, atol=1e-4)
+        assert type(q.repeat(2)) is type(q.rows(slice(1))) is type(q)
+
+
+def test_softplus_of_extreme_numbers_is_finite_and_has_gradients():
+    numbers = torch.tensor([[0.0, 0.0, -1e4, 1e4]], requires_grad=True)
+    q = Reparameterisation(std="softplus").from_numbers(numbers)
+    (q.kl().sum() + q.sample(torch.ones(1, 2)).sum()).backward()
+    assert torch.isfinite(q.kl()).all()
+    assert torch.isfinite(numbers.grad).all()
+
+
+def test_only_what_samples_the_rates_own_gaussian_is_without_a_note():
+    for noise in NOISES:
+        for std in STDS:
+            chosen = Reparameterisation(noise, std)
+            right = noise == "normal" and std != "exp"
+            assert chosen.gaussian == (noise in ("normal", "shared_normal") and std != "exp")
+            assert bool(chosen.notes) != right
+            assert ("bounds nothing" in " ".join(chosen.notes)) != chosen.gaussian

@@ -25,7 +25,8 @@ def likelihood_rows(run: Run, split: str) -> list[Row]:
     mean = mean_image_nll(run, split)
     if run.model.has_prior:
         told = " given the label" if run.model.condition else ""
-        elbo = Row("-ELBO", "nats", name, mean_and_error(distortion + rate), count, f"bounds -log p(x){told}")
+        bounds = f"bounds -log p(x){told}" if run.model.posteriors.gaussian else "no bound: see run.json's notes"
+        elbo = Row("-ELBO", "nats", name, mean_and_error(distortion + rate), count, bounds)
         priced = [Row("rate", "nats", name, mean_and_error(rate), count)]
     else:
         elbo, priced = Row("-ELBO", "nats", name, math.nan, count, NO_PRIOR), []

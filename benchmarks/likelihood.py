@@ -1,0 +1,136 @@
+"""Importance-weighted likelihood of a trained VAE: time and memory, and pythae's `get_nll` on the same weights.
+
+    python benchmarks/likelihood.py <run> [--images 1000] [--samples 5000] [--compared 20] [--threads 1]
+
+(a) `autoencoders.metrics.likelihood.importance_weighted` on test images evenly apart in the split. (b) pythae's
+`VAE.get_nll`, a loop over images, on the first so many of them, with its own batch size of 100 and without gradients,
+interleaved with (a) on the same images: with its own noise, and once with ours, so that the values must be equal.
+Times are of the processor, so that a busy machine changes them little. Needs a run of model=vae with likelihood=bernoulli; pythae is optional (`pip install pythae`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import resource
+import statistics
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from autoencoders import noise, runs
+from autoencoders.applications.base import spread
+from autoencoders.metrics.likelihood import Estimate, importance_weighted
+from autoencoders.models.base import Autoencoder
+from autoencoders.objectives.likelihoods import Bernoulli
+from autoencoders.opened import Run
+from autoencoders.types import Batch
+
+ROUNDS, AT_A_TIME = 3, 100
+
+
+def ours(model: Autoencoder, batch: Batch, samples: int) -> tuple[Estimate, float]:
+    """The estimate of every image, and the seconds of the processor it took."""
+    start = time.process_time()
+    found = importance_weighted(model, batch.x, batch.target, None, batch.index, samples=samples)
+    return found, time.process_time() - start
+
+
+def peak() -> float:
+    """The most memory this process has held, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def as_pythae(model: Autoencoder) -> Any:
+    """The same networks and weights as pythae's VAE."""
+    from pythae.models import VAE, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+
+    class Encoder(BaseEncoder):
+        def forward(self, x: Tensor) -> ModelOutput:
+            mean, log_variance = model.posterior(x)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+    class Decoder(BaseDecoder):
+        def forward(self, z: Tensor) -> ModelOutput:
+            return ModelOutput(reconstruction=model.decode(z))
+
+    config = VAEConfig(input_dim=model.shape, latent_dim=model.latent_dim, reconstruction_loss="bce")
+    return VAE(config, encoder=Encoder(), decoder=Decoder()).eval()
+
+
+@torch.no_grad()
+def theirs(vae: Any, batch: Batch, samples: int) -> tuple[float, float]:
+    """-log p(x) averaged over the images (get_nll returns +log p), and the seconds it took."""
+    start = time.process_time()
+    return -float(vae.get_nll(batch.x, n_samples=samples, batch_size=AT_A_TIME)), time.process_time() - start
+
+
+def with_our_noise(vae: Any, batch: Batch, samples: int) -> float:
+    """-log p(x) by pythae's arithmetic on our draws."""
+    numbers = [torch.arange(k, k + AT_A_TIME) for k in range(0, samples, AT_A_TIME)]
+    seed, size = noise.key(0, "importance"), vae.latent_dim
+    draws = (noise.normal(seed, noise.pairs(row[None], some), size) for row in batch.index for some in numbers)
+
+    def sample(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        eps = next(draws)
+        return mean + eps * std, eps
+
+    vae._sample_gauss = sample
+    value, _ = theirs(vae, batch, samples)
+    del vae._sample_gauss
+    return value
+
+
+def compare(run: Run, model: Autoencoder, count: int, samples: int) -> None:
+    """Interleave both, then print values, medians of the times, and their ratio."""
+    vae = as_pythae(model)
+    batch = run.batch("test", spread(count, len(run.data.images("test"))))
+    ours(model, batch, AT_A_TIME)
+    pairs = []
+    for _ in range(ROUNDS):
+        (found, a), (value, b) = ours(model, batch, samples), theirs(vae, batch, samples)
+        pairs.append((a, b))
+        print(f"ours {a:.2f} s, pythae {b:.2f} s, {b / a:.1f} times", flush=True)
+    a, b = (statistics.median(pair[k] for pair in pairs) for k in (0, 1))
+    nll = found.nll.mean().item()
+    print(f"{count} images, K = {samples}: ours {nll:.4f}, pythae {value:.4f} nats with noise of its own")
+    print(f"with our noise: pythae {with_our_noise(vae, batch, samples):.4f}, ours {nll:.4f} nats")
+    print(f"medians: ours {a:.2f} s, pythae {b:.2f} s: {b / a:.1f} times as long")
+
+
+def main() -> None:
+    """Measure ours on all images asked for, then compare on fewer."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run")
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--samples", type=int, default=5000, help=f"a multiple of {AT_A_TIME}: pythae drops the rest")
+    parser.add_argument("--compared", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    run = runs.open_run(options.run)
+    model = run.model
+    if not (model.has_prior and isinstance(model.family, Bernoulli)) or model.condition:
+        parser.error("this benchmark needs a run of model=vae with likelihood=bernoulli")
+    batch = run.batch("test", spread(options.images, len(run.prepare().data.images("test"))))
+    ours(model, batch._replace(**{k: getattr(batch, k)[:2] for k in ("x", "target", "index")}), AT_A_TIME)
+    before = peak()
+    start = time.perf_counter()
+    found, seconds = ours(model, batch, options.samples)
+    wall = time.perf_counter() - start
+    error = found.nll.std().item() / len(found.nll) ** 0.5
+    print(f"{run.title}: {options.images} images, K = {options.samples}, {options.threads} threads")
+    print(f"-log p(x) <= {found.nll.mean():.3f} +- {error:.3f} nats, {seconds:.1f} s of the processor, {wall:.1f} s, "
+          f"peak memory {peak():.0f} MiB, of which {peak() - before:.0f} by the estimate")  # fmt: skip
+    if importlib.util.find_spec("pythae") is None:
+        print("pythae is not installed, and nothing is compared: pip install pythae.")
+    else:
+        compare(run, model, options.compared, options.samples)
+
+
+if __name__ == "__main__":
+    main()
