@@ -241,7 +241,8 @@ def ask_after_fit(trainer: Any, model: Any, applications: dict[str, Any]) -> Non
     run, gallery = Run.live(trainer, model), Gallery.of(trainer)
     with evaluating(model):
         for name, node in applications.items():
-            gallery.present(name, answered(run, name, node), trainer.global_step)
+            if "_target_" in node:  # an experiment's settings for an application that was not chosen ask nothing
+                gallery.present(name, answered(run, name, node), trainer.global_step)
 
 
 if __name__ == "__main__":

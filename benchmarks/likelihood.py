@@ -5,7 +5,8 @@
 (a) `autoencoders.metrics.likelihood.importance_weighted` on test images evenly apart in the split. (b) pythae's
 `VAE.get_nll`, a loop over images, on the first so many of them, with its own batch size of 100 and without gradients,
 interleaved with (a) on the same images: with its own noise, and once with ours, so that the values must be equal.
-Times are of the processor, so that a busy machine changes them little. Needs a run of model=vae with likelihood=bernoulli; pythae is optional (`pip install pythae`).
+Times are of the processor, so that a busy machine changes them little. Needs a run of model=vae with
+likelihood=bernoulli; pythae is optional (`pip install pythae`).
 """
 
 from __future__ import annotations

@@ -458,3 +458,9 @@ def test_emulated_bfloat16_is_told(compose, capsys, monkeypatch, capabilities, s
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     train(compose(*QUICK, "model=vae", "trainer.precision=bf16-mixed", "trainer.max_steps=1", "test=false"))
     assert ("has no bfloat16 instructions" in capsys.readouterr().err) == slow
+
+
+def test_an_experiment_with_another_application_or_none_forgets_the_settings_of_its_own(compose, tmp_path):
+    words = ["experiment=iwae_table", "schedule.rungs=1", "data=digits", "trainer=debug", "logger=none"]
+    train(compose(*words, "application@after_fit=none", "callbacks=none", "test=false"))
+    assert not (tmp_path / "run/tables").exists()
