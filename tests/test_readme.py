@@ -43,7 +43,9 @@ def test_its_training_commands_run(words, door, tmp_path):
 def test_its_asking_commands_run(door, tmp_path):
     words = ["model=vae", "latent_dim=10", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
     assert door(train, *words, "hydra.run.dir=runs/digits", cwd=tmp_path).returncode == 0
-    assert len(APPLY) >= 3
+    words = ["model=judge", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
+    assert door(train, *words, "hydra.run.dir=runs/judge", cwd=tmp_path).returncode == 0
+    assert len(APPLY) >= 4
     for words in APPLY:
         done = door(apply, *shlex.split(words), cwd=tmp_path)
         assert done.returncode == 0, done.stderr

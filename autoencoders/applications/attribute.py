@@ -49,7 +49,7 @@ def attribute(
         strength: of the rows before and after, and of the shares in the table.
         count: images shown.
         measured: images without the attribute that the numbers are of, at most.
-        judge: a run of `model=judge`; None for a stand-in, logistic regression on PCA-100.
+        judge: a run of `model=judge`; None for a stand-in, logistic regression on pixels.
 
     Returns:
         Figures `add`, `subtract` (of a split's own images), `strip` and `dose`; tables `edits` (a row per method),

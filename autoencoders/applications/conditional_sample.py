@@ -43,7 +43,7 @@ def conditional_sample(
         strength: factor on the attributes' deviation from their training mean; classes have none.
         measured: images decoded, and real images at most, per label, for the numbers.
         seed: of the codes.
-        judge: a run of `model=judge`; None for a stand-in, logistic regression on PCA-100.
+        judge: a run of `model=judge`; None for a stand-in, logistic regression on pixels.
 
     Returns:
         Figures `grid` and `many`; the tables `judged` (accuracy, and standard deviations within a label) and `labels`

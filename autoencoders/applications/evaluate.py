@@ -41,7 +41,7 @@ def evaluate(
         measured: images, evenly apart in the split, that this bound is computed for.
         together: pairs of image and sample that pass through the decoder at a time; bounds the memory.
         judge: a run of `model=judge`; without one nothing is said of features, and a stand-in, logistic regression on
-            PCA-100, sees the labels.
+            pixels, sees the labels.
         drawn: images of every set whose features are compared, at most.
         codes: per label of a conditional model.
         seed: of samples and codes.

@@ -15,11 +15,10 @@ from autoencoders.applications.representations import binary_attributes, pixels
 from autoencoders.metrics.probes import LinearProbe, chosen_probe
 from autoencoders.models.judge import Judge as Network
 from autoencoders.opened import AT_ONCE, Run
-from autoencoders.principal import PCABaseline
 from autoencoders.types import Context, UserError
 
-COMPONENTS = 100
-"""Principal components, at most, that the stand-in sees."""
+NOISE = 0.05
+"""Standard deviation of what is added to the pixels that the stand-in learns from."""
 LIMIT = 10_000
 """Training images, and validation images, at most, that the stand-in is fitted to."""
 
@@ -82,28 +81,20 @@ class TrainedJudge:
 
 @dataclass
 class StandIn:
-    """Logistic regression on leading principal components of pixels.
+    """Logistic regression on pixels, averaged down to at most 32 a side."""
 
-    Not on pixels themselves: some hardly vary among real images, and a trace of noise there would outvote the rest.
-    """
-
-    pca: PCABaseline
     probe: LinearProbe
     labels: Context
+    name = "stand-in: logistic regression on pixels"
     space = "pixels"
 
-    @property
-    def name(self) -> str:
-        """That it is no trained judge."""
-        return f"stand-in: logistic regression on {self.pca.name} of pixels"
-
     def features(self, x: Tensor) -> Tensor:
-        """The pixels, averaged down to at most 32 a side."""
+        """The pixels."""
         return pixels(x.clamp(0, 1))
 
     def logits(self, x: Tensor) -> Tensor:
         """Of the probe."""
-        return self.probe.logits(self.pca.encode(x.clamp(0, 1)))
+        return self.probe.logits(self.features(x))
 
 
 def judge_of(run: Run, path: str | None) -> Judge:
@@ -155,12 +146,14 @@ def stand_in(run: Run) -> StandIn:
         raise UserError(
             "A judge needs labels, and these data have neither classes nor attributes. Choose data that do."
         )
-    pca, parts = run.pca(COMPONENTS), []
+    parts, generator = [], torch.Generator().manual_seed(0)
     for split in ("train", "val"):
         rows = spread(LIMIT, len(run.data.images(split)))
-        x = torch.cat([pca.encode(run.batch(split, some).target) for some in rows.split(AT_ONCE)])
-        parts.append((x, truth(run, split, labels)[rows]))
-    return StandIn(pca, chosen_probe(*parts, outputs=labels.size), labels)
+        x = torch.cat([pixels(run.batch(split, some).target) for some in rows.split(AT_ONCE)])
+        # Some pixels hardly vary among real images: without noise, a trace of it in a drawn one would outvote the rest.
+        noisy = x + NOISE * torch.randn(x.shape, generator=generator)
+        parts.append((noisy, truth(run, split, labels)[rows]))
+    return StandIn(chosen_probe(*parts, outputs=labels.size), labels)
 
 
 # Labels -------------------------------------------------------------------------------------------------

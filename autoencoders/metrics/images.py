@@ -13,12 +13,16 @@ def psnr_per_image(mse: Tensor) -> Tensor:
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity (Wang et al., 2004) of images (N, C, H, W) in [0, 1], one number each, (N,).
 
-    Gaussian window of 11 pixels and standard deviation 1.5, smaller where the image is.
+    Gaussian window of 11 pixels and standard deviation 1.5, smaller where the image is; averaged over the windows that
+    lie inside the image, as by the authors and scikit-image (torchmetrics' mean takes the padded border too).
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
     side = min(11, *(s - 1 + s % 2 for s in a.shape[2:]))  # an odd window inside the image
     sigma = 1.5 * side / 11
-    return structural_similarity_index_measure(
-        a, b, gaussian_kernel=True, sigma=sigma, kernel_size=side, reduction="none", data_range=1.0
-    ).reshape(len(a))
+    _, everywhere = structural_similarity_index_measure(
+        a, b, gaussian_kernel=True, sigma=sigma, kernel_size=side, reduction="none", data_range=1.0,
+        return_full_image=True,
+    )  # fmt: skip
+    border = int(3.5 * sigma + 0.5)  # what torchmetrics takes for the window's radius
+    return everywhere[..., border:-border, border:-border].flatten(1).mean(1)

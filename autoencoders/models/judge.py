@@ -126,7 +126,8 @@ class Judge(pl.LightningModule):
         loss = losses.mean()
         with torch.no_grad():
             self._sums["train"].add(verdicts(logits, self.truth(batch.y), self.majority), len(batch.x))
-            if (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
+            stepping = (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0
+            if stepping and (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
                 rate = self.optimizers().param_groups[0]["lr"]
                 self.log_dict({"step/loss": loss.detach(), "step/lr": rate}, batch_size=len(batch.x))
         return loss

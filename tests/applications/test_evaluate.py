@@ -7,6 +7,7 @@ import torch
 
 from autoencoders import runs
 from autoencoders.applications.evaluate import evaluate
+from autoencoders.gallery import Gallery
 from autoencoders.metrics.likelihood import importance_weighted
 from autoencoders.opened import Run
 from autoencoders.types import UserError
@@ -105,6 +106,17 @@ def test_pca_is_its_own_baseline_and_has_no_likelihood(digits_run):
     assert found.metrics["MSE/pca"] == pytest.approx(found.metrics["MSE/PCA-16"], rel=1e-4)
     assert not found.figures
     assert not any(name.startswith(("-ELBO", "IW-NLL", "aggregate")) for name in found.metrics)
+
+
+def test_numbers_go_to_csv_and_json_and_lines_of_text_to_markdown(opened, tmp_path):
+    found = evaluate(opened("model=ae"), **SMALL)
+    Gallery(tmp_path, []).present("evaluate", found, 0)
+    folder = tmp_path / "tables/evaluate"
+    assert {p.name for p in folder.iterdir()} == {"evaluation.csv", "markdown.md", "protocol.md", "metrics.json"}
+    header, rule, row = (folder / "markdown.md").read_text().splitlines()
+    assert header.count("|") == rule.count("|") == row.count("|")
+    value, error = found.metrics["MSE/ae"], found.metrics["MSE_error/ae"]
+    assert row.split(" | ")[header.split(" | ").index("MSE")] == f"{value:.5g} ± {error:.2g}"
 
 
 @pytest.mark.parametrize("options", [{"samples": 0}, {"measured": 1}, {"together": 0}])
