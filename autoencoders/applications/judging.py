@@ -112,7 +112,10 @@ def trained_judge(run: Run, path: str) -> TrainedJudge:
     Raises:
         UserError: where there is no judge, or one of other images or labels.
     """
-    opened = runs.open_run(path)
+    try:
+        opened = runs.open_run(path)
+    except UserError as error:
+        raise UserError(f"The judge cannot be opened: {error}") from error
     if not isinstance(opened.model, Network):
         raise UserError(
             f"judge must be a run of model=judge, and {path} holds a {opened.model.name}. Leave it out, or train one: "
