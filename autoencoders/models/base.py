@@ -154,7 +154,7 @@ class Autoencoder(pl.LightningModule):
 
     @property
     def traits(self) -> list[str]:
-        """What a title says of it beside its name: beta where there is a rate, the size of the code, what is unusual."""
+        """What a title says of it beside its name: beta where there is a rate, the code's size, what is unusual."""
         beta = [f"beta {self.penalty.weight(1.0):g}"] if self.has_prior else []
         unusual = filter(None, [self.objective.name, getattr(self.posteriors, "name", "")])
         return [*beta, f"{self.latent_dim} latents", *unusual]
