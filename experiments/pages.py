@@ -51,7 +51,10 @@ def setting(study: Study) -> str:
         folder = study.runs_folder / name
         if not study.finished(name):
             continue
-        config, card = yaml.safe_load((folder / "config.yaml").read_text()), json.loads((folder / "run.json").read_text())
+        config, card = (
+            yaml.safe_load((folder / "config.yaml").read_text()),
+            json.loads((folder / "run.json").read_text()),
+        )
         rows.append([*brief(config, card), name])
     if not rows:
         return "**Not run here yet.**"
@@ -70,15 +73,16 @@ def setting(study: Study) -> str:
 
 def brief(config: Mapping[str, Any], card: Mapping[str, Any]) -> list[str]:
     """What a run was, in words: the columns of the settings table."""
-    shape = " × ".join(map(str, card["data"]["shape"]))
+    shape = " x ".join(map(str, card["data"]["shape"]))
     encoder = (config.get("net") or {}).get("encoder") or {}
     net = "none" if config["model"]["encoder"] is None else encoder.get("_target_", "").split(".")[-2]
     asked = config.get("epochs", {}).get("full")
     epochs = str(card["epochs"]) + (f" (`budget=full`: {asked})" if asked and asked != card["epochs"] else "")
     count = card["data"]["images"]["train"]
     return [
-        f"{card['data']['name']} {shape} ({count:,} training images)", config["model"]["name"], net, f"{card['code']:,}",
-        f"{card['parameters']:,}", epochs, str(config["seed"]), f"{config['beta']['value']:g}", f"{card['seconds']:.0f}",
+        f"{card['data']['name']} {shape} ({count:,} training images)", config["model"]["name"], net,
+        f"{card['code']:,}", f"{card['parameters']:,}", epochs, str(config["seed"]),
+        f"{config['beta']['value']:g}", f"{card['seconds']:.0f}",
     ]  # fmt: skip
 
 
@@ -96,7 +100,7 @@ def claim_row(study: Study, claim: Mapping[str, Any]) -> list[str]:
         levels = study.trend(claim)
         known = [level for level in levels if level is not None]
         ours = f"{known[0]} → {known[-1]}" if known else ""
-        return [claim["claim"], said, "", ours, seeds(known), str(study.verdict(claim))]
+        return [claim["claim"], said, "", ours, seeds(known), f"**{study.verdict(claim)}**"]
     ours = study.number(claim["ours"])
     bars = {name: bar for name, bar in study.bars(claim).items() if name != source["by"]}
     beside = ", ".join(f"{name} {bar if bar is not None else 'not run'}" for name, bar in bars.items())
@@ -152,7 +156,11 @@ def figure(study: Study, wanted: Mapping[str, Any]) -> str:
     if "plot" in wanted:
         name = plot(study, wanted["plot"])
     else:
-        found = [path for folder in study.folders(wanted["run"]) for path in (folder / "figures").glob(f"{wanted['figure']}/*.png")]
+        found = [
+            path
+            for folder in study.folders(wanted["run"])
+            for path in (folder / "figures").glob(f"{wanted['figure']}/*.png")
+        ]
         name = f"{wanted['run']}-{wanted['figure']}".replace("../", "").replace("/", "-") + ".png"
         if found:
             shrink(sorted(found)[-1], study.folder / name)
@@ -218,4 +226,6 @@ def write_summary(studies: list[Study]) -> Path:
 def table(heads: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""
     lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
+    )
