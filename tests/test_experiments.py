@@ -36,7 +36,7 @@ def test_the_small_budget_is_what_an_experiment_takes_unless_told(compose):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=pytest.mark.slow if n not in ("compare", "s4_kl_tradeoff") else ()) for n in EXPERIMENTS],
+    [pytest.param(n, marks=pytest.mark.slow if n != "compare" else ()) for n in EXPERIMENTS],
 )
 def test_every_experiment_trains_a_few_steps(compose, name):
     config = compose(f"experiment={name}", *SHORT)
