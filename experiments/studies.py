@@ -111,15 +111,19 @@ class Study:
         return {bar.get("name", bar.get("by")): self.number(bar) for bar in told if "value" in bar or "run" in bar}
 
     def verdict(self, claim: Mapping[str, Any]) -> Verdict:
-        """By rule: better than every bar by two standard errors of the difference, or along every step of a trend."""
+        """By rule: better than every bar by two standard errors of the difference.
+
+        A trend holds where its ends differ by that much, and no step goes the other way by that much.
+        """
         statement = claim.get("statement", False)
         if "trend" in claim:
             levels = self.trend(claim)
             if any(level is None for level in levels):
                 return Verdict("not run here", statement=statement)
             sign = 1 if claim["trend"]["goes"] == "up" else -1
-            steps = [sign * (b.mean - a.mean) for a, b in itertools.pairwise(levels)]
-            return Verdict("met" if min(steps) > 0 else "missed", ("not at every step",), statement)
+            steps = [gain(sign, b, a) for a, b in itertools.pairwise(levels)]
+            along = min(steps) > -CLEAR and gain(sign, levels[-1], levels[0]) >= CLEAR
+            return Verdict("met" if along else "missed", ("not at every step",), statement)
         ours, bars = self.number(claim["ours"]), self.bars(claim)
         if ours is None or not bars or any(bar is None for bar in bars.values()):
             return Verdict("not run here", statement=statement)
