@@ -165,8 +165,9 @@ def read(folder: Path, key: str) -> tuple[float, float] | None:
     metrics = json.loads(path.read_text()) if path.is_file() else {}
     if metric not in metrics:
         return None
-    column, _, row = metric.partition("/")
-    return metrics[metric], metrics.get(f"{column}_error/{row}", math.nan)
+    parts = metric.split("/")  # <group>/<column>/<row>, and rows may have a "/" too
+    named = ("/".join([*parts[:i], f"{parts[i]}_error", *parts[i + 1 :]]) for i in range(len(parts) - 1))
+    return metrics[metric], next((metrics[name] for name in named if name in metrics), math.nan)
 
 
 def all_studies(root: str | Path) -> list[Study]:

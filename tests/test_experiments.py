@@ -107,6 +107,14 @@ def test_numbers_over_seeds_and_over_images(study):
     assert read(study.runs_folder / "b", "metrics: test/nats") is None
 
 
+@pytest.mark.parametrize("metric", ["mse/ae", "subset/mse/ae", "accuracy/vae/100"])
+def test_errors_are_found_beside_their_metric(tmp_path, metric):
+    errors = {"mse/ae": "mse_error/ae", "subset/mse/ae": "subset/mse_error/ae"}
+    found = {metric: 2.0, errors.get(metric, "accuracy_error/vae/100"): 0.25}
+    (tmp_path / "metrics.json").write_text(json.dumps(found))
+    assert read(tmp_path, f"metrics: {metric}") == (2.0, 0.25)
+
+
 @pytest.mark.parametrize(
     ("run", "source", "better", "verdict"),
     [
