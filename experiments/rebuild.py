@@ -54,10 +54,10 @@ def run(study: Study, options: list[str]) -> int:
             folder = f"hydra.run.dir='{study.runs_folder / name}'"
             failed += call("train", [*shlex.split(words), "logger=none", *options, folder])
     for name, told in study.asks.items():
-        asked = study.runs_folder / told["run"]
-        if not study.finished(name) and (asked / "metrics.json").is_file():
-            words = [f"run={asked}", *shlex.split(told["apply"]), f"folder={study.runs_folder / name}"]
-            failed += call("apply", words)
+        needed = [study.runs_folder / told[key] for key in ("run", "judge") if key in told]
+        if not study.finished(name) and all((folder / "metrics.json").is_file() for folder in needed):
+            words = [f"run={needed[0]}", *(f"judge={folder}" for folder in needed[1:])]
+            failed += call("apply", [*words, *shlex.split(told["apply"]), f"folder={study.runs_folder / name}"])
     return failed
 
 

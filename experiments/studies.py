@@ -65,21 +65,13 @@ class Study:
 
     @cached_property
     def runs(self) -> dict[str, str]:
-        """Folder -> options of the training; a run told `over` values stands for one run per combination."""
-        found = {}
-        for name, told in self.told.get("runs", {}).items():
-            if isinstance(told, str):
-                found[name] = told
-                continue
-            for values in itertools.product(*told["over"].values()):
-                chosen = dict(zip(told["over"], values, strict=True))
-                found[name.format(**chosen)] = told["train"].format(**chosen)
-        return found
+        """Folder -> options of the training."""
+        return {name: told["train"] for name, told in expanded(self.told.get("runs", {}), "train").items()}
 
-    @property
+    @cached_property
     def asks(self) -> dict[str, dict[str, str]]:
-        """Folder -> the run asked (`run`) and the options of `autoencoders.apply` (`apply`)."""
-        return self.told.get("asks", {})
+        """Folder -> the run asked (`run`), the options of `autoencoders.apply` (`apply`), a judge's run (`judge`)."""
+        return expanded(self.told.get("asks", {}), "apply")
 
     def finished(self, name: str) -> bool:
         """Whether a run has ended well, or a question has been answered."""
@@ -136,10 +128,10 @@ class Study:
         return Verdict("met", (), statement)
 
     def trend(self, claim: Mapping[str, Any]) -> list[Number | None]:
-        """The numbers of a trend, level by level; `minus` is another key, taken off."""
+        """The numbers of a trend, step by step: of a `key` over runs, or of `keys`; `minus` is another, taken off."""
         told, found = claim["trend"], []
-        for level in told["over"]:
-            parts = [self.number({"run": level, "key": told[k]}) for k in ("key", "minus") if k in told]
+        for level, key in itertools.product(told["over"], told.get("keys", [told.get("key")])):
+            parts = [self.number({"run": level, "key": k}) for k in (key, told.get("minus")) if k]
             if any(part is None for part in parts):
                 found.append(None)
                 continue
@@ -147,6 +139,18 @@ class Study:
             error = math.hypot(first.error, *(part.error for part in rest))
             found.append(Number(first.mean - sum(part.mean for part in rest), error, first.runs))
         return found
+
+
+def expanded(told: Mapping[str, Any], single: str) -> dict[str, dict[str, str]]:
+    """Folder -> its fields; one told `over` values stands for one per combination, a text for its `single` field."""
+    found = {}
+    for name, fields in told.items():
+        fields = {single: fields} if isinstance(fields, str) else dict(fields)
+        over = fields.pop("over", {})
+        for values in itertools.product(*over.values()):
+            chosen = dict(zip(over, values, strict=True))
+            found[name.format(**chosen)] = {key: text.format(**chosen) for key, text in fields.items()}
+    return found
 
 
 def gain(sign: int, ours: Number, bar: Number) -> float:
@@ -171,5 +175,6 @@ def read(folder: Path, key: str) -> tuple[float, float] | None:
 
 
 def all_studies(root: str | Path) -> list[Study]:
-    """Every study, by name."""
-    return [Study(file.parent.name, root) for file in sorted(HERE.glob("*/study.yaml"))]
+    """Every study by name; first the judges, whom others ask."""
+    names = sorted((file.parent.name for file in HERE.glob("*/study.yaml")), key=lambda name: (name != "judges", name))
+    return [Study(name, root) for name in names]
