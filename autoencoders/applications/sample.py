@@ -158,6 +158,10 @@ def measure(
     batch = run.batch("train", spread(measured, len(run.data.images("train"))))
     copies = run.reconstruct(batch.x, batch.y).clamp(0, 1)
     rows["training reconstructions"] = blank | columns_of(distances(copies, held_out), distances(copies, train))
+    if judge is not None:
+        real, drawn = judge.features(outside), {name: images[name][:measured] for name in densities}
+        for name, one in {**drawn, "real images": source, "training reconstructions": copies}.items():
+            rows[name]["KID"] = kernel_distance(real, judge.features(one))
     mean = run.data.mean_image().float()[None]
     rows["mean image"] = blank | columns_of(distances(mean, held_out), distances(mean, train))
     for row in rows.values():
