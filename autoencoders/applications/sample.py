@@ -21,6 +21,7 @@ from autoencoders.applications.base import (
     spread,
 )  # fmt: skip
 from autoencoders.applications.judging import TrainedJudge, trained_judge
+from autoencoders.metrics.generation import kernel_distance
 from autoencoders.metrics.neighbours import distances
 from autoencoders.opened import Run
 from autoencoders.types import Findings, UserError
