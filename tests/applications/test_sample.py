@@ -76,10 +76,10 @@ def test_a_judge_tells_drawn_from_real(compose, judge_folder, tmp_path):
     data.prepare_data()
     data.setup()
     run = Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
-    table = sample(run, densities={"standard_normal": StandardNormal()}, **SMALL, judge=str(judge_folder)).tables
-    table = table["densities"].set_index("method")
+    options = {"densities": {"standard_normal": StandardNormal()}, **SMALL, "measured": 200}
+    table = sample(run, **options, judge=str(judge_folder)).tables["densities"].set_index("method")
     judge = trained_judge(run, str(judge_folder))
-    ends = [data.images(split)[spread(20, len(data.images(split)))].float() / 255 for split in ("test", "train")]
+    ends = [data.images(split)[spread(200, len(data.images(split)))].float() / 255 for split in ("test", "train")]
     assert table["KID"]["real images"] == pytest.approx(kernel_distance(*map(judge.features, ends))[0])
     assert table["KID"]["standard_normal"] > table["KID"]["real images"] + 2 * table["KID +-"]["real images"]
-    assert "KID" not in sample(run, densities={"standard_normal": StandardNormal()}, **SMALL).tables["densities"]
+    assert "KID" not in sample(run, **options).tables["densities"]
