@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pictures import figure
 from studies import HERE, Number, Study
-
-WIDEST = 1000
-"""Pixels of a picture in a README, across."""
-COLOURS = 256
-"""Of a picture's palette: a third of the bytes, and no difference that matters."""
 
 
 def write_page(study: Study) -> Path:
@@ -100,7 +94,7 @@ def claim_row(study: Study, claim: Mapping[str, Any]) -> list[str]:
         levels = study.trend(claim)
         known = [level for level in levels if level is not None]
         ours = f"{known[0]} → {known[-1]}" if known else ""
-        return [claim["claim"], said, "", ours, seeds(known), f"**{study.verdict(claim)}**"]
+        return [claim["claim"], said, "", ours, seeds(known), spoken(study, claim, known)]
     ours = study.number(claim["ours"])
     bars = {name: bar for name, bar in study.bars(claim).items() if name != source["by"]}
     bars |= {told["name"]: study.number(told) for told in claim.get("beside", [])}  # shown, and no bar
@@ -108,8 +102,15 @@ def claim_row(study: Study, claim: Mapping[str, Any]) -> list[str]:
     name = claim["ours"].get("name", "")
     return [
         claim["claim"], said, beside, f"{name} {ours}".strip() if ours else "", seeds([ours] if ours else []),
-        f"**{study.verdict(claim)}**",
+        spoken(study, claim, [ours] if ours else []),
     ]  # fmt: skip
+
+
+def spoken(study: Study, claim: Mapping[str, Any], numbers: list[Number]) -> str:
+    """The verdict, and how many seeds it is of where a claim asks for several (`seeds`) and has fewer."""
+    verdict, count = study.verdict(claim), seeds(numbers)
+    few = verdict.outcome != "not run here" and int(count or 0) < claim.get("seeds", 1)
+    return f"**{verdict}**" + (f", {count} of {claim['seeds']} seeds" if few else "")
 
 
 def seeds(numbers: list[Number]) -> str:
@@ -150,60 +151,6 @@ def cell(study: Study, pattern: str, told: str | Mapping[str, Any]) -> str:
     config = yaml.safe_load((folders[0] / "config.yaml").read_text())
     sizes = {"scale": config["likelihood"]["scale"], "pixels": told["pixels"], "batch": told["batch"]}
     return f"{from_beta(config['beta']['value'], told['weight_of'], **sizes):.2g}"
-
-
-def figure(study: Study, wanted: Mapping[str, Any]) -> str:
-    """A picture of a run, or a plot over runs, made small and put beside the page; nothing where it does not exist."""
-    if "plot" in wanted:
-        name = plot(study, wanted["plot"])
-    else:
-        found = [
-            path
-            for folder in study.folders(wanted["run"])
-            for path in (folder / "figures").glob(f"{wanted['figure']}/*.png")
-        ]
-        name = f"{wanted['run']}-{wanted['figure']}".replace("../", "").replace("/", "-") + ".png"
-        if found:
-            shrink(sorted(found)[-1], study.folder / name)
-    if name is None or not (study.folder / name).is_file():
-        return ""
-    return f"![{wanted['caption']}]({name})\n\n*{wanted['caption']}*"
-
-
-def shrink(source: Path, target: Path) -> None:
-    """A picture of a palette and a limited width, from any PNG."""
-    from PIL import Image
-
-    picture = Image.open(source).convert("RGB")
-    if picture.width > WIDEST:
-        picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)), Image.Resampling.LANCZOS)
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
-    if source.suffix == ".png" and source.stat().st_size < target.stat().st_size:
-        shutil.copyfile(source, target)
-
-
-def plot(study: Study, told: Mapping[str, Any]) -> str | None:
-    """Lines over the levels of a sweep: the means over seeds, with their standard errors."""
-    import numpy as np
-
-    from autoencoders.figures.series import series
-
-    lines = {}
-    for name, key in told["lines"].items():
-        points = []
-        for level in told["over"]:
-            x, y = study.number({"run": level, "key": told["x"]["key"]}), study.number({"run": level, "key": key})
-            if x is not None and y is not None:
-                points.append((x.mean, y.mean * told.get("times", 1), 0.0 if math.isnan(y.error) else y.error))
-        if points:
-            lines[name] = np.array(sorted(points))
-    if not lines:
-        return None
-    picture = series(lines, told["title"], told["x"]["label"], told["y"])
-    file = study.folder / f"{told['name']}.png"
-    picture.savefig(file, dpi=100, metadata={"Software": None})
-    shrink(file, file)
-    return file.name
 
 
 def write_summary(studies: list[Study]) -> Path:

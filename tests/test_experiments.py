@@ -131,6 +131,8 @@ def test_verdicts(study, run, source, better, verdict):
     assert str(study.verdict(claim)) == verdict
     assert claim_row(study, claim)[-1] == f"**{verdict}**"
     assert str(study.verdict(claim | {"statement": True})) in ("true", "false", "undecided", "not run here")
+    few = "" if run == "c" else ", 1 of 3 seeds"
+    assert claim_row(study, claim | {"seeds": 3})[-1] == f"**{verdict}**{few}"
 
 
 def test_trends_hold_at_every_step_or_not_at_all(study):
