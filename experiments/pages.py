@@ -11,10 +11,19 @@ import yaml
 from pictures import figure
 from studies import HERE, Number, Study
 
+CLAIMS = "claims.json"
+"""Of a study, in its folder: the cells of its claims."""
 
-def write_page(study: Study) -> Path:
-    """`experiments/<name>/README.md`, with its figures beside it."""
-    told = study.told
+
+def write_page(study: Study) -> Path | None:
+    """`experiments/<name>/README.md`, with its figures beside it, and its claims in `claims.json` for the table of all.
+
+    What is published of runs that are not here stays as it is: None.
+    """
+    told, page, claims = study.told, study.folder / "README.md", study.folder / CLAIMS
+    if page.is_file() and claims.is_file() and not any(map(study.finished, study.runs)):
+        return None
+    claims.write_text(json.dumps([claim_row(study, claim) for claim in told["claims"]], indent=1) + "\n")
     for old in study.folder.glob("*.png"):
         old.unlink()
     parts = [f"# {told['title']}", told["question"].strip(), commands(study)]
@@ -27,7 +36,6 @@ def write_page(study: Study) -> Path:
         "over seeds where there are several, else over images. Verdicts are computed: a bar is met when the difference "
         "exceeds two standard errors.*"
     )
-    page = study.folder / "README.md"
     page.write_text("\n\n".join(part for part in parts if part) + "\n")
     return page
 
@@ -160,10 +168,10 @@ def write_summary(studies: list[Study]) -> Path:
     rows = []
     for study in studies:
         link = f"[{study.name}]({study.name}/README.md)"
-        rows += [[link, *claim_row(study, claim)] for claim in study.told["claims"]]
+        rows += [[link, *cells] for cells in json.loads((study.folder / CLAIMS).read_text())]
     counts: dict[str, int] = {}
     for row in rows:
-        word = row[-1].strip("*").split(" (")[0]
+        word = row[-1].split("**")[1].split(" (")[0]
         counts[word] = counts.get(word, 0) + 1
     told = ", ".join(f"{count} {word}" for word, count in sorted(counts.items(), key=lambda item: -item[1]))
     page = HERE / "README.md"

@@ -41,7 +41,10 @@ def main() -> int:
     for study in [known[name] for name in names] or known.values():
         if not given.write_only:
             failed += run(study, options)
-        print(f"wrote {write_page(study).relative_to(HERE.parent)}", flush=True)
+        page = write_page(study)
+        print(
+            f"wrote {page.relative_to(HERE.parent)}" if page else f"{study.name}: no runs here, page kept", flush=True
+        )
     print(f"wrote {write_summary(list(known.values())).relative_to(HERE.parent)}")
     return failed
 

@@ -167,6 +167,14 @@ def test_a_page_says_a_conclusion_only_where_it_came_out(study):
     assert "Not run here" not in page
 
 
+def test_a_page_of_runs_that_are_elsewhere_is_kept(study, tmp_path):
+    study.runs_folder = tmp_path / "nowhere"
+    for name in ("README.md", "claims.json", "picture.png"):
+        (study.folder / name).write_text("as published")
+    assert write_page(study) is None
+    assert {file.read_text() for file in study.folder.iterdir()} == {"as published"}
+
+
 def test_what_is_finished_is_not_trained_again(study, monkeypatch):
     called = []
     monkeypatch.setattr(rebuild, "call", lambda door, words: called.append((door, words)) or 0)
