@@ -13,6 +13,7 @@ from studies import HERE, Number, Study
 
 CLAIMS = "claims.json"
 """Of a study, in its folder: the cells of its claims."""
+NOT_YET = "**Not run here yet.**"
 
 
 def write_page(study: Study) -> Path | None:
@@ -21,7 +22,8 @@ def write_page(study: Study) -> Path | None:
     What is published of runs that are not here stays as it is: None.
     """
     told, page, claims = study.told, study.folder / "README.md", study.folder / CLAIMS
-    if page.is_file() and claims.is_file() and not any(map(study.finished, study.runs)):
+    published = page.is_file() and claims.is_file() and NOT_YET not in page.read_text()
+    if published and not any(map(study.finished, study.runs)):
         return None
     claims.write_text(json.dumps([claim_row(study, claim) for claim in told["claims"]], indent=1) + "\n")
     for old in study.folder.glob("*.png"):
@@ -59,7 +61,7 @@ def setting(study: Study) -> str:
         )
         rows.append([*brief(config, card), name])
     if not rows:
-        return "**Not run here yet.**"
+        return NOT_YET
     missing = [name for name in study.runs if not study.finished(name)]
     same = [len({row[i] for row in rows}) == 1 for i in range(len(rows[0]) - 1)]
     heads = ["data", "model", "net", "code", "parameters", "epochs", "seed", "beta", "seconds"]
