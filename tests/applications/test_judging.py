@@ -145,7 +145,9 @@ def untrained(compose, folder, data, *words):
 
 def test_a_judge_that_does_not_fit_is_one_sentence(compose, opened, judge_folder, digits, tmp_path, monkeypatch):
     run = opened("model=vae")
-    with pytest.raises(UserError, match="The judge cannot be opened: nowhere is neither a checkpoint nor the folder of a run"):
+    with pytest.raises(
+        UserError, match="The judge cannot be opened: nowhere is neither a checkpoint nor the folder of a run"
+    ):
         evaluate(run, judge="nowhere", **SMALL)
     with pytest.raises(UserError, match=r"sees images of \(1, 28, 28\), and this run's are of \(1, 8, 8\)"):
         evaluate(run, judge=untrained(compose, tmp_path, digits), **SMALL)
