@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run docs-figures bench test test-slow lint clean
+.PHONY: help install run docs-figures experiments bench test test-slow lint clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,6 +24,9 @@ docs-figures: install  ## Train the README's CVAE on MNIST again and take its pi
 	rm -rf runs/readme
 	$(BIN)/python -m autoencoders.train model=cvae data=mnist hydra.run.dir=runs/readme
 	mkdir -p docs && cp "$$(ls runs/readme/figures/samples/*.png | tail -n 1)" docs/cvae-mnist-samples.png
+
+experiments: install  ## Train what experiments/ lacks and write its pages: hours (ARGS='s0_faces' for one)
+	$(BIN)/python experiments/rebuild.py $(ARGS)
 
 bench: install  ## Training steps against a bare loop, and starts of image folders (MNIST, LFW: AUTOENCODERS_DATA)
 	$(BIN)/python benchmarks/training_steps.py

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -128,6 +129,26 @@ class SweepTable(Callback):
         """Gather, write, print; leave with a failing exit where a job failed."""
         if conclude():
             sys.exit(1)
+
+
+class SweepReport(Callback):
+    """Binds a finished multirun into one page, `report.html` in its folder, by the report door.
+
+    Args:
+        question: what stands above the page.
+    """
+
+    def __init__(self, question: str | None = None) -> None:
+        self.question = question
+
+    def on_multirun_end(self, config: Mapping, **keywords: Any) -> None:
+        """A process of its own: the door reads its configuration anew."""
+        folder = Path(config.hydra.sweep.dir)
+        words = [f"runs={folder}", f"out={folder / 'report.html'}"]
+        words += [f"question={self.question}"] if self.question else []
+        done = subprocess.run([sys.executable, "-m", "autoencoders.report", *words])
+        if done.returncode:
+            sys.exit(done.returncode)
 
 
 def conclude() -> bool:

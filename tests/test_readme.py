@@ -32,6 +32,7 @@ def test_its_training_commands_run(words, door, tmp_path):
         short = ["trainer.max_epochs=1", "trainer.limit_train_batches=2"]
         short += [] if any("logger=" in word for word in words) else ["logger=none"]
         short += [] if any("callbacks=" in word for word in words) else ["callbacks=progress"]
+        short += ["application@after_fit=none"] if any("experiment=" in word for word in words) else []
     if "hydra/launcher=joblib" in words:  # starts processes of its own
         command = [sys.executable, "-m", "autoencoders.train", *words, *short]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)

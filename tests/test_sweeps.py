@@ -1,11 +1,13 @@
 """The tables at the end of a sweep."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from autoencoders.sweeps import METRICS, gather, over_seeds, seeds_table
+from autoencoders import sweeps
+from autoencoders.sweeps import METRICS, SweepReport, gather, over_seeds, seeds_table
 
 
 @pytest.fixture
@@ -43,3 +45,21 @@ def test_a_sweep_of_one_seed_has_no_such_table(folder):
     jobs = [job for job in gather(folder) if "seed=0" in job["overrides"]]
     assert over_seeds(jobs) == []
     assert over_seeds([job | {"overrides": "beta=4"} for job in jobs]) == []
+
+
+def test_a_sweep_may_end_with_a_report_and_fails_with_it(folder, monkeypatch):
+    called = []
+    outcome = SimpleNamespace(returncode=0)
+    monkeypatch.setattr(sweeps.subprocess, "run", lambda words: called.append(words) or outcome)
+    config = SimpleNamespace(hydra=SimpleNamespace(sweep=SimpleNamespace(dir=str(folder))))
+    SweepReport(question="Why?").on_multirun_end(config)
+    assert called[0][1:] == [
+        "-m",
+        "autoencoders.report",
+        f"runs={folder}",
+        f"out={folder / 'report.html'}",
+        "question=Why?",
+    ]
+    outcome.returncode = 2
+    with pytest.raises(SystemExit):
+        SweepReport().on_multirun_end(config)

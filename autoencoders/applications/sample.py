@@ -20,6 +20,8 @@ from autoencoders.applications.base import (
     number_of_images,
     spread,
 )  # fmt: skip
+from autoencoders.applications.judging import TrainedJudge, trained_judge
+from autoencoders.metrics.generation import kernel_distance
 from autoencoders.metrics.neighbours import distances
 from autoencoders.opened import Run
 from autoencoders.types import Findings, UserError
@@ -43,13 +45,15 @@ def sample(
     measured: int = 200,
     references: int = 10_000,
     seed: int = 0,
+    judge: str | None = None,
 ) -> Findings:
     """Images decoded from drawn codes; every density beside the others, in pictures and in numbers.
 
     Densities are fitted to the codes (posterior means) of training images; bandwidths and counts are chosen on
     validation codes (ex-post density estimation: Ghosh et al., 2020, "From variational to deterministic autoencoders").
     A distance to the nearest image rewards blur, so reconstructions and the mean image stand in the table too, and
-    beside it the distance from test images to their nearest sample, which only a varied set makes small.
+    beside it the distance from test images to their nearest sample, which only a varied set makes small; given a judge,
+    also the KID of its features, which asks for both at once.
 
     Args:
         run: the run.
@@ -61,13 +65,14 @@ def sample(
         measured: images of each density whose distances are measured.
         references: images of a split, at most, evenly apart, that are searched for the nearest.
         seed: of the draws.
+        judge: a run of `model=judge`, for the KID of `measured` images.
 
     Returns:
         Figures `samples`, `densities` and `nearest`; the table `densities`: log-density of held-out codes in nats,
-        variance of samples over that of training codes, root mean squared distances per pixel of [0, 1].
+        variance of samples over that of training codes, root mean squared distances per pixel of [0, 1], KID.
 
     Raises:
-        UserError: where no density has that name, or a number makes no sense.
+        UserError: where no density has that name, a number makes no sense, or the judge does not fit.
     """
     from autoencoders.figures.grids import image_grid
 
@@ -79,13 +84,14 @@ def sample(
     number_of_images(count, "count")
     number_of_images(measured, "measured", COLUMNS)
     number_of_images(references, "references", 2)
+    trained = None if judge is None else trained_judge(run, judge)
     train, val = run.codes("train"), run.codes("val")
     for one in densities.values():
         one.fit(train.z, val.z)
     images = {
         name: draw(run, one, max(measured, count), temperature, seed).clamp(0, 1) for name, one in densities.items()
     }
-    table, nearest = measure(run, densities, images, split, measured, references, temperature, seed, main)
+    table, nearest = measure(run, densities, images, split, measured, references, temperature, seed, main, trained)
     row = next(r for r in table.to_dict("records") if r["method"] == main)
     warm = f", temperature {temperature:g}" if temperature != 1 else ""
     caption = f"codes from {densities[main].name}{warm}; log-density of {split} codes {row['log-density']:.1f} nats"
@@ -130,7 +136,7 @@ def draw(run: Run, density: Density, count: int, temperature: float, seed: int) 
 
 def measure(
     run: Run, densities: Mapping[str, Density], images: Mapping[str, Tensor], split: str, measured: int,
-    references: int, temperature: float, seed: int, main: str,
+    references: int, temperature: float, seed: int, main: str, judge: TrainedJudge | None,
 ) -> tuple[pd.DataFrame, Tensor]:  # fmt: skip
     """The table of densities and real images, and the training images nearest to the main density's first samples."""
     held_out, train = pick(run, split, references), pick(run, "train", references)
@@ -153,6 +159,10 @@ def measure(
     batch = run.batch("train", spread(measured, len(run.data.images("train"))))
     copies = run.reconstruct(batch.x, batch.y).clamp(0, 1)
     rows["training reconstructions"] = blank | columns_of(distances(copies, held_out), distances(copies, train))
+    if judge is not None:
+        real, drawn = judge.features(outside), {name: images[name][:measured] for name in densities}
+        for name, one in {**drawn, "real images": source, "training reconstructions": copies}.items():
+            rows[name]["KID"] = kernel_distance(real, judge.features(one))
     mean = run.data.mean_image().float()[None]
     rows["mean image"] = blank | columns_of(distances(mean, held_out), distances(mean, train))
     for row in rows.values():

@@ -4,9 +4,12 @@ import pytest
 import torch
 
 from autoencoders import runs
+from autoencoders.applications.base import spread
+from autoencoders.applications.judging import trained_judge
 from autoencoders.applications.sample import draw, sample
 from autoencoders.latent.densities import GaussianDiagonal, GaussianFull, StandardNormal
 from autoencoders.latent.kde import PCAKDE
+from autoencoders.metrics.generation import kernel_distance
 from autoencoders.metrics.neighbours import distances, within
 from autoencoders.opened import Run
 from autoencoders.types import UserError
@@ -65,3 +68,18 @@ def test_the_deviation_within_labels_leaves_out_what_the_labels_explain():
 def test_bad_options_are_refused(opened, options):
     with pytest.raises(UserError):
         sample(opened("model=vae"), densities={"standard_normal": StandardNormal()}, **{**SMALL, **options})
+
+
+def test_a_judge_tells_drawn_from_real(compose, judge_folder, tmp_path):
+    config = compose("model=vae", "data.size=8", "latent_dim.size=4")
+    data = runs.build(config["data"])
+    data.prepare_data()
+    data.setup()
+    run = Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+    options = {"densities": {"standard_normal": StandardNormal()}, **SMALL, "measured": 200}
+    table = sample(run, **options, judge=str(judge_folder)).tables["densities"].set_index("method")
+    judge = trained_judge(run, str(judge_folder))
+    ends = [data.images(split)[spread(200, len(data.images(split)))].float() / 255 for split in ("test", "train")]
+    assert table["KID"]["real images"] == pytest.approx(kernel_distance(*map(judge.features, ends))[0])
+    assert table["KID"]["standard_normal"] > table["KID"]["real images"] + 2 * table["KID +-"]["real images"]
+    assert "KID" not in sample(run, **options).tables["densities"]
