@@ -1,0 +1,128 @@
+"""What sets the configurations of runs apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from autoencoders.reports.folders import RunFolder
+from autoencoders.reports.tables import NOTHING, Cell, Column, Row, Table
+
+OWN = ("name", "folder", "runs", "resume", "debug", "logger", "after_fit")
+"""Keys that say where a run is and who is told, not what it is. Applications change nothing of a run either."""
+
+PLACES = ("dirpath", "root", "cache", "memory")
+"""Last parts of keys that are places on a machine."""
+
+LATER = ("model", "callbacks")
+"""Groups whose keys repeat others' by interpolation: the others give a difference its name."""
+
+TYPED = {"beta.value": "beta", "latent_dim.size": "latent_dim"}
+"""Keys with a shorter spelling on the command line."""
+
+
+class Absent:
+    """What stands where a configuration has no such key."""
+
+
+def differing(configs: Sequence[Mapping]) -> dict[str, list[Any]]:
+    """Key -> its value in each configuration, for keys that differ; values may be whole nodes, or `Absent`."""
+    found: dict[str, list[Any]] = {}
+
+    def walk(key: str, nodes: list[Any]) -> None:
+        if all(node == nodes[0] for node in nodes[1:]):
+            return
+        if not all(isinstance(node, Mapping) for node in nodes):
+            found[key.removesuffix("._target_")] = nodes
+            return
+        names = dict.fromkeys(name for node in nodes for name in node if name not in PLACES)
+        if key and len({str(node.get("name")) for node in nodes}) > 1:  # a class by its name: `model`, `data`
+            found[key] = [node.get("name", Absent) for node in nodes]
+            names = [name for name in names if name not in ("name", "_target_")]
+        for name in names:
+            if key or name not in OWN:
+                walk(f"{key}.{name}".lstrip("."), [node.get(name, Absent) for node in nodes])
+
+    walk("", list(configs))
+    return found
+
+
+def grouped(found: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[str]]:
+    """Keys that say the same of every configuration, the plainest first -> their values in words.
+
+    One choice shows in many places (`beta.value` is also `model.penalty.value`); it is one difference.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for key in sorted(found, key=lambda key: (key.split(".")[0] in LATER, key.count("."), key)):
+        values = [worded(value) for value in found[key]]
+        same = next((keys for keys, others in groups.items() if others == values), None)
+        if same is None:
+            groups[(key,)] = values
+        else:
+            groups[(*same, key)] = groups.pop(same)
+    return dict(sorted(groups.items(), key=lambda item: _rank(item[0][0])))
+
+
+def _rank(key: str) -> tuple:
+    return (key.split(".")[0] not in ("model", "data"), key.split(".")[0] == "callbacks", key)
+
+
+def worded(value: Any) -> str:
+    """A value in a cell: a class by its last name, a node by its class."""
+    if value is Absent:
+        return NOTHING
+    if isinstance(value, Mapping):
+        return worded(value["_target_"]) if "_target_" in value else f"{len(value)} settings"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(worded, value))}]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return text.rpartition(".")[2] if text.startswith(("autoencoders.", "torch.", "lightning.")) else text
+
+
+def compared(runs: Sequence[RunFolder]) -> dict[tuple[str, ...], list[str]]:
+    """`grouped` differences of runs; a run without a configuration has none of the values."""
+    known = [run for run in runs if run.config]
+    if len(known) < 2:
+        return {}
+    groups = grouped(differing([run.config for run in known]))
+    place = {id(run): i for i, run in enumerate(known)}
+    return {
+        keys: [values[place[id(run)]] if id(run) in place else NOTHING for run in runs]
+        for keys, values in groups.items()
+    }
+
+
+def describe(runs: Sequence[RunFolder]) -> None:
+    """Set every run's `setting`: at most three differences, as they would be typed.
+
+    What one kind of run has and another has not (a CVAE's `join`) says no more than the kind does.
+    """
+    groups = compared(runs).items()
+    chosen = [(keys[0], values) for keys, values in groups if len(set(values) - {NOTHING}) > 1][:3]
+    for i, run in enumerate(runs):
+        words = [f"{TYPED.get(key, key)}={values[i]}" for key, values in chosen if values[i] != NOTHING]
+        run.setting = ", ".join(words)
+
+
+def table(groups: Mapping[tuple[str, ...], list[str]], names: Sequence[str], title: str) -> Table:
+    """Differences as a table, keys in rows; in columns where they are fewer than what they are differences of.
+
+    Args:
+        groups: see `grouped`.
+        names: of what is compared.
+        title: a line above.
+    """
+    repeated = [f"{keys[0]} is also {', '.join(keys[1:])}" for keys in groups if len(keys) > 1]
+    notes = [f"{'; '.join(repeated)}."] if repeated else []
+    heads = [keys[0] for keys in groups]
+    if len(groups) < len(names):
+        columns = [Column(head, words=True) for head in heads]
+        rows = [Row(name, [Cell(text=values[i]) for values in groups.values()]) for i, name in enumerate(names)]
+        return Table(title, "run", columns, rows, notes)
+    columns = [Column(name, words=True) for name in names]
+    rows = [Row(head, [Cell(text=v) for v in values]) for head, values in zip(heads, groups.values(), strict=True)]
+    return Table(title, "setting", columns, rows, notes)

@@ -1,0 +1,42 @@
+"""What sets configurations apart: once, in few words, and nothing that is only a place."""
+
+from autoencoders.reports.differences import compared, describe, differing, grouped, table
+from autoencoders.reports.finding import find
+
+
+def test_one_choice_that_shows_twice_is_one_difference(make_run):
+    folders = [
+        make_run(f"{i}", config={"beta.value": beta, "model.penalty.value": beta, "folder": f"f{i}", "name": f"n{i}"})
+        for i, beta in enumerate((0.5, 1, 4))
+    ]
+    runs = find(folders)
+    assert compared(runs) == {("beta.value", "model.penalty.value"): ["0.5", "1", "4"]}
+    describe(runs)
+    assert [run.setting for run in runs] == ["beta=0.5", "beta=1", "beta=4"]
+
+
+def test_models_differ_by_name_and_what_one_alone_has_is_no_setting_of_the_other(make_run):
+    cvae = {"model._target_": "autoencoders.models.cvae.CVAE", "model.name": "cvae", "model.join": "both"}
+    runs = find([make_run("a"), make_run("b", config=cvae)])
+    groups = compared(runs)
+    assert groups == {("model",): ["vae", "cvae"], ("model.join",): ["\u2013", "both"]}
+    describe(runs)
+    assert [run.setting for run in runs] == ["model=vae", "model=cvae"]
+    shown = table(groups, ["a", "b"], "title")
+    assert [[cell.text for cell in row.cells] for row in shown.rows] == [["vae", "cvae"], ["\u2013", "both"]]
+
+
+def test_a_whole_node_against_nothing_is_one_line():
+    node = {"_target_": "autoencoders.nets.fc.Encoder", "widths": [3, 2], "norm": "batch"}
+    found = grouped(differing([{"net": {"encoder": node}}, {"net": {"encoder": None}}]))
+    assert found == {("net.encoder",): ["Encoder", "null"]}
+
+
+def test_places_do_not_differ(make_run):
+    assert compared(find([make_run("a"), make_run("b", config={"data.root": "/elsewhere"})])) == {}
+
+
+def test_a_run_without_a_configuration_has_no_values(make_run):
+    folders = [make_run("a"), make_run("b", config={"seed": 1}), make_run("c")]
+    (folders[2] / "config.yaml").unlink()
+    assert compared(find(folders)) == {("seed",): ["0", "1", "\u2013"]}
