@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from autoencoders import apply
 from autoencoders.train import train
 from autoencoders.types import UserError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autoencoders import apply, train
+from autoencoders import apply, report, train
 from autoencoders.compose import groups
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -53,7 +53,7 @@ def test_its_asking_commands_run(door, tmp_path):
         assert done.returncode == 0, done.stderr
 
 
-def test_its_reporting_commands_run(tmp_path):
+def test_its_reporting_commands_run(door, tmp_path):
     for name in ("digits", "ae"):
         folder = tmp_path / "runs" / name
         (folder / "figures/samples").mkdir(parents=True)
@@ -63,8 +63,7 @@ def test_its_reporting_commands_run(tmp_path):
         (folder / "figures/samples/000001.png").write_bytes((REPOSITORY / "docs/cvae-mnist-samples.png").read_bytes())
     assert len(REPORT) >= 3
     for words in REPORT:
-        command = [sys.executable, "-m", "autoencoders.report", *shlex.split(words)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        done = door(report, *shlex.split(words), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert {"report.html", "two.html", "report.md", "report_figures"} <= {path.name for path in tmp_path.iterdir()}
 

@@ -1,13 +1,11 @@
 """The door: what it writes where, what it refuses; what is in the page is tested in tests/reports."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 import yaml
 
-from autoencoders.report import write
+from autoencoders import report
 from autoencoders.types import UserError
 
 ODD = "a run, with [brackets] = 'quotes' ${x} (1)"
@@ -34,19 +32,13 @@ def asked(monkeypatch, folder):
     def ask(**options):
         nothing = ("out", "format", "title", "question", "verdict", "metrics", "figures", "parts")
         config = {**dict.fromkeys(nothing), "runs": "runs/*", "megabytes": 10, "copy": False, "debug": False}
-        return write(config | options)
+        return report.write(config | options)
 
     return ask
 
 
-def reported(*words, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "autoencoders.report", *words], cwd=cwd, capture_output=True, text=True, timeout=120
-    )
-
-
-def test_it_writes_a_page_into_the_current_folder_and_says_so(folder):
-    done = reported("runs=runs/a", f"runs=runs/{ODD}", "title=Which, [a] or ${b}?", cwd=folder)
+def test_it_writes_a_page_into_the_current_folder_and_says_so(door, folder):
+    done = door(report, "runs=runs/a", f"runs=runs/{ODD}", "title=Which, [a] or ${b}?", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("report   report.html (2 runs, 0 figures, 0.0 MB)\n")
     text = (folder / "report.html").read_text()
@@ -54,16 +46,16 @@ def test_it_writes_a_page_into_the_current_folder_and_says_so(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["report.html", "runs"]
 
 
-def test_a_mistake_is_one_sentence_and_writes_nothing(folder):
-    done = reported("runs=elsewhere/*", cwd=folder)
+def test_a_mistake_is_one_sentence_and_writes_nothing(door, folder):
+    done = door(report, "runs=elsewhere/*", cwd=folder)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "autoencoders: runs=elsewhere/* matches nothing" in done.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["runs"]
 
 
-def test_help_says_how(folder):
-    done = reported("--help", cwd=folder)
+def test_help_says_how(door, folder):
+    done = door(report, "--help", cwd=folder)
     assert done.returncode == 0
     assert "runs='runs/*'" in done.stdout
 

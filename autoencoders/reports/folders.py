@@ -110,7 +110,8 @@ def read(path: Path, label: str) -> RunFolder:
     status, reason = str(record.get("status", "done")), record.get("error")
     if status != "done":
         words = {"running": "unfinished: it still runs, or was killed", "failed": "failed"}.get(status, status)
-        problems.append(f"{words}{f': {reason}' if reason else ''}")
+        told = str(reason or "").startswith(words)  # "stopped in epoch 3" says its status itself
+        problems.append(str(reason) if told else f"{words}{f': {reason}' if reason else ''}")
     metrics = numbers(_json(path / "metrics.json", problems if status == "done" else []))
     return RunFolder(path, label, config=config, record=record, metrics=metrics, problems=problems)
 

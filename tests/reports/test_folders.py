@@ -57,6 +57,7 @@ def test_no_run_is_one_sentence(tmp_path, name, sentence):
         ("run.json", "\xff\x00", "run.json cannot be read"),
         ("run.json", json.dumps({"status": "running"}), "unfinished: it still runs, or was killed"),
         ("run.json", json.dumps({"status": "failed", "error": "CUDA"}), "failed: CUDA"),
+        ("run.json", json.dumps({"status": "stopped", "error": "stopped in epoch 3"}), "stopped in epoch 3"),
     ],
 )
 def test_what_is_broken_is_said(make_run, file, content, problem):
