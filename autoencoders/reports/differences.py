@@ -14,6 +14,12 @@ OWN = ("name", "folder", "runs", "resume", "debug", "logger", "after_fit")
 PLACES = ("dirpath", "root", "cache", "memory")
 """Last parts of keys that are places on a machine."""
 
+SILENT = ("autoencoders.callbacks.", "lightning.pytorch.callbacks.ModelCheckpoint")
+"""Callbacks that draw, tell and keep, and change nothing of what is learned."""
+
+SEEDS = ("seed", "model.seed", "data.seed")
+"""Keys of runs that are the same experiment once more."""
+
 LATER = ("model", "callbacks")
 """Groups whose keys repeat others' by interpolation: the others give a difference its name."""
 
@@ -41,10 +47,16 @@ def differing(configs: Sequence[Mapping]) -> dict[str, list[Any]]:
             names = [name for name in names if name not in ("name", "_target_")]
         for name in names:
             if key or name not in OWN:
-                walk(f"{key}.{name}".lstrip("."), [node.get(name, Absent) for node in nodes])
+                walk(f"{key}.{name}".lstrip("."), [_child(node, name) for node in nodes])
 
     walk("", list(configs))
     return found
+
+
+def _child(node: Mapping, name: Any) -> Any:
+    child = node.get(name, Absent)
+    silent = isinstance(child, Mapping) and str(child.get("_target_")).startswith(SILENT)
+    return Absent if silent else child
 
 
 def grouped(found: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[str]]:
@@ -96,16 +108,28 @@ def compared(runs: Sequence[RunFolder]) -> dict[tuple[str, ...], list[str]]:
     }
 
 
-def describe(runs: Sequence[RunFolder]) -> None:
-    """Set every run's `setting`: at most three differences, as they would be typed.
+def settings(runs: Sequence[RunFolder], without: Sequence[str] = ()) -> list[str]:
+    """What sets each run apart, in words: at most three differences, as they would be typed.
 
     What one kind of run has and another has not (a CVAE's `join`) says no more than the kind does.
+
+    Args:
+        runs: in order.
+        without: keys that are not told.
     """
-    groups = compared(runs).items()
-    chosen = [(keys[0], values) for keys, values in groups if len(set(values) - {NOTHING}) > 1][:3]
+    groups = {keys[0]: values for keys, values in compared(runs).items() if keys[0] not in without}
+    chosen = [(TYPED.get(key, key), values) for key, values in groups.items() if len(set(values) - {NOTHING}) > 1][:3]
+    said = ([f"{key}={values[i]}" for key, values in chosen if values[i] != NOTHING] for i in range(len(runs)))
+    return [", ".join(words) for words in said]
+
+
+def alike_but(runs: Sequence[RunFolder], keys: Sequence[str]) -> list[list[RunFolder]]:
+    """Runs in groups whose members differ in nothing but these keys."""
+    others = [values for names, values in compared(runs).items() if names[0] not in keys]
+    groups: dict[tuple[str, ...], list[RunFolder]] = {}
     for i, run in enumerate(runs):
-        words = [f"{TYPED.get(key, key)}={values[i]}" for key, values in chosen if values[i] != NOTHING]
-        run.setting = ", ".join(words)
+        groups.setdefault(tuple(values[i] for values in others), []).append(run)
+    return list(groups.values())
 
 
 def table(groups: Mapping[tuple[str, ...], list[str]], names: Sequence[str], title: str) -> Table:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from autoencoders.reports.differences import SEEDS, alike_but, settings
 from autoencoders.reports.folders import RunFolder
 from autoencoders.reports.measures import BASELINES, measure
 from autoencoders.reports.pictures import Group, Picture, size_of
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 OVER_STEPS = ("nats", "distortion", "rate", "mse")
 """Validation metrics that are drawn over the steps of all runs."""
+
+BETA = ("beta", "beta.value", "beta.share", "beta.cycles", "beta.capacity")
+"""Keys of the price of the rate."""
 
 DPI = 144
 LONGEST = 40
@@ -46,11 +50,15 @@ def training_curves(runs: Sequence[RunFolder]) -> Group:
 
 def legend(runs: Sequence[RunFolder]) -> list[str]:
     """Runs in a few words each: their settings where these tell them apart, else their labels."""
-    words = [run.setting for run in runs]
+    words = settings(runs)
     if not all(words) or len(set(words)) < len(runs):
         words = [run.label for run in runs]
-    short = [f"{word[: LONGEST - 3]}..." if len(word) > LONGEST else word for word in words]
+    short = [_short(word) for word in words]
     return short if len(set(short)) == len(runs) else [f"{i}: {word}" for i, word in enumerate(short)]
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= LONGEST else f"{words[: LONGEST - 3]}..."
 
 
 def _shared_baselines(runs: Sequence[RunFolder], name: str) -> dict[str, float]:
@@ -64,20 +72,23 @@ def _shared_baselines(runs: Sequence[RunFolder], name: str) -> dict[str, float]:
 
 
 def rate_distortion(runs: Sequence[RunFolder]) -> Group:
-    """Rate against distortion of runs that differ in beta and whose nats can be compared, a picture per such group."""
+    """Rate against distortion, a picture for each group of runs that differ in beta and seed alone."""
     from autoencoders.figures.curves import rate_distortion as figure_of
 
-    drawings, groups = Group("Rate against distortion", large=True), {}
-    for run in runs:
-        if run.has_prior and {"test/rate", "test/distortion"} <= set(run.metrics) and run.bound:
-            groups.setdefault(run.bound, []).append(run)
-    for group in groups.values():
-        if len({run.at("beta", "value") for run in group}) < 2:
+    drawings = Group("Rate against distortion", large=True)
+    needed = {"test/rate", "test/distortion"}
+    measured = [run for run in runs if run.config and run.has_prior and needed <= set(run.metrics)]
+    places = settings(measured, (*BETA, *SEEDS))
+    for group in alike_but(measured, (*BETA, *SEEDS)):
+        if len({str(run.at("beta")) for run in group}) < 2 or len({run.bound for run in group}) > 1:
             continue
         rates, distortions = ([run.metrics[f"test/{key}"] for run in group] for key in ("rate", "distortion"))
+        words = settings(group, SEEDS)
+        first = [_short(word) if word not in words[:i] else "" for i, word in enumerate(words)]  # a setting once
         title = str(group[0].at("data", "name") or "test")
-        figure = figure_of(rates, distortions, legend(group), title)
-        drawings.pictures.append(drawn(figure, f"test split of {title}", f"{len(group)} runs"))
+        figure = figure_of(rates, distortions, first, title)
+        where = ", ".join(filter(None, (f"test split of {title}", places[measured.index(group[0])])))
+        drawings.pictures.append(drawn(figure, where, f"{len(group)} runs"))
     return drawings
 
 

@@ -94,7 +94,8 @@ def report(
     Raises:
         UserError: where a metric, a figure or a part is asked for that there is not.
     """
-    differences.describe(runs)
+    for run, words in zip(runs, differences.settings(runs), strict=True):
+        run.setting = words
     groups, left = galleries(runs, figures, megabytes)
     builders: dict[str, Callable[[], Section]] = {
         "what_differs": lambda: Section("What differs", differing_tables(runs, defaults)),
@@ -149,8 +150,11 @@ def differing_tables(runs: Sequence[RunFolder], defaults: Mapping | None) -> lis
 
 
 def result_tables(runs: Sequence[RunFolder], metrics: Mapping[str, str] | None) -> list[Table]:
-    """The numbers of every run, and their means over seeds."""
-    return [table for table in (summary(runs, metrics), over_seeds(runs, metrics)) if table and table.columns]
+    """The numbers of every run; before them their means over seeds, which then alone have a best."""
+    single, means = summary(runs, metrics), over_seeds(runs, metrics)
+    if means is not None:
+        single.unmark("Runs of one setting differ by chance: the best is marked among means.")
+    return [table for table in (means, single) if table is not None and table.columns]
 
 
 def filled(group: Group) -> list[Group]:

@@ -7,7 +7,7 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 
-from autoencoders.reports.differences import compared
+from autoencoders.reports.differences import SEEDS, alike_but, settings
 from autoencoders.reports.folders import RunFolder, inside
 from autoencoders.reports.measures import BASELINES, measure
 from autoencoders.reports.tables import Cell, Column, Row, Table
@@ -85,7 +85,7 @@ def value_of(run: RunFolder, metric: str) -> tuple[float | None, float | None]:
 
 
 def remarks(runs: Sequence[RunFolder], table: Table) -> list[str]:
-    """What a reader must know to compare: on how many images, and what is not compared with what."""
+    """What a reader must know to compare: on how many images, and what is not compared with what, and what is missing."""
     notes = []
     counts = {inside(run.record, "data", "images", "test") for run in runs} - {None}
     if counts and any(column.label in ("nats", "mse") for column in table.columns):
@@ -97,7 +97,7 @@ def remarks(runs: Sequence[RunFolder], table: Table) -> list[str]:
         notes.append("Runs on different images, or on images corrupted differently, are not compared.")
     elif len({run.bound for run in finished if run.has_prior}) > 1:
         notes.append("Nats are compared among runs of one likelihood that are all told the labels, or none.")
-    return notes
+    return notes + [f"{run.label}: {'; '.join(run.problems)}." for run in runs if not run.metrics and run.problems]
 
 
 # Over seeds ---------------------------------------------------------------------------------------------
@@ -108,23 +108,19 @@ def over_seeds(runs: Sequence[RunFolder], columns: Mapping[str, str] | None = No
 
     None where no setting has two finished runs that differ in their seed alone.
     """
-    groups: dict[tuple[str, ...], list[int]] = {}
-    found = compared(runs)
-    settings = {keys: values for keys, values in found.items() if not keys[0].endswith("seed")}
-    for i, run in enumerate(runs):
-        if run.metrics:
-            groups.setdefault(tuple(values[i] for values in settings.values()), []).append(i)
-    if len(settings) == len(found) or all(len(places) < 2 for places in groups.values()):
+    finished = [run for run in runs if run.metrics and run.config]
+    groups = alike_but(finished, SEEDS)
+    if all(len(group) < 2 or len({str(run.at("seed")) for run in group}) < 2 for group in groups):
         return None
-    single = summary(runs, columns)
+    single, words = summary(finished, columns), settings(finished, SEEDS)
     table = Table("Mean over seeds", "setting", [Column("seeds"), *single.columns], [])
     for column in table.columns[1:]:
         column.beside = None if column.beside is None else column.beside + 1
-    for values, places in groups.items():
-        words = [f"{keys[0]}={value}" for keys, value in zip(settings, values, strict=True)]
-        cells = [_mean([single.rows[i].cells[k].value for i in places]) for k in range(len(single.columns))]
-        row = Row(", ".join(words) or "all", [Cell(float(len(places))), *cells], alike=single.rows[places[0]].alike)
-        table.rows.append(row)
+    for group in groups:
+        rows = [finished.index(run) for run in group]
+        cells = [_mean([single.rows[i].cells[k].value for i in rows]) for k in range(len(single.columns))]
+        head = words[rows[0]] or group[0].label
+        table.rows.append(Row(head, [Cell(float(len(group))), *cells], alike=single.rows[rows[0]].alike))
     table.notes = ["± is the standard deviation over seeds."]
     return table.finish()
 
@@ -133,4 +129,5 @@ def _mean(values: Sequence[float | None]) -> Cell:
     known = [value for value in values if value is not None and math.isfinite(value)]
     if not known:
         return Cell()
-    return Cell(statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None)
+    deviation = statistics.stdev(known) if len(known) > 1 else 0.0
+    return Cell(statistics.fmean(known), deviation or None)  # a baseline that knows no seed has none

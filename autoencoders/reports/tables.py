@@ -120,6 +120,12 @@ class Table:
                 self._compare(i, column)
         return self
 
+    def unmark(self, reason: str) -> None:
+        """Mark no best, and note why."""
+        for cell in (cell for row in self.rows for cell in row.cells):
+            cell.best = False
+        self.notes.append(reason)
+
     def _mark(self, i: int, measure: Measure) -> None:
         """Mark the best cells of a column; what is printed alike is as good."""
         groups: dict[str, list[Cell]] = {}

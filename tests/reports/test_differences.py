@@ -1,6 +1,6 @@
 """What sets configurations apart: once, in few words, and nothing that is only a place."""
 
-from autoencoders.reports.differences import compared, describe, differing, grouped, table
+from autoencoders.reports.differences import compared, differing, grouped, settings, table
 from autoencoders.reports.finding import find
 
 
@@ -11,8 +11,7 @@ def test_one_choice_that_shows_twice_is_one_difference(make_run):
     ]
     runs = find(folders)
     assert compared(runs) == {("beta.value", "model.penalty.value"): ["0.5", "1", "4"]}
-    describe(runs)
-    assert [run.setting for run in runs] == ["beta=0.5", "beta=1", "beta=4"]
+    assert settings(runs) == ["beta=0.5", "beta=1", "beta=4"]
 
 
 def test_models_differ_by_name_and_what_one_alone_has_is_no_setting_of_the_other(make_run):
@@ -20,8 +19,7 @@ def test_models_differ_by_name_and_what_one_alone_has_is_no_setting_of_the_other
     runs = find([make_run("a"), make_run("b", config=cvae)])
     groups = compared(runs)
     assert groups == {("model",): ["vae", "cvae"], ("model.join",): ["\u2013", "both"]}
-    describe(runs)
-    assert [run.setting for run in runs] == ["model=vae", "model=cvae"]
+    assert settings(runs) == ["model=vae", "model=cvae"]
     shown = table(groups, ["a", "b"], "title")
     assert [[cell.text for cell in row.cells] for row in shown.rows] == [["vae", "cvae"], ["\u2013", "both"]]
 
@@ -32,8 +30,12 @@ def test_a_whole_node_against_nothing_is_one_line():
     assert found == {("net.encoder",): ["Encoder", "null"]}
 
 
-def test_places_do_not_differ(make_run):
-    assert compared(find([make_run("a"), make_run("b", config={"data.root": "/elsewhere"})])) == {}
+def test_places_and_callbacks_that_draw_do_not_differ(make_run):
+    drawing = {"_target_": "autoencoders.callbacks.samples.Samples", "every_n_epochs": 5}
+    stopping = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "patience": 5}
+    other = {"data.root": "/elsewhere", "callbacks": {"samples": drawing, "stop": stopping}}
+    runs = find([make_run("a", config={"callbacks": {}}), make_run("b", config=other)])
+    assert compared(runs) == {("callbacks.stop",): ["\u2013", "EarlyStopping"]}
 
 
 def test_a_run_without_a_configuration_has_no_values(make_run):

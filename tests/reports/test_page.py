@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import markdown as reader
 import pytest
+from PIL import Image
 
 from autoencoders.reports.finding import find
 from autoencoders.reports.html import html
@@ -207,6 +208,14 @@ def test_markdown_tables_parse_and_links_lead_to_the_figures(make_run, tmp_path)
     assert len(written) == 1
     for link in set(links) - written:
         assert (tmp_path / "docs" / link.replace("%20", " ").replace("%7C", "|")).resolve().is_file()
+
+
+def test_films_are_shown_too(make_run):
+    folder = make_run("a")
+    frames = [Image.new("L", (5, 3), grey) for grey in (0, 200)]
+    frames[0].save(folder / "figures/samples.gif", save_all=True, append_images=frames[1:])
+    [_, film] = next(s for s in report(find([folder])).sections if s.title == "Figures").groups
+    assert (film.title, film.pictures[0].media, film.pictures[0].size) == ("samples, moving", "image/gif", (5, 3))
 
 
 def test_copied_figures_keep_their_own_names(make_run, tmp_path):

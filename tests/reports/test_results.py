@@ -7,6 +7,7 @@ import pytest
 
 from autoencoders.reports.finding import find
 from autoencoders.reports.measures import decimals, measure, printed
+from autoencoders.reports.page import result_tables
 from autoencoders.reports.results import over_seeds, summary
 from autoencoders.types import UserError
 
@@ -106,12 +107,15 @@ def test_means_and_deviations_over_seeds(make_run):
          for (b, s), v in values.items()]
     )  # fmt: skip
     table = over_seeds(runs)
-    assert [row.head for row in table.rows] == ["beta.value=1", "beta.value=4"]
+    assert [row.head for row in table.rows] == ["beta=1", "beta=4"]
     for cell, pair in zip(column(table, "nats"), ((100, 102), (110, 113)), strict=True):
         assert cell.value == pytest.approx(statistics.fmean(pair))
         assert cell.error == pytest.approx(statistics.stdev(pair))
     assert [cell.text for cell in column(table, "seeds")] == ["2", "2"]
-    assert best(table, "nats") == ["beta.value=1"]
+    assert best(table, "nats") == ["beta=1"]
+    assert column(table, "PCA")[0].error is None
+    first, second = result_tables(runs, None)
+    assert (first.title, first.marked, second.marked) == ("Mean over seeds", True, False)
     assert over_seeds(runs[:1]) is over_seeds([runs[0], runs[2]]) is None
 
 
