@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -99,44 +100,34 @@ class RunFolder:
         """`<application>/<metric>` of every application that was asked, and the final metrics."""
         found = dict(self.metrics)
         for file in sorted((self.path / "tables").glob("*/metrics.json")):
-            found |= {f"{file.parent.name}/{k}": v for k, v in numbers(_json(file, [])).items()}
+            found |= {f"{file.parent.name}/{k}": v for k, v in numbers(_mapping(file, json.loads, [])).items()}
         return found
 
 
 def read(path: Path, label: str) -> RunFolder:
     """A run's folder, as far as it can be read."""
     problems: list[str] = []
-    config, record = _yaml(path / "config.yaml", problems), _json(path / "run.json", problems)
+    config, record = (
+        _mapping(path / "config.yaml", yaml.safe_load, problems),
+        _mapping(path / "run.json", json.loads, problems),
+    )
     status, reason = str(record.get("status", "done")), record.get("error")
     if status != "done":
         words = {"running": "unfinished: it still runs, or was killed", "failed": "failed"}.get(status, status)
         told = str(reason or "").startswith(words)  # "stopped in epoch 3" says its status itself
         problems.append(str(reason) if told else f"{words}{f': {reason}' if reason else ''}")
-    metrics = numbers(_json(path / "metrics.json", problems if status == "done" else []))
+    metrics = numbers(_mapping(path / "metrics.json", json.loads, problems if status == "done" else []))
     return RunFolder(path, label, config=config, record=record, metrics=metrics, problems=problems)
 
 
-def _json(file: Path, problems: list[str]) -> dict[str, Any]:
+def _mapping(file: Path, parse: Callable[[str], Any], problems: list[str]) -> dict[str, Any]:
+    """What a file of named values says; nothing, and a problem, where it is missing or broken."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8", errors="replace"))
+        content = parse(file.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         problems.append(f"{file.name} is missing")
         return {}
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        problems.append(f"{file.name} cannot be read")
-        return {}
-    return content
-
-
-def _yaml(file: Path, problems: list[str]) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        problems.append(f"{file.name} is missing")
-        return {}
-    except yaml.YAMLError:
+    except (ValueError, yaml.YAMLError):
         content = None
     if not isinstance(content, dict):
         problems.append(f"{file.name} cannot be read")

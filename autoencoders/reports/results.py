@@ -85,7 +85,7 @@ def value_of(run: RunFolder, metric: str) -> tuple[float | None, float | None]:
 
 
 def remarks(runs: Sequence[RunFolder], table: Table) -> list[str]:
-    """What a reader must know to compare: on how many images, and what is not compared with what, and what is missing."""
+    """What a reader must know to compare: on how many images, what is not compared, what is missing."""
     notes = []
     counts = {inside(run.record, "data", "images", "test") for run in runs} - {None}
     if counts and any(column.label in ("nats", "mse") for column in table.columns):
