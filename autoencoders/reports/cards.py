@@ -39,11 +39,13 @@ def card(run: RunFolder) -> Card:
         "seed": _words(run.at("seed")),
         "parameters": _number(record.get("parameters")),
         "code": _number(record.get("code"), "numbers per image"),
+        "labels": _words(record.get("labels")),
         "data": _data(record.get("data")),
         "data SHA-256": _words(inside(record, "data", "sha256")),
         "commit": _words(record.get("git_commit")),
         "versions": _versions(record.get("versions")),
         "machine": _words(inside(record, "machine", "platform")),
+        "note": " ".join(run.notes),
     }
     status = "; ".join(run.problems) or "done"
     return Card(run.label, title_of(run), not run.problems, status, {k: v for k, v in facts.items() if v})
@@ -55,7 +57,8 @@ def title_of(run: RunFolder) -> str:
         return ""
     words = [f"{run.model.upper()} on {run.at('data', 'name')}"]
     words += [f"beta {run.at('beta', 'value')}"] if run.has_prior else []
-    return ", ".join([*words, f"{run.at('latent_dim', 'size')} latents"])
+    words += [f"{run.record['code']} latents"] if run.record.get("code") else []
+    return ", ".join(words)
 
 
 def _words(value: object) -> str:

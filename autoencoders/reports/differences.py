@@ -67,12 +67,19 @@ def grouped(found: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[str]]:
     groups: dict[tuple[str, ...], list[str]] = {}
     for key in sorted(found, key=lambda key: (key.split(".")[0] in LATER, key.count("."), key)):
         values = [worded(value) for value in found[key]]
-        same = next((keys for keys, others in groups.items() if others == values), None)
-        if same is None:
+        same = (keys for keys, others in groups.items() if others == values and _alias(keys[0], key))
+        first = next(same, None)
+        if first is None:
             groups[(key,)] = values
         else:
-            groups[(*same, key)] = groups.pop(same)
+            groups[(*first, key)] = groups.pop(first)
     return dict(sorted(groups.items(), key=lambda item: _rank(item[0][0])))
+
+
+def _alias(first: str, key: str) -> bool:
+    """Whether two keys name one choice: by the same word at their ends, or by the group of the first."""
+    one, other = first.split("."), key.split(".")
+    return other[-1].endswith(one[-1]) or one[0] == other[-1]
 
 
 def _rank(key: str) -> tuple:
@@ -109,7 +116,7 @@ def compared(runs: Sequence[RunFolder]) -> dict[tuple[str, ...], list[str]]:
 
 
 def settings(runs: Sequence[RunFolder], without: Sequence[str] = ()) -> list[str]:
-    """What sets each run apart, in words: at most three differences, as they would be typed.
+    """What sets each run apart, in words: at most three differences, as they would be typed; first what was typed.
 
     What one kind of run has and another has not (a CVAE's `join`) says no more than the kind does.
 
@@ -117,8 +124,12 @@ def settings(runs: Sequence[RunFolder], without: Sequence[str] = ()) -> list[str
         runs: in order.
         without: keys that are not told.
     """
-    groups = {keys[0]: values for keys, values in compared(runs).items() if keys[0] not in without}
-    chosen = [(TYPED.get(key, key), values) for key, values in groups.items() if len(set(values) - {NOTHING}) > 1][:3]
+    typed = [word.lstrip("+~").partition("=")[0] for run in runs for word in run.overrides]
+    groups = [
+        item for item in compared(runs).items() if item[0][0] not in without and len(set(item[1]) - {NOTHING}) > 1
+    ]
+    groups.sort(key=lambda item: not any(name in typed or TYPED.get(name) in typed for name in item[0]))
+    chosen = [(TYPED.get(keys[0], keys[0]), values) for keys, values in groups[:3]]
     said = ([f"{key}={values[i]}" for key, values in chosen if values[i] != NOTHING] for i in range(len(runs)))
     return [", ".join(words) for words in said]
 

@@ -73,10 +73,25 @@ class RunFolder:
 
     @property
     def bound(self) -> str | None:
-        """Equal where nats can be compared: also, labels are told to both or neither, and both have a prior or not."""
-        if self.likelihood is None:
+        """Equal where nats can be compared: also, labels are told to both or neither, and both have a prior or not.
+
+        None also for a model that is a mistake kept for study: its nats bound nothing.
+        """
+        if self.likelihood is None or self.notes:
             return None
         return json.dumps([self.likelihood, self.at("model", "join") is not None, self.has_prior])
+
+    @cached_property
+    def judge(self) -> str | None:
+        """Equal where one judge saw as many of the same images: it then says the same of the real ones."""
+        found = {k: v for k, v in self.answers.items() if k.startswith("evaluate/FID") and "/real " in k}
+        return json.dumps([self.images, found]) if found and self.images else None
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be known of the model, a sentence each."""
+        notes = self.record.get("notes")
+        return [str(note) for note in notes] if isinstance(notes, list) else []
 
     @cached_property
     def curves(self) -> dict[str, list[tuple[float, float]]]:
@@ -91,9 +106,10 @@ class RunFolder:
         return found
 
     def tables(self) -> dict[str, Path]:
-        """`<application>/<table>` -> its file."""
+        """`<application>/<table>` -> its file, `.csv` or, of lines of text, `.md`."""
         root = self.path / "tables"
-        return {file.relative_to(root).with_suffix("").as_posix(): file for file in sorted(root.glob("*/*.csv"))}
+        files = sorted((*root.glob("*/*.csv"), *root.glob("*/*.md")))
+        return {file.relative_to(root).with_suffix("").as_posix(): file for file in files}
 
     @cached_property
     def answers(self) -> dict[str, float]:
@@ -143,6 +159,14 @@ def read_table(file: Path) -> list[dict[str, str]]:
     except (OSError, csv.Error):
         return []
     return [row for row in rows if None not in row and None not in row.values()]
+
+
+def lines(file: Path) -> list[str]:
+    """The lines of a text; none where it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def number(text: Any) -> float | None:

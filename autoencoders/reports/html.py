@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from autoencoders.reports.page import Report
 from autoencoders.reports.pictures import Picture
+from autoencoders.reports.tables import AHEAD
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -31,7 +32,9 @@ def html(report: Report) -> str:
     environment.filters |= {"data_uri": data_uri, "anchor": anchor}
     style, script = (_own(name) for name in ("page.css", "page.js"))
     policy = f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
-    return environment.get_template("page.html.j2").render(report=report, style=style, script=script, policy=policy)
+    return environment.get_template("page.html.j2").render(
+        report=report, ahead=AHEAD, style=style, script=script, policy=policy
+    )
 
 
 def _own(name: str) -> Markup:

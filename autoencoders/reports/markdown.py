@@ -12,9 +12,9 @@ from urllib.parse import quote
 from autoencoders.reports.html import anchor
 from autoencoders.reports.page import Report, Section
 from autoencoders.reports.pictures import Group, Picture
-from autoencoders.reports.tables import NOTHING, Cell, Table
+from autoencoders.reports.tables import AHEAD, NOTHING, Cell, Table
 
-BEST, OVERTAKEN = "Bold: the best of what can be compared.", "◂: the baseline is better than the run."
+BEST, OVERTAKEN = "Bold: the best of what can be compared.", f"{AHEAD}: a baseline that is better."
 
 
 def markdown(report: Report, folder: Path, beside: Path, copy: bool = False) -> tuple[str, dict[Path, bytes]]:
@@ -76,7 +76,13 @@ def _head(head: str, detail: str, baseline: bool) -> str:
 
 def _cell(cell: Cell) -> str:
     words = escaped(cell.text) + (f" ± {escaped(cell.error_text)}" if cell.error_text else "")
-    return f"**{words}**" if cell.best else f"{words} ◂" if cell.ahead else words or NOTHING
+    return (
+        f"**{words}**"
+        if cell.best
+        else f"{words} {AHEAD}"
+        if cell.ahead and cell.value is not None
+        else words or NOTHING
+    )
 
 
 def _side_by_side(group: Group, links: Sequence[str]) -> list[str]:

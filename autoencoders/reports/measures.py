@@ -22,7 +22,7 @@ class Measure:
 
     unit: str = ""
     better: Literal[-1, 0, 1] = 0
-    alike: Literal["images", "likelihood", "bound"] = "images"
+    alike: Literal["images", "likelihood", "bound", "judge"] = "images"
 
 
 KNOWN = (
@@ -31,14 +31,16 @@ KNOWN = (
     # One part of the bound can always be had for the other; an objective depends on beta.
     (r"distortion|rate|objective|loss|kl|gained over elbo|aggregate gap", Measure("nats per image", 0, "likelihood")),
     (r"mse.*", Measure("[0, 1]² pixels", -1)),
-    (r"fid.*|kid.*|fpr .*|false alarms", Measure("", -1)),
+    (r"fid.*|kid.*", Measure("", -1, "judge")),
+    (r"coverage, .*|label seen", Measure("", 1, "judge")),
+    (r"fpr .*|false alarms", Measure("", -1)),
     (r"psnr.*", Measure("dB", 1)),
     (r"ssim.*|auroc.*|ap|map|accuracy|precision .*|knn|linear|trustworthiness|detected", Measure("", 1)),
     (r"seconds", Measure("s")),
 )
 """Patterns of names, lower case, the first that fits; of any other quantity nothing is claimed."""
 
-BASELINES = {"mse": {"mse_pca": "PCA", "mse_mean_image": "mean image"}}
+BASELINES = {"mse": {"mse_pca": "PCA", "mse_mean_image": "mean image"}, "accuracy": {"majority": "majority"}}
 """Final metric -> the metrics of its baselines, and what they are called."""
 
 

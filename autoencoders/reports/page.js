@@ -1,6 +1,6 @@
 // Sorts a table by the column whose head is clicked, and opens pictures at their full size; the page works without.
 "use strict";
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table:not(.fixed)")) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells], original = [...body.rows];
   if (original.length < 2) continue;
   heads.forEach((head, i) => {

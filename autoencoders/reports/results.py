@@ -13,13 +13,13 @@ from autoencoders.reports.measures import BASELINES, measure
 from autoencoders.reports.tables import Cell, Column, Row, Table
 from autoencoders.types import UserError
 
-USUAL = ("nats", "distortion", "rate", "mse", "psnr", "active_units")
+USUAL = ("nats", "distortion", "rate", "mse", "psnr", "active_units", "accuracy", "auroc")
 """The columns of a results table, of the test split; of validation where no run was tested."""
 
 
 def usual(runs: Sequence[RunFolder]) -> dict[str, str]:
     """Column -> metric of the usual results."""
-    split = "test" if any("test/nats" in run.metrics for run in runs) else "val"
+    split = "test" if any(f"test/{name}" in run.metrics for run in runs for name in USUAL) else "val"
     return {name.replace("_", " "): f"{split}/{name}" for name in USUAL}
 
 
@@ -64,7 +64,7 @@ def _add(table: Table, column: Column, values: Sequence[tuple[float | None, floa
 
 def alike(run: RunFolder) -> dict[str, str | None]:
     """What a row's numbers come from; see `Row.alike`."""
-    return {"images": run.images, "likelihood": run.likelihood, "bound": run.bound}
+    return {"images": run.images, "likelihood": run.likelihood, "bound": run.bound, "judge": run.judge}
 
 
 def value_of(run: RunFolder, metric: str) -> tuple[float | None, float | None]:
@@ -90,13 +90,15 @@ def remarks(runs: Sequence[RunFolder], table: Table) -> list[str]:
     counts = {inside(run.record, "data", "images", "test") for run in runs} - {None}
     if counts and any(column.label in ("nats", "mse") for column in table.columns):
         notes.append(f"Measured on {' or '.join(f'{n:,}' for n in sorted(counts))} test images a run.")
-    finished = [run for run in runs if run.metrics]
+    finished = [run for run in runs if any(name.endswith("/distortion") for name in run.metrics)]
     if any(not run.has_prior for run in finished) and any(run.has_prior for run in finished):
         notes.append("A model without a prior has no rate, and its distortion bounds no likelihood.")
     if len({run.images for run in finished}) > 1:
         notes.append("Runs on different images, or on images corrupted differently, are not compared.")
     elif len({run.bound for run in finished if run.has_prior}) > 1:
         notes.append("Nats are compared among runs of one likelihood that are all told the labels, or none.")
+    said = list(dict.fromkeys(note for run in runs for note in run.notes))
+    notes += [f"{', '.join(run.label for run in runs if note in run.notes)}: {note}" for note in said]
     return notes + [f"{run.label}: {'; '.join(run.problems)}." for run in runs if not run.metrics and run.problems]
 
 

@@ -11,6 +11,13 @@ NOTHING = "\u2013"
 """An en dash: what stands where there is no value."""
 
 
+AHEAD = "◂"
+"""Before a baseline that is better."""
+
+REAL = "real "
+"""How rows of real images begin: what could be reached at best, not what is in the running."""
+
+
 @dataclass
 class Cell:
     """A value, and how it is shown.
@@ -63,7 +70,7 @@ class Row:
         cells: one for each column.
         detail: more about the head, smaller.
         baseline: whether it is a baseline's.
-        alike: the `images`, `likelihood` and `bound` (see `RunFolder`) of its numbers; None: not compared.
+        alike: the `images`, `likelihood`, `bound` and `judge` (see `RunFolder`) of its numbers; None: not compared.
     """
 
     head: str
@@ -83,6 +90,7 @@ class Table:
         columns: without that of the heads.
         rows: in order.
         notes: sentences below.
+        fixed: whether the order of the rows is not for a reader to change.
     """
 
     title: str
@@ -90,6 +98,7 @@ class Table:
     columns: list[Column]
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
+    fixed: bool = False
 
     @property
     def marked(self) -> bool:

@@ -85,3 +85,15 @@ def add_table():
             writer.writerows(rows)
 
     return add
+
+
+@pytest.fixture
+def add_text():
+    """`add_text(folder, "evaluate/protocol", "...")`: lines that an application would have left."""
+
+    def add(folder, name, text):
+        file = folder / "tables" / f"{name}.md"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    return add

@@ -1,5 +1,7 @@
 """Tables of applications, of several runs bound into one."""
 
+import json
+
 import pytest
 
 from autoencoders.reports.answers import answers
@@ -39,22 +41,45 @@ def test_a_baseline_that_is_best_is_marked(make_run, add_table):
     assert [row.cells[0].best for row in answer.table.rows] == [False, True, False]
 
 
-def test_a_number_a_row_becomes_a_column_a_measure(make_run, add_table):
+def test_a_number_a_row_becomes_a_row_a_measure(make_run, add_table):
     head = ("measure", "unit", "method", "value", "+-", "images", "note")
     rows = [("-ELBO", "nats", "vae", 100, 2, 11, "bounds"), ("MSE", "", "vae", 0.02, 0.001, 11, ""),
             ("MSE", "", "PCA-10", 0.03, 0.001, 11, ""), ("bits", "bits", "vae", "", "", 11, "n/a: no")]  # fmt: skip
     folder = make_run("a")
     add_table(folder, "evaluate/evaluation", [dict(zip(head, row, strict=True)) for row in rows])
     [answer] = answers(find([folder]), "evaluate")
-    assert [(c.label, c.unit) for c in answer.table.columns] == [("-ELBO", "nats"), ("MSE", "[0, 1]² pixels")]
-    assert rows_of(answer.table) == {("a", ""): [100.0, 0.02], ("PCA-10", "a"): [None, 0.03]}
-    assert answer.table.notes == ["-ELBO: bounds.", "bits: n/a: no."]
+    assert [c.label for c in answer.table.columns] == ["a", "beside", "note"]
+    assert [[row.head, row.detail, *(cell.text for cell in row.cells)] for row in answer.table.rows] == [
+        ["-ELBO", "nats", "100.0", "", "bounds"],
+        ["MSE", "[0, 1]² pixels", "0.0200", "PCA-10 0.0300 ± 0.0010", ""],
+    ]
 
 
-def test_text_is_text_and_data_is_named(make_run, add_table):
+def evaluated(folder, add_table, fid, floor):
+    rows = [("FID, samples", "vae", fid), ("FID, samples", "PCA-10", 5), ("FID, samples", "real val images", floor)]
+    columns = ("measure", "method", "value")
+    add_table(folder, "evaluate/evaluation", [dict(zip(columns, row, strict=True)) | {"unit": ""} for row in rows])
+    found = {f"{measure}/{method}": value for measure, method, value in rows}
+    (folder / "tables/evaluate/metrics.json").write_text(json.dumps(found))
+
+
+def test_fid_is_compared_where_one_judge_saw_the_same_and_real_images_are_not_in_the_running(make_run, add_table):
+    folders = [make_run(name) for name in "abc"]
+    for folder, fid, floor in zip(folders, (14.0, 9.0, 2.0), (1.5, 1.5, 1.25), strict=True):
+        evaluated(folder, add_table, fid, floor)
+    [answer] = answers(find(folders), "evaluate")
+    [row] = answer.table.rows
+    assert [cell.best for cell in row.cells[:3]] == [False, True, False]
+    assert row.cells[3].text == "PCA-10 5.00; real val images 1.50 (a, b); real val images 1.25 (c)"
+    [answer] = answers(find(folders[:2]), "evaluate")
+    assert answer.table.rows[0].cells[2].text.startswith("◂ PCA-10 5.00; real")
+    assert answer.table.overtaken
+
+
+def test_text_is_text_and_data_is_named(make_run, add_table, add_text):
     folder = make_run("a")
-    add_table(folder, "evaluate/protocol", [{"protocol": "in one line"}])
-    add_table(folder, "evaluate/markdown", [{"markdown": "| a |"}])
+    add_text(folder, "evaluate/protocol", "in one line\n")
+    add_text(folder, "evaluate/markdown", "| a |\n")
     add_table(folder, "evaluate/codes", [{"row": i, "z0": 0.5} for i in range(41)])
     found = {answer.name: answer for answer in answers(find([folder]), "evaluate")}
     assert found["evaluate/protocol"].texts == {"a": ["in one line"]}

@@ -14,6 +14,17 @@ def test_one_choice_that_shows_twice_is_one_difference(make_run):
     assert settings(runs) == ["beta=0.5", "beta=1", "beta=4"]
 
 
+def test_equal_values_by_chance_stay_two_differences_and_what_was_typed_is_said_first(make_run):
+    folders = [
+        make_run(f"{i}", config={"data.batch_size": i, "trainer.max_epochs": i, "model.l1": i, "seed": i},
+                 overrides=[f"trainer.max_epochs={i}"])
+        for i in (1, 2)
+    ]  # fmt: skip
+    runs = find(folders)
+    assert set(compared(runs)) == {("data.batch_size",), ("trainer.max_epochs",), ("model.l1",), ("seed",)}
+    assert settings(runs)[0].startswith("trainer.max_epochs=1, ")
+
+
 def test_models_differ_by_name_and_what_one_alone_has_is_no_setting_of_the_other(make_run):
     cvae = {"model._target_": "autoencoders.models.cvae.CVAE", "model.name": "cvae", "model.join": "both"}
     runs = find([make_run("a"), make_run("b", config=cvae)])

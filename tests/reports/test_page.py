@@ -76,21 +76,24 @@ def test_the_policy_allows_its_own_style_and_script_and_nothing_else(make_run):
 
 
 @pytest.fixture
-def evil(make_run, add_table):
+def evil(make_run, add_table, add_text):
     """Runs that say it wherever a run can say something."""
     folder = make_run(
         "a<b>&\"'", config={"model.name": EVIL, "data.name": EVIL, "beta.value": EVIL}, overrides=[EVIL],
         device=EVIL, versions={EVIL: EVIL}, status="failed", error=EVIL,
     )  # fmt: skip
     add_table(folder, "reconstruct/errors", [{"method": EVIL, EVIL: EVIL, "mse": 1}])
-    add_table(folder, "evaluate/protocol", [{"protocol": EVIL}])
+    add_table(
+        folder, "evaluate/evaluation", [dict.fromkeys(("measure", "unit", "method", "note"), EVIL) | {"value": 1}]
+    )
+    add_text(folder, "evaluate/protocol", EVIL)
     return report(find([folder, make_run("b")]), title=EVIL, question=EVIL, verdict=EVIL)
 
 
 def test_whatever_runs_say_is_escaped_in_html(evil):
     read = Reading(html(evil))
     assert read.tags.count("script") == 1
-    assert read.tags.count("img") == read.tags.count("figure") - 3 + 1  # three tables; the empty one of the dialog
+    assert read.tags.count("img") == read.tags.count("figure") - 4 + 1  # four tables; the empty one of the dialog
     assert not any(name.startswith("on") for _, name, _ in read.attributes)
     texts = [" ".join(text.split()) for text in read.texts]
     assert sum(EVIL in text for text in texts) >= 12  # it is there, as words

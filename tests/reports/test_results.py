@@ -76,6 +76,22 @@ def test_nats_are_compared_under_one_likelihood_and_condition_alone(make_run):
     assert best(table, "mse") == ["d"]
 
 
+def test_a_mistake_kept_for_study_is_not_in_the_running(make_run):
+    runs = find(
+        [make_run("a"), make_run("b", {"test/nats": 99}), make_run("c", {"test/nats": 5}, notes=["It is wrong."])]
+    )
+    table = summary(runs)
+    assert best(table, "nats") == ["b"]
+    assert "c: It is wrong." in table.notes
+
+
+def test_a_judge_has_its_accuracy_beside_the_majority(make_run):
+    folder = make_run("judge")
+    (folder / "metrics.json").write_text('{"test/loss": 0.1, "test/accuracy": 0.98, "test/majority": 0.1}')
+    table = summary(find([folder]))
+    assert [(c.label, c.beside) for c in table.columns] == [("accuracy", None), ("majority", 0)]
+
+
 def test_a_model_without_a_prior_has_no_nats(make_run):
     folder = make_run("a", {"test/rate": 0.0, "test/nats": 50.0})
     text = (folder / "metrics.json").read_text().replace("active_units", "something")
