@@ -18,7 +18,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders.compose import CONF, help_text
+from autoencoders.compose import CONF, help_text, quoted
 from autoencoders.startup import load_heavy_libraries
 from autoencoders.types import Findings, UserError
 
@@ -33,17 +33,8 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text(__doc__, ("application",)))
         return
-    sys.argv[1:] = [quoted(word) for word in sys.argv[1:]]
+    sys.argv[1:] = [quoted(word, PATHS) for word in sys.argv[1:]]
     job()
-
-
-def quoted(word: str) -> str:
-    """A path's option in the quotes that Hydra's grammar wants; anything else as it is."""
-    name, sign, value = word.partition("=")
-    if name not in PATHS or not sign or value in ("null", "") or (value[0] == value[-1] and value[0] in "'\""):
-        return word
-    escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
-    return f"{name}='{escaped.replace(chr(39), chr(92) + chr(39))}'"
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")

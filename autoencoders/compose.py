@@ -9,6 +9,7 @@ that launchers which import the task function in another process have it too. On
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -66,6 +67,37 @@ def help_text(door: str, only: tuple[str, ...] = ()) -> str:
     for group, options in shown.items():
         lines.append(f"  {group:{width}}  {' | '.join(options)}{' | any number' if group in NUMERIC else ''}")
     return f"{door.strip()}\n\nGroups:\n" + "\n".join(lines) + "\n"
+
+
+def quoted(word: str, names: Sequence[str]) -> str:
+    """A word of the command line, in the quotes that Hydra's grammar wants where it sets one of these options.
+
+    They are then taken as they stand, whatever characters they hold; `null` and what is in quotes already stay.
+    """
+    name, sign, value = word.partition("=")
+    if name not in names or not sign or value in ("null", "") or (value[0] == value[-1] and value[0] in "'\""):
+        return word
+    return f"{name}={_in_quotes(value)}"
+
+
+def _in_quotes(value: str) -> str:
+    escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
+    escaped = escaped.replace("'", "\\'").replace("${", "\\${")  # the latter is no interpolation
+    return f"'{escaped}'"
+
+
+def listed(words: Sequence[str], name: str) -> list[str]:
+    """The words of a command line, with every `<name>=<value>` gathered into one list.
+
+    A shell makes two words of `runs=runs/{a,b}`, of which Hydra would take the last; and a single path is taken as
+    it stands, where Hydra's grammar would see commas and brackets.
+    """
+    values = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
+    if not values:
+        return list(words)
+    inner = [v[1:-1] if v.startswith("[") and v.endswith("]") else v and _in_quotes(v) for v in values]
+    others = [word for word in words if not word.startswith(f"{name}=")]
+    return [*others, f"{name}=[{','.join(filter(None, inner))}]"]
 
 
 def number(path: str) -> dict | None:

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from PIL import Image
 
 from autoencoders import apply
@@ -40,17 +39,6 @@ def asked(*words, cwd):
     return subprocess.run(
         [sys.executable, "-m", "autoencoders.apply", *words], cwd=cwd, capture_output=True, text=True, timeout=120
     )
-
-
-@pytest.mark.parametrize("path", ["plain/run", ODD, "it's", 'say "so"', "back\\slash", "a=b,c", "${x}", "end\\"])
-def test_paths_pass_through_hydras_grammar_as_they_stand(path):
-    value = OverridesParser.create().parse_override(apply.quoted(f"run={path}")).value()
-    assert str(value) in (path, path.replace("${", "\\${"))
-
-
-def test_other_options_are_left_alone():
-    assert apply.quoted("application=[a,b]") == "application=[a,b]"
-    assert apply.quoted("images=null") == "images=null"
 
 
 def test_it_writes_figures_tables_and_numbers_into_the_runs_folder(run):

@@ -5,9 +5,11 @@ import sys
 import pytest
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
-from autoencoders.compose import CONF, NUMERIC, groups, help_text, number
+from autoencoders.compose import CONF, NUMERIC, groups, help_text, listed, number, quoted
 
 SINGLE = [g for g in groups() if g not in ("callbacks", "logger")]
 
@@ -101,3 +103,35 @@ def test_help_names_every_group_and_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert re.search(r"beta +capacity", done.stdout)
+
+
+PATHS = [
+    "plain/run", "a run, with [brackets] = 'quotes' (1)", "it's", 'say "so"', "back\\slash", "a=b,c", "${x}", "end\\",
+    "runs/*", "[a",
+]  # fmt: skip
+
+
+def read(word):
+    """What Hydra and OmegaConf make of a word of the command line."""
+    value = OverridesParser.create().parse_override(word).value()
+    value = [str(part) for part in value] if isinstance(value, list) else str(value)
+    return OmegaConf.to_container(OmegaConf.create({"key": value}), resolve=True)["key"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_paths_pass_through_hydras_grammar_as_they_stand(path):
+    assert read(quoted(f"run={path}", ("run",))) == path
+
+
+def test_other_options_and_null_are_left_alone():
+    words = ["application=[a,b]", "run=null", "run='quoted by hand'"]
+    assert [quoted(word, ("run",)) for word in words] == words
+
+
+def test_repeated_and_single_options_become_one_list():
+    words = ["runs=a b", "title=x", "runs=[c,d]", *(f"runs={path}" for path in PATHS)]
+    title, runs = listed(words, "runs")
+    assert title == "title=x"
+    assert read(runs) == ["a b", "c", "d", *PATHS]
+    assert listed(["title=x"], "runs") == ["title=x"]
+    assert read(listed(["runs=[]"], "runs")[0]) == []

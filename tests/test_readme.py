@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autoencoders import apply, train
+from autoencoders import apply, report, train
 from autoencoders.compose import groups
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -18,6 +18,7 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line.partition(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
 TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m autoencoders.train" in c]
 APPLY = [c.partition("autoencoders.apply")[2].strip() for c in COMMANDS if "-m autoencoders.apply" in c]
+REPORT = [c.partition("autoencoders.report")[2].strip() for c in COMMANDS if "-m autoencoders.report" in c]
 MAKE = [c for c in COMMANDS if c.startswith("make ")]
 
 
@@ -50,6 +51,21 @@ def test_its_asking_commands_run(door, tmp_path):
     for words in APPLY:
         done = door(apply, *shlex.split(words), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+
+
+def test_its_reporting_commands_run(door, tmp_path):
+    for name in ("digits", "ae"):
+        folder = tmp_path / "runs" / name
+        (folder / "figures/samples").mkdir(parents=True)
+        (folder / "config.yaml").write_text("{model: {name: vae}, data: {name: digits}}")
+        (folder / "run.json").write_text('{"status": "done"}')
+        (folder / "metrics.json").write_text('{"test/nats": 98, "test/mse": 0.01, "test/active_units": 2}')
+        (folder / "figures/samples/000001.png").write_bytes((REPOSITORY / "docs/cvae-mnist-samples.png").read_bytes())
+    assert len(REPORT) >= 3
+    for words in REPORT:
+        done = door(report, *shlex.split(words), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert {"report.html", "two.html", "report.md", "report_figures"} <= {path.name for path in tmp_path.iterdir()}
 
 
 @pytest.mark.parametrize("command", MAKE)

@@ -68,11 +68,13 @@ def rate_distortion(rates: Sequence[float], distortions: Sequence[float], labels
     ax.plot(x, y, color=FAINT, lw=1, zorder=1)
     ax.scatter(x, y, color=BLUE, s=36, zorder=2)
     for i, a, b in zip(order, x, y, strict=True):  # the curve falls and is convex: above, to the right, it is free
-        ax.annotate(labels[i], (a, b), xytext=(6, 5), textcoords="offset points", fontsize=LABEL, color=INK)
+        ax.annotate(labels[i], (a, b), xytext=(6, 5), textcoords="offset points", fontsize=LABEL, color=INK,
+                    parse_math=False)  # fmt: skip
     ax.margins(0.15)
     best = int(np.argmin(x + y))
     ax.axline((x[best], y[best]), slope=-1, color=ORANGE, lw=1, ls=":", zorder=0)
     title = f"{title}: at best {x[best] + y[best]:.2f} nats (dotted: as many)"
     plain(ax, title, "rate, nats per image", "distortion, nats per image")
+    ax.title.set_parse_math(False)  # names are no formulas
     figure.tight_layout()
     return figure
