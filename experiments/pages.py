@@ -85,7 +85,7 @@ def brief(config: Mapping[str, Any], card: Mapping[str, Any]) -> list[str]:
     count = card["data"]["images"]["train"]
     return [
         f"{card['data']['name']} {shape} ({count:,} training images)", config["model"]["name"], net,
-        f"{card['code']:,}", f"{card['parameters']:,}", epochs, str(config["seed"]),
+        str(card['code'] or 'none'), f"{card['parameters']:,}", epochs, str(config["seed"]),
         f"{config['beta']['value']:g}", f"{card['seconds']:.0f}",
     ]  # fmt: skip
 
