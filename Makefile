@@ -34,7 +34,7 @@ bench: install  ## Training steps against a bare loop, and starts of image folde
 
 test: install  ## Lint, then the tests, in a few minutes
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: install  ## The tests that train for minutes, on real data
 	$(BIN)/python -m pytest -m slow
