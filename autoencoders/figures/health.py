@@ -59,14 +59,16 @@ def health(history: History, title: str, caption: str) -> Figure:
     }  # fmt: skip
     drawn = [draw for name, draw in parts.items() if getattr(history, name) is not None]
     columns = 2 if len(drawn) == 4 else max(len(drawn), 1)
-    rows = -(-len(drawn) // columns)
-    height = 2.75 * max(rows, 1) + 0.75
-    figure = canvas(max(4.3 * columns, 5.6), height)
-    figure.text(0.02, 1 - 0.12 / height, title, va="top", fontsize=TITLE, color=INK)
-    figure.text(0.02, 1 - 0.36 / height, caption, va="top", fontsize=LABEL, color=FAINT)
+    rows = max(-(-len(drawn) // columns), 1)
+    width, height = max(4.3 * columns, 5.6), 2.8 * rows + 0.6
+    figure = canvas(width, height)
+    figure.text(0.17 / width, 1 - 0.12 / height, title, va="top", fontsize=TITLE, color=INK)
+    figure.text(0.17 / width, 1 - 0.36 / height, caption, va="top", fontsize=LABEL, color=FAINT)
+    # Margins in inches: measuring what the labels need takes as long as drawing the rest.
+    figure.subplots_adjust(left=0.72 / width, right=1 - 0.3 / width, bottom=0.5 / height, top=1 - 0.9 / height,
+                           wspace=0.28, hspace=0.42)  # fmt: skip
     for i, draw in enumerate(drawn):
         draw(figure.add_subplot(rows, columns, i + 1), history)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.6 / height))
     return figure
 
 
@@ -87,8 +89,9 @@ def _logarithmic(ax: Axes) -> None:
     leading = (1, 1.5, 2, 3, 4, 5, 7) if high < 5 * low else (1, 2, 5) if high < 100 * low else (1,)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [m * 10.0**e for e in exponents for m in leading if low <= m * 10.0**e <= high]
-    ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    ax.set_yticks(ticks, [f"{tick:,g}" for tick in ticks])
     ax.yaxis.set_minor_formatter("")
+    ax.tick_params(which="minor", color=FAINT)
 
 
 def _dotted(ax: Axes, height: float, words: str) -> None:
@@ -123,7 +126,10 @@ def _kl(ax: Axes, history: History) -> None:
     top = max(float(np.nanmax(values)), 10 * DEAD)
     mesh = ax.pcolormesh(edges, np.arange(len(order) + 1) + 0.5, values, cmap="Blues", norm=LogNorm(DEAD, top))
     ax.invert_yaxis()
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    if len(epochs) == 1:
+        ax.set_xticks(epochs)
+    else:
+        ax.xaxis.get_major_locator().set_params(integer=True)
     ax.yaxis.get_major_locator().set_params(integer=True)
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, format=lambda value, _: f"{value:g}")
     bar.ax.yaxis.set_minor_formatter("")
