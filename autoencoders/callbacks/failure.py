@@ -17,6 +17,7 @@ from torch import Tensor
 from autoencoders import runs
 from autoencoders.callbacks.base import array, heading
 from autoencoders.gallery import Gallery
+from autoencoders.objectives.likelihoods import GaussianLearned
 from autoencoders.types import Batch, UserError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ WHAT = {
     "data": "its images or labels hold NaN or infinity",
     "distortion": "its distortion is not finite",
     "rate": "its rate is not finite",
+    "loss": "its loss is not finite",
     "extra": "its loss is not finite, though its distortion and its rate are",
     "posterior": "neither its distortion nor its rate is finite: the encoder's output is not",
     "gradient": "its gradient is not finite, though its loss is",
@@ -57,7 +59,7 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
 
     Args:
         table: (R, n + 1, 4) of R processes: sums per image of distortion, rate and loss before the first of n steps
-            and after each, and a sum over a gradient of that step.
+            and after each, and a sum over a gradient of that step; a model without these terms has the loss alone.
         latest: the number of the last of the n batches in its epoch.
         weight: the name of a weight that is not finite now, where one was found.
     """
@@ -69,7 +71,7 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
         rank = int(spoilt[:, row].int().argmax())
         distortion, rate, _ = finite[rank, row, :3].tolist()
         term = {(True, True): "extra", (False, True): "distortion", (True, False): "rate"}.get((distortion, rate))
-        term = term or "posterior"
+        term = (term or "posterior") if table[:, :, :2].any() else "loss"
     before = max(row - int(spoilt.any()), 0)
     if stuck[before]:
         term, row = "gradient", before
@@ -82,8 +84,9 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
 
 def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) -> UserError:
     """Save the batch and the steps before it into `<run>/nan/`, draw it, and say it in a sentence or two."""
-    batch = rebuilt(trainer, failure.number)
-    rows = [] if batch is None else batch.index[~finite_rows(batch)].tolist()
+    told = bool(model.condition)
+    batch = rebuilt(trainer, failure.number, told)
+    rows = [] if batch is None else batch.index[~finite_rows(batch, told)].tolist()
     if rows:
         failure = failure._replace(term="data")
     folder, step = Path(trainer.default_root_dir), optimiser_step(trainer, failure.number)
@@ -116,7 +119,7 @@ def optimiser_step(trainer: pl.Trainer, number: int) -> int:
     return trainer.global_step - done + number // together + 1
 
 
-def rebuilt(trainer: pl.Trainer, number: int) -> Batch | None:
+def rebuilt(trainer: pl.Trainer, number: int, told: bool) -> Batch | None:
     """A batch of this epoch again.
 
     A loader of somebody's own may have an order of its own: of what it gives, the first batch that is not finite is
@@ -127,30 +130,29 @@ def rebuilt(trainer: pl.Trainer, number: int) -> Batch | None:
     if batch is not None:
         return batch
     others = itertools.islice(trainer.train_dataloader, number + 1)
-    return next((other for other in others if not finite_rows(other).all()), None)
+    return next((other for other in others if not finite_rows(other, told).all()), None)
 
 
-def finite_rows(batch: Batch) -> Tensor:
-    """(B,) bool: which images are finite in all that the batch holds of them."""
-    parts = [part for part in (batch.x, batch.target, batch.y) if part is not None]
-    return torch.stack(
-        [part.flatten(1).isfinite().all(1) if part.dim() > 1 else part.isfinite() for part in parts]
-    ).all(0)
+def finite_rows(batch: Batch, told: bool = False) -> Tensor:
+    """(B,) bool: which images are finite, and their labels where the model is `told` them; others may be unknown."""
+    parts = [batch.x, batch.target, *([batch.y] if told and batch.y is not None else [])]
+    return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
 
 
 def advice(term: str, trainer: pl.Trainer, model: pl.LightningModule) -> str:
     """What to turn, by the option's name; what is turned already is not named."""
     settings = dict(model.hparams)
     rate, l1 = settings.get("optimizer", {}).get("lr"), getattr(model, "l1", 0)
-    family, scale = type(model.family).__name__, getattr(model.family, "scale", None)
+    family = getattr(model, "family", None)
+    scale = getattr(family, "scale", None)
     first = {
         "data": "Repair or remove them, or choose another corruption",
         "distortion": f"Raise likelihood.scale (it is {scale:g})" if scale else "",
         "rate": "Choose beta=warmup",
         "extra": f"Lower model.l1 (it is {l1:g})" if l1 else "",
     }.get(term, "")
-    if family == "GaussianLearned" and term == "distortion":
-        first = f"Raise likelihood.minimum (it is {model.family.minimum:g})"
+    if isinstance(family, GaussianLearned) and term == "distortion":
+        first = f"Raise likelihood.minimum (it is {family.minimum:g})"
     if term == "data":
         return f"{first}."
     turns = [first] if first else []

@@ -36,6 +36,9 @@ class StopAtNaN(pl.Callback):
         """Make the table: row 0 is the step before the first, then a row per step."""
         double = torch.float32 if pl_module.device.type == "mps" else torch.float64
         self._table = torch.zeros(self.every_n_steps + 1, 4, dtype=double, device=pl_module.device)
+        sums = getattr(pl_module, "training_sums", None)
+        if sums is not None and sums.total is not None:  # of a run that is resumed
+            self._table[0, :3] = sums.total
         # Of the earliest layer: on its way there, a gradient that is not finite spoils all others. Under 16-mixed
         # some are not by design, and the scaler then skips the step.
         if str(trainer.precision) != "16-mixed":
@@ -51,10 +54,12 @@ class StopAtNaN(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Note the sums, and look where it is time."""
-        if pl_module.training_sums.total is None:  # a training_step of somebody's own: weights alone are looked at
-            return
+        sums = getattr(pl_module, "training_sums", None)
         self._row, self._batch, self._size = self._row + 1, batch_idx, len(batch.x)
-        self._table[self._row, :3] = pl_module.training_sums.total
+        if sums is not None:
+            self._table[self._row, :3] = sums.total
+        elif outputs:  # a model whose loss has no such terms
+            self._table[self._row, 2] = self._table[self._row - 1, 2] + outputs["loss"] * self._size
         if self._row == self.every_n_steps:
             self._look(trainer, pl_module)
 

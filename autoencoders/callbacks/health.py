@@ -56,6 +56,8 @@ class Health(Drawing):
         every_n_epochs: between two panels; see `Drawing`.
     """
 
+    draws = "posterior"
+
     def __init__(self, codes: int = 2000, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
         self.codes = codes
@@ -80,7 +82,7 @@ class Health(Drawing):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Encode validation images and log what the sums over the split do not hold."""
-        if trainer.state.fn != "fit" or trainer.sanity_checking:
+        if trainer.state.fn != "fit" or trainer.sanity_checking or not hasattr(pl_module, self.draws):
             return
         with evaluating(pl_module):
             self._seen = seen = look(trainer, pl_module, self.codes)

@@ -12,6 +12,7 @@ from autoencoders import runs
 from autoencoders.callbacks.failure import first_failure
 from autoencoders.callbacks.finite import StopAtNaN
 from autoencoders.data.base import ImageData
+from autoencoders.models.judge import Judge
 from autoencoders.models.vae import VAE
 from autoencoders.train import train
 from autoencoders.types import Batch, UserError
@@ -152,13 +153,38 @@ def test_a_learning_rate_that_is_far_too_high(compose, tmp_path):
     assert not (tmp_path / "run/checkpoints").exists()
 
 
+def test_a_judge_is_watched_too(compose, tmp_path, monkeypatch):
+    losses, terms = [], Judge.terms
+
+    def wrong(self, batch):
+        loss, logits = terms(self, batch)
+        losses.append(loss)
+        return (loss * INF if len(losses) == 24 else loss), logits
+
+    monkeypatch.setattr(Judge, "terms", wrong)
+    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): its loss is not finite\. Lower optimizer.lr"):
+        train(compose("model=judge", "net=fc", *TINY[1:]))
+    with (tmp_path / "run/nan/steps.csv").open() as file:
+        kept = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert kept[:-1] == pytest.approx([loss.mean().item() for loss in losses[19:23]], rel=1e-5)
+
+
+def test_a_run_that_goes_on_knows_where_its_sums_were(compose, tmp_path, spoil):
+    train(compose(*TINY, "trainer.max_epochs=1", "schedule=constant"))
+    spoil("rate", 5)
+    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): its rate"):
+        train(compose(*TINY, "schedule=constant", "trainer.gradient_clip_val=1", f"resume='{tmp_path}/run'"))
+    with (tmp_path / "run/nan/steps.csv").open() as file:
+        assert all(0 < float(row["distortion"]) < 600 for row in csv.DictReader(file))
+
+
 def test_the_earliest_of_several_processes_is_told():
-    table = torch.zeros(2, 6, 4).cumsum(1)
+    table = torch.ones(2, 6, 4).cumsum(1)
     table[1, 3:, 1] = NAN
     table[0, 4:, :3] = NAN
     found = first_failure(table, latest=20, weight="a")
     assert (found.term, found.number, found.weight, len(found.steps)) == ("rate", 18, None, 3)
-    assert first_failure(torch.zeros(2, 6, 4), 20, "a")[:3] == ("parameters", 20, "a")
+    assert first_failure(torch.ones(2, 6, 4), 20, "a")[:3] == ("parameters", 20, "a")
 
 
 def test_the_device_is_waited_for_only_at_every_nth_step(compose, monkeypatch):
