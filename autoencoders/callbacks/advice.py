@@ -71,9 +71,11 @@ def collapse(vitals: Vitals, model: Autoencoder) -> str:
     if penalty.value > 1:
         turns.append(f"lower beta.value (it is {penalty.value:g}; 1 is the evidence lower bound)")
     # A rate that is free at first gives the decoder something to read before it costs (Bowman et al., 2016).
-    if isinstance(penalty, Constant):
+    if model.objective.weighted:  # which has no other beta than 1
+        turns.append("choose objective=elbo and beta=warmup")
+    elif isinstance(penalty, Constant):
         turns.append("let it rise with beta=warmup")
-    if not isinstance(penalty, Capacity):
+    if not isinstance(penalty, Capacity) and not model.objective.weighted:
         turns.append("ask for a rate with beta=capacity")
     # In a linear VAE, a latent collapses where the scale exceeds what it would explain (Lucas et al., 2019).
     words = ", or ".join(turns) + scaled(model, "lower")

@@ -148,7 +148,7 @@ def advice(term: str, trainer: pl.Trainer, model: pl.LightningModule) -> str:
     first = {
         "data": "Repair or remove them, or choose another corruption",
         "distortion": f"Raise likelihood.scale (it is {scale:g})" if scale else "",
-        "rate": "Choose beta=warmup",
+        "rate": "" if getattr(getattr(model, "objective", None), "weighted", False) else "Choose beta=warmup",
         "extra": f"Lower model.l1 (it is {l1:g})" if l1 else "",
     }.get(term, "")
     if isinstance(family, GaussianLearned) and term == "distortion":

@@ -93,6 +93,7 @@ def test_a_healthy_run_is_told_nothing(compose, tmp_path, capsys):
         (["beta=4"], {"active": 0, "rate": 0.02}, "ower beta.value (it is 4"),
         (["likelihood=gaussian"], {"active": 0, "rate": 0.02}, "lower likelihood.scale (it is 0.1)"),
         (["beta=capacity"], {"active": 0, "rate": 0.02}, "ower beta.value (it is 10"),
+        (["objective=iwae"], {"active": 0, "rate": 0.02}, "Choose objective=elbo and beta=warmup."),
         (["beta=warmup"], {"active": 0, "rate": 0.02, "progress": 0.2}, None),
         (["beta=cyclical"], {"active": 0, "rate": 0.02, "progress": 0.4}, None),
         ([], {"active": 0, "rate": 0.02, "step": 150}, None),
