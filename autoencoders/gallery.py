@@ -84,6 +84,14 @@ class Gallery:
                 logger.log_metrics({f"{name}/{k}": v for k, v in findings.metrics.items()}, step)
         return files
 
+    def note(self, key: str, sentence: str, step: int) -> None:
+        """Hand a sentence to the loggers that take text: W&B's summary, TensorBoard's texts."""
+        for logger in self.loggers if self.active else ():
+            if isinstance(logger, WandbLogger):
+                logger.experiment.summary[key] = sentence
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_text(key, sentence, step)
+
     def animate(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
         """Bind every PNG delivered under a key into `figures/<key>.gif` and hand that to the loggers."""
         frames = sorted((self.folder / "figures" / key).glob("*.png"))

@@ -44,7 +44,8 @@ class Record:
     @rank_zero_only
     def _write(self, **fields: Any) -> None:
         self.card |= fields
-        write_json(self.folder / "run.json", self.card)
+        said = _read(self.folder / "run.json").get("warnings")
+        write_json(self.folder / "run.json", self.card | ({"warnings": said} if said else {}))
 
     def __enter__(self) -> Record:
         self._begin()
@@ -127,6 +128,17 @@ def write_json(path: Path, content: Mapping) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(content, indent=2) + "\n")
     partial.replace(path)
+
+
+def add_warning(folder: Path, sentence: str) -> None:
+    """Add what a user should know to the `warnings` of a run's record, where there is one."""
+    path = folder / "run.json"
+    if record := _read(path):
+        write_json(path, record | {"warnings": [*record.get("warnings", []), sentence]})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def card(data: ImageData, model: Autoencoder, overrides: list[str]) -> dict[str, Any]:

@@ -113,6 +113,28 @@ def test_processes_share_a_drawn_seed(tmp_path):
     assert metrics[0]["val/mse"] == pytest.approx(metrics[1]["val/mse"], rel=0.02)
 
 
+def test_what_goes_wrong_in_one_process_stops_both_with_one_sentence(tmp_path):
+    (tmp_path / "wrong.py").write_text(
+        "from autoencoders.models.vae import VAE\n"
+        "class Wrong(VAE):\n"
+        "    def terms(self, batch, eps):\n"
+        "        terms = super().terms(batch, eps)\n"
+        "        wrong = self.training and self.global_rank == 1 and self.trainer.global_step == 41\n"
+        "        return terms._replace(rate=terms.rate * float('nan')) if wrong else terms\n"
+    )
+    words = ["model=vae", "model._target_=wrong.Wrong", "trainer=ddp_cpu", "logger=none", "trainer.max_epochs=2"]
+    words += ["callbacks=[checkpoint,health]", "hydra.run.dir=run"]
+    done = run(*words, cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    assert done.returncode == 2
+    assert done.stderr.count("autoencoders: Training has stopped at optimiser step 42 (batch 3 of epoch 2)") == 1
+    assert "its rate is not finite" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)["index"]) == 32  # of both
+    state = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
+    assert state["global_step"] == 39
+    assert all(tensor.isfinite().all() for tensor in state["state_dict"].values())
+
+
 def test_a_sweep_of_jobs_of_two_processes_outlives_one_that_is_killed(tmp_path):
     (tmp_path / "deadly.py").write_text(
         "import os, signal\n"

@@ -17,6 +17,7 @@ from autoencoders import runs
 from autoencoders.train import train
 from autoencoders.types import UserError
 
+DRAWN = ("reconstructions", "samples", "latents", "curves", "health")
 QUICK = ["trainer.max_epochs=2", "trainer=cpu", "logger=none", "callbacks=none", "data.batch_size=64"]
 
 
@@ -49,7 +50,7 @@ def finished(tmp_path_factory):
     """The default command, shortened, with every figure drawn: its folder and what it printed."""
     cwd = tmp_path_factory.mktemp("default")
     words = ["trainer.max_epochs=2", "callbacks=[default,gif]", "trainer.log_every_n_steps=10"]
-    words += [f"callbacks.{name}.every_n_epochs=1" for name in ("reconstructions", "samples", "latents", "curves")]
+    words += [f"callbacks.{name}.every_n_epochs=1" for name in DRAWN]
     done = command(*words, 'hydra.run.dir="here [1], a=b"', cwd=cwd)
     assert done.returncode == 0, done.stderr
     return cwd / "here [1], a=b", done
@@ -74,7 +75,7 @@ def test_the_folder_holds_everything(finished):
     assert card["versions"]["torch"] == torch.__version__.partition("+")[0]
     assert card["data"]["images"] == {"train": 1258, "val": 180, "test": 359}
     assert card["images_per_second"] > 0
-    for key in ("reconstructions", "samples", "latents", "curves"):
+    for key in DRAWN:
         assert sorted(p.name for p in (folder / "figures" / key).iterdir()) == ["000039.png", "000078.png"]
     assert (folder / "figures/latents_tsne/000078.png").is_file()
     assert (folder / "figures/reconstructions.gif").read_bytes()[:3] == b"GIF"
@@ -117,7 +118,7 @@ def test_wandb_offline_holds_the_config_every_metric_and_every_figure(finished):
         for key, value in row.items()
         if key.endswith("/path") and value.endswith(".png")
     ]
-    assert len(sent) == len(pictures) == 9
+    assert len(sent) == len(pictures) == 11
     for step, key, path in sent:
         original = folder / "figures" / key / f"{step:06d}.png"
         assert (run / "files" / path).read_bytes() == original.read_bytes()
@@ -163,7 +164,7 @@ def test_a_checkpoint_alone_opens_and_foreign_targets_are_refused(finished, tmp_
 
 
 def test_callbacks_and_loggers_never_change_the_weights(compose, tmp_path):
-    everything = [f"callbacks.{name}.every_n_epochs=1" for name in ("reconstructions", "samples", "latents", "curves")]
+    everything = [f"callbacks.{name}.every_n_epochs=1" for name in DRAWN]
     words = ["model=vae", *QUICK[:2], "data.batch_size=64"]
     train(compose(*words, "callbacks=none", "logger=none", folder=tmp_path / "off"))
     config = compose(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from autoencoders.gallery import Gallery
+from autoencoders.records import add_warning
 from autoencoders.types import UserError
 
 
@@ -78,6 +82,20 @@ def validation_codes(trainer: pl.Trainer, model: pl.LightningModule, count: int)
     labels = [None] * len(batch.x) if batch.y is None else batch.y.to(model.device).split(500)
     chunks = zip(batch.x.to(model.device).split(500), labels, strict=False)
     return torch.cat([model.encode(x, y).cpu() for x, y in chunks]), batch.y
+
+
+def warn(trainer: pl.Trainer, name: str, sentence: str) -> None:
+    """Say what a user should know: on the terminal, in `run.json` and in the loggers; rank zero alone speaks.
+
+    Args:
+        trainer: of the run.
+        name: what it is about, in one word for a dashboard.
+        sentence: what was seen, and what to do.
+    """
+    if trainer.is_global_zero:
+        tqdm.write(f"autoencoders: warning: {sentence}", file=sys.stderr)  # above a progress bar, where there is one
+        add_warning(Path(trainer.default_root_dir), sentence)
+        Gallery.of(trainer).note(f"warnings/{name}", sentence, trainer.global_step)
 
 
 def array(images: Tensor) -> np.ndarray:

@@ -305,6 +305,13 @@ class ImageData(pl.LightningDataModule):
             self._training.go_to(position)
         return self._training
 
+    def training_batch(self, number: int) -> Batch | None:
+        """A batch of the epoch that training is in, once more, over all processes; None where no loader of ours served.
+
+        Batches are functions of seed, epoch and number, so that nothing need be kept to see one again.
+        """
+        return None if self._training is None else self._training.training_batch(number)
+
     def state_dict(self) -> dict[str, int]:
         """The position in the epoch, for every checkpoint.
 

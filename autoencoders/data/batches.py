@@ -114,9 +114,7 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         device, count = self.part.images.device, len(self.part.images)
         if self.train:
-            generator = torch.Generator().manual_seed(noise.key(self.seed, "order", self.epoch))
-            order = torch.randperm(count, generator=generator)
-            chunks = [chunk[self.rank :: self.world] for chunk in order.split(self.batch_size)[: len(self)]]
+            chunks = [chunk[self.rank :: self.world] for chunk in self._order().split(self.batch_size)[: len(self)]]
             chunks = list(torch.cat(chunks).to(device).split(self.batch_size // self.world)) if chunks else []
         else:
             chunks = torch.arange(self.rank, count, self.world, device=device).split(self.batch_size)
@@ -124,6 +122,15 @@ class Batches:
         for self.done, index in enumerate(chunks[first:], first + 1):
             self.served = self.done - first
             yield self.batch(index)
+
+    def _order(self) -> Tensor:
+        """The rows of an epoch of training, in the order of the epoch."""
+        generator = torch.Generator().manual_seed(noise.key(self.seed, "order", self.epoch))
+        return torch.randperm(len(self.part.images), generator=generator)
+
+    def training_batch(self, number: int) -> Batch:
+        """A batch of the epoch again, over all processes."""
+        return self.batch(self._order().split(self.batch_size)[number].to(self.part.images.device))
 
     def batch(self, index: Tensor) -> Batch:
         """The rows of an index tensor (B,), as floats in [0, 1]."""

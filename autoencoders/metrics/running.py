@@ -50,6 +50,11 @@ class RunningSums:
         self._total, self.count = own(state["now"]) or (None, 0)
         return {name: own(point) for name, point in state.items() if name != "now"}
 
+    @property
+    def total(self) -> Tensor | None:
+        """(M,) the sums so far, on the device: not finite from the first addition on that was not; None before one."""
+        return self._total
+
     def add(self, sums: Tensor, count: int) -> None:
         """Add (M,) sums over `count` images."""
         if self._total is None:  # float64, which Apple's GPUs lack

@@ -261,6 +261,11 @@ class Autoencoder(pl.LightningModule):
         eps = self.posteriors.fresh(*shape, generator=self._noise, device=self.device)
         return eps[self.global_rank :: world]
 
+    @property
+    def training_sums(self) -> RunningSums:
+        """Sums over training images of distortion, rate and loss, in nats, since the fit began."""
+        return self._sums["train"]
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of a batch, in nats per image; sums stay on the device, logged when the logger writes."""
         count, trainer = len(batch.x), self.trainer
