@@ -78,7 +78,6 @@ def attribute(
             **identity(run, split, editor, batch, strength, gauge.judge),
             "images": len(batch.x),
             "judge": gauge.judge.name,
-            "identity in": gauge.judge.space,
         }
     edits = comparison(rows)
     tables = {

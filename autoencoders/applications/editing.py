@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from autoencoders.applications.base import bootstrap_error, listed, mean_and_error, spread
-from autoencoders.applications.judging import Judge, attribute_logits, positives, truth
-from autoencoders.applications.representations import SIDE, attributes, representations
+from autoencoders.applications.judging import Judge, TrainedJudge, attribute_logits, positives, truth
+from autoencoders.applications.representations import SIDE, attributes, pixels, representations
 from autoencoders.latent.directions import direction
 from autoencoders.metrics.probes import auroc
 from autoencoders.metrics.retrieval import distances
@@ -137,26 +137,26 @@ def slopes(shifts: Tensor, alphas: Sequence[float]) -> Tensor:
 def identity(run: Run, split: str, editor: Editor, batch: Batch, strength: float, judge: Judge) -> dict[str, object]:
     """Whether the nearest real image of the split to an edited one is of the same person.
 
-    Where the data name no persons, a person is one image. Distances are Euclidean, of the judge's features; the
-    stand-in's are pixels.
+    Where the data name no persons, a person is one image. Distances are Euclidean, of pixels, which hardly know a
+    person in another photo, and of a trained judge's features, which know more than pixels of what makes images alike
+    but also see the edited attribute: the share falls by the edit itself.
 
     Returns:
         `identity kept`, the share; `distance ratio`, from the edited image to its own original over that to the
-        nearest of another person; `identity unedited`, the share at strength 0.
+        nearest of another person; `identity unedited`, the share at strength 0; the same with `, features`.
     """
-    count = len(run.data.images(split))
-    originals = torch.cat([judge.features(run.batch(split, r).target) for r in torch.arange(count).split(AT_ONCE)])
-    groups = run.annotations(split).groups
-    persons = torch.arange(count) if groups is None else groups
-    own = persons[batch.index]
-    found = {}
-    for alpha in (0.0, strength):
-        d = distances(judge.features(editor.edit(batch, alpha)), originals)  # (N, split)
-        found[alpha] = (persons[d.argmin(1)] == own).float()
-        original = d[torch.arange(len(d)), batch.index]
-        other = d.masked_fill(persons == own[:, None], torch.inf).amin(1)
-    return {
-        "identity kept": mean_and_error(found[strength]),
-        "identity unedited": float(found[0.0].mean()),
-        "distance ratio": mean_and_error(original / other),
-    }
+    spaces = {"": pixels} | ({", features": judge.features} if isinstance(judge, TrainedJudge) else {})
+    rows, groups = torch.arange(len(run.data.images(split))).split(AT_ONCE), run.annotations(split).groups
+    persons = torch.cat(rows) if groups is None else groups
+    own, found = persons[batch.index], {}
+    for suffix, space in spaces.items():
+        originals, kept = torch.cat([space(run.batch(split, r).target) for r in rows]), {}
+        for alpha in (0.0, strength):
+            d = distances(space(editor.edit(batch, alpha)), originals)  # (N, split)
+            kept[alpha] = (persons[d.argmin(1)] == own).float()
+            original = d[torch.arange(len(d)), batch.index]
+            other = d.masked_fill(persons == own[:, None], torch.inf).amin(1)
+        found[f"identity kept{suffix}"] = mean_and_error(kept[strength])
+        found[f"identity unedited{suffix}"] = float(kept[0.0].mean())
+        found[f"distance ratio{suffix}"] = mean_and_error(original / other)
+    return found
