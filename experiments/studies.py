@@ -105,7 +105,8 @@ class Study:
     def verdict(self, claim: Mapping[str, Any]) -> Verdict:
         """By rule: better than every bar by two standard errors of the difference.
 
-        A trend holds where its ends differ by that much, and no step goes the other way by that much.
+        The difference from a bar with a `paired` key is that of the same images: the bar's less ours, and its error. A
+        trend holds where its ends differ by that much, and no step goes the other way by that much.
         """
         statement = claim.get("statement", False)
         if "trend" in claim:
@@ -121,6 +122,10 @@ class Study:
             return Verdict("not run here", statement=statement)
         sign = -1 if claim["better"] == "lower" else 1
         gains = {name: gain(sign, ours, bar) for name, bar in bars.items()}
+        for told in claim.get("bars", []):  # measured image by image, where it was
+            paired = self.number({**told, "key": told["paired"]}) if "paired" in told else None
+            if paired is not None:
+                gains[told["name"]] = gain(sign, Number(0.0, math.nan, 0), paired)
         for outcome, low, high in (("missed", -math.inf, -CLEAR), ("level", -CLEAR, CLEAR)):
             uncleared = tuple(name for name, value in gains.items() if low <= value < high)
             if uncleared:

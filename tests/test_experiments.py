@@ -135,6 +135,21 @@ def test_verdicts(study, run, source, better, verdict):
     assert claim_row(study, claim | {"seeds": 3})[-1] == f"**{verdict}**{few}"
 
 
+def test_a_difference_of_the_same_images_decides_where_there_is_one(study):
+    file = study.runs_folder / "b" / "tables" / "reconstruct" / "metrics.json"
+    found = {"mse/ae": 8.0, "mse_error/ae": 0.5, "mse/PCA-2": 8.5, "mse_error/PCA-2": 0.5,
+             "above/PCA-2": 0.5, "above_error/PCA-2": 0.1}  # fmt: skip
+    file.write_text(json.dumps(found))
+    bar = {"name": "PCA", "run": "b", "key": "tables/reconstruct: mse/PCA-2"}
+    ours = {"run": "b", "key": "tables/reconstruct: mse/ae"}
+    claim = {"claim": "x", "source": {"by": "S"}, "ours": ours, "bars": [bar], "better": "lower"}
+    assert str(study.verdict(claim)) == "level (PCA)"
+    bar["paired"] = "tables/reconstruct: above/PCA-2"
+    assert str(study.verdict(claim)) == "met"  # by five errors
+    file.write_text(json.dumps(found | {"above/PCA-2": -0.5}))
+    assert str(study.verdict(claim)) == "missed (PCA)"
+
+
 def test_trends_hold_at_every_step_or_not_at_all(study):
     trend = {"over": ["a0", "a1", "b"], "key": "metrics: test/mse", "goes": "up"}
     claim = {"claim": "x", "source": {"by": "S"}, "trend": trend, "statement": True}

@@ -23,8 +23,9 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
         count: images shown.
 
     Returns:
-        Figures `rows` and `codes`; the table `errors`: MSE per pixel of [0, 1], PSNR of the mean MSE and mean PSNR
-        per image, in dB, mean SSIM, of the model, of PCA with as many components and of the mean training image.
+        Figures `rows` and `codes`; the table `errors`: MSE per pixel of [0, 1], the same less the model's of the same
+        image, PSNR of the mean MSE and mean PSNR per image, in dB, mean SSIM, of the model, of PCA with as many
+        components and of the mean training image.
     """
     from autoencoders.figures.grids import image_grid
     from autoencoders.figures.heat import codes_between
@@ -60,10 +61,12 @@ def errors(run: Run, split: str) -> object:
             square = (output - batch.target).flatten(1).square().mean(1)
             gathered[name].append(torch.stack([square, psnr_per_image(square), ssim(output, batch.target)], 1))
     rows = {}
+    own = torch.cat(gathered[run.model.name])[:, 0]
     for name, parts in gathered.items():
         mse, decibel, similarity = torch.cat(parts).unbind(1)
         rows[name] = {
             "mse": mean_and_error(mse),
+            "mse above the model's": mean_and_error(mse - own),  # of the same images: errors of both largely cancel
             "psnr of mean mse": psnr(float(mse.mean())),
             "psnr per image": mean_and_error(decibel),
             "ssim": mean_and_error(similarity),
