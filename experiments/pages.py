@@ -108,7 +108,11 @@ def claim_row(study: Study, claim: Mapping[str, Any]) -> list[str]:
     ours = study.number(claim["ours"])
     bars = {name: bar for name, bar in study.bars(claim).items() if name != source["by"]}
     bars |= {told["name"]: study.number(told) for told in claim.get("beside", [])}  # shown, and no bar
-    beside = ", ".join(f"{name} {bar if bar is not None else 'not run'}" for name, bar in bars.items())
+    paired = {told["name"]: study.paired(told) for told in claim.get("bars", [])}
+    words = {name: f" (image by image {more} above ours)" for name, more in paired.items() if more is not None}
+    beside = ", ".join(
+        f"{name} {bar if bar is not None else 'not run'}{words.get(name, '')}" for name, bar in bars.items()
+    )
     name = claim["ours"].get("name", "")
     return [
         claim["claim"], said, beside, f"{name} {ours}".strip() if ours else "", seeds([ours] if ours else []),

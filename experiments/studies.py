@@ -102,6 +102,10 @@ class Study:
         told = [claim["source"], *claim.get("bars", [])]
         return {bar.get("name", bar.get("by")): self.number(bar) for bar in told if "value" in bar or "run" in bar}
 
+    def paired(self, bar: Mapping[str, Any]) -> Number | None:
+        """A bar less ours, of the same images, where that was measured."""
+        return self.number({**bar, "key": bar["paired"]}) if "paired" in bar else None
+
     def verdict(self, claim: Mapping[str, Any]) -> Verdict:
         """By rule: better than every bar by two standard errors of the difference.
 
@@ -122,10 +126,9 @@ class Study:
             return Verdict("not run here", statement=statement)
         sign = -1 if claim["better"] == "lower" else 1
         gains = {name: gain(sign, ours, bar) for name, bar in bars.items()}
-        for told in claim.get("bars", []):  # measured image by image, where it was
-            paired = self.number({**told, "key": told["paired"]}) if "paired" in told else None
-            if paired is not None:
-                gains[told["name"]] = gain(sign, Number(0.0, math.nan, 0), paired)
+        for told in claim.get("bars", []):
+            if (above := self.paired(told)) is not None:  # measured image by image
+                gains[told["name"]] = gain(sign, Number(0.0, math.nan, 0), above)
         for outcome, low, high in (("missed", -math.inf, -CLEAR), ("level", -CLEAR, CLEAR)):
             uncleared = tuple(name for name, value in gains.items() if low <= value < high)
             if uncleared:
