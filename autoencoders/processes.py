@@ -24,6 +24,13 @@ def several(trainer: Mapping) -> bool:
     return str(trainer["devices"]) not in ("1", "[0]") or trainer["num_nodes"] != 1
 
 
+def first() -> bool:
+    """Whether this process is the one that speaks."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return rank_zero_only.rank == 0
+
+
 def started_from_outside() -> bool:
     """Whether torchrun or srun started this process, and others with it."""
     from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment

@@ -43,7 +43,8 @@ def job_of_several_processes(config: Mapping, hydra: Mapping) -> dict[str, float
     Lightning kills the first where another dies, which would end the sweep.
     """
     folder = Path(config["folder"]).absolute()
-    words = [*hydra.overrides.task, *(w for w in hydra.overrides.hydra if "hydra.searchpath=" in w)]
+    # Where an earlier start of the sweep has left a part of it, it goes on.
+    words = ["resume=auto", *hydra.overrides.task, *(w for w in hydra.overrides.hydra if "hydra.searchpath=" in w)]
     if "wandb" in config["logger"]:
         words.append(f"logger.wandb.group='{config['logger']['wandb']['group']}'")
     reason = processes.run_alone(words, folder, hydra.runtime.cwd)

@@ -15,6 +15,7 @@ Examples:
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import sys
 import time
@@ -28,7 +29,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders import processes, sweeps
-from autoencoders.compose import CONF, help_text
+from autoencoders.compose import CONF, help_text, quoted
 from autoencoders.startup import load_heavy_libraries, slow_precision
 from autoencoders.types import Stopped, UserError
 
@@ -42,6 +43,9 @@ def main() -> None:
         return
     try:
         job()
+    except KeyboardInterrupt:  # outside of training, which keeps a checkpoint first
+        print("autoencoders: interrupted.", file=sys.stderr)
+        sys.exit(130)
     finally:  # a launcher that lost a job's process ends in an error: what the others did is told all the same
         sweeps.conclude()
 
@@ -61,11 +65,11 @@ def job(config: DictConfig) -> float | None:
     if sweeping and "wandb" in plain["logger"]:
         plain["logger"]["wandb"]["group"] = plain["logger"]["wandb"]["group"] or Path(hydra_config.sweep.dir).name
     overrides = list(hydra_config.overrides.task)
+    if sweeping and (done := done_before(plain)) is not None:
+        return done.get("val/objective")
     try:
         if sweeping and processes.several(plain["trainer"]) and not processes.started_from_outside():
             metrics = sweeps.job_of_several_processes(plain, hydra_config)
-        elif sweeping and (finished := sweeps.finished(plain)) is not None:
-            metrics = finished
         else:
             if sweeping and not plain["resume"]:
                 plain["resume"] = "auto"  # a job that failed or was killed goes on when its sweep is run again
@@ -77,7 +81,8 @@ def job(config: DictConfig) -> float | None:
             processes.check_agreement(plain, folder_given=bool(given))
             metrics = train(plain, overrides)
     except Stopped as stop:
-        print(f"autoencoders: stopped {stop.where}.{continued(plain, overrides, sweeping)}", file=sys.stderr)
+        if processes.first():
+            print(f"autoencoders: stopped {stop.where}.{continued(plain, overrides, sweeping)}", file=sys.stderr)
         raise
     except Exception as error:
         if plain["debug"]:
@@ -93,12 +98,24 @@ def job(config: DictConfig) -> float | None:
     return metrics.get("val/objective")
 
 
+def done_before(config: dict[str, Any]) -> dict[str, float] | None:
+    """The metrics of a job that an earlier start of its sweep has done; a sweep of something else ends here."""
+    try:
+        return sweeps.finished(config)
+    except UserError as error:  # recorded as that job's failure, it would take the finished run's place
+        print(f"autoencoders: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
 def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) -> str:
     """What to type to go on with a run that was stopped."""
     if sweeping:
         return " Go on by the same command with the same hydra.sweep.dir."
     words = [word for word in overrides if not word.startswith("resume=")]
-    return f" Go on with: python -m autoencoders.train {shlex.join([*words, 'resume=' + repr(config['folder'])])}"
+    resume = f"resume={config['folder']}"
+    if not re.fullmatch(r"[\w./=-]+", resume):
+        resume = quoted(resume, ("resume",))  # as Hydra's grammar wants it
+    return f" Go on with: python -m autoencoders.train {shlex.join([*words, resume])}"
 
 
 def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, float]:
@@ -156,8 +173,6 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
 
 def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
     """The configuration with its seed, and the checkpoint to resume from; what needs no data is checked here."""
-    from lightning.pytorch.utilities import rank_zero_only
-
     from autoencoders import runs
 
     if config["seed"] is None:
@@ -177,7 +192,7 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
     resume = runs.newest_checkpoint(folder if auto else config["resume"], needed=not auto) if config["resume"] else None
     if resume:
         runs.check_resumable(resume, config)
-    if rank_zero_only.rank == 0 and not config["resume"] and (folder / "run.json").exists():
+    if processes.first() and not config["resume"] and (folder / "run.json").exists():
         raise UserError(
             f"{folder} holds a run already, which is not overwritten. Choose another hydra.run.dir, or continue that "
             f"run with resume='{folder}'."

@@ -166,5 +166,6 @@ def test_a_sweep_that_is_run_again_does_what_is_left(door, tmp_path, starts):
     assert "skipped, done before" in lines["0"]
     assert "skipped" not in lines["1"]
     other = door(door_of_training, *words, "data.shift=1", cwd=tmp_path)
-    assert other.returncode == 1
-    assert "holds a finished run of another configuration" in other.stdout + other.stderr
+    assert other.returncode == 2
+    assert "holds a finished run of another configuration: data.shift is 1 and was 0" in other.stderr
+    assert [json.loads(f.read_text())["status"] for f in (tmp_path / "sweep").glob("*/run.json")] == ["done", "done"]
