@@ -203,12 +203,14 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
 def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
     """Lightning's Trainer; checkpoints and progress come from callbacks or not at all."""
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+    from lightning.pytorch.profilers import PassThroughProfiler
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from autoencoders import runs
+    from autoencoders.callbacks.clock import Unprofiled
 
     try:
-        return runs.build(
+        trainer = runs.build(
             config["trainer"],
             callbacks=callbacks,
             logger=loggers,
@@ -218,6 +220,9 @@ def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
         )
     except MisconfigurationException as error:
         raise UserError(f"The trainer cannot be set up as asked: {error}") from error
+    if type(trainer.profiler) is PassThroughProfiler:
+        trainer.profiler = Unprofiled()
+    return trainer
 
 
 def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None) -> None:

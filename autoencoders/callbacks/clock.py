@@ -1,10 +1,22 @@
-"""How fast a run trains."""
+"""How fast a run trains, and a profiler that takes no time where none was asked for."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import lightning.pytorch as pl
+from lightning.pytorch.profilers import PassThroughProfiler
+
+NOTHING = contextlib.nullcontext()
+
+
+class Unprofiled(PassThroughProfiler):
+    """Lightning's profiler for none, whose hundred contexts a step are one: a generator each would cost .1 ms."""
+
+    def profile(self, action_name: str) -> contextlib.AbstractContextManager:
+        """The same context that does nothing, whatever the action."""
+        return NOTHING
 
 
 class Clock(pl.Callback):

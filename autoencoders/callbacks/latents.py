@@ -17,14 +17,14 @@ class LatentPlot(Drawing):
 
     Args:
         codes: at most so many validation images.
-        tsne_codes: at most so many of them in the t-SNE; 0 for none. 2,000 take about five seconds.
+        tsne_codes: at most so many of them in the t-SNE; 0 for none. 1,000 take about two seconds.
         seed: of the t-SNE.
         every_n_epochs: see `Drawing`.
     """
 
     draws = "encode"
 
-    def __init__(self, codes: int = 5000, tsne_codes: int = 2000, seed: int = 0, every_n_epochs: int = 5) -> None:
+    def __init__(self, codes: int = 5000, tsne_codes: int = 1000, seed: int = 0, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
         self.codes, self.tsne_codes, self.seed = codes, tsne_codes, seed
 

@@ -37,6 +37,10 @@ class Rows:
     def __getitem__(self, key: int | slice | Tensor) -> Tensor:
         return self.store[self.index[key]]
 
+    def index_select(self, dim: int, index: Tensor) -> Tensor:
+        """Rows (B,) of these; `dim` is 0, as there is no other."""
+        return self.store.index_select(dim, self.index[index])
+
     def numel(self) -> int:
         """Bytes, were it a tensor."""
         return self.shape.numel()
@@ -134,7 +138,7 @@ class Batches:
 
     def batch(self, index: Tensor) -> Batch:
         """The rows of an index tensor (B,), as floats in [0, 1]."""
-        target = self.part.images[index].float().mul_(1 / 255)
+        target = self.part.images.index_select(0, index).float().mul_(1 / 255)  # copies rows whole, unlike [index]
         if self.train and (self.flip or self.shift):
             target = augment(target, Draws(self._seed("augment"), index), self.flip, self.shift)
         if self.dynamic:

@@ -1,0 +1,331 @@
+"""Five ways of training the same model on the same images, each with the same stopwatch; see `speed.py`."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning.pytorch as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+QUIET = ("callbacks=none", "logger=none")
+"""What makes (b) of (a)."""
+
+
+class Workload(NamedTuple):
+    """A model and its data.
+
+    Attributes:
+        title: as tables call it.
+        words: the command's options.
+        batch: images per step.
+        latents: Z.
+        steps: measured in one round; an epoch where that is less.
+    """
+
+    title: str
+    words: tuple[str, ...]
+    batch: int
+    latents: int
+    steps: int
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether it is a VAE."""
+        return "model=vae" in self.words
+
+
+MLP = "model=vae", "data=mnist", "net.widths=[400]", "net.norm=none", "latent_dim=20"
+CONV = "model=vae", "data=mnist", "net=conv", "latent_dim=20"
+FACES = "model=ae", "data=lfw", "net=conv", "latent_dim=200", "data.flip=false"
+WORKLOADS = {
+    "fc": Workload("MNIST, VAE 784-400-20", MLP, 128, 20, 429),
+    "conv": Workload("MNIST, convolutional VAE", CONV, 128, 20, 80),
+    "faces": Workload("LFW 64 x 64, convolutional AE", FACES, 64, 200, 30),
+}
+
+
+class Stopwatch:
+    """Counts steps; the first ones, which allocate and compile, are left out.
+
+    Args:
+        warm: steps that are left out.
+        device: waited for before the clock is read.
+    """
+
+    def __init__(self, warm: int, device: str = "cpu") -> None:
+        self.warm, self.device, self.steps = warm, device, 0
+        self.first = self.start = self.end = 0.0
+
+    def step(self) -> None:
+        """A step is done."""
+        self.steps += 1
+        if self.steps == 1:
+            self.first = time.time()
+        if self.steps == self.warm:
+            self.start = self._now()
+
+    def stop(self) -> None:
+        """The last step was that."""
+        self.end = self._now()
+
+    def rate(self, batch: int) -> float:
+        """Images per second."""
+        return (self.steps - self.warm) * batch / (self.end - self.start)
+
+    def _now(self) -> float:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+class Span(pl.Callback):
+    """The stopwatch of the real command: of its first epoch's steps, and of the whole fit.
+
+    Args:
+        out: a file for a run in a process of its own; see `report`.
+    """
+
+    watch: Stopwatch
+    """Of the latest run in this process."""
+
+    def __init__(self, warm: int = 10, out: str | None = None) -> None:
+        self.warm, self.out, self.training = warm, out, 0.0
+        Span.watch = Stopwatch(warm)
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Choose the clock."""
+        Span.watch = Stopwatch(self.warm, pl_module.device.type)
+        self.began = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Count; the last step of the first epoch ends the count."""
+        self.watch.step()
+        if trainer.current_epoch == 0 and trainer.is_last_batch:
+            self.watch.stop()
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say how much of the fit was no training."""
+        clock = next(c for c in trainer.callbacks if type(c).__name__ == "Clock")
+        if self.out:
+            fit = time.perf_counter() - self.began
+            report(self.out, self.watch, boundary=1 - clock.seconds / fit, rate=clock.images_per_second)
+
+
+def report(out: str, watch: Stopwatch, **more: float) -> None:
+    """Leave what a process of its own has measured."""
+    Path(out).write_text(json.dumps({"first": watch.first, **more}))
+
+
+# (a), (b) ---------------------------------------------------------------------------------------------------
+
+
+def composed(words: tuple[str, ...]) -> dict[str, Any]:
+    """The configuration of a command line."""
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from autoencoders.compose import CONF
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose("train", list(words)), resolve=True)
+
+
+def real(work: Workload, steps: int, device: str, quiet: bool = False) -> float:
+    """Images per second of the real command's steps."""
+    from autoencoders.train import train
+
+    with tempfile.TemporaryDirectory() as folder:
+        config = composed((*work.words, f"data.batch_size={work.batch}", f"trainer={device.replace('cuda', 'gpu')}",
+                           "trainer.max_epochs=1", f"trainer.limit_train_batches={steps}", "test=false",
+                           f"folder={folder}", *(QUIET if quiet else ())))  # fmt: skip
+        config["callbacks"]["span"] = {"_target_": "contenders.Span"}
+        with contextlib.redirect_stdout(io.StringIO()):
+            train(config)
+    return Span.watch.rate(work.batch)
+
+
+# (c) --------------------------------------------------------------------------------------------------------
+
+
+class Plain(nn.Module):
+    """The workload's network without the framework: x -> (posterior's numbers), z -> output."""
+
+    def __init__(self, work: Workload) -> None:
+        super().__init__()
+        self.work = work
+        if "net=conv" in work.words:
+            from autoencoders import runs
+
+            shape = (1, 28, 28) if "data=mnist" in work.words else (3, 64, 64)
+            model = runs.build_model(composed((*work.words, "folder=none")), shape, None)
+            self.encode = nn.Sequential(model.encoder, model.head)
+            self.decode = model.decoder
+        else:
+            hidden, pixels, latents = 400, 784, work.latents
+            self.encode = nn.Sequential(
+                nn.Flatten(), nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, 2 * latents)
+            )
+            self.decode = nn.Sequential(
+                nn.Linear(latents, hidden), nn.ReLU(), nn.Linear(hidden, pixels), nn.Unflatten(1, (1, 28, 28))
+            )
+
+    def loss(self, x: Tensor) -> Tensor:
+        """Nats per image, less the Gaussian's constants."""
+        numbers = self.encode(x)
+        if not self.work.stochastic:
+            return 50 * F.mse_loss(torch.sigmoid(self.decode(numbers)), x, reduction="sum") / len(x)
+        mean, log_variance = numbers.chunk(2, dim=1)
+        logits = self.decode(mean + (0.5 * log_variance).exp() * torch.randn_like(mean))
+        distortion = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+        return distortion + 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / len(x)
+
+
+def preloaded(work: Workload) -> Tensor:
+    """All training images as floats, in memory."""
+    from autoencoders import runs
+
+    data = runs.build(composed((*work.words, "folder=none"))["data"])
+    data.prepare_data()
+    data.setup("fit")
+    return data.images("train").float() / 255
+
+
+def bare(work: Workload, images: Tensor, steps: int, device: str, epochs: int = 1, warm: int = 10) -> Stopwatch:
+    """The fastest loop we know: a gather of whole rows, the step, fused Adam; a captured graph on a GPU."""
+    net, images, watch = Plain(work).to(device), images.to(device), Stopwatch(warm, device)
+    graphed = device == "cuda"
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True, capturable=graphed)
+
+    def step(x: Tensor) -> None:
+        optimizer.zero_grad()
+        net.loss(x).backward()
+        optimizer.step()
+
+    run = captured(step, images[: work.batch]) if graphed else step
+    for _ in range(epochs):
+        for index in torch.randperm(len(images)).to(device).split(work.batch)[:steps]:
+            run(images.index_select(0, index))
+            watch.step()
+    watch.stop()
+    return watch
+
+
+def captured(step: Callable[[Tensor], None], example: Tensor) -> Callable[[Tensor], None]:
+    """A step as one CUDA graph, replayed on each batch; torch wants a few steps on another stream first."""
+    held, side, graph = example.clone(), torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step(held)
+    torch.cuda.current_stream().wait_stream(side)
+    with torch.cuda.graph(graph):
+        step(held)
+
+    def run(x: Tensor) -> None:
+        held.copy_(x)
+        graph.replay()
+
+    return run
+
+
+# (d) --------------------------------------------------------------------------------------------------------
+
+
+def usual(work: Workload, steps: int, device: str, epochs: int = 1, warm: int = 10) -> Stopwatch:
+    """What notebooks do: a torchvision dataset that makes tensors of pictures one by one, a DataLoader, a loop."""
+    from torch.utils.data import DataLoader
+    from torchvision import datasets, transforms
+
+    root, watch = os.environ["AUTOENCODERS_DATA"], Stopwatch(warm, device)
+    if "data=mnist" in work.words:
+        data = datasets.MNIST(root, transform=transforms.ToTensor())
+    else:
+        prepare = [transforms.CenterCrop(90), transforms.Resize(64), transforms.ToTensor()]
+        data = datasets.ImageFolder(Path(root, "lfw", "lfw-deepfunneled"), transform=transforms.Compose(prepare))
+    loader = DataLoader(data, batch_size=work.batch, shuffle=True, drop_last=True)
+    net = Plain(work).to(device)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    for _ in range(epochs):
+        for _, (x, _) in zip(range(steps), loader, strict=False):
+            optimizer.zero_grad()
+            net.loss(x.to(device)).backward()
+            optimizer.step()
+            watch.step()
+    watch.stop()
+    return watch
+
+
+# (e) --------------------------------------------------------------------------------------------------------
+
+
+def pythae(work: Workload, images: Tensor, steps: int, device: str, epochs: int = 1, warm: int = 10) -> Stopwatch:
+    """pythae's own model and trainer, with the same networks, on tensors in memory."""
+    import logging
+
+    from pythae.data.datasets import BaseDataset
+    from pythae.models import AE, VAE, AEConfig, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.trainers import BaseTrainer, BaseTrainerConfig
+    from pythae.trainers.training_callbacks import TrainingCallback
+
+    logging.getLogger("pythae").setLevel(logging.ERROR)
+    plain, watch, shape = Plain(work), Stopwatch(warm, device), tuple(images.shape[1:])
+
+    class Encoder(BaseEncoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = plain.encode
+
+        def forward(self, x: Tensor) -> ModelOutput:
+            numbers = self.net(x)
+            if not work.stochastic:
+                return ModelOutput(embedding=numbers)
+            mean, log_variance = numbers.chunk(2, dim=1)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+    class Decoder(BaseDecoder):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = plain.decode
+
+        def forward(self, z: Tensor) -> ModelOutput:
+            return ModelOutput(reconstruction=torch.sigmoid(self.net(z)))
+
+    class Counting(TrainingCallback):
+        def on_train_step_end(self, *_: Any, **__: Any) -> None:
+            watch.step()
+            if watch.steps == total:  # what the trainer saves afterwards is no step
+                watch.stop()
+
+    sizes = {"input_dim": shape, "latent_dim": work.latents}
+    if work.stochastic:
+        model = VAE(VAEConfig(reconstruction_loss="bce", **sizes), encoder=Encoder(), decoder=Decoder())
+    else:
+        model = AE(AEConfig(**sizes), encoder=Encoder(), decoder=Decoder())
+    count = min(steps * work.batch, len(images) // work.batch * work.batch)
+    total = epochs * count // work.batch
+    data = BaseDataset(images[:count], torch.ones(count))
+    with tempfile.TemporaryDirectory() as folder, silent():
+        settings = BaseTrainerConfig(output_dir=folder, num_epochs=epochs, learning_rate=1e-3,
+                                     per_device_train_batch_size=work.batch, no_cuda=device != "cuda")  # fmt: skip
+        trainer = BaseTrainer(model=model, train_dataset=data, training_config=settings, callbacks=[Counting()])
+        trainer.train()
+    return watch
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """Nothing on the terminal: progress bars, too, take time."""
+    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
+        yield
