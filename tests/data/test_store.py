@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -53,10 +55,19 @@ def test_a_large_store_stays_on_disk_and_serves_the_same(tmp_path):
 def test_a_listing_changes_with_its_files(tmp_path):
     file = tmp_path / "a.png"
     file.write_bytes(b"one")
-    before = listing(tmp_path, [file])
-    assert listing(tmp_path, [file]) == before
+    before = listing(tmp_path, ["a.png"])
+    assert listing(tmp_path, ["a.png"]) == before
     file.write_bytes(b"three")
-    assert listing(tmp_path, [file]) != before
+    assert listing(tmp_path, ["a.png"]) != before
+
+
+def test_files_are_decoded_many_to_a_task(monkeypatch):
+    tasks, submit = [], ThreadPoolExecutor.submit
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda pool, *a: tasks.append(a) or submit(pool, *a))
+    images, files = np.zeros((100, 1, 1, 1), np.uint8), [str(i) for i in range(100)]
+    decode_files(files, lambda name: np.full((1, 1, 1), int(name)), "x")(images)
+    assert images.flatten().tolist() == list(range(100))
+    assert len(tasks) < 10
 
 
 # Pictures -----------------------------------------------------------------------------------------------------
