@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,7 +54,7 @@ def cached_images(
         memory: a store of more bytes stays on disk, memory-mapped.
 
     Returns:
-        (N, C, H, W) uint8.
+        (N, C, H, W) uint8; not to be written to.
     """
     digest = hashlib.sha256(json.dumps([VERSION, *settings]).encode()).hexdigest()[:20]
     folder = cache_root(cache) / f"{name}-{digest}"
@@ -73,9 +74,18 @@ def cached_images(
                     raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    large = count * int(np.prod(shape)) > memory
-    # Copy-on-write: torch wants writable arrays, and nothing is ever written.
-    return torch.from_numpy(np.load(file, mmap_mode="c" if large else None, allow_pickle=False))
+    return _mapped(file) if count * int(np.prod(shape)) > memory else torch.from_numpy(np.load(file))
+
+
+def _mapped(file: Path) -> Tensor:
+    """An array that stays on disk; the pages of it that are in memory can be given back at any time.
+
+    Read-only, since Linux refuses copy-on-write maps of more bytes than the machine has memory. Torch would like to
+    write, and warns; nothing of ours ever does.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*not writable.*")
+        return torch.from_numpy(np.load(file, mmap_mode="r"))
 
 
 def decode_files(
