@@ -28,9 +28,10 @@ docs-figures: install  ## Train the README's CVAE on MNIST again and take its pi
 experiments: install  ## Train what experiments/ lacks and write its pages: hours (ARGS='s0_faces' for one)
 	$(BIN)/python experiments/rebuild.py $(ARGS)
 
-bench: install  ## Training steps against a bare loop, and starts of image folders (MNIST, LFW: AUTOENCODERS_DATA)
+bench: install  ## Training steps against a bare loop, starts of image folders, scale (MNIST, LFW: AUTOENCODERS_DATA)
 	$(BIN)/python benchmarks/training_steps.py
 	$(BIN)/python benchmarks/starts.py
+	$(BIN)/python benchmarks/scale.py --light
 
 test: install  ## Lint, then the tests, in a few minutes
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
