@@ -28,9 +28,10 @@ docs-figures: install  ## Train the README's CVAE on MNIST again and take its pi
 experiments: install  ## Train what experiments/ lacks and write its pages: hours (ARGS='s0_faces' for one)
 	$(BIN)/python experiments/rebuild.py $(ARGS)
 
-bench: install  ## Training against a bare loop, the usual way and pythae; starts (MNIST, LFW: AUTOENCODERS_DATA)
+bench: install  ## Training against a bare loop, the usual way and pythae; starts, scale (MNIST, LFW: AUTOENCODERS_DATA)
 	$(BIN)/python benchmarks/speed.py --whole --write docs/speed.md
 	$(BIN)/python benchmarks/starts.py
+	$(BIN)/python benchmarks/scale.py --light
 
 test: install  ## Lint, then the tests, in a few minutes
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from autoencoders.parts import parts
 from autoencoders.types import UserError
 
 DENSE_LIMIT = 4096
 """Up to this many pixels the covariance is decomposed whole; beyond it, by Krylov iteration."""
 TOLERANCE, ROUNDS = 1e-6, 30
 _CHUNK = 2048
+"""Images that are read at once, unless they are large: a memory-mapped store is never copied whole."""
 
 
-def _rows(images: Tensor, start: int) -> Tensor:
-    """(<= _CHUNK, D) float64 rows in [0, 1] of a uint8 store; a memory-mapped one is never copied whole."""
-    return images[start : start + _CHUNK].flatten(1).double() / 255
+def _rows(images: Tensor, part: slice) -> Tensor:
+    """(<= _CHUNK, D) float64 rows in [0, 1] of a uint8 store."""
+    return images[part].flatten(1).double() / 255
 
 
 @functools.lru_cache(maxsize=1)  # the same images serve a net, a model and a baseline
@@ -42,12 +44,11 @@ def principal_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
             f"{number} training images of {pixels} pixels have at most {min(number - 1, pixels)} principal "
             f"components, and latent_dim is {count}. Lower latent_dim."
         )
-    starts = range(0, number, _CHUNK)
-    mean = sum(_rows(images, s).sum(0) for s in starts) / number
+    mean = sum(_rows(images, part).sum(0) for part in parts(number, 8 * pixels, _CHUNK)) / number
     if pixels <= DENSE_LIMIT:
         covariance = torch.zeros(pixels, pixels, dtype=torch.float64)
-        for s in starts:
-            centred = _rows(images, s) - mean
+        for part in parts(number, 8 * pixels, _CHUNK):
+            centred = _rows(images, part) - mean
             covariance.addmm_(centred.T, centred)
         variances, vectors = torch.linalg.eigh(covariance / (number - 1))
         variances, components = variances.flip(0)[:count], vectors.T.flip(0)[:count]
@@ -89,8 +90,8 @@ def _krylov(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _covariance_times(images: Tensor, mean: Tensor, block: Tensor) -> Tensor:
     """The training images' covariance matrix (D, D), never formed, times (D, B)."""
     product = torch.zeros_like(block)
-    for start in range(0, len(images), _CHUNK):
-        centred = images[start : start + _CHUNK].flatten(1).float().div_(255).sub_(mean)
+    for part in parts(len(images), 4 * len(mean), _CHUNK):
+        centred = images[part].flatten(1).float().div_(255).sub_(mean)
         product.addmm_(centred.T, centred @ block)
     return product / (len(images) - 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,14 +14,13 @@ import torch
 from torch import Tensor
 
 from autoencoders import noise
-from autoencoders.data.batches import Batches, Rows, Split, binary, on_device
+from autoencoders.data.batches import CHUNK, Batches, Drawn, Rows, Split, on_device
 from autoencoders.data.corruptions import Draws, NoCorruption
 from autoencoders.data.pictures import read_picture
+from autoencoders.parts import parts
 from autoencoders.types import Annotations, Batch, Context, Shape, UserError
 
 BINARIZE, SPLITS = ("none", "static", "dynamic"), ("random", "alphabetical")
-CHUNK = 4096
-"""Images that are read at once where a whole split is gone through."""
 
 
 class Source(NamedTuple):
@@ -197,15 +197,10 @@ class ImageData(pl.LightningDataModule):
             )
         return count
 
-    def _draw_once(self, split: str, images: Tensor) -> Tensor:
-        drawn = torch.empty(images.shape, dtype=torch.uint8)
-        for start in range(0, len(images), CHUNK):
-            grey = images[start : start + CHUNK]
-            index = torch.arange(start, start + len(grey))
-            drawn[start : start + CHUNK] = (
-                binary(grey / 255, noise.key(self.split_seed, "binarize", split), index) * 255
-            )
-        return drawn
+    def _draw_once(self, split: str, images: Tensor | Rows) -> Tensor | Rows:
+        """One binary draw of every image: kept where it takes no more than `memory`, else drawn when it is read."""
+        drawn = Drawn(images, noise.key(self.split_seed, "binarize", split))
+        return drawn if drawn.numel() > self.memory else drawn.to(drawn.device)
 
     def _prepared(self, split: str) -> Split:
         if not self._splits:
@@ -252,8 +247,8 @@ class ImageData(pl.LightningDataModule):
         """The mean training image, (C, H, W) float64 in [0, 1]: what is known of an image without looking at it."""
         if self._mean is None:
             train = self.images("train")
-            chunks = (train[i : i + CHUNK] for i in range(0, len(train), CHUNK))
-            self._mean = sum(chunk.double().sum(0) for chunk in chunks) / (255 * len(train))
+            sums = (train[part].double().sum(0) for part in parts(len(train), 8 * math.prod(self.shape), CHUNK))
+            self._mean = sum(sums) / (255 * len(train))
         return self._mean
 
     def mean_image_mse(self, split: str) -> float:
@@ -269,8 +264,8 @@ class ImageData(pl.LightningDataModule):
         digest = hashlib.sha256()
         for split in ("train", "val", "test"):
             images = self.images(split)
-            for start in range(0, len(images), CHUNK):
-                digest.update(memoryview(images[start : start + CHUNK].contiguous().numpy()))
+            for part in parts(len(images), math.prod(self.shape), CHUNK):
+                digest.update(memoryview(images[part].contiguous().numpy()))
         return digest.hexdigest()
 
     # Batches --------------------------------------------------------------------------------------------

@@ -11,7 +11,11 @@ from torch import Tensor
 
 from autoencoders import noise
 from autoencoders.data.corruptions import Draws, NoCorruption, augment
+from autoencoders.parts import parts
 from autoencoders.types import Batch
+
+CHUNK = 4096
+"""Images that are read at once where a whole split is gone through, unless they are large."""
 
 DEVICE_SHARE = 0.5
 """A split moves to the accelerator when it takes at most this share of the free memory there."""
@@ -27,7 +31,7 @@ class Rows:
 
     device = torch.device("cpu")
 
-    def __init__(self, store: Tensor, index: Tensor) -> None:
+    def __init__(self, store: Tensor | Rows, index: Tensor) -> None:
         self.store, self.index = store, index
         self.shape = torch.Size((len(index), *store.shape[1:]))
 
@@ -35,15 +39,44 @@ class Rows:
         return len(self.index)
 
     def __getitem__(self, key: int | slice | Tensor) -> Tensor:
-        return self.store[self.index[key]]
+        rows = self.index[key]
+        return self.read(rows.reshape(-1)).view(*rows.shape, *self.shape[1:])
+
+    def read(self, rows: Tensor) -> Tensor:
+        """The rows (B,) of the store."""
+        return self.store.index_select(0, rows)  # copies row by row, where indexing goes pixel by pixel
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
         """Rows (B,) of these; `dim` is 0, as there is no other."""
-        return self.store.index_select(dim, self.index[index])
+        return self.read(self.index[index])
 
     def numel(self) -> int:
         """Bytes, were it a tensor."""
         return self.shape.numel()
+
+    def to(self, device: torch.device) -> Tensor:
+        """All of them as one tensor on a device, moved a part at a time."""
+        moved = torch.empty(self.shape, dtype=torch.uint8, device=device)
+        for part in parts(len(self), self.shape[1:].numel(), CHUNK):
+            moved[part] = self[part]
+        return moved
+
+
+class Drawn(Rows):
+    """A store whose pixels are drawn once, white with their grey level as probability: by row, whenever it is read.
+
+    Args:
+        images: (N, C, H, W) uint8.
+        seed: of the draw.
+    """
+
+    def __init__(self, images: Tensor | Rows, seed: int) -> None:
+        super().__init__(images, torch.arange(len(images)))
+        self.seed = seed
+
+    def read(self, rows: Tensor) -> Tensor:
+        """The rows (B,), 0 or 255."""
+        return (binary(self.store[rows] / 255, self.seed, rows) * 255).to(torch.uint8)
 
 
 class Split(NamedTuple):
@@ -59,7 +92,7 @@ class Split(NamedTuple):
             return Split(part[index[0] : index[0] + len(index)], labels)
         if part.numel() > memory:
             return Split(Rows(part, index), labels)
-        return Split(part[index], labels)
+        return Split(part.index_select(0, index), labels)
 
 
 class Batches:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoencoders.data.base import ImageData, Source
 from autoencoders.data.batches import Split
-from autoencoders.data.pictures import FITS, pictures, read_picture
+from autoencoders.data.pictures import FITS, picture_names, read_picture
 from autoencoders.data.store import cached_images, decode_files, listing
 from autoencoders.types import Annotations, Context, UserError
 
@@ -59,16 +59,20 @@ class Folder(ImageData):
         """The pictures of `train/` (and `test/`), or of the whole folder."""
         parts = [self.path / name for name in ("train", "test") if (self.path / name).is_dir()]
         parts = parts if parts and parts[0].name == "train" else [self.path]
-        files = [pictures(part) for part in parts]
-        self._files = files
-        classes, labels = self._label(parts, files)
-        splits = [Split(self._store(p, f), y) for p, f, y in zip(parts, files, labels, strict=True)]
+        names = [picture_names(part) for part in parts]
+        # As seen from the folder itself, which is what a table of labels and annotations call them by.
+        self._paths = [
+            found if part == self.path else [f"{part.name}/{name}" for name in found]
+            for part, found in zip(parts, names, strict=True)
+        ]
+        classes, labels = self._label(names)
+        splits = [Split(self._store(p, n), y) for p, n, y in zip(parts, names, labels, strict=True)]
         return Source(splits[0], splits[1] if len(splits) > 1 else None, classes)
 
     def annotate(self, test: bool) -> Annotations:
         """Paths under the folder, and the labels."""
         found = super().annotate(test)
-        found.names = [file.relative_to(self.path).as_posix() for file in self._files[int(test)]]
+        found.names = self._paths[int(test)]
         return found
 
     def read_pictures(self, files: Sequence[Path]) -> Tensor:
@@ -77,32 +81,34 @@ class Folder(ImageData):
         read = (read_picture(f, side, colour=self.colour, fit=self.fit) for f in files)
         return torch.stack([torch.from_numpy(picture.copy()) for picture in read])
 
-    def _store(self, part: Path, files: list[Path]) -> Tensor:
+    def _store(self, part: Path, names: list[str]) -> Tensor:
         side = (self.size, self.size)
         return cached_images(
             f"folder-{self.path.name}",
-            ["folder", str(part.resolve()), listing(part, files), self.size, self.colour, self.fit],
-            len(files),
+            ["folder", str(part.resolve()), listing(part, names), self.size, self.colour, self.fit],
+            len(names),
             (3 if self.colour else 1, *side),
             decode_files(
-                files, lambda f: read_picture(f, side, colour=self.colour, fit=self.fit), f"decoding {part.name}"
+                names,
+                lambda name: read_picture(part / name, side, colour=self.colour, fit=self.fit),
+                f"decoding {part.name}",
             ),
             cache=self.cache,
             memory=self.memory,
         )
 
-    def _label(self, parts: list[Path], files: list[list[Path]]) -> tuple[Context | None, list[Tensor | None]]:
+    def _label(self, names: list[list[str]]) -> tuple[Context | None, list[Tensor | None]]:
         if self.labels == "none":
-            return None, [None] * len(parts)
+            return None, [None] * len(names)
         if self.labels != "folders":
-            return self._table(files)
-        names = [[_first_folder(f, part) for f in fs] for part, fs in zip(parts, files, strict=True)]
-        words = sorted({name for part in names for name in part if name is not None})
-        if len(words) < 2 or any(name is None for part in names for name in part):
-            return None, [None] * len(parts)
-        return _classes(words, names)
+            return self._table()
+        first = [[_first_folder(name) for name in part] for part in names]
+        words = sorted({word for part in first for word in part if word is not None})
+        if len(words) < 2 or any(word is None for part in first for word in part):
+            return None, [None] * len(names)
+        return _classes(words, first)
 
-    def _table(self, files: list[list[Path]]) -> tuple[Context, list[Tensor]]:
+    def _table(self) -> tuple[Context, list[Tensor]]:
         import pandas as pd
 
         path = Path(self.labels).expanduser()
@@ -110,8 +116,8 @@ class Folder(ImageData):
             raise UserError(f"data.labels must be folders, none or a CSV file, and {self.labels} is none of these.")
         table = pd.read_csv(path)
         table = table.set_index(table.columns[0])
-        keys = [[f.relative_to(self.path).as_posix() for f in part] for part in files]
-        missing = [key for part in keys for key in part if key not in table.index]
+        keys = [pd.Index(part) for part in self._paths]
+        missing = [key for part in keys for key in part[~part.isin(table.index)]]
         if missing or not len(table.columns):
             raise UserError(
                 f"{path} has no label for {missing[0] if missing else 'anything'} (first column: the path)."
@@ -125,9 +131,9 @@ class Folder(ImageData):
         return context, [torch.tensor(part.to_numpy(dtype="float32")) for part in rows]
 
 
-def _first_folder(file: Path, root: Path) -> str | None:
-    parts = file.relative_to(root).parts
-    return parts[0] if len(parts) > 1 else None
+def _first_folder(name: str) -> str | None:
+    first, inside, _ = name.partition("/")
+    return first if inside else None
 
 
 def _classes(words: Sequence, names: Sequence[Sequence]) -> tuple[Context, list[Tensor]]:

@@ -99,7 +99,7 @@ class LFW(ImageData):
         channels = 3 if self.colour else 1
         images = cached_images(
             "lfw",
-            ["lfw", listing(photos, files), self.size, self.crop, self.colour],
+            ["lfw", listing(photos, _names(files)), self.size, self.crop, self.colour],
             len(files),
             (channels, self.size, self.size),
             decode_files(
@@ -126,7 +126,7 @@ class LFW(ImageData):
         if table.is_file():
             known = columns(table)
         return Annotations(
-            names=[f"{file.parent.name}/{file.name}" for file in files],
+            names=_names(files),
             groups=torch.tensor([number[person] for person in persons]),
             group_names=tuple(name.replace("_", " ") for name in names),
             attributes=attributes(table, files, known) if known else None,
@@ -140,6 +140,11 @@ class LFW(ImageData):
             box = self.crop if picture_size(file) == (250, 250) else None
             pictures.append(read_picture(file, (self.size, self.size), colour=self.colour, box=box))
         return torch.from_numpy(np.stack(pictures))
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """`<Person_Name>/<Person_Name>_0001.jpg`."""
+    return [f"{file.parent.name}/{file.name}" for file in files]
 
 
 def columns(table: Path) -> tuple[str, ...]:

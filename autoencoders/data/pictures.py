@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -62,13 +64,29 @@ ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".
 
 def pictures(folder: Path) -> list[Path]:
     """Every picture under a folder, sorted by its path; a file as it is."""
-    if folder.is_file():
-        return [folder]
-    found = (Path(f) for f in folder.rglob("*"))
-    files = sorted((f for f in found if f.suffix.lower() in ENDINGS and f.is_file()), key=lambda f: f.as_posix())
-    if not files:
+    return [folder] if folder.is_file() else [folder / name for name in picture_names(folder)]
+
+
+def picture_names(folder: Path) -> list[str]:
+    """The path under a folder of every picture in it, with `/`, sorted.
+
+    What is a file the folders themselves say, so that none is asked. Folders that are links are not entered, and
+    those that may not be read are passed over.
+    """
+    found, waiting = [], [""]
+    while waiting:
+        inner = waiting.pop()
+        with contextlib.suppress(PermissionError), os.scandir(folder / inner) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(f"{inner}{entry.name}/")
+                elif os.path.splitext(entry.name)[1].lower() in ENDINGS and (
+                    entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path)
+                ):
+                    found.append(inner + entry.name)
+    if not found:
         raise UserError(f"{folder} holds no picture ({', '.join(sorted(ENDINGS))}).")
-    return files
+    return sorted(found)
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:

@@ -8,16 +8,22 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from autoencoders.types import Shape
+
+File = TypeVar("File", Path, str)
+
+AT_ONCE = 32
+"""Files that one task of a thread decodes: a task a file would be slower than a small file, and larger in memory."""
 
 VERSION = 1
 """Raised when the same settings would give other pixels: older caches are then not used."""
@@ -48,7 +54,7 @@ def cached_images(
         memory: a store of more bytes stays on disk, memory-mapped.
 
     Returns:
-        (N, C, H, W) uint8.
+        (N, C, H, W) uint8; not to be written to.
     """
     digest = hashlib.sha256(json.dumps([VERSION, *settings]).encode()).hexdigest()[:20]
     folder = cache_root(cache) / f"{name}-{digest}"
@@ -68,36 +74,53 @@ def cached_images(
                     raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-    large = count * int(np.prod(shape)) > memory
-    # Copy-on-write: torch wants writable arrays, and nothing is ever written.
-    return torch.from_numpy(np.load(file, mmap_mode="c" if large else None, allow_pickle=False))
+    return _mapped(file) if count * int(np.prod(shape)) > memory else torch.from_numpy(np.load(file))
+
+
+def _mapped(file: Path) -> Tensor:
+    """An array that stays on disk; the pages of it that are in memory can be given back at any time.
+
+    Read-only, since Linux refuses copy-on-write maps of more bytes than the machine has memory. Torch would like to
+    write, and warns; nothing of ours ever does.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*not writable.*")
+        return torch.from_numpy(np.load(file, mmap_mode="r"))
 
 
 def decode_files(
-    files: Sequence[Path], decode: Callable[[Path], np.ndarray], what: str
+    files: Sequence[File], decode: Callable[[File], np.ndarray], what: str
 ) -> Callable[[np.ndarray], None]:
     """A `fill` that decodes one image per file, (C, H, W) each, in threads, with a progress bar on a terminal."""
 
     def fill(images: np.ndarray) -> None:
         from tqdm import tqdm
 
-        def one(row: int) -> None:
-            images[row] = decode(files[row])
+        def some(start: int) -> int:
+            rows = range(start, min(start + AT_ONCE, len(files)))
+            for row in rows:
+                images[row] = decode(files[row])
+            return len(rows)
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            rows = pool.map(one, range(len(files)))
-            for _ in tqdm(rows, what, len(files), unit=" images", disable=not sys.stderr.isatty(), leave=False):
-                pass
+        bar = tqdm(desc=what, total=len(files), unit=" images", disable=not sys.stderr.isatty(), leave=False)
+        with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+            for done in pool.map(some, range(0, len(files), AT_ONCE)):
+                bar.update(done)
 
     return fill
 
 
-def listing(root: Path, files: Sequence[Path]) -> str:
-    """A digest of names, sizes and times of files: what changes when their content does, without reading it."""
-    digest = hashlib.sha256()
-    for file in files:
-        status = file.stat()
-        digest.update(f"{file.relative_to(root).as_posix()}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+def listing(root: Path, names: Sequence[str]) -> str:
+    """A digest of names, sizes and times of files: what changes when their content does, without reading it.
+
+    Args:
+        root: their folder.
+        names: their paths under it, with `/`.
+    """
+    digest, prefix = hashlib.sha256(), os.fspath(root)
+    for name in names:  # plain strings: of hundreds of thousands of files, path objects would take most of the time
+        status = os.stat(f"{prefix}/{name}")
+        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

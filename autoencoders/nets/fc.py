@@ -10,13 +10,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from autoencoders.parts import parts
 from autoencoders.types import Shape, UserError
 
 NORMS = {"batch": nn.BatchNorm1d, "none": nn.Identity}
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 INITS = ("torch", "glorot")
 CHUNK = 4096
-"""Images that are averaged at once."""
+"""Images that are averaged at once, unless they are large."""
 
 
 def linear(inputs: int, outputs: int, bias: bool = True, init: str = "torch") -> nn.Linear:
@@ -140,7 +141,8 @@ class Decoder(nn.Module):
     def initialise(self, images: Tensor) -> None:
         """Where asked to, start at the mean of the uint8 training images, (N, C, H, W), within [.001, .999]."""
         if self.mean_start:
-            total = sum(images[s : s + CHUNK].flatten(1).double().sum(0) for s in range(0, len(images), CHUNK))
+            each = parts(len(images), 8 * math.prod(self.shape), CHUNK)
+            total = sum(images[part].flatten(1).double().sum(0) for part in each)
             mean = (total / (255 * len(images))).clamp(1e-3, 1 - 1e-3)
             with torch.no_grad():
                 self.output.bias.copy_(mean.logit())

@@ -1,8 +1,11 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from autoencoders.data.folder import Folder
+from autoencoders.data.pictures import picture_names
 from autoencoders.types import UserError
 
 
@@ -78,3 +81,27 @@ def test_mistakes_are_named(tmp_path):
         prepared(tmp_path / "in", tmp_path, labels=str(tmp_path / "y.csv"))
     with pytest.raises(UserError, match=r"data\.fit must be"):
         prepared(tmp_path / "in", tmp_path, fit="pad")
+
+
+def test_a_second_start_asks_each_file_once_and_opens_none(tmp_path, monkeypatch):
+    for i in range(12):
+        paint(tmp_path / f"in/{'ab'[i % 2]}/{i % 3}/{i}.png", i)
+    first = prepared(tmp_path / "in", tmp_path)
+    asked, stat = [], os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *a, **k: asked.append(os.fspath(path)) or stat(path, *a, **k))
+    monkeypatch.setattr("autoencoders.data.folder.read_picture", lambda *a, **k: pytest.fail("a picture was opened"))
+    second = prepared(tmp_path / "in", tmp_path)
+    assert sum(str(path).endswith(".png") for path in asked) == 12
+    assert second.fingerprint() == first.fingerprint()
+    assert second.annotations("test").names == first.annotations("test").names == ["b/2/11.png", "b/2/5.png"]
+
+
+def test_links_count_as_what_they_lead_to_and_folders_that_are_links_are_not_entered(tmp_path):
+    paint(tmp_path / "in/b-c/1.png", 1)
+    paint(tmp_path / "in/b/2.JPG", 2)
+    paint(tmp_path / "elsewhere/3.png", 3)
+    for name, leads_to in {
+        "0.png": "elsewhere/3.png", "lost.png": "nowhere", "loop.png": "in/loop.png", "folder": "elsewhere",
+    }.items():  # fmt: skip
+        (tmp_path / "in" / name).symlink_to(tmp_path / leads_to)
+    assert picture_names(tmp_path / "in") == ["0.png", "b-c/1.png", "b/2.JPG"]

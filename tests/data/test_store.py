@@ -1,11 +1,16 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from autoencoders.data.batches import Batches, Rows, Split
+from autoencoders.data.base import ImageData, Source
+from autoencoders.data.batches import Batches, Drawn, Rows, Split, on_device
 from autoencoders.data.pictures import read_picture
 from autoencoders.data.store import cached_images, decode_files, listing
+from autoencoders.parts import parts
 from autoencoders.principal import principal_components
 from autoencoders.types import UserError
 
@@ -50,13 +55,82 @@ def test_a_large_store_stays_on_disk_and_serves_the_same(tmp_path):
         torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads Linux's list of memory maps")
+def test_a_large_store_is_mapped_read_only(tmp_path, recwarn):
+    """A private writable map counts against the machine's memory: Linux refuses one of more bytes than there are."""
+    images = make(tmp_path, memory=10)
+    maps = [line.split()[1] for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
+    assert maps == ["r--s"]
+    assert images.sum() == 16 * sum(range(20))
+    assert not recwarn
+
+
+def test_rows_of_a_large_store_move_to_an_accelerator(tmp_path, monkeypatch):
+    monkeypatch.setattr("autoencoders.parts.PART", 16 * 3)  # three rows at a time
+    store, index = make(tmp_path, memory=10), torch.tensor([3, 17, 5, 9, 11, 2, 8])
+    split = Split(store, torch.arange(20)).rows(index, memory=10)
+    moved = on_device(split, torch.device("meta"))
+    assert (moved.images.shape, moved.images.device.type, moved.labels.device.type) == (
+        split.images.shape,
+        "meta",
+        "meta",
+    )
+    assert torch.equal(split.images.to(torch.device("cpu")), store[index])
+    assert torch.equal(split.images[2], store[5])
+
+
+def test_a_static_draw_of_a_large_store_is_not_kept_and_is_the_same(tmp_path):
+    def data(memory):
+        found = Large(name="x", cache=tmp_path, memory=memory, binarize="static", batch_size=2)
+        found.setup()
+        return found
+
+    kept, drawn = data(1e9), data(10)
+    assert (type(kept.images("train")), type(drawn.images("train"))) == (torch.Tensor, Drawn)
+    assert kept.fingerprint() == drawn.fingerprint()
+    assert torch.equal(kept.mean_image(), drawn.mean_image())
+    assert 0 < kept.mean_image().mean() < 1
+    for a, b in zip(kept.evaluation("val"), drawn.evaluation("val"), strict=True):
+        assert torch.equal(a.target, b.target)
+
+
+class Large(ImageData):
+    """Twenty grey images from a cache."""
+
+    def __init__(self, cache, **common):
+        super().__init__(**common)
+        self.cache = cache
+
+    def read(self):
+        return Source(Split(make(self.cache, memory=self.memory) * 12, None), None, None)
+
+
+@pytest.mark.parametrize(
+    ("count", "row", "most", "sizes"), [(10, 10, 4, [4, 4, 2]), (5, 40, 4, [2, 2, 1]), (2, 1000, 4, [1, 1])]
+)
+def test_parts_are_smaller_where_rows_are_larger(monkeypatch, count, row, most, sizes):
+    monkeypatch.setattr("autoencoders.parts.PART", 99)
+    found = list(parts(count, row, most))
+    assert [part.stop - part.start for part in found] == sizes
+    assert [i for part in found for i in range(count)[part]] == list(range(count))
+
+
 def test_a_listing_changes_with_its_files(tmp_path):
     file = tmp_path / "a.png"
     file.write_bytes(b"one")
-    before = listing(tmp_path, [file])
-    assert listing(tmp_path, [file]) == before
+    before = listing(tmp_path, ["a.png"])
+    assert listing(tmp_path, ["a.png"]) == before
     file.write_bytes(b"three")
-    assert listing(tmp_path, [file]) != before
+    assert listing(tmp_path, ["a.png"]) != before
+
+
+def test_files_are_decoded_many_to_a_task(monkeypatch):
+    tasks, submit = [], ThreadPoolExecutor.submit
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", lambda pool, *a: tasks.append(a) or submit(pool, *a))
+    images, files = np.zeros((100, 1, 1, 1), np.uint8), [str(i) for i in range(100)]
+    decode_files(files, lambda name: np.full((1, 1, 1), int(name)), "x")(images)
+    assert images.flatten().tolist() == list(range(100))
+    assert len(tasks) < 10
 
 
 # Pictures -----------------------------------------------------------------------------------------------------
