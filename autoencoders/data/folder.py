@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from autoencoders.data.base import ImageData, Source
 from autoencoders.data.batches import Split
-from autoencoders.data.pictures import FITS, pictures, read_picture
-from autoencoders.data.store import cached_images, decode_files, listing
+from autoencoders.data.pictures import FITS, decode_files, pictures, read_all, read_picture, unreadable_files
+from autoencoders.data.store import cached_images, listing
 from autoencoders.types import Annotations, Context, UserError
 
 
@@ -27,6 +28,7 @@ class Folder(ImageData):
         labels: `folders`: the first sub-folder names the class; `none`; or a CSV file whose first column is the
             picture's path under the folder. One further column of words or whole numbers gives classes; several
             columns, or decimal numbers, give attributes.
+        skip_unreadable: leave files out that are no readable pictures, and note it, instead of refusing the folder.
         cache: folder of decoded images; None for the user's cache folder.
         **common: see `ImageData`.
     """
@@ -39,6 +41,7 @@ class Folder(ImageData):
         colour: bool = True,
         fit: str = "crop",
         labels: str = "folders",
+        skip_unreadable: bool = False,
         cache: str | None = None,
         **common: Any,
     ) -> None:
@@ -48,7 +51,7 @@ class Folder(ImageData):
         if size < 8:
             raise UserError(f"data.size must be at least 8 pixels, and is {size}.")
         self.path, self.size, self.colour, self.fit = Path(path).expanduser(), size, colour, fit
-        self.labels, self.cache = labels, cache
+        self.labels, self.skip_unreadable, self.cache = labels, skip_unreadable, cache
 
     def prepare_data(self) -> None:
         """Nothing to fetch; the folder must be there."""
@@ -62,7 +65,7 @@ class Folder(ImageData):
         files = [pictures(part) for part in parts]
         self._files = files
         classes, labels = self._label(parts, files)
-        splits = [Split(self._store(p, f), y) for p, f, y in zip(parts, files, labels, strict=True)]
+        splits = [self._split(p, f, y) for p, f, y in zip(parts, files, labels, strict=True)]
         return Source(splits[0], splits[1] if len(splits) > 1 else None, classes)
 
     def annotate(self, test: bool) -> Annotations:
@@ -73,23 +76,28 @@ class Folder(ImageData):
 
     def read_pictures(self, files: Sequence[Path]) -> Tensor:
         """Cut or stretched as the folder's."""
-        side = (self.size, self.size)
-        read = (read_picture(f, side, colour=self.colour, fit=self.fit) for f in files)
-        return torch.stack([torch.from_numpy(picture.copy()) for picture in read])
+        return torch.from_numpy(read_all(files, self._decode))
 
-    def _store(self, part: Path, files: list[Path]) -> Tensor:
-        side = (self.size, self.size)
-        return cached_images(
+    def _decode(self, file: Path) -> np.ndarray:
+        return read_picture(file, (self.size, self.size), colour=self.colour, fit=self.fit)
+
+    def _split(self, part: Path, files: list[Path], labels: Tensor | None) -> Split:
+        images, unreadable = cached_images(
             f"folder-{self.path.name}",
             ["folder", str(part.resolve()), listing(part, files), self.size, self.colour, self.fit],
             len(files),
-            (3 if self.colour else 1, *side),
-            decode_files(
-                files, lambda f: read_picture(f, side, colour=self.colour, fit=self.fit), f"decoding {part.name}"
-            ),
+            (3 if self.colour else 1, self.size, self.size),
+            decode_files(files, self._decode, f"decoding {part.name}"),
             cache=self.cache,
             memory=self.memory,
         )
+        if not unreadable:
+            return Split(images, labels)
+        told = unreadable_files(files, unreadable)
+        if not self.skip_unreadable:
+            raise UserError(f"{told} Remove or repair them, or leave them out with data.skip_unreadable=true.")
+        self.notes.append(f"{told} They are left out.")
+        return Split(images, labels, torch.tensor(list(unreadable)))
 
     def _label(self, parts: list[Path], files: list[list[Path]]) -> tuple[Context | None, list[Tensor | None]]:
         if self.labels == "none":
