@@ -248,7 +248,9 @@ class MetricsFile(Logger):
         fresh = [k for k in self._row if k not in self._columns]
         if fresh:
             with self.path.open(newline="") as file:
-                rows = [r for r in csv.DictReader(file) if r["step"] != str(step)]
+                rows = list(csv.DictReader(file))
+            if self._offset < self.path.stat().st_size:  # the last is this one, which is written again
+                rows.pop()
             self._rewrite(rows, [*self._columns, *fresh])
             self._offset = self.path.stat().st_size
         with self.path.open("r+", newline="") as file:
