@@ -18,6 +18,7 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from autoencoders import faults
 from autoencoders.compose import CONF, help_text, quoted
 from autoencoders.startup import load_heavy_libraries
 from autoencoders.types import Findings, UserError
@@ -44,10 +45,11 @@ def job(config: DictConfig) -> None:
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     try:
         ask(plain)
-    except UserError as error:
-        if plain["debug"]:
+    except Exception as error:
+        sentence = faults.explained(error, plain)
+        if plain["debug"] or sentence is None:
             raise
-        print(f"autoencoders: {error}", file=sys.stderr)
+        print(f"autoencoders: {sentence}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -1,13 +1,15 @@
-"""Figures to disk and to every logger: one PNG, the same bytes everywhere. The only file that says wandb."""
+"""Figures to disk and to every logger: one PNG, the same bytes everywhere."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from autoencoders.files import whole
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -50,8 +52,9 @@ class Gallery:
         """
         if not self.active:
             return None
-        path = self._path(key, f"{step:06d}.png")
-        figure.savefig(path, dpi=DPI, metadata={"Software": None})
+        path = self.folder / "figures" / key / f"{step:06d}.png"
+        with whole(path) as partial:
+            figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
         self._send(key, path, step)
         return path
 
@@ -73,24 +76,30 @@ class Gallery:
         for key, table in findings.tables.items():
             text = len(table.columns) == 1
             files.append(folder / f"{key}.{'md' if text else 'csv'}")
-            if text:
-                files[-1].write_text("\n".join(table.iloc[:, 0].astype(str)) + "\n")
-            else:
-                table.to_csv(files[-1], index=False)
+            with whole(files[-1]) as partial:
+                if text:
+                    partial.write_text("\n".join(table.iloc[:, 0].astype(str)) + "\n")
+                else:
+                    table.to_csv(partial, index=False)
         if findings.metrics:
             files.append(folder / "metrics.json")
-            files[-1].write_text(json.dumps(findings.metrics, indent=2) + "\n")
+            with whole(files[-1]) as partial:
+                partial.write_text(json.dumps(findings.metrics, indent=2) + "\n")
             for logger in self.loggers:
                 logger.log_metrics({f"{name}/{k}": v for k, v in findings.metrics.items()}, step)
         return files
 
     def note(self, key: str, sentence: str, step: int) -> None:
-        """Hand a sentence to the loggers that take text: W&B's summary, TensorBoard's texts."""
+        """Hand a sentence to the loggers that take text: W&B's summary, TensorBoard's texts.
+
+        One that fails is passed over: the sentence may be that it does, and it is on the terminal already.
+        """
         for logger in self.loggers if self.active else ():
-            if isinstance(logger, WandbLogger):
-                logger.experiment.summary[key] = sentence
-            elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text(key, sentence, step)
+            with contextlib.suppress(Exception):
+                if isinstance(logger, WandbLogger):
+                    logger.experiment.summary[key] = sentence
+                elif isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_text(key, sentence, step)
 
     def animate(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
         """Bind every PNG delivered under a key into `figures/<key>.gif` and hand that to the loggers."""
@@ -111,15 +120,11 @@ class Gallery:
 
     def _save_film(self, key: str, pictures: list[Image], seconds_per_frame: float, step: int) -> Path:
         path = self.folder / "figures" / f"{key}.gif"
-        path.parent.mkdir(parents=True, exist_ok=True)
         first, *rest = pictures
-        first.save(path, save_all=True, append_images=rest, duration=round(1000 * seconds_per_frame), loop=0)
+        duration = round(1000 * seconds_per_frame)
+        with whole(path) as partial:
+            first.save(partial, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)
         self._send(f"{key}_animation", path, step)
-        return path
-
-    def _path(self, key: str, name: str) -> Path:
-        path = self.folder / "figures" / key / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def _send(self, key: str, path: Path, step: int) -> None:
@@ -129,51 +134,10 @@ class Gallery:
 
                 # The axis is trainer/global_step; W&B's own step counts calls and would drop late pictures.
                 media = wandb.Video(str(path), format="gif") if path.suffix == ".gif" else wandb.Image(str(path))
-                logger.experiment.log({key: media, "trainer/global_step": step})
+                logger.log_metrics({key: media}, step)
             elif isinstance(logger, TensorBoardLogger) and path.suffix == ".png":
                 import numpy as np
                 from PIL import Image
 
                 picture = np.asarray(Image.open(path).convert("RGB"))
                 logger.experiment.add_image(key, picture, step, dataformats="HWC")
-
-
-def wandb_logger(save_dir: str, **settings: Any) -> WandbLogger:
-    """Lightning's W&B logger: online where a login, a key or WANDB_MODE says so, else offline, never a prompt.
-
-    Args:
-        save_dir: the run's folder; W&B writes to its `wandb/`.
-        **settings: project, name, group, tags, entity, notes, ... as for `wandb.init`.
-    """
-    # W&B's own lines on the terminal would bury ours; what matters of them, the door prints.
-    os.environ.setdefault("WANDB_SILENT", "true")
-    import wandb
-
-    mode = os.environ.get("WANDB_MODE")
-    if mode is None:
-        mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
-    # Not the logger's own offline=True: it sets WANDB_MODE for the rest of the process, later jobs included.
-    logger = WandbLogger(save_dir=save_dir, mode=mode, settings=wandb.Settings(silent=True, console="off"), **settings)
-    logger._wandb_init.pop("anonymous", None)  # Lightning passes an option that W&B only warns about
-    return logger
-
-
-def close(loggers: list[Logger], failed: bool = False) -> str | None:
-    """End W&B's run, so that the next job of a sweep gets its own; returns the line that says where it is."""
-    if not any(isinstance(logger, WandbLogger) for logger in loggers):
-        return None
-    import wandb
-
-    run = wandb.run
-    if run is None:
-        return None
-    where = f"offline; upload with: wandb sync {_shell(Path(run.dir).parent)}" if run.offline else run.url
-    wandb.finish(exit_code=int(failed))
-    return where
-
-
-def _shell(path: Path) -> str:
-    import shlex
-
-    relative = os.path.relpath(path)
-    return shlex.quote(str(path) if relative.startswith("..") else relative)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.data.pictures import pictures
+from autoencoders.files import whole
 from autoencoders.models.measuring import evaluation_noise
 from autoencoders.principal import PCABaseline
 from autoencoders.types import Annotations, Batch, Codes, UserError
@@ -161,7 +162,5 @@ def save_codes(file: Path, codes: Codes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     for older in file.parent.glob(f"{file.name.partition('-')[0]}-*.npz"):
         older.unlink()
-    partial = file.with_suffix(".partial")
-    with partial.open("wb") as stream:
+    with whole(file) as partial, partial.open("wb") as stream:
         np.savez(stream, **{k: v.numpy() for k, v in codes._asdict().items() if v is not None})
-    partial.replace(file)

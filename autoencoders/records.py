@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.metadata
 import json
@@ -9,6 +10,7 @@ import math
 import os
 import platform
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +19,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
+from tqdm import tqdm
 
-from autoencoders.types import Stopped, UserError
+from autoencoders.faults import explained
+from autoencoders.files import whole
+from autoencoders.types import Stopped
 
 if TYPE_CHECKING:
     from autoencoders.data.base import ImageData
@@ -68,10 +73,12 @@ class Record:
             print(f"note     {note}")
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        if kind is Stopped:
-            self._write(status="stopped", error=f"stopped {error.where}")
-        elif error is not None:
-            self._write(status="failed", error=str(error) if kind is UserError else f"{kind.__name__}: {error}")
+        with contextlib.suppress(OSError):  # a full disk must not hide what ended the run
+            if kind is Stopped:
+                self._write(status="stopped", error=f"stopped {error.where}")
+            elif error is not None:
+                sentence = explained(error, self.config)
+                self._write(status="failed", error=str(sentence or f"{kind.__name__}: {error}"))
 
     @rank_zero_only
     def finish(self, metrics: dict[str, float], **fields: Any) -> None:
@@ -85,6 +92,8 @@ class Record:
         """The last lines: the numbers with their baselines, and where everything is (`where`: W&B's run)."""
         relative = os.path.relpath(self.folder)
         place = str(self.folder) if relative.startswith("..") else relative
+        for sentence in _read(self.folder / "run.json").get("warnings", ()):
+            print(f"warning  {sentence}")
         speed = self.card["images_per_second"]
         print(f"done     {self.card['epochs']} epochs in {self.card['seconds']:.0f} s", end="")
         print(f", {speed:,.0f} images/s" if speed else "")
@@ -125,16 +134,17 @@ class Record:
 
 def write_json(path: Path, content: Mapping) -> None:
     """Write a JSON file whole or not at all."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.replace(path)
+    with whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def add_warning(folder: Path, sentence: str) -> None:
-    """Add what a user should know to the `warnings` of a run's record, where there is one."""
-    path = folder / "run.json"
-    if record := _read(path):
-        write_json(path, record | {"warnings": [*record.get("warnings", []), sentence]})
+def warn(folder: Path, sentence: str) -> None:
+    """Say what a user should know: on the terminal, and in the `warnings` of the run's record, where there is one."""
+    tqdm.write(f"autoencoders: warning: {sentence}", file=sys.stderr)  # above a progress bar, where there is one
+    with contextlib.suppress(OSError):  # the sentence may be that the disk is full
+        path = folder / "run.json"
+        if record := _read(path):
+            write_json(path, record | {"warnings": [*record.get("warnings", []), sentence]})
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -164,7 +174,7 @@ def card(data: ImageData, model: Autoencoder, overrides: list[str]) -> dict[str,
         "code": getattr(model, "latent_dim", None),  # a judge has none
         "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
         "parameters": sum(p.numel() for p in model.parameters()),
-        "notes": list(getattr(model, "notes", ())),
+        "notes": [*getattr(model, "notes", ()), *data.notes],
     }
 
 
@@ -237,29 +247,32 @@ class MetricsFile(Logger):
         self._row |= {k: float(v) if k != "epoch" else int(v) for k, v in metrics.items()}
         fresh = [k for k in self._row if k not in self._columns]
         if fresh:
-            self._columns += fresh
             with self.path.open(newline="") as file:
-                rows = [r for r in csv.DictReader(file) if r["step"] != str(step)]
-            self._rewrite(rows)
+                rows = list(csv.DictReader(file))
+            if self._offset < self.path.stat().st_size:  # the last is this one, which is written again
+                rows.pop()
+            self._rewrite(rows, [*self._columns, *fresh])
             self._offset = self.path.stat().st_size
         with self.path.open("r+", newline="") as file:
-            file.seek(self._offset)
-            csv.DictWriter(file, self._columns).writerow(self._row)
-            file.truncate()
+            try:
+                file.seek(self._offset)
+                csv.DictWriter(file, self._columns).writerow(self._row)
+                file.flush()
+            finally:  # on a full disk too, that the next row does not begin in the middle of this one
+                file.truncate()
 
     def _open(self, step: int | None) -> None:
-        self._columns, rows = ["epoch", "step"], []
+        columns, rows = ["epoch", "step"], []
         if self.resumed and self.path.is_file():
             with self.path.open(newline="") as file:
                 reader = csv.DictReader(file)
                 rows = [row for row in reader if int(row["step"]) < (step or 0)]
-                self._columns = list(reader.fieldnames or self._columns)
-        self._rewrite(rows)
+                columns = list(reader.fieldnames or columns)
+        self._rewrite(rows, columns)
 
-    def _rewrite(self, rows: list[dict]) -> None:
-        partial = self.path.with_suffix(".partial")
-        with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, self._columns)
+    def _rewrite(self, rows: list[dict], columns: list[str]) -> None:
+        with whole(self.path) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)
-        partial.replace(self.path)
+        self._columns = columns

@@ -50,6 +50,7 @@ def silence() -> None:
         ".*parameters.*is an empty generator.*",
         ".*exists and is not empty.*",
         ".*sync_dist=True.*",  # our sums are added up over processes before they are logged
+        ".*could be decompression bomb.*",  # a large photo, which is read all the same; larger ones are refused
     )
     for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)

@@ -28,7 +28,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders import processes, sweeps
+from autoencoders import faults, processes, sweeps
 from autoencoders.compose import CONF, help_text, quoted
 from autoencoders.startup import load_heavy_libraries, slow_precision
 from autoencoders.types import Stopped, UserError
@@ -87,6 +87,7 @@ def job(config: DictConfig) -> float | None:
     except Exception as error:
         if plain["debug"]:
             raise
+        error = faults.explained(error, plain) or error
         if sweeping:  # the other jobs go on; the sweep's table tells, and fails
             return sweeps.lost(plain, overrides, error)
         if not isinstance(error, UserError):
@@ -133,14 +134,15 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
     """
     import lightning.pytorch as pl
 
-    from autoencoders import gallery, records, runs
+    from autoencoders import dashboard, records, runs
     from autoencoders.callbacks.clock import Clock
+    from autoencoders.callbacks.loggers import SparedLoggers
 
     started, folder, clock = time.perf_counter(), Path(config["folder"]), Clock()
     config, resume = checked(config)
     metrics_file = records.MetricsFile(folder / "metrics.csv", resumed=resume is not None)
     loggers = [metrics_file, *(runs.build(node) for node in config["logger"].values() if node)]
-    callbacks = [clock, *(runs.build(node) for node in config["callbacks"].values() if node)]
+    callbacks = [clock, SparedLoggers(), *(runs.build(node) for node in config["callbacks"].values() if node)]
     trainer, data = make_trainer(config, callbacks, loggers), runs.build(config["data"])
     if trainer.is_global_zero and (slow := slow_precision(trainer)):
         print(f"autoencoders: {slow}", file=sys.stderr)
@@ -156,7 +158,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
             metrics = records.best_validation(metrics_file.path)
             if config["test"]:
                 metrics |= measure(trainer, model, data)
-            ask_after_fit(trainer, model, config["after_fit"])
+            unanswered = ask_after_fit(trainer, model, config)
             record.finish(
                 metrics,
                 device=str(trainer.strategy.root_device),
@@ -166,8 +168,10 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
             )
         done = True
     finally:
-        where = gallery.close(loggers, failed=not done)
+        where = dashboard.close(loggers, failed=not done)
     record.say(where)
+    if unanswered:
+        raise UserError(unanswered)
     return metrics
 
 
@@ -208,10 +212,12 @@ def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
 
     from autoencoders import runs
     from autoencoders.callbacks.clock import Unprofiled
+    from autoencoders.checkpoints import WholeCheckpoints
 
     try:
         trainer = runs.build(
             config["trainer"],
+            plugins=[*(runs.build(node) for node in config["trainer"].get("plugins") or ()), WholeCheckpoints()],
             callbacks=callbacks,
             logger=loggers,
             default_root_dir=config["folder"],
@@ -226,10 +232,15 @@ def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
 
 
 def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None) -> None:
-    """Fit, and keep the last weights whatever the callbacks are."""
+    """Fit, and keep the last weights whatever the callbacks are.
+
+    Raises:
+        UserError: where they, or the loss, are not finite in the end.
+    """
     import torch
 
     from autoencoders import runs
+    from autoencoders.callbacks.finite import ended_badly
 
     if compiled:
         model.terms = torch.compile(model.terms)
@@ -238,6 +249,8 @@ def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None
     trainer.ckpt_path = None
     if not trainer.checkpoint_callbacks:
         trainer.save_checkpoint(Path(trainer.default_root_dir, runs.LAST))
+    if error := ended_badly(trainer, model):
+        raise error
 
 
 def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
@@ -249,20 +262,29 @@ def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
     return {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith(("test", "val/mse_"))}
 
 
-def ask_after_fit(trainer: Any, model: Any, applications: dict[str, Any]) -> None:
-    """Ask the model the applications that the configuration lists, on rank zero."""
+def ask_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | None:
+    """Ask the model the applications that the configuration lists, on rank zero; what to type where some failed."""
     from autoencoders.applications.base import answered
-    from autoencoders.callbacks.base import evaluating
+    from autoencoders.callbacks.base import evaluating, spared
     from autoencoders.gallery import Gallery
     from autoencoders.opened import Run
 
-    if not applications or not trainer.is_global_zero:
-        return
-    run, gallery = Run.live(trainer, model), Gallery.of(trainer)
+    # An experiment's settings for an application that was not chosen ask nothing.
+    asked = {name: node for name, node in config["after_fit"].items() if "_target_" in node}
+    if not asked or not trainer.is_global_zero:
+        return None
+    run, gallery, failed = Run.live(trainer, model), Gallery.of(trainer), []
     with evaluating(model):
-        for name, node in applications.items():
-            if "_target_" in node:  # an experiment's settings for an application that was not chosen ask nothing
+        for name, node in asked.items():
+            with spared(trainer, gallery, f"application {name}", "the training and its numbers are kept.") as reasons:
                 gallery.present(name, answered(run, name, node), trainer.global_step)
+            failed += [name] * len(reasons)
+    if not failed:
+        return None
+    words = shlex.join([f"run={config['folder']}", f"application=[{','.join(failed)}]"])
+    return f"The training is done; of what it was asked, {', '.join(failed)} failed. Ask again with: python -m " + (
+        f"autoencoders.apply {words}"
+    )
 
 
 if __name__ == "__main__":

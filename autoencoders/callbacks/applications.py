@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import lightning.pytorch as pl
 
-from autoencoders.callbacks.base import Drawing
+from autoencoders.callbacks.base import Drawing, spared
 from autoencoders.gallery import Gallery
 from autoencoders.opened import Run
 from autoencoders.types import Findings
@@ -28,6 +28,7 @@ class Applications(Drawing):
         self.applications, self.split = dict(applications), split
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
-        """Ask each."""
+        """Ask each; one that fails keeps no other from answering."""
         for name, application in self.applications.items():
-            gallery.present(name, application(Run.live(trainer, model), split=self.split), trainer.global_step)
+            with spared(trainer, self, f"application {name}", "what it answers is missing there."):
+                gallery.present(name, application(Run.live(trainer, model), split=self.split), trainer.global_step)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from autoencoders import records
+from autoencoders.faults import reason
 from autoencoders.gallery import Gallery
-from autoencoders.records import add_warning
 from autoencoders.types import UserError
 
 
@@ -52,7 +52,7 @@ class Drawing(pl.Callback):
         missing = self.draws is not None and not hasattr(model, self.draws)
         if trainer.is_global_zero and not trainer.sanity_checking and not missing:
             self._drawn_at = trainer.global_step
-            with evaluating(model):
+            with spared(trainer, self), evaluating(model):
                 self.draw(trainer, model, Gallery.of(trainer))
 
 
@@ -93,9 +93,46 @@ def warn(trainer: pl.Trainer, name: str, sentence: str) -> None:
         sentence: what was seen, and what to do.
     """
     if trainer.is_global_zero:
-        tqdm.write(f"autoencoders: warning: {sentence}", file=sys.stderr)  # above a progress bar, where there is one
-        add_warning(Path(trainer.default_root_dir), sentence)
+        records.warn(Path(trainer.default_root_dir), sentence)
         Gallery.of(trainer).note(f"warnings/{name}", sentence, trainer.global_step)
+
+
+@contextmanager
+def spared(trainer: pl.Trainer, who: object, what: str | None = None, lost: str | None = None) -> Iterator[list[str]]:
+    """Nothing that fails in here ends a training: it is told, once, and with debug=true raised all the same.
+
+    Args:
+        trainer: of the run.
+        who: the callback or logger at work, which remembers what was told.
+        what: failed, in the sentence; None for the callback by its option.
+        lost: what comes of it, and what to do; None for a callback's figure.
+
+    Yields:
+        A list that is empty, and has the reason in it where something failed.
+    """
+    reasons = []
+    try:
+        yield reasons
+    except Exception as error:
+        settings = dict(trainer.lightning_module.hparams)
+        if settings.get("debug"):
+            raise
+        reasons.append(reason(error))
+        option = option_of(who, settings.get("callbacks") or {})
+        what, told = what or option, who.__dict__.setdefault("_told", set())
+        lost = lost or f"its figures are missing there. {option}=null leaves it out, debug=true shows where it fails."
+        if what not in told:
+            told.add(what)
+            sentence = f"{what} failed at step {trainer.global_step:,} ({reasons[0]}), and the run goes on; {lost}"
+            warn(trainer, what.replace(".", "_").replace("/", "_"), sentence)
+
+
+def option_of(callback: object, nodes: Mapping[str, Any]) -> str:
+    """The option that a callback was configured by, `callbacks.<name>`; its class where it was not."""
+    kind = type(callback)
+    target = f"{kind.__module__}.{kind.__name__}"
+    names = [name for name, node in nodes.items() if node and node.get("_target_") == target]
+    return f"callbacks.{names[0]}" if names else kind.__name__
 
 
 def array(images: Tensor) -> np.ndarray:

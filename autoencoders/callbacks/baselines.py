@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 
+from autoencoders.callbacks.base import spared
 from autoencoders.principal import PCABaseline
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ class Baselines(pl.Callback):
         """Log them beside the model's own `test/mse`."""
         if not hasattr(pl_module, "decode"):  # a judge
             return
-        for split in ("val", "test"):
-            for name, mse in self.measure(trainer.datamodule, split, pl_module.latent_dim).items():
-                pl_module.log(f"{split}/mse_{'pca' if name.startswith('PCA') else 'mean_image'}", mse)
+        with spared(trainer, self):
+            for split in ("val", "test"):
+                for name, mse in self.measure(trainer.datamodule, split, pl_module.latent_dim).items():
+                    pl_module.log(f"{split}/mse_{'pca' if name.startswith('PCA') else 'mean_image'}", mse)
 
 
 def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dict[str, float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 
-from autoencoders.callbacks.failure import explained, first_failure
+from autoencoders.callbacks.failure import advice, explained, first_failure
 from autoencoders.types import Batch, UserError
 
 
@@ -114,3 +115,18 @@ def spoilt_weight(model: torch.nn.Module) -> str | None:
         return None
     finite = torch.stack([tensor.isfinite().all() for tensor in tensors.values()]).tolist()
     return next((name for name, fine in zip(tensors, finite, strict=True) if not fine), None)
+
+
+def ended_badly(trainer: pl.Trainer, model: pl.LightningModule) -> UserError | None:
+    """What to say at the end of a training that nothing watched, of a loss or weights that are not finite."""
+    found = {k: float(v) for k, v in trainer.callback_metrics.items() if k in ("train/loss", "val/objective")}
+    bad = [f"{name} is {value}" for name, value in found.items() if not math.isfinite(value)]
+    weight = spoilt_weight(model)
+    bad += [f"{weight} holds NaN or infinity"] if weight else []
+    if not bad:
+        return None
+    return UserError(
+        f"Training has ended with numbers that are not finite: {', '.join(bad)}. {advice('loss', trainer, model)} "
+        "checkpoints/last.ckpt keeps the last weights as they are; with callbacks=[checkpoint,health] training stops "
+        "where it begins, and a checkpoint from before stays."
+    )

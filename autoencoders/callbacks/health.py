@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.callbacks.advice import Vitals, advise
-from autoencoders.callbacks.base import Drawing, evaluating, heading, warn
+from autoencoders.callbacks.base import Drawing, evaluating, heading, spared, warn
 from autoencoders.gallery import Gallery
 from autoencoders.metrics.aggregate import gap_to_prior
 from autoencoders.metrics.dimension import participation_ratio, spectrum
@@ -84,13 +84,13 @@ class Health(Drawing):
         """Encode validation images and log what the sums over the split do not hold."""
         if trainer.state.fn != "fit" or trainer.sanity_checking or not hasattr(pl_module, self.draws):
             return
-        with evaluating(pl_module):
+        with spared(trainer, self), evaluating(pl_module):
             self._seen = seen = look(trainer, pl_module, self.codes)
-        if pl_module.has_prior:
-            found = {"gap_to_prior": gap_to_prior(seen.z), "latents_at_bound": float(seen.low + seen.high)}
-        else:
-            found = {"effective_dimensions": participation_ratio(spectrum(seen.mean))}
-        pl_module.log_dict({f"val/{k}": v for k, v in found.items() if math.isfinite(v)})
+            if pl_module.has_prior:
+                found = {"gap_to_prior": gap_to_prior(seen.z), "latents_at_bound": float(seen.low + seen.high)}
+            else:
+                found = {"effective_dimensions": participation_ratio(spectrum(seen.mean))}
+            pl_module.log_dict({f"val/{k}": v for k, v in found.items() if math.isfinite(v)})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Warn, once all metrics are known."""

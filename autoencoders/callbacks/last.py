@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -11,6 +12,7 @@ from types import FrameType
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
+from autoencoders.files import whole
 from autoencoders.types import Stopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -35,10 +37,12 @@ class Last(Checkpoint):
     def save(self, trainer: pl.Trainer) -> None:
         """Write `last.ckpt`, whole or not at all; the one that was there becomes `previous.ckpt`."""
         if trainer.is_global_zero and self.path.is_file():
-            link = self.path.with_name("previous.partial")
-            link.unlink(missing_ok=True)
-            os.link(self.path, link)  # never a moment without a last.ckpt
-            link.replace(self.path.with_name("previous.ckpt"))
+            with whole(self.path.with_name("previous.ckpt")) as again:  # never a moment without a last.ckpt
+                again.unlink(missing_ok=True)  # of a process that was killed
+                try:
+                    os.link(self.path, again)
+                except OSError:  # a file system without links
+                    shutil.copyfile(self.path, again)
         trainer.save_checkpoint(self.path)
 
     # When -----------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import numpy as np
 
-from autoencoders.callbacks.base import Drawing, evaluating, heading, validation_codes
+from autoencoders.callbacks.base import Drawing, evaluating, heading, spared, validation_codes
 from autoencoders.gallery import Gallery
 from autoencoders.latent.projections import plane, tsne
 
@@ -42,14 +42,17 @@ class LatentPlot(Drawing):
         drawn = trainer.is_global_zero and self._drawn_at >= 0
         if not (drawn and self.tsne_codes and pl_module.latent_dim > 2):
             return
-        with evaluating(pl_module):
-            codes, style = self._codes(trainer, pl_module, self.tsne_codes)
+        with spared(trainer, self), evaluating(pl_module):
+            self._draw_tsne(trainer, pl_module)
+
+    def _draw_tsne(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+        codes, style = self._codes(trainer, model, self.tsne_codes)
         if len(codes) < 10:
             return
         from autoencoders.figures.latents import scatter
 
         style["caption"] = f"t-SNE of {len(codes):,} validation codes"
-        figure = scatter(tsne(codes, self.seed), heading(trainer, pl_module), ("t-SNE 1", "t-SNE 2"), **style)
+        figure = scatter(tsne(codes, self.seed), heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
         Gallery.of(trainer).deliver("latents_tsne", figure, trainer.global_step)
 
     @staticmethod

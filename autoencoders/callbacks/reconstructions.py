@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import numpy as np
 
-from autoencoders.callbacks.base import Drawing, array, heading
+from autoencoders.callbacks.base import Drawing, array, heading, spared
 from autoencoders.callbacks.baselines import baselines
 from autoencoders.gallery import Gallery
 from autoencoders.metrics.running import psnr
@@ -55,4 +55,5 @@ class ReconstructionsGif(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Bind the pictures; `on_fit_end` comes after every `on_train_end`, so the last one is there."""
-        Gallery.of(trainer).animate("reconstructions", self.seconds_per_frame, trainer.global_step)
+        with spared(trainer, self):
+            Gallery.of(trainer).animate("reconstructions", self.seconds_per_frame, trainer.global_step)

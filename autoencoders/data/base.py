@@ -16,7 +16,7 @@ from torch import Tensor
 from autoencoders import noise
 from autoencoders.data.batches import CHUNK, Batches, Drawn, Rows, Split, on_device
 from autoencoders.data.corruptions import Draws, NoCorruption
-from autoencoders.data.pictures import read_picture
+from autoencoders.data.pictures import read_all, read_picture
 from autoencoders.parts import parts
 from autoencoders.types import Annotations, Batch, Context, Shape, UserError
 
@@ -55,6 +55,9 @@ class ImageData(pl.LightningDataModule):
         exclude: names of classes that training and validation leave out and testing keeps: novelties to detect.
         binarize: `none`; `static`: one fixed draw, each pixel 1 with its grey level as probability;
             `dynamic`: a fresh draw at every visit in training, fixed by row in validation and test.
+
+    Attributes:
+        notes: what a run's record must say of these data beside its configuration.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class ImageData(pl.LightningDataModule):
         self._context: Context | None = None
         self._baselines: dict[str, float] = {}
         self._mean: Tensor | None = None
+        self.notes: list[str] = []
         self._training: Batches | None = None
         self._position: dict[str, int] | None = None
 
@@ -124,7 +128,7 @@ class ImageData(pl.LightningDataModule):
     def read_pictures(self, files: Sequence[Path]) -> Tensor:
         """Somebody's own pictures, prepared like these data: (N, C, H, W) uint8."""
         channels, *size = self.shape
-        return torch.stack([torch.from_numpy(read_picture(f, tuple(size), colour=channels == 3).copy()) for f in files])
+        return torch.from_numpy(read_all(files, lambda f: read_picture(f, tuple(size), colour=channels == 3)))
 
     # What the data report once prepared -----------------------------------------------------------------
 
@@ -138,7 +142,7 @@ class ImageData(pl.LightningDataModule):
         if test is not None:
             cuts["test"] = torch.arange(len(test.images))
         sources = {name: test if name == "test" and test is not None else train for name in cuts}
-        cuts = {name: rows[labelled(sources[name], rows)] for name, rows in cuts.items()}
+        cuts = {name: rows[usable(sources[name], rows)] for name, rows in cuts.items()}
         self._rows = self._without_excluded(cuts, source)
         splits = {name: sources[name].rows(rows, self.memory) for name, rows in self._rows.items()}
         if self.views["binarize"] == "static":
@@ -349,8 +353,13 @@ def data_root(root: str | None) -> Path:
     return Path(chosen).expanduser()
 
 
-def labelled(part: Split, rows: Tensor) -> Tensor:
-    """Which rows have their attributes: asked after the split, so that splits agree whatever is conditioned on."""
-    if part.labels is None or not part.labels.is_floating_point():
-        return torch.ones(len(rows), dtype=torch.bool)
-    return part.labels[rows].isfinite().all(1)
+def usable(part: Split, rows: Tensor) -> Tensor:
+    """Which rows have a picture and their attributes: asked after the split, so that splits agree whatever is left out.
+
+    A run that is conditioned on attributes is so cut like one that is not, and a folder with unreadable files like one
+    where they are whole.
+    """
+    kept = torch.ones(len(rows), dtype=torch.bool) if part.blank is None else ~torch.isin(rows, part.blank)
+    if part.labels is not None and part.labels.is_floating_point():
+        kept &= part.labels[rows].isfinite().all(1)
+    return kept

@@ -80,10 +80,14 @@ class Drawn(Rows):
 
 
 class Split(NamedTuple):
-    """Images (N, C, H, W) uint8, with int64 classes (N,), float32 attributes (N, A), or None."""
+    """Images (N, C, H, W) uint8, with int64 classes (N,), float32 attributes (N, A), or None.
+
+    `blank` are rows of a source that hold no image, int64: a run leaves them out.
+    """
 
     images: Tensor | Rows
     labels: Tensor | None
+    blank: Tensor | None = None
 
     def rows(self, index: Tensor, memory: float = math.inf) -> Split:
         """The split of these rows, in this order; its images are copied while they take at most so many bytes."""

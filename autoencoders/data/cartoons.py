@@ -77,7 +77,7 @@ class Cartoons(ImageData):
             lambda store: _fill(store, values, self.size),
             cache=self.cache,
             memory=self.memory,
-        )
+        ).images
         if not self.condition:
             return Source(Split(images, None), None, None)
         columns = [FACTORS.index(name) for name in self.condition]

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from autoencoders.data.base import ImageData, Source
 from autoencoders.data.batches import Split
-from autoencoders.data.pictures import FITS, picture_names, read_picture
-from autoencoders.data.store import cached_images, decode_files, listing
+from autoencoders.data.pictures import FITS, decode_files, picture_names, read_all, read_picture, unreadable_files
+from autoencoders.data.store import cached_images, listing
 from autoencoders.types import Annotations, Context, UserError
 
 
@@ -27,6 +28,7 @@ class Folder(ImageData):
         labels: `folders`: the first sub-folder names the class; `none`; or a CSV file whose first column is the
             picture's path under the folder. One further column of words or whole numbers gives classes; several
             columns, or decimal numbers, give attributes.
+        skip_unreadable: leave files out that are no readable pictures, and note it, instead of refusing the folder.
         cache: folder of decoded images; None for the user's cache folder.
         **common: see `ImageData`.
     """
@@ -39,6 +41,7 @@ class Folder(ImageData):
         colour: bool = True,
         fit: str = "crop",
         labels: str = "folders",
+        skip_unreadable: bool = False,
         cache: str | None = None,
         **common: Any,
     ) -> None:
@@ -48,7 +51,7 @@ class Folder(ImageData):
         if size < 8:
             raise UserError(f"data.size must be at least 8 pixels, and is {size}.")
         self.path, self.size, self.colour, self.fit = Path(path).expanduser(), size, colour, fit
-        self.labels, self.cache = labels, cache
+        self.labels, self.skip_unreadable, self.cache = labels, skip_unreadable, cache
 
     def prepare_data(self) -> None:
         """Nothing to fetch; the folder must be there."""
@@ -66,7 +69,7 @@ class Folder(ImageData):
             for part, found in zip(parts, names, strict=True)
         ]
         classes, labels = self._label(names)
-        splits = [Split(self._store(p, n), y) for p, n, y in zip(parts, names, labels, strict=True)]
+        splits = [self._split(p, n, y) for p, n, y in zip(parts, names, labels, strict=True)]
         return Source(splits[0], splits[1] if len(splits) > 1 else None, classes)
 
     def annotate(self, test: bool) -> Annotations:
@@ -77,25 +80,28 @@ class Folder(ImageData):
 
     def read_pictures(self, files: Sequence[Path]) -> Tensor:
         """Cut or stretched as the folder's."""
-        side = (self.size, self.size)
-        read = (read_picture(f, side, colour=self.colour, fit=self.fit) for f in files)
-        return torch.stack([torch.from_numpy(picture.copy()) for picture in read])
+        return torch.from_numpy(read_all(files, self._decode))
 
-    def _store(self, part: Path, names: list[str]) -> Tensor:
-        side = (self.size, self.size)
-        return cached_images(
+    def _decode(self, file: Path) -> np.ndarray:
+        return read_picture(file, (self.size, self.size), colour=self.colour, fit=self.fit)
+
+    def _split(self, part: Path, names: list[str], labels: Tensor | None) -> Split:
+        images, unreadable = cached_images(
             f"folder-{self.path.name}",
             ["folder", str(part.resolve()), listing(part, names), self.size, self.colour, self.fit],
             len(names),
-            (3 if self.colour else 1, *side),
-            decode_files(
-                names,
-                lambda name: read_picture(part / name, side, colour=self.colour, fit=self.fit),
-                f"decoding {part.name}",
-            ),
+            (3 if self.colour else 1, self.size, self.size),
+            decode_files(names, lambda name: self._decode(part / name), f"decoding {part.name}"),
             cache=self.cache,
             memory=self.memory,
         )
+        if not unreadable:
+            return Split(images, labels)
+        told = unreadable_files({part / names[row]: why for row, why in unreadable.items()}, len(names))
+        if not self.skip_unreadable:
+            raise UserError(f"{told} Remove or repair them, or leave them out with data.skip_unreadable=true.")
+        self.notes.append(f"{told} They are left out.")
+        return Split(images, labels, torch.tensor(list(unreadable)))
 
     def _label(self, names: list[list[str]]) -> tuple[Context | None, list[Tensor | None]]:
         if self.labels == "none":

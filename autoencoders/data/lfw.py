@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from torch import Tensor
 
 from autoencoders.data.base import ImageData, Source
 from autoencoders.data.batches import Split
-from autoencoders.data.pictures import picture_size, read_picture
-from autoencoders.data.store import cached_images, decode_files, listing
+from autoencoders.data.downloads import fetch, unpack
+from autoencoders.data.pictures import decode_files, picture_size, read_all, read_picture, unreadable_files
+from autoencoders.data.store import cached_images, listing
 from autoencoders.types import Annotations, Context, UserError
 
 FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw")
@@ -69,26 +69,22 @@ class LFW(ImageData):
         if self._photos() is not None:
             return
         archive = next((self.folder / name for name in ARCHIVES if (self.folder / name).is_file()), None)
-        unpack(archive or self._download(), self.folder)
+        unpack(archive or self._download(), self.folder, FOLDERS)
 
     def _photos(self) -> Path | None:
         return next((self.folder / name for name in FOLDERS if (self.folder / name).is_dir()), None)
 
     def _download(self) -> Path:
-        from torchvision.datasets.utils import download_url
-
-        target = self.folder / "lfw-funneled.tgz"
-        partial = target.with_suffix(".partial")
+        archive = self.folder / "lfw-funneled.tgz"
         try:
-            download_url(DOWNLOAD, str(self.folder), partial.name)
-        except (OSError, RuntimeError) as error:
+            fetch([DOWNLOAD], archive, f"sha256:{SHA256}")
+        except UserError as error:
             raise UserError(
                 f"data=lfw needs the photos in {self.folder}/{FOLDERS[0]} (or one of {', '.join(ARCHIVES)} in "
                 f"{self.folder}); they are not there, and the download failed ({error}). Connect to the network, or "
                 "point AUTOENCODERS_DATA (or data.root) to a folder that has them."
             ) from error
-        check_sha256(partial, SHA256)
-        return partial.rename(target)
+        return archive
 
     def read(self) -> Source:
         """All photos in name order, with the chosen attributes as labels."""
@@ -97,7 +93,7 @@ class LFW(ImageData):
         if not files:
             raise UserError(f"{photos} holds no <Person_Name>/<Person_Name>_0001.jpg. Unpack the archive again.")
         channels = 3 if self.colour else 1
-        images = cached_images(
+        images, unreadable = cached_images(
             "lfw",
             ["lfw", listing(photos, _names(files)), self.size, self.crop, self.colour],
             len(files),
@@ -110,6 +106,9 @@ class LFW(ImageData):
             cache=self.cache,
             memory=self.memory,
         )
+        if unreadable:
+            told = unreadable_files({files[row]: why for row, why in unreadable.items()}, len(files))
+            raise UserError(f"{told} Unpack the archive again.")
         if not self.condition:
             return Source(Split(images, None), None, None)
         table = self.folder / ATTRIBUTES
@@ -135,11 +134,12 @@ class LFW(ImageData):
 
     def read_pictures(self, files: Sequence[Path]) -> Tensor:
         """Photos of the size of LFW's are cropped as they are; others, to their central square."""
-        pictures = []
-        for file in files:
+
+        def decode(file: Path) -> np.ndarray:
             box = self.crop if picture_size(file) == (250, 250) else None
-            pictures.append(read_picture(file, (self.size, self.size), colour=self.colour, box=box))
-        return torch.from_numpy(np.stack(pictures))
+            return read_picture(file, (self.size, self.size), colour=self.colour, box=box)
+
+        return torch.from_numpy(read_all(files, decode))
 
 
 def _names(files: Sequence[Path]) -> list[str]:
@@ -187,25 +187,3 @@ def attributes(table: Path, files: Sequence[Path], names: Sequence[str]) -> Tens
     index = pd.MultiIndex.from_arrays([[s[0] for s in stems], [int(s[2]) for s in stems]])
     chosen = values[~values.index.duplicated()][list(names)].reindex(index)
     return torch.tensor(chosen.to_numpy(dtype="float32"))
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a tar archive, refusing members that would land outside the folder."""
-    try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise UserError(f"{archive} cannot be unpacked ({error}). Remove it and fetch it again.") from error
-
-
-def check_sha256(file: Path, expected: str) -> None:
-    """Raise UserError, and remove the file, where its SHA-256 is not the expected one."""
-    import hashlib
-
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else None
-    if digest is None:  # Python 3.10
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    if digest != expected:
-        file.unlink()
-        raise UserError(f"{file.name} came with SHA-256 {digest}, and {expected} was expected. Download it again.")

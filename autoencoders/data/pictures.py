@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
 
+from autoencoders.faults import reason
 from autoencoders.types import UserError
 
 FITS = ("crop", "stretch")
+NAMED = 3
+"""Files, at most, that a sentence about unreadable ones names."""
+
+
+class Unreadable(UserError):
+    """A file that is no picture, or a damaged one; its `reason` is of few words."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} cannot be read as a picture ({why}). Remove or repair it.")
+        self.reason = why
 
 
 def read_picture(
@@ -30,14 +46,17 @@ def read_picture(
         (C, H, W) uint8.
 
     Raises:
-        UserError: where the file is no readable picture.
+        Unreadable: where the file is no readable picture.
+        UserError: where the disk or its permissions refuse it, whatever it holds.
     """
     try:
         with Image.open(path) as picture:
             picture = ImageOps.exif_transpose(picture)
             picture = _eight_bit(picture).convert("RGB" if colour else "L")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path} cannot be read as a picture ({error}). Remove or repair it.") from error
+    except Exception as error:  # whatever a file that is something else makes of it
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+            raise UserError(f"{path} cannot be read ({reason(error)}).") from error
+        raise Unreadable(path, _why(error)) from error
     width, height = picture.size
     if box is not None:
         width, height = min(width, box), min(height, box)
@@ -55,11 +74,17 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as picture:
             return picture.height, picture.width
-    except (OSError, SyntaxError, ValueError):
+    except Exception:  # as above; who reads it will say
         return 0, 0
 
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+
+
+File = TypeVar("File", Path, str)
+
+AT_ONCE = 32
+"""Files that one task of a thread decodes: a task a file would be slower than a small file, and larger in memory."""
 
 
 def pictures(folder: Path) -> list[Path]:
@@ -89,11 +114,83 @@ def picture_names(folder: Path) -> list[str]:
     return sorted(found)
 
 
+def decode_files(
+    files: Sequence[File], decode: Callable[[File], np.ndarray], what: str
+) -> Callable[[np.ndarray], dict[int, str]]:
+    """A `fill` that decodes one image per file, (C, H, W) each, in threads, with a progress bar on a terminal.
+
+    It returns the rows of files that are no readable pictures, which stay black, and what is wrong with each.
+    """
+
+    def fill(images: np.ndarray) -> dict[int, str]:
+        from tqdm import tqdm
+
+        def some(start: int) -> tuple[int, dict[int, str]]:
+            rows, unreadable = range(start, min(start + AT_ONCE, len(files))), {}
+            for row in rows:
+                try:
+                    images[row] = decode(files[row])
+                except Unreadable as error:
+                    unreadable[row] = error.reason
+            return len(rows), unreadable
+
+        unreadable: dict[int, str] = {}
+        bar = tqdm(desc=what, total=len(files), unit=" images", disable=not sys.stderr.isatty(), leave=False)
+        with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
+            for done, found in pool.map(some, range(0, len(files), AT_ONCE)):
+                unreadable |= found
+                bar.update(done)
+        return unreadable
+
+    return fill
+
+
+def read_all(files: Sequence[Path], decode: Callable[[Path], np.ndarray]) -> np.ndarray:
+    """Somebody's own pictures, (N, C, H, W) uint8.
+
+    Raises:
+        UserError: where some are unreadable; it names the first of them.
+    """
+    pictures, unreadable = [], {}
+    for file in files:
+        try:
+            pictures.append(decode(file))
+        except Unreadable as error:
+            unreadable[file] = error.reason
+    if unreadable:
+        raise UserError(f"{unreadable_files(unreadable, len(files))} Remove or repair them.")
+    return np.stack(pictures)
+
+
+def unreadable_files(reasons: Mapping[Path, str], count: int) -> str:
+    """How many of `count` files cannot be read, which are the first, and what is wrong with each: a sentence."""
+    named = [f"{file} ({why})" for file, why in itertools.islice(reasons.items(), NAMED)]
+    others = len(reasons) - len(named)
+    named += [f"and {others:,} more"] if others else []
+    return f"{len(reasons):,} of {count:,} pictures cannot be read: {', '.join(named)}."
+
+
+def _why(error: Exception) -> str:
+    """What Pillow says, without the path that it repeats."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "no image format that Pillow knows"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"of more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels"
+    return str(error).splitlines()[0] if isinstance(error, (OSError, ValueError)) and str(error) else reason(error)
+
+
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """16-bit grey scaled to 8 bits (Pillow would clip it), transparency laid on white, everything else as it is."""
+    """Deep grey scaled to 8 bits (Pillow would clip it), transparency laid on white, everything else as it is.
+
+    Modes `I` and `F` do not say what is white: 65535 where there is a value above 255, else 255; of decimal numbers
+    1 where none is above.
+    """
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture, dtype=np.float64)
-        top = 65535 if values.max() > 255 else 255
+        if not np.isfinite(values).all():
+            raise ValueError("it holds NaN or infinity")
+        top = 65535 if picture.mode.startswith("I;16") or values.max() > 255 else 255
+        top = 1 if picture.mode == "F" and values.max() <= 1 else top
         return Image.fromarray((values * (255 / top)).round().clip(0, 255).astype(np.uint8))
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         picture = picture.convert("RGBA")

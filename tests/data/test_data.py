@@ -84,17 +84,6 @@ def test_files_in_place_are_used_without_a_download(tmp_path, monkeypatch, kind,
     assert data.context.size == 10
 
 
-def test_a_failed_download_says_where_files_belong(tmp_path, monkeypatch):
-    import torchvision
-
-    def refuse(self):
-        raise RuntimeError("Error downloading train-images-idx3-ubyte.gz:\nmirror")
-
-    monkeypatch.setattr(torchvision.datasets.MNIST, "download", refuse)
-    with pytest.raises(UserError, match=r"needs the MNIST files in .*MNIST/raw.*AUTOENCODERS_DATA"):
-        MNIST(name="mnist", root=str(tmp_path)).prepare_data()
-
-
 def test_the_root_is_the_option_then_the_environment_then_a_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("AUTOENCODERS_DATA", str(tmp_path / "env"))
     assert data_root(str(tmp_path)) == tmp_path

@@ -105,3 +105,50 @@ def test_links_count_as_what_they_lead_to_and_folders_that_are_links_are_not_ent
     }.items():  # fmt: skip
         (tmp_path / "in" / name).symlink_to(tmp_path / leads_to)
     assert picture_names(tmp_path / "in") == ["0.png", "b-c/1.png", "b/2.JPG"]
+
+
+# Unreadable files -----------------------------------------------------------------------------------------------
+
+
+def spoilt(tmp_path, bad=(2, 5, 6, 7, 13)):
+    for i in range(20):
+        paint(tmp_path / f"in/{'ab'[i % 2]}/{i:02d}.png", 10 * i)
+        if i in bad:
+            (tmp_path / f"in/{'ab'[i % 2]}/{i:02d}.png").write_bytes(b"no picture")
+    return tmp_path / "in"
+
+
+def test_unreadable_files_are_counted_the_first_named_and_how_to_go_on(tmp_path, monkeypatch):
+    root = spoilt(tmp_path)
+    with pytest.raises(UserError) as raised:
+        prepared(root, tmp_path)
+    assert str(raised.value) == (
+        f"5 of 20 pictures cannot be read: {root}/a/02.png (no image format that Pillow knows), {root}/a/06.png (no "
+        f"image format that Pillow knows), {root}/b/05.png (no image format that Pillow knows), and 2 more. Remove or "
+        "repair them, or leave them out with data.skip_unreadable=true."
+    )
+    monkeypatch.setattr("autoencoders.data.folder.read_picture", lambda *_, **__: pytest.fail("decoded again"))
+    data = prepared(root, tmp_path, skip_unreadable=True)
+    assert sum(len(data.images(s)) for s in ("train", "val", "test")) == 15
+    assert data.notes == [str(raised.value).partition(" Remove")[0] + " They are left out."]
+    with pytest.raises(UserError, match="5 of 20"):  # the cache is there, and they are still unreadable
+        prepared(root, tmp_path)
+
+
+def test_what_is_left_has_its_own_labels_and_names(tmp_path):
+    data = prepared(spoilt(tmp_path), tmp_path, skip_unreadable=True, split="random")
+    whole = prepared(spoilt(tmp_path / "whole", bad=()), tmp_path, split="random")
+    for split in ("train", "val", "test"):
+        known = data.annotations(split)
+        for value, name, label in zip(values(data, split), known.names, known.classes.tolist(), strict=True):
+            number = int(name[2:4])
+            assert (value, label) == (10 * number, number % 2)
+        # Splits agree with those of a folder that is whole.
+        assert set(known.names) == {n for n in whole.annotations(split).names if int(n[2:4]) not in (2, 5, 6, 7, 13)}
+
+
+def test_a_repaired_file_is_read_again(tmp_path):
+    root = spoilt(tmp_path, bad=(3,))
+    prepared(root, tmp_path, skip_unreadable=True)
+    paint(root / "b/03.png", 30)
+    assert sum(len(prepared(root, tmp_path).images(s)) for s in ("train", "val", "test")) == 20

@@ -1,3 +1,8 @@
+import errno
+import json
+import os
+import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -6,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from autoencoders.data import store
 from autoencoders.data.base import ImageData, Source
 from autoencoders.data.batches import Batches, Drawn, Rows, Split, on_device
-from autoencoders.data.pictures import read_picture
-from autoencoders.data.store import cached_images, decode_files, listing
+from autoencoders.data.pictures import decode_files, read_all, read_picture
+from autoencoders.data.store import cached_images, listing
 from autoencoders.parts import parts
 from autoencoders.principal import principal_components
 from autoencoders.types import UserError
@@ -20,7 +26,7 @@ def make(tmp_path, settings=(1,), memory=1e9, calls=None):
         calls is None or calls.append(1)
         images[:] = np.arange(20, dtype=np.uint8)[:, None, None, None]
 
-    return cached_images("x", ["x", *settings], 20, (1, 4, 4), fill, cache=tmp_path / "cache", memory=memory)
+    return cached_images("x", ["x", *settings], 20, (1, 4, 4), fill, cache=tmp_path / "cache", memory=memory).images
 
 
 def test_a_store_is_made_once_for_its_settings(tmp_path):
@@ -115,6 +121,126 @@ def test_parts_are_smaller_where_rows_are_larger(monkeypatch, count, row, most, 
     assert [i for part in found for i in range(count)[part]] == list(range(count))
 
 
+def cut(folder):
+    file = folder / "images.npy"
+    file.write_bytes(file.read_bytes()[:300])
+
+
+def older(folder):
+    (folder / "store.json").write_text(json.dumps({"version": store.VERSION - 1, "unreadable": {}}))
+
+
+DAMAGE = {
+    "cut": (cut, "."),
+    "empty": (lambda folder: (folder / "images.npy").write_bytes(b""), "No data left in file"),
+    "no images": (lambda folder: (folder / "images.npy").unlink(), "No such file"),
+    "no card": (lambda folder: (folder / "store.json").unlink(), "No such file"),
+    "half a card": (lambda folder: (folder / "store.json").write_text('{"ver'), "Unterminated"),
+    "older": (older, f"of version {store.VERSION - 1}, and this is version {store.VERSION}"),
+    "others": (lambda folder: np.save(folder / "images.npy", np.zeros((3, 1, 4, 4), np.uint8)), "was expected"),
+}
+
+
+@pytest.mark.parametrize("memory", [1e9, 10])
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_or_older_store_is_named_and_made_again(tmp_path, capsys, how, memory):
+    calls = []
+    make(tmp_path, calls=calls, memory=memory)
+    (folder,) = (tmp_path / "cache").iterdir()
+    harm, told = DAMAGE[how]
+    harm(folder)
+    assert make(tmp_path, calls=calls, memory=memory)[:, 0, 0, 0].tolist() == list(range(20))
+    said = capsys.readouterr().err
+    assert said.startswith(f"autoencoders: the cache {folder} is not used (")
+    assert told in said
+    assert said.count("\n") == 1
+    make(tmp_path, calls=calls, memory=memory)
+    assert len(calls) == 2
+    assert capsys.readouterr().err == ""
+    assert list((tmp_path / "cache").iterdir()) == [folder]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize("memory", [1e9, 10])
+def test_two_processes_that_build_one_store_at_once_both_have_it(tmp_path, memory, damaged):
+    if damaged:
+        make(tmp_path)
+        cut(next((tmp_path / "cache").iterdir()))
+    meeting = tmp_path / "meeting"
+    meeting.mkdir()
+
+    def fill(images):
+        (meeting / str(os.getpid())).touch()
+        while len(list(meeting.iterdir())) < 2:  # both are building
+            time.sleep(0.005)
+        images[:] = np.arange(20, dtype=np.uint8)[:, None, None, None]
+
+    children = []
+    for _ in range(2):
+        children.append(os.fork())
+        if children[-1] == 0:
+            try:
+                images = cached_images("x", ["x", 1], 20, (1, 4, 4), fill, cache=tmp_path / "cache", memory=memory)[0]
+                time.sleep(0.05)  # the other has put its own there, or thrown it away
+                os._exit(images[:, 0, 0, 0].tolist() != list(range(20)))
+            finally:
+                os._exit(2)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+    calls = []
+    assert len(make(tmp_path, calls=calls)) == 20
+    assert calls == []
+    assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_what_a_killed_process_left_long_ago_goes(tmp_path):
+    make(tmp_path)
+    (folder,) = (tmp_path / "cache").iterdir()
+    left, recent = (folder.with_name(f".{folder.name}-{name}") for name in ("left", "recent"))
+    for partial in (left, recent):
+        partial.mkdir()
+        (partial / "images.npy").write_bytes(b"half")
+    for path in (left / "images.npy", left):
+        os.utime(path, (0, 0))
+    older(folder)
+    make(tmp_path)
+    assert sorted((tmp_path / "cache").iterdir()) == [recent, folder]
+
+
+def test_a_full_disk_leaves_no_half_store(tmp_path):
+    """A mapped file on a disk that is full kills its process: room is taken first."""
+    import resource
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(UserError) as raised:
+            cached_images("x", [], 2000, (1, 8, 8), lambda images: pytest.fail("filled"), cache=tmp_path / "cache")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert str(raised.value) == (
+        f"{tmp_path}/cache could not be written (File too large). Make room there, or choose another disk with "
+        "data.cache. The cache of decoded images takes 0.00013 GB."
+    )
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+@pytest.mark.parametrize("refusal", ["a file in the way", "no permission"])
+def test_a_cache_that_cannot_be_written_names_the_option(tmp_path, monkeypatch, refusal):
+    cache = tmp_path / "cache"
+    if refusal == "a file in the way":
+        cache.write_text("no folder")
+    else:
+
+        def refuse(*_, **__):
+            raise PermissionError(errno.EACCES, "Permission denied", str(cache))
+
+        monkeypatch.setattr(store.tempfile, "mkdtemp", refuse)
+    with pytest.raises(UserError, match=r"cache cannot be used \(.*\)\. Choose a place .* with data\.cache\."):
+        make(tmp_path)
+
+
 def test_a_listing_changes_with_its_files(tmp_path):
     file = tmp_path / "a.png"
     file.write_bytes(b"one")
@@ -186,15 +312,80 @@ def test_crop_keeps_proportions_and_stretch_does_not(tmp_path):
     assert stretched[0].min() < 10
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\n broken"])
-def test_a_file_that_is_no_picture_is_named(tmp_path, content):
-    (tmp_path / "x.png").write_bytes(content)
-    with pytest.raises(UserError, match=r"x\.png cannot be read as a picture"):
-        cached_images(
-            "x",
-            [],
-            1,
-            (1, 8, 8),
-            decode_files([tmp_path / "x.png"], lambda f: read_picture(f, (8, 8), colour=False), "x"),
-            cache=tmp_path / "cache",
-        )
+def test_dark_deep_grey_stays_dark_and_decimal_grey_is_seen(tmp_path):
+    Image.fromarray(np.full((8, 8), 200, np.uint16)).save(tmp_path / "dark.png")
+    assert read_picture(tmp_path / "dark.png", (8, 8), colour=False).max() == 1  # 200 of 65,535
+    Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(tmp_path / "half.tif")
+    assert set(read_picture(tmp_path / "half.tif", (8, 8), colour=True).ravel()) == {128}
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "colour", "expected"),
+    [
+        ("CMYK", (0, 255, 255, 0), True, [255, 0, 0]),
+        ("L", 100, True, [100, 100, 100]),
+        ("1", 1, True, [255, 255, 255]),
+        ("LA", (100, 255), False, [100]),
+        ("RGBA", (255, 0, 0, 255), True, [255, 0, 0]),
+        ("RGB", (255, 255, 255), False, [255]),
+    ],
+)
+def test_every_mode_is_made_grey_or_colour(tmp_path, mode, value, colour, expected):
+    path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
+    Image.new(mode, (8, 8), value).save(path)
+    assert read_picture(path, (8, 8), colour=colour)[:, 4, 4].tolist() == expected
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A folder of one good picture and one of every kind of bad file, in the order of their names."""
+    rng = np.random.default_rng(0)
+    good = tmp_path / "good.png"
+    Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(good)
+    Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(tmp_path / "cut.jpg")
+    whole = good.read_bytes()
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:700])
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "text.png").write_bytes(b"no picture")
+    (tmp_path / "header.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    Image.fromarray(np.full((8, 8), np.nan, np.float32)).save(tmp_path / "nan.tif")
+    bomb = bytearray(whole)
+    bomb[16:24] = (30_000).to_bytes(4, "big") * 2  # width and height: 900 million pixels
+    bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    return tmp_path
+
+
+REASONS = {
+    "bomb.png": "of more than 178,956,970 pixels",
+    "cut.jpg": "truncated",
+    "cut.png": "truncated",
+    "empty.png": "no image format that Pillow knows",
+    "header.png": "no image format that Pillow knows",
+    "nan.tif": "NaN or infinity",
+    "text.png": "no image format that Pillow knows",
+}
+
+
+def test_files_that_are_no_pictures_are_found_each_with_its_reason(broken):
+    files = sorted(file for file in broken.iterdir() if file.suffix)
+    rows = decode_files(files, lambda f: read_picture(f, (8, 8), colour=True), "x")(np.zeros((8, 3, 8, 8), np.uint8))
+    found = {files[row].name: why for row, why in rows.items()}
+    assert found.keys() == REASONS.keys()
+    for name, why in REASONS.items():
+        assert why in found[name], name
+        assert str(broken) not in found[name]
+    with pytest.raises(
+        UserError, match=rf"^7 of 8 pictures cannot be read: {broken}/bomb\.png \(.*and 4 more\. Remove"
+    ):
+        read_all(files, lambda f: read_picture(f, (8, 8), colour=True))
+
+
+def test_a_file_that_the_disk_refuses_is_not_taken_for_a_broken_one(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("autoencoders.data.pictures.Image.open", refuse)
+    with pytest.raises(UserError, match=r"x\.png cannot be read \(Input/output error\)"):
+        decode_files([tmp_path / "x.png"], lambda f: read_picture(f, (8, 8), colour=True), "x")(np.zeros((1, 3, 8, 8)))
