@@ -16,6 +16,8 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, 
 BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO)
 """Errors of a disk: it is full, it or a path on it refuses, it is out of order. Any other is a defect of ours."""
 
+PEER_GONE = ("Connection closed by peer", "Connection reset by peer")
+"""What the other processes of a run say when one has ended, which says why."""
 EVALUATION, READING = ("validation_step", "test_step"), ("prepare_data", "setup", "fingerprint")
 """Functions that tell, from where an error was raised, what a run was doing."""
 
@@ -35,6 +37,8 @@ def explained(error: BaseException, config: Mapping[str, Any]) -> UserError | No
         return UserError(f"{disk_fault(error, place, 'hydra.run.dir' if training else 'folder')}{kept(config)}")
     if out_of_memory(error):
         return UserError(f"{memory_fault(error, config)}{kept(config)}")
+    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in PEER_GONE):
+        return UserError(f"Another process of this run has ended, and this one with it.{kept(config)}")
     return None
 
 

@@ -322,15 +322,18 @@ def test_memory_that_ran_out_elsewhere_is_told_too(compose):
     def setup():
         raise MemoryError("Unable to allocate 30 GiB")
 
+    config = compose()
     with pytest.raises(MemoryError) as raised:
         setup()
-    assert str(faults.explained(raised.value, compose())) == (
+    assert str(faults.explained(raised.value, config)) == (
         "Memory of the machine ran out in preparing the data (MemoryError: Unable to allocate 30 GiB). Lower "
         "data.memory (it is 2e+09 bytes)."
     )
     assert "Set device=cpu" in str(faults.explained(GPU, {"device": "cuda"})).replace("or set", "Set")
-    assert faults.explained(ValueError("a defect"), compose()) is None
-    assert faults.explained(FileNotFoundError(errno.ENOENT, "a defect"), compose()) is None
+    gone = RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:45767.")
+    assert str(faults.explained(gone, {})) == "Another process of this run has ended, and this one with it."
+    assert faults.explained(ValueError("a defect"), config) is None
+    assert faults.explained(FileNotFoundError(errno.ENOENT, "a defect"), config) is None
 
 
 # Numbers that are not finite, with nothing to watch them --------------------------------------------------------
