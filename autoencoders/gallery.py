@@ -1,17 +1,21 @@
-"""Figures to disk and to every logger: one PNG, the same bytes everywhere. The only file that says wandb."""
+"""Figures to disk and to every logger: one PNG, the same bytes everywhere; tables, histograms and words beside them."""
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+
+from autoencoders.types import titled
+from autoencoders.wandb_run import WandbRun
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
     import numpy as np
+    import pandas as pd
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
@@ -27,15 +31,17 @@ class Gallery:
         folder: the run's folder; figures go to `<folder>/figures/<key>/<step>.png`.
         loggers: each gets the same PNG under the same key, where it takes pictures.
         active: whether this process is rank zero.
+        title: model, data, beta and latent size: the caption of pictures in a dashboard, with the step.
     """
 
-    def __init__(self, folder: str | Path, loggers: list[Logger], active: bool = True) -> None:
-        self.folder, self.loggers, self.active = Path(folder), loggers, active
+    def __init__(self, folder: str | Path, loggers: list[Logger], active: bool = True, title: str = "") -> None:
+        self.folder, self.loggers, self.active, self.title = Path(folder), loggers, active, title
 
     @classmethod
     def of(cls, trainer: pl.Trainer) -> Gallery:
         """The gallery of the run that a trainer works on."""
-        return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero)
+        title = titled(trainer.lightning_module, trainer.datamodule)
+        return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title)
 
     def deliver(self, key: str, figure: Figure, step: int) -> Path | None:
         """Save a figure and hand it to the loggers.
@@ -59,7 +65,8 @@ class Gallery:
         """Deliver what an application found, under its name.
 
         Figures go where figures go, tables to `<folder>/tables/<name>/<table>.csv` (those of one column, lines of text,
-        to `<table>.md`), metrics to `metrics.json` beside them and, as `<name>/<metric>`, to the loggers.
+        to `<table>.md`), metrics to `metrics.json` beside them and, as `<name>/<metric>`, to the loggers. W&B gets the
+        tables too, and those of single images, which would repeat on disk what the figures show.
 
         Returns:
             The files written; none off rank zero.
@@ -73,10 +80,13 @@ class Gallery:
         for key, table in findings.tables.items():
             text = len(table.columns) == 1
             files.append(folder / f"{key}.{'md' if text else 'csv'}")
+            self.tabulate(f"{name}/{key}", table, step)
             if text:
                 files[-1].write_text("\n".join(table.iloc[:, 0].astype(str)) + "\n")
             else:
                 table.to_csv(files[-1], index=False)
+        for key, table in findings.examples.items():
+            self.tabulate(f"{name}/{key}", table, step)
         if findings.metrics:
             files.append(folder / "metrics.json")
             files[-1].write_text(json.dumps(findings.metrics, indent=2) + "\n")
@@ -84,13 +94,37 @@ class Gallery:
                 logger.log_metrics({f"{name}/{k}": v for k, v in findings.metrics.items()}, step)
         return files
 
-    def note(self, key: str, sentence: str, step: int) -> None:
-        """Hand a sentence to the loggers that take text: W&B's summary, TensorBoard's texts."""
+    def note(self, key: str, sentence: str, step: int, failed: bool = False) -> None:
+        """Hand a sentence to the loggers that take text: W&B's summary and alerts, TensorBoard's texts.
+
+        Args:
+            key: what it is about.
+            sentence: what was seen, and what to do.
+            step: the optimiser step it belongs to.
+            failed: whether it says why the run has ended.
+        """
         for logger in self.loggers if self.active else ():
-            if isinstance(logger, WandbLogger):
-                logger.experiment.summary[key] = sentence
+            if isinstance(logger, WandbRun):
+                logger.say(key, sentence, failed)
             elif isinstance(logger, TensorBoardLogger):
                 logger.experiment.add_text(key, sentence, step)
+
+    @property
+    def takes_tables(self) -> bool:
+        """Whether there is a logger that tables and histograms can be handed to."""
+        return self.active and any(isinstance(logger, WandbRun) for logger in self.loggers)
+
+    def tabulate(self, key: str, table: pd.DataFrame, step: int) -> None:
+        """Hand a table to the loggers that take one; cells may be images, (C, H, W) in [0, 1]."""
+        for logger in self.loggers if self.active else ():
+            if isinstance(logger, WandbRun):
+                logger.send_table(key, table, step)
+
+    def histogram(self, key: str, values: np.ndarray, step: int) -> None:
+        """Hand the distribution of values to the loggers that take one."""
+        for logger in self.loggers if self.active else ():
+            if isinstance(logger, WandbRun):
+                logger.send_histogram(key, values, step)
 
     def animate(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
         """Bind every PNG delivered under a key into `figures/<key>.gif` and hand that to the loggers."""
@@ -124,12 +158,8 @@ class Gallery:
 
     def _send(self, key: str, path: Path, step: int) -> None:
         for logger in self.loggers:
-            if isinstance(logger, WandbLogger):
-                import wandb
-
-                # The axis is trainer/global_step; W&B's own step counts calls and would drop late pictures.
-                media = wandb.Video(str(path), format="gif") if path.suffix == ".gif" else wandb.Image(str(path))
-                logger.experiment.log({key: media, "trainer/global_step": step})
+            if isinstance(logger, WandbRun):
+                logger.send_picture(key, path, f"{self.title}, step {step:,}".removeprefix(", "), step)
             elif isinstance(logger, TensorBoardLogger) and path.suffix == ".png":
                 import numpy as np
                 from PIL import Image
@@ -138,42 +168,14 @@ class Gallery:
                 logger.experiment.add_image(key, picture, step, dataformats="HWC")
 
 
-def wandb_logger(save_dir: str, **settings: Any) -> WandbLogger:
-    """Lightning's W&B logger: online where a login, a key or WANDB_MODE says so, else offline, never a prompt.
-
-    Args:
-        save_dir: the run's folder; W&B writes to its `wandb/`.
-        **settings: project, name, group, tags, entity, notes, ... as for `wandb.init`.
-    """
-    # W&B's own lines on the terminal would bury ours; what matters of them, the door prints.
-    os.environ.setdefault("WANDB_SILENT", "true")
-    import wandb
-
-    mode = os.environ.get("WANDB_MODE")
-    if mode is None:
-        mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
-    # Not the logger's own offline=True: it sets WANDB_MODE for the rest of the process, later jobs included.
-    logger = WandbLogger(save_dir=save_dir, mode=mode, settings=wandb.Settings(silent=True, console="off"), **settings)
-    logger._wandb_init.pop("anonymous", None)  # Lightning passes an option that W&B only warns about
-    return logger
+def describe(loggers: list[Logger], card: Mapping[str, Any]) -> None:
+    """Hand what is known of a run at its start, as `run.json` holds it, to the loggers that can be filtered by it."""
+    for logger in loggers:
+        if isinstance(logger, WandbRun):
+            logger.describe(card)
 
 
-def close(loggers: list[Logger], failed: bool = False) -> str | None:
-    """End W&B's run, so that the next job of a sweep gets its own; returns the line that says where it is."""
-    if not any(isinstance(logger, WandbLogger) for logger in loggers):
-        return None
-    import wandb
-
-    run = wandb.run
-    if run is None:
-        return None
-    where = f"offline; upload with: wandb sync {_shell(Path(run.dir).parent)}" if run.offline else run.url
-    wandb.finish(exit_code=int(failed))
-    return where
-
-
-def _shell(path: Path) -> str:
-    import shlex
-
-    relative = os.path.relpath(path)
-    return shlex.quote(str(path) if relative.startswith("..") else relative)
+def close(loggers: list[Logger], results: Mapping[str, float], checkpoint: Path, failed: bool = False) -> str | None:
+    """End the runs of the loggers that have one, see `WandbRun.close`; returns the line that says where it is."""
+    places = [logger.close(results, checkpoint, failed) for logger in loggers if isinstance(logger, WandbRun)]
+    return next(filter(None, places), None)

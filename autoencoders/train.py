@@ -152,6 +152,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
     done = False
     try:
         with record:
+            gallery.describe(loggers, record.card)
             fit(trainer, model, data, config["compile"], resume)
             metrics = records.best_validation(metrics_file.path)
             if config["test"]:
@@ -166,7 +167,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
             )
         done = True
     finally:
-        where = gallery.close(loggers, failed=not done)
+        where = gallery.close(loggers, record.results, folder / runs.BEST, failed=not done)
     record.say(where)
     return metrics
 
