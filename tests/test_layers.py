@@ -9,14 +9,14 @@ LAYERS = {
     "nets": 1, "objectives": 1, "data": 1, "latent": 1, "metrics": 1, "figures": 1,
     "wandb_run": 1.5,  # what a W&B run gets, for the gallery
     "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2, "compose": 2, "processes": 2, "startup": 2,
-    "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3,
+    "workspaces": 3, "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3,
     "train": 4, "apply": 4, "report": 4, "dashboard": 4,
 }  # fmt: skip
 DOORS = {
     "hydra": {"compose", "runs", "sweeps", "train", "apply", "report", "dashboard"},
     "omegaconf": {"compose", "train", "apply", "report", "dashboard"},
     "wandb": {"wandb_run", "dashboard"},
-    "wandb_workspaces": {"dashboard"},
+    "wandb_workspaces": {"workspaces", "dashboard"},
     "matplotlib": {"figures"},
     "sklearn": {"latent", "metrics", "data.digits"},
     "torchvision": {"data", "gallery", "figures"},
