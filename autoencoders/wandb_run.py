@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,9 +158,23 @@ class WandbRun(WandbLogger):
         """A table to sort and filter: its first ROWS rows; cells that are images, (C, H, W) in [0, 1], as such."""
         import wandb
 
-        rows = [[_cell(value) for value in row] for row in table.head(ROWS).itertuples(index=False)]
-        media = wandb.Table(columns=list(map(str, table.columns)), data=rows, allow_mixed_types=True)
-        self.experiment.log({key_of(name): media, STEP: step})
+        columns = [_column(table.iloc[:ROWS, i].tolist()) for i in range(table.shape[1])]
+        media = wandb.Table(columns=list(map(str, table.columns)), data=list(map(list, zip(*columns, strict=True))))
+        with self._staged():
+            self.experiment.log({key_of(name): media, STEP: step})
+
+    @contextmanager
+    def _staged(self) -> Iterator[None]:
+        """Offline, have what a table holds copied into the run's folder, not into the user's, where it would stay."""
+        before = os.environ.get("WANDB_DATA_DIR")
+        if self.experiment.offline:
+            os.environ["WANDB_DATA_DIR"] = str(Path(self.save_dir, "wandb").absolute())
+        try:
+            yield
+        finally:
+            os.environ.pop("WANDB_DATA_DIR", None)
+            if before is not None:
+                os.environ["WANDB_DATA_DIR"] = before
 
     def say(self, key: str, sentence: str, failed: bool) -> None:
         """A sentence for the summary, and an alert, which W&B passes on as its settings say."""
@@ -194,13 +209,14 @@ class WandbRun(WandbLogger):
         return where
 
 
-def _cell(value: Any) -> Any:
+def _column(values: list[Any]) -> list[Any]:
+    """Values as W&B's tables take them: images as such, what is of several kinds as text."""
     import numpy as np
     import wandb
 
-    if isinstance(value, np.ndarray):
-        return wandb.Image(_thumbnail(value))
-    return value.item() if isinstance(value, np.generic) else value
+    values = [wandb.Image(_thumbnail(value)) if isinstance(value, np.ndarray) else value for value in values]
+    kinds = {float if type(value) is int else type(value) for value in values if value is not None}
+    return values if len(kinds) < 2 else list(map(str, values))
 
 
 def _thumbnail(image: np.ndarray) -> Any:

@@ -69,7 +69,7 @@ def run_sections() -> list[ws.Section]:
     latent = [_media(name) for name in ("latents", "latents_tsne", "health")]
     active = [_lines("active units", "val/active_units"), _lines("gap to the prior, nats", "val/gap_to_prior")]
     per_latent = wr.LinePlot(title="KL per latent, nats", x=STEP, metric_regex="val_kl/latent_.*")
-    table = wr.WeavePanelSummaryTable(table_name=key_of("examples"), layout=wr.Layout(w=24, h=16))
+    table = wr.WeavePanelSummaryTable(table_name=key_of("examples"))
     steps = [_lines(name, f"step/{name}") for name in ("loss", "lr", "gradient_norm")]
     compared = [f"test/{name}" for name in ("mse", "mse_pca", "mse_mean_image")]
     errors = wr.BarPlot(title="test MSE, with its baselines", metrics=compared)
