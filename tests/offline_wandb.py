@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from types import SimpleNamespace
 
 BLOCK, HEADER = 32768, 7
@@ -38,6 +39,10 @@ def everything(folder):
     """All that the one offline run under `<folder>/wandb` holds; keys of nested values are joined by slashes."""
     (run,) = folder.glob("wandb/offline-run-*")
     (file,) = run.glob("*.wandb")
+    until = time.monotonic() + 30  # W&B's own process writes the last records when it comes to it
+    while not any(record.WhichOneof("record_type") == "exit" for record in records(file)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
     found = SimpleNamespace(folder=run, config={}, history=[], summary={}, metrics={}, alerts=[], artifacts=[])
     for record in records(file):
         kind = record.WhichOneof("record_type")

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
-from conftest import composed
 from offline_wandb import everything
 from wandb.sdk.launch.sweeps import utils as wandb_sweeps
 
@@ -24,13 +23,13 @@ EPOCHS = 3
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory):
+def logged(tmp_path_factory, composer):
     """A short run whose rate is all but forbidden: its folder, and what W&B holds of it."""
     folder = tmp_path_factory.mktemp("wandb") / "run"
     words = [*WORDS, "model=vae", f"trainer.max_epochs={EPOCHS}", "data.batch_size=16", "beta=3000"]
     words += [f"callbacks.{name}.every_n_epochs=0" for name in ("reconstructions", "samples", "latents", "health")]
     words += ["application@after_fit=[retrieve,detect]", "after_fit.detect.other=noise", "after_fit.detect.limit=60"]
-    train(composed(*words, "trainer.log_every_n_steps=20", "logger.wandb.artifact=always", folder=folder))
+    train(composer(*words, "trainer.log_every_n_steps=20", "logger.wandb.artifact=always", folder=folder))
     return folder, everything(folder)
 
 
@@ -131,10 +130,10 @@ def test_a_collapse_is_alerted_once_and_the_best_checkpoint_is_an_artifact(logge
     assert entry.local_path == str(best)  # it is not copied
 
 
-def test_what_is_not_finite_is_alerted(tmp_path):
+def test_what_is_not_finite_is_alerted(tmp_path, compose):
     words = [*WORDS, "callbacks=health", "optimizer.lr=1e30", "schedule=constant", "trainer.max_epochs=1"]
     with pytest.raises(UserError, match="Training has stopped"):
-        train(composed(*words, folder=tmp_path / "run"))
+        train(compose(*words))
     found = everything(tmp_path / "run")
     (alert,) = [alert for alert in found.alerts if alert.level == "ERROR"]
     assert alert.text.startswith("Training has stopped at optimiser step")
@@ -269,7 +268,7 @@ def drawn(parameter):
 
 
 @pytest.mark.parametrize("name", ["beta", "search"])
-def test_an_agents_command_composes_and_its_metric_is_logged(name, repository, tmp_path, logged):
+def test_an_agents_command_composes_and_its_metric_is_logged(name, repository, compose, logged):
     sweep = yaml.safe_load((repository / f"experiments/sweeps/{name}.yaml").read_text())
     for end in (0, -1):
         values = {key: drawn(parameter)[end] for key, parameter in sweep["parameters"].items()}
@@ -282,7 +281,7 @@ def test_an_agents_command_composes_and_its_metric_is_logged(name, repository, t
         command = [{"${program}": sweep["program"]}.get(word, word) for word in command]
         place = command.index("autoencoders.train")
         assert command[place - 1] == "-m"
-        config = composed(*command[place + 1 :], folder=tmp_path)
+        config = compose(*command[place + 1 :])
         for key, value in values.items():
             node = config
             for part in key.split("."):
@@ -294,7 +293,7 @@ def test_an_agents_command_composes_and_its_metric_is_logged(name, repository, t
     assert sum(metric in row for row in found.history) == EPOCHS
 
 
-def test_a_run_of_an_agent_is_the_agents(tmp_path, monkeypatch):
+def test_a_run_of_an_agent_is_the_agents(tmp_path, compose, monkeypatch):
     import wandb
 
     parameters = tmp_path / "parameters.yaml"
@@ -304,7 +303,7 @@ def test_a_run_of_an_agent_is_the_agents(tmp_path, monkeypatch):
     wandb.teardown()  # what it has read of the environment
     try:
         words = [*WORDS, "beta.value=2", "trainer.max_epochs=1", "callbacks=checkpoint"]
-        train(composed(*words, folder=tmp_path / "run"))
+        train(compose(*words))
     finally:
         monkeypatch.undo()
         wandb.teardown()
