@@ -19,43 +19,17 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from autoencoders.types import UserError
+from autoencoders.wandb_keys import STEP, definition, key_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-STEP = "trainer/global_step"
-"""The axis of everything; W&B's own step counts calls, and would drop what is late."""
-SECTIONS = {"latents": "latent", "latents_tsne": "latent", "health": "latent", "codes": "latent", "kl": "latent"}
-"""Sections, W&B's first part of a key, of what has none in its name; `media` for all else."""
 ROWS, SIDE, BINS = 200, 64, 64
 """Of a table: rows, and pixels of an image's longer side, at most; of a histogram: bins."""
 ARTIFACT = ("online", "always", "never")
 TAG, TITLE = 64, 63
 """Characters that W&B allows a tag, and an alert's title."""
-HIDDEN, NONE = {"hidden": True}, {"summary": "none"}
-DEFINED = {
-    "epoch": HIDDEN,
-    "step": NONE,
-    "val_kl": HIDDEN | NONE,  # of 200 latents 200 panels, and columns of the table of runs: `latent/kl` shows them
-    "test_kl": HIDDEN | NONE,
-    "rate_distortion/rate": HIDDEN | NONE,
-    "rate_distortion/distortion": {"step_metric": "rate_distortion/rate"} | NONE,
-}
-"""Arguments of `define_metric` by a metric's name or section. Each name is defined when it is first logged: beside
-Lightning's `*`, which puts everything against STEP, W&B takes of two patterns that fit now one, now the other."""
-
-
-def key_of(name: str) -> str:
-    """The key of a figure, table or histogram: with the section that W&B's workspace groups it under."""
-    return name if "/" in name else f"{SECTIONS.get(name, 'media')}/{name}"
-
-
-def definition(name: str) -> dict[str, Any]:
-    """What W&B must be told of a metric beside its axis; empty where nothing."""
-    if "_error/" in name:  # of an application's number, whose table has both
-        return HIDDEN | NONE
-    return DEFINED.get(name) or DEFINED.get(name.partition("/")[0], {})
 
 
 class WandbRun(WandbLogger):

@@ -11,7 +11,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.expr import Config, Ordering, Summary
 
-from autoencoders.wandb_run import STEP, key_of
+from autoencoders.wandb_keys import STEP, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

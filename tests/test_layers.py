@@ -7,7 +7,7 @@ import pytest
 LAYERS = {
     "types": 0, "noise": 0.5, "principal": 0.5,  # helpers of layer 0, which know the nouns
     "nets": 1, "objectives": 1, "data": 1, "latent": 1, "metrics": 1, "figures": 1,
-    "wandb_run": 1.5,  # what a W&B run gets, for the gallery
+    "wandb_keys": 1, "wandb_run": 1.5,  # what a W&B run gets, for the gallery
     "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2, "compose": 2, "processes": 2, "startup": 2,
     "workspaces": 3, "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3,
     "train": 4, "apply": 4, "report": 4, "dashboard": 4,

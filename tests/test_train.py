@@ -16,7 +16,7 @@ from offline_wandb import read as read_wandb
 from autoencoders import runs
 from autoencoders.train import train
 from autoencoders.types import UserError
-from autoencoders.wandb_run import key_of
+from autoencoders.wandb_keys import key_of
 
 DRAWN = ("reconstructions", "samples", "latents", "curves", "health")
 QUICK = ["trainer.max_epochs=2", "trainer=cpu", "logger=none", "callbacks=none", "data.batch_size=64"]

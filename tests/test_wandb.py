@@ -15,7 +15,8 @@ from wandb.sdk.launch.sweeps import utils as wandb_sweeps
 from autoencoders import dashboard
 from autoencoders.train import train
 from autoencoders.types import UserError
-from autoencoders.wandb_run import WandbRun, definition, key_of
+from autoencoders.wandb_keys import definition, key_of
+from autoencoders.wandb_run import WandbRun
 from autoencoders.workspaces import workspaces
 
 WORDS = ["net.widths=[64]", "data.size=8", "trainer=cpu", "data.shift=0"]
