@@ -1,94 +1,136 @@
-"""W&B: where it begins, what happens when its server cannot be reached, and where its run ends."""
+"""Usage: python -m autoencoders.dashboard [key=value ...].
+
+Creates, or brings up to date, two workspaces of a W&B project: one to look at runs, one to compare those of sweeps.
+
+Examples:
+  python -m autoencoders.dashboard                            in the project that runs are logged to by default
+  python -m autoencoders.dashboard entity=my-team project=faces
+  python -m autoencoders.dashboard dry_run=true               print what would be saved, as JSON; no network is needed
+
+Needs pip install 'autoencoders[dashboard]', and wandb login. Every option has its comment in conf/dashboard.yaml.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from pathlib import Path
-from typing import Any
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.loggers import Logger, WandbLogger
-from lightning.pytorch.loggers.logger import rank_zero_experiment
+import hydra
+from omegaconf import DictConfig, OmegaConf
 
-from autoencoders.faults import reason
-from autoencoders.records import warn
+from autoencoders.compose import CONF
+from autoencoders.types import UserError
 
-FALLBACK = {"online": "offline", "offline": "disabled"}
-"""The mode that a run goes on with where one cannot begin."""
+if TYPE_CHECKING:
+    from wandb_workspaces.workspaces import Workspace
 
-
-class Dashboard(WandbLogger):
-    """Lightning's W&B logger, which goes offline where the server does not answer: no training waits for it or ends."""
-
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> Any:
-        """W&B's run, begun when it is first asked for."""
-        try:
-            return super().experiment
-        except Exception as error:  # W&B's own kinds, and whatever its process makes of a full disk
-            mode = self._wandb_init["mode"]
-            if mode not in FALLBACK:
-                raise
-            self._wandb_init["mode"] = FALLBACK[mode]
-            warn(
-                Path(self.save_dir),
-                f"W&B could not begin {mode} ({reason(error)}), and this run's is {FALLBACK[mode]}; metrics.csv and "
-                "figures/ have everything.",
-            )
-        return self.experiment
+KINDS = ("runs", "sweeps")
 
 
-def wandb_logger(
-    save_dir: str, init_timeout: float = 30.0, finish_timeout: float = 300.0, **settings: Any
-) -> Dashboard:
-    """Online where a login, a key or WANDB_MODE says so, else offline, never a prompt.
-
-    Args:
-        save_dir: the run's folder; W&B writes to its `wandb/`.
-        init_timeout: seconds to wait for the server before the run goes on offline.
-        finish_timeout: seconds to wait, when the run has ended, for what is not uploaded yet.
-        **settings: project, name, group, tags, entity, notes, ... as for `wandb.init`.
-    """
-    # W&B's own lines on the terminal would bury ours; what matters of them, the door prints.
-    os.environ.setdefault("WANDB_SILENT", "true")
-    import wandb
-
-    mode = os.environ.get("WANDB_MODE")
-    if mode is None:
-        mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
-    own = wandb.Settings(
-        silent=True,
-        console="off",
-        init_timeout=init_timeout,
-        finish_timeout=finish_timeout,
-        finish_timeout_raises=True,
-    )
-    # Not the logger's own offline=True: it sets WANDB_MODE for the rest of the process, later jobs included.
-    logger = Dashboard(save_dir=save_dir, mode=mode, settings=own, **settings)
-    logger._wandb_init.pop("anonymous", None)  # Lightning passes an option that W&B only warns about
-    return logger
+def main() -> None:
+    """What the command line runs."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__.strip())
+        return
+    job()
 
 
-def close(loggers: list[Logger], failed: bool = False) -> str | None:
-    """End W&B's run, so that the next job of a sweep gets its own; returns the line that says where it is."""
-    if not any(isinstance(logger, WandbLogger) for logger in loggers):
-        return None
-    import wandb
-
-    run = wandb.run
-    if run is None or run.disabled:
-        return None
-    sync = f"upload with: wandb sync {_shell(Path(run.dir).parent)}"
-    where = f"offline; {sync}" if run.offline else run.url
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="dashboard")
+def job(config: DictConfig) -> None:
+    """Build the workspaces, and save or print them."""
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     try:
-        wandb.finish(exit_code=int(failed))
-    except Exception as error:  # a TimeoutError, or its process has died: the run's own folder has it all
-        return f"not all uploaded ({reason(error)}); {sync}"
-    return where
+        draw(plain)
+    except UserError as error:
+        if plain["debug"]:
+            raise
+        print(f"autoencoders: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
-def _shell(path: Path) -> str:
-    import shlex
+def draw(config: dict[str, Any]) -> None:
+    """Save the workspaces of a resolved configuration, as `conf/dashboard.yaml`, or print them.
 
-    relative = os.path.relpath(path)
-    return shlex.quote(str(path) if relative.startswith("..") else relative)
+    Raises:
+        UserError: where an option is not what it should be, the extra is not installed, or W&B does not do it.
+    """
+    os.environ.setdefault("WANDB_SILENT", "true")
+    kinds = config["kinds"]
+    if not isinstance(kinds, list) or not kinds or not set(kinds) <= set(KINDS):
+        raise UserError(f"kinds must be a list of some of {list(KINDS)}, such as kinds=[runs], and is {kinds!r}.")
+    for name in ("project", "name"):
+        if not isinstance(config[name], str) or not config[name]:
+            raise UserError(f"{name} must be a name, and is {config[name]!r}.")
+    try:
+        from autoencoders.workspaces import workspaces
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"The dashboard needs wandb-workspaces, and there is no {error.name}. Install it with: pip install "
+            "'autoencoders[dashboard]'."
+        ) from error
+    entity = config["entity"] or ("" if config["dry_run"] else default_entity())
+    built = workspaces(entity, config["project"], config["name"])
+    if config["dry_run"]:
+        print(json.dumps({kind: specification(built[kind]) for kind in kinds}, indent=2))
+        return
+    for kind in kinds:
+        print(f"{kind:8} {save(built[kind])}")
+
+
+def specification(workspace: Workspace) -> dict[str, Any]:
+    """What W&B is sent of a workspace."""
+    return json.loads(workspace._to_model().model_dump_json(by_alias=True, exclude_none=True))
+
+
+def default_entity() -> str:
+    """The logged-in user's own."""
+    import wandb
+
+    return asked(lambda: wandb.Api().default_entity)
+
+
+def save(workspace: Workspace) -> str:
+    """Save a workspace over what an earlier call has saved in the project, if anything; returns its address.
+
+    Raises:
+        UserError: where nobody is logged in, W&B cannot be reached, or refuses.
+    """
+    from wandb_workspaces.workspaces import internal
+
+    # A name in W&B's form that is always the same: what is there under it is brought up to date.
+    digest = hashlib.sha256(f"{workspace.project}/{workspace.name}".encode()).hexdigest()[:11]
+    workspace._internal_name = f"nw-{digest}-v"
+    try:
+        existing = asked(lambda: internal.get_view_dict(workspace.entity, workspace.project, digest))
+    except ValueError as error:
+        if error.args and str(error).startswith("Project"):
+            place = f"{workspace.entity}/{workspace.project}"
+            message = f"W&B has no project {place}, or shows it to nobody like you. Choose project=<one that has runs>."
+            raise UserError(message) from error
+        existing = {}  # no such workspace yet
+    workspace._internal_id = existing.get("id", "")
+    asked(workspace.save)
+    return workspace.url
+
+
+def asked(question: Callable[[], Any]) -> Any:
+    """W&B's answer; what is no answer becomes a UserError."""
+    import wandb
+
+    if not wandb.login(prompt=False, verify=False):
+        raise UserError(
+            "Nobody is logged in to W&B on this machine, or WANDB_MODE is offline, and workspaces are kept there. Log "
+            "in with: wandb login; or see what would be saved with dry_run=true."
+        )
+    try:
+        return question()
+    except (wandb.Error, OSError) as error:
+        raise UserError(f"W&B did not do it: {error}. See what would be saved with dry_run=true.") from error
+
+
+if __name__ == "__main__":
+    main()

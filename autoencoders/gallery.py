@@ -1,19 +1,23 @@
-"""Figures to disk and to every logger: one PNG, the same bytes everywhere."""
+"""Figures to disk and to every logger: one PNG, the same bytes everywhere; tables, histograms and words beside them."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from autoencoders.files import whole
+from autoencoders.types import titled
+from autoencoders.wandb_run import WandbRun
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
     import numpy as np
+    import pandas as pd
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
@@ -29,15 +33,17 @@ class Gallery:
         folder: the run's folder; figures go to `<folder>/figures/<key>/<step>.png`.
         loggers: each gets the same PNG under the same key, where it takes pictures.
         active: whether this process is rank zero.
+        title: model, data, beta and latent size: the caption of pictures in a dashboard, with the step.
     """
 
-    def __init__(self, folder: str | Path, loggers: list[Logger], active: bool = True) -> None:
-        self.folder, self.loggers, self.active = Path(folder), loggers, active
+    def __init__(self, folder: str | Path, loggers: list[Logger], active: bool = True, title: str = "") -> None:
+        self.folder, self.loggers, self.active, self.title = Path(folder), loggers, active, title
 
     @classmethod
     def of(cls, trainer: pl.Trainer) -> Gallery:
         """The gallery of the run that a trainer works on."""
-        return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero)
+        title = titled(trainer.lightning_module, trainer.datamodule)
+        return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title)
 
     def deliver(self, key: str, figure: Figure, step: int) -> Path | None:
         """Save a figure and hand it to the loggers.
@@ -62,7 +68,8 @@ class Gallery:
         """Deliver what an application found, under its name.
 
         Figures go where figures go, tables to `<folder>/tables/<name>/<table>.csv` (those of one column, lines of text,
-        to `<table>.md`), metrics to `metrics.json` beside them and, as `<name>/<metric>`, to the loggers.
+        to `<table>.md`), metrics to `metrics.json` beside them and, as `<name>/<metric>`, to the loggers. W&B gets the
+        tables too, and those of single images, which would repeat on disk what the figures show.
 
         Returns:
             The files written; none off rank zero.
@@ -76,11 +83,14 @@ class Gallery:
         for key, table in findings.tables.items():
             text = len(table.columns) == 1
             files.append(folder / f"{key}.{'md' if text else 'csv'}")
+            self.tabulate(f"{name}/{key}", table, step)
             with whole(files[-1]) as partial:
                 if text:
                     partial.write_text("\n".join(table.iloc[:, 0].astype(str)) + "\n")
                 else:
                     table.to_csv(partial, index=False)
+        for key, table in findings.examples.items():
+            self.tabulate(f"{name}/{key}", table, step)
         if findings.metrics:
             files.append(folder / "metrics.json")
             with whole(files[-1]) as partial:
@@ -89,17 +99,40 @@ class Gallery:
                 logger.log_metrics({f"{name}/{k}": v for k, v in findings.metrics.items()}, step)
         return files
 
-    def note(self, key: str, sentence: str, step: int) -> None:
-        """Hand a sentence to the loggers that take text: W&B's summary, TensorBoard's texts.
+    def note(self, key: str, sentence: str, step: int, failed: bool = False) -> None:
+        """Hand a sentence to the loggers that take text: W&B's summary and alerts, TensorBoard's texts.
 
         One that fails is passed over: the sentence may be that it does, and it is on the terminal already.
+
+        Args:
+            key: what it is about.
+            sentence: what was seen, and what to do.
+            step: the optimiser step it belongs to.
+            failed: whether it says why the run has ended.
         """
         for logger in self.loggers if self.active else ():
             with contextlib.suppress(Exception):
-                if isinstance(logger, WandbLogger):
-                    logger.experiment.summary[key] = sentence
+                if isinstance(logger, WandbRun):
+                    logger.say(key, sentence, failed)
                 elif isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_text(key, sentence, step)
+
+    @property
+    def takes_tables(self) -> bool:
+        """Whether there is a logger that tables and histograms can be handed to."""
+        return self.active and any(isinstance(logger, WandbRun) for logger in self.loggers)
+
+    def tabulate(self, key: str, table: pd.DataFrame, step: int) -> None:
+        """Hand a table to the loggers that take one; cells may be images, (C, H, W) in [0, 1]."""
+        for logger in self.loggers if self.active else ():
+            if isinstance(logger, WandbRun):
+                logger.send_table(key, table, step)
+
+    def histogram(self, key: str, values: np.ndarray, step: int) -> None:
+        """Hand the distribution of values to the loggers that take one."""
+        for logger in self.loggers if self.active else ():
+            if isinstance(logger, WandbRun):
+                logger.send_histogram(key, values, step)
 
     def animate(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
         """Bind every PNG delivered under a key into `figures/<key>.gif` and hand that to the loggers."""
@@ -129,15 +162,24 @@ class Gallery:
 
     def _send(self, key: str, path: Path, step: int) -> None:
         for logger in self.loggers:
-            if isinstance(logger, WandbLogger):
-                import wandb
-
-                # The axis is trainer/global_step; W&B's own step counts calls and would drop late pictures.
-                media = wandb.Video(str(path), format="gif") if path.suffix == ".gif" else wandb.Image(str(path))
-                logger.log_metrics({key: media}, step)
+            if isinstance(logger, WandbRun):
+                logger.send_picture(key, path, f"{self.title}, step {step:,}".removeprefix(", "), step)
             elif isinstance(logger, TensorBoardLogger) and path.suffix == ".png":
                 import numpy as np
                 from PIL import Image
 
                 picture = np.asarray(Image.open(path).convert("RGB"))
                 logger.experiment.add_image(key, picture, step, dataformats="HWC")
+
+
+def describe(loggers: list[Logger], card: Mapping[str, Any]) -> None:
+    """Hand what is known of a run at its start, as `run.json` holds it, to the loggers that can be filtered by it."""
+    for logger in loggers:
+        if isinstance(logger, WandbRun):
+            logger.describe(card)
+
+
+def close(loggers: list[Logger], results: Mapping[str, float], checkpoint: Path, failed: bool = False) -> str | None:
+    """End the runs of the loggers that have one, see `WandbRun.close`; returns the line that says where it is."""
+    places = [logger.close(results, checkpoint, failed) for logger in loggers if isinstance(logger, WandbRun)]
+    return next(filter(None, places), None)

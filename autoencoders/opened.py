@@ -16,7 +16,7 @@ from autoencoders.data.pictures import pictures
 from autoencoders.files import whole
 from autoencoders.models.measuring import evaluation_noise
 from autoencoders.principal import PCABaseline
-from autoencoders.types import Annotations, Batch, Codes, UserError
+from autoencoders.types import Annotations, Batch, Codes, UserError, titled
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -59,7 +59,7 @@ class Run:
     @property
     def title(self) -> str:
         """Model, data, beta and latent size: what every figure says."""
-        return ", ".join([f"{self.model.name.upper()} on {self.data.name}", *self.model.traits])
+        return titled(self.model, self.data)
 
     def prepare(self) -> Run:
         """Read the data, once, and see that they are what the model was trained on."""

@@ -134,7 +134,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
     """
     import lightning.pytorch as pl
 
-    from autoencoders import dashboard, records, runs
+    from autoencoders import gallery, records, runs
     from autoencoders.callbacks.clock import Clock
     from autoencoders.callbacks.loggers import SparedLoggers
 
@@ -154,6 +154,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
     done = False
     try:
         with record:
+            gallery.describe(loggers, record.card)
             fit(trainer, model, data, config["compile"], resume)
             metrics = records.best_validation(metrics_file.path)
             if config["test"]:
@@ -168,7 +169,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
             )
         done = True
     finally:
-        where = dashboard.close(loggers, failed=not done)
+        where = gallery.close(loggers, record.results, folder / runs.BEST, failed=not done)
     record.say(where)
     if unanswered:
         raise UserError(unanswered)

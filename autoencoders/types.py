@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
+    from autoencoders.data.base import ImageData
+    from autoencoders.models.base import Autoencoder
+
 Shape = tuple[int, int, int]
 """(C, H, W): channels, height and width of one image."""
 
@@ -87,12 +90,14 @@ class Findings:
         figures: name -> matplotlib figure.
         tables: name -> table, methods in rows where there are baselines.
         animations: name -> frames (T, H, W, 3) in [0, 1].
+        examples: name -> table, a row per image, whose cells may be images, (C, H, W) in [0, 1]: for dashboards.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
     figures: dict[str, Figure] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     animations: dict[str, np.ndarray] = field(default_factory=dict)
+    examples: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass
@@ -159,3 +164,8 @@ class Context:
     def from_dict(cls, plain: dict | None) -> Context | None:
         """The inverse of `to_dict`; None stays None."""
         return None if plain is None else cls(plain["kind"], tuple(plain["names"]))
+
+
+def titled(model: Autoencoder, data: ImageData) -> str:
+    """Model, data, beta and latent size: what every figure says."""
+    return ", ".join([f"{model.name.upper()} on {data.name}", *model.traits])

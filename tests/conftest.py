@@ -46,6 +46,12 @@ def compose(tmp_path):
 
 
 @pytest.fixture(scope="session")
+def composer():
+    """`composed` itself, for fixtures that outlast a test."""
+    return composed
+
+
+@pytest.fixture(scope="session")
 def judge_folder(tmp_path_factory):
     """A judge of the digits in 8 x 8 pixels, trained by the door."""
     from autoencoders.train import train

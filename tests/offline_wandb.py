@@ -2,6 +2,8 @@
 
 import json
 import struct
+import time
+from types import SimpleNamespace
 
 BLOCK, HEADER = 32768, 7
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
@@ -29,14 +31,40 @@ def records(path):
 
 def read(folder):
     """(config, history rows) of the one offline run under `<folder>/wandb`, and the run's own folder."""
+    found = everything(folder)
+    return found.config, found.history, found.folder
+
+
+def everything(folder):
+    """All that the one offline run under `<folder>/wandb` holds; keys of nested values are joined by slashes."""
     (run,) = folder.glob("wandb/offline-run-*")
     (file,) = run.glob("*.wandb")
-    config, history = {}, []
+    until = time.monotonic() + 30  # W&B's own process writes the last records when it comes to it
+    while not any(record.WhichOneof("record_type") == "exit" for record in records(file)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    found = SimpleNamespace(folder=run, config={}, history=[], summary={}, metrics={}, alerts=[], artifacts=[])
     for record in records(file):
-        if record.WhichOneof("record_type") == "config":
-            config |= {("/".join(i.nested_key) or i.key): json.loads(i.value_json) for i in record.config.update}
-        elif record.WhichOneof("record_type") == "run":
-            config |= {("/".join(i.nested_key) or i.key): json.loads(i.value_json) for i in record.run.config.update}
-        elif record.WhichOneof("record_type") == "history":
-            history.append({"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in record.history.item})
-    return config, history, run
+        kind = record.WhichOneof("record_type")
+        if kind == "config":
+            found.config |= items(record.config.update)
+        elif kind == "run":
+            found.run = record.run
+            found.config |= items(record.run.config.update)
+        elif kind == "history":
+            found.history.append(items(record.history.item))
+        elif kind == "summary":
+            found.summary |= items(record.summary.update)
+        elif kind == "metric":
+            found.metrics[record.metric.name or record.metric.glob_name] = record.metric
+        elif kind == "alert":
+            found.alerts.append(record.alert)
+        elif kind == "artifact":
+            found.artifacts.append(record.artifact)
+        elif kind == "environment" and record.environment.program:
+            found.environment = record.environment
+    return found
+
+
+def items(records):
+    return {("/".join(i.nested_key) or i.key): json.loads(i.value_json) for i in records}

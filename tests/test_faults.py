@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from matplotlib.figure import Figure
 
-from autoencoders import apply, checkpoints, dashboard, faults, files, runs
+from autoencoders import apply, checkpoints, faults, files, runs
 from autoencoders import train as door_of_training
 from autoencoders.callbacks.reconstructions import Reconstructions
 from autoencoders.callbacks.samples import Samples
@@ -21,6 +21,7 @@ from autoencoders.models.vae import VAE
 from autoencoders.records import MetricsFile
 from autoencoders.train import train
 from autoencoders.types import UserError
+from autoencoders.wandb_run import WandbRun
 
 TINY = ["model=vae", "net.widths=[16]", "trainer=cpu", "logger=none", "data.batch_size=64", "trainer.max_epochs=2"]
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -238,14 +239,14 @@ def test_wandb_goes_offline_where_its_server_is_not(tmp_path, monkeypatch, capsy
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
-    logger = dashboard.wandb_logger(str(tmp_path), init_timeout=1)
+    logger = WandbRun(str(tmp_path), init_timeout=1)
     logger.log_metrics({"a": 1.0}, 0)
     (said,) = record(tmp_path)["warnings"]
     assert said.startswith("W&B could not begin online (CommError: ")
     assert said.endswith("and this run's is offline; metrics.csv and figures/ have everything.")
     assert capsys.readouterr().err == f"autoencoders: warning: {said}\n"
-    monkeypatch.setattr(wandb, "finish", raising(TimeoutError("not in 300 seconds"), lambda **_: True))
-    where = dashboard.close([logger])
+    monkeypatch.setattr(wandb.Run, "finish", raising(TimeoutError("not in 300 seconds"), lambda *_: True))
+    where = logger.close({}, tmp_path / "none", failed=False)
     monkeypatch.undo()
     wandb.finish()
     assert where.startswith("not all uploaded (TimeoutError: not in 300 seconds); upload with: wandb sync ")

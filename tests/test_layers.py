@@ -8,15 +8,17 @@ LAYERS = {
     "types": 0, "noise": 0.3, "parts": 0.3, "principal": 0.5,  # helpers of layer 0, which know the nouns
     "faults": 0.5, "files": 0.5,
     "nets": 1, "objectives": 1, "data": 1, "latent": 1, "metrics": 1, "figures": 1,
-    "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2, "compose": 2, "processes": 2, "startup": 2,
-    "checkpoints": 2, "folders": 2, "dashboard": 2.5,
-    "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3,
-    "train": 4, "apply": 4, "report": 4,
+    "wandb_keys": 1, "wandb_run": 2.2,  # what a W&B run gets, for the gallery
+    "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2.3, "compose": 2, "processes": 2, "startup": 2,
+    "checkpoints": 2, "folders": 2,
+    "workspaces": 3, "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3,
+    "train": 4, "apply": 4, "report": 4, "dashboard": 4,
 }  # fmt: skip
 DOORS = {
-    "hydra": {"compose", "folders", "runs", "sweeps", "train", "apply", "report"},
-    "omegaconf": {"compose", "train", "apply", "report"},
-    "wandb": {"gallery", "dashboard"},
+    "hydra": {"compose", "folders", "runs", "sweeps", "train", "apply", "report", "dashboard"},
+    "omegaconf": {"compose", "train", "apply", "report", "dashboard"},
+    "wandb": {"wandb_run", "dashboard"},
+    "wandb_workspaces": {"workspaces", "dashboard"},
     "matplotlib": {"figures"},
     "sklearn": {"latent", "metrics", "data.digits"},
     "torchvision": {"data", "gallery", "figures"},

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import array, comparison, flat, listed, number_of_images, spread
+from autoencoders.applications.examples import scored
 from autoencoders.data.batches import Batches, Split
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.detection import NAMES, detection, detection_error, total_variation
@@ -52,7 +53,8 @@ def detect(
     Returns:
         Figures `histograms`, `extremes` and `errors`; the tables `detection`: AUROC, average precision (chance: the
         share of anomalies), false positives at 95 % true positives, with bootstrap errors, and the rates at the
-        threshold; `own`: scores of your own pictures, and which thresholds they exceed.
+        threshold; `own`: scores of your own pictures, and which thresholds they exceed; examples `scored`: single
+        images with their scores.
 
     Raises:
         UserError: where there is nothing to compare with.
@@ -276,4 +278,5 @@ def compare(
     words = tuple(["normal"] * half + ["other"] * half)
     findings.figures["errors"] = error_maps(array(shown.target), array(judge.output(shown)), title, words, caption)
     findings.tables["detection"] = table
+    findings.examples["scored"] = scored({"normal": (normal, good), what: (strange, bad)}, thresholds, main)
     findings.metrics.update(flat(table))

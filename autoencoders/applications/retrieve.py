@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 import torch
 from torch import Tensor
 
+from autoencoders.applications import examples
 from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
 from autoencoders.applications.representations import binary_attributes, representations
 from autoencoders.metrics.retrieval import METRICS, chance_quality, nearest, ranking_quality
 from autoencoders.opened import Run
 from autoencoders.types import Annotations, Findings, UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LIMIT = 20_000
 """Images in the gallery at most."""
@@ -43,9 +49,10 @@ def retrieve(
         queries: that the numbers are of, at most.
 
     Returns:
-        Figure `neighbours`; the table `retrieval`, where the data have groups or classes: precision at 1 and 5 and
-        mean average precision of codes, PCA with as many components, pixels and a random order; where the data have
-        attributes alone, the share of them that the nearest and the five nearest images have in common.
+        Figure `neighbours`, and the same as examples `queried`; the table `retrieval`, where the data have groups or
+        classes: precision at 1 and 5 and mean average precision of codes, PCA with as many components, pixels and a
+        random order; where the data have attributes alone, the share of them that the nearest and the five nearest
+        images have in common.
 
     Raises:
         UserError: for an unknown metric or gallery.
@@ -62,9 +69,9 @@ def retrieve(
         table = measure(run, split, gallery, searched, there, metric, number_of_images(queries, "queries"))
     elif run.annotations(gallery).attributes is not None:
         table = agreement(run, split, gallery, searched, metric, number_of_images(queries, "queries"))
-    figure = neighbour_figure(run, split, images, gallery, searched, metric, (count, neighbours), table)
-    tables = {} if table is None else {"retrieval": table}
-    return Findings({} if table is None else flat(table), {"neighbours": figure}, tables)
+    figure, queried = neighbour_figure(run, split, images, gallery, searched, metric, (count, neighbours), table)
+    tables, metrics = ({}, {}) if table is None else ({"retrieval": table}, flat(table))
+    return Findings(metrics, {"neighbours": figure}, tables, examples={"queried": queried})
 
 
 def labels_of(annotations: Annotations) -> Tensor | None:
@@ -128,8 +135,11 @@ def neighbour_figure(
     metric: str,
     sizes: tuple[int, int],
     table: pd.DataFrame | None,
-) -> object:
-    """A row per query: itself, then its nearest images with their distances, marked where they are the same."""
+) -> tuple[Figure, pd.DataFrame]:
+    """A row per query: itself, then its nearest images with their distances, marked where they are the same.
+
+    The same as a table too, see `examples.neighbours`.
+    """
     from autoencoders.figures.neighbours import neighbour_grid
 
     count, neighbours = (number_of_images(n, key) for n, key in zip(sizes, ("count", "neighbours"), strict=True))
@@ -154,4 +164,7 @@ def neighbour_figure(
         what = column if there is None else f"nearest of the same {what}"
         values = ", ".join(f"{r['method']} {r[column]:.3f}" for r in table.to_dict("records"))
         caption += f"; {what}: {values}"
-    return neighbour_grid(array(batch.x), array(pictures), distance.numpy(), mine, names, run.title, caption)
+    shown_images, found_images, distances = array(batch.x), array(pictures), distance.numpy()
+    figure = neighbour_grid(shown_images, found_images, distances, mine, names, run.title, caption)
+    matched = None if mine is None else mine.numpy()
+    return figure, examples.neighbours(names, shown_images, found_images, distances, matched)

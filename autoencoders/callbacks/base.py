@@ -15,7 +15,7 @@ from torch import Tensor
 from autoencoders import records
 from autoencoders.faults import reason
 from autoencoders.gallery import Gallery
-from autoencoders.types import UserError
+from autoencoders.types import UserError, titled
 
 
 class Drawing(pl.Callback):
@@ -72,8 +72,7 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
 def heading(trainer: pl.Trainer, model: pl.LightningModule) -> str:
     """Model, data, beta, latent size and epoch: what every title says."""
     # Epochs begun: `current_epoch` counts the finished ones, and hooks at an epoch's end do not agree on that.
-    epoch = f"epoch {trainer.fit_loop.epoch_progress.current.ready}"
-    return ", ".join([f"{model.name.upper()} on {trainer.datamodule.name}", *model.traits, epoch])
+    return f"{titled(model, trainer.datamodule)}, epoch {trainer.fit_loop.epoch_progress.current.ready}"
 
 
 def validation_codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple[Tensor, Tensor | None]:

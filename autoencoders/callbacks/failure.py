@@ -105,10 +105,12 @@ def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) 
     shown = folder if relative.startswith("..") else relative
     last = folder / runs.LAST
     kept = f"{runs.LAST} is from before it" if last.is_file() else "no checkpoint had been written before it"
-    return UserError(
+    sentence = (
         f"Training has stopped at {where}: {what}. {advice(failure.term, trainer, model)} "
         f"{'The batch is' if batch is not None else 'What came before is'} in {shown}/nan, and {kept}."
     )
+    Gallery.of(trainer).note("warnings/not_finite", sentence, step, failed=True)
+    return UserError(sentence)
 
 
 def optimiser_step(trainer: pl.Trainer, number: int) -> int:

@@ -93,9 +93,18 @@ class Health(Drawing):
             pl_module.log_dict({f"val/{k}": v for k, v in found.items() if math.isfinite(v)})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Warn, once all metrics are known."""
+        """Warn, once all metrics are known, and hand the distributions to the loggers that take them."""
         if self._seen is not None and trainer.state.fn == "fit":
             self._warn(trainer, pl_module)
+            self._distribute(Gallery.of(trainer), trainer)
+
+    def _distribute(self, gallery: Gallery, trainer: pl.Trainer) -> None:
+        if not gallery.takes_tables or trainer.sanity_checking:
+            return
+        gallery.histogram("codes", self._seen.z.numpy(), trainer.global_step)
+        kl = [float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_kl/")]
+        if kl:
+            gallery.histogram("kl", np.array(kl), trainer.global_step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the last state; say what can be said only at the end."""

@@ -12,7 +12,8 @@ from lightning.pytorch.loggers import Logger
 from autoencoders.callbacks.base import spared
 from autoencoders.records import MetricsFile
 
-METHODS = ("log_metrics", "log_hyperparams", "after_save_checkpoint", "save", "finalize")
+METHODS = ("log_metrics", "log_hyperparams", "after_save_checkpoint", "save", "finalize", "send_picture",
+           "send_table", "send_histogram")  # fmt: skip
 """What Lightning and the gallery call of a logger."""
 
 
@@ -26,6 +27,8 @@ class SparedLoggers(pl.Callback):
         """Put a watch around what Lightning calls, on the loggers themselves: who asks for their type finds it."""
         for logger in trainer.loggers:
             for name in METHODS if not hasattr(logger, "_watched") else ():
+                if not hasattr(logger, name):  # not every logger takes pictures
+                    continue
                 setattr(logger, name, _watched(trainer, logger, getattr(logger, name)))
             logger._watched = True
 

@@ -1,0 +1,53 @@
+"""Tables of single images beside their numbers, for dashboards that sort and filter them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from autoencoders.applications.base import array, spread
+from autoencoders.types import Batch
+
+EACH = 50
+"""Images, at most, of each kind."""
+
+
+def scored(
+    kinds: Mapping[str, tuple[Batch, Mapping[str, np.ndarray]]], thresholds: Mapping[str, float], main: str
+) -> pd.DataFrame:
+    """A row per image: kind, image, whether the main score calls it anomalous, every score.
+
+    Args:
+        kinds: name -> images, and score -> (N,) values of them; of each kind EACH rows, evenly apart.
+        thresholds: score -> the value above which an image is called anomalous.
+        main: the score that decides.
+    """
+    parts = []
+    for kind, (batch, scores) in kinds.items():
+        rows = spread(EACH, len(batch.x)).tolist()
+        columns = {"kind": kind, "image": list(array(batch.target[rows]))}
+        columns["called anomalous"] = scores[main][rows] > thresholds[main]
+        parts.append(pd.DataFrame(columns | {name: values[rows] for name, values in scores.items()}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def neighbours(
+    names: list[str], images: np.ndarray, pictures: np.ndarray, distance: np.ndarray, matched: np.ndarray | None
+) -> pd.DataFrame:
+    """A row per query: its name and image, how many neighbours are the same, and each with its distance.
+
+    Args:
+        names: Q names of the queries.
+        images: (Q, C, H, W) the queries.
+        pictures: (Q, k, C, H, W) their neighbours, the nearest first.
+        distance: (Q, k) of the neighbours.
+        matched: (Q, k) bool, whether they show the same, or None where that is not known.
+    """
+    columns: dict[str, list] = {"query": names, "image": list(images)}
+    if matched is not None:
+        columns["same, share"] = matched.mean(1).tolist()
+    for i in range(pictures.shape[1]):
+        columns |= {f"nearest {i + 1}": list(pictures[:, i]), f"distance {i + 1}": distance[:, i].tolist()}
+    return pd.DataFrame(columns)
