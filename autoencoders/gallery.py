@@ -7,7 +7,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
+
+from autoencoders.tensorboard import TensorBoard
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -89,8 +91,8 @@ class Gallery:
         for logger in self.loggers if self.active else ():
             if isinstance(logger, WandbLogger):
                 logger.experiment.summary[key] = sentence
-            elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_text(key, sentence, step)
+            elif isinstance(logger, TensorBoard):
+                logger.text(key, sentence, step)
 
     def animate(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
         """Bind every PNG delivered under a key into `figures/<key>.gif` and hand that to the loggers."""
@@ -130,12 +132,8 @@ class Gallery:
                 # The axis is trainer/global_step; W&B's own step counts calls and would drop late pictures.
                 media = wandb.Video(str(path), format="gif") if path.suffix == ".gif" else wandb.Image(str(path))
                 logger.experiment.log({key: media, "trainer/global_step": step})
-            elif isinstance(logger, TensorBoardLogger) and path.suffix == ".png":
-                import numpy as np
-                from PIL import Image
-
-                picture = np.asarray(Image.open(path).convert("RGB"))
-                logger.experiment.add_image(key, picture, step, dataformats="HWC")
+            elif isinstance(logger, TensorBoard):
+                logger.picture(key, path, step)
 
 
 def wandb_logger(save_dir: str, **settings: Any) -> WandbLogger:

@@ -28,7 +28,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders import processes, sweeps
+from autoencoders import processes, sweeps, terminal
 from autoencoders.compose import CONF, help_text, quoted
 from autoencoders.startup import load_heavy_libraries, slow_precision
 from autoencoders.types import Stopped, UserError
@@ -79,7 +79,7 @@ def job(config: DictConfig) -> float | None:
                 or any("hydra.run.dir=" in w for w in hydra_config.overrides.hydra)
             )
             processes.check_agreement(plain, folder_given=bool(given))
-            metrics = train(plain, overrides)
+            metrics = train(plain, overrides, default_configuration() if terminal.lively() else None)
     except Stopped as stop:
         if processes.first():
             print(f"autoencoders: stopped {stop.where}.{continued(plain, overrides, sweeping)}", file=sys.stderr)
@@ -96,6 +96,11 @@ def job(config: DictConfig) -> float | None:
         print(f"autoencoders: {error}", file=sys.stderr)
         sys.exit(2)
     return metrics.get("val/objective")
+
+
+def default_configuration() -> dict[str, Any]:
+    """What is composed where nothing is typed."""
+    return OmegaConf.to_container(hydra.compose("train", ["folder=''"]), resolve=True)
 
 
 def done_before(config: dict[str, Any]) -> dict[str, float] | None:
@@ -118,12 +123,15 @@ def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) 
     return f" Go on with: python -m autoencoders.train {shlex.join([*words, resume])}"
 
 
-def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, float]:
+def train(
+    config: dict[str, Any], overrides: Sequence[str] = (), defaults: dict[str, Any] | None = None
+) -> dict[str, float]:
     """Train one run and keep everything it made in `config["folder"]`.
 
     Args:
         config: the resolved configuration, plain containers.
         overrides: what the user typed, for the record.
+        defaults: the configuration of a run of which nothing is said, for the terminal to tell what was chosen.
 
     Returns:
         The final metrics, as `metrics.json` holds them.
@@ -133,7 +141,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
     """
     import lightning.pytorch as pl
 
-    from autoencoders import gallery, records, runs
+    from autoencoders import gallery, records, runs, summary
     from autoencoders.callbacks.clock import Clock
 
     started, folder, clock = time.perf_counter(), Path(config["folder"]), Clock()
@@ -152,6 +160,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
     done = False
     try:
         with record:
+            summary.opening(record, model, data, defaults)
             fit(trainer, model, data, config["compile"], resume)
             metrics = records.best_validation(metrics_file.path)
             if config["test"]:
@@ -167,7 +176,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
         done = True
     finally:
         where = gallery.close(loggers, failed=not done)
-    record.say(where)
+    summary.closing(record, where)
     return metrics
 
 

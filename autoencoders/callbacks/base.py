@@ -11,7 +11,6 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from autoencoders.gallery import Gallery
 from autoencoders.records import add_warning
@@ -93,7 +92,7 @@ def warn(trainer: pl.Trainer, name: str, sentence: str) -> None:
         sentence: what was seen, and what to do.
     """
     if trainer.is_global_zero:
-        tqdm.write(f"autoencoders: warning: {sentence}", file=sys.stderr)  # above a progress bar, where there is one
+        print(f"autoencoders: warning: {sentence}", file=sys.stderr, flush=True)
         add_warning(Path(trainer.default_root_dir), sentence)
         Gallery.of(trainer).note(f"warnings/{name}", sentence, trainer.global_step)
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoencoders import terminal
 from autoencoders.types import Shape
 
 VERSION = 1
@@ -79,14 +79,12 @@ def decode_files(
     """A `fill` that decodes one image per file, (C, H, W) each, in threads, with a progress bar on a terminal."""
 
     def fill(images: np.ndarray) -> None:
-        from tqdm import tqdm
-
         def one(row: int) -> None:
             images[row] = decode(files[row])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             rows = pool.map(one, range(len(files)))
-            for _ in tqdm(rows, what, len(files), unit=" images", disable=not sys.stderr.isatty(), leave=False):
+            for _ in terminal.counted(rows, what, len(files)):
                 pass
 
     return fill
