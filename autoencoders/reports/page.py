@@ -76,6 +76,7 @@ def report(
     parts: Sequence[str] | None = None,
     megabytes: float = 10.0,
     defaults: Mapping | None = None,
+    without: Sequence[str] = (),
 ) -> Report:
     """Everything that runs left, bound together.
 
@@ -90,6 +91,7 @@ def report(
             applications, `runs`; None: all.
         megabytes: of one run's figures, at most.
         defaults: the default configuration, which a single run is compared with.
+        without: sections that are left out.
 
     Raises:
         UserError: where a metric, a figure or a part is asked for that there is not.
@@ -110,7 +112,7 @@ def report(
     for part in parts or ():
         if part not in known:
             raise UserError(f"There is no part {part} in this report. It has: {', '.join(known)}.")
-    shown = known if parts is None else parts
+    shown = [part for part in (known if parts is None else parts) if part not in without]
     sections = [section for name, build in builders.items() if name in shown and (section := build())]
     paragraphs = [[part.strip() for part in (text or "").split("\n\n") if part.strip()] for text in (question, verdict)]
     common, asked = commands(runs) if "asked" in shown else ("", [])

@@ -14,6 +14,9 @@ from autoencoders.types import UserError
 FIRST, LAST = ("reconstructions", "samples", "latents", "latents_tsne"), ("curves",)
 """Kinds that a page begins and ends with; the others stand between, by name."""
 
+ENDS = {".png": b"IEND\xaeB`\x82", ".gif": b";"}
+"""Last bytes of a file that is whole: others are still being written, or were cut short."""
+
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"GIF87a": "image/gif", b"GIF89a": "image/gif"}
 
 
@@ -89,12 +92,25 @@ def galleries(
 
 
 def last_of_each_kind(root: Path) -> dict[str, Path]:
-    """Kind, such as `reconstructions` or `sample/nearest` -> the file of its last step, or its film."""
+    """Kind, such as `reconstructions` or `sample/nearest` -> the file of its last step that is whole, or its film."""
     found: dict[str, Path] = {}
-    for file in sorted(root.glob("*/**/*.png"), key=lambda file: (len(file.stem), file.stem)):
-        found[file.parent.relative_to(root).as_posix()] = file
+    broken: dict[str, Path] = {}
+    for file in sorted(root.glob("*/**/*.png"), key=lambda file: (len(file.stem), file.stem), reverse=True):
+        kind = file.parent.relative_to(root).as_posix()
+        if kind not in found:
+            (found if _whole(file) else broken).setdefault(kind, file)
     films = {f"{file.relative_to(root).with_suffix('').as_posix()}, moving": file for file in root.rglob("*.gif")}
-    return found | films
+    return broken | found | films
+
+
+def _whole(file: Path) -> bool:
+    end = ENDS[file.suffix]
+    try:
+        with file.open("rb") as stream:
+            stream.seek(-min(len(end), file.stat().st_size), 2)
+            return stream.read() == end
+    except OSError:
+        return False
 
 
 def _order(kind: str) -> tuple:
