@@ -14,7 +14,6 @@ from lightning.pytorch.utilities import rank_zero_only
 from autoencoders import terminal
 from autoencoders.callbacks.base import evaluating
 from autoencoders.models.anatomy import layers
-from autoencoders.reports.differences import differing, grouped
 from autoencoders.terminal import Block
 
 if TYPE_CHECKING:
@@ -34,20 +33,20 @@ RESULTS = {"nats": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
 
 
 @rank_zero_only
-def opening(record: Record, model: Autoencoder, data: ImageData, defaults: Mapping | None = None) -> None:
+def opening(record: Record, model: Autoencoder, data: ImageData, changes: Sequence[tuple[str, str]] = ()) -> None:
     """What is about to be trained, on what: one line, or on a terminal what was chosen, the data and the layers.
 
     Args:
         record: of the run.
         model: not yet trained.
         data: prepared.
-        defaults: the configuration of a run of which nothing is said, to tell what was chosen.
+        changes: see `choices.changed`.
     """
     card, name = record.card, record.config["name"]
     if terminal.lively():
-        chosen = [changed(defaults, record.config, card["overrides"])] if defaults else []
+        chosen = [Block("changed", changes)] if changes else []
         notes = [Block("note", [[note]]) for note in card["notes"]]
-        terminal.show([*filter(None, chosen), data_card(card, data), structure(card, model), *notes], title=name)
+        terminal.show([*chosen, data_card(card, data), structure(card, model), *notes], title=name)
         return
     counts, shape = " + ".join(f"{n:,}" for n in card["data"]["images"].values()), _sides(card["data"]["shape"])
     print(
@@ -64,18 +63,6 @@ def _sides(shape: Sequence[int]) -> str:
 def _code(card: Mapping) -> str:
     size = card["code"]  # a judge has none
     return f"code of {size:,} numbers for {math.prod(card['data']['shape']):,}" if size else card["labels"]
-
-
-def changed(defaults: Mapping, config: Mapping, overrides: Sequence[str]) -> Block | None:
-    """What is not the default: first what was typed, then what follows from it."""
-    typed = {word.lstrip("+~").partition("=")[0].partition("@")[0] for word in overrides}
-    rows, follows = [], []
-    for keys, (old, new) in grouped(differing([defaults, config])).items():
-        chosen = any(key in typed or (key.partition(".")[0] in typed and key.count(".") < 2) for key in keys)
-        (rows if chosen else follows).append([keys[0], f"{old} → {new}"])
-    if not rows and not follows:
-        return None
-    return Block("changed", [*rows, *follows], faint=range(len(rows), len(rows) + len(follows)))
 
 
 def data_card(card: Mapping, data: ImageData) -> Block:
@@ -112,7 +99,7 @@ def structure(card: Mapping, model: Autoencoder) -> Block:
         kinds = f"{layer.count} x " * (layer.count > 1) + ", ".join(layer.kinds)
         rows.append([layer.part if layer.part != part else "", kinds, _sides(layer.shape), f"{layer.parameters:,}"])
         part = layer.part
-    rows.append(["", _code(card), "", f"{card['parameters']:,}"])
+    rows.append(["total", _code(card), "", f"{card['parameters']:,}"])
     return Block("model", rows, head=["", "layer", "output", "parameters"], right=[3])
 
 

@@ -72,7 +72,7 @@ def show(blocks: Iterable[Block], title: str = "") -> None:
 
     console = _console()
     if title:
-        console.print(Text(title, "bold", overflow="fold"))
+        console.print(Text(f"\n{title}", "bold", overflow="fold"))
     outer = Table.grid(padding=(0, 1, 0, 0))
     outer.add_column(style="cyan", width=MARGIN, no_wrap=True)
     outer.add_column(overflow="fold")

@@ -79,7 +79,8 @@ def job(config: DictConfig) -> float | None:
                 or any("hydra.run.dir=" in w for w in hydra_config.overrides.hydra)
             )
             processes.check_agreement(plain, folder_given=bool(given))
-            metrics = train(plain, overrides, default_configuration() if terminal.lively() else None)
+            shown = changes(plain, overrides, hydra_config) if terminal.lively() else []
+            metrics = train(plain, overrides, shown)
     except Stopped as stop:
         if processes.first():
             print(f"autoencoders: stopped {stop.where}.{continued(plain, overrides, sweeping)}", file=sys.stderr)
@@ -98,9 +99,16 @@ def job(config: DictConfig) -> float | None:
     return metrics.get("val/objective")
 
 
-def default_configuration() -> dict[str, Any]:
-    """What is composed where nothing is typed."""
-    return OmegaConf.to_container(hydra.compose("train", ["folder=''"]), resolve=True)
+def changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
+    """What was chosen, against what is composed where nothing is typed; see `choices.changed`."""
+    from autoencoders import choices
+
+    default = hydra.compose("train", ["folder=''"], return_hydra_config=True)
+    old = OmegaConf.to_container(
+        OmegaConf.masked_copy(default, [key for key in default if key != "hydra"]), resolve=True
+    )
+    old, new = ({**c, "choices": dict(h.runtime.choices)} for c, h in ((old, default.hydra), (config, hydra_config)))
+    return choices.changed(new, old, overrides)
 
 
 def done_before(config: dict[str, Any]) -> dict[str, float] | None:
@@ -124,14 +132,14 @@ def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) 
 
 
 def train(
-    config: dict[str, Any], overrides: Sequence[str] = (), defaults: dict[str, Any] | None = None
+    config: dict[str, Any], overrides: Sequence[str] = (), changes: Sequence[tuple[str, str]] = ()
 ) -> dict[str, float]:
     """Train one run and keep everything it made in `config["folder"]`.
 
     Args:
         config: the resolved configuration, plain containers.
         overrides: what the user typed, for the record.
-        defaults: the configuration of a run of which nothing is said, for the terminal to tell what was chosen.
+        changes: what the terminal tells of them, see `choices.changed`.
 
     Returns:
         The final metrics, as `metrics.json` holds them.
@@ -160,7 +168,9 @@ def train(
     done = False
     try:
         with record:
-            summary.opening(record, model, data, defaults)
+            summary.opening(record, model, data, changes)
+            if notes := record.card["notes"]:
+                gallery.Gallery.of(trainer).note("notes", " ".join(notes), 0)
             fit(trainer, model, data, config["compile"], resume)
             metrics = records.best_validation(metrics_file.path)
             if config["test"]:

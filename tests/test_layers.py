@@ -9,7 +9,7 @@ LAYERS = {
     "nets": 1, "objectives": 1, "data": 1, "latent": 1, "metrics": 1, "figures": 1,
     "tensorboard": 1.5, "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2, "compose": 2,
     "processes": 2, "startup": 2,
-    "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3, "summary": 3.5,
+    "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3, "choices": 3.5, "summary": 3.5,
     "train": 4, "apply": 4, "report": 4,
 }  # fmt: skip
 DOORS = {

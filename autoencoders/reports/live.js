@@ -36,7 +36,7 @@ function card(run) {
 }
 
 function ticks(low, high) {
-  const rough = (high - low) / 3 || 1, power = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / 5 || 1, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= rough), found = [];
   for (let x = Math.ceil(low / step) * step; x <= high + step * 1e-9; x += step) found.push(Math.abs(x) < step * 1e-9 ? 0 : x);
   return found;
@@ -59,10 +59,11 @@ function chart(content, number) {
   }
   for (const tick of ticks(0, last)) frame.append(svg("text", { x: x(tick), y: height - 5, "text-anchor": tick > last * 0.95 ? "end" : "middle" }, tick.toLocaleString("en")));
   const legend = make("ul", "legend");
-  content.series.forEach((line, i) => {
+  content.series.forEach((line) => {
+    const colour = `c${line.colour % 8}`;
     const points = line.points.length > 1 ? line.points : [[0, line.points[0][1]], line.points[0]];
-    frame.append(svg("polyline", { class: `c${i % 8}`, "clip-path": `url(#clip${number})`, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") }));
-    legend.append(make("li", `c${i % 8}`, make("span", "", `${line.name} ${short(line.points.at(-1)[1])}`)));
+    frame.append(svg("polyline", { class: colour, "clip-path": `url(#clip${number})`, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") }));
+    legend.append(make("li", colour, make("span", "", `${line.name} ${short(line.points.at(-1)[1])}`)));
   });
   const unit = make("small", "", `${content.unit ? ` ${content.unit}` : ""}, over steps`);
   return make("figure", "chart", make("figcaption", "", content.title, unit), frame, legend);

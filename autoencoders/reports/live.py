@@ -54,7 +54,8 @@ class Live:
         """How far the runs are, as JSON, and which version of the page shows what they have left."""
         with self._lock:
             runs, now = self._runs(), time.time()
-            shown = [progress(run, self._seen.setdefault(run.path, Seen()), now) for run in runs]
+            brief = len(runs) > 1
+            shown = [progress(run, self._seen.setdefault(run.path, Seen()), now, brief) for run in runs]
             return json.dumps({"version": self._version(), "runs": shown, "charts": charts(runs)}).encode()
 
     def page(self) -> bytes:
@@ -88,7 +89,7 @@ class Live:
             if path not in self._known or self._known[path][0] != marks:
                 run, changed = read(path, label), True
                 if run.record.get("status") == "running":
-                    run.problems = ["running"]
+                    run.problems = []  # of a page that follows it, that is none
                 self._known[path] = (marks, run)
         runs = [self._known[path][1] for path in self._folders]
         if changed:

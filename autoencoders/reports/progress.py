@@ -80,13 +80,14 @@ def planned(run: RunFolder) -> tuple[int | None, int | None]:
     return epoch or None, min(limits, default=0) or None
 
 
-def progress(run: RunFolder, seen: Seen, now: float) -> dict[str, Any]:
+def progress(run: RunFolder, seen: Seen, now: float, brief: bool = False) -> dict[str, Any]:
     """What a page shows of a run: plain values, for JSON.
 
     Args:
         run: its folder.
         seen: what was seen of it before; this is noted too.
         now: seconds since 1970.
+        brief: tell one metric alone.
     """
     status, sign = str(run.record.get("status", "starting")), last_sign(run.path)
     step = max((points[-1][0] + 1 for points in run.curves.values()), default=0.0)
@@ -100,7 +101,7 @@ def progress(run: RunFolder, seen: Seen, now: float) -> dict[str, Any]:
         "state": "quiet" if quiet > QUIET else status,
         "share": 1.0 if status == "done" else min(step / steps, 1.0) if steps else None,
         "facts": _facts(run, status, step, epoch, steps, seen),
-        "values": [[name, f"{value:.4g}"] for name, value in _latest(run)],
+        "values": [[name, f"{value:.4g}"] for name, value in _latest(run, brief)],
         "warnings": [str(words) for words in run.record.get("warnings") or [] if words],
         "error": str(run.record.get("error") or ""),
     }
@@ -134,15 +135,15 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _latest(run: RunFolder) -> list[tuple[str, float]]:
+def _latest(run: RunFolder, brief: bool) -> list[tuple[str, float]]:
     """The newest validation metrics and the lowest objective so far; before there are any, the newest of the steps."""
-    found = [(f"val/{name}", run.curves[f"val/{name}"][-1][1]) for name in DRAWN if f"val/{name}" in run.curves]
-    if found and "val/objective" in run.curves:
-        return [*found, ("lowest val/objective", min(value for _, value in run.curves["val/objective"]))]
-    steps = ("loss", "distortion", "rate")
-    return found or [
-        (f"step/{name}", run.curves[f"step/{name}"][-1][1]) for name in steps if f"step/{name}" in run.curves
-    ]
+    found = {f"{split}/{name}": points for split, names in (("val", DRAWN), ("step", ("loss", "distortion", "rate")))
+             for name in names if (points := run.curves.get(f"{split}/{name}"))}  # fmt: skip
+    if validated := {name: points for name, points in found.items() if name.startswith("val/")}:
+        found = {"val/objective": found["val/objective"]} if brief and "val/objective" in found else validated
+    values = [(name, points[-1][1]) for name, points in found.items()]
+    lowest = [("lowest", min(value for _, value in found["val/objective"]))] if "val/objective" in found else []
+    return [*values[:1], *lowest, *values[1:]]
 
 
 def charts(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
@@ -154,7 +155,8 @@ def charts(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
             series = {word: runs[0].curves.get(key, []) for word, key in keys.items()}
         else:
             series = {run.setting or run.label: run.curves.get(f"val/{name}", []) for run in runs}
-        drawn = [{"name": word, "points": thinned(points)} for word, points in series.items() if points]
+        lines = enumerate(series.items())
+        drawn = [{"name": word, "colour": i, "points": thinned(points)} for i, (word, points) in lines if points]
         if drawn and not all(value == 0 for line in drawn for _, value in line["points"]):
             split = "" if len(runs) == 1 else "validation "
             found.append({"title": f"{split}{name.replace('_', ' ')}", "unit": measure(name).unit, "series": drawn})
