@@ -61,7 +61,8 @@ function chart(content, number) {
   const legend = make("ul", "legend");
   content.series.forEach((line) => {
     const colour = `c${line.colour % 8}`;
-    const points = line.points.length > 1 ? line.points : [[0, line.points[0][1]], line.points[0]];
+    const points = line.points;
+    if (points.length === 1) frame.append(svg("circle", { class: colour, cx: x(points[0][0]), cy: y(points[0][1]), r: 3 }));
     frame.append(svg("polyline", { class: colour, "clip-path": `url(#clip${number})`, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") }));
     legend.append(make("li", colour, make("span", "", `${line.name} ${short(line.points.at(-1)[1])}`)));
   });
