@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,18 +33,18 @@ RESULTS = {"nats": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
 
 
 @rank_zero_only
-def opening(record: Record, model: Autoencoder, data: ImageData, changes: Sequence[tuple[str, str]] = ()) -> None:
+def opening(record: Record, model: Autoencoder, data: ImageData, changes: Callable[[], list] = list) -> None:
     """What is about to be trained, on what: one line, or on a terminal what was chosen, the data and the layers.
 
     Args:
         record: of the run.
         model: not yet trained.
         data: prepared.
-        changes: see `choices.changed`.
+        changes: gives what was chosen, see `choices.changed`; asked on a terminal alone.
     """
     card, name = record.card, record.config["name"]
     if terminal.lively():
-        chosen = [Block("changed", changes)] if changes else []
+        chosen = [Block("changed", rows)] if (rows := changes()) else []
         notes = [Block("note", [[note]]) for note in card["notes"]]
         terminal.show([*chosen, data_card(card, data), structure(card, model), *notes], title=name)
         return

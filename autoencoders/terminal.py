@@ -5,7 +5,6 @@ Where there is none (a pipe, a log file, CI, NO_COLOR, TERM=dumb) doors print pl
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -29,6 +28,8 @@ def lively() -> bool:
 
     Jobs that run side by side (joblib) share one, and print plain lines.
     """
+    import multiprocessing
+
     moves = os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
     plain = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
     draws = str(sys.stdout.encoding).lower().startswith("utf")
@@ -181,6 +182,11 @@ def packed(words: Iterable[str], room: int, gap: str = "   ") -> Iterator[str]:
             line = f"{line}{gap}{word}" if line else word
     if line:
         yield line
+
+
+def short(value: float) -> str:
+    """Four digits, and no exponents of large numbers."""
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def counted(items: Iterable[T], what: str, total: int) -> Iterator[T]:

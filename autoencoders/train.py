@@ -19,7 +19,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders import processes, sweeps, terminal
+from autoencoders import processes, sweeps
 from autoencoders.compose import CONF, help_text, quoted
 from autoencoders.startup import load_heavy_libraries, slow_precision
 from autoencoders.types import Stopped, UserError
@@ -79,8 +80,7 @@ def job(config: DictConfig) -> float | None:
                 or any("hydra.run.dir=" in w for w in hydra_config.overrides.hydra)
             )
             processes.check_agreement(plain, folder_given=bool(given))
-            shown = changes(plain, overrides, hydra_config) if terminal.lively() else []
-            metrics = train(plain, overrides, shown)
+            metrics = train(plain, overrides, partial(changes, plain, overrides, hydra_config))
     except Stopped as stop:
         if processes.first():
             print(f"autoencoders: stopped {stop.where}.{continued(plain, overrides, sweeping)}", file=sys.stderr)
@@ -132,14 +132,14 @@ def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) 
 
 
 def train(
-    config: dict[str, Any], overrides: Sequence[str] = (), changes: Sequence[tuple[str, str]] = ()
+    config: dict[str, Any], overrides: Sequence[str] = (), changes: Callable[[], list] = list
 ) -> dict[str, float]:
     """Train one run and keep everything it made in `config["folder"]`.
 
     Args:
         config: the resolved configuration, plain containers.
         overrides: what the user typed, for the record.
-        changes: what the terminal tells of them, see `choices.changed`.
+        changes: gives what a terminal is told of them, see `choices.changed`.
 
     Returns:
         The final metrics, as `metrics.json` holds them.

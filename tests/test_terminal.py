@@ -68,7 +68,7 @@ def test_plain_lines_where_nobody_looks_or_the_letters_are_missing(screened, mon
 def test_a_run_on_a_terminal(compose, screened):
     screen = screened()
     config = compose(*QUICK, "callbacks=[progress,baselines]", "trainer.log_every_n_steps=5")
-    metrics = train.train(config, changes=[("model", "cvae → vae")])
+    metrics = train.train(config, changes=lambda: [("model", "cvae → vae")])
     text = visible(screen)
     assert re.search(r"changed +model +cvae → vae", text)
     assert re.search(r"images +train 1,258, val 180, test 359", text)

@@ -102,7 +102,7 @@ class Progress(pl.Callback):
         if share is not None and step > self._first:
             after.append(f"{_duration(seconds * (self._steps - step) / (step - self._first))} left")
             after.append(f"step {step:,}/{self._steps:,.0f}")
-        values = [f"{name} {latest[key]:.4g}" for name in STEPS if (key := f"step/{name}") in latest]
+        values = [f"{name} {terminal.short(latest[key])}" for name in STEPS if (key := f"step/{name}") in latest]
         if self._best < math.inf:
             where = f" (epoch {self._epoch})" if self._epoch else ""
             values.append(f"best val/objective {self._best:.2f}{where}")

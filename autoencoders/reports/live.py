@@ -75,7 +75,7 @@ class Live:
 
     def _report(self, runs: Sequence[RunFolder]) -> Report:
         try:
-            return report(runs, **self.options, without=("curves",))
+            return report(runs, **self.options, live=True)
         except UserError as error:  # a figure or a metric that is asked for and not there yet
             return Report(self.options["title"] or "Runs", [str(error)], [], "", [], [], [])
 

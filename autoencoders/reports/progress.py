@@ -10,6 +10,7 @@ from typing import Any
 
 from autoencoders.reports.folders import RunFolder, inside, number
 from autoencoders.reports.measures import measure
+from autoencoders.terminal import short
 
 STATUS = ("run.json", "metrics.csv", "checkpoints/last.ckpt", "figures")
 """What a training touches; the newest is its last sign."""
@@ -101,7 +102,7 @@ def progress(run: RunFolder, seen: Seen, now: float, brief: bool = False) -> dic
         "state": "quiet" if quiet > QUIET else status,
         "share": 1.0 if status == "done" else min(step / steps, 1.0) if steps else None,
         "facts": _facts(run, status, step, epoch, steps, seen),
-        "values": [[name, f"{value:.4g}"] for name, value in _latest(run, brief)],
+        "values": [[name, short(value)] for name, value in _latest(run, brief)],
         "warnings": [str(words) for words in run.record.get("warnings") or [] if words],
         "error": str(run.record.get("error") or ""),
     }
