@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.loggers import Logger
 
 from autoencoders.files import whole
+from autoencoders.tensorboard import TensorBoard
 from autoencoders.types import titled
 from autoencoders.wandb_run import WandbRun
 
@@ -114,8 +115,8 @@ class Gallery:
             with contextlib.suppress(Exception):
                 if isinstance(logger, WandbRun):
                     logger.say(key, sentence, failed)
-                elif isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_text(key, sentence, step)
+                elif isinstance(logger, TensorBoard):
+                    logger.text(key, sentence, step)
 
     @property
     def takes_tables(self) -> bool:
@@ -164,12 +165,8 @@ class Gallery:
         for logger in self.loggers:
             if isinstance(logger, WandbRun):
                 logger.send_picture(key, path, f"{self.title}, step {step:,}".removeprefix(", "), step)
-            elif isinstance(logger, TensorBoardLogger) and path.suffix == ".png":
-                import numpy as np
-                from PIL import Image
-
-                picture = np.asarray(Image.open(path).convert("RGB"))
-                logger.experiment.add_image(key, picture, step, dataformats="HWC")
+            elif isinstance(logger, TensorBoard):
+                logger.picture(key, path, step)
 
 
 def describe(loggers: list[Logger], card: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What a run writes about itself: metrics.csv, metrics.json, run.json, and its last lines on the terminal."""
+"""What a run writes about itself: metrics.csv, metrics.json, run.json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import csv
 import importlib.metadata
 import json
-import math
 import os
 import platform
 import subprocess
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
-from tqdm import tqdm
 
 from autoencoders.faults import explained
 from autoencoders.files import whole
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
     from autoencoders.data.base import ImageData
     from autoencoders.models.base import Autoencoder
 
-LISTED = 6
-"""Attributes, at most, whose accuracies the last lines on the terminal spell out; metrics.json has all."""
 VERSIONS = ("autoencoders", "torch", "torchvision", "lightning", "hydra-core", "wandb", "numpy", "scikit-learn")
 
 
@@ -49,8 +45,13 @@ class Record:
     @rank_zero_only
     def _write(self, **fields: Any) -> None:
         self.card |= fields
-        said = _read(self.folder / "run.json").get("warnings")
+        said = self.warnings
         write_json(self.folder / "run.json", self.card | ({"warnings": said} if said else {}))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What has been said so far, see `warn`."""
+        return _read(self.folder / "run.json").get("warnings", [])
 
     def __enter__(self) -> Record:
         self._begin()
@@ -61,16 +62,6 @@ class Record:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
         self._write(status="running")
-        data = self.card["data"]
-        counts, shape = " + ".join(f"{n:,}" for n in data["images"].values()), " x ".join(map(str, data["shape"]))
-        size, judged = self.card["code"], self.card["labels"]
-        code = f"code of {size:,} numbers for {math.prod(data['shape']):,}" if size else judged
-        print(
-            f"{self.config['name']}: {self.card['parameters']:,} parameters, {code}, "
-            f"{data['name']} {counts} images of {shape}"
-        )
-        for note in self.card["notes"]:
-            print(f"note     {note}")
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         with contextlib.suppress(OSError):  # a full disk must not hide what ended the run
@@ -87,50 +78,6 @@ class Record:
         write_json(self.folder / "metrics.json", metrics)
         self._write(status="done", **fields)
 
-    @rank_zero_only
-    def say(self, where: str | None) -> None:
-        """The last lines: the numbers with their baselines, and where everything is (`where`: W&B's run)."""
-        relative = os.path.relpath(self.folder)
-        place = str(self.folder) if relative.startswith("..") else relative
-        for sentence in _read(self.folder / "run.json").get("warnings", ()):
-            print(f"warning  {sentence}")
-        speed = self.card["images_per_second"]
-        print(f"done     {self.card['epochs']} epochs in {self.card['seconds']:.0f} s", end="")
-        print(f", {speed:,.0f} images/s" if speed else "")
-        for split in ("val", "test"):
-            if f"{split}/objective" in self.results:
-                print(f"{split:8} {self._line(split)}")
-        print(f"folder   {place}\nmetrics  {place}/metrics.json, metrics.csv")
-        if kinds := sorted(p.name for p in (self.folder / "figures").glob("*")):
-            print(f"figures  {place}/figures: {', '.join(kinds)}")
-        if where:
-            print(f"wandb    {where}")
-
-    def _line(self, split: str) -> str:
-        """A split's numbers, with their baselines beside them."""
-        m = {k.removeprefix(f"{split}/"): v for k, v in self.results.items() if k.startswith(f"{split}/")}
-        if "accuracy" in m:
-            return self._verdict(split, m)
-        names = {"mse_pca": f"PCA-{self.card['code']}", "mse_mean_image": "mean image"}
-        baselines = ", ".join(f"{name} {m[key]:.4g}" for key, name in names.items() if key in m)
-        nats = f"nats {m['nats']:.2f} = distortion {m['distortion']:.2f} + rate {m['rate']:.2f}"
-        return f"{nats}, mse {m['mse']:.4g}{f' ({baselines})' if baselines else ''}"
-
-    def _verdict(self, split: str, m: Mapping[str, float]) -> str:
-        """A classifier's numbers beside those of always saying what is most frequent; each attribute's where few."""
-
-        def error(share: float) -> float:
-            return math.sqrt(share * (1 - share) / self.card["data"]["images"][split])
-
-        names = [key.partition("/")[2] for key in self.results if key.startswith(f"{split}_accuracy/")]
-        kind, auroc = (f"mean of {len(names)} attributes", f", AUROC {m['auroc']:.3f}") if names else ("class", "")
-        spread = "" if names else f" +- {error(m['accuracy']):.4f}"
-        words = [f"accuracy {m['accuracy']:.4f}{spread} ({kind}; majority {m['majority']:.4f}){auroc}"]
-        for name in names if len(names) <= LISTED else ():
-            right, often, area = (self.results[f"{split}_{k}/{name}"] for k in ("accuracy", "majority", "auroc"))
-            words.append(f"{name} {right:.3f} +- {error(right):.3f} (majority {often:.3f}), AUROC {area:.3f}")
-        return "; ".join([*words, f"loss {m['loss']:.4f} nats"])
-
 
 def write_json(path: Path, content: Mapping) -> None:
     """Write a JSON file whole or not at all."""
@@ -140,7 +87,7 @@ def write_json(path: Path, content: Mapping) -> None:
 
 def warn(folder: Path, sentence: str) -> None:
     """Say what a user should know: on the terminal, and in the `warnings` of the run's record, where there is one."""
-    tqdm.write(f"autoencoders: warning: {sentence}", file=sys.stderr)  # above a progress bar, where there is one
+    print(f"autoencoders: warning: {sentence}", file=sys.stderr, flush=True)
     with contextlib.suppress(OSError):  # the sentence may be that the disk is full
         path = folder / "run.json"
         if record := _read(path):
@@ -214,11 +161,14 @@ class MetricsFile(Logger):
     Args:
         path: the file.
         resumed: keep the rows before the first step logged of a file that is there, instead of beginning anew.
+
+    Attributes:
+        latest: the value of every metric that it was last told.
     """
 
     def __init__(self, path: str | Path, resumed: bool = False) -> None:
         super().__init__()
-        self.path, self.resumed = Path(path), resumed
+        self.path, self.resumed, self.latest = Path(path), resumed, {}
         self._columns: list[str] | None = None
         self._row: dict[str, Any] = {}
         self._offset = 0  # where the pending row begins in the file
@@ -244,7 +194,9 @@ class MetricsFile(Logger):
         if self._row.get("step") != step:
             self._offset = self.path.stat().st_size
             self._row = {"step": step}
-        self._row |= {k: float(v) if k != "epoch" else int(v) for k, v in metrics.items()}
+        values = {k: float(v) if k != "epoch" else int(v) for k, v in metrics.items()}
+        self._row |= values
+        self.latest |= values
         fresh = [k for k in self._row if k not in self._columns]
         if fresh:
             with self.path.open(newline="") as file:

@@ -8,6 +8,7 @@ Examples:
   python -m autoencoders.report 'runs=[runs/my-ae,runs/my-vae]' title='AE or VAE?' out=ae-or-vae.html
   python -m autoencoders.report runs=runs/my-sweep 'figures=[reconstructions,samples]' 'metrics=[test/nats,test/mse]'
   python -m autoencoders.report runs=runs/my-sweep format=md out=my-study/README.md copy=true
+  python -m autoencoders.report runs=runs/my-run live=true                     follow it in a browser while it trains
 
 A folder of a sweep stands for its jobs. question='...' and verdict='...' stand above everything else. Every option
 has its comment in conf/report.yaml.
@@ -45,7 +46,8 @@ def job(config: DictConfig) -> None:
     """Write the page."""
     plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     try:
-        write(plain, OmegaConf.to_container(hydra.compose("train", ["folder=''"]), resolve=True))
+        defaults = OmegaConf.to_container(hydra.compose("train", ["folder=''"]), resolve=True)
+        (follow if plain["live"] else write)(plain, defaults)
     except UserError as error:
         if plain["debug"]:
             raise
@@ -69,12 +71,9 @@ def write(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> Pat
     from autoencoders.reports.page import report
 
     checked(config)
-    out = target(config["out"], config["format"])
-    runs = find([config["runs"]] if isinstance(config["runs"], str) else config["runs"])
-    options = {key: config[key] for key in ("title", "question", "verdict", "figures", "parts", "megabytes")}
-    metrics = config["metrics"]
-    metrics = {name: name for name in metrics} if isinstance(metrics, list) else metrics
-    page = report(runs, metrics=metrics, defaults=defaults, **options)
+    out, patterns, options = target(config["out"], config["format"]), *asked(config, defaults)
+    runs = find(patterns)
+    page = report(runs, **options)
     files: dict[Path, bytes] = {}
     if out.suffix == ".md":
         text, files = markdown(page, out.parent, out.parent / f"{out.stem}_figures", config["copy"])
@@ -95,6 +94,30 @@ def write(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> Pat
         if run.problems:
             print(f"not all  {run.label}: {'; '.join(run.problems)}")
     return out
+
+
+def follow(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
+    """Serve the report of a resolved configuration while its runs go on; see `write`."""
+    from autoencoders.reports.serving import serve
+
+    checked(config)
+    port = config["port"]
+    if not isinstance(config["live"], bool):
+        raise UserError(f"live must be true or false, and is {config['live']!r}.")
+    if type(port) is not int or not 0 <= port < 2**16:
+        raise UserError(f"port must be a whole number from 0 (one that is free) to 65535, and is {port!r}.")
+    if config["out"] or config["format"]:
+        raise UserError("live=true serves a page and writes none: leave out and format away, or live.")
+    serve(*asked(config, defaults), port=port)
+
+
+def asked(config: dict[str, Any], defaults: dict[str, Any] | None) -> tuple[list[str], dict[str, Any]]:
+    """Folders and patterns of runs, and the options of the page."""
+    options = {key: config[key] for key in ("title", "question", "verdict", "figures", "parts", "megabytes")}
+    metrics = config["metrics"]
+    metrics = {name: name for name in metrics} if isinstance(metrics, list) else metrics
+    patterns = [config["runs"]] if isinstance(config["runs"], str) else config["runs"]
+    return patterns, {**options, "metrics": metrics, "defaults": defaults}
 
 
 def checked(config: dict[str, Any]) -> None:

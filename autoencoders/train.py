@@ -19,7 +19,8 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def job(config: DictConfig) -> float | None:
                 or any("hydra.run.dir=" in w for w in hydra_config.overrides.hydra)
             )
             processes.check_agreement(plain, folder_given=bool(given))
-            metrics = train(plain, overrides)
+            metrics = train(plain, overrides, partial(changes, plain, overrides, hydra_config))
     except Stopped as stop:
         if processes.first():
             print(f"autoencoders: stopped {stop.where}.{continued(plain, overrides, sweeping)}", file=sys.stderr)
@@ -97,6 +98,18 @@ def job(config: DictConfig) -> float | None:
         print(f"autoencoders: {error}", file=sys.stderr)
         sys.exit(2)
     return metrics.get("val/objective")
+
+
+def changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
+    """What was chosen, against what is composed where nothing is typed; see `choices.changed`."""
+    from autoencoders import choices
+
+    default = hydra.compose("train", ["folder=''"], return_hydra_config=True)
+    old = OmegaConf.to_container(
+        OmegaConf.masked_copy(default, [key for key in default if key != "hydra"]), resolve=True
+    )
+    old, new = ({**c, "choices": dict(h.runtime.choices)} for c, h in ((old, default.hydra), (config, hydra_config)))
+    return choices.changed(new, old, overrides)
 
 
 def done_before(config: dict[str, Any]) -> dict[str, float] | None:
@@ -119,12 +132,15 @@ def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) 
     return f" Go on with: python -m autoencoders.train {shlex.join([*words, resume])}"
 
 
-def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, float]:
+def train(
+    config: dict[str, Any], overrides: Sequence[str] = (), changes: Callable[[], list] = list
+) -> dict[str, float]:
     """Train one run and keep everything it made in `config["folder"]`.
 
     Args:
         config: the resolved configuration, plain containers.
         overrides: what the user typed, for the record.
+        changes: gives what a terminal is told of them, see `choices.changed`.
 
     Returns:
         The final metrics, as `metrics.json` holds them.
@@ -134,7 +150,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
     """
     import lightning.pytorch as pl
 
-    from autoencoders import gallery, records, runs
+    from autoencoders import gallery, records, runs, summary
     from autoencoders.callbacks.clock import Clock
     from autoencoders.callbacks.loggers import SparedLoggers
 
@@ -155,6 +171,9 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
     try:
         with record:
             gallery.describe(loggers, record.card)
+            summary.opening(record, model, data, changes)
+            if notes := record.card["notes"]:
+                gallery.Gallery.of(trainer).note("notes", " ".join(notes), 0)
             fit(trainer, model, data, config["compile"], resume)
             metrics = records.best_validation(metrics_file.path)
             if config["test"]:
@@ -170,7 +189,7 @@ def train(config: dict[str, Any], overrides: Sequence[str] = ()) -> dict[str, fl
         done = True
     finally:
         where = gallery.close(loggers, record.results, folder / runs.BEST, failed=not done)
-    record.say(where)
+    summary.closing(record, where)
     if unanswered:
         raise UserError(unanswered)
     return metrics

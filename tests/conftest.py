@@ -39,6 +39,12 @@ def composed(*overrides, folder):
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
 
 
+@pytest.fixture(scope="session")
+def compose_into():
+    """`compose_into("model=vae", ..., folder=...)`: see `composed`."""
+    return composed
+
+
 @pytest.fixture
 def compose(tmp_path):
     """`compose("model=vae", ...)`: see `composed`; the folder is a temporary one."""

@@ -107,9 +107,8 @@ def test_checkpoints_are_written_beside_their_place_and_copied_where_files_canno
 
 
 @pytest.fixture(scope="module")
-def spared(tmp_path_factory):
+def spared(tmp_path_factory, compose_into):
     """A run in which two figures, an application, a baseline and a logger fail, and one where nothing does."""
-    from conftest import composed
 
     class Failing(CSVLogger):
         def log_metrics(self, metrics, step=None):
@@ -121,7 +120,7 @@ def spared(tmp_path_factory):
     words = [*TINY, "callbacks=[default,gif,applications]", "callbacks.baselines.pca=false"]
     words += [f"callbacks.{n}.every_n_epochs=1" for n in ("reconstructions", "samples", "applications")]
     words += ["callbacks.latents=null", "callbacks.curves=null", "callbacks.health=null"]
-    train(composed(*words, folder=root / "good"))
+    train(compose_into(*words, folder=root / "good"))
     build = runs.build
     logger = {"CSVLogger": lambda **_: Failing(str(root / "csv"))}
     patch.setattr(runs, "build", lambda node, **parts: logger.get(kind(node), functools.partial(build, node))(**parts))
@@ -137,7 +136,7 @@ def spared(tmp_path_factory):
     patch.setattr(Figure, "savefig", full)
     patch.setattr("autoencoders.data.base.ImageData.mean_image_mse", raising(MemoryError()))
     try:
-        metrics = train(composed(*words, "logger=csv", folder=root / "bad"))
+        metrics = train(compose_into(*words, "logger=csv", folder=root / "bad"))
     finally:
         patch.undo()
     return root, metrics

@@ -6,12 +6,12 @@ import pytest
 
 LAYERS = {
     "types": 0, "noise": 0.3, "parts": 0.3, "principal": 0.5,  # helpers of layer 0, which know the nouns
-    "faults": 0.5, "files": 0.5,
+    "faults": 0.5, "files": 0.5, "terminal": 0.5,
     "nets": 1, "objectives": 1, "data": 1, "latent": 1, "metrics": 1, "figures": 1,
-    "wandb_keys": 1, "wandb_run": 2.2,  # what a W&B run gets, for the gallery
+    "tensorboard": 1.5, "wandb_keys": 1, "wandb_run": 2.2,  # what loggers get, for the gallery
     "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2.3, "compose": 2, "processes": 2, "startup": 2,
     "checkpoints": 2, "folders": 2,
-    "workspaces": 3, "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3,
+    "workspaces": 3, "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3, "choices": 3.5, "summary": 3.5,
     "train": 4, "apply": 4, "report": 4, "dashboard": 4,
 }  # fmt: skip
 DOORS = {
@@ -19,11 +19,13 @@ DOORS = {
     "omegaconf": {"compose", "train", "apply", "report", "dashboard"},
     "wandb": {"wandb_run", "dashboard"},
     "wandb_workspaces": {"workspaces", "dashboard"},
+    "tensorboard": {"tensorboard"},
     "matplotlib": {"figures"},
     "sklearn": {"latent", "metrics", "data.digits"},
     "torchvision": {"data", "gallery", "figures"},
     "torchmetrics": {"metrics"},
     "jinja2": {"reports"},
+    "rich": {"terminal"},
     "skimage": {"metrics"},
     "bm3d": {"metrics"},
     "onnx": {"applications.export"},

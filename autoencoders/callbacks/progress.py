@@ -1,46 +1,132 @@
-"""A line per epoch, and on a terminal a bar below it, both with images per second."""
+"""A line per epoch; on a terminal a table of them, with lines below it that follow the training."""
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+import math
+import time
+from collections.abc import Mapping
+from functools import partial
 
 import lightning.pytorch as pl
-from lightning.pytorch.callbacks import TQDMProgressBar
-from tqdm import tqdm
 
+from autoencoders import terminal
 from autoencoders.callbacks.clock import Clock
+from autoencoders.records import MetricsFile, best_validation
 
 COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4g"),
            ("val/accuracy", ".4f"))  # fmt: skip
+WIDTHS = {"epoch": 9, "images/s": 9, "time": 8}
+"""Characters of a table's columns that are not validation metrics."""
+STEPS = ("loss", "distortion", "rate", "beta", "lr")
+"""What the lines below the table say of the latest steps."""
 
 
-class Progress(TQDMProgressBar):
-    """Prints one line after every epoch; the bar is drawn on a terminal only.
+class Progress(pl.Callback):
+    """Prints one line after every epoch; on a terminal also follows the steps between.
 
-    Args:
-        refresh_rate: batches between two drawings of the bar.
+    Nothing happens in a step: a thread reads what the trainer counts and what `metrics.csv` was last told, and waits
+    for no device.
     """
 
-    def __init__(self, refresh_rate: int = 20) -> None:
-        super().__init__(refresh_rate=refresh_rate if sys.stderr.isatty() else 0, leave=False)
+    def __init__(self) -> None:
+        self._board: terminal.Board | None = None
+        self._best, self._epoch = math.inf, 0
+        self._began, self._first, self._steps = 0.0, 0, math.inf
+        self._columns: list[tuple[str, int]] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Begin to follow, where there is a terminal."""
+        if not trainer.is_global_zero or not terminal.lively():
+            return
+        written = _written(trainer)
+        if trainer.ckpt_path and written is not None:
+            self._best = best_validation(written.path).get("val/objective", math.inf)
+        self._began, self._first = time.perf_counter(), trainer.global_step
+        self._steps = trainer.estimated_stepping_batches
+        self._columns = []
+        self._board = terminal.Board(partial(self._state, trainer, {} if written is None else written.latest))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the epoch's line."""
-        super().on_train_epoch_end(trainer, pl_module)
-        last = "" if trainer.max_epochs is None or trainer.max_epochs < 0 else f"/{trainer.max_epochs}"
-        words = [f"epoch {trainer.current_epoch + 1:>3}{last}"]
+        if not trainer.is_global_zero:
+            return
+        values = {}
         for key, form in COLUMNS:
             if key in trainer.callback_metrics and (key != "val/rate" or pl_module.has_prior):
-                words.append(f"{key} {float(trainer.callback_metrics[key]):{form}}")
-        words.append(f"{_clock(trainer).rate:,.0f} images/s")
-        if trainer.is_global_zero:
-            tqdm.write("   ".join(words), file=sys.stdout)
+                values[key] = f"{float(trainer.callback_metrics[key]):{form}}"
+        epoch, speed = f"{trainer.current_epoch + 1:>3}{_of(trainer)}", f"{_clock(trainer).rate:,.0f}"
+        if self._board is None:
+            words = [f"epoch {epoch}", *(f"{key} {value}" for key, value in values.items()), f"{speed} images/s"]
+            print("   ".join(words), flush=True)
+        else:
+            seconds = _duration(time.perf_counter() - self._began)
+            self._row({"epoch": epoch.strip(), **values, "images/s": speed, "time": seconds})
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """What the bar shows beside the time: the speed so far in this epoch."""
-        return {"images/s": f"{trainer.datamodule.served / max(_clock(trainer).elapsed(), 1e-9):,.0f}"}
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give the terminal back."""
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Give the terminal back, before anything is said of it."""
+        self._close()
+
+    def _close(self) -> None:
+        board, self._board = self._board, None
+        if board is not None:
+            board.close()
+
+    def _row(self, cells: Mapping[str, str]) -> None:
+        """Print a row, below the heads of its columns where it is the first; what does not fit is left out."""
+        if not self._columns:
+            wanted = {name: WIDTHS.get(name, max(len(name.removeprefix("val/")), 8)) for name in cells}
+            order = sorted(wanted, key=lambda name: (name not in ("epoch", "val/objective"), name == "time"))
+            room, chosen = terminal.width() - 1, set()
+            for name in order:
+                room -= wanted[name] + 2
+                if room >= 0:
+                    chosen.add(name)
+            self._columns = [(name, wanted[name]) for name in cells if name in chosen]
+            self._board.say(_aligned({name: name.removeprefix("val/") for name in cells}, self._columns), "dim")
+        value = float(cells.get("val/objective", "inf"))
+        better, self._best = value < self._best, min(value, self._best)
+        self._epoch = int(cells["epoch"].partition("/")[0]) if better else self._epoch
+        self._board.say(_aligned(cells, self._columns), "bold" if better else "")
+
+    def _state(self, trainer: pl.Trainer, latest: Mapping[str, float]) -> terminal.State:
+        """What there is to show now; called by the thread that draws."""
+        step, seconds = trainer.global_step, time.perf_counter() - self._began
+        share = step / self._steps if math.isfinite(self._steps) else None
+        speed = trainer.datamodule.served / max(_clock(trainer).elapsed(), 1e-9)
+        after = [f"{share:.0%}"] if share is not None else [f"step {step:,}"]
+        after += ["validation"] if trainer.validating or trainer.sanity_checking else [f"{speed:,.0f} images/s"]
+        if share is not None and step > self._first:
+            after.append(f"{_duration(seconds * (self._steps - step) / (step - self._first))} left")
+            after.append(f"step {step:,}/{self._steps:,.0f}")
+        values = [f"{name} {terminal.short(latest[key])}" for name in STEPS if (key := f"step/{name}") in latest]
+        if self._best < math.inf:
+            where = f" (epoch {self._epoch})" if self._epoch else ""
+            values.append(f"best val/objective {self._best:.2f}{where}")
+        return terminal.State(share, f"epoch {trainer.current_epoch + 1}{_of(trainer)}", after, values)
+
+
+def _of(trainer: pl.Trainer) -> str:
+    endless = trainer.max_epochs is None or trainer.max_epochs < 0
+    return "" if endless else f"/{trainer.max_epochs}"
 
 
 def _clock(trainer: pl.Trainer) -> Clock:
     return next(callback for callback in trainer.callbacks if isinstance(callback, Clock))
+
+
+def _written(trainer: pl.Trainer) -> MetricsFile | None:
+    return next((logger for logger in trainer.loggers if isinstance(logger, MetricsFile)), None)
+
+
+def _aligned(cells: Mapping[str, str], columns: list[tuple[str, int]]) -> str:
+    return "  ".join(cells.get(name, "").rjust(width) for name, width in columns)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

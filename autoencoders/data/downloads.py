@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import http.client
 import os
 import shutil
-import sys
 import tarfile
 import tempfile
 import urllib.request
@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from autoencoders import terminal
 from autoencoders.faults import FULL, REFUSED, disk_fault, reason
 from autoencoders.files import whole
 from autoencoders.types import UserError
@@ -68,19 +69,18 @@ def matches(file: Path, checksum: str) -> bool:
 
 
 def _stream(address: str, place: Path, checksum: str) -> None:
-    from tqdm import tqdm
-
     algorithm, _, expected = checksum.partition(":")
     digest, size = hashlib.new(algorithm), 0
     request = urllib.request.Request(address, headers={"User-Agent": "autoencoders"})
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response, place.open("wb") as stream:
         total = int(response.headers.get("Content-Length") or 0) or None
-        with tqdm(total=total, unit="B", unit_scale=True, disable=not sys.stderr.isatty(), leave=False) as bar:
-            while piece := response.read(CHUNK):
-                stream.write(piece)
-                digest.update(piece)
-                size += len(piece)
-                bar.update(len(piece))
+        pieces = iter(functools.partial(response.read, CHUNK), b"")
+        for piece in terminal.counted(
+            pieces, f"downloading {place.name.removesuffix('.partial')}", total, "bytes", len
+        ):
+            stream.write(piece)
+            digest.update(piece)
+            size += len(piece)
     if digest.hexdigest() != expected:
         cut = f" of {total:,}" if total and size < total else ""
         raise UserError(f"{size:,}{cut} bytes came, with {algorithm} {digest.hexdigest()}, and {expected} was expected")

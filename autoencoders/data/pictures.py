@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import operator
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
+from autoencoders import terminal
 from autoencoders.faults import reason
 from autoencoders.types import UserError
 
@@ -123,8 +124,6 @@ def decode_files(
     """
 
     def fill(images: np.ndarray) -> dict[int, str]:
-        from tqdm import tqdm
-
         def some(start: int) -> tuple[int, dict[int, str]]:
             rows, unreadable = range(start, min(start + AT_ONCE, len(files))), {}
             for row in rows:
@@ -135,11 +134,10 @@ def decode_files(
             return len(rows), unreadable
 
         unreadable: dict[int, str] = {}
-        bar = tqdm(desc=what, total=len(files), unit=" images", disable=not sys.stderr.isatty(), leave=False)
-        with bar, ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done, found in pool.map(some, range(0, len(files), AT_ONCE)):
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            parts = pool.map(some, range(0, len(files), AT_ONCE))
+            for _, found in terminal.counted(parts, what, len(files), size=operator.itemgetter(0)):
                 unreadable |= found
-                bar.update(done)
         return unreadable
 
     return fill

@@ -47,7 +47,7 @@ def card(run: RunFolder) -> Card:
         "machine": _words(inside(record, "machine", "platform")),
         "note": " ".join(run.notes),
     }
-    status = "; ".join(run.problems) or "done"
+    status = "; ".join(run.problems) or _words(record.get("status")) or "done"
     return Card(run.label, title_of(run), not run.problems, status, {k: v for k, v in facts.items() if v})
 
 

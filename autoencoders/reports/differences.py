@@ -23,6 +23,9 @@ SEEDS = ("seed", "model.seed", "data.seed")
 LATER = ("model", "callbacks")
 """Groups whose keys repeat others' by interpolation: the others give a difference its name."""
 
+REPEATED = 8
+"""Keys that repeat others and are named, at most."""
+
 TYPED = {"beta.value": "beta", "latent_dim.size": "latent_dim"}
 """Keys with a shorter spelling on the command line."""
 
@@ -152,7 +155,10 @@ def table(groups: Mapping[tuple[str, ...], list[str]], names: Sequence[str], tit
         title: a line above.
     """
     repeated = [f"{keys[0]} is also {', '.join(keys[1:])}" for keys in groups if len(keys) > 1]
+    further = sum(len(keys) - 1 for keys in groups)
     notes = [f"{'; '.join(repeated)}."] if repeated else []
+    if further > REPEATED:
+        notes = [f"{further} further keys repeat these values by interpolation."]
     heads = [keys[0] for keys in groups]
     if len(groups) < len(names):
         columns = [Column(head, words=True) for head in heads]

@@ -15,7 +15,15 @@ DEPTH = 2
 
 
 def find(patterns: Iterable[str | Path]) -> list[RunFolder]:
-    """The runs that folders and patterns name, each once, in that order; of a sweep's folder, its jobs.
+    """The runs that folders and patterns name, see `folders`."""
+    return [read(path, label) for path, label in folders(patterns).items()]
+
+
+def folders(patterns: Iterable[str | Path]) -> dict[Path, str]:
+    """The folders of runs that folders and patterns name, each once, in that order; of a sweep's folder, its jobs.
+
+    Returns:
+        Path -> a label that no other has.
 
     Raises:
         UserError: where a pattern matches nothing, or what it matches holds no run.
@@ -34,7 +42,7 @@ def find(patterns: Iterable[str | Path]) -> list[RunFolder]:
             paths.setdefault(path.resolve(), path)
     if not paths:
         raise UserError("runs is empty. Give folders of runs or sweeps, or a pattern such as runs='runs/*'.")
-    return [read(path, label) for path, label in zip(paths.values(), labels(list(paths)), strict=True)]
+    return dict(zip(paths.values(), labels(list(paths)), strict=True))
 
 
 def _matches(pattern: str) -> list[Path]:

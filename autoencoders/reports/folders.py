@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 from collections.abc import Callable
@@ -152,10 +153,10 @@ def _mapping(file: Path, parse: Callable[[str], Any], problems: list[str]) -> di
 
 
 def read_table(file: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file; a row cut short by a killed process is left out, and none where there is no file."""
+    """The rows of a CSV file; one that is cut short, or not yet all written, is left out; none without a file."""
     try:
-        with file.open(newline="", encoding="utf-8", errors="replace") as stream:
-            rows = list(csv.DictReader(stream))
+        text = file.read_bytes().decode("utf-8", "replace")
+        rows = list(csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))
     except (OSError, csv.Error):
         return []
     return [row for row in rows if None not in row and None not in row.values()]

@@ -1,8 +1,8 @@
 // Sorts a table by the column whose head is clicked, and opens pictures at their full size; the page works without.
 "use strict";
-for (const table of document.querySelectorAll("table:not(.fixed)")) {
+function sortable(table) {
   const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells], original = [...body.rows];
-  if (original.length < 2) continue;
+  if (original.length < 2) return;
   heads.forEach((head, i) => {
     const value = (row) => {
       const cell = row.cells[i];
@@ -27,7 +27,7 @@ for (const table of document.querySelectorAll("table:not(.fixed)")) {
   });
 }
 const dialog = document.querySelector("dialog"), large = dialog.querySelector("img");
-for (const image of document.querySelectorAll(".picture img")) {
+function opens(image) {
   image.classList.add("opens");
   image.addEventListener("click", () => {
     large.src = image.src;
@@ -36,3 +36,8 @@ for (const image of document.querySelectorAll(".picture img")) {
   });
 }
 dialog.addEventListener("click", () => dialog.close());
+function enhance(part) {
+  part.querySelectorAll("table:not(.fixed)").forEach(sortable);
+  part.querySelectorAll(".picture img").forEach(opens);
+}
+enhance(document);

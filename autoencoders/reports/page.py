@@ -76,6 +76,7 @@ def report(
     parts: Sequence[str] | None = None,
     megabytes: float = 10.0,
     defaults: Mapping | None = None,
+    live: bool = False,
 ) -> Report:
     """Everything that runs left, bound together.
 
@@ -90,13 +91,15 @@ def report(
             applications, `runs`; None: all.
         megabytes: of one run's figures, at most.
         defaults: the default configuration, which a single run is compared with.
+        live: runs still go on: curves are drawn elsewhere, and a figure that is not all written gives way to the last
+            that is.
 
     Raises:
         UserError: where a metric, a figure or a part is asked for that there is not.
     """
     for run, words in zip(runs, differences.settings(runs), strict=True):
         run.setting = words
-    groups, left = galleries(runs, figures, megabytes)
+    groups, left = galleries(runs, figures, megabytes, whole=live)
     builders: dict[str, Callable[[], Section]] = {
         "what_differs": lambda: Section("What differs", differing_tables(runs, defaults)),
         "results": lambda: Section("Results", result_tables(runs, metrics)),
@@ -110,7 +113,7 @@ def report(
     for part in parts or ():
         if part not in known:
             raise UserError(f"There is no part {part} in this report. It has: {', '.join(known)}.")
-    shown = known if parts is None else parts
+    shown = [part for part in (known if parts is None else parts) if not (live and part == "curves")]
     sections = [section for name, build in builders.items() if name in shown and (section := build())]
     paragraphs = [[part.strip() for part in (text or "").split("\n\n") if part.strip()] for text in (question, verdict)]
     common, asked = commands(runs) if "asked" in shown else ("", [])

@@ -14,6 +14,9 @@ from autoencoders.types import UserError
 FIRST, LAST = ("reconstructions", "samples", "latents", "latents_tsne"), ("curves",)
 """Kinds that a page begins and ends with; the others stand between, by name."""
 
+ENDS = {".png": b"IEND\xaeB`\x82", ".gif": b";"}
+"""Last bytes of a file that is whole: others are still being written, or were cut short."""
+
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"GIF87a": "image/gif", b"GIF89a": "image/gif"}
 
 
@@ -53,7 +56,7 @@ class Group:
 
 
 def galleries(
-    runs: Sequence[RunFolder], kinds: Sequence[str] | None, megabytes: float
+    runs: Sequence[RunFolder], kinds: Sequence[str] | None, megabytes: float, whole: bool = False
 ) -> tuple[list[Group], list[str]]:
     """The last figure of every kind of every run, and what is not shown, a sentence per run.
 
@@ -61,11 +64,12 @@ def galleries(
         runs: in order.
         kinds: names or patterns of what is shown; None: everything.
         megabytes: of one run's figures, at most.
+        whole: pass over files that are still being written.
 
     Raises:
         UserError: where a name fits no figure of any run.
     """
-    files = [last_of_each_kind(run.path / "figures") for run in runs]
+    files = [last_of_each_kind(run.path / "figures", whole) for run in runs]
     known = sorted({kind for found in files for kind in found}, key=_order)
     for pattern in kinds or ():
         if not any(fnmatch(kind, pattern) for kind in known):
@@ -88,13 +92,25 @@ def galleries(
     return [group for group in groups.values() if group.pictures], left
 
 
-def last_of_each_kind(root: Path) -> dict[str, Path]:
-    """Kind, such as `reconstructions` or `sample/nearest` -> the file of its last step, or its film."""
+def last_of_each_kind(root: Path, whole: bool = False) -> dict[str, Path]:
+    """Kind, such as `reconstructions` or `sample/nearest` -> the file of its last step (that is whole), or its film."""
     found: dict[str, Path] = {}
-    for file in sorted(root.glob("*/**/*.png"), key=lambda file: (len(file.stem), file.stem)):
-        found[file.parent.relative_to(root).as_posix()] = file
+    for file in sorted(root.glob("*/**/*.png"), key=lambda file: (len(file.stem), file.stem), reverse=True):
+        kind = file.parent.relative_to(root).as_posix()
+        if kind not in found and (not whole or _whole(file)):
+            found[kind] = file
     films = {f"{file.relative_to(root).with_suffix('').as_posix()}, moving": file for file in root.rglob("*.gif")}
-    return found | films
+    return found | {kind: film for kind, film in films.items() if not whole or _whole(film)}
+
+
+def _whole(file: Path) -> bool:
+    end = ENDS[file.suffix]
+    try:
+        with file.open("rb") as stream:
+            stream.seek(-min(len(end), file.stat().st_size), 2)
+            return stream.read() == end
+    except OSError:
+        return False
 
 
 def _order(kind: str) -> tuple:
