@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from autoencoders.reports.folders import RunFolder
+from autoencoders.reports.folders import RunFolder, own
 from autoencoders.types import UserError
 
 FIRST, LAST = ("reconstructions", "samples", "latents", "latents_tsne"), ("curves",)
@@ -91,9 +91,12 @@ def galleries(
 def last_of_each_kind(root: Path) -> dict[str, Path]:
     """Kind, such as `reconstructions` or `sample/nearest` -> the file of its last step, or its film."""
     found: dict[str, Path] = {}
-    for file in sorted(root.glob("*/**/*.png"), key=lambda file: (len(file.stem), file.stem)):
+    for file in sorted(own(root.parent, root.glob("*/**/*.png")), key=lambda file: (len(file.stem), file.stem)):
         found[file.parent.relative_to(root).as_posix()] = file
-    films = {f"{file.relative_to(root).with_suffix('').as_posix()}, moving": file for file in root.rglob("*.gif")}
+    films = {
+        f"{file.relative_to(root).with_suffix('').as_posix()}, moving": file
+        for file in own(root.parent, root.rglob("*.gif"))
+    }
     return found | films
 
 
