@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from autoencoders.compose import CONF, help_text, quoted
+from autoencoders.refusals import open_door, refusing, resolved
 from autoencoders.startup import load_heavy_libraries
 from autoencoders.types import Findings, UserError
 
@@ -34,21 +35,16 @@ def main() -> None:
         print(help_text(__doc__, ("application",)))
         return
     sys.argv[1:] = [quoted(word, PATHS) for word in sys.argv[1:]]
-    job()
+    open_door(job)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
 def job(config: DictConfig) -> None:
     """Open the run and answer every application asked for."""
-    load_heavy_libraries()
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    try:
+    with refusing():
+        plain = resolved(config)
+        load_heavy_libraries()
         ask(plain)
-    except UserError as error:
-        if plain["debug"]:
-            raise
-        print(f"autoencoders: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def ask(config: dict[str, Any]) -> dict[str, Findings]:

@@ -8,12 +8,13 @@ LAYERS = {
     "types": 0, "noise": 0.5, "principal": 0.5,  # helpers of layer 0, which know the nouns
     "nets": 1, "objectives": 1, "data": 1, "latent": 1, "metrics": 1, "figures": 1,
     "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2, "compose": 2, "processes": 2, "startup": 2,
+    "overrides": 2, "refusals": 2.1, "rehearsal": 2.6,
     "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3,
     "train": 4, "apply": 4, "report": 4,
 }  # fmt: skip
 DOORS = {
-    "hydra": {"compose", "runs", "sweeps", "train", "apply", "report"},
-    "omegaconf": {"compose", "train", "apply", "report"},
+    "hydra": {"compose", "overrides", "refusals", "runs", "sweeps", "train", "apply", "report"},
+    "omegaconf": {"compose", "overrides", "refusals", "train", "apply", "report"},
     "wandb": {"gallery"},
     "matplotlib": {"figures"},
     "sklearn": {"latent", "metrics", "data.digits"},
