@@ -8,7 +8,7 @@ LAYERS = {
     "types": 0, "noise": 0.5, "principal": 0.5,  # helpers of layer 0, which know the nouns
     "nets": 1, "objectives": 1, "data": 1, "latent": 1, "metrics": 1, "figures": 1,
     "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2, "compose": 2, "processes": 2, "startup": 2,
-    "overrides": 2, "refusals": 2.1, "rehearsal": 2.6,
+    "overrides": 2, "refusals": 2.1, "options": 2.6, "rehearsal": 2.7,
     "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3,
     "train": 4, "apply": 4, "report": 4,
 }  # fmt: skip

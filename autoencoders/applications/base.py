@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autoencoders import runs
 from autoencoders.opened import Run
-from autoencoders.rehearsal import check_options
+from autoencoders.options import check_options
 from autoencoders.types import Batch, Findings, UserError
 
 RESAMPLES = 1000
