@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from autoencoders import faults
 from autoencoders.compose import CONF, help_text, quoted
+from autoencoders.refusals import open_door, refusing, resolved
 from autoencoders.startup import load_heavy_libraries
 from autoencoders.types import Findings, UserError
 
@@ -35,22 +36,17 @@ def main() -> None:
         print(help_text(__doc__, ("application",)))
         return
     sys.argv[1:] = [quoted(word, PATHS) for word in sys.argv[1:]]
-    job()
+    open_door(job)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
 def job(config: DictConfig) -> None:
     """Open the run and answer every application asked for."""
-    load_heavy_libraries()
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    try:
-        ask(plain)
-    except Exception as error:
-        sentence = faults.explained(error, plain)
-        if plain["debug"] or sentence is None:
-            raise
-        print(f"autoencoders: {sentence}", file=sys.stderr)
-        sys.exit(2)
+    with refusing():
+        plain = resolved(config)
+        load_heavy_libraries()
+        with faults.told(plain):
+            ask(plain)
 
 
 def ask(config: dict[str, Any]) -> dict[str, Findings]:

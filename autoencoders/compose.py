@@ -9,6 +9,7 @@ that launchers which import the task function in another process have it too. On
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def _geometric_sum(ratio: int, terms: int) -> int:
     return sum(int(ratio) ** i for i in range(int(terms)))
 
 
+def _file_name(name: object) -> str:
+    """A run's name as a part of its folder's: whatever separates folders, or a file system minds, is `_`."""
+    words = re.sub(r"[^\w.,=+@() \[\]-]+", "_", str(name))
+    return words.encode()[:150].decode(errors="ignore")
+
+
+OmegaConf.register_new_resolver("file_name", _file_name, replace=True)
 OmegaConf.register_new_resolver("continued", _continued, replace=True)
 OmegaConf.register_new_resolver("geometric_sum", _geometric_sum, replace=True)
 

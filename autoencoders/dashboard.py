@@ -20,9 +20,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from autoencoders.compose import CONF
+from autoencoders.refusals import open_door, refusing, resolved
 from autoencoders.types import UserError
 
 if TYPE_CHECKING:
@@ -36,20 +37,14 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__.strip())
         return
-    job()
+    open_door(job)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="dashboard")
 def job(config: DictConfig) -> None:
     """Build the workspaces, and save or print them."""
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    try:
-        draw(plain)
-    except UserError as error:
-        if plain["debug"]:
-            raise
-        print(f"autoencoders: {error}", file=sys.stderr)
-        sys.exit(2)
+    with refusing():
+        draw(resolved(config))
 
 
 def draw(config: dict[str, Any]) -> None:

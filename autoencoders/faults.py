@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,18 @@ PEER_GONE = ("Connection closed by peer", "Connection reset by peer")
 """What the other processes of a run say when one has ended, which says why."""
 EVALUATION, READING = ("validation_step", "test_step"), ("prepare_data", "setup", "fingerprint")
 """Functions that tell, from where an error was raised, what a run was doing."""
+
+
+@contextmanager
+def told(config: Mapping[str, Any]) -> Iterator[None]:
+    """Raise a fault of the machine as the sentence that `explained` makes of it; everything else as it is."""
+    try:
+        yield
+    except Exception as error:
+        sentence = explained(error, config)
+        if sentence is None or sentence is error:
+            raise
+        raise sentence from error
 
 
 def explained(error: BaseException, config: Mapping[str, Any]) -> UserError | None:

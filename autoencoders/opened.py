@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,10 +120,9 @@ class Run:
         """A split, encoded once: kept in memory, and beside the checkpoint for whoever asks next."""
         if split not in self._codes:
             file = self._file(split)
-            if file is not None and file.is_file():
-                with np.load(file) as saved:
-                    parts = {k: torch.from_numpy(v) for k, v in saved.items()}
-                self._codes[split] = Codes(**{name: parts.get(name) for name in Codes._fields})
+            saved = None if file is None else load_codes(file)
+            if saved is not None:
+                self._codes[split] = saved
             else:
                 self._codes[split] = codes = self._encode_split(split)
                 if file is not None:
@@ -155,6 +155,16 @@ class Run:
         """PCA of the training images with as many components as latents (or `count`): the baseline of a code."""
         train = self.prepare().data.images("train")
         return PCABaseline.of(train, min(count or self.model.latent_dim, len(train) - 1, train[0].numel()))
+
+
+def load_codes(file: Path) -> Codes | None:
+    """Codes that were kept, without executing code; None where there are none, or the file is something else."""
+    try:
+        with np.load(file, allow_pickle=False) as saved:
+            parts = {k: torch.from_numpy(v) for k, v in saved.items()}
+        return Codes(**{name: parts[name] if name != "y" else parts.get(name) for name in Codes._fields})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
+        return None
 
 
 def save_codes(file: Path, codes: Codes) -> None:

@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from autoencoders.compose import CONF, listed, quoted
+from autoencoders.refusals import open_door, refusing, resolved
 from autoencoders.types import UserError
 
 TEXTS = ("title", "question", "verdict", "out")
@@ -38,21 +39,15 @@ def main() -> None:
         print(__doc__.strip())
         return
     sys.argv[1:] = [quoted(word, TEXTS) for word in listed(sys.argv[1:], "runs")]
-    job()
+    open_door(job)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="report")
 def job(config: DictConfig) -> None:
     """Write the page."""
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    try:
-        defaults = OmegaConf.to_container(hydra.compose("train", ["folder=''"]), resolve=True)
+    with refusing():
+        plain, defaults = resolved(config), resolved(hydra.compose("train", ["folder=''"]))
         (follow if plain["live"] else write)(plain, defaults)
-    except UserError as error:
-        if plain["debug"]:
-            raise
-        print(f"autoencoders: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def write(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> Path:

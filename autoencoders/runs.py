@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
+import logging
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from autoencoders.opened import Run
 
 BEST, LAST, PREVIOUS = (Path("checkpoints", f"{name}.ckpt") for name in ("best", "last", "previous"))
-ALLOWED = ("autoencoders.", "torch.optim.")
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would announce the error that it raises
+ALLOWED = (*(f"autoencoders.{part}." for part in ("data", "models", "nets", "objectives")), "torch.optim.")
 """Where the classes may live that the configuration of an opened run names; see `allowed`."""
 
 
@@ -60,31 +61,6 @@ def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoe
     plain = {**config, "shape": list(shape), "context": None if context is None else context.to_dict()}
     model.save_hyperparameters(plain)
     return model
-
-
-def rehearse(config: Mapping) -> None:
-    """Build the configured parts on no device, for large images with labels, to hear their objections early.
-
-    What depends on the real shape or labels may still be refused later. A model of somebody's own that cannot be
-    built this way has made no objection: only a UserError counts.
-    """
-    import torch
-
-    for node in (config["beta"], config["likelihood"]):
-        build(node)
-    if config["after_fit"] and not hasattr(located(config["model"]["_target_"]), "decode"):
-        raise UserError(
-            f"application@after_fit asks an autoencoder, and model={config['model']['name']} draws nothing. Leave it "
-            "out."
-        )
-    objection = None
-    with contextlib.suppress(Exception), torch.device("meta"):
-        try:
-            build(config["model"], shape=(3, 512, 512), context=Context("classes", ("a", "b")))
-        except UserError as error:
-            objection = error
-    if objection is not None:
-        raise objection
 
 
 RESUME_MAY_CHANGE = ("root", "cache", "memory", "eval_batch_size", "name")
@@ -142,6 +118,8 @@ def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
 
 def check_targets(config: Mapping, origin: Path, trust: tuple[str, ...] = ()) -> None:
     """Raise UserError where a file's configuration of model or data names what may not be built; see `allowed`."""
+    if any("${" in text for text in _texts([config["model"], config["data"]])):  # would be looked up, code and all
+        raise UserError(f"{origin} holds an interpolation, which no finished run's configuration does: not opened.")
     for target in _targets([config["model"], config["data"]]):
         if not (allowed(target) or target.startswith(trust)):
             raise UserError(
@@ -230,6 +208,16 @@ def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
     if needed:
         raise UserError(f"{path} is neither a checkpoint nor the folder of a run: it has no {LAST} and no {BEST}.")
     return None
+
+
+def _texts(node: Any) -> Iterator[str]:
+    """Every text in nested plain containers, names included."""
+    if isinstance(node, str):
+        yield node
+    for child in (
+        (*node.keys(), *node.values()) if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+    ):
+        yield from _texts(child)
 
 
 def _targets(node: Any) -> Iterator[str]:

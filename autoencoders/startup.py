@@ -6,7 +6,12 @@ import atexit
 import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+VARIABLES = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "CUBLAS_WORKSPACE_CONFIG", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
+"""What is written into the environment: by us, and by Lightning (deterministic matrix products on a GPU, the seed)."""
 
 
 def load_heavy_libraries() -> None:
@@ -33,6 +38,26 @@ def spare_driver_search() -> None:
 
     if not torch.cuda.is_available():
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+
+
+@contextmanager
+def settings_kept() -> Iterator[None]:
+    """Put back what Lightning sets for the whole process and leaves: the next job of a sweep may want it otherwise."""
+    import torch
+
+    algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark, environment = torch.backends.cudnn.benchmark, {name: os.environ.get(name) for name in VARIABLES}
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # whoever loads a checkpoint: it executes no code
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
+        torch.backends.cudnn.benchmark = benchmark
+        for name, value in environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def silence() -> None:

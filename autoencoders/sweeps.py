@@ -157,6 +157,8 @@ def conclude() -> bool:
     folder, SweepTable.open_sweep = SweepTable.open_sweep, None
     jobs = gather(folder, SweepTable.begun) if folder is not None and folder.is_dir() else []
     if not jobs:
+        if folder is not None and folder.is_dir() and [file.name for file in folder.iterdir()] == ["multirun.yaml"]:
+            shutil.rmtree(folder)  # refused before its first job
         return False
     _write(folder / "sweep.csv", jobs)
     print("\n" + "\n".join(table(jobs)))

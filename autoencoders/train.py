@@ -14,7 +14,6 @@ Examples:
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shlex
 import sys
@@ -29,9 +28,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders import faults, processes, sweeps
+from autoencoders import processes, sweeps
 from autoencoders.compose import CONF, help_text, quoted
-from autoencoders.startup import load_heavy_libraries, slow_precision
+from autoencoders.refusals import open_door, refusing, resolved
+from autoencoders.startup import load_heavy_libraries, settings_kept, slow_precision
 from autoencoders.types import Stopped, UserError
 
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
@@ -43,7 +43,7 @@ def main() -> None:
         print(help_text(__doc__))
         return
     try:
-        job()
+        open_door(job)
     except KeyboardInterrupt:  # outside of training, which keeps a checkpoint first
         print("autoencoders: interrupted.", file=sys.stderr)
         sys.exit(130)
@@ -58,46 +58,43 @@ def job(config: DictConfig) -> float | None:
     Heavy libraries load in here, so that help, completion and configuration errors answer at once.
     """
     hydra_config = HydraConfig.get()
+    with refusing(hydra_config.runtime.output_dir):
+        metrics = run(resolved(config), hydra_config)
+    return metrics.get("val/objective")
+
+
+def run(plain: dict[str, Any], hydra_config: Any) -> dict[str, float]:
+    """The run of a resolved configuration, by itself or as a job of a sweep; its final metrics."""
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     if sweeping:
         sweeps.limit_threads(hydra_config.launcher)
+        if (done := sweeps.finished(plain)) is not None:
+            return done
+        if "wandb" in plain["logger"]:
+            plain["logger"]["wandb"]["group"] = plain["logger"]["wandb"]["group"] or Path(hydra_config.sweep.dir).name
     load_heavy_libraries()
-    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    if sweeping and "wandb" in plain["logger"]:
-        plain["logger"]["wandb"]["group"] = plain["logger"]["wandb"]["group"] or Path(hydra_config.sweep.dir).name
     overrides = list(hydra_config.overrides.task)
-    if sweeping and (done := done_before(plain)) is not None:
-        return done.get("val/objective")
     try:
         if sweeping and processes.several(plain["trainer"]) and not processes.started_from_outside():
-            metrics = sweeps.job_of_several_processes(plain, hydra_config)
-        else:
-            if sweeping and not plain["resume"]:
-                plain["resume"] = "auto"  # a job that failed or was killed goes on when its sweep is run again
-            given = (
-                sweeping
-                or plain["resume"] not in (None, "auto")
-                or any("hydra.run.dir=" in w for w in hydra_config.overrides.hydra)
-            )
-            processes.check_agreement(plain, folder_given=bool(given))
-            metrics = train(plain, overrides, partial(changes, plain, overrides, hydra_config))
+            return sweeps.job_of_several_processes(plain, hydra_config)
+        if sweeping and not plain["resume"]:
+            plain["resume"] = "auto"  # a job that failed or was killed goes on when its sweep is run again
+        given = (
+            sweeping
+            or plain["resume"] not in (None, "auto")
+            or any("hydra.run.dir=" in word for word in hydra_config.overrides.hydra)
+        )
+        processes.check_agreement(plain, folder_given=bool(given))
+        with faults.told(plain):
+            return train(plain, overrides, partial(changes, plain, overrides, hydra_config))
     except Stopped as stop:
         if processes.first():
             print(f"autoencoders: stopped {stop.where}.{continued(plain, overrides, sweeping)}", file=sys.stderr)
         raise
     except Exception as error:
-        if plain["debug"]:
+        if not sweeping or plain["debug"]:
             raise
-        error = faults.explained(error, plain) or error
-        if sweeping:  # the other jobs go on; the sweep's table tells, and fails
-            return sweeps.lost(plain, overrides, error)
-        if not isinstance(error, UserError):
-            raise
-        with contextlib.suppress(OSError):
-            Path(plain["folder"]).rmdir()  # Hydra made it; where nothing came into it, nothing stays
-        print(f"autoencoders: {error}", file=sys.stderr)
-        sys.exit(2)
-    return metrics.get("val/objective")
+        return {"val/objective": sweeps.lost(plain, overrides, error)}  # the other jobs go on; the sweep's table tells
 
 
 def changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
@@ -110,15 +107,6 @@ def changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any)
     )
     old, new = ({**c, "choices": dict(h.runtime.choices)} for c, h in ((old, default.hydra), (config, hydra_config)))
     return choices.changed(new, old, overrides)
-
-
-def done_before(config: dict[str, Any]) -> dict[str, float] | None:
-    """The metrics of a job that an earlier start of its sweep has done; a sweep of something else ends here."""
-    try:
-        return sweeps.finished(config)
-    except UserError as error:  # recorded as that job's failure, it would take the finished run's place
-        print(f"autoencoders: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) -> str:
@@ -148,24 +136,36 @@ def train(
     Raises:
         UserError: where what was asked for cannot be done; configuration is checked before any data work.
     """
+    with settings_kept():
+        return trained(config, overrides, changes)
+
+
+def trained(config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list]) -> dict[str, float]:
+    """`train`, with what Lightning sets for the whole process left as it is."""
     import lightning.pytorch as pl
 
-    from autoencoders import gallery, records, runs, summary
+    from autoencoders import gallery, records, rehearsal, runs, summary
     from autoencoders.callbacks.clock import Clock
     from autoencoders.callbacks.loggers import SparedLoggers
 
     started, folder, clock = time.perf_counter(), Path(config["folder"]), Clock()
     config, resume = checked(config)
     metrics_file = records.MetricsFile(folder / "metrics.csv", resumed=resume is not None)
-    loggers = [metrics_file, *(runs.build(node) for node in config["logger"].values() if node)]
-    callbacks = [clock, SparedLoggers(), *(runs.build(node) for node in config["callbacks"].values() if node)]
-    trainer, data = make_trainer(config, callbacks, loggers), runs.build(config["data"])
+    loggers = [metrics_file, *parts(config, "logger")]
+    callbacks = [clock, SparedLoggers(), *parts(config, "callbacks")]
+    trainer, data = make_trainer(config, callbacks, loggers), rehearsal.made("data", config["data"])
     if trainer.is_global_zero and (slow := slow_precision(trainer)):
         print(f"autoencoders: {slow}", file=sys.stderr)
+    rehearsal.check_together(config, trainer, data)
     data.prepare_data()
     data.setup("fit")
+    on_cpu = trainer.strategy.root_device.type == "cpu"
+    rehearsal.check_memory(config, data.shape, data.context, training_here=on_cpu)
     pl.seed_everything(config["seed"], verbose=False)
-    model = runs.build_model(config, data.shape, data.context)
+    model = rehearsal.made(
+        "model", config["model"], lambda _, **given: runs.build_model(config, **given), shape=data.shape,
+        context=data.context,
+    )  # fmt: skip
     record = records.Record(folder, config, records.card(data, model, list(overrides)))
     done = False
     try:
@@ -195,14 +195,26 @@ def train(
     return metrics
 
 
+def parts(config: dict[str, Any], section: str) -> list[Any]:
+    """The callbacks, or the loggers, that the configuration names; one that is null is left out."""
+    from autoencoders.rehearsal import made
+
+    nodes = {name: node for name, node in config[section].items() if node}
+    return [made(f"{section}.{name}", node) for name, node in nodes.items()]
+
+
 def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
     """The configuration with its seed, and the checkpoint to resume from; what needs no data is checked here."""
-    from autoencoders import runs
+    from autoencoders import rehearsal, runs
 
     if config["seed"] is None:
         seed = processes.drawn_seed()
         parts = {name: {**config[name], "seed": seed} for name in ("model", "data") if "seed" in config[name]}
         config = {**config, "seed": seed, **parts}
+    if not isinstance(config["folder"], str):
+        raise UserError(
+            f"folder must be the run's folder, and is {config['folder']}. Leave it out: hydra.run.dir says it."
+        )
     for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
         if not isinstance(value, int) or not least <= value < 2**32:
             raise UserError(f"{name} must be a whole number from {least} up, and is {value}.")
@@ -211,7 +223,7 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
             f"trainer.precision must be one of {list(PRECISIONS)}, and is {config['trainer']['precision']}: "
             "likelihood and rate are computed in float32."
         )
-    runs.rehearse(config)
+    rehearsal.rehearse(config)
     folder, auto = Path(config["folder"]), config["resume"] == "auto"
     resume = runs.newest_checkpoint(folder if auto else config["resume"], needed=not auto) if config["resume"] else None
     if resume:
@@ -228,24 +240,22 @@ def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
     """Lightning's Trainer; checkpoints and progress come from callbacks or not at all."""
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
     from lightning.pytorch.profilers import PassThroughProfiler
-    from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from autoencoders import runs
     from autoencoders.callbacks.clock import Unprofiled
     from autoencoders.checkpoints import WholeCheckpoints
+    from autoencoders.rehearsal import made
 
-    try:
-        trainer = runs.build(
-            config["trainer"],
-            plugins=[*(runs.build(node) for node in config["trainer"].get("plugins") or ()), WholeCheckpoints()],
-            callbacks=callbacks,
-            logger=loggers,
-            default_root_dir=config["folder"],
-            enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
-            enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
-        )
-    except MisconfigurationException as error:
-        raise UserError(f"The trainer cannot be set up as asked: {error}") from error
+    trainer = made(
+        "trainer",
+        config["trainer"],
+        plugins=[*(runs.build(node) for node in config["trainer"].get("plugins") or ()), WholeCheckpoints()],
+        callbacks=callbacks,
+        logger=loggers,
+        default_root_dir=config["folder"],
+        enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+    )
     if type(trainer.profiler) is PassThroughProfiler:
         trainer.profiler = Unprofiled()
     return trainer
@@ -258,14 +268,21 @@ def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None
         UserError: where they, or the loss, are not finite in the end.
     """
     import torch
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from autoencoders import runs
     from autoencoders.callbacks.finite import ended_badly
+    from autoencoders.rehearsal import reason
 
     if compiled:
         model.terms = torch.compile(model.terms)
     trainer.ckpt_path = resume  # not an argument of fit: the model's setup hook must know that it resumes
-    trainer.fit(model, datamodule=data)
+    try:
+        trainer.fit(model, datamodule=data)
+    except (MisconfigurationException, RuntimeError) as error:
+        if isinstance(error, MisconfigurationException) or "conditioned on metric" in str(error):  # early stopping
+            raise UserError(f"Training cannot go on as configured: {reason(error)}.") from error
+        raise
     trainer.ckpt_path = None
     if not trainer.checkpoint_callbacks:
         trainer.save_checkpoint(Path(trainer.default_root_dir, runs.LAST))

@@ -10,13 +10,13 @@ LAYERS = {
     "nets": 1, "objectives": 1, "data": 1, "latent": 1, "metrics": 1, "figures": 1,
     "tensorboard": 1.5, "wandb_keys": 1, "wandb_run": 2.2,  # what loggers get, for the gallery
     "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2.3, "compose": 2, "processes": 2, "startup": 2,
-    "checkpoints": 2, "folders": 2,
+    "checkpoints": 2, "folders": 2, "overrides": 2, "refusals": 2.1, "options": 2.6, "rehearsal": 2.7,
     "workspaces": 3, "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3, "choices": 3.5, "summary": 3.5,
     "train": 4, "apply": 4, "report": 4, "dashboard": 4,
 }  # fmt: skip
 DOORS = {
-    "hydra": {"compose", "folders", "runs", "sweeps", "train", "apply", "report", "dashboard"},
-    "omegaconf": {"compose", "train", "apply", "report", "dashboard"},
+    "hydra": {"compose", "folders", "overrides", "refusals", "runs", "sweeps", "train", "apply", "report", "dashboard"},
+    "omegaconf": {"compose", "overrides", "refusals", "train", "apply", "report", "dashboard"},
     "wandb": {"wandb_run", "dashboard"},
     "wandb_workspaces": {"workspaces", "dashboard"},
     "tensorboard": {"tensorboard"},

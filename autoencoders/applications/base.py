@@ -13,17 +13,10 @@ from torch import Tensor
 
 from autoencoders import runs
 from autoencoders.opened import Run
+from autoencoders.options import check_options
 from autoencoders.types import Batch, Findings, UserError
 
 RESAMPLES = 1000
-PLAIN = {
-    "int": ((int,), "a whole number"),
-    "float": ((float, int), "a number"),
-    "bool": ((bool,), "true or false"),
-    "str": ((str,), "text"),
-    "None": ((type(None),), "null"),
-}
-"""Types of options, as annotations spell them: what is accepted, and what that is called."""
 
 
 def answered(run: Run, name: str, node: Mapping[str, Any]) -> Findings:
@@ -37,14 +30,7 @@ def answered(run: Run, name: str, node: Mapping[str, Any]) -> Findings:
             f"{name} asks an autoencoder, and {run.path} holds a {run.model.name}, which draws nothing. Give the run "
             f"of an autoencoder, and this one as judge={run.path}."
         )
-    for option, annotation in runs.located(node["_target_"]).__annotations__.items():
-        names = [word.strip() for word in annotation.split("|")]  # texts: annotations are not evaluated
-        if option not in node or not set(names) <= set(PLAIN):
-            continue
-        value, kinds = node[option], tuple(kind for word in names for kind in PLAIN[word][0])
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            wanted = " or ".join(PLAIN[word][1] for word in names)
-            raise UserError(f"application.{name}.{option} must be {wanted}, and is {value!r}.")
+    check_options(f"application.{name}", node)
     return runs.build(node, run=run)
 
 
@@ -114,6 +100,7 @@ def shown(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, 
     Raises:
         UserError: where the model is conditional and the pictures have no labels.
     """
+    number_of_images(count, "count")
     if images is None:
         batch = run.batch(split, spread(count, len(run.prepare().data.images(split))))
         return batch, [str(i) for i in batch.index.tolist()]

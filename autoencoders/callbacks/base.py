@@ -18,6 +18,13 @@ from autoencoders.gallery import Gallery
 from autoencoders.types import UserError, titled
 
 
+def at_least(least: int, **options: int) -> None:
+    """Raise UserError where an option of a callback, a whole number, is less than this."""
+    for name, value in options.items():
+        if value < least:
+            raise UserError(f"callbacks: {name} must be a whole number from {least} up, and is {value}.")
+
+
 class Drawing(pl.Callback):
     """Draws every `every_n_epochs` epochs and after the last; nothing of a model that lacks what it draws.
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.callbacks.advice import Vitals, advise
-from autoencoders.callbacks.base import Drawing, evaluating, heading, spared, warn
+from autoencoders.callbacks.base import Drawing, at_least, evaluating, heading, spared, warn
 from autoencoders.gallery import Gallery
 from autoencoders.metrics.aggregate import gap_to_prior
 from autoencoders.metrics.dimension import participation_ratio, spectrum
@@ -60,6 +60,7 @@ class Health(Drawing):
 
     def __init__(self, codes: int = 2000, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
+        at_least(1, codes=codes)
         self.codes = codes
         self._seen: Seen | None = None
         self._warned: list[str] = []

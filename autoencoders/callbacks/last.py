@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from autoencoders.files import whole
-from autoencoders.types import Stopped
+from autoencoders.types import Stopped, UserError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -29,6 +29,8 @@ class Last(Checkpoint):
     """
 
     def __init__(self, dirpath: str, every_n_steps: int | None = None) -> None:
+        if every_n_steps is not None and every_n_steps < 1:
+            raise UserError(f"every_n_steps must be optimiser steps from 1 up, or null, and is {every_n_steps}.")
         self.path, self.every_n_steps = Path(dirpath, "last.ckpt"), every_n_steps
         self._signal: int | None = None
         self._before: dict[int, object] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import numpy as np
 
-from autoencoders.callbacks.base import Drawing, evaluating, heading, spared, validation_codes
+from autoencoders.callbacks.base import Drawing, at_least, evaluating, heading, spared, validation_codes
 from autoencoders.gallery import Gallery
 from autoencoders.latent.projections import plane, tsne
 
@@ -26,6 +26,8 @@ class LatentPlot(Drawing):
 
     def __init__(self, codes: int = 5000, tsne_codes: int = 1000, seed: int = 0, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
+        at_least(1, codes=codes)
+        at_least(0, tsne_codes=tsne_codes, seed=seed)
         self.codes, self.tsne_codes, self.seed = codes, tsne_codes, seed
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:

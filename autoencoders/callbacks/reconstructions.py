@@ -5,10 +5,11 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import numpy as np
 
-from autoencoders.callbacks.base import Drawing, array, heading, spared
+from autoencoders.callbacks.base import Drawing, array, at_least, heading, spared
 from autoencoders.callbacks.baselines import baselines
 from autoencoders.gallery import Gallery
 from autoencoders.metrics.running import psnr
+from autoencoders.types import UserError
 
 
 class Reconstructions(Drawing):
@@ -23,6 +24,7 @@ class Reconstructions(Drawing):
 
     def __init__(self, count: int = 10, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
+        at_least(1, count=count)
         self.count = count
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
@@ -51,6 +53,8 @@ class ReconstructionsGif(pl.Callback):
     """
 
     def __init__(self, seconds_per_frame: float = 0.6) -> None:
+        if not 0 < seconds_per_frame <= 60:
+            raise UserError(f"seconds_per_frame must lie above 0, up to 60, and is {seconds_per_frame}.")
         self.seconds_per_frame = seconds_per_frame
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -9,7 +9,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from autoencoders.callbacks.base import Drawing, array, heading, validation_codes
+from autoencoders.callbacks.base import Drawing, array, at_least, heading, validation_codes
 from autoencoders.gallery import Gallery
 from autoencoders.latent.densities import GaussianFull, StandardNormal
 
@@ -36,6 +36,8 @@ class Samples(Drawing):
         self, rows: int = 6, columns: int = 10, codes: int = 2000, seed: int = 0, every_n_epochs: int = 5
     ) -> None:
         super().__init__(every_n_epochs)
+        at_least(1, rows=rows, columns=columns, codes=codes)
+        at_least(0, seed=seed)
         self.rows, self.columns, self.codes, self.seed = rows, columns, codes, seed
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:

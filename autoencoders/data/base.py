@@ -86,6 +86,11 @@ class ImageData(pl.LightningDataModule):
             raise UserError(f"data.split must be one of {list(SPLITS)}, and is {split!r}.")
         if shift < 0:
             raise UserError(f"data.shift must be a number of pixels from 0 up, and is {shift}.")
+        if memory < 0:
+            raise UserError(f"data.memory must be a number of bytes from 0 up, and is {memory}.")
+        for field, value in (("validation", validation), ("test", test)):
+            if not 0 < value < math.inf or (value > 1 and value != int(value)):
+                raise UserError(f"data.{field} must be a share in (0, 1) or a whole number of images, and is {value}.")
         for field, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
             if value < 1:
                 raise UserError(f"data.{field} must be a number of images from 1 up, and is {value}.")
@@ -106,6 +111,11 @@ class ImageData(pl.LightningDataModule):
         self.notes: list[str] = []
         self._training: Batches | None = None
         self._position: dict[str, int] | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Whether labels come with the images, as far as is known before these are read."""
+        return True
 
     def move(self, root: str) -> None:
         """Look for the downloads in another folder: a run opened on another machine."""
@@ -151,6 +161,10 @@ class ImageData(pl.LightningDataModule):
             raise UserError(
                 f"data.batch_size is {self.batch_size}, and data={self.name} has {len(splits['train'].images)} "
                 "training images. Lower it."
+            )
+        if self.training_views["shift"] >= (side := min(splits["train"].images.shape[2:])):
+            raise UserError(
+                f"data.shift must be less than the {side} pixels of a side, and is {self.training_views['shift']}."
             )
         # Labels alone: the source's images may be a second copy of the splits'.
         keep = [None if part is None else Split(None, part.labels) for part in (train, test)]

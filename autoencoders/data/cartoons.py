@@ -60,11 +60,18 @@ class Cartoons(ImageData):
                 "data.correlated names two factors or none, with data.correlation in [-1, 1]; it names "
                 f"{len(correlated)}, with {correlation}."
             )
-        if count < 10 or size < 16:
-            raise UserError(f"data=cartoons draws at least 10 images of 16 pixels a side, not {count} of {size}.")
+        if not 10 <= count <= 10_000_000 or not 16 <= size <= 1024:
+            raise UserError(
+                f"data=cartoons draws 10 .. 10,000,000 images of 16 .. 1024 pixels a side, not {count} of {size}."
+            )
         self.count, self.size = count, size
         self.correlated, self.correlation = tuple(correlated), correlation
         self.condition, self.cache = tuple(condition), cache
+
+    @property
+    def tells(self) -> bool:
+        """Whether labels come with the images."""
+        return bool(self.condition)
 
     def read(self) -> Source:
         """Draw all faces, once; the factors in `condition` are the labels."""

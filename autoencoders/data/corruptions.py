@@ -53,14 +53,14 @@ class GaussianNoise:
     """Adds normal noise to every pixel and channel.
 
     Args:
-        sigma: standard deviation, in units of the pixel range [0, 1].
+        sigma: standard deviation, in units of the pixel range [0, 1], and within it.
         clamp: cut the result to [0, 1].
     """
 
     changes = True
 
     def __init__(self, sigma: float = 0.25, clamp: bool = True) -> None:
-        _require(0 <= sigma < math.inf, "sigma", sigma, "a standard deviation from 0 up")
+        _require(0 <= sigma <= 1, "sigma", sigma, "a standard deviation in [0, 1], the range of the pixels")
         self.sigma, self.clamp = sigma, clamp
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
@@ -100,6 +100,7 @@ class Occlusion:
 
     def __init__(self, share: float = 0.4, value: float = 0.5) -> None:
         _require(0 < share <= 1, "share", share, "a share of the side in (0, 1]")
+        _require(0 <= value <= 1, "value", value, "a grey level in [0, 1]")
         self.share, self.value = share, value
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
@@ -122,8 +123,11 @@ class Erase:
     def __init__(
         self, area: tuple[float, float] = (0.02, 0.33), ratio: tuple[float, float] = (0.3, 3.3), value: float = 0.5
     ) -> None:
-        _require(0 < area[0] <= area[1] <= 1, "area", area, "a least and a largest share in (0, 1]")
-        _require(0 < ratio[0] <= ratio[1], "ratio", ratio, "a least and a largest height / width above 0")
+        pair = len(area) == 2 and 0 < area[0] <= area[1] <= 1
+        _require(pair, "area", area, "a least and a largest share in (0, 1]")
+        pair = len(ratio) == 2 and 0 < ratio[0] <= ratio[1] < math.inf
+        _require(pair, "ratio", ratio, "a least and a largest height / width above 0")
+        _require(0 <= value <= 1, "value", value, "a grey level in [0, 1]")
         self.area, self.ratio, self.value = area, ratio, value
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:

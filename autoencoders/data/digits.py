@@ -22,8 +22,8 @@ class Digits(ImageData):
 
     def __init__(self, *, size: int = 28, **common: Any) -> None:
         super().__init__(**common)
-        if size < 8:
-            raise UserError(f"data.size must be at least 8, the pixels of the original digits, and is {size}.")
+        if not 8 <= size <= 1024:  # the original digits have 8
+            raise UserError(f"data.size must lie in 8 .. 1024 pixels, and is {size}.")
         self.size = size
 
     def read(self) -> Source:

@@ -48,10 +48,15 @@ class Folder(ImageData):
         super().__init__(**common)
         if fit not in FITS:
             raise UserError(f"data.fit must be one of {list(FITS)}, and is {fit!r}.")
-        if size < 8:
-            raise UserError(f"data.size must be at least 8 pixels, and is {size}.")
+        if not 8 <= size <= 1024:
+            raise UserError(f"data.size must lie in 8 .. 1024 pixels, and is {size}.")
         self.path, self.size, self.colour, self.fit = Path(path).expanduser(), size, colour, fit
         self.labels, self.skip_unreadable, self.cache = labels, skip_unreadable, cache
+
+    @property
+    def tells(self) -> bool:
+        """Whether labels come with the images."""
+        return self.labels != "none"
 
     def prepare_data(self) -> None:
         """Nothing to fetch; the folder must be there."""

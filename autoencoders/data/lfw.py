@@ -60,6 +60,11 @@ class LFW(ImageData):
         self.condition, self.cache = condition if condition == "all" else tuple(condition), cache
 
     @property
+    def tells(self) -> bool:
+        """Whether labels come with the images."""
+        return bool(self.condition)
+
+    @property
     def folder(self) -> Path:
         """Where photos and attributes are."""
         return self.root / "lfw"

@@ -25,6 +25,8 @@ class PCA(Autoencoder):
     """
 
     posteriors = PointPosterior
+    alone = True
+    """Whether one process alone can make it: several have nothing to share in an exact fit."""
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
@@ -45,12 +47,6 @@ class PCA(Autoencoder):
         self.register_buffer("average", torch.zeros(pixels))
         self.register_buffer("components", torch.zeros(self.latent_dim, pixels))
         self.family.requires_grad_(False)
-
-    def setup(self, stage: str) -> None:
-        """As every model; several processes have nothing to share in an exact fit."""
-        if self.trainer.world_size > 1:
-            raise UserError("model=pca is fitted, not trained, by one process. Give trainer.devices=1.")
-        super().setup(stage)
 
     def initialise(self, images: Tensor) -> None:
         """Fit to the uint8 training images, (N, C, H, W)."""

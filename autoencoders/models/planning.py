@@ -11,6 +11,8 @@ from autoencoders.types import UserError
 if TYPE_CHECKING:
     import lightning.pytorch as pl
     from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
 
     from autoencoders.objectives.penalties import Penalty
 
@@ -19,22 +21,38 @@ def optimizers(
     parameters: Iterable[nn.Parameter], optimizer: Callable, schedule: Callable | None, trainer: pl.Trainer
 ) -> dict:
     """Lightning's description of an optimizer and its schedule; the schedule's `auto` becomes the run's steps."""
-    made = optimizer(parameters)
+    made = checked_rate(optimizer(parameters))
     if schedule is None:
         return {"optimizer": made}
-    keywords = dict(schedule.keywords)
-    if spans_the_run(schedule):
-        if not math.isfinite(trainer.estimated_stepping_batches):
-            raise UserError(
-                "The learning-rate schedule spans the run, and this run has no end. Set trainer.max_epochs "
-                "or trainer.max_steps, or choose schedule=constant."
-            )
-        steps = int(trainer.estimated_stepping_batches)
-        keywords = {k: steps if v == "auto" else v for k, v in keywords.items()}
-    return {
-        "optimizer": made,
-        "lr_scheduler": {"scheduler": schedule.func(made, **keywords), "interval": "step"},
-    }
+    steps = trainer.estimated_stepping_batches if spans_the_run(schedule) else 0
+    return {"optimizer": made, "lr_scheduler": {"scheduler": scheduled(made, schedule, steps), "interval": "step"}}
+
+
+def checked_rate(optimizer: Optimizer) -> Optimizer:
+    """The optimizer; torch takes learning rates with which nothing is learned.
+
+    Raises:
+        UserError: where the rate is not above 0, or not finite.
+    """
+    for group in optimizer.param_groups:
+        if not 0 < group["lr"] < math.inf:
+            raise UserError(f"optimizer.lr must be a number above 0, and is {group['lr']}.")
+    return optimizer
+
+
+def scheduled(optimizer: Optimizer, schedule: Callable, steps: float) -> LRScheduler:
+    """The schedule of an optimizer's rate, its `auto` replaced by the run's optimiser steps.
+
+    Raises:
+        UserError: where it spans the run, and the run has no end.
+    """
+    if not math.isfinite(steps):
+        raise UserError(
+            "The learning-rate schedule spans the run, and this run has no end. Set trainer.max_epochs "
+            "or trainer.max_steps, or choose schedule=constant."
+        )
+    keywords = {name: int(steps) if value == "auto" else value for name, value in schedule.keywords.items()}
+    return schedule.func(optimizer, **keywords)
 
 
 def planned_steps(

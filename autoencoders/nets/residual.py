@@ -70,6 +70,12 @@ class Block(nn.Module):
         return x + self.second(torch.relu(h))
 
 
+def _check(width: int, blocks: int) -> None:
+    for name, value, least in (("width", width, 1), ("blocks", blocks, 0)):
+        if value < least:
+            raise UserError(f"net.{name} must be a whole number from {least} up, and is {value}.")
+
+
 class Linear(nn.Module):
     """The projection on principal components that encoder and decoder share the arithmetic of; nothing in it learns.
 
@@ -140,6 +146,7 @@ class Encoder(nn.Module):
         blocks: int = 1,
     ) -> None:
         super().__init__()
+        _check(width, blocks)
         self.linear, self.patches = Linear(shape, components), Patches(shape, patch)
         self.start = nn.Conv2d(2 * self.patches.channels, width, 3, padding=1)
         self.halve = nn.Conv2d(width, width, 3, stride=2, padding=1)
@@ -191,6 +198,7 @@ class Decoder(nn.Module):
         blocks: int = 4,
     ) -> None:
         super().__init__()
+        _check(width, blocks)
         self.linear, self.patches = Linear(shape, components), Patches(shape, patch)
         self.code = components
         self.start = nn.Conv2d(self.patches.channels, width, 3, padding=1)

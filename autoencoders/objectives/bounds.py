@@ -51,8 +51,8 @@ class ELBO:
     """Whether samples are weighed, so that the loss is `Terms.bound`."""
 
     def __init__(self, samples: int = 1) -> None:
-        if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
-            raise UserError(f"objective.samples must be a whole number from 1 up, and is {samples!r}.")
+        if not isinstance(samples, int) or isinstance(samples, bool) or not 1 <= samples <= 100_000:
+            raise UserError(f"objective.samples must be a whole number from 1 up, to 100,000, and is {samples!r}.")
         self.samples = samples
 
     @property

@@ -99,6 +99,12 @@ class Bernoulli(Likelihood):
         return F.binary_cross_entropy_with_logits(output, target, reduction="none").flatten(1).sum(1)
 
 
+def _checked_scale(scale: float) -> float:
+    if not 1e-9 <= scale <= 1e9:  # whose squares float32 still holds
+        raise UserError(f"likelihood.scale must lie in 1e-9 .. 1e9, units of the pixel range [0, 1], and is {scale}.")
+    return float(scale)
+
+
 class Gaussian(Likelihood):
     """Independent Gaussian pixels of one fixed standard deviation.
 
@@ -110,9 +116,7 @@ class Gaussian(Likelihood):
 
     def __init__(self, scale: float = 0.1, activation: str = "sigmoid") -> None:
         super().__init__(activation)
-        if not 0 < scale < math.inf:
-            raise UserError(f"likelihood.scale must be a standard deviation above 0, and is {scale}.")
-        self.scale = float(scale)
+        self.scale = _checked_scale(scale)
 
     def nll(self, output: Tensor, target: Tensor) -> Tensor:
         """-log p(target | output), (B,), in nats per image."""
@@ -135,7 +139,7 @@ class GaussianLearned(Likelihood):
 
     def __init__(self, scale: float = 0.2, minimum: float = 1e-3, activation: str = "sigmoid") -> None:
         super().__init__(activation)
-        if not 0 < minimum <= scale < math.inf:
+        if not 0 < minimum <= _checked_scale(scale):
             raise UserError(f"likelihood.scale must be at least likelihood.minimum = {minimum}, and is {scale}.")
         self.minimum = float(minimum)
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
@@ -164,9 +168,7 @@ class Laplace(Likelihood):
 
     def __init__(self, scale: float = 0.1, activation: str = "sigmoid") -> None:
         super().__init__(activation)
-        if not 0 < scale < math.inf:
-            raise UserError(f"likelihood.scale must be above 0, and is {scale}.")
-        self.scale = float(scale)
+        self.scale = _checked_scale(scale)
 
     def nll(self, output: Tensor, target: Tensor) -> Tensor:
         """-log p(target | output), (B,), in nats per image."""

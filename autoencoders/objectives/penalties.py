@@ -90,7 +90,7 @@ class Capacity(Penalty):
 
     def __init__(self, value: float = 10.0, capacity: float = 25.0, share: float = 0.5) -> None:
         super().__init__(value)
-        _require("capacity", capacity, lambda v: v >= 0, "nats from 0 up")
+        _require("capacity", capacity, lambda v: 0 <= v < float("inf"), "nats from 0 up")
         _require("share", share, lambda v: 0 < v <= 1, "a share of the run in (0, 1]")
         self.capacity, self.share = float(capacity), share
 

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -98,7 +98,7 @@ class RunFolder:
     def curves(self) -> dict[str, list[tuple[float, float]]]:
         """`metrics.csv`: metric -> (step, value) of every row that has it."""
         found: dict[str, list[tuple[float, float]]] = {}
-        for row in read_table(self.path / "metrics.csv"):
+        for row in [r for file in own(self.path, [self.path / "metrics.csv"]) for r in read_table(file)]:
             step = number(row.pop("step", None))
             for name, text in row.items():
                 value = number(text)
@@ -109,14 +109,14 @@ class RunFolder:
     def tables(self) -> dict[str, Path]:
         """`<application>/<table>` -> its file, `.csv` or, of lines of text, `.md`."""
         root = self.path / "tables"
-        files = sorted((*root.glob("*/*.csv"), *root.glob("*/*.md")))
+        files = own(self.path, sorted((*root.glob("*/*.csv"), *root.glob("*/*.md"))))
         return {file.relative_to(root).with_suffix("").as_posix(): file for file in files}
 
     @cached_property
     def answers(self) -> dict[str, float]:
         """`<application>/<metric>` of every application that was asked, and the final metrics."""
         found = dict(self.metrics)
-        for file in sorted((self.path / "tables").glob("*/metrics.json")):
+        for file in own(self.path, sorted((self.path / "tables").glob("*/metrics.json"))):
             found |= {f"{file.parent.name}/{k}": v for k, v in numbers(_mapping(file, json.loads, [])).items()}
         return found
 
@@ -137,14 +137,22 @@ def read(path: Path, label: str) -> RunFolder:
     return RunFolder(path, label, config=config, record=record, metrics=metrics, problems=problems)
 
 
+def own(folder: Path, files: Iterable[Path]) -> list[Path]:
+    """Those of the files that lie in the folder: what a link in somebody's run points to is not for a page of it."""
+    root = folder.resolve()
+    return [file for file in files if file.resolve().is_relative_to(root)]
+
+
 def _mapping(file: Path, parse: Callable[[str], Any], problems: list[str]) -> dict[str, Any]:
     """What a file of named values says; nothing, and a problem, where it is missing or broken."""
     try:
+        if not own(file.parent, [file]):
+            raise OSError
         content = parse(file.read_text(encoding="utf-8", errors="replace"))
     except OSError:
         problems.append(f"{file.name} is missing")
         return {}
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, RecursionError, yaml.YAMLError):
         content = None
     if not isinstance(content, dict):
         problems.append(f"{file.name} cannot be read")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
-from autoencoders.reports.folders import RunFolder
+from autoencoders.reports.folders import RunFolder, own
 from autoencoders.types import UserError
 
 FIRST, LAST = ("reconstructions", "samples", "latents", "latents_tsne"), ("curves",)
@@ -95,11 +95,15 @@ def galleries(
 def last_of_each_kind(root: Path, whole: bool = False) -> dict[str, Path]:
     """Kind, such as `reconstructions` or `sample/nearest` -> the file of its last step (that is whole), or its film."""
     found: dict[str, Path] = {}
-    for file in sorted(root.glob("*/**/*.png"), key=lambda file: (len(file.stem), file.stem), reverse=True):
+    files = own(root.parent, root.glob("*/**/*.png"))
+    for file in sorted(files, key=lambda file: (len(file.stem), file.stem), reverse=True):
         kind = file.parent.relative_to(root).as_posix()
         if kind not in found and (not whole or _whole(file)):
             found[kind] = file
-    films = {f"{file.relative_to(root).with_suffix('').as_posix()}, moving": file for file in root.rglob("*.gif")}
+    films = {
+        f"{file.relative_to(root).with_suffix('').as_posix()}, moving": file
+        for file in own(root.parent, root.rglob("*.gif"))
+    }
     return found | {kind: film for kind, film in films.items() if not whole or _whole(film)}
 
 

@@ -197,7 +197,7 @@ def test_fingerprints_tell_images_apart(digits):
         ({"batch_size": 2000}, "data.batch_size is 2000, and data=digits has 1258 training images"),
         ({"validation": 0}, "data.validation must be"),
         ({"validation": 1700, "test": 0.2}, "none is left to train on"),
-        ({"size": 4}, "data.size must be at least 8"),
+        ({"size": 4}, "data.size must lie in 8 .. 1024"),
     ],
 )
 def test_bad_options_are_named(options, message):
