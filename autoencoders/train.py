@@ -28,7 +28,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders import processes, sweeps
+from autoencoders import faults, processes, sweeps
 from autoencoders.compose import CONF, help_text, quoted
 from autoencoders.refusals import open_door, refusing, resolved
 from autoencoders.startup import load_heavy_libraries, settings_kept, slow_precision
