@@ -174,6 +174,8 @@ def describe(loggers: list[Logger], card: Mapping[str, Any]) -> None:
     for logger in loggers:
         if isinstance(logger, WandbRun):
             logger.describe(card)
+        elif isinstance(logger, TensorBoard) and card["notes"]:
+            logger.text("notes", " ".join(card["notes"]), 0)
 
 
 def close(loggers: list[Logger], results: Mapping[str, float], checkpoint: Path, failed: bool = False) -> str | None:

@@ -34,18 +34,18 @@ COPIES = 4
 """Of the weights, in training with Adam: themselves, their gradients, two moments."""
 
 
-def made(path: str, node: Mapping, build: Callable = runs.build, **arguments: Any) -> Any:
+def made(path: str, node: Mapping, build: Callable | None = None, **arguments: Any) -> Any:
     """What a config node names, built; whatever its class objects to is a UserError that names the node.
 
     Args:
         path: what the node is called.
         node: plain containers.
-        build: that builds it.
+        build: that builds it; None for `runs.build`.
         **arguments: of `build`.
     """
     check_options(path, node)
     try:
-        return build(node, **arguments)
+        return (build or runs.build)(node, **arguments)
     except UserError:
         raise
     except Exception as error:

@@ -172,8 +172,6 @@ def trained(config: dict[str, Any], overrides: Sequence[str], changes: Callable[
         with record:
             gallery.describe(loggers, record.card)
             summary.opening(record, model, data, changes)
-            if notes := record.card["notes"]:
-                gallery.Gallery.of(trainer).note("notes", " ".join(notes), 0)
             fit(trainer, model, data, config["compile"], resume)
             metrics = records.best_validation(metrics_file.path)
             if config["test"]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from composing import composed
 
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("WANDB_SILENT", "true")
@@ -26,19 +27,6 @@ def repository():
     return REPOSITORY
 
 
-def composed(*overrides, folder):
-    """The resolved configuration of a run in a folder, plain containers."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from omegaconf import OmegaConf
-
-    from autoencoders.compose import CONF
-
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = hydra_compose("train", [*overrides, f"folder='{folder}'"])
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-
-
 @pytest.fixture(scope="session")
 def compose_into():
     """`compose_into("model=vae", ..., folder=...)`: see `composed`."""
@@ -49,12 +37,6 @@ def compose_into():
 def compose(tmp_path):
     """`compose("model=vae", ...)`: see `composed`; the folder is a temporary one."""
     return lambda *overrides, folder=tmp_path / "run": composed(*overrides, folder=folder)
-
-
-@pytest.fixture(scope="session")
-def composer():
-    """`composed` itself, for fixtures that outlast a test."""
-    return composed
 
 
 @pytest.fixture(scope="session")

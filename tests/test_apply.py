@@ -78,7 +78,7 @@ def test_own_pictures_are_shown(run, tmp_path):
         (["run={run}", "images={tmp}/broken.png"], "pictures cannot be read"),
         (["run={run}", "split=all"], "split must be train, val or test"),
         (["run={run}", "application.reconstruct.count=two"], "count must be a number, and is 'two'"),
-        (["run={run}", "application.reconstruct.count=null"], "count must be a number, and is None"),
+        (["run={run}", "application.reconstruct.count=null"], "count must be a whole number, and is None"),
     ],
 )
 def test_bad_input_is_one_sentence(run, door, tmp_path, words, sentence):

@@ -42,7 +42,7 @@ def canary(tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    from conftest import composed
+    from composing import composed
 
     folder = tmp_path_factory.mktemp("finished") / "run"
     train(composed(*QUICK, "callbacks=checkpoint", folder=folder))
@@ -162,8 +162,7 @@ def test_a_hostile_cache_of_images_is_not_unpickled(tmp_path, canary):
     ask()
     (file,) = tmp_path.rglob("*.npy")
     np.save(file, np.array([Bomb(canary)], dtype=object), allow_pickle=True)
-    with pytest.raises((ValueError, UserError)):
-        ask()
+    assert ask().images.unique().tolist() == [7]  # made again
     assert not canary.exists()
 
 

@@ -24,13 +24,13 @@ EPOCHS = 3
 
 
 @pytest.fixture(scope="module")
-def logged(tmp_path_factory, composer):
+def logged(tmp_path_factory, compose_into):
     """A short run whose rate is all but forbidden: its folder, and what W&B holds of it."""
     folder = tmp_path_factory.mktemp("wandb") / "run"
     words = [*WORDS, "model=vae", f"trainer.max_epochs={EPOCHS}", "data.batch_size=16", "beta=3000"]
     words += [f"callbacks.{name}.every_n_epochs=0" for name in ("reconstructions", "samples", "latents", "health")]
     words += ["application@after_fit=[retrieve,detect]", "after_fit.detect.other=noise", "after_fit.detect.limit=60"]
-    train(composer(*words, "trainer.log_every_n_steps=20", "logger.wandb.artifact=always", folder=folder))
+    train(compose_into(*words, "trainer.log_every_n_steps=20", "logger.wandb.artifact=always", folder=folder))
     return folder, everything(folder)
 
 

@@ -30,7 +30,7 @@ def test_salt_and_pepper_sets_its_share_evenly_in_all_channels():
 
 
 def test_occlusion_covers_one_square_inside_the_image():
-    covered = Occlusion(0.4, value=2.0)(X, draws()) == 2
+    covered = Occlusion(0.4, value=1.0)(X, draws()) == 1
     assert (covered[:, 0].flatten(1).sum(1) == 8 * 8).all()
     rows = covered[:, 0].any(2)
     assert (rows.sum(1) == 8).all()

@@ -1,0 +1,14 @@
+"""Configurations of runs, without a command line."""
+
+
+def composed(*overrides, folder):
+    """The resolved configuration of a run in a folder, plain containers."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import OmegaConf
+
+    from autoencoders.compose import CONF
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = hydra_compose("train", [*overrides, f"folder='{folder}'"])
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
