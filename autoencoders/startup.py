@@ -16,14 +16,13 @@ VARIABLES = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "CUBLAS_WORKSPACE_CONFIG", "PL_GLO
 
 def load_heavy_libraries() -> None:
     """Import them without garbage collection: a quarter of the time goes into objects that live for ever."""
-    if "lightning.pytorch" in sys.modules:  # a later job of a sweep: freezing again would keep its predecessor
-        return
-    gc.disable()
-    import lightning.pytorch  # noqa: F401
+    if "lightning.pytorch" not in sys.modules:  # a later job of a sweep has them: freezing would keep its predecessor
+        gc.disable()
+        import lightning.pytorch  # noqa: F401
 
-    gc.freeze()
-    gc.enable()
-    atexit.register(gc.unfreeze)  # else some extension modules report everything as leaked
+        gc.freeze()
+        gc.enable()
+        atexit.register(gc.unfreeze)  # else some extension modules report everything as leaked
     spare_driver_search()
     silence()
 

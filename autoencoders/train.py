@@ -243,6 +243,7 @@ def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
     from autoencoders.callbacks.clock import Unprofiled
     from autoencoders.checkpoints import WholeCheckpoints
     from autoencoders.rehearsal import made
+    from autoencoders.training import TrainingEpochs
 
     trainer = made(
         "trainer",
@@ -256,6 +257,7 @@ def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
     )
     if type(trainer.profiler) is PassThroughProfiler:
         trainer.profiler = Unprofiled()
+    TrainingEpochs.install(trainer)
     return trainer
 
 

@@ -10,7 +10,7 @@ LAYERS = {
     "nets": 1, "objectives": 1, "data": 1, "latent": 1, "metrics": 1, "figures": 1,
     "tensorboard": 1.5, "wandb_keys": 1, "wandb_run": 2.2,  # what loggers get, for the gallery
     "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2.3, "compose": 2, "processes": 2, "startup": 2,
-    "checkpoints": 2, "folders": 2, "overrides": 2, "refusals": 2.1, "options": 2.6, "rehearsal": 2.7,
+    "training": 2, "checkpoints": 2, "folders": 2, "overrides": 2, "refusals": 2.1, "options": 2.6, "rehearsal": 2.7,
     "workspaces": 3, "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3, "choices": 3.5, "summary": 3.5,
     "train": 4, "apply": 4, "report": 4, "dashboard": 4,
 }  # fmt: skip

@@ -217,7 +217,9 @@ class Autoencoder(pl.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip; under bfloat16 directly, since Lightning refuses fused optimizers there without need."""
-        if gradient_clip_val and self.trainer.precision == "bf16-mixed":
+        if not gradient_clip_val:
+            return
+        if self.trainer.precision == "bf16-mixed":
             clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
             clip(self.parameters(), gradient_clip_val)
         else:
