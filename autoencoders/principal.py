@@ -16,11 +16,8 @@ DENSE_LIMIT = 4096
 TOLERANCE, ROUNDS = 1e-6, 30
 _CHUNK = 2048
 """Images that are read at once, unless they are large: a memory-mapped store is never copied whole."""
-
-
-def _rows(images: Tensor, part: slice) -> Tensor:
-    """(<= _CHUNK, D) float64 rows in [0, 1] of a uint8 store."""
-    return images[part].flatten(1).double() / 255
+_EXACT = 2**24 // 255**2
+"""Images whose products of pixels, at most 255^2 each, add up to a whole number that float32 still holds."""
 
 
 @functools.lru_cache(maxsize=1)  # the same images serve a net, a model and a baseline
@@ -44,18 +41,27 @@ def principal_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
             f"{number} training images of {pixels} pixels have at most {min(number - 1, pixels)} principal "
             f"components, and latent_dim is {count}. Lower latent_dim."
         )
-    mean = sum(_rows(images, part).sum(0) for part in parts(number, 8 * pixels, _CHUNK)) / number
+    total = sum(images[part].flatten(1).sum(0) for part in parts(number, 8 * pixels, _CHUNK))  # int64
+    mean = total.double() / (255 * number)
     if pixels <= DENSE_LIMIT:
-        covariance = torch.zeros(pixels, pixels, dtype=torch.float64)
-        for part in parts(number, 8 * pixels, _CHUNK):
-            centred = _rows(images, part) - mean
-            covariance.addmm_(centred.T, centred)
-        variances, vectors = torch.linalg.eigh(covariance / (number - 1))
+        variances, vectors = torch.linalg.eigh(_covariance(images, total.double()))
         variances, components = variances.flip(0)[:count], vectors.T.flip(0)[:count]
     else:
         variances, components = _krylov(images, mean, count)
     peak = components.gather(1, components.abs().argmax(1, keepdim=True))  # (count, 1)
     return mean, components * peak.sign(), variances
+
+
+def _covariance(images: Tensor, total: Tensor) -> Tensor:
+    """The (D, D) float64 covariance of pixels in [0, 1], given their (D,) sums over the images.
+
+    Products are summed in float32, several times as fast as float64, and none is rounded: they are whole numbers.
+    """
+    number, products = len(images), torch.zeros(len(total), len(total), dtype=torch.float64, device=total.device)
+    for start in range(0, number, _EXACT):
+        rows = images[start : start + _EXACT].flatten(1).float()
+        products += rows.T @ rows
+    return (products - torch.outer(total, total) / number) / (255**2 * (number - 1))
 
 
 def _krylov(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:

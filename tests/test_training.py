@@ -67,7 +67,8 @@ def equal(a, b):
 @pytest.mark.parametrize(
     "words",
     [[], ["+trainer.val_check_interval=2"], ["trainer.max_steps=7", "trainer.max_epochs=-1"],
-     ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1"], ["model=ae", "schedule=cosine", "optimizer=adamw"]],
+     ["trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1"],
+     ["model=ae", "schedule=cosine", "optimizer=adamw"]],
     ids=lambda words: ",".join(words) or "defaults",
 )  # fmt: skip
 def test_a_run_is_the_one_that_lightnings_own_loop_makes(compose_into, tmp_path, monkeypatch, words):

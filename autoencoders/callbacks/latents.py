@@ -54,7 +54,7 @@ class LatentPlot(Drawing):
         from autoencoders.figures.latents import scatter
 
         style["caption"] = f"t-SNE of {len(codes):,} validation codes"
-        figure = scatter(tsne(codes, self.seed), heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
+        figure = scatter(tsne(codes, self.seed, 500), heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
         Gallery.of(trainer).deliver("latents_tsne", figure, trainer.global_step)
 
     @staticmethod

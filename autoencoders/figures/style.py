@@ -25,7 +25,8 @@ def canvas(width: float, height: float) -> Figure:
 
 def plain(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """Left-aligned title, quiet spines, small labels."""
-    axes.set_title(title, loc="left", fontsize=TITLE, color=INK)
+    # A place of its own: matplotlib would lay all tick labels out once more to look for one above them.
+    axes.set_title(title, loc="left", fontsize=TITLE, color=INK, y=1.0)
     axes.set_xlabel(x, fontsize=LABEL, color=INK)
     axes.set_ylabel(y, fontsize=LABEL, color=INK)
     axes.tick_params(labelsize=LABEL - 1, colors=FAINT)
