@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -28,13 +27,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders import faults, processes, sweeps
+from autoencoders import faults, fitting, processes, sweeps
 from autoencoders.compose import CONF, help_text, quoted
 from autoencoders.refusals import open_door, refusing, resolved
-from autoencoders.startup import load_heavy_libraries, settings_kept, slow_precision
-from autoencoders.types import Stopped, UserError
-
-PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
+from autoencoders.startup import load_heavy_libraries, settings_kept
+from autoencoders.types import Stopped
 
 
 def main() -> None:
@@ -137,191 +134,7 @@ def train(
         UserError: where what was asked for cannot be done; configuration is checked before any data work.
     """
     with settings_kept():
-        return trained(config, overrides, changes)
-
-
-def trained(config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list]) -> dict[str, float]:
-    """`train`, with what Lightning sets for the whole process left as it is."""
-    import lightning.pytorch as pl
-
-    from autoencoders import gallery, records, rehearsal, runs, summary
-    from autoencoders.callbacks.clock import Clock
-    from autoencoders.callbacks.loggers import SparedLoggers
-
-    started, folder, clock = time.perf_counter(), Path(config["folder"]), Clock()
-    config, resume = checked(config)
-    metrics_file = records.MetricsFile(folder / "metrics.csv", resumed=resume is not None)
-    loggers = [metrics_file, *parts(config, "logger")]
-    callbacks = [clock, SparedLoggers(), *parts(config, "callbacks")]
-    trainer, data = make_trainer(config, callbacks, loggers), rehearsal.made("data", config["data"])
-    if trainer.is_global_zero and (slow := slow_precision(trainer)):
-        print(f"autoencoders: {slow}", file=sys.stderr)
-    rehearsal.check_together(config, trainer, data)
-    data.prepare_data()
-    data.setup("fit")
-    on_cpu = trainer.strategy.root_device.type == "cpu"
-    rehearsal.check_memory(config, data.shape, data.context, training_here=on_cpu)
-    pl.seed_everything(config["seed"], verbose=False)
-    model = rehearsal.made(
-        "model", config["model"], lambda _, **given: runs.build_model(config, **given), shape=data.shape,
-        context=data.context,
-    )  # fmt: skip
-    record = records.Record(folder, config, records.card(data, model, list(overrides)))
-    done = False
-    try:
-        with record:
-            gallery.describe(loggers, record.card)
-            summary.opening(record, model, data, changes)
-            fit(trainer, model, data, config["compile"], resume)
-            metrics = records.best_validation(metrics_file.path)
-            if config["test"]:
-                metrics |= measure(trainer, model, data)
-            unanswered = ask_after_fit(trainer, model, config)
-            record.finish(
-                metrics,
-                device=str(trainer.strategy.root_device),
-                epochs=trainer.current_epoch,
-                seconds=time.perf_counter() - started,
-                images_per_second=clock.images_per_second,
-            )
-        done = True
-    finally:
-        where = gallery.close(loggers, record.results, folder / runs.BEST, failed=not done)
-    summary.closing(record, where)
-    if unanswered:
-        raise UserError(unanswered)
-    return metrics
-
-
-def parts(config: dict[str, Any], section: str) -> list[Any]:
-    """The callbacks, or the loggers, that the configuration names; one that is null is left out."""
-    from autoencoders.rehearsal import made
-
-    nodes = {name: node for name, node in config[section].items() if node}
-    return [made(f"{section}.{name}", node) for name, node in nodes.items()]
-
-
-def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
-    """The configuration with its seed, and the checkpoint to resume from; what needs no data is checked here."""
-    from autoencoders import rehearsal, runs
-
-    if config["seed"] is None:
-        seed = processes.drawn_seed()
-        parts = {name: {**config[name], "seed": seed} for name in ("model", "data") if "seed" in config[name]}
-        config = {**config, "seed": seed, **parts}
-    if not isinstance(config["folder"], str):
-        raise UserError(
-            f"folder must be the run's folder, and is {config['folder']}. Leave it out: hydra.run.dir says it."
-        )
-    for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
-        if not isinstance(value, int) or not least <= value < 2**32:
-            raise UserError(f"{name} must be a whole number from {least} up, and is {value}.")
-    if str(config["trainer"]["precision"]) not in PRECISIONS:
-        raise UserError(
-            f"trainer.precision must be one of {list(PRECISIONS)}, and is {config['trainer']['precision']}: "
-            "likelihood and rate are computed in float32."
-        )
-    rehearsal.rehearse(config)
-    folder, auto = Path(config["folder"]), config["resume"] == "auto"
-    resume = runs.newest_checkpoint(folder if auto else config["resume"], needed=not auto) if config["resume"] else None
-    if resume:
-        runs.check_resumable(resume, config)
-    if processes.first() and not config["resume"] and (folder / "run.json").exists():
-        raise UserError(
-            f"{folder} holds a run already, which is not overwritten. Choose another hydra.run.dir, or continue that "
-            f"run with resume='{folder}'."
-        )
-    return config, resume
-
-
-def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
-    """Lightning's Trainer; checkpoints and progress come from callbacks or not at all."""
-    from lightning.pytorch.callbacks import Checkpoint, ProgressBar
-    from lightning.pytorch.profilers import PassThroughProfiler
-
-    from autoencoders import runs
-    from autoencoders.callbacks.clock import Unprofiled
-    from autoencoders.checkpoints import WholeCheckpoints
-    from autoencoders.rehearsal import made
-    from autoencoders.training import TrainingEpochs
-
-    trainer = made(
-        "trainer",
-        config["trainer"],
-        plugins=[*(runs.build(node) for node in config["trainer"].get("plugins") or ()), WholeCheckpoints()],
-        callbacks=callbacks,
-        logger=loggers,
-        default_root_dir=config["folder"],
-        enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
-        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
-    )
-    if type(trainer.profiler) is PassThroughProfiler:
-        trainer.profiler = Unprofiled()
-    TrainingEpochs.install(trainer)
-    return trainer
-
-
-def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None) -> None:
-    """Fit, and keep the last weights whatever the callbacks are.
-
-    Raises:
-        UserError: where they, or the loss, are not finite in the end.
-    """
-    import torch
-    from lightning.pytorch.utilities.exceptions import MisconfigurationException
-
-    from autoencoders import runs
-    from autoencoders.callbacks.finite import ended_badly
-    from autoencoders.rehearsal import reason
-
-    if compiled:
-        model.terms = torch.compile(model.terms)
-    trainer.ckpt_path = resume  # not an argument of fit: the model's setup hook must know that it resumes
-    try:
-        trainer.fit(model, datamodule=data)
-    except (MisconfigurationException, RuntimeError) as error:
-        if isinstance(error, MisconfigurationException) or "conditioned on metric" in str(error):  # early stopping
-            raise UserError(f"Training cannot go on as configured: {reason(error)}.") from error
-        raise
-    trainer.ckpt_path = None
-    if not trainer.checkpoint_callbacks:
-        trainer.save_checkpoint(Path(trainer.default_root_dir, runs.LAST))
-    if error := ended_badly(trainer, model):
-        raise error
-
-
-def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
-    """The test metrics of the best checkpoint (the last weights where no callback chose one), and the baselines."""
-    from autoencoders import runs
-
-    best = Path(trainer.default_root_dir, runs.BEST)
-    trainer.test(model, data, ckpt_path=best if best.is_file() else None, verbose=False)
-    return {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith(("test", "val/mse_"))}
-
-
-def ask_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | None:
-    """Ask the model the applications that the configuration lists, on rank zero; what to type where some failed."""
-    from autoencoders.applications.base import answered
-    from autoencoders.callbacks.base import evaluating, spared
-    from autoencoders.gallery import Gallery
-    from autoencoders.opened import Run
-
-    # An experiment's settings for an application that was not chosen ask nothing.
-    asked = {name: node for name, node in config["after_fit"].items() if "_target_" in node}
-    if not asked or not trainer.is_global_zero:
-        return None
-    run, gallery, failed = Run.live(trainer, model), Gallery.of(trainer), []
-    with evaluating(model):
-        for name, node in asked.items():
-            with spared(trainer, gallery, f"application {name}", "the training and its numbers are kept.") as reasons:
-                gallery.present(name, answered(run, name, node), trainer.global_step)
-            failed += [name] * len(reasons)
-    if not failed:
-        return None
-    words = shlex.join([f"run={config['folder']}", f"application=[{','.join(failed)}]"])
-    return f"The training is done; of what it was asked, {', '.join(failed)} failed. Ask again with: python -m " + (
-        f"autoencoders.apply {words}"
-    )
+        return fitting.trained(config, overrides, changes)
 
 
 if __name__ == "__main__":

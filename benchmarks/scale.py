@@ -106,7 +106,7 @@ def configured(folder: Path, count: int, shape: list[int], memory: float, words:
 def prepared(folder: str, count: int, memory: float) -> tuple[dict[str, Any], Synthetic]:
     """A configuration of grey images of 28 x 28 pixels, and its data."""
     from autoencoders import runs
-    from autoencoders.train import load_heavy_libraries
+    from autoencoders.startup import load_heavy_libraries
 
     load_heavy_libraries()
     words = ["logger=none", "callbacks=none", "trainer.max_epochs=-1", f"trainer.max_steps={WARM + STEPS}"]
@@ -121,7 +121,7 @@ def steps(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     import lightning.pytorch as pl
 
     from autoencoders import runs
-    from autoencoders.train import make_trainer
+    from autoencoders.fitting import make_trainer
 
     class Timer(pl.Callback):
         began = ended = 0.0
@@ -145,8 +145,8 @@ def around(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     from autoencoders import runs
     from autoencoders.callbacks.baselines import pca_mse
     from autoencoders.data.batches import Batches
+    from autoencoders.fitting import make_trainer
     from autoencoders.principal import PCABaseline
-    from autoencoders.train import make_trainer
 
     config, data = prepared(case["folder"], case["count"], case["memory"])
     config["trainer"]["limit_val_batches"] = 1.0
@@ -169,7 +169,8 @@ def around(case: dict[str, Any]) -> Iterator[dict[str, float]]:
 
 def memory(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     """The peak of anonymous memory over a whole command, and what the libraries alone and the model take, in MiB."""
-    from autoencoders.train import load_heavy_libraries, train
+    from autoencoders.startup import load_heavy_libraries
+    from autoencoders.train import train
 
     load_heavy_libraries()
     config = configured(Path(case["folder"]), case["count"], case["shape"], MAPPED, case["words"])

@@ -12,6 +12,7 @@ LAYERS = {
     "models": 2, "opened": 2.4, "runs": 2.5, "records": 2, "gallery": 2.3, "compose": 2, "processes": 2, "startup": 2,
     "training": 2, "checkpoints": 2, "folders": 2, "overrides": 2, "refusals": 2.1, "options": 2.6, "rehearsal": 2.7,
     "workspaces": 3, "callbacks": 3, "applications": 3, "sweeps": 3, "reports": 3, "choices": 3.5, "summary": 3.5,
+    "fitting": 3.7,
     "train": 4, "apply": 4, "report": 4, "dashboard": 4,
 }  # fmt: skip
 DOORS = {

@@ -6,7 +6,7 @@ import torch
 from autoencoders import startup
 from autoencoders.callbacks.clock import Unprofiled
 from autoencoders.compose import CONF
-from autoencoders.train import make_trainer
+from autoencoders.fitting import make_trainer
 
 VARIABLE = "PYTORCH_NVML_BASED_CUDA_CHECK"
 

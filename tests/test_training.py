@@ -10,7 +10,8 @@ import torch
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
 from autoencoders import training
-from autoencoders.train import make_trainer, train
+from autoencoders.fitting import make_trainer
+from autoencoders.train import train
 
 QUICK = ["model=vae", "trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=5", "logger=csv",
          "trainer.limit_val_batches=1", "trainer.log_every_n_steps=2", "test=false", "data.size=12", "net=fc",
