@@ -30,13 +30,14 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
+DEFAULT_NET = "model=vae", "data=mnist"
 NAMES = {
     "a": "the real command",
     "b": "without callbacks and logger",
     "c": "bare loop",
     "d": "usual way",
     "e": "pythae",
+    "A": "the real command, default net",
 }
 
 
@@ -110,16 +111,17 @@ def steps_table(workload: str, threads: int, options: argparse.Namespace) -> lis
     return cells
 
 
-def whole_table(options: argparse.Namespace) -> list[str]:
+def whole_table(options: argparse.Namespace, where: str) -> list[str]:
     """Rows of whole runs."""
     import contenders
 
     rows, work = [], contenders.WORKLOADS["fc"]
     with tempfile.TemporaryDirectory() as folder:
-        for way in options.ways:
+        for way in (*options.ways, "A"):
             out = Path(folder, f"{way}.json")
-            if way in "ab":
-                words = [*work.words, f"trainer.max_epochs={options.epochs}", f"hydra.run.dir={folder}/{way}",
+            if way in "abA":
+                words = [*(DEFAULT_NET if way == "A" else work.words), f"trainer.max_epochs={options.epochs}",
+                         f"hydra.run.dir={folder}/{way}",
                          f"trainer={options.device.replace('cuda', 'gpu')}", "+callbacks.span._target_=contenders.Span",
                          f"+callbacks.span.out={out}", *(contenders.QUIET if way == "b" else ())]  # fmt: skip
                 command = [sys.executable, "-m", "autoencoders.train", *words]
@@ -128,11 +130,15 @@ def whole_table(options: argparse.Namespace) -> list[str]:
                            "--device", options.device, "--epochs", str(options.epochs)]  # fmt: skip
             told = watched(command, out)
             share = f"{told['boundary']:.1%}" if "boundary" in told else ""
-            rows.append(f"| ({way}) {NAMES[way]} | {told['wall']:.1f} | {told['first']:.1f} | {told['rate']:,.0f} | "
-                        f"{share} | {told['memory']:,.0f} |")  # fmt: skip
+            numbers = (
+                f"{told['wall']:.1f} | {told['first']:.1f} | {told['rate']:,.0f} | {share} | {told['memory']:,.0f}"
+            )
+            rows.append(f"| ({way.lower()}) {NAMES[way]} | {numbers} |")
             print(f"  {rows[-1]}", flush=True)
-    title = f"{work.title}, {options.epochs} epochs, each in a process of its own, from the command to its end:"
-    return ["", title, "",
+    title = (
+        f"{work.title}, {options.epochs} epochs, {where}, each in a process of its own, from the command to its end:"
+    )
+    return [title, "",
             "| | wall time, s | to the first step, s | images/s | of the fit: validation, figures, checkpoints | "
             "peak anonymous memory, MiB |", "|---|---|---|---|---|---|", *rows]  # fmt: skip
 
@@ -194,20 +200,24 @@ def main() -> None:
     where = torch.cuda.get_device_name() if options.device == "cuda" else processor()
     ways = sorted(options.ways)
     heads = ["", "threads", *(f"({way})" for way in ways), *(f"(a) / ({w})" for w in "cde" if w in ways)]
-    lines = [f"Images per second of training steps, {where}, torch {torch.__version__}, medians of {options.rounds} "
-             "rounds; ratios of one round, with their range:", "", "| " + " | ".join(heads) + " |",
-             "|---" * len(heads) + "|"]  # fmt: skip
+    lines, found = [], {}
     for workload in filter(None, options.workloads.split(",")):
         for threads in map(int, options.threads.split(",")):
             work = contenders.WORKLOADS[workload]
             title = f"{work.title}, batch {work.batch}"
             lines.append("| " + " | ".join([title, str(threads), *steps_table(workload, threads, options)]) + " |")
+    if lines:
+        found["steps"] = [f"Images per second of training steps, {where}, torch {torch.__version__}, medians of "
+                          f"{options.rounds} rounds; ratios of one round, with their range:", "",
+                          "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|", *lines]  # fmt: skip
     if options.whole:
-        lines += whole_table(options) + starts_table()
-    print("\n".join(lines))
-    if options.write:
-        before, _, rest = options.write.read_text().partition(BEGIN)
-        options.write.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{rest.partition(END)[2]}")
+        found["runs"] = [*whole_table(options, f"{where}, torch {torch.__version__}"), *starts_table()]
+    for place, lines in found.items():
+        print("\n".join(lines))
+        if options.write:
+            begin, end = (f"<!-- {place}: {word} -->" for word in ("begin", "end"))
+            before, _, rest = options.write.read_text().partition(begin)
+            options.write.write_text(f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{rest.partition(end)[2]}")
 
 
 def processor() -> str:
