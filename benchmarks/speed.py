@@ -133,7 +133,7 @@ def whole_table(options: argparse.Namespace, where: str) -> list[str]:
             numbers = (
                 f"{told['wall']:.1f} | {told['first']:.1f} | {told['rate']:,.0f} | {share} | {told['memory']:,.0f}"
             )
-            rows.append(f"| ({way.lower()}) {NAMES[way]} | {numbers} |")
+            rows.append(f"| ({way.lower()}) {NAMES[way]} | {numbers} | {told['memory']:,.0f} |")
             print(f"  {rows[-1]}", flush=True)
     title = (
         f"{work.title}, {options.epochs} epochs, {where}, each in a process of its own, from the command to its end:"
