@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -61,7 +62,17 @@ def check(override: Override, config: DictConfig) -> None:
         if not near and isinstance(parent, DictConfig) and "_target_" in parent:
             near = f" One that the class takes, and conf/ does not list, is given as +{override.input_line}."
         raise UserError(f"There is no option {key}.{near}")
-    _check_kind(key, default, _plain(override.value()))
+    value = _plain(override.value())
+    if not _open(value) and not isinstance(value, Mapping) and (elsewhere := _part(config, default)):
+        raise UserError(f"{key} is {default}, a part with options of its own. Choose {elsewhere}=<option>.")
+    _check_kind(key, default, value)
+
+
+def _part(config: DictConfig, default: Any) -> str:
+    """The group that a default stands for, where that is a part with options: `net` of `${net.encoder}`."""
+    elsewhere = re.fullmatch(r"\$\{([\w.]+)\}", default) if isinstance(default, str) else None
+    node = OmegaConf.select(config, elsewhere[1], throw_on_missing=False) if elsewhere else None
+    return elsewhere[1].partition(".")[0] if isinstance(node, DictConfig) else ""
 
 
 def suggestion(name: str, known: list[str], form: str = "{}") -> str:

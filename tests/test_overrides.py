@@ -259,6 +259,8 @@ def test_every_mistake_is_one_sentence_that_says_what_to_do(tmp_path, words, sen
 @pytest.mark.parametrize(
     ("module", "words", "sentence"),
     [
+        (train, "model=vae model.likelihood=0", "Choose likelihood=<option>."),
+        (train, "model.encoder=null", "Choose net=<option>."),
         (apply, "run=x application=reconstrct", "Did you mean application=reconstruct?"),
         (apply, "run=x application=reconstruct application.reconstruct.cuont=1", "application.reconstruct.count?"),
         (apply, "application=reconstruct", "run must be given: run=<value>."),
