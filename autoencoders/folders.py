@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
+from omegaconf.errors import OmegaConfBaseException
 
 from autoencoders.faults import disk_fault
 
@@ -23,13 +24,17 @@ class WritableFolder(Callback):
 
     def on_run_start(self, config: Mapping, **keywords: Any) -> None:
         """Of a run."""
-        self._make(Path(config.hydra.run.dir), "hydra.run.dir")
+        self._make(lambda: config.hydra.run.dir, "hydra.run.dir")
 
     def on_multirun_start(self, config: Mapping, **keywords: Any) -> None:
         """Of a sweep."""
-        self._make(Path(config.hydra.sweep.dir), "hydra.sweep.dir")
+        self._make(lambda: config.hydra.sweep.dir, "hydra.sweep.dir")
 
-    def _make(self, folder: Path, option: str) -> None:
+    def _make(self, asked: Callable[[], str], option: str) -> None:
+        try:
+            folder = Path(asked())
+        except OmegaConfBaseException:  # Hydra asks next, and its exception, unlike a callback's, reaches the door
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not os.access(folder, os.W_OK):

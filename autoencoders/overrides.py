@@ -16,6 +16,7 @@ from typing import Any
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.types import Override, QuotedString
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from autoencoders.types import UserError
 
@@ -62,10 +63,22 @@ def check(override: Override, config: DictConfig) -> None:
         if not near and isinstance(parent, DictConfig) and "_target_" in parent:
             near = f" One that the class takes, and conf/ does not list, is given as +{override.input_line}."
         raise UserError(f"There is no option {key}.{near}")
-    value = _plain(override.value())
+    value = _looked_up(config, _plain(override.value()))
     if not _open(value) and not isinstance(value, Mapping) and (elsewhere := _part(config, default)):
         raise UserError(f"{key} is {default}, a part with options of its own. Choose {elsewhere}=<option>.")
     _check_kind(key, default, value)
+
+
+def _looked_up(config: DictConfig, value: Any) -> Any:
+    """What an interpolation stands for, where that can be said by now; any other value as it is."""
+    if not (isinstance(value, str) and "${" in value):
+        return value
+    node = OmegaConf.create({"value": value})
+    node._set_parent(config)
+    try:
+        return OmegaConf.to_container(node, resolve=True)["value"]
+    except OmegaConfBaseException:
+        return value
 
 
 def _part(config: DictConfig, default: Any) -> str:
@@ -112,7 +125,8 @@ def _check_kind(key: str, default: Any, value: Any) -> None:
     kind = next(name for name, types in KINDS.items() if isinstance(default, types))
     allowed = [kind, *ALSO.get(key, ())]
     if not any(_is(value, name) for name in allowed):
-        raise UserError(f"{key} must be {' or '.join(allowed)}, and is {value!r} (it is {default!r} by default).")
+        usual = "" if isinstance(default, Mapping) else f" (it is {default!r} by default)"
+        raise UserError(f"{key} must be {' or '.join(allowed)}, and is {value!r}{usual}.")
     if isinstance(value, list) and isinstance(default, list) and default:
         for member in value:
             _check_kind(key, default[0], member)

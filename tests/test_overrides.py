@@ -226,6 +226,8 @@ CASES = [
     ("~seed", "~seed takes away an option that a run reads"),
     ("model.encoder.widths=[3]", "model.encoder is ${net.encoder}"),
     ("model={", "'model={' cannot be read as group=option or key=value"),
+    ("latent_dim.size=${model.latent_dim}", "Recursive interpolation detected"),
+    ("data.batch_size=${name}", "data.batch_size must be a number, and is 'cvae-digits-z10-beta1'"),
     ("seed=${nope}", "seed cannot be made out: Interpolation key 'nope' not found"),
     ("data=folder", "data.path must be given: data.path=<value>."),
     ("--foo", "unrecognized arguments: --foo"),
@@ -260,6 +262,13 @@ def test_every_mistake_is_one_sentence_that_says_what_to_do(tmp_path, words, sen
     ("module", "words", "sentence"),
     [
         (train, "model=vae model.likelihood=0", "Choose likelihood=<option>."),
+        (train, "model=vae model.likelihood=${seed}", "Choose likelihood=<option>."),
+        (train, "after_fit=${seed}", "after_fit must be a group of options, and is 0"),
+        (
+            train,
+            "application@after_fit=reconstruct after_fit.reconstruct=${seed}",
+            "after_fit.reconstruct must be a group of options, and is 0",
+        ),
         (train, "model.encoder=null", "Choose net=<option>."),
         (apply, "run=x application=reconstrct", "Did you mean application=reconstruct?"),
         (apply, "run=x application=reconstruct application.reconstruct.cuont=1", "application.reconstruct.count?"),
