@@ -13,6 +13,7 @@ help:  ## Show this list
 install: $(VENV)/.installed  ## Make the environment in .venv
 
 $(VENV)/.installed: pyproject.toml
+	@echo "Installing into $(VENV): some minutes, most of them for torch"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@

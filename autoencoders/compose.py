@@ -29,6 +29,8 @@ SHARED = "shared"
 """The folder of what several options build on; no group of its own."""
 NUMERIC = {"latent_dim": ("size", int, 1, []), "beta": ("value", float, 0, ["constant"])}
 """Groups that take a bare number: the field it tunes, its type, its least value, the option it builds on."""
+OPTIONAL = ("budget", "experiment")
+"""Groups of which a run may have none."""
 
 
 def _continued(resume: str | None, otherwise: str) -> str:

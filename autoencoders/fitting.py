@@ -4,28 +4,46 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoencoders import processes
 from autoencoders.startup import slow_precision
 from autoencoders.types import UserError
+
+if TYPE_CHECKING:
+    from autoencoders.callbacks.clock import Clock
 
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
 
 
 def trained(config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list]) -> dict[str, float]:
     """Train one run; see `autoencoders.train.train`, which leaves no trace of it in the process."""
+    from autoencoders import runs
+    from autoencoders.callbacks.clock import Clock
+
+    clock = Clock()
+
+    def where() -> str:
+        if clock.ended:
+            return f"after its training, which {Path(config['folder'], runs.LAST)} keeps"
+        return "in its training, of which no checkpoint is kept" if clock.begun else "before its training began"
+
+    with processes.heeding_signals(where):
+        return _trained(config, overrides, changes, clock)
+
+
+def _trained(
+    config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list], clock: Clock
+) -> dict[str, float]:
     import lightning.pytorch as pl
 
     from autoencoders import gallery, records, rehearsal, runs, summary
-    from autoencoders.callbacks.clock import Clock
     from autoencoders.callbacks.loggers import SparedLoggers
 
-    started, folder, clock = time.perf_counter(), Path(config["folder"]), Clock()
     config, resume = checked(config)
+    folder = Path(config["folder"])
     metrics_file = records.MetricsFile(folder / "metrics.csv", resumed=resume is not None)
     loggers = [metrics_file, *parts(config, "logger")]
     callbacks = [clock, SparedLoggers(), *parts(config, "callbacks")]
@@ -42,7 +60,7 @@ def trained(config: dict[str, Any], overrides: Sequence[str], changes: Callable[
         "model", config["model"], lambda _, **given: runs.build_model(config, **given), shape=data.shape,
         context=data.context,
     )  # fmt: skip
-    record = records.Record(folder, config, records.card(data, model, list(overrides)))
+    record = records.Record(folder, config, records.card(data, model, list(overrides)), begun=lambda: clock.begun)
     done = False
     try:
         with record:
@@ -57,7 +75,7 @@ def trained(config: dict[str, Any], overrides: Sequence[str], changes: Callable[
                 metrics,
                 device=str(trainer.strategy.root_device),
                 epochs=trainer.current_epoch,
-                seconds=time.perf_counter() - started,
+                seconds=clock.age,
                 images_per_second=clock.images_per_second,
             )
         done = True
@@ -81,14 +99,16 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
     """The configuration with its seed, and the checkpoint to resume from; what needs no data is checked here."""
     from autoencoders import rehearsal, runs
 
-    if config["seed"] is None:
-        seed = processes.drawn_seed()
-        parts = {name: {**config[name], "seed": seed} for name in ("model", "data") if "seed" in config[name]}
-        config = {**config, "seed": seed, **parts}
     if not isinstance(config["folder"], str):
         raise UserError(
             f"folder must be the run's folder, and is {config['folder']}. Leave it out: hydra.run.dir says it."
         )
+    folder, auto = Path(config["folder"]), config["resume"] == "auto"
+    resume = runs.newest_checkpoint(folder if auto else config["resume"], needed=not auto) if config["resume"] else None
+    if config["seed"] is None:
+        seed = runs.load_checkpoint(resume)["hyper_parameters"]["seed"] if resume else processes.drawn_seed()
+        parts = {name: {**config[name], "seed": seed} for name in ("model", "data") if "seed" in config[name]}
+        config = {**config, "seed": seed, **parts}
     for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
         if not isinstance(value, int) or not least <= value < 2**32:
             raise UserError(f"{name} must be a whole number from {least} up, and is {value}.")
@@ -98,8 +118,6 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
             "likelihood and rate are computed in float32."
         )
     rehearsal.rehearse(config)
-    folder, auto = Path(config["folder"]), config["resume"] == "auto"
-    resume = runs.newest_checkpoint(folder if auto else config["resume"], needed=not auto) if config["resume"] else None
     if resume:
         runs.check_resumable(resume, config)
     if processes.first() and not config["resume"] and (folder / "run.json").exists():
@@ -133,6 +151,8 @@ def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
     )
     if type(trainer.profiler) is PassThroughProfiler:
         trainer.profiler = Unprofiled()
+    elif trainer.profiler.filename is None:  # would be printed, by a logger that is silenced
+        trainer.profiler.dirpath, trainer.profiler.filename = config["folder"], "profile"
     TrainingEpochs.install(trainer)
     return trainer
 
@@ -183,7 +203,7 @@ def ask_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | Non
     from autoencoders.opened import Run
 
     # An experiment's settings for an application that was not chosen ask nothing.
-    asked = {name: node for name, node in config["after_fit"].items() if "_target_" in node}
+    asked = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
     if not asked or not trainer.is_global_zero:
         return None
     run, gallery, failed = Run.live(trainer, model), Gallery.of(trainer), []

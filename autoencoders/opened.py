@@ -171,6 +171,6 @@ def save_codes(file: Path, codes: Codes) -> None:
     """Write codes whole or not at all; those of earlier weights go."""
     file.parent.mkdir(parents=True, exist_ok=True)
     for older in file.parent.glob(f"{file.name.partition('-')[0]}-*.npz"):
-        older.unlink()
+        older.unlink(missing_ok=True)  # another process may ask the same run
     with whole(file) as partial, partial.open("wb") as stream:
         np.savez(stream, **{k: v.numpy() for k, v in codes._asdict().items() if v is not None})

@@ -7,16 +7,45 @@ start them from outside, on several machines too. Nothing heavy is imported here
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
-from autoencoders.types import UserError
+from autoencoders.types import Stopped, UserError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what queues and `kill` send."""
 
 SEED = "AUTOENCODERS_DRAWN_SEED"
 """Environment variable by which processes that Lightning starts get the seed that the first of them drew."""
+
+
+@contextmanager
+def heeding_signals(where: Callable[[], str]) -> Iterator[None]:
+    """Have `SIGNALS` raise `Stopped` wherever a run is; training takes them over, to end its batch first (`Last`).
+
+    Args:
+        where: what the run had come to when one came.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only that one may
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Stopped(number, where())
+
+    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def several(trainer: Mapping) -> bool:

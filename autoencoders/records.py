@@ -11,7 +11,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from autoencoders.faults import explained
 from autoencoders.files import whole
-from autoencoders.types import Stopped
+from autoencoders.types import Stopped, UserError
 
 if TYPE_CHECKING:
     from autoencoders.data.base import ImageData
@@ -33,14 +33,18 @@ VERSIONS = ("autoencoders", "torch", "torchvision", "lightning", "hydra-core", "
 class Record:
     """Keeps the records of one run while it lasts: a context manager that notes how it ended.
 
+    Those of a run that is resumed stay as they were where going on is refused.
+
     Args:
         folder: the run's folder, made here.
         config: the resolved configuration.
-        card: see `card`.
+        card: see `card`; a resumed run keeps the time it was first started.
+        begun: whether training has begun.
     """
 
-    def __init__(self, folder: Path, config: Mapping, card: dict[str, Any]) -> None:
-        self.folder, self.config, self.card, self.results = folder, config, card, {}
+    def __init__(self, folder: Path, config: Mapping, card: dict[str, Any], begun: Callable[[], bool]) -> None:
+        self.folder, self.config, self.card, self.results, self.begun = folder, config, card, {}, begun
+        self._before: dict[Path, bytes] = {}
 
     @rank_zero_only
     def _write(self, **fields: Any) -> None:
@@ -60,16 +64,28 @@ class Record:
     @rank_zero_only
     def _begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "config.yaml").write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
-        self._write(status="running")
+        files = self.folder / "config.yaml", self.folder / "run.json"
+        self._before = {file: file.read_bytes() for file in files if file.is_file()}
+        started = _read(files[1]).get("started", self.card["started"])
+        with whole(files[0]) as partial:
+            partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
+        self._write(status="running", started=started)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         with contextlib.suppress(OSError):  # a full disk must not hide what ended the run
-            if kind is Stopped:
+            if isinstance(error, UserError) and self._before and not self.begun():
+                self._restore()
+            elif kind is Stopped:
                 self._write(status="stopped", error=f"stopped {error.where}")
             elif error is not None:
                 sentence = explained(error, self.config)
                 self._write(status="failed", error=str(sentence or f"{kind.__name__}: {error}"))
+
+    @rank_zero_only
+    def _restore(self) -> None:
+        for file, content in self._before.items():
+            with whole(file) as partial:
+                partial.write_bytes(content)
 
     @rank_zero_only
     def finish(self, metrics: dict[str, float], **fields: Any) -> None:

@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from autoencoders.compose import NUMERIC, groups
+from autoencoders.compose import NUMERIC, OPTIONAL, groups
 from autoencoders.overrides import suggestion
 from autoencoders.types import UserError
 
@@ -96,6 +96,9 @@ def sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
+        if group in NUMERIC and NO_WORD.fullmatch(option) and option.lower() not in ("null", "true", "false"):
+            _, kind, least, _ = NUMERIC[group]
+            return f"{group} must be a {'whole ' if kind is int else ''}number from {least} up, and is {option}."
         number = ", any number" if group in NUMERIC else ""
         near = suggestion(option, list(error.options), f"{group}={{}}")
         return f"{group} has no option {option!r}.{near} Its options: {', '.join(error.options)}{number}."
@@ -145,6 +148,7 @@ def _check_words(words: list[str]) -> None:
         name, sign, value = word.partition("=")
         options = groups().get(name.lstrip("+").partition("@")[0]) if sign and NO_WORD.fullmatch(value) else None
         if options and name not in NUMERIC:  # Hydra would not say which
-            raise UserError(f"{name} has no option {value!r}. Its options: {', '.join(options)}.")
+            none = f" ~{name} takes it away." if name in OPTIONAL else ""
+            raise UserError(f"{name} has no option {value!r}. Its options: {', '.join(options)}.{none}")
     if parser.parse_args(words).experimental_rerun:
         raise UserError("--experimental-rerun loads a pickle, which may run code. Use resume=<run> instead.")

@@ -152,9 +152,13 @@ def _check_trainer(trainer: Mapping) -> None:
 
 
 def _check_applications(config: Mapping) -> None:
-    asked = {
-        name: node for name, node in config["after_fit"].items() if isinstance(node, Mapping) and "_target_" in node
-    }
+    for name, node in config["after_fit"].items():
+        if node is not None and not isinstance(node, Mapping):
+            raise UserError(
+                f"after_fit.{name} must be an application's options, and is {node!r}. Choose some by "
+                "application@after_fit=[reconstruct,sample], and leave one out by ~after_fit.<name>."
+            )
+    asked = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
     if config["after_fit"] and not hasattr(found("model", config["model"]["_target_"]), "decode"):
         raise UserError(
             f"application@after_fit asks an autoencoder, and model={config['model']['name']} draws nothing. Leave it "

@@ -73,6 +73,7 @@ def silence() -> None:
         ".*training_step.*returned.*None.*",  # model=pca has nothing to step
         ".*parameters.*is an empty generator.*",
         ".*exists and is not empty.*",
+        ".*could not find the monitored key.*",  # a run may end before its first validation; last.ckpt is there
         ".*sync_dist=True.*",  # our sums are added up over processes before they are logged
         ".*could be decompression bomb.*",  # a large photo, which is read all the same; larger ones are refused
     )

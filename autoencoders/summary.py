@@ -115,7 +115,7 @@ def closing(record: Record, where: str | None) -> None:
         where: W&B's run, None where there is none.
     """
     card, results, speed = record.card, record.results, record.card["images_per_second"]
-    took = f"{card['epochs']} epochs in {card['seconds']:.0f} s"
+    took = f"{card['epochs']} epoch{'s' * (card['epochs'] != 1)} in {card['seconds']:.0f} s"
     lines = {"done": f"{took}, {speed:,.0f} images/s" if speed else took}
     splits = [split for split in ("val", "test") if f"{split}/objective" in results]
     lines |= {split: split_line(card, results, split) for split in splits}

@@ -65,7 +65,8 @@ def finished(config: Mapping) -> dict[str, float] | None:
     record = _read(folder / "run.json")
     if record.get("status") != "done":
         return None
-    then, now = (settings(part) for part in (yaml.safe_load((folder / "config.yaml").read_text()), config))
+    before = yaml.safe_load((folder / "config.yaml").read_text())
+    then, now = (settings(part, seeded=config["seed"] is not None) for part in (before, config))
     differing = [f"{key} is {now.get(key)} and was {then.get(key)}" for key in sorted(then.keys() | now.keys())
                  if then.get(key) != now.get(key)]  # fmt: skip
     if differing:
@@ -77,8 +78,11 @@ def finished(config: Mapping) -> dict[str, float] | None:
     return _read(folder / "metrics.json")
 
 
-def settings(config: Mapping) -> dict[str, Any]:
-    """What decides a run's results, flat; not where it is, what logs it, or how it was started."""
+def settings(config: Mapping, seeded: bool = True) -> dict[str, Any]:
+    """What decides a run's results, flat; not where it is, what logs it, or how it was started.
+
+    Its seed neither, where that was drawn.
+    """
     from autoencoders.runs import flattened
 
     return {
@@ -86,6 +90,7 @@ def settings(config: Mapping) -> dict[str, Any]:
         for section, node in config.items()
         if section not in ("folder", "runs", "resume", "debug", "logger", "callbacks")
         for key, value in flattened(node, section).items()
+        if seeded or key not in ("seed", "model.seed", "data.seed")
     }
 
 

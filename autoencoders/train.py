@@ -107,9 +107,11 @@ def changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any)
 
 
 def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) -> str:
-    """What to type to go on with a run that was stopped."""
+    """What to type to go on with a run that was stopped; nothing where there is no checkpoint yet."""
     if sweeping:
         return " Go on by the same command with the same hydra.sweep.dir."
+    if not Path(config["folder"], "checkpoints/last.ckpt").is_file():
+        return ""
     words = [word for word in overrides if not word.startswith("resume=")]
     resume = f"resume={config['folder']}"
     if not re.fullmatch(r"[\w./=-]+", resume):

@@ -17,7 +17,7 @@ LAYERS = {
 }  # fmt: skip
 DOORS = {
     "hydra": {"compose", "folders", "overrides", "refusals", "runs", "sweeps", "train", "apply", "report", "dashboard"},
-    "omegaconf": {"compose", "overrides", "refusals", "train", "apply", "report", "dashboard"},
+    "omegaconf": {"compose", "folders", "overrides", "refusals", "train", "apply", "report", "dashboard"},
     "wandb": {"wandb_run", "dashboard"},
     "wandb_workspaces": {"workspaces", "dashboard"},
     "tensorboard": {"tensorboard"},

@@ -226,6 +226,10 @@ CASES = [
     ("~seed", "~seed takes away an option that a run reads"),
     ("model.encoder.widths=[3]", "model.encoder is ${net.encoder}"),
     ("model={", "'model={' cannot be read as group=option or key=value"),
+    ("budget=null", "Its options: full, small. ~budget takes it away."),
+    ("beta=-1", "beta must be a number from 0 up, and is -1."),
+    ("latent_dim=0", "latent_dim must be a whole number from 1 up, and is 0."),
+    ("+after_fit.reconstruct=0", "after_fit.reconstruct must be an application's options, and is 0."),
     ("latent_dim.size=${model.latent_dim}", "Recursive interpolation detected"),
     ("data.batch_size=${name}", "data.batch_size must be a number, and is 'cvae-digits-z10-beta1'"),
     ("seed=${nope}", "seed cannot be made out: Interpolation key 'nope' not found"),
@@ -285,6 +289,11 @@ def test_other_doors_and_sweeps_refuse_as_training_does(tmp_path, module, words,
     assert sentence in err
     assert judged(code, err, tmp_path) != "passed"
     assert list(tmp_path.rglob("*")) == [] or [p.name for p in tmp_path.rglob("*")] == ["runs"]
+
+
+def test_what_a_run_may_do_without_can_be_left_out(tmp_path):
+    words = ["~budget", "~experiment", "+after_fit.reconstruct=null"]
+    assert judged(*opened(train, [*SHORT, *words], tmp_path)[::2], tmp_path) == "passed"
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from autoencoders import runs
+from autoencoders import fitting, records, runs
 from autoencoders import train as door_of_training
 from autoencoders.train import train
 from autoencoders.types import Stopped, UserError
@@ -90,6 +90,29 @@ def test_killed_at_any_moment_it_goes_on_from_its_last_checkpoint(compose, tmp_p
     assert max(found) > 0
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_around_the_last_line_of_an_epoch_it_loses_nothing(compose, tmp_path, whole, starts, moment):
+    def log(self, metrics, step=None, plain=records.MetricsFile.log_metrics):
+        last = step == 56 and "train/loss" in metrics and (tmp_path / "run/checkpoints/last.ckpt").is_file()
+        kept = last and torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 57
+        for now in ("before", "after"):
+            if kept and now == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if now == "before":
+                plain(self, metrics, step)
+
+    if (child := os.fork()) == 0:
+        try:
+            records.MetricsFile.log_metrics = log
+            train(compose(*WORDS))
+        finally:
+            os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    train(compose(*WORDS, "resume=auto"))
+    assert starts[-1] == 57
+    as_if_nothing_had_been(whole[0], tmp_path / "run")
+
+
 @pytest.mark.parametrize(("number", "step"), [(signal.SIGINT, 7), (signal.SIGTERM, 19), (signal.SIGINT, 76)])
 def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(compose, tmp_path, whole, monkeypatch, number, step):
     from autoencoders.models.vae import VAE
@@ -113,6 +136,57 @@ def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(compose, tmp_path, w
     assert signal.getsignal(number) is before
     train(compose(*WORDS, f"resume='{tmp_path}/run'", folder=tmp_path / "run"))
     as_if_nothing_had_been(whole[0], tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_training_is_recorded_too(compose, tmp_path, monkeypatch, number):
+    before, words = signal.getsignal(number), (*WORDS, "trainer.max_epochs=1")
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "measure", lambda *_: os.kill(os.getpid(), number))
+        with pytest.raises(Stopped, match=str(128 + number)) as stopped:
+            train(compose(*words))
+    assert stopped.value.where == f"after its training, which {tmp_path}/run/checkpoints/last.ckpt keeps"
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "stopped"
+    assert signal.getsignal(number) is before
+    assert "test/nats" in train(compose(*words, f"resume='{tmp_path}/run'"))
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(compose, tmp_path):
+    train(compose(*WORDS, "trainer.max_epochs=1"))
+    before = {file: file.read_bytes() for file in (tmp_path / "run").glob("*.*")}
+    with pytest.raises(UserError, match="planned for 19 optimiser steps"):
+        train(compose(*WORDS, "trainer.max_epochs=2", "resume=auto"))
+    assert {file: file.read_bytes() for file in (tmp_path / "run").glob("*.*")} == before
+
+
+def test_a_resumed_run_adds_its_time_up(compose, tmp_path):
+    words = [*WORDS, "schedule=constant", "beta=constant", "test=false"]
+    train(compose(*words, "trainer.max_epochs=2"))
+    first = json.loads((tmp_path / "run/run.json").read_text())
+    train(compose(*words, "trainer.max_epochs=2", "resume=auto"))
+    shutil.copy(tmp_path / "run/checkpoints/last.ckpt", tmp_path / "one.ckpt")
+    again = json.loads((tmp_path / "run/run.json").read_text())
+    assert again["images_per_second"] == pytest.approx(first["images_per_second"])
+    assert again["started"] == first["started"]
+    train(compose(*words, "trainer.max_epochs=3", "resume=auto"))
+    more = json.loads((tmp_path / "run/run.json").read_text())
+    assert more["seconds"] > torch.load(tmp_path / "one.ckpt", weights_only=True)["callbacks"]["Clock"]["age"]
+    assert more["epochs"] == 3
+
+
+def test_a_drawn_seed_is_kept_by_a_resume_and_by_a_sweep(compose, door, tmp_path, starts):
+    words = [*WORDS, "schedule=constant", "beta=constant", "seed=null"]
+    train(compose(*words, "trainer.max_epochs=1"))
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    seed = runs.load_checkpoint(last)["hyper_parameters"]["seed"]
+    train(compose(*words, "trainer.max_epochs=2", "resume=auto"))
+    assert runs.load_checkpoint(last)["hyper_parameters"]["seed"] == seed
+    sweep = ["-m", "seed=null", "beta=1", *(w for w in WORDS if "beta" not in w), "hydra.sweep.dir=sweep"]
+    for _ in range(2):
+        done = door(door_of_training, *sweep, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert "is done already, and skipped" in done.stdout
+    assert starts == [0, 19, 0]
 
 
 def test_the_terminal_says_how_to_go_on(door, tmp_path, monkeypatch):

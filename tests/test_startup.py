@@ -28,6 +28,7 @@ def test_a_profiler_that_was_asked_for_stays(words, kind, tmp_path):
         config = compose("train", ["trainer=cpu", f"folder={tmp_path}", *words])
     trainer = make_trainer(OmegaConf.to_container(config, resolve=True), [], [])
     assert type(trainer.profiler).__name__ == kind
+    assert words == [] or (trainer.profiler.dirpath, trainer.profiler.filename) == (str(tmp_path), "profile")
 
 
 def test_no_profiler_makes_no_context_per_action():

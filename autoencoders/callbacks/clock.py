@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.profilers import PassThroughProfiler
@@ -22,15 +23,32 @@ class Unprofiled(PassThroughProfiler):
 class Clock(pl.Callback):
     """Counts training images and the seconds they took, without validation and figures; the door adds it.
 
+    A resumed run goes on from what its checkpoint had counted.
+
     Attributes:
         images: trained on so far, over all processes.
         seconds: they took.
         rate: images per second in the last epoch.
+        begun: whether training has begun in this process.
+        ended: whether it has come to its end.
     """
 
     def __init__(self) -> None:
-        self.images, self.seconds, self.rate = 0, 0.0, 0.0
-        self._start, self._paused = 0.0, 0.0
+        self.images, self.seconds, self.rate, self.begun, self.ended = 0, 0.0, 0.0, False, False
+        self._start, self._paused, self._made = 0.0, 0.0, time.perf_counter()
+
+    @property
+    def age(self) -> float:
+        """Seconds that the run has taken with everything it does: since this clock was made, and up to a checkpoint."""
+        return time.perf_counter() - self._made
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run goes on from."""
+        return {"images": self.images, "seconds": self.seconds, "age": self.age}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.images, self.seconds, self._made = state["images"], state["seconds"], self._made - state["age"]
 
     @property
     def images_per_second(self) -> float | None:
@@ -43,7 +61,11 @@ class Clock(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the epoch's clock."""
-        self._start = time.perf_counter()
+        self._start, self.begun = time.perf_counter(), True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note it."""
+        self.ended = True
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stop it."""

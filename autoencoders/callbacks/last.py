@@ -13,9 +13,9 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from autoencoders.files import whole
+from autoencoders.processes import SIGNALS
+from autoencoders.records import MetricsFile
 from autoencoders.types import Stopped, UserError
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Last(Checkpoint):
@@ -50,7 +50,16 @@ class Last(Checkpoint):
     # When -----------------------------------------------------------------------------------------------
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """After every epoch, validated or not."""
+        """After every epoch, validated or not.
+
+        Lightning logs the epoch's metrics after this, and a run killed in between would not log them again: they are
+        written first.
+        """
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile):
+                said = trainer._logger_connector.metrics["log"]
+                logger.log_metrics({**said, "epoch": trainer.current_epoch}, step)
         self.save(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

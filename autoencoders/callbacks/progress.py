@@ -30,7 +30,7 @@ class Progress(pl.Callback):
 
     def __init__(self) -> None:
         self._board: terminal.Board | None = None
-        self._best, self._epoch = math.inf, 0
+        self._best, self._epoch, self._validated = math.inf, 0, -1
         self._began, self._first, self._steps = 0.0, 0, math.inf
         self._columns: list[tuple[str, int]] = []
 
@@ -46,12 +46,16 @@ class Progress(pl.Callback):
         self._columns = []
         self._board = terminal.Board(partial(self._state, trainer, {} if written is None else written.latest))
 
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note of which epoch the latest validation metrics are."""
+        self._validated = trainer.current_epoch
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the epoch's line."""
-        if not trainer.is_global_zero:
+        """Print the epoch's line; there is none where it had ended before this process went on."""
+        if not trainer.is_global_zero or not trainer.datamodule.served:
             return
         values = {}
-        for key, form in COLUMNS:
+        for key, form in COLUMNS if self._validated == trainer.current_epoch else ():
             if key in trainer.callback_metrics and (key != "val/rate" or pl_module.has_prior):
                 values[key] = f"{float(trainer.callback_metrics[key]):{form}}"
         epoch, speed = f"{trainer.current_epoch + 1:>3}{_of(trainer)}", f"{_clock(trainer).rate:,.0f}"

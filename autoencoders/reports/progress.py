@@ -70,10 +70,9 @@ def planned(run: RunFolder) -> tuple[int | None, int | None]:
     if not isinstance(images, int) or not isinstance(batch, int) or batch < 1:
         return None, None
     batches, limit = images // batch, run.at("trainer", "limit_train_batches")
-    if isinstance(limit, float) and limit <= 1:
-        batches = int(batches * limit)
-    elif isinstance(limit, (int, float)):
-        batches = min(batches, int(limit))
+    if number(limit) is not None:
+        share = isinstance(limit, float) and limit <= 1
+        batches = int(batches * limit) if share else min(batches, int(number(limit)))
     epoch = math.ceil(batches / (number(run.at("trainer", "accumulate_grad_batches")) or 1))
     epochs, steps = number(run.at("trainer", "max_epochs")), number(run.at("trainer", "max_steps"))
     limits = [epoch * int(epochs)] if epochs is not None and epochs >= 0 else []
