@@ -72,15 +72,15 @@ def ask(config: dict[str, Any]) -> dict[str, Findings]:
     folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
     gallery, found = Gallery(folder, []), {}
     for name, node in config["application"].items():
+        print(f"{name}: {run.title}", flush=True)
         found[name] = answered(run, name, node)
-        files = gallery.present(name, found[name], run.step)
-        print(summary(name, run.title, found[name], files))
+        print(summary(found[name], gallery.present(name, found[name], run.step)), flush=True)
     return found
 
 
-def summary(name: str, title: str, findings: Findings, files: list[Path]) -> str:
-    """The lines that the terminal shows of an application."""
-    lines = [f"{name}: {title}"]
+def summary(findings: Findings, files: list[Path]) -> str:
+    """The lines that the terminal shows of what an application found."""
+    lines = []
     for key, table in findings.tables.items():
         if len(table.columns) == 1:  # text, line by line
             lines += [f"  {key}", *(f"    {line}" for line in table.iloc[:, 0].astype(str))]
