@@ -62,7 +62,7 @@ class Synthetic(ImageData):
 
     def read(self) -> Source:
         """Made where they are not there yet."""
-        images = cached_images(
+        images, _ = cached_images(
             "synthetic",
             ["synthetic", self.count, self.size],
             self.count,
@@ -97,7 +97,7 @@ def configured(folder: Path, count: int, shape: list[int], memory: float, words:
         given = ["model=vae", "data=folder", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
         config = compose("train", [*given, "likelihood=bernoulli", f"folder={folder}/run", *words])
         config = OmegaConf.to_container(config, resolve=True)
-    for key in ("path", "size", "colour", "fit", "labels"):
+    for key in ("path", "size", "colour", "fit", "labels", "skip_unreadable"):
         del config["data"][key]
     data = {"_target_": "scale.Synthetic", "count": count, "shape": shape, "cache": str(folder / "store")}
     return {**config, "data": {**config["data"], **data, "name": "synthetic"}}
