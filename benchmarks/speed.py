@@ -130,9 +130,7 @@ def whole_table(options: argparse.Namespace, where: str) -> list[str]:
                            "--device", options.device, "--epochs", str(options.epochs)]  # fmt: skip
             told = watched(command, out)
             share = f"{told['boundary']:.1%}" if "boundary" in told else ""
-            numbers = (
-                f"{told['wall']:.1f} | {told['first']:.1f} | {told['rate']:,.0f} | {share} | {told['memory']:,.0f}"
-            )
+            numbers = f"{told['wall']:.1f} | {told['first']:.1f} | {told['rate']:,.0f} | {share}"
             rows.append(f"| ({way.lower()}) {NAMES[way]} | {numbers} | {told['memory']:,.0f} |")
             print(f"  {rows[-1]}", flush=True)
     title = (

@@ -88,6 +88,7 @@ def test_every_step_is_recorded_once(folders):
     assert steps[0] == steps[1]
 
 
+@pytest.mark.slow
 def test_torchrun_trains_what_lightning_would_and_must_be_told_the_folder(tmp_path):
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
     words = [*QUICK, "trainer=ddp_cpu", "logger=none"]
