@@ -6,10 +6,12 @@ import json
 import re
 import socket
 import threading
+from types import SimpleNamespace
 
 import pytest
 
 from autoencoders import report
+from autoencoders.reports.progress import planned
 from autoencoders.reports.serving import server
 from autoencoders.types import UserError
 
@@ -179,3 +181,12 @@ def test_what_the_door_refuses(options, sentence):
     config = {**OPTIONS, "runs": ["runs/*"], "out": None, "format": None, "copy": False, "live": True, "port": 0}
     with pytest.raises(UserError, match=sentence):
         report.follow(config | options)
+
+
+@pytest.mark.parametrize(
+    ("limit", "steps"), [(float("nan"), 15), (float("inf"), 15), (0.5, 7), (3, 3), ("odd", 15), (None, 15)]
+)
+def test_steps_are_planned_whatever_a_limit_says(limit, steps):
+    said = {("data", "batch_size"): 64, ("trainer", "limit_train_batches"): limit, ("trainer", "max_epochs"): 3}
+    run = SimpleNamespace(record={"data": {"images": {"train": 1000}}}, at=lambda *keys: said.get(keys))
+    assert planned(run) == (steps, 3 * steps)
