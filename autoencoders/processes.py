@@ -6,6 +6,7 @@ start them from outside, on several machines too. Nothing heavy is imported here
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -21,6 +22,9 @@ from autoencoders.types import Stopped, UserError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what queues and `kill` send."""
+APART = 1.0
+"""Seconds within which a second signal is the first once more: `timeout` sends it to a process and to its group."""
+_latest = -math.inf
 
 SEED = "AUTOENCODERS_DRAWN_SEED"
 """Environment variable by which processes that Lightning starts get the seed that the first of them drew."""
@@ -38,7 +42,8 @@ def heeding_signals(where: Callable[[], str]) -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Stopped(number, where())
+        if not once_more():
+            raise Stopped(number, where())
 
     before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
@@ -46,6 +51,13 @@ def heeding_signals(where: Callable[[], str]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def once_more() -> bool:
+    """Whether a signal that has just come is one with the latest, see `APART`."""
+    global _latest
+    before, _latest = _latest, time.monotonic()
+    return _latest - before < APART
 
 
 def several(trainer: Mapping) -> bool:

@@ -110,7 +110,9 @@ def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) 
     """What to type to go on with a run that was stopped; nothing where there is no checkpoint yet."""
     if sweeping:
         return " Go on by the same command with the same hydra.sweep.dir."
-    if not Path(config["folder"], "checkpoints/last.ckpt").is_file():
+    from autoencoders import runs
+
+    if not Path(config["folder"], runs.LAST).is_file():
         return ""
     words = [word for word in overrides if not word.startswith("resume=")]
     resume = f"resume={config['folder']}"

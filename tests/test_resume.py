@@ -1,6 +1,7 @@
 """A run that was killed, stopped or damaged goes on from its last checkpoint, and ends as if nothing had been."""
 
 import json
+import math
 import os
 import random
 import shutil
@@ -11,7 +12,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from autoencoders import fitting, records, runs
+from autoencoders import fitting, processes, records, runs
 from autoencoders import train as door_of_training
 from autoencoders.train import train
 from autoencoders.types import Stopped, UserError
@@ -138,11 +139,38 @@ def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(compose, tmp_path, w
     as_if_nothing_had_been(whole[0], tmp_path / "run")
 
 
+@pytest.fixture(autouse=True)
+def quiet_before(monkeypatch):
+    """No signal of another test is the first of one here."""
+    monkeypatch.setattr(processes, "_latest", -math.inf)
+
+
+def test_a_signal_sent_twice_at_once_is_one(compose, tmp_path, monkeypatch):
+    from autoencoders.models.vae import VAE
+
+    plain = VAE.training_step
+
+    def signalled(self, batch, batch_idx):
+        if self.trainer.global_step == 6:  # as `timeout` does: to the process, and to its group
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        return plain(self, batch, batch_idx)
+
+    monkeypatch.setattr(VAE, "training_step", signalled)
+    with pytest.raises(Stopped) as stopped:
+        train(compose(*WORDS))
+    assert stopped.value.where.startswith("after step 7, which ")
+    monkeypatch.setattr(processes, "APART", 0)
+    with pytest.raises(Stopped) as stopped:
+        train(compose(*WORDS, folder=tmp_path / "impatient"))
+    assert stopped.value.where.startswith("at once, by a second signal")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_after_the_training_is_recorded_too(compose, tmp_path, monkeypatch, number):
     before, words = signal.getsignal(number), (*WORDS, "trainer.max_epochs=1")
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "measure", lambda *_: os.kill(os.getpid(), number))
+        patch.setattr(fitting, "measure", lambda *_: [signal.raise_signal(number) for _ in range(2)])
         with pytest.raises(Stopped, match=str(128 + number)) as stopped:
             train(compose(*words))
     assert stopped.value.where == f"after its training, which {tmp_path}/run/checkpoints/last.ckpt keeps"

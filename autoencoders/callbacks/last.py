@@ -13,7 +13,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
 from autoencoders.files import whole
-from autoencoders.processes import SIGNALS
+from autoencoders.processes import SIGNALS, once_more
 from autoencoders.records import MetricsFile
 from autoencoders.types import Stopped, UserError
 
@@ -21,7 +21,8 @@ from autoencoders.types import Stopped, UserError
 class Last(Checkpoint):
     """Keeps `last.ckpt`, and as `previous.ckpt` the one before it, should the newest be damaged.
 
-    Ctrl-C and SIGTERM let the batch end, write `last.ckpt` and raise `Stopped`; a second one leaves at once.
+    Ctrl-C and SIGTERM let the batch end, write `last.ckpt` and raise `Stopped`; a second one, at least a second later,
+    leaves at once.
 
     Args:
         dirpath: the folder of the checkpoints.
@@ -105,6 +106,8 @@ class Last(Checkpoint):
         self._before = {}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if once_more():
+            return
         if self._signal is not None:
             self._give_back()
             raise Stopped(number, f"at once, by a second signal; {self.path} is of the last time that one was written")
