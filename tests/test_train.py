@@ -244,6 +244,16 @@ def test_the_last_checkpoint_is_the_last_epoch_validated_or_not(compose, tmp_pat
     assert state["global_step"] == 3 * 39
 
 
+def test_an_epoch_that_did_not_validate_says_nothing_of_the_one_before(compose, capsys):
+    train(
+        compose(
+            *QUICK[:1], "trainer=cpu", "logger=none", "callbacks=[none,progress]", "trainer.max_steps=50", "test=false"
+        )
+    )
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert ["val/objective" in line for line in lines] == [True, False]
+
+
 def test_speed_counts_the_images_that_were_trained_on(compose, tmp_path, monkeypatch):
     from autoencoders.callbacks.clock import Clock
 
