@@ -18,11 +18,11 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from autoencoders import faults
-from autoencoders.compose import CONF, help_text, quoted
-from autoencoders.refusals import open_door, refusing, resolved
-from autoencoders.startup import load_heavy_libraries
+from autoencoders.config.cli_errors import open_door, refusing, resolved
+from autoencoders.config.compose import CONF, help_text, quoted
 from autoencoders.types import Findings, UserError
+from autoencoders.utils import error_messages
+from autoencoders.utils.startup import load_heavy_libraries
 
 LINES = 60
 """Rows, at most, of a table that the terminal shows."""
@@ -45,7 +45,7 @@ def job(config: DictConfig) -> None:
     with refusing():
         plain = resolved(config)
         load_heavy_libraries()
-        with faults.told(plain):
+        with error_messages.told(plain):
             ask(plain)
 
 
@@ -57,13 +57,13 @@ def ask(config: dict[str, Any]) -> dict[str, Findings]:
     """
     import torch
 
-    from autoencoders import runs
     from autoencoders.applications.base import answered
-    from autoencoders.gallery import Gallery
+    from autoencoders.loggers.media import Gallery
+    from autoencoders.runs import loading
 
     if config["split"] not in ("train", "val", "test"):
         raise UserError(f"split must be train, val or test, and is {config['split']}.")
-    run = runs.open_run(config["run"])
+    run = loading.open_run(config["run"])
     if config["root"]:
         run.data.move(config["root"])
     if config["device"] == "auto":

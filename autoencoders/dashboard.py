@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from autoencoders.compose import CONF
-from autoencoders.refusals import open_door, refusing, resolved
+from autoencoders.config.cli_errors import open_door, refusing, resolved
+from autoencoders.config.compose import CONF
 from autoencoders.types import UserError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def draw(config: dict[str, Any]) -> None:
         if not isinstance(config[name], str) or not config[name]:
             raise UserError(f"{name} must be a name, and is {config[name]!r}.")
     try:
-        from autoencoders.workspaces import workspaces
+        from autoencoders.loggers.wandb_workspaces import workspaces
     except ModuleNotFoundError as error:
         raise UserError(
             f"The dashboard needs wandb-workspaces, and there is no {error.name}. Install it with: pip install "

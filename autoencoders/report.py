@@ -23,8 +23,8 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from autoencoders.compose import CONF, listed, quoted
-from autoencoders.refusals import open_door, refusing, resolved
+from autoencoders.config.cli_errors import open_door, refusing, resolved
+from autoencoders.config.compose import CONF, listed, quoted
 from autoencoders.types import UserError
 
 TEXTS = ("title", "question", "verdict", "out")
@@ -60,10 +60,10 @@ def write(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> Pat
     Raises:
         UserError: where there is no run, an option is not what it should be, or the file cannot be written.
     """
-    from autoencoders.reports.finding import find
+    from autoencoders.reports.content import report
+    from autoencoders.reports.discovery import find
     from autoencoders.reports.html import html
     from autoencoders.reports.markdown import markdown
-    from autoencoders.reports.page import report
 
     checked(config)
     out, patterns, options = target(config["out"], config["format"]), *asked(config, defaults)
@@ -93,7 +93,7 @@ def write(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> Pat
 
 def follow(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
     """Serve the report of a resolved configuration while its runs go on; see `write`."""
-    from autoencoders.reports.serving import serve
+    from autoencoders.reports.server import serve
 
     checked(config)
     port = config["port"]

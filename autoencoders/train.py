@@ -27,11 +27,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders import faults, fitting, processes, sweeps
-from autoencoders.compose import CONF, help_text, quoted
-from autoencoders.refusals import open_door, refusing, resolved
-from autoencoders.startup import load_heavy_libraries, settings_kept
+from autoencoders.config.cli_errors import open_door, refusing, resolved
+from autoencoders.config.compose import CONF, help_text, quoted
+from autoencoders.training import pipeline, sweeps
 from autoencoders.types import Stopped
+from autoencoders.utils import distributed, error_messages
+from autoencoders.utils.startup import load_heavy_libraries, settings_kept
 
 
 def main() -> None:
@@ -72,7 +73,7 @@ def run(plain: dict[str, Any], hydra_config: Any) -> dict[str, float]:
     load_heavy_libraries()
     overrides = list(hydra_config.overrides.task)
     try:
-        if sweeping and processes.several(plain["trainer"]) and not processes.started_from_outside():
+        if sweeping and distributed.several(plain["trainer"]) and not distributed.started_from_outside():
             return sweeps.job_of_several_processes(plain, hydra_config)
         if sweeping and not plain["resume"]:
             plain["resume"] = "auto"  # a job that failed or was killed goes on when its sweep is run again
@@ -81,11 +82,11 @@ def run(plain: dict[str, Any], hydra_config: Any) -> dict[str, float]:
             or plain["resume"] not in (None, "auto")
             or any("hydra.run.dir=" in word for word in hydra_config.overrides.hydra)
         )
-        processes.check_agreement(plain, folder_given=bool(given))
-        with faults.told(plain):
+        distributed.check_agreement(plain, folder_given=bool(given))
+        with error_messages.told(plain):
             return train(plain, overrides, partial(changes, plain, overrides, hydra_config))
     except Stopped as stop:
-        if processes.first():
+        if distributed.first():
             print(f"autoencoders: stopped {stop.where}.{continued(plain, overrides, sweeping)}", file=sys.stderr)
         raise
     except Exception as error:
@@ -96,23 +97,23 @@ def run(plain: dict[str, Any], hydra_config: Any) -> dict[str, float]:
 
 def changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
     """What was chosen, against what is composed where nothing is typed; see `choices.changed`."""
-    from autoencoders import choices
+    from autoencoders.config import diff
 
     default = hydra.compose("train", ["folder=''"], return_hydra_config=True)
     old = OmegaConf.to_container(
         OmegaConf.masked_copy(default, [key for key in default if key != "hydra"]), resolve=True
     )
     old, new = ({**c, "choices": dict(h.runtime.choices)} for c, h in ((old, default.hydra), (config, hydra_config)))
-    return choices.changed(new, old, overrides)
+    return diff.changed(new, old, overrides)
 
 
 def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) -> str:
     """What to type to go on with a run that was stopped; nothing where there is no checkpoint yet."""
     if sweeping:
         return " Go on by the same command with the same hydra.sweep.dir."
-    from autoencoders import runs
+    from autoencoders.runs import loading
 
-    if not Path(config["folder"], runs.LAST).is_file():
+    if not Path(config["folder"], loading.LAST).is_file():
         return ""
     words = [word for word in overrides if not word.startswith("resume=")]
     resume = f"resume={config['folder']}"
@@ -138,7 +139,7 @@ def train(
         UserError: where what was asked for cannot be done; configuration is checked before any data work.
     """
     with settings_kept():
-        return fitting.trained(config, overrides, changes)
+        return pipeline.trained(config, overrides, changes)
 
 
 if __name__ == "__main__":

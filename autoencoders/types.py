@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from autoencoders.data.base import ImageData
-    from autoencoders.models.base import Autoencoder
+    from autoencoders.data.datamodule import ImageData
+    from autoencoders.models.autoencoder import Autoencoder
 
 Shape = tuple[int, int, int]
 """(C, H, W): channels, height and width of one image."""

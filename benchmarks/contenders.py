@@ -134,7 +134,7 @@ def composed(words: tuple[str, ...]) -> dict[str, Any]:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from autoencoders.compose import CONF
+    from autoencoders.config.compose import CONF
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return OmegaConf.to_container(compose("train", list(words)), resolve=True)
@@ -164,10 +164,10 @@ class Plain(nn.Module):
         super().__init__()
         self.work = work
         if "net=conv" in work.words:
-            from autoencoders import runs
+            from autoencoders.runs import loading
 
             shape = (1, 28, 28) if "data=mnist" in work.words else (3, 64, 64)
-            model = runs.build_model(composed((*work.words, "folder=none")), shape, None)
+            model = loading.build_model(composed((*work.words, "folder=none")), shape, None)
             self.encode = nn.Sequential(model.encoder, model.head)
             self.decode = model.decoder
         else:
@@ -192,9 +192,9 @@ class Plain(nn.Module):
 
 def preloaded(work: Workload) -> Tensor:
     """All training images as floats, in memory."""
-    from autoencoders import runs
+    from autoencoders.runs import loading
 
-    data = runs.build(composed((*work.words, "folder=none"))["data"])
+    data = loading.build(composed((*work.words, "folder=none"))["data"])
     data.prepare_data()
     data.setup("fit")
     return data.images("train").float() / 255

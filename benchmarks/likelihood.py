@@ -21,13 +21,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoencoders import noise, runs
 from autoencoders.applications.base import spread
 from autoencoders.metrics.likelihood import Estimate, importance_weighted
-from autoencoders.models.base import Autoencoder
+from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.objectives.likelihoods import Bernoulli
-from autoencoders.opened import Run
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import Batch
+from autoencoders.utils import counter_rng
 
 ROUNDS, AT_A_TIME = 3, 100
 
@@ -79,8 +80,10 @@ def theirs(vae: Any, batch: Batch, samples: int) -> tuple[float, float]:
 def with_our_noise(vae: Any, batch: Batch, samples: int) -> float:
     """-log p(x) by pythae's arithmetic on our draws."""
     numbers = [torch.arange(k, k + AT_A_TIME) for k in range(0, samples, AT_A_TIME)]
-    seed, size = noise.key(0, "importance"), vae.latent_dim
-    draws = (noise.normal(seed, noise.pairs(row[None], some), size) for row in batch.index for some in numbers)
+    seed, size = counter_rng.key(0, "importance"), vae.latent_dim
+    draws = (
+        counter_rng.normal(seed, counter_rng.pairs(row[None], some), size) for row in batch.index for some in numbers
+    )
 
     def sample(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         eps = next(draws)
@@ -119,7 +122,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    run = runs.open_run(options.run)
+    run = loading.open_run(options.run)
     model = run.model
     if not (model.has_prior and isinstance(model.family, Bernoulli)) or model.condition:
         parser.error("this benchmark needs a run of model=vae with likelihood=bernoulli")

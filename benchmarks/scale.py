@@ -36,9 +36,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from autoencoders.data.base import ImageData, Source
-from autoencoders.data.batches import Split
-from autoencoders.data.store import cached_images
+from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.image_cache import cached_images
+from autoencoders.data.loader import Split
 from autoencoders.types import Context
 
 WARM, STEPS, BATCH, LATENT = 50, 300, 128, 10
@@ -91,7 +91,7 @@ def configured(folder: Path, count: int, shape: list[int], memory: float, words:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from autoencoders.compose import CONF
+    from autoencoders.config.compose import CONF
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         given = ["model=vae", "data=folder", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
@@ -105,13 +105,13 @@ def configured(folder: Path, count: int, shape: list[int], memory: float, words:
 
 def prepared(folder: str, count: int, memory: float) -> tuple[dict[str, Any], Synthetic]:
     """A configuration of grey images of 28 x 28 pixels, and its data."""
-    from autoencoders import runs
-    from autoencoders.startup import load_heavy_libraries
+    from autoencoders.runs import loading
+    from autoencoders.utils.startup import load_heavy_libraries
 
     load_heavy_libraries()
     words = ["logger=none", "callbacks=none", "trainer.max_epochs=-1", f"trainer.max_steps={WARM + STEPS}"]
     config = configured(Path(folder), count, [1, 28, 28], memory, [*words, "trainer.limit_val_batches=0"])
-    data = runs.build(config["data"])
+    data = loading.build(config["data"])
     data.setup("fit")
     return config, data
 
@@ -120,8 +120,8 @@ def steps(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     """Images per second, once for every line that comes in."""
     import lightning.pytorch as pl
 
-    from autoencoders import runs
-    from autoencoders.fitting import make_trainer
+    from autoencoders.runs import loading
+    from autoencoders.training.pipeline import make_trainer
 
     class Timer(pl.Callback):
         began = ended = 0.0
@@ -136,22 +136,22 @@ def steps(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     print("{}", flush=True)
     for _ in sys.stdin:
         timer = Timer()
-        make_trainer(config, [timer], []).fit(runs.build_model(config, data.shape, data.context), datamodule=data)
+        make_trainer(config, [timer], []).fit(loading.build_model(config, data.shape, data.context), datamodule=data)
         yield {"rate": STEPS * BATCH / (timer.ended - timer.began)}
 
 
 def around(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     """Seconds of what a run or an epoch does once."""
-    from autoencoders import runs
     from autoencoders.callbacks.baselines import pca_mse
-    from autoencoders.data.batches import Batches
-    from autoencoders.fitting import make_trainer
-    from autoencoders.principal import PCABaseline
+    from autoencoders.data.loader import Batches
+    from autoencoders.runs import loading
+    from autoencoders.training.pipeline import make_trainer
+    from autoencoders.utils.pca import PCABaseline
 
     config, data = prepared(case["folder"], case["count"], case["memory"])
     config["trainer"]["limit_val_batches"] = 1.0
-    again = runs.build(config["data"])
-    model, trainer = runs.build_model(config, data.shape, data.context), make_trainer(config, [], [])
+    again = loading.build(config["data"])
+    model, trainer = loading.build_model(config, data.shape, data.context), make_trainer(config, [], [])
     part = data._prepared("train")
     epoch = Batches(part, "train", batch_size=BATCH, train=True)
     train = data.images("train")
@@ -169,8 +169,8 @@ def around(case: dict[str, Any]) -> Iterator[dict[str, float]]:
 
 def memory(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     """The peak of anonymous memory over a whole command, and what the libraries alone and the model take, in MiB."""
-    from autoencoders.startup import load_heavy_libraries
     from autoencoders.train import train
+    from autoencoders.utils.startup import load_heavy_libraries
 
     load_heavy_libraries()
     config = configured(Path(case["folder"]), case["count"], case["shape"], MAPPED, case["words"])
@@ -198,8 +198,8 @@ def folder(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     sys.addaudithook(lambda event, words: opened.append(str(words[0])) if event == "open" else None)
     import lightning.pytorch  # noqa: F401
 
-    from autoencoders.data.batches import Batches
     from autoencoders.data.folder import Folder
+    from autoencoders.data.loader import Batches
 
     before, found = anonymous(), {}
     data = Folder(name="folder", batch_size=BATCH, **case["options"])

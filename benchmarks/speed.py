@@ -45,7 +45,7 @@ def one_round(workload: str, ways: str, device: str, steps: int | None) -> dict[
     """Images per second of each way, in this process."""
     import contenders as c
 
-    from autoencoders.startup import load_heavy_libraries
+    from autoencoders.utils.startup import load_heavy_libraries
 
     load_heavy_libraries()
     work = c.WORKLOADS[workload]

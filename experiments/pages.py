@@ -157,7 +157,7 @@ def cell(study: Study, pattern: str, told: str | Mapping[str, Any]) -> str:
     if "weight_of" not in told:
         number = study.number({"run": pattern, **told})
         return str(number) if number is not None else ""
-    from autoencoders.objectives.conventions import from_beta
+    from autoencoders.objectives.loss_conventions import from_beta
 
     folders = study.folders(pattern)
     if not folders:

@@ -47,7 +47,7 @@ def plot(study: Study, told: Mapping[str, Any]) -> str | None:
     """Lines over the levels of a sweep: the means over seeds, with their standard errors."""
     import numpy as np
 
-    from autoencoders.figures.series import series
+    from autoencoders.figures.line_plot import series
 
     lines = {}
     for name, key in told["lines"].items():

@@ -7,7 +7,7 @@ def composed(*overrides, folder):
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf
 
-    from autoencoders.compose import CONF
+    from autoencoders.config.compose import CONF
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = hydra_compose("train", [*overrides, f"folder='{folder}'"])

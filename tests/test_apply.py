@@ -23,7 +23,7 @@ def run(tmp_path_factory):
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from autoencoders.compose import CONF
+    from autoencoders.config.compose import CONF
 
     folder = tmp_path_factory.mktemp("runs") / ODD
     words = ["model=vae", "net.widths=[32]", "trainer.max_epochs=1", "callbacks=[checkpoint]", "logger=none"]

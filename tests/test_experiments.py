@@ -12,7 +12,7 @@ import yaml
 from pages import claim_row, write_page
 from studies import HERE, Study, gain, read
 
-from autoencoders.compose import CONF, groups
+from autoencoders.config.compose import CONF, groups
 from autoencoders.train import train
 
 EXPERIMENTS = groups()["experiment"]

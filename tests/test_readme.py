@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autoencoders import apply, report, train
-from autoencoders.compose import groups
+from autoencoders.config.compose import groups
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()

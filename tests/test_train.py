@@ -13,10 +13,10 @@ import torch
 import yaml
 from offline_wandb import read as read_wandb
 
-from autoencoders import runs
+from autoencoders.loggers.wandb_keys import key_of
+from autoencoders.runs import loading
 from autoencoders.train import train
 from autoencoders.types import UserError
-from autoencoders.wandb_keys import key_of
 
 DRAWN = ("reconstructions", "samples", "latents", "curves", "health")
 QUICK = ["trainer.max_epochs=2", "trainer=cpu", "logger=none", "callbacks=none", "data.batch_size=64"]
@@ -130,7 +130,7 @@ def test_validation_metrics_are_those_of_the_best_checkpoint(finished):
     from autoencoders.callbacks.base import evaluating
 
     folder, _ = finished
-    run = runs.open_run(folder)
+    run = loading.open_run(folder)
     run.data.setup()
     metrics = json.loads((folder / "metrics.json").read_text())
     batch = run.data.take("val", 180)
@@ -143,26 +143,26 @@ def test_a_checkpoint_alone_opens_and_foreign_targets_are_refused(finished, tmp_
     folder, _ = finished
     alone = tmp_path / "some where.ckpt"
     shutil.copy(folder / "checkpoints/best.ckpt", alone)
-    run = runs.open_run(alone)
+    run = loading.open_run(alone)
     assert run.model.shape == (1, 28, 28)
     assert run.model.labels.names == tuple("0123456789")
     state = torch.load(alone, weights_only=True)
     for target in (
         "joblib.load",
-        "autoencoders.runs.Path.write_text",
-        "autoencoders.models.base.torch.load",
+        "autoencoders.runs.loading.Path.write_text",
+        "autoencoders.models.autoencoder.torch.load",
         "autoencoders.data.lfw.unpack",
         "torch.optim.lr_scheduler.warnings.warn",
     ):
         state["hyper_parameters"]["data"]["_target_"] = target
         torch.save(state, alone)
         with pytest.raises(UserError, match=f"names the target '{target}'"):
-            runs.open_run(alone)
+            loading.open_run(alone)
     with pytest.raises(UserError, match="neither a checkpoint nor the folder"):
-        runs.open_run(tmp_path)
+        loading.open_run(tmp_path)
     alone.write_bytes(b"not a checkpoint")
     with pytest.raises(UserError, match="is not a checkpoint of a run"):
-        runs.open_run(alone)
+        loading.open_run(alone)
 
 
 def test_callbacks_and_loggers_never_change_the_weights(compose, tmp_path):
@@ -255,7 +255,7 @@ def test_an_epoch_that_did_not_validate_says_nothing_of_the_one_before(compose, 
 
 
 def test_speed_counts_the_images_that_were_trained_on(compose, tmp_path, monkeypatch):
-    from autoencoders.callbacks.clock import Clock
+    from autoencoders.callbacks.throughput import Clock
 
     clocks = []
     monkeypatch.setattr(Clock, "on_fit_end", lambda self, *_: clocks.append(self), raising=False)
@@ -323,7 +323,7 @@ def test_trainer_options_from_the_command_line(compose, words):
 
 
 def test_a_net_is_initialised_once_from_the_training_images_and_never_on_resume(compose, tmp_path, monkeypatch):
-    from autoencoders.nets.fc import Decoder
+    from autoencoders.nets.mlp import Decoder
 
     seen = []
     monkeypatch.setattr(Decoder, "initialise", lambda self, images: seen.append(images), raising=False)
@@ -385,8 +385,8 @@ def test_a_users_own_model_from_another_folder(tmp_path):
     sys.path.insert(0, str(tmp_path))
     try:
         with pytest.raises(UserError, match=r"mine\.Mine"):
-            runs.open_run(tmp_path / "out")
-        assert runs.open_run(tmp_path / "out", trust=("mine.",)).model.shift == 4
+            loading.open_run(tmp_path / "out")
+        assert loading.open_run(tmp_path / "out", trust=("mine.",)).model.shift == 4
     finally:
         sys.path.remove(str(tmp_path))
 

@@ -9,12 +9,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from autoencoders.applications.attribute_editing import Editor, Gauge, dose, fitted, gauged, identity, slopes
 from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
-from autoencoders.applications.editing import Editor, Gauge, dose, fitted, gauged, identity, slopes
-from autoencoders.applications.judging import judge_of
+from autoencoders.applications.label_classifiers import judge_of
 from autoencoders.applications.representations import binary_attributes, column
 from autoencoders.metrics.labels import ENOUGH
-from autoencoders.opened import Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Batch, Findings, UserError
 
 
@@ -203,7 +203,7 @@ def strips(
 
 def dose_figure(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge, title: str, caption: str) -> object:
     """The judge's shift over strength for every method, and the other attributes' under the model."""
-    from autoencoders.figures.edits import dose_response
+    from autoencoders.figures.dose_response import dose_response
 
     names, chosen = gauge.names, gauge.chosen
     errors = {n: s.std(1) / len(s[0]) ** 0.5 for n, s in shifts.items()}

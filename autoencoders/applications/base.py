@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders import runs
-from autoencoders.opened import Run
-from autoencoders.options import check_options
+from autoencoders.config.signatures import check_options
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import Batch, Findings, UserError
 
 RESAMPLES = 1000
@@ -31,7 +31,7 @@ def answered(run: Run, name: str, node: Mapping[str, Any]) -> Findings:
             f"of an autoencoder, and this one as judge={run.path}."
         )
     check_options(f"application.{name}", node)
-    return runs.build(node, run=run)
+    return loading.build(node, run=run)
 
 
 def mean_and_error(values: Tensor | np.ndarray) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, spread
-from autoencoders.opened import Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, Findings
 
 COLUMNS, PANELS, WIDE = 8, 15, 14
@@ -38,7 +38,7 @@ def browse(
         moments of each dimension, and `moments`: averages over dimensions beside those of PCA codes (scaled to unit
         variance on the training images) and of as many draws from a standard normal.
     """
-    from autoencoders.figures.catalogue import catalogue
+    from autoencoders.figures.labelled_grid import catalogue
     from autoencoders.figures.moments import code_histograms, moment_panels
 
     number_of_images(count, "count")

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 
 from autoencoders.applications.base import array, flat, listed, number_of_images
-from autoencoders.applications.conditions import conditions, verdicts
-from autoencoders.applications.judging import judge_of
+from autoencoders.applications.label_accuracy import conditions, verdicts
+from autoencoders.applications.label_classifiers import judge_of
 from autoencoders.latent.densities import StandardNormal
-from autoencoders.opened import Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
 
 COLUMNS = 10

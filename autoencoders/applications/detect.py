@@ -11,11 +11,11 @@ from torch import Tensor
 
 from autoencoders.applications.base import array, comparison, flat, listed, number_of_images, spread
 from autoencoders.applications.examples import scored
-from autoencoders.data.batches import Batches, Split
+from autoencoders.data.loader import Batches, Split
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.detection import NAMES, detection, detection_error, total_variation
-from autoencoders.models.measuring import evaluation_noise
-from autoencoders.opened import AT_ONCE, Run
+from autoencoders.models.evaluation import evaluation_noise
+from autoencoders.runs.run import AT_ONCE, Run
 from autoencoders.types import Batch, Findings, UserError
 
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")

@@ -10,9 +10,9 @@ from torch import Tensor
 from autoencoders.applications.base import bootstrap_error, comparison, flat, mean_and_error, number_of_images, spread
 from autoencoders.applications.representations import representations
 from autoencoders.metrics.dimension import components_for, neighbour_ratios, participation_ratio, spectrum, two_nn
-from autoencoders.opened import Run
-from autoencoders.principal import PCABaseline
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings
+from autoencoders.utils.pca import PCABaseline
 
 SHARES = (0.9, 0.95, 0.99)
 STEPS = 10

@@ -10,9 +10,9 @@ from autoencoders.applications.evaluation.images import conditional_rows, judge_
 from autoencoders.applications.evaluation.latents import kl_figure, latent_rows, latents, latents_table
 from autoencoders.applications.evaluation.likelihood import bound_rows, likelihood_rows
 from autoencoders.applications.evaluation.table import RESAMPLES, as_columns, as_metrics, markdown
-from autoencoders.applications.judging import TrainedJudge, stand_in, trained_judge
-from autoencoders.models.measuring import EVALUATION_SEED
-from autoencoders.opened import Run
+from autoencoders.applications.label_classifiers import TrainedJudge, stand_in, trained_judge
+from autoencoders.models.evaluation import EVALUATION_SEED
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings
 
 

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 import autoencoders
-from autoencoders import runs
 from autoencoders.applications.base import comparison, flat, number_of_images, spread
-from autoencoders.opened import Run
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import Batch, Context, Findings, UserError
 
 if TYPE_CHECKING:
-    from autoencoders.models.base import Autoencoder
+    from autoencoders.models.autoencoder import Autoencoder
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 FORMAT = 1
@@ -110,13 +110,13 @@ def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
     try:
         plain = json.loads(file.read_text())
         config, context = plain["config"], Context.from_dict(plain["context"])
-        runs.check_targets(config, file, trust)
+        loading.check_targets(config, file, trust)
         shape = tuple(plain["shape"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{file} does not describe an exported model ({type(error).__name__}). Export again."
         ) from error
-    model = runs.build_model(config, shape, context)
+    model = loading.build_model(config, shape, context)
     try:
         model.load_state_dict(package("safetensors.torch").load_file(Path(folder) / WEIGHTS))
     except (OSError, RuntimeError, package("safetensors").SafetensorError) as error:
@@ -137,7 +137,7 @@ def load(path: str | Path, trust: tuple[str, ...] = ()) -> Autoencoder:
     path = Path(path).expanduser()
     if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
         return load_export(path, trust)
-    return runs.open_run(path, trust).model
+    return loading.open_run(path, trust).model
 
 
 class Encode(nn.Module):

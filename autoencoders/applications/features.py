@@ -11,7 +11,7 @@ from torch import Tensor
 from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images
 from autoencoders.applications.representations import Labels, labelled_rows, labels, representations
 from autoencoders.metrics.probes import chosen_probe
-from autoencoders.opened import Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, Findings
 
 

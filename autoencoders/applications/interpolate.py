@@ -14,7 +14,7 @@ from autoencoders.applications.base import array, comparison, flat, mean_and_err
 from autoencoders.latent.densities import GaussianFull, StandardNormal
 from autoencoders.latent.paths import linear, spherical
 from autoencoders.metrics.neighbours import distances
-from autoencoders.opened import Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
 
 

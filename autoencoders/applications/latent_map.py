@@ -11,7 +11,7 @@ from autoencoders.applications.base import comparison, flat, mean_and_error, num
 from autoencoders.applications.representations import Labels, labelled_rows, labels, representations
 from autoencoders.latent.projections import plane, trustworthiness, tsne
 from autoencoders.metrics.probes import chosen_probe, knn_predictions
-from autoencoders.opened import Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings
 
 LIMIT = 10_000

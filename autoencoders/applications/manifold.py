@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, spread
-from autoencoders.applications.coordinates import common_label, measure_latents, same_label
-from autoencoders.opened import Run
+from autoencoders.applications.latent_ranking import common_label, measure_latents, same_label
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
 
 AXES = ("auto", "latents", "components")

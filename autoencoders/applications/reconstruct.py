@@ -8,8 +8,8 @@ from torch import Tensor
 
 from autoencoders.applications.base import array, comparison, flat, mean_and_error, shown
 from autoencoders.metrics.images import psnr_per_image, ssim
-from autoencoders.metrics.running import psnr
-from autoencoders.opened import Run
+from autoencoders.metrics.running_sums import psnr
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings
 
 
@@ -27,8 +27,8 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
         image, PSNR of the mean MSE and mean PSNR per image, in dB, mean SSIM, of the model, of PCA with as many
         components and of the mean training image.
     """
+    from autoencoders.figures.code_heatmaps import codes_between
     from autoencoders.figures.grids import image_grid
-    from autoencoders.figures.heat import codes_between
 
     batch, names = shown(run, split, count, images)
     z = run.encode(batch.x, batch.y)

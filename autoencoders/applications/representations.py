@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from autoencoders.applications.base import listed, spread
 from autoencoders.metrics.labels import split_at, threshold
-from autoencoders.opened import Run
-from autoencoders.principal import PCABaseline
+from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
+from autoencoders.utils.pca import PCABaseline
 
 SIDE = 32
 """Pixels a side that comparisons with pixels use at most; larger images are averaged down to it."""

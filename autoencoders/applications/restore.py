@@ -20,12 +20,12 @@ from autoencoders.applications.base import (
     shown,
     spread,
 )
-from autoencoders.applications.filling import Method, Seen, covered, filling, seen
-from autoencoders.data.corruptions import Draws, GaussianNoise
-from autoencoders.metrics import classical
+from autoencoders.applications.inpainting import Method, Seen, covered, filling, seen
+from autoencoders.data.transforms import Draws, GaussianNoise
+from autoencoders.metrics import classical_restoration
 from autoencoders.metrics.images import psnr_per_image, ssim
-from autoencoders.metrics.running import psnr
-from autoencoders.opened import Run
+from autoencoders.metrics.running_sums import psnr
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
 
 CHOICES = list(itertools.product((0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0), (True, False), (3, 5, 7)))
@@ -117,22 +117,24 @@ def methods(run: Run, validation: Seen, bm3d: bool) -> tuple[dict[str, Method], 
     if hidden is not None:
         return fast, filling(run, validation)
     if not isinstance(corruption, GaussianNoise):
-        size = classical.tuned(classical.median, (3, 5, 7), x, target)
-        return fast, {f"median of {size:g} pixels": lambda s: classical.median(s.batch.x, size)}
+        size = classical_restoration.tuned(classical_restoration.median, (3, 5, 7), x, target)
+        return fast, {f"median of {size:g} pixels": lambda s: classical_restoration.median(s.batch.x, size)}
     slow = denoisers(corruption.sigma, validation)
     if bm3d:
-        slow["BM3D"] = lambda s: classical.bm3d(s.batch.x, corruption.sigma)
+        slow["BM3D"] = lambda s: classical_restoration.bm3d(s.batch.x, corruption.sigma)
     return fast, slow
 
 
 def denoisers(sigma: float, validation: Seen) -> dict[str, Method]:
     """Non-local means and total variation for noise of a known level, each with the number validation chose."""
     x, target = validation.batch.x, validation.batch.target
-    weight = classical.tuned(classical.total_variation, WEIGHTS, x, target)
-    choice = classical.tuned(lambda a, c: classical.non_local_means(a, sigma, c), CHOICES, x, target)
+    weight = classical_restoration.tuned(classical_restoration.total_variation, WEIGHTS, x, target)
+    choice = classical_restoration.tuned(
+        lambda a, c: classical_restoration.non_local_means(a, sigma, c), CHOICES, x, target
+    )
     return {
-        "non-local means": lambda s: classical.non_local_means(s.batch.x, sigma, choice),
-        "total variation": lambda s: classical.total_variation(s.batch.x, weight),
+        "non-local means": lambda s: classical_restoration.non_local_means(s.batch.x, sigma, choice),
+        "total variation": lambda s: classical_restoration.total_variation(s.batch.x, weight),
     }
 
 
@@ -183,7 +185,7 @@ def over_levels(run: Run, chosen: Seen, split: str, levels: Sequence[float]) -> 
     Every method knows the level but the model, which was trained at one; each is tuned on validation at each level.
     """
     from autoencoders.figures.grids import image_grid
-    from autoencoders.figures.series import series
+    from autoencoders.figures.line_plot import series
 
     trained, validation = run.data.views["corruption"], spread(12, len(run.data.images("val")))
     lines, tables, strips = {}, [], {"input": [], run.model.name: [], "original": []}

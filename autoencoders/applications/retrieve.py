@@ -12,7 +12,7 @@ from autoencoders.applications import examples
 from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
 from autoencoders.applications.representations import binary_attributes, representations
 from autoencoders.metrics.retrieval import METRICS, chance_quality, nearest, ranking_quality
-from autoencoders.opened import Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, Findings, UserError
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from autoencoders.applications.base import (
     number_of_images,
     spread,
 )  # fmt: skip
-from autoencoders.applications.judging import TrainedJudge, trained_judge
+from autoencoders.applications.label_classifiers import TrainedJudge, trained_judge
 from autoencoders.metrics.generation import kernel_distance
 from autoencoders.metrics.neighbours import distances
-from autoencoders.opened import Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
-from autoencoders.applications.coordinates import Latents, common_label, measure_latents, same_label
-from autoencoders.opened import Run
+from autoencoders.applications.latent_ranking import Latents, common_label, measure_latents, same_label
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import lightning.pytorch as pl
 
 from autoencoders.callbacks.base import Drawing, spared
-from autoencoders.gallery import Gallery
-from autoencoders.opened import Run
+from autoencoders.loggers.media import Gallery
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings
 
 

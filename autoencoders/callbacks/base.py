@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders import records
-from autoencoders.faults import reason
-from autoencoders.gallery import Gallery
+from autoencoders.loggers.media import Gallery
+from autoencoders.runs import record
 from autoencoders.types import UserError, titled
+from autoencoders.utils.error_messages import reason
 
 
 def at_least(least: int, **options: int) -> None:
@@ -99,7 +99,7 @@ def warn(trainer: pl.Trainer, name: str, sentence: str) -> None:
         sentence: what was seen, and what to do.
     """
     if trainer.is_global_zero:
-        records.warn(Path(trainer.default_root_dir), sentence)
+        record.warn(Path(trainer.default_root_dir), sentence)
         Gallery.of(trainer).note(f"warnings/{name}", sentence, trainer.global_step)
 
 

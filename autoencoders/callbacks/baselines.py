@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import lightning.pytorch as pl
 
 from autoencoders.callbacks.base import spared
-from autoencoders.principal import PCABaseline
+from autoencoders.utils.pca import PCABaseline
 
 if TYPE_CHECKING:
-    from autoencoders.data.base import ImageData
+    from autoencoders.data.datamodule import ImageData
 
 
 class Baselines(pl.Callback):

@@ -6,8 +6,8 @@ import lightning.pytorch as pl
 import numpy as np
 
 from autoencoders.callbacks.base import Drawing, at_least, evaluating, heading, spared, validation_codes
-from autoencoders.gallery import Gallery
 from autoencoders.latent.projections import plane, tsne
+from autoencoders.loggers.media import Gallery
 
 
 class LatentPlot(Drawing):

@@ -9,9 +9,9 @@ from functools import partial
 
 import lightning.pytorch as pl
 
-from autoencoders import terminal
-from autoencoders.callbacks.clock import Clock
-from autoencoders.records import MetricsFile, best_validation
+from autoencoders.callbacks.throughput import Clock
+from autoencoders.runs.record import MetricsFile, best_validation
+from autoencoders.utils import console
 
 COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4g"),
            ("val/accuracy", ".4f"))  # fmt: skip
@@ -29,14 +29,14 @@ class Progress(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._board: terminal.Board | None = None
+        self._board: console.Board | None = None
         self._best, self._epoch, self._validated = math.inf, 0, -1
         self._began, self._first, self._steps = 0.0, 0, math.inf
         self._columns: list[tuple[str, int]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to follow, where there is a terminal."""
-        if not trainer.is_global_zero or not terminal.lively():
+        if not trainer.is_global_zero or not console.lively():
             return
         written = _written(trainer)
         if trainer.ckpt_path and written is not None:
@@ -44,7 +44,7 @@ class Progress(pl.Callback):
         self._began, self._first = time.perf_counter(), trainer.global_step
         self._steps = trainer.estimated_stepping_batches
         self._columns = []
-        self._board = terminal.Board(partial(self._state, trainer, {} if written is None else written.latest))
+        self._board = console.Board(partial(self._state, trainer, {} if written is None else written.latest))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note of which epoch the latest validation metrics are."""
@@ -84,7 +84,7 @@ class Progress(pl.Callback):
         if not self._columns:
             wanted = {name: WIDTHS.get(name, max(len(name.removeprefix("val/")), 8)) for name in cells}
             order = sorted(wanted, key=lambda name: (name not in ("epoch", "val/objective"), name == "time"))
-            room, chosen = terminal.width() - 1, set()
+            room, chosen = console.width() - 1, set()
             for name in order:
                 room -= wanted[name] + 2
                 if room >= 0:
@@ -96,7 +96,7 @@ class Progress(pl.Callback):
         self._epoch = int(cells["epoch"].partition("/")[0]) if better else self._epoch
         self._board.say(_aligned(cells, self._columns), "bold" if better else "")
 
-    def _state(self, trainer: pl.Trainer, latest: Mapping[str, float]) -> terminal.State:
+    def _state(self, trainer: pl.Trainer, latest: Mapping[str, float]) -> console.State:
         """What there is to show now; called by the thread that draws."""
         step, seconds = trainer.global_step, time.perf_counter() - self._began
         share = step / self._steps if math.isfinite(self._steps) else None
@@ -106,11 +106,11 @@ class Progress(pl.Callback):
         if share is not None and step > self._first:
             after.append(f"{_duration(seconds * (self._steps - step) / (step - self._first))} left")
             after.append(f"step {step:,}/{self._steps:,.0f}")
-        values = [f"{name} {terminal.short(latest[key])}" for name in STEPS if (key := f"step/{name}") in latest]
+        values = [f"{name} {console.short(latest[key])}" for name in STEPS if (key := f"step/{name}") in latest]
         if self._best < math.inf:
             where = f" (epoch {self._epoch})" if self._epoch else ""
             values.append(f"best val/objective {self._best:.2f}{where}")
-        return terminal.State(share, f"epoch {trainer.current_epoch + 1}{_of(trainer)}", after, values)
+        return console.State(share, f"epoch {trainer.current_epoch + 1}{_of(trainer)}", after, values)
 
 
 def _of(trainer: pl.Trainer) -> str:

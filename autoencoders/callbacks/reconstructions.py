@@ -7,8 +7,8 @@ import numpy as np
 
 from autoencoders.callbacks.base import Drawing, array, at_least, heading, spared
 from autoencoders.callbacks.baselines import baselines
-from autoencoders.gallery import Gallery
-from autoencoders.metrics.running import psnr
+from autoencoders.loggers.media import Gallery
+from autoencoders.metrics.running_sums import psnr
 from autoencoders.types import UserError
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from autoencoders.callbacks.base import Drawing, array, at_least, heading, validation_codes
-from autoencoders.gallery import Gallery
 from autoencoders.latent.densities import GaussianFull, StandardNormal
+from autoencoders.loggers.media import Gallery
 
 COMBINED = 3
 """Attributes whose combinations make the columns of a grid: two to the power of this many."""

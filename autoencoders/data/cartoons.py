@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders import noise
-from autoencoders.data.base import ImageData, Source
-from autoencoders.data.batches import Split
-from autoencoders.data.store import cached_images
+from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.image_cache import cached_images
+from autoencoders.data.loader import Split
 from autoencoders.types import Annotations, Context, UserError
+from autoencoders.utils import counter_rng
 
 FACTORS = ("mouth", "glasses", "hair_length", "hair_colour", "skin", "eyes", "pose", "background")
 """All in [-1, 1]. mouth: corners down .. up; glasses: none (< 0) or on; eyes: small .. large; pose: left .. right."""
@@ -98,7 +98,7 @@ class Cartoons(ImageData):
 
 def factors(count: int, seed: int, correlated: Sequence[str] = (), correlation: float = 0.0) -> Tensor:
     """(count, 8) factors in [-1, 1], uniform, independent but for one pair; glasses are -1 or 1."""
-    z = noise.normal(noise.key(seed, "cartoons"), torch.arange(count), len(FACTORS))
+    z = counter_rng.normal(counter_rng.key(seed, "cartoons"), torch.arange(count), len(FACTORS))
     if correlated:
         a, b = (FACTORS.index(name) for name in correlated)
         z[:, b] = correlation * z[:, a] + (1 - correlation**2) ** 0.5 * z[:, b]

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from autoencoders.data.base import ImageData, Source
-from autoencoders.data.batches import Split
+from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.loader import Split
 from autoencoders.types import Context, UserError
 
 

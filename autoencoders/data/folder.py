@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.data.base import ImageData, Source
-from autoencoders.data.batches import Split
-from autoencoders.data.pictures import FITS, decode_files, picture_names, read_all, read_picture, unreadable_files
-from autoencoders.data.store import cached_images, listing
+from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.image_cache import cached_images, listing
+from autoencoders.data.image_io import FITS, decode_files, picture_names, read_all, read_picture, unreadable_files
+from autoencoders.data.loader import Split
 from autoencoders.types import Annotations, Context, UserError
 
 

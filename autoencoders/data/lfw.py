@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.data.base import ImageData, Source
-from autoencoders.data.batches import Split
-from autoencoders.data.downloads import fetch, unpack
-from autoencoders.data.pictures import decode_files, picture_size, read_all, read_picture, unreadable_files
-from autoencoders.data.store import cached_images, listing
+from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.download import fetch, unpack
+from autoencoders.data.image_cache import cached_images, listing
+from autoencoders.data.image_io import decode_files, picture_size, read_all, read_picture, unreadable_files
+from autoencoders.data.loader import Split
 from autoencoders.types import Annotations, Context, UserError
 
 FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw")

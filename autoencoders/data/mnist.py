@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
-from autoencoders.data.base import ImageData, Source
-from autoencoders.data.batches import Split
-from autoencoders.data.downloads import decompress, fetch, matches
+from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.download import decompress, fetch, matches
+from autoencoders.data.loader import Split
 from autoencoders.types import Context, UserError
 
 IDX = re.compile(rb"\0\0\x08[\x01\x03]")

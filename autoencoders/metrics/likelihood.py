@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from autoencoders import noise
 from autoencoders.types import UserError
+from autoencoders.utils import counter_rng
 
 if TYPE_CHECKING:
-    from autoencoders.models.base import Autoencoder
+    from autoencoders.models.autoencoder import Autoencoder
     from autoencoders.objectives.posteriors import GaussianPosterior
 
 TOGETHER = 500
@@ -132,6 +132,8 @@ def _log_weights(
     count = len(numbers)
     target, y = (None if a is None else a.repeat_interleave(count, 0) for a in (target, y))
     posterior = posterior.repeat(count)
-    eps = noise.normal(noise.key(seed, "importance"), noise.pairs(row, numbers), model.latent_dim)  # (B S, Z)
+    eps = counter_rng.normal(
+        counter_rng.key(seed, "importance"), counter_rng.pairs(row, numbers), model.latent_dim
+    )  # (B S, Z)
     z = posterior.sample(eps)
     return (posterior.log_ratio(z, eps) - model.likelihood(z, y).nll(target)).unflatten(0, (-1, count))

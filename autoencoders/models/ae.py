@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autoencoders.models.base import Autoencoder
+from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.objectives.posteriors import PointPosterior
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from autoencoders.models.vae import VAE
-from autoencoders.objectives.bounds import Terms
+from autoencoders.objectives.elbo import Terms
 from autoencoders.types import Batch, Context, UserError
 
 JOINS = ("both", "decoder", "every_layer")

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoencoders.models.base import Autoencoder
+from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.objectives.likelihoods import Bernoulli, Pixels
 from autoencoders.objectives.posteriors import PointPosterior
-from autoencoders.principal import principal_components
 from autoencoders.types import Batch, UserError
+from autoencoders.utils.pca import principal_components
 
 
 class PCA(Autoencoder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from autoencoders.models.base import Autoencoder
+from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.objectives.posteriors import Reparameterisation
 
 

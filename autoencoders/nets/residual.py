@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoencoders.nets.heads import zero_linear
-from autoencoders.principal import principal_components
 from autoencoders.types import Shape, UserError
+from autoencoders.utils.pca import principal_components
 
 COARSE = 4
 """The decoder's code enters a map of a quarter of the side: at full size its weights would fit single faces."""

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autoencoders import noise as fixed
 from autoencoders.types import UserError
+from autoencoders.utils import counter_rng as fixed
 
 LOG_VARIANCE_BOUND = 20.0
 """Log-variances are clamped to +-20: exp(20) stays finite in float32 with room for its square."""

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autoencoders.reports.page import Report
-from autoencoders.reports.pictures import Picture
+from autoencoders.reports.content import Report
+from autoencoders.reports.images import Picture
 from autoencoders.reports.tables import AHEAD
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from autoencoders.reports import differences
-from autoencoders.reports.finding import folders
-from autoencoders.reports.folders import RunFolder, read
+from autoencoders.reports import comparison
+from autoencoders.reports.content import Report, report
+from autoencoders.reports.discovery import folders
 from autoencoders.reports.html import address, html
-from autoencoders.reports.page import Report, report
-from autoencoders.reports.pictures import Picture
-from autoencoders.reports.progress import Seen, charts, progress
+from autoencoders.reports.images import Picture
+from autoencoders.reports.live_progress import Seen, charts, progress
+from autoencoders.reports.run_folder import RunFolder, read
 from autoencoders.types import UserError
 
 FILES = ("config.yaml", "run.json", "metrics.json")
@@ -93,7 +93,7 @@ class Live:
                 self._known[path] = (marks, run)
         runs = [self._known[path][1] for path in self._folders]
         if changed:
-            for run, words in zip(runs, differences.settings(runs), strict=True):
+            for run, words in zip(runs, comparison.settings(runs), strict=True):
                 run.setting = words
         return runs
 

@@ -9,9 +9,9 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
+from autoencoders.reports.content import Report, Section
 from autoencoders.reports.html import anchor
-from autoencoders.reports.page import Report, Section
-from autoencoders.reports.pictures import Group, Picture
+from autoencoders.reports.images import Group, Picture
 from autoencoders.reports.tables import AHEAD, NOTHING, Cell, Table
 
 BEST, OVERTAKEN = "Bold: the best of what can be compared.", f"{AHEAD}: a baseline that is better."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from autoencoders.reports.measures import Measure, decimals, printed
+from autoencoders.reports.metric_info import Measure, decimals, printed
 
 NOTHING = "\u2013"
 """An en dash: what stands where there is no value."""

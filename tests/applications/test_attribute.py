@@ -4,7 +4,7 @@ import torch
 from sklearn.linear_model import LinearRegression
 
 from autoencoders.applications.attribute import attribute
-from autoencoders.applications.editing import fitted
+from autoencoders.applications.attribute_editing import fitted
 from autoencoders.applications.representations import binary_attributes
 from autoencoders.data.cartoons import FACTORS, Cartoons, draw
 from autoencoders.latent.directions import direction, normal

@@ -3,9 +3,9 @@ import pytest
 import scipy.stats
 import torch
 
-from autoencoders import runs
 from autoencoders.applications.browse import browse, moments
-from autoencoders.opened import Run
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
 
@@ -13,9 +13,9 @@ from autoencoders.types import UserError
 def run(compose, tmp_path):
     def make(*overrides):
         config = compose("latent_dim=4", *overrides)
-        data = runs.build(config["data"])
+        data = loading.build(config["data"])
         data.setup()
-        return Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from autoencoders import runs
-from autoencoders.compose import groups
-from autoencoders.opened import Run
+from autoencoders.config.compose import groups
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
 
 NAMES = [name for name in groups()["application"] if name != "none"]
@@ -26,9 +26,9 @@ def opened(tmp_path_factory):
                 words += [f"data.cache='{tmp_path_factory.getbasetemp() / 'cartoons'}'"]
                 words += ["data.condition=[glasses,mouth]"] if model == "cvae" else []
             config = compose(*dict.fromkeys(words), f"application@after_fit=[{','.join(NAMES)}]")
-            prepared = runs.build(config["data"])
+            prepared = loading.build(config["data"])
             prepared.setup()
-            built = runs.build_model(config, prepared.shape, prepared.context).eval()
+            built = loading.build_model(config, prepared.shape, prepared.context).eval()
             built.initialise(prepared.images("train"))
             made[model, data] = Run(tmp_path_factory.mktemp("run"), config, built, prepared)
         return made[model, data]
@@ -44,7 +44,7 @@ def test_it_answers_or_says_why_not(compose, opened, name, model, data):
     run = opened(compose, model, data)
     refusal = ""
     try:
-        found = runs.build(run.config["after_fit"][name], run=run)
+        found = loading.build(run.config["after_fit"][name], run=run)
     except UserError as error:
         refusal = str(error)
     if refusal:

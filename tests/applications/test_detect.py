@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from autoencoders import runs
 from autoencoders.applications.detect import detect
 from autoencoders.metrics.detection import detection
-from autoencoders.opened import Run
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
 
@@ -13,9 +13,9 @@ from autoencoders.types import UserError
 def run(compose, tmp_path):
     def make(*overrides):
         config = compose("data=digits", "data.size=8", "latent_dim=4", *overrides)
-        data = runs.build(config["data"])
+        data = loading.build(config["data"])
         data.setup()
-        model = runs.build_model(config, data.shape, data.context)
+        model = loading.build_model(config, data.shape, data.context)
         return Run(tmp_path, config, model.eval(), data)
 
     return make

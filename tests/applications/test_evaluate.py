@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
-from autoencoders import runs
 from autoencoders.applications.evaluate import evaluate
-from autoencoders.gallery import Gallery
+from autoencoders.loggers.media import Gallery
 from autoencoders.metrics.likelihood import importance_weighted
-from autoencoders.opened import Run
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
 SMALL = {"samples": 5, "measured": 20}
@@ -20,10 +20,10 @@ SHAPE = (1, 28, 28)
 def opened(compose, tmp_path):
     def make(*overrides):
         config = compose(*overrides, "net=fc", "net.widths=[32]", "latent_dim.size=4", "data.batch_size=64")
-        data = runs.build(config["data"])
+        data = loading.build(config["data"])
         data.prepare_data()
         data.setup()
-        return Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

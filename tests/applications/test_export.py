@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import autoencoders
-from autoencoders import runs
 from autoencoders.applications.export import export
-from autoencoders.opened import Run
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
 pytest.importorskip("safetensors")
@@ -16,9 +16,9 @@ pytest.importorskip("safetensors")
 def run(compose, tmp_path):
     def make(*overrides):
         config = compose("data=digits", "data.size=8", "latent_dim=3", *overrides)
-        data = runs.build(config["data"])
+        data = loading.build(config["data"])
         data.setup()
-        return Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

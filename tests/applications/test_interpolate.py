@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from autoencoders import runs
 from autoencoders.applications.interpolate import interpolate, pair_rows
-from autoencoders.opened import Run
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
 
 SMALL = {"pairs": 2, "steps": 4, "measured": 12, "references": 200}
@@ -15,10 +15,10 @@ SMALL = {"pairs": 2, "steps": 4, "measured": 12, "references": 200}
 def opened(compose, tmp_path):
     def make(*overrides):
         config = compose(*overrides, "latent_dim.size=4", "data.batch_size=64")
-        data = runs.build(config["data"])
+        data = loading.build(config["data"])
         data.prepare_data()
         data.setup()
-        return Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 
@@ -49,7 +49,7 @@ def test_strips_of_images_persons_and_drawn_codes(opened, monkeypatch, model):
 def test_a_film_goes_there_and_back(opened, tmp_path):
     from PIL import Image
 
-    from autoencoders.gallery import Gallery
+    from autoencoders.loggers.media import Gallery
 
     found = interpolate(opened("model=vae"), **SMALL, gif=True)
     assert {len(frames) for frames in found.animations.values()} == {2 * SMALL["steps"] - 2}

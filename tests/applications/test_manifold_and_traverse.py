@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from autoencoders import runs
-from autoencoders.applications.coordinates import measure_latents
+from autoencoders.applications.latent_ranking import measure_latents
 from autoencoders.applications.manifold import find_plane, manifold
 from autoencoders.applications.traverse import traverse
-from autoencoders.opened import Run
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import Codes, UserError
 
 
@@ -15,10 +15,10 @@ from autoencoders.types import Codes, UserError
 def opened(compose, tmp_path):
     def make(*overrides, size=5):
         config = compose(*overrides, f"latent_dim.size={size}", "data.batch_size=64")
-        data = runs.build(config["data"])
+        data = loading.build(config["data"])
         data.prepare_data()
         data.setup()
-        return Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders import runs
-from autoencoders.applications.filling import CodeFit, Seen, seen
+from autoencoders.applications.inpainting import CodeFit, Seen, seen
 from autoencoders.applications.restore import in_decibels, restore
-from autoencoders.metrics.classical import principal_fill
-from autoencoders.opened import Run
+from autoencoders.metrics.classical_restoration import principal_fill
+from autoencoders.runs import loading
+from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
 pytest.importorskip("skimage")
@@ -16,9 +16,9 @@ pytest.importorskip("skimage")
 def run(compose, tmp_path):
     def make(*overrides):
         config = compose("data=digits", "data.size=12", "latent_dim=8", "model=ae", *overrides)
-        data = runs.build(config["data"])
+        data = loading.build(config["data"])
         data.setup()
-        return Run(tmp_path, config, runs.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

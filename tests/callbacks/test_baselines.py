@@ -3,8 +3,8 @@ import pytest
 from sklearn.decomposition import PCA
 
 from autoencoders.callbacks.baselines import pca_mse
-from autoencoders.data.corruptions import GaussianNoise
 from autoencoders.data.digits import Digits
+from autoencoders.data.transforms import GaussianNoise
 
 
 @pytest.mark.parametrize("corruption", [None, GaussianNoise(0.3)])

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from autoencoders.data.folder import Folder
-from autoencoders.data.pictures import picture_names
+from autoencoders.data.image_io import picture_names
 from autoencoders.types import UserError
 
 

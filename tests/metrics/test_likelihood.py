@@ -8,14 +8,15 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
-from autoencoders import noise, runs
-from autoencoders.metrics.aggregate import gap_to_prior
+from autoencoders.metrics.aggregate_posterior import gap_to_prior
 from autoencoders.metrics.likelihood import importance_weighted
 from autoencoders.models.vae import VAE
+from autoencoders.objectives.beta_schedules import Constant
 from autoencoders.objectives.likelihoods import Gaussian
-from autoencoders.objectives.penalties import Constant
 from autoencoders.objectives.posteriors import Reparameterisation
+from autoencoders.runs import loading
 from autoencoders.types import Context, UserError
+from autoencoders.utils import counter_rng
 
 SHAPE, LATENTS, SCALE = (1, 2, 3), 2, 0.7
 PIXELS = math.prod(SHAPE)
@@ -122,7 +123,7 @@ def test_it_agrees_with_log_sum_exp_over_torch_distributions(linear):
     q = Normal(posterior.mean.double(), (0.5 * posterior.log_variance).exp().double())
     logs = []
     for k in range(50):
-        z = posterior.sample(noise.normal(noise.key(3, "importance"), (rows << 32) + k, LATENTS))
+        z = posterior.sample(counter_rng.normal(counter_rng.key(3, "importance"), (rows << 32) + k, LATENTS))
         decoded = Normal(model.decode(z).flatten(1).double(), SCALE)
         log_prior = Normal(0.0, 1.0).log_prob(z.double()).sum(1)
         logs.append(decoded.log_prob(x.flatten(1)).sum(1) + log_prior - q.log_prob(z.double()).sum(1))
@@ -156,7 +157,7 @@ def test_never_more_pairs_than_told_pass_the_decoder(linear, monkeypatch):
 
 @pytest.mark.parametrize("context", [Context("classes", tuple("abcd")), Context("attributes", ("Male", "Smiling"))])
 def test_labels_go_with_their_images(compose, context):
-    model = runs.build_model(compose("model=cvae", "net=fc", "latent_dim=3"), (1, 8, 8), context).eval()
+    model = loading.build_model(compose("model=cvae", "net=fc", "latent_dim=3"), (1, 8, 8), context).eval()
     x, rows = torch.rand(6, 1, 8, 8), torch.arange(6)
     y = torch.arange(6) % 4 if context.kind == "classes" else torch.randn(6, 2)
     whole = importance_weighted(model, x, x, y, rows, samples=5)
@@ -169,7 +170,7 @@ def test_labels_go_with_their_images(compose, context):
 
 
 def test_a_model_without_a_prior_and_numbers_of_no_sense_are_refused(compose, linear):
-    ae = runs.build_model(compose("model=ae", "net=fc", "latent_dim=3"), (1, 8, 8), None)
+    ae = loading.build_model(compose("model=ae", "net=fc", "latent_dim=3"), (1, 8, 8), None)
     with pytest.raises(UserError, match="no prior"):
         estimate(ae, torch.rand(2, 1, 8, 8), 5)
     for options in ({"samples": 0}, {"samples": 5, "together": 0}):

@@ -7,9 +7,10 @@ import pytest
 import torch
 from sklearn.decomposition import PCA as SklearnPCA
 
-from autoencoders import noise, runs
-from autoencoders.models.measuring import EVALUATION_SEED
+from autoencoders.models.evaluation import EVALUATION_SEED
+from autoencoders.runs import loading
 from autoencoders.types import Batch, Context, UserError
+from autoencoders.utils import counter_rng
 
 CONTEXT = Context("classes", tuple("0123456789"))
 ATTRIBUTES = Context("attributes", ("Male", "Smiling"))
@@ -42,7 +43,7 @@ def pairwise(options, seed=0):
 
 
 def build(compose, *overrides, shape=(1, 28, 28), context=CONTEXT):
-    return runs.build_model(compose(*overrides), shape, context)
+    return loading.build_model(compose(*overrides), shape, context)
 
 
 def batch_for(shape, context, size=6):
@@ -60,9 +61,9 @@ def test_every_pair_of_options_builds_and_gives_every_parameter_a_gradient(compo
     config = compose(*words, "latent_dim=5")
     if row["likelihood"] == "bernoulli" and (row["model"] == "pca" or row["net"] == "residual"):
         with pytest.raises(UserError, match=r"linearly|squashes means by a sigmoid"):
-            runs.build_model(config, row["shape"], row["context"])
+            loading.build_model(config, row["shape"], row["context"])
         return
-    model = runs.build_model(config, row["shape"], row["context"])
+    model = loading.build_model(config, row["shape"], row["context"])
     model.initialise(torch.randint(0, 256, (40, *row["shape"]), dtype=torch.uint8))
     batch = batch_for(row["shape"], row["context"])
     eps = torch.randn(6, model.latent_dim, generator=torch.Generator().manual_seed(1))
@@ -84,7 +85,7 @@ def test_all_models_load_what_they_save_without_executing_code(compose, tmp_path
         model = build(compose, f"model={name}", "latent_dim=3")
         state = {"hyper_parameters": dict(model.hparams), "state_dict": model.state_dict()}
         torch.save(state, tmp_path / "x.ckpt")
-        opened = runs.open_run(tmp_path / "x.ckpt").model
+        opened = loading.open_run(tmp_path / "x.ckpt").model
         x, y = batch_for((1, 28, 28), CONTEXT)[0], torch.arange(6)
         assert torch.equal(opened(x, y), model.eval()(x, y))
 
@@ -159,7 +160,7 @@ def test_evaluation_noise_is_fixed_by_row_whatever_the_batches(compose, digits):
         torch.testing.assert_close(sums(180), sums(7), rtol=1e-6, atol=1e-6)
         expected = model.terms(
             Batch(images, images, None, torch.arange(180)),
-            noise.normal(noise.key(EVALUATION_SEED, "eps", "val"), torch.arange(180), 10),
+            counter_rng.normal(counter_rng.key(EVALUATION_SEED, "eps", "val"), torch.arange(180), 10),
         )
     assert sums(50)[0].item() == pytest.approx(expected.distortion.mean().item(), rel=1e-6)
 
@@ -188,9 +189,9 @@ def test_a_linear_code_starts_independent_of_the_context_and_reconstructs_as_bef
     words = ["model=cvae", "net=residual", "data=cartoons", "latent_dim=20", "data.size=16", "data.count=300"]
     words += ["data.condition=[skin,mouth]", f"data.cache='{tmp_path}'", "data.batch_size=100", "schedule=constant"]
     config = compose(*words)
-    data = runs.build(config["data"])
+    data = loading.build(config["data"])
     data.setup()
-    model = runs.build_model(config, data.shape, data.context)
+    model = loading.build_model(config, data.shape, data.context)
     trainer = pl.Trainer(max_steps=0, logger=False, enable_checkpointing=False, accelerator="cpu", barebones=True)
     trainer.fit(model, datamodule=data)
     batch = data.take("train", 1000)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from autoencoders.nets import conv, fc, residual, skip
+from autoencoders.nets import conv, mlp, residual, skip
 from autoencoders.nets.heads import CodeHead
 from autoencoders.types import UserError
 
@@ -13,9 +13,9 @@ SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (1, 62, 47), (3, 64, 64), (3, 128
 @pytest.mark.parametrize("condition", [0, 5])
 @pytest.mark.parametrize("norm", ["batch", "none"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("net", [fc, conv], ids=["fc", "conv"])
+@pytest.mark.parametrize("net", [mlp, conv], ids=["fc", "conv"])
 def test_any_shape_goes_in_and_comes_out_and_every_parameter_learns(net, shape, norm, condition):
-    small = {"widths": [16, 8]} if net is fc else {"width": 8, "max_width": 16}
+    small = {"widths": [16, 8]} if net is mlp else {"width": 8, "max_width": 16}
     encoder = net.Encoder(shape, condition, norm=norm, **small)
     decoder = net.Decoder(7, shape, condition, norm=norm, **small)
     context = torch.randn(9, condition) if condition else None
@@ -137,9 +137,9 @@ def test_images_too_small_for_convolutions_are_refused():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: fc.Encoder((1, 8, 8), widths=[]),
-        lambda: fc.Encoder((1, 8, 8), widths=[4, 0]),
-        lambda: fc.Encoder((1, 8, 8), norm="layer"),
+        lambda: mlp.Encoder((1, 8, 8), widths=[]),
+        lambda: mlp.Encoder((1, 8, 8), widths=[4, 0]),
+        lambda: mlp.Encoder((1, 8, 8), norm="layer"),
         lambda: conv.Encoder((1, 8, 8), width=0),
         lambda: residual.Encoder((1, 8, 8), components=4, patch=9),
         lambda: skip.Encoder((1, 8, 8), widths=[]),
@@ -154,7 +154,7 @@ def test_bad_options_are_named(make):
 def test_tanh_nets_start_as_glorot_and_bengio_and_at_the_mean_image():
     images = torch.randint(0, 256, (300, 1, 8, 8), dtype=torch.uint8)
     options = {"widths": [200, 50], "norm": "none", "activation": "tanh", "init": "glorot"}
-    encoder, decoder = fc.Encoder((1, 8, 8), **options), fc.Decoder(3, (1, 8, 8), mean_start=True, **options)
+    encoder, decoder = mlp.Encoder((1, 8, 8), **options), mlp.Decoder(3, (1, 8, 8), mean_start=True, **options)
     assert encoder(100 * torch.randn(9, 1, 8, 8)).abs().max() <= 1
     for layer in (*encoder.modules(), *decoder.modules(), encoder.linear(50, 6)):
         if isinstance(layer, torch.nn.Linear):
@@ -166,4 +166,4 @@ def test_tanh_nets_start_as_glorot_and_bengio_and_at_the_mean_image():
         mean = decoder.output(torch.zeros(200)).sigmoid().numpy()
     np.testing.assert_allclose(mean, images.numpy().reshape(300, -1).mean(0) / 255, atol=1e-6)
     with pytest.raises(UserError, match=r"net\.activation must be one of"):
-        fc.Encoder((1, 8, 8), activation="gelu")
+        mlp.Encoder((1, 8, 8), activation="gelu")

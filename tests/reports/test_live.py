@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 
 from autoencoders import report
-from autoencoders.reports.progress import planned
-from autoencoders.reports.serving import server
+from autoencoders.reports.live_progress import planned
+from autoencoders.reports.server import server
 from autoencoders.types import UserError
 
 OPTIONS = dict.fromkeys(("title", "question", "verdict", "figures", "parts", "metrics", "defaults")) | {"megabytes": 10}

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from autoencoders.applications.base import bootstrap_error, mean_and_error, spread
 from autoencoders.applications.evaluation.table import RESAMPLES, Row
-from autoencoders.applications.judging import TrainedJudge
+from autoencoders.applications.label_classifiers import TrainedJudge
 from autoencoders.applications.sample import draw
 from autoencoders.latent.densities import GaussianFull, StandardNormal
 from autoencoders.metrics.generation import density_and_coverage, frechet_distance, kernel_distance
-from autoencoders.opened import AT_ONCE, Run
+from autoencoders.runs.run import AT_ONCE, Run
 
 NEIGHBOURS = 5
 """k of density and coverage: that of the paper."""

@@ -7,11 +7,11 @@ import math
 import torch
 
 from autoencoders.applications.base import mean_and_error
-from autoencoders.applications.conditions import conditions, verdicts
 from autoencoders.applications.evaluation.table import Row
-from autoencoders.applications.judging import Judge, TrainedJudge, right, truth
+from autoencoders.applications.label_accuracy import conditions, verdicts
+from autoencoders.applications.label_classifiers import Judge, TrainedJudge, right, truth
 from autoencoders.applications.reconstruct import errors
-from autoencoders.opened import Run
+from autoencoders.runs.run import Run
 
 
 def reconstruction_rows(run: Run, split: str) -> list[Row]:

@@ -10,13 +10,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders import noise
 from autoencoders.applications.base import bootstrap_error
 from autoencoders.applications.evaluation.table import RESAMPLES, Row
-from autoencoders.metrics.aggregate import gap_to_prior
-from autoencoders.metrics.running import ACTIVE_VARIANCE
-from autoencoders.models.measuring import evaluation_noise
-from autoencoders.opened import Run
+from autoencoders.metrics.aggregate_posterior import gap_to_prior
+from autoencoders.metrics.running_sums import ACTIVE_VARIANCE
+from autoencoders.models.evaluation import evaluation_noise
+from autoencoders.runs.run import Run
+from autoencoders.utils import counter_rng
 
 
 class Latents(NamedTuple):
@@ -61,7 +61,7 @@ def latent_rows(run: Run, found: Latents) -> list[Row]:
     gap = gap_to_prior(found.sample)
     error = bootstrap_error(lambda rows: gap_to_prior(found.sample[rows]), count, resamples=RESAMPLES)
     rows = torch.arange(count)
-    draws = [gap_to_prior(noise.normal(noise.key(i, "prior"), rows, size)) for i in range(RESAMPLES)]
+    draws = [gap_to_prior(counter_rng.normal(counter_rng.key(i, "prior"), rows, size)) for i in range(RESAMPLES)]
     note = "" if count > size else f"n/a: {count} images are too few for a covariance of {size} latents"
     return [
         Row("active units", f"of {size}", name, float(active), count, f"variance of the mean > {ACTIVE_VARIANCE}"),

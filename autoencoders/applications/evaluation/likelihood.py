@@ -12,7 +12,7 @@ from autoencoders.applications.base import mean_and_error, spread
 from autoencoders.applications.evaluation.table import Row
 from autoencoders.metrics.likelihood import Estimate, importance_weighted
 from autoencoders.objectives.likelihoods import Bernoulli
-from autoencoders.opened import AT_ONCE, Run
+from autoencoders.runs.run import AT_ONCE, Run
 
 FITTED = 2000
 """Training images that the scale of the mean image's likelihood is fitted to."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from autoencoders.opened import Run
+from autoencoders.runs.run import Run
 
 RESAMPLES = 50
 """Of a bootstrap of statistics that need a covariance matrix each."""

@@ -1,0 +1,117 @@
+"""What a training that goes wrong should turn, by the option's name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from autoencoders.objectives.beta_schedules import Capacity, Constant
+from autoencoders.objectives.likelihoods import GaussianLearned
+from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND
+
+if TYPE_CHECKING:
+    from autoencoders.models.autoencoder import Autoencoder
+
+COLLAPSED = 0.01
+"""Nats per latent below which codes say nothing: with no active unit either, the posterior is the prior for nearly
+every image, which Lucas et al., "Don't blame the ELBO!", 2019, define as collapse (their epsilon; the value is ours:
+twice the KL of a latent whose posterior means vary by .01, the bound of an active unit)."""
+
+EARLY = 0.25
+"""Share of a run before which nothing is called a collapse; a schedule of beta may ask for more."""
+
+SOON = 200
+"""Optimiser steps before which latents may not have come to life yet."""
+
+IDLE = 0.5
+"""Share of latents that must be inactive at the end for a smaller latent_dim to be worth a sentence."""
+
+
+class Vitals(NamedTuple):
+    """What is known after a validation.
+
+    Attributes:
+        step: optimiser steps done.
+        progress: the share of the run that is done, in [0, 1]; 1 for one without an end.
+        over: whether the training is.
+        rate: nats per image, or None.
+        active: active units, or None for a model without a prior.
+        low: latents whose log-variance is at its lower bound.
+        high: latents whose log-variance is at its upper bound.
+    """
+
+    step: int
+    progress: float
+    over: bool
+    rate: float | None
+    active: float | None
+    low: int = 0
+    high: int = 0
+
+
+def advise(vitals: Vitals, model: Autoencoder) -> dict[str, str]:
+    """Name of what goes wrong -> a sentence that says what, and what to turn; empty where all is well."""
+    found = {}
+    if model.has_prior and vitals.active is not None and vitals.step >= SOON:
+        if vitals.active == 0 and vitals.rate < COLLAPSED * model.latent_dim:
+            if vitals.progress >= max(EARLY, getattr(model.penalty, "share", 0)):
+                found["posterior_collapse"] = collapse(vitals, model)
+        elif vitals.over and 0 < vitals.active <= (1 - IDLE) * model.latent_dim:
+            found["inactive_latents"] = (
+                f"Only {vitals.active:.0f} of {model.latent_dim} latents are active: latent_dim={vitals.active:.0f} "
+                "would do as well, or lower beta.value where more should be used."
+            )
+    if vitals.low + vitals.high:
+        found["log_variance_at_bound"] = at_bound(vitals, model)
+    return found | likelihood(model)
+
+
+def collapse(vitals: Vitals, model: Autoencoder) -> str:
+    """The posterior is the prior: what to turn depends on what beta and likelihood are."""
+    penalty, turns = model.penalty, []
+    if penalty.value > 1:
+        turns.append(f"lower beta.value (it is {penalty.value:g}; 1 is the evidence lower bound)")
+    # A rate that is free at first gives the decoder something to read before it costs (Bowman et al., 2016).
+    if model.objective.weighted:  # which has no other beta than 1
+        turns.append("choose objective=elbo and beta=warmup")
+    elif isinstance(penalty, Constant):
+        turns.append("let it rise with beta=warmup")
+    if not isinstance(penalty, Capacity) and not model.objective.weighted:
+        turns.append("ask for a rate with beta=capacity")
+    # In a linear VAE, a latent collapses where the scale exceeds what it would explain (Lucas et al., 2019).
+    words = ", or ".join(turns) + scaled(model, "lower")
+    return (
+        f"The posterior has collapsed: none of {model.latent_dim} latents is active and the rate is "
+        f"{vitals.rate:.2g} nats, so codes say nothing about images. {words[:1].upper()}{words[1:]}."
+    )
+
+
+def at_bound(vitals: Vitals, model: Autoencoder) -> str:
+    """Log-variances that are clamped, and so learn no more: too cheap a rate, or a training that diverges."""
+    beta, turns = model.penalty.value, []
+    if not vitals.high and beta < 1:  # nothing keeps codes from being exact
+        turns.append(f"Raise beta.value (it is {beta:g}){scaled(model, 'raise')}")
+    turns.append("lower optimizer.lr, or set trainer.gradient_clip_val=1")
+    words = ", or ".join(turns)
+    counts = {f"-{LOG_VARIANCE_BOUND:g}": vitals.low, f"{LOG_VARIANCE_BOUND:g}": vitals.high}
+    places = " and ".join(f"that of {count} is at {bound}" for bound, count in counts.items() if count)
+    return (
+        f"The log-variance has run to its bound and learns no more: of {model.latent_dim} latents {places}. "
+        f"{words[:1].upper()}{words[1:]}."
+    )
+
+
+def scaled(model: Autoencoder, verb: str) -> str:
+    """Advice on the likelihood's scale, where it has a fixed one."""
+    scale = getattr(model.family, "scale", None)
+    return "" if scale is None else f", or {verb} likelihood.scale (it is {scale:g})"
+
+
+def likelihood(model: Autoencoder) -> dict[str, str]:
+    """A learned scale at the smallest that is allowed."""
+    family = model.family
+    if not isinstance(family, GaussianLearned) or float(family.log_scale.detach().exp()) > family.minimum * 1.001:
+        return {}
+    return {
+        "likelihood_scale": f"The likelihood's scale has run to likelihood.minimum={family.minimum:g} and learns no "
+        "more. Lower likelihood.minimum, or choose likelihood=gaussian and a likelihood.scale."
+    }

@@ -1,0 +1,49 @@
+"""Validation images one by one: a table to sort and filter, for the loggers that take one."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+
+from autoencoders.callbacks.base import Drawing, array
+from autoencoders.loggers.media import Gallery
+from autoencoders.models.evaluation import evaluation_noise
+
+
+class Examples(Drawing):
+    """The table `examples`, at the end: row, class, input, target, output, distortion, rate and MSE of single images.
+
+    Distortion and rate are in nats, of z as validation samples it; the output and its MSE per pixel are of the
+    posterior mean.
+
+    Args:
+        count: images, the first of the validation split.
+        every_n_epochs: see `Drawing`.
+    """
+
+    draws = "decode"
+
+    def __init__(self, count: int = 32, every_n_epochs: int = 0) -> None:
+        super().__init__(every_n_epochs)
+        self.count = count
+
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+        """Measure each image; nothing where nobody takes a table."""
+        if not (gallery.takes_tables and self.count):
+            return
+        import pandas as pd
+
+        batch = trainer.datamodule.take("val", self.count)
+        moved = batch._replace(**{k: v.to(model.device) for k, v in batch._asdict().items() if v is not None})
+        terms = model.terms(moved, evaluation_noise(model, moved.index, "val"))
+        output = model(moved.x, moved.y)
+        columns = {"row": batch.index.tolist()}
+        if batch.y is not None and model.labels is not None and model.labels.kind == "classes":
+            columns["class"] = [model.labels.names[i] for i in batch.y.tolist()]
+        columns["input"] = list(array(batch.x))
+        if not batch.x.equal(batch.target):
+            columns["target"] = list(array(batch.target))
+        columns["output"] = list(array(output))
+        mse = (output - moved.target).flatten(1).square().mean(1)
+        for name, values in {"distortion": terms.distortion, "rate": terms.rate, "mse": mse}.items():
+            columns[name] = values.tolist()
+        gallery.tabulate("examples", pd.DataFrame(columns), trainer.global_step)

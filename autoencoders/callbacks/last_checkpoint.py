@@ -1,0 +1,124 @@
+"""checkpoints/last.ckpt, whatever happens: after every epoch, every so many steps, and when a signal ends the run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+import lightning.pytorch as pl
+from lightning.pytorch.callbacks import Checkpoint
+
+from autoencoders.runs.record import MetricsFile
+from autoencoders.types import Stopped, UserError
+from autoencoders.utils.atomic import whole
+from autoencoders.utils.distributed import SIGNALS, once_more
+
+
+class Last(Checkpoint):
+    """Keeps `last.ckpt`, and as `previous.ckpt` the one before it, should the newest be damaged.
+
+    Ctrl-C and SIGTERM let the batch end, write `last.ckpt` and raise `Stopped`; a second one, at least a second later,
+    leaves at once.
+
+    Args:
+        dirpath: the folder of the checkpoints.
+        every_n_steps: optimiser steps between checkpoints within an epoch; None for none.
+    """
+
+    def __init__(self, dirpath: str, every_n_steps: int | None = None) -> None:
+        if every_n_steps is not None and every_n_steps < 1:
+            raise UserError(f"every_n_steps must be optimiser steps from 1 up, or null, and is {every_n_steps}.")
+        self.path, self.every_n_steps = Path(dirpath, "last.ckpt"), every_n_steps
+        self._signal: int | None = None
+        self._before: dict[int, object] = {}
+        self._trainer: pl.Trainer | None = None
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Write `last.ckpt`, whole or not at all; the one that was there becomes `previous.ckpt`."""
+        if trainer.is_global_zero and self.path.is_file():
+            with whole(self.path.with_name("previous.ckpt")) as again:  # never a moment without a last.ckpt
+                again.unlink(missing_ok=True)  # of a process that was killed
+                try:
+                    os.link(self.path, again)
+                except OSError:  # a file system without links
+                    shutil.copyfile(self.path, again)
+        trainer.save_checkpoint(self.path)
+
+    # When -----------------------------------------------------------------------------------------------
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After every epoch, validated or not.
+
+        Lightning logs the epoch's metrics after this, and a run killed in between would not log them again: they are
+        written first.
+        """
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
+        for logger in trainer.loggers:
+            if isinstance(logger, MetricsFile):
+                said = trainer._logger_connector.metrics["log"]
+                logger.log_metrics({**said, "epoch": trainer.current_epoch}, step)
+        self.save(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A signal that came in validation, or in an epoch's last batch: the checkpoint is there."""
+        if self.path.is_file() and self._stopping(trainer):
+            self._stop(trainer)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
+    ) -> None:
+        """After a batch that ends a step, but the epoch's last, whose validation a resumed run would not repeat."""
+        if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+            return
+        due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
+        every = 1 if trainer.world_size == 1 else trainer.log_every_n_steps  # processes must agree, which takes time
+        stopping = trainer.global_step % every == 0 and self._stopping(trainer)
+        if due or stopping:
+            self.save(trainer)
+        if stopping:
+            self._stop(trainer)
+
+    # Signals --------------------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the signals over from Lightning, which would leave without a checkpoint."""
+        self._trainer = trainer
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give them back; a signal that came too late for a batch still ends the run."""
+        self._give_back()
+        if self._stopping(trainer):
+            self._stop(trainer)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Give them back."""
+        self._give_back()
+
+    def _give_back(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if once_more():
+            return
+        if self._signal is not None:
+            self._give_back()
+            raise Stopped(number, f"at once, by a second signal; {self.path} is of the last time that one was written")
+        self._signal = number
+        if number == signal.SIGTERM and self._trainer.strategy.launcher is not None:
+            self._trainer.strategy.launcher.kill(number)  # the other processes that Lightning started
+
+    def _stopping(self, trainer: pl.Trainer) -> bool:
+        asked = self._signal is not None
+        return asked if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(asked, all=False)
+
+    def _stop(self, trainer: pl.Trainer) -> None:
+        number = self._signal or signal.SIGTERM
+        raise Stopped(number, f"after step {trainer.global_step:,}, which {self.path} keeps")

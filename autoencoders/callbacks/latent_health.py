@@ -1,0 +1,199 @@
+"""How the latents and the gradients of a training are doing: one panel, and advice where something goes wrong."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoders.callbacks.base import Drawing, at_least, evaluating, heading, spared, warn
+from autoencoders.callbacks.diagnostics import Vitals, advise
+from autoencoders.loggers.media import Gallery
+from autoencoders.metrics.aggregate_posterior import gap_to_prior
+from autoencoders.metrics.dimension import participation_ratio, spectrum
+from autoencoders.models.evaluation import evaluation_noise
+from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND
+
+if TYPE_CHECKING:
+    from autoencoders.figures.health import History
+
+AT_ONCE = 500
+"""Images that pass through the encoder together."""
+
+AT_BOUND = 0.01
+"""Share of the images whose log-variance is at its bound from which a latent is counted as being there."""
+
+
+class Seen(NamedTuple):
+    """Validation images as the encoder sees them.
+
+    Attributes:
+        mean: (N, Z) posterior means.
+        z: (N, Z) a sample of each.
+        low: latents whose log-variance is at its lower bound.
+        high: latents whose log-variance is at its upper bound.
+    """
+
+    mean: Tensor
+    z: Tensor
+    low: int
+    high: int
+
+
+class Health(Drawing):
+    """`figures/health/<step>.png`, `val/gap_to_prior` and its like, `step/gradient_norm`, and warnings with advice.
+
+    The gradient's norm is measured only in the steps that the logger writes. Warnings go to the terminal, to
+    `run.json` and to the loggers, each once a run.
+
+    Args:
+        codes: at most so many validation images are encoded after every validation.
+        every_n_epochs: between two panels; see `Drawing`.
+    """
+
+    draws = "posterior"
+
+    def __init__(self, codes: int = 2000, every_n_epochs: int = 5) -> None:
+        super().__init__(every_n_epochs)
+        at_least(1, codes=codes)
+        self.codes = codes
+        self._seen: Seen | None = None
+        self._warned: list[str] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has been said, for a run that is resumed."""
+        return {"warned": list(self._warned)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Not to say it again."""
+        self._warned = list(state_dict["warned"])
+
+    def on_before_optimizer_step(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        """Log the gradient's norm, before it is clipped, where the logger writes; it stays on the device."""
+        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
+            gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
+            pl_module.log("step/gradient_norm", torch.nn.utils.get_total_norm(gradients), batch_size=1)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Encode validation images and log what the sums over the split do not hold."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking or not hasattr(pl_module, self.draws):
+            return
+        with spared(trainer, self), evaluating(pl_module):
+            self._seen = seen = look(trainer, pl_module, self.codes)
+            if pl_module.has_prior:
+                found = {"gap_to_prior": gap_to_prior(seen.z), "latents_at_bound": float(seen.low + seen.high)}
+            else:
+                found = {"effective_dimensions": participation_ratio(spectrum(seen.mean))}
+            pl_module.log_dict({f"val/{k}": v for k, v in found.items() if math.isfinite(v)})
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Warn, once all metrics are known, and hand the distributions to the loggers that take them."""
+        if self._seen is not None and trainer.state.fn == "fit":
+            self._warn(trainer, pl_module)
+            self._distribute(Gallery.of(trainer), trainer)
+
+    def _distribute(self, gallery: Gallery, trainer: pl.Trainer) -> None:
+        if not gallery.takes_tables or trainer.sanity_checking:
+            return
+        gallery.histogram("codes", self._seen.z.numpy(), trainer.global_step)
+        kl = [float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_kl/")]
+        if kl:
+            gallery.histogram("kl", np.array(kl), trainer.global_step)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the last state; say what can be said only at the end."""
+        super().on_train_end(trainer, pl_module)
+        if self._seen is not None:
+            self._warn(trainer, pl_module, over=True)
+
+    def _warn(self, trainer: pl.Trainer, model: pl.LightningModule, over: bool = False) -> None:
+        measured = {k: float(v) for k, v in trainer.callback_metrics.items() if k in ("val/rate", "val/active_units")}
+        endless = trainer.max_epochs in (None, -1) and trainer.max_steps == -1
+        vitals = Vitals(
+            step=trainer.global_step,
+            progress=1.0 if over or endless else model.progress,
+            over=over,
+            rate=measured.get("val/rate"),
+            active=measured.get("val/active_units"),
+            low=self._seen.low,
+            high=self._seen.high,
+        )
+        for name, sentence in advise(vitals, model).items():
+            if name not in self._warned:
+                self._warned.append(name)
+                warn(trainer, name, sentence)
+
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+        """Read what has been written so far, and draw."""
+        path = Path(trainer.default_root_dir, "metrics.csv")
+        if self._seen is None or not path.is_file():
+            return
+        from autoencoders.figures.health import health
+
+        history = self._history(path, trainer, model)
+        figure = health(history, heading(trainer, model), caption(history, self._seen))
+        gallery.deliver("health", figure, trainer.global_step)
+
+    def _history(self, path: Path, trainer: pl.Trainer, model: pl.LightningModule) -> History:
+        import pandas as pd
+
+        from autoencoders.figures.health import History
+
+        table = pd.read_csv(path)
+
+        def points(column: str, over: str = "epoch") -> np.ndarray | None:
+            found = table[[over, column]].dropna().to_numpy(float) if column in table else np.zeros((0, 2))
+            found[:, 0] += over == "epoch"  # epochs from 1, as everywhere
+            return found if len(found) else None
+
+        names = sorted(name for name in table if name.startswith("val_kl/latent_"))
+        kl = table[["epoch", *names]].dropna().to_numpy(float) if names else np.zeros((0, 1))
+        size, count = model.latent_dim, len(self._seen.z)
+        return History(
+            latents=size,
+            active=points("val/active_units"),
+            kl=kl[:, 1:] if len(kl) else None,
+            kl_epochs=kl[:, 0] + 1 if len(kl) else None,
+            gap=points("val/gap_to_prior"),
+            floor=size * (size + 3) / (4 * count),  # see `gap_to_prior`
+            dimension=points("val/effective_dimensions"),
+            spread=None if model.has_prior else self._seen.mean.std(0).numpy(),
+            gradient=points("step/gradient_norm", "step"),
+            clip=trainer.gradient_clip_val,
+        )
+
+
+@torch.no_grad()
+def look(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> Seen:
+    """Encode the first validation rows; a sample of each posterior is drawn with noise fixed by row."""
+    batch, parts = trainer.datamodule.take("val", count), []
+    labels = [None] * len(batch.x) if batch.y is None else batch.y.to(model.device).split(AT_ONCE)
+    for x, y, index in zip(batch.x.split(AT_ONCE), labels, batch.index.split(AT_ONCE), strict=False):
+        posterior = model.posterior(x.to(model.device), y)
+        z = posterior.sample(evaluation_noise(model, index.to(model.device), "val"))
+        # A posterior without a variance of its own per latent has no bound to run to.
+        log_variance = getattr(posterior, "log_variance", torch.zeros_like(z))
+        parts.append((posterior.mean, z, log_variance <= -LOG_VARIANCE_BOUND, log_variance >= LOG_VARIANCE_BOUND))
+    mean, z, low, high = (torch.cat(column).float().cpu() for column in zip(*parts, strict=True))
+    return Seen(mean, z, *(int((at.mean(0) > AT_BOUND).sum()) for at in (low, high)))
+
+
+def caption(history: History, seen: Seen) -> str:
+    """The latest numbers of the panel, in a line."""
+    words = []
+    if history.active is not None:
+        words.append(f"{history.active[-1, 1]:.0f} of {history.latents} latents active")
+    if history.gap is not None:
+        words.append(f"gap {history.gap[-1, 1]:.3g} nats (a normal sample: {history.floor:.2g})")
+    if history.active is not None:
+        words.append(f"log-variance at its bound: {seen.low + seen.high}")
+    if history.dimension is not None:
+        words.append(f"codes fill {history.dimension[-1, 1]:.1f} of {history.latents} dimensions")
+    return f"{', '.join(words)}; {len(seen.z):,} validation images"

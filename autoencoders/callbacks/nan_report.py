@@ -1,0 +1,196 @@
+"""What went wrong where a number was not finite: which term, at which step, of which batch, and what to turn."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoders.callbacks.base import array, heading
+from autoencoders.loggers.media import Gallery
+from autoencoders.objectives.likelihoods import GaussianLearned
+from autoencoders.runs import loading
+from autoencoders.types import Batch, UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN, COLUMNS = 60, 12
+"""Images of the batch that are drawn, and how many in a row."""
+
+WHAT = {
+    "data": "its images or labels hold NaN or infinity",
+    "distortion": "its distortion is not finite",
+    "rate": "its rate is not finite",
+    "loss": "its loss is not finite",
+    "extra": "its loss is not finite, though its distortion and its rate are",
+    "posterior": "neither its distortion nor its rate is finite: the encoder's output is not",
+    "gradient": "its gradient is not finite, though its loss is",
+    "parameters": "the weights after it are not finite, though its loss and its gradient are",
+}
+
+
+class Failure(NamedTuple):
+    """The first thing that was not finite.
+
+    Attributes:
+        term: a key of WHAT.
+        number: of the batch in its epoch, from 0.
+        weight: for `parameters`, the first that is not finite.
+        steps: (n, 3) distortion, rate and loss of the batches up to that one, in nats per image.
+    """
+
+    term: str
+    number: int
+    weight: str | None
+    steps: Tensor
+
+
+def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
+    """Read what steps have left.
+
+    Args:
+        table: (R, n + 1, 4) of R processes: sums per image of distortion, rate and loss before the first of n steps
+            and after each, and a sum over a gradient of that step; a model without these terms has the loss alone.
+        latest: the number of the last of the n batches in its epoch.
+        weight: the name of a weight that is not finite now, where one was found.
+    """
+    finite = table.isfinite()
+    spoilt, stuck = ~finite[:, :, :3].all(2), ~finite[:, :, 3].all(0)  # (R, n + 1), (n + 1,)
+    row, rank, term = table.shape[1] - 1, 0, "parameters"
+    if spoilt.any():
+        row = int(spoilt.any(0).int().argmax())
+        rank = int(spoilt[:, row].int().argmax())
+        distortion, rate, _ = finite[rank, row, :3].tolist()
+        term = {(True, True): "extra", (False, True): "distortion", (True, False): "rate"}.get((distortion, rate))
+        term = (term or "posterior") if table[:, :, :2].any() else "loss"
+    before = max(row - int(spoilt.any()), 0)
+    if stuck[before]:
+        term, row = "gradient", before
+        while row > 0 and stuck[row - 1]:  # gradients add up over batches that are accumulated
+            row -= 1
+    weight = weight if term == "parameters" else None
+    number = max(latest - (table.shape[1] - 1 - row), 0)
+    return Failure(term, number, weight, table[rank, : row + 1, :3].diff(dim=0))
+
+
+def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) -> UserError:
+    """Save the batch and the steps before it into `<run>/nan/`, draw it, and say it in a sentence or two."""
+    told = bool(model.condition)
+    batch = rebuilt(trainer, failure.number, told)
+    rows = [] if batch is None else batch.index[~finite_rows(batch, told)].tolist()
+    if rows:
+        failure = failure._replace(term="data")
+    folder, step = Path(trainer.default_root_dir), optimiser_step(trainer, failure.number)
+    place = {"epoch": trainer.current_epoch + 1, "batch": failure.number + 1, "step": step}
+    where = f"optimiser step {step} (batch {failure.number + 1} of epoch {trainer.current_epoch + 1})"
+    if trainer.is_global_zero:
+        keep(folder / "nan", batch, failure, place)
+        if batch is not None:
+            caption = f"{where}: {WHAT[failure.term]}"
+            Gallery.of(trainer).deliver("nan", picture(batch, heading(trainer, model), caption), step)
+    what = WHAT[failure.term] + (f" (the first: {failure.weight})" if failure.weight else "")
+    if rows:
+        named = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+        what += f": {len(rows)} of {len(batch.index)}, training rows {named}"
+    relative = os.path.relpath(folder)
+    shown = folder if relative.startswith("..") else relative
+    last = folder / loading.LAST
+    kept = f"{loading.LAST} is from before it" if last.is_file() else "no checkpoint had been written before it"
+    sentence = (
+        f"Training has stopped at {where}: {what}. {advice(failure.term, trainer, model)} "
+        f"{'The batch is' if batch is not None else 'What came before is'} in {shown}/nan, and {kept}."
+    )
+    Gallery.of(trainer).note("warnings/not_finite", sentence, step, failed=True)
+    return UserError(sentence)
+
+
+def optimiser_step(trainer: pl.Trainer, number: int) -> int:
+    """The optimiser step, from 1, that batch `number` of this epoch belongs to."""
+    together, latest = trainer.accumulate_grad_batches, trainer.fit_loop.epoch_loop.batch_idx
+    last = latest + 1 == trainer.num_training_batches  # an epoch's last batches step, however few they are
+    done = -(-(latest + 1) // together) if last else (latest + 1) // together
+    return trainer.global_step - done + number // together + 1
+
+
+def rebuilt(trainer: pl.Trainer, number: int, told: bool) -> Batch | None:
+    """A batch of this epoch again.
+
+    A loader of somebody's own may have an order of its own: of what it gives, the first batch that is not finite is
+    taken, so that what is wrong with the data is seen all the same, and None where all are finite.
+    """
+    datamodule = trainer.datamodule
+    batch = datamodule.training_batch(number) if hasattr(datamodule, "training_batch") else None
+    if batch is not None:
+        return batch
+    others = itertools.islice(trainer.train_dataloader, number + 1)
+    return next((other for other in others if not finite_rows(other, told).all()), None)
+
+
+def finite_rows(batch: Batch, told: bool = False) -> Tensor:
+    """(B,) bool: which images are finite, and their labels where the model is `told` them; others may be unknown."""
+    parts = [batch.x, batch.target, *([batch.y] if told and batch.y is not None else [])]
+    return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
+
+
+def advice(term: str, trainer: pl.Trainer, model: pl.LightningModule) -> str:
+    """What to turn, by the option's name; what is turned already is not named."""
+    settings = dict(model.hparams)
+    rate, l1 = settings.get("optimizer", {}).get("lr"), getattr(model, "l1", 0)
+    family = getattr(model, "family", None)
+    scale = getattr(family, "scale", None)
+    first = {
+        "data": "Repair or remove them, or choose another corruption",
+        "distortion": f"Raise likelihood.scale (it is {scale:g})" if scale else "",
+        "rate": "" if getattr(getattr(model, "objective", None), "weighted", False) else "Choose beta=warmup",
+        "extra": f"Lower model.l1 (it is {l1:g})" if l1 else "",
+    }.get(term, "")
+    if isinstance(family, GaussianLearned) and term == "distortion":
+        first = f"Raise likelihood.minimum (it is {family.minimum:g})"
+    if term == "data":
+        return f"{first}."
+    turns = [first] if first else []
+    if not str(trainer.precision).startswith("32"):
+        turns.append("set trainer.precision=32-true")
+    turns.append("lower optimizer.lr" + (f" (it is {rate:g})" if rate else ""))
+    if term != "gradient" and not trainer.gradient_clip_val:
+        turns.append("set trainer.gradient_clip_val=1")
+    if term == "gradient":
+        turns.append("see which operation it is with +trainer.detect_anomaly=true")
+    words = ", or ".join(turns)
+    return f"{words[0].upper()}{words[1:]}."
+
+
+def keep(folder: Path, batch: Batch | None, failure: Failure, place: dict[str, int]) -> None:
+    """`batch.pt` (plain tensors), `steps.csv` of the batches before it, and `failure.json`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {**place, "term": failure.term, "weight": failure.weight}
+    if batch is not None:
+        torch.save({name: part for name, part in batch._asdict().items() if part is not None}, folder / "batch.pt")
+        record["rows"] = batch.index.tolist()
+    (folder / "failure.json").write_text(json.dumps(record, indent=2) + "\n")
+    with (folder / "steps.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["batch", "distortion", "rate", "loss"])
+        first = place["batch"] - len(failure.steps) + 1
+        writer.writerows([first + i, *row] for i, row in enumerate(failure.steps.tolist()))
+
+
+def picture(batch: Batch, title: str, caption: str) -> Figure:
+    """The batch's images, any that are not finite first; NaN is black."""
+    from autoencoders.figures.grids import image_grid
+
+    first = finite_rows(batch).int().argsort(stable=True)[:SHOWN]
+    images = array(batch.x[first])
+    columns = min(COLUMNS, len(images))
+    grid = np.ones((-(-len(images) // columns) * columns, *images.shape[1:]), dtype=np.float32)  # white where none is
+    grid[: len(images)] = images
+    return image_grid(grid.reshape(-1, columns, *images.shape[1:]), title, caption=caption)

@@ -1,0 +1,46 @@
+"""Loggers that fail end no training."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.loggers import Logger
+
+from autoencoders.callbacks.base import spared
+from autoencoders.runs.record import MetricsFile
+
+METHODS = ("log_metrics", "log_hyperparams", "after_save_checkpoint", "save", "finalize", "send_picture",
+           "send_table", "send_histogram")  # fmt: skip
+"""What Lightning and the gallery call of a logger."""
+
+
+class SparedLoggers(pl.Callback):
+    """Goes on where a logger cannot write, and says so once for each; the door adds it.
+
+    A logger is asked again at the next step: a disk may have room again.
+    """
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Put a watch around what Lightning calls, on the loggers themselves: who asks for their type finds it."""
+        for logger in trainer.loggers:
+            for name in METHODS if not hasattr(logger, "_watched") else ():
+                if not hasattr(logger, name):  # not every logger takes pictures
+                    continue
+                setattr(logger, name, _watched(trainer, logger, getattr(logger, name)))
+            logger._watched = True
+
+
+def _watched(trainer: pl.Trainer, logger: Logger, method: Callable) -> Callable:
+    of_ours = isinstance(logger, MetricsFile)
+    what = "metrics.csv" if of_ours else type(logger).__name__
+    lost = "rows are missing there." if of_ours else "metrics.csv and figures/ have what is missing there."
+
+    @functools.wraps(method)
+    def called(*arguments: Any, **keywords: Any) -> Any:
+        with spared(trainer, logger, what, lost):
+            return method(*arguments, **keywords)
+
+    return called

@@ -1,0 +1,187 @@
+"""From words on the command line to one config: where `conf/` is, and numbers as group options.
+
+`beta=4`, `latent_dim=16` and sweeps of them (`-m beta=0.5,1,4`, `range(2,5)`) are what people type; Hydra
+takes only names of files as options. Here a config source invents `<group>/<number>` on request, and the one
+place in Hydra that refuses numbers is given their text. This module is imported by every door at its top, so
+that launchers which import the task function in another process have it too. Only hydra is loaded here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "train.yaml").is_file())
+"""The config folder: inside an installed wheel, else beside the package in a checkout."""
+
+SHARED = "shared"
+"""The folder of what several options build on; no group of its own."""
+NUMERIC = {"latent_dim": ("size", int, 1, []), "beta": ("value", float, 0, ["constant"])}
+"""Groups that take a bare number: the field it tunes, its type, its least value, the option it builds on."""
+OPTIONAL = ("budget", "experiment")
+"""Groups of which a run may have none."""
+
+
+def _continued(resume: str | None, otherwise: str) -> str:
+    """The folder of the run that `resume` names, by folder or checkpoint; the other one for none, or for `auto`."""
+    path = Path(str(resume)) if resume and resume != "auto" else None
+    if path is not None and path.is_dir():
+        return str(path)
+    if path is not None and path.is_file() and path.parent.name == "checkpoints":
+        return str(path.parent.parent)
+    return otherwise
+
+
+def _geometric_sum(ratio: int, terms: int) -> int:
+    """1 + ratio + ratio^2 + ...: epochs of a ladder whose first rung is one epoch."""
+    return sum(int(ratio) ** i for i in range(int(terms)))
+
+
+def _file_name(name: object) -> str:
+    """A run's name as a part of its folder's: whatever separates folders, or a file system minds, is `_`."""
+    words = re.sub(r"[^\w.,=+@() \[\]-]+", "_", str(name))
+    return words.encode()[:150].decode(errors="ignore")
+
+
+OmegaConf.register_new_resolver("file_name", _file_name, replace=True)
+OmegaConf.register_new_resolver("continued", _continued, replace=True)
+OmegaConf.register_new_resolver("geometric_sum", _geometric_sum, replace=True)
+
+
+def groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
+    """The config groups and the options in each, from the folders of a search path."""
+    found: dict[str, set[str]] = {}
+    for file in sorted(file for folder in folders for file in folder.glob("*/**/*.yaml")):
+        group = file.parent.relative_to(next(f for f in folders if file.is_relative_to(f))).as_posix()
+        if group != SHARED:
+            found.setdefault(group, set()).add(file.stem)
+    return {group: sorted(options) for group, options in found.items()}
+
+
+def help_text(door: str, only: tuple[str, ...] = ()) -> str:
+    """A door's docstring and its groups: Hydra's own help composes the config first and takes three times as long."""
+    shown = {group: options for group, options in groups().items() if not only or group in only}
+    width = max(map(len, shown))
+    lines = []
+    for group, options in shown.items():
+        lines.append(f"  {group:{width}}  {' | '.join(options)}{' | any number' if group in NUMERIC else ''}")
+    return f"{door.strip()}\n\nGroups:\n" + "\n".join(lines) + "\n"
+
+
+def quoted(word: str, names: Sequence[str]) -> str:
+    """A word of the command line, in the quotes that Hydra's grammar wants where it sets one of these options.
+
+    They are then taken as they stand, whatever characters they hold; `null` and what is in quotes already stay.
+    """
+    name, sign, value = word.partition("=")
+    if name not in names or not sign or value in ("null", "") or (value[0] == value[-1] and value[0] in "'\""):
+        return word
+    return f"{name}={_in_quotes(value)}"
+
+
+def _in_quotes(value: str) -> str:
+    escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
+    escaped = escaped.replace("'", "\\'").replace("${", "\\${")  # the latter is no interpolation
+    return f"'{escaped}'"
+
+
+def listed(words: Sequence[str], name: str) -> list[str]:
+    """The words of a command line, with every `<name>=<value>` gathered into one list.
+
+    A shell makes two words of `runs=runs/{a,b}`, of which Hydra would take the last; and a single path is taken as
+    it stands, where Hydra's grammar would see commas and brackets.
+    """
+    values = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
+    if not values:
+        return list(words)
+    inner = [v[1:-1] if v.startswith("[") and v.endswith("]") else v and _in_quotes(v) for v in values]
+    others = [word for word in words if not word.startswith(f"{name}=")]
+    return [*others, f"{name}=[{','.join(filter(None, inner))}]"]
+
+
+def number(path: str) -> dict | None:
+    """The config that `<group>/<number>` stands for, or None where that is no number the group takes."""
+    group, _, text = path.removesuffix(".yaml").strip("/").partition("/")
+    if group not in NUMERIC:
+        return None
+    field, kind, least, base = NUMERIC[group]
+    try:
+        value = kind(text)
+    except ValueError:
+        return None
+    if not (math.isfinite(value) and value >= least):
+        return None
+    whole = kind is float and value == int(value) and abs(value) < 1e15
+    return {"defaults": [*base, "_self_"], field: int(value) if whole else value}
+
+
+class NumericSource(ConfigSource):
+    """A config source whose only files are `<group>/<number>`."""
+
+    @staticmethod
+    def scheme() -> str:
+        """The source's address, `numeric://`."""
+        return "numeric"
+
+    def available(self) -> bool:
+        """Always there."""
+        return True
+
+    def is_group(self, config_path: str) -> bool:
+        """Whether numbers can be options here."""
+        return config_path.strip("/") in {"", *NUMERIC}
+
+    def is_config(self, config_path: str) -> bool:
+        """Whether the path ends in a number its group takes."""
+        return number(config_path) is not None
+
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Nothing to list: the numbers have no end."""
+        return []
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """The config of a number."""
+        config = number(config_path)
+        if config is None:
+            raise ConfigLoadError(f"{config_path} is not a number that its group takes.")
+        # Hydra reads the package from this header; without the key it fails.
+        return ConfigResult("numeric", "numeric://", OmegaConf.create(config), header={"package": None})
+
+
+class NumericPath(SearchPathPlugin):
+    """Puts the numeric source last in the search path, so that a real file of that name wins."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the source."""
+        search_path.append("numeric-groups", "numeric://")
+
+
+def _accept_numbers() -> None:
+    if getattr(Override.value, "accepts_numbers", False):
+        return
+    for plugin in (NumericSource, NumericPath):
+        Plugins.instance().register(plugin)
+    plain = Override.value
+
+    def value(self: Override) -> object:
+        result = plain(self)
+        if self.key_or_group in NUMERIC and type(result) in (int, float):
+            return Override._get_value_element_as_str(result)
+        return result
+
+    value.accepts_numbers = True
+    Override.value = value
+
+
+_accept_numbers()

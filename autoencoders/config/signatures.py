@@ -1,0 +1,135 @@
+"""Options of config nodes against the classes that they name: which there are, and of what type.
+
+Read off the signatures of the classes; their ranges are checked by their constructors, which raise UserError.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from autoencoders.config.overrides import suggestion
+from autoencoders.runs import loading
+from autoencoders.types import UserError
+
+NAMES = {
+    "int": int, "float": float, "bool": bool, "str": str, "None": type(None), "Sequence[int]": list[int],
+    "Sequence[str]": list[str], "tuple[float, float]": list[float],
+}  # fmt: skip
+"""Annotations of our own classes, which are texts and not evaluated: those that say what an option may be."""
+WORDS = {
+    int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null", list: "a list",
+    dict: "a group of options",
+}  # fmt: skip
+
+
+def check_options(path: str, node: Any) -> None:
+    """Raise UserError where nested config nodes give their classes options that these do not take, or of other types.
+
+    Args:
+        path: what the node is called, `data` say.
+        node: plain containers.
+    """
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            _check_node(path, node)
+        node = {str(name): child for name, child in node.items()}
+    elif isinstance(node, list):
+        node = dict(enumerate(node))
+    else:
+        return
+    for name, child in node.items():
+        check_options(f"{path}.{name}", child)
+
+
+def _check_node(path: str, node: Mapping) -> None:
+    options = parameters(found(path, node["_target_"]))
+    for name, value in node.items():
+        if str(name).startswith("_"):
+            continue
+        if name not in options and "**" not in options:
+            known = [option for option in options if option not in node]
+            raise UserError(f"{path} has no option {name!r}.{suggestion(str(name), known, path + '.{}')}")
+        kinds = kinds_of(options.get(name, Any))
+        automatic = value == "auto" and path.endswith("schedule")  # becomes the run's steps
+        if not automatic and not isinstance(value, Mapping) and not fits(value, kinds):
+            plain = [kind for kind in kinds if kind in WORDS or typing.get_origin(kind)]  # no yaml holds a Tensor
+            wanted = " or ".join(dict.fromkeys(_called(kind) for kind in plain or kinds))
+            raise UserError(f"{path}.{name} must be {wanted}, and is {value!r}.")
+
+
+def found(path: str, target: Any) -> Any:
+    """The class or function that a config node names.
+
+    Raises:
+        UserError: where there is none of that name.
+    """
+    try:
+        return loading.located(target)
+    except Exception as error:  # whatever importing it makes of a wrong name
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}._target_ is {target!r}, which cannot be found: {reason}.") from error
+
+
+def parameters(target: Callable) -> dict[str, Any]:
+    """The options a class or function takes, with their annotations; `**` where it takes any.
+
+    What a constructor passes on as `**common` is looked up in the class above.
+    """
+    makers = [c.__init__ for c in target.__mro__ if "__init__" in vars(c)] if isinstance(target, type) else [target]
+    options: dict[str, Any] = {}
+    for maker in makers:
+        try:
+            given = list(inspect.signature(maker).parameters.values())
+        except (TypeError, ValueError):  # of C
+            return options | {"**": Any}
+        kinds = {parameter.kind for parameter in given}
+        options = {p.name: p.annotation for p in given if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} | options
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            return options
+    return options | {"**": Any}
+
+
+def kinds_of(annotation: Any) -> tuple[Any, ...]:
+    """The alternatives of an annotation; `(Any,)` where it says nothing that could be checked."""
+    if isinstance(annotation, str):
+        words = [word.strip() for word in annotation.split("|")]
+        return tuple(NAMES[word] for word in words) if set(words) <= set(NAMES) else (Any,)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return tuple(kind for part in typing.get_args(annotation) for kind in kinds_of(part))
+    return (annotation,)
+
+
+def fits(value: Any, kinds: tuple[Any, ...]) -> bool:
+    """Whether a plain value is of one of these kinds; yes where a kind is none that is known here."""
+    return any(_fits(value, kind) for kind in kinds)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        return value in typing.get_args(kind)
+    if origin in (list, tuple):
+        inner = [k for k in typing.get_args(kind) if k is not Ellipsis]
+        return isinstance(value, list) and all(any(fits(v, kinds_of(k)) for k in inner) for v in value)
+    if kind in (Any, inspect.Parameter.empty):
+        return True
+    if kind not in WORDS:  # such as Path or Tensor, which no yaml holds; a str may stand for the former
+        return not isinstance(kind, type) or (issubclass(kind, os.PathLike) and isinstance(value, str))
+    if kind in (int, float) and isinstance(value, bool):
+        return False
+    return isinstance(value, (int, float) if kind is float else kind) and value == value  # NaN is no number
+
+
+def _called(kind: Any) -> str:
+    origin = typing.get_origin(kind)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(kind)))
+    if origin in (list, tuple):
+        members = {int: " of whole numbers", float: " of numbers", str: " of words"}
+        return "a list" + members.get(typing.get_args(kind)[0], "")
+    return WORDS.get(kind, getattr(kind, "__name__", str(kind)))

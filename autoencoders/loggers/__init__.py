@@ -1,0 +1,1 @@
+"""Loggers, and the delivery of figures and tables to disk and to every logger."""

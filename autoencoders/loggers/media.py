@@ -1,0 +1,184 @@
+"""Figures to disk and to every logger: one PNG, the same bytes everywhere; tables, histograms and words beside them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.loggers import Logger
+
+from autoencoders.loggers.tensorboard import TensorBoard
+from autoencoders.loggers.wandb import WandbRun
+from autoencoders.types import titled
+from autoencoders.utils.atomic import whole
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+    import numpy as np
+    import pandas as pd
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+    from autoencoders.types import Findings
+
+DPI = 100
+
+
+class Gallery:
+    """Takes a figure once and delivers it; acts on rank zero only.
+
+    Args:
+        folder: the run's folder; figures go to `<folder>/figures/<key>/<step>.png`.
+        loggers: each gets the same PNG under the same key, where it takes pictures.
+        active: whether this process is rank zero.
+        title: model, data, beta and latent size: the caption of pictures in a dashboard, with the step.
+    """
+
+    def __init__(self, folder: str | Path, loggers: list[Logger], active: bool = True, title: str = "") -> None:
+        self.folder, self.loggers, self.active, self.title = Path(folder), loggers, active, title
+
+    @classmethod
+    def of(cls, trainer: pl.Trainer) -> Gallery:
+        """The gallery of the run that a trainer works on."""
+        title = titled(trainer.lightning_module, trainer.datamodule)
+        return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title)
+
+    def deliver(self, key: str, figure: Figure, step: int) -> Path | None:
+        """Save a figure and hand it to the loggers.
+
+        Args:
+            key: what it shows, such as `reconstructions`: the folder on disk and the panel in a dashboard.
+            figure: a matplotlib figure; it is closed by going out of use, pyplot is not involved.
+            step: the optimiser step it belongs to.
+
+        Returns:
+            The PNG's path, or None off rank zero.
+        """
+        if not self.active:
+            return None
+        path = self.folder / "figures" / key / f"{step:06d}.png"
+        with whole(path) as partial:
+            figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
+        self._send(key, path, step)
+        return path
+
+    def present(self, name: str, findings: Findings, step: int) -> list[Path]:
+        """Deliver what an application found, under its name.
+
+        Figures go where figures go, tables to `<folder>/tables/<name>/<table>.csv` (those of one column, lines of text,
+        to `<table>.md`), metrics to `metrics.json` beside them and, as `<name>/<metric>`, to the loggers. W&B gets the
+        tables too, and those of single images, which would repeat on disk what the figures show.
+
+        Returns:
+            The files written; none off rank zero.
+        """
+        if not self.active:
+            return []
+        files = [self.deliver(f"{name}/{key}", figure, step) for key, figure in findings.figures.items()]
+        files += [self._film(f"{name}/{key}", frames, step) for key, frames in findings.animations.items()]
+        folder = self.folder / "tables" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for key, table in findings.tables.items():
+            text = len(table.columns) == 1
+            files.append(folder / f"{key}.{'md' if text else 'csv'}")
+            self.tabulate(f"{name}/{key}", table, step)
+            with whole(files[-1]) as partial:
+                if text:
+                    partial.write_text("\n".join(table.iloc[:, 0].astype(str)) + "\n")
+                else:
+                    table.to_csv(partial, index=False)
+        for key, table in findings.examples.items():
+            self.tabulate(f"{name}/{key}", table, step)
+        if findings.metrics:
+            files.append(folder / "metrics.json")
+            with whole(files[-1]) as partial:
+                partial.write_text(json.dumps(findings.metrics, indent=2) + "\n")
+            for logger in self.loggers:
+                logger.log_metrics({f"{name}/{k}": v for k, v in findings.metrics.items()}, step)
+        return files
+
+    def note(self, key: str, sentence: str, step: int, failed: bool = False) -> None:
+        """Hand a sentence to the loggers that take text: W&B's summary and alerts, TensorBoard's texts.
+
+        One that fails is passed over: the sentence may be that it does, and it is on the terminal already.
+
+        Args:
+            key: what it is about.
+            sentence: what was seen, and what to do.
+            step: the optimiser step it belongs to.
+            failed: whether it says why the run has ended.
+        """
+        for logger in self.loggers if self.active else ():
+            with contextlib.suppress(Exception):
+                if isinstance(logger, WandbRun):
+                    logger.say(key, sentence, failed)
+                elif isinstance(logger, TensorBoard):
+                    logger.text(key, sentence, step)
+
+    @property
+    def takes_tables(self) -> bool:
+        """Whether there is a logger that tables and histograms can be handed to."""
+        return self.active and any(isinstance(logger, WandbRun) for logger in self.loggers)
+
+    def tabulate(self, key: str, table: pd.DataFrame, step: int) -> None:
+        """Hand a table to the loggers that take one; cells may be images, (C, H, W) in [0, 1]."""
+        for logger in self.loggers if self.active else ():
+            if isinstance(logger, WandbRun):
+                logger.send_table(key, table, step)
+
+    def histogram(self, key: str, values: np.ndarray, step: int) -> None:
+        """Hand the distribution of values to the loggers that take one."""
+        for logger in self.loggers if self.active else ():
+            if isinstance(logger, WandbRun):
+                logger.send_histogram(key, values, step)
+
+    def animate(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
+        """Bind every PNG delivered under a key into `figures/<key>.gif` and hand that to the loggers."""
+        frames = sorted((self.folder / "figures" / key).glob("*.png"))
+        if not self.active or len(frames) < 2:
+            return None
+        from PIL import Image
+
+        pictures = [Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
+        return self._save_film(key, pictures, seconds_per_frame, step)
+
+    def _film(self, key: str, frames: np.ndarray, step: int) -> Path:
+        """`figures/<key>.gif` of frames (T, H, W, 3) in [0, 1]."""
+        from PIL import Image
+
+        pictures = [Image.fromarray((frame * 255).round().astype("uint8")) for frame in frames]
+        return self._save_film(key, pictures, 0.15, step)
+
+    def _save_film(self, key: str, pictures: list[Image], seconds_per_frame: float, step: int) -> Path:
+        path = self.folder / "figures" / f"{key}.gif"
+        first, *rest = pictures
+        duration = round(1000 * seconds_per_frame)
+        with whole(path) as partial:
+            first.save(partial, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)
+        self._send(f"{key}_animation", path, step)
+        return path
+
+    def _send(self, key: str, path: Path, step: int) -> None:
+        for logger in self.loggers:
+            if isinstance(logger, WandbRun):
+                logger.send_picture(key, path, f"{self.title}, step {step:,}".removeprefix(", "), step)
+            elif isinstance(logger, TensorBoard):
+                logger.picture(key, path, step)
+
+
+def describe(loggers: list[Logger], card: Mapping[str, Any]) -> None:
+    """Hand what is known of a run at its start, as `run.json` holds it, to the loggers that can be filtered by it."""
+    for logger in loggers:
+        if isinstance(logger, WandbRun):
+            logger.describe(card)
+        elif isinstance(logger, TensorBoard) and card["notes"]:
+            logger.text("notes", " ".join(card["notes"]), 0)
+
+
+def close(loggers: list[Logger], results: Mapping[str, float], checkpoint: Path, failed: bool = False) -> str | None:
+    """End the runs of the loggers that have one, see `WandbRun.close`; returns the line that says where it is."""
+    places = [logger.close(results, checkpoint, failed) for logger in loggers if isinstance(logger, WandbRun)]
+    return next(filter(None, places), None)

@@ -1,0 +1,88 @@
+"""How many steps a run has, and what must know it: schedules of the learning rate and of beta."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from autoencoders.types import UserError
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from autoencoders.objectives.beta_schedules import Penalty
+
+
+def optimizers(
+    parameters: Iterable[nn.Parameter], optimizer: Callable, schedule: Callable | None, trainer: pl.Trainer
+) -> dict:
+    """Lightning's description of an optimizer and its schedule; the schedule's `auto` becomes the run's steps."""
+    made = checked_rate(optimizer(parameters))
+    if schedule is None:
+        return {"optimizer": made}
+    steps = trainer.estimated_stepping_batches if spans_the_run(schedule) else 0
+    return {"optimizer": made, "lr_scheduler": {"scheduler": scheduled(made, schedule, steps), "interval": "step"}}
+
+
+def checked_rate(optimizer: Optimizer) -> Optimizer:
+    """The optimizer; torch takes learning rates with which nothing is learned.
+
+    Raises:
+        UserError: where the rate is not above 0, or not finite.
+    """
+    for group in optimizer.param_groups:
+        if not 0 < group["lr"] < math.inf:
+            raise UserError(f"optimizer.lr must be a number above 0, and is {group['lr']}.")
+    return optimizer
+
+
+def scheduled(optimizer: Optimizer, schedule: Callable, steps: float) -> LRScheduler:
+    """The schedule of an optimizer's rate, its `auto` replaced by the run's optimiser steps.
+
+    Raises:
+        UserError: where it spans the run, and the run has no end.
+    """
+    if not math.isfinite(steps):
+        raise UserError(
+            "The learning-rate schedule spans the run, and this run has no end. Set trainer.max_epochs "
+            "or trainer.max_steps, or choose schedule=constant."
+        )
+    keywords = {name: int(steps) if value == "auto" else value for name, value in schedule.keywords.items()}
+    return schedule.func(optimizer, **keywords)
+
+
+def planned_steps(
+    trainer: pl.Trainer, penalty: Penalty | None, schedule: Callable | None, before: float | None
+) -> float:
+    """The run's optimiser steps, inf where it has no end.
+
+    `penalty` is None for a model whose objective has no beta.
+
+    Raises:
+        UserError: where beta needs an end and there is none, or where a resumed run's schedule spanned another
+            number of steps, `before`.
+    """
+    steps = trainer.estimated_stepping_batches
+    if not math.isfinite(steps):
+        if penalty is not None and not penalty.stationary:
+            raise UserError(
+                "This beta changes over the run, and the run has no end. Set trainer.max_epochs or "
+                "trainer.max_steps, or choose beta=constant."
+            )
+        steps = math.inf
+    if before not in (None, steps) and spans_the_run(schedule):
+        raise UserError(
+            f"The checkpoint's run was planned for {before} optimiser steps, which its learning-rate "
+            f"schedule spans, and this one has {steps}. Resume with the same trainer.max_epochs and "
+            "data.batch_size, or choose schedule=constant in both."
+        )
+    return steps
+
+
+def spans_the_run(schedule: Callable | None) -> bool:
+    """Whether a schedule is laid over the whole run."""
+    return schedule is not None and "auto" in schedule.keywords.values()

@@ -1,0 +1,246 @@
+"""What a run writes about itself: metrics.csv, metrics.json, run.json."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from autoencoders.types import Stopped, UserError
+from autoencoders.utils.atomic import whole
+from autoencoders.utils.error_messages import explained
+
+if TYPE_CHECKING:
+    from autoencoders.data.datamodule import ImageData
+    from autoencoders.models.autoencoder import Autoencoder
+
+VERSIONS = ("autoencoders", "torch", "torchvision", "lightning", "hydra-core", "wandb", "numpy", "scikit-learn")
+
+
+class Record:
+    """Keeps the records of one run while it lasts: a context manager that notes how it ended.
+
+    Those of a run that is resumed stay as they were where going on is refused.
+
+    Args:
+        folder: the run's folder, made here.
+        config: the resolved configuration.
+        card: see `card`; a resumed run keeps the time it was first started.
+        begun: whether training has begun.
+    """
+
+    def __init__(self, folder: Path, config: Mapping, card: dict[str, Any], begun: Callable[[], bool]) -> None:
+        self.folder, self.config, self.card, self.results, self.begun = folder, config, card, {}, begun
+        self._before: dict[Path, bytes] = {}
+
+    @rank_zero_only
+    def _write(self, **fields: Any) -> None:
+        self.card |= fields
+        said = self.warnings
+        write_json(self.folder / "run.json", self.card | ({"warnings": said} if said else {}))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What has been said so far, see `warn`."""
+        return _read(self.folder / "run.json").get("warnings", [])
+
+    def __enter__(self) -> Record:
+        self._begin()
+        return self
+
+    @rank_zero_only
+    def _begin(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files = self.folder / "config.yaml", self.folder / "run.json"
+        self._before = {file: file.read_bytes() for file in files if file.is_file()}
+        started = _read(files[1]).get("started", self.card["started"])
+        with whole(files[0]) as partial:
+            partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
+        self._write(status="running", started=started)
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not hide what ended the run
+            if isinstance(error, UserError) and self._before and not self.begun():
+                self._restore()
+            elif kind is Stopped:
+                self._write(status="stopped", error=f"stopped {error.where}")
+            elif error is not None:
+                sentence = explained(error, self.config)
+                self._write(status="failed", error=str(sentence or f"{kind.__name__}: {error}"))
+
+    @rank_zero_only
+    def _restore(self) -> None:
+        for file, content in self._before.items():
+            with whole(file) as partial:
+                partial.write_bytes(content)
+
+    @rank_zero_only
+    def finish(self, metrics: dict[str, float], **fields: Any) -> None:
+        """Write the final metrics, and what is known at the end."""
+        self.results = metrics
+        write_json(self.folder / "metrics.json", metrics)
+        self._write(status="done", **fields)
+
+
+def write_json(path: Path, content: Mapping) -> None:
+    """Write a JSON file whole or not at all."""
+    with whole(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def warn(folder: Path, sentence: str) -> None:
+    """Say what a user should know: on the terminal, and in the `warnings` of the run's record, where there is one."""
+    print(f"autoencoders: warning: {sentence}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the sentence may be that the disk is full
+        path = folder / "run.json"
+        if record := _read(path):
+            write_json(path, record | {"warnings": [*record.get("warnings", []), sentence]})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def card(data: ImageData, model: Autoencoder, overrides: list[str]) -> dict[str, Any]:
+    """What a run was made with: versions, commit, data, size, machine."""
+    versions = {}
+    for package in VERSIONS:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "overrides": overrides,
+        "git_commit": _git_commit(),
+        "versions": {"python": platform.python_version(), **versions},
+        "machine": {"platform": platform.platform(), "cores": os.cpu_count()},
+        "data": {
+            "name": data.name,
+            "sha256": data.fingerprint(),
+            "shape": list(data.shape),
+            "images": {split: len(data.images(split)) for split in ("train", "val", "test")},
+        },
+        "code": getattr(model, "latent_dim", None),  # a judge has none
+        "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "notes": [*getattr(model, "notes", ()), *data.notes],
+    }
+
+
+def best_validation(path: Path) -> dict[str, float]:
+    """The validation metrics of the epoch with the lowest `val/objective`, from a `metrics.csv`."""
+    if not path.is_file():
+        return {}
+    with path.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row.get("val/objective")]
+    best = min(rows, key=lambda row: float(row["val/objective"]), default={})
+    return {k: float(v) for k, v in best.items() if k.startswith("val") and v}
+
+
+def _git_commit() -> str | None:
+    """The commit of the package's checkout, with `+changes` where it has uncommitted ones."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=5)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    # An installed package may lie inside somebody else's repository: only a checkout of our own counts.
+    if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    return f"{git('rev-parse', 'HEAD')}{'+changes' if git('status', '--porcelain', '-uno') else ''}"
+
+
+class MetricsFile(Logger):
+    """Every metric into one wide `metrics.csv`, a row per step; appended to when a run is resumed.
+
+    Lightning's CSVLogger deletes an existing file, and writes two rows where training and validation metrics
+    fall on one step.
+
+    Args:
+        path: the file.
+        resumed: keep the rows before the first step logged of a file that is there, instead of beginning anew.
+
+    Attributes:
+        latest: the value of every metric that it was last told.
+    """
+
+    def __init__(self, path: str | Path, resumed: bool = False) -> None:
+        super().__init__()
+        self.path, self.resumed, self.latest = Path(path), resumed, {}
+        self._columns: list[str] | None = None
+        self._row: dict[str, Any] = {}
+        self._offset = 0  # where the pending row begins in the file
+
+    @property
+    def name(self) -> str:
+        """What Lightning calls it."""
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        """There is one."""
+        return ""
+
+    def log_hyperparams(self, *args: Any, **keywords: Any) -> None:
+        """The configuration is in `config.yaml`."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add to the row of this step; a row is written again as long as its step lasts."""
+        if self._columns is None:
+            self._open(step)
+        if self._row.get("step") != step:
+            self._offset = self.path.stat().st_size
+            self._row = {"step": step}
+        values = {k: float(v) if k != "epoch" else int(v) for k, v in metrics.items()}
+        self._row |= values
+        self.latest |= values
+        fresh = [k for k in self._row if k not in self._columns]
+        if fresh:
+            with self.path.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            if self._offset < self.path.stat().st_size:  # the last is this one, which is written again
+                rows.pop()
+            self._rewrite(rows, [*self._columns, *fresh])
+            self._offset = self.path.stat().st_size
+        with self.path.open("r+", newline="") as file:
+            try:
+                file.seek(self._offset)
+                csv.DictWriter(file, self._columns).writerow(self._row)
+                file.flush()
+            finally:  # on a full disk too, that the next row does not begin in the middle of this one
+                file.truncate()
+
+    def _open(self, step: int | None) -> None:
+        columns, rows = ["epoch", "step"], []
+        if self.resumed and self.path.is_file():
+            with self.path.open(newline="") as file:
+                reader = csv.DictReader(file)
+                rows = [row for row in reader if int(row["step"]) < (step or 0)]
+                columns = list(reader.fieldnames or columns)
+        self._rewrite(rows, columns)
+
+    def _rewrite(self, rows: list[dict], columns: list[str]) -> None:
+        with whole(self.path) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        self._columns = columns

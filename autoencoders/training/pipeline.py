@@ -1,0 +1,226 @@
+"""One run from its resolved configuration: checked, its parts made, fitted, measured, asked, and written down."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoencoders.types import UserError
+from autoencoders.utils import distributed
+from autoencoders.utils.startup import slow_precision
+
+if TYPE_CHECKING:
+    from autoencoders.callbacks.throughput import Clock
+
+PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
+
+
+def trained(config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list]) -> dict[str, float]:
+    """Train one run; see `autoencoders.train.train`, which leaves no trace of it in the process."""
+    from autoencoders.callbacks.throughput import Clock
+    from autoencoders.runs import loading
+
+    clock = Clock()
+
+    def where() -> str:
+        if clock.ended:
+            return f"after its training, which {Path(config['folder'], loading.LAST)} keeps"
+        return "in its training, of which no checkpoint is kept" if clock.begun else "before its training began"
+
+    with distributed.heeding_signals(where):
+        return _trained(config, overrides, changes, clock)
+
+
+def _trained(
+    config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list], clock: Clock
+) -> dict[str, float]:
+    import lightning.pytorch as pl
+
+    from autoencoders.callbacks.safe_loggers import SparedLoggers
+    from autoencoders.config import validation
+    from autoencoders.loggers import media
+    from autoencoders.runs import loading, record
+    from autoencoders.training import summary
+
+    config, resume = checked(config)
+    folder = Path(config["folder"])
+    metrics_file = record.MetricsFile(folder / "metrics.csv", resumed=resume is not None)
+    loggers = [metrics_file, *parts(config, "logger")]
+    callbacks = [clock, SparedLoggers(), *parts(config, "callbacks")]
+    trainer, data = make_trainer(config, callbacks, loggers), validation.made("data", config["data"])
+    if trainer.is_global_zero and (slow := slow_precision(trainer)):
+        print(f"autoencoders: {slow}", file=sys.stderr)
+    validation.check_together(config, trainer, data)
+    data.prepare_data()
+    data.setup("fit")
+    on_cpu = trainer.strategy.root_device.type == "cpu"
+    validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
+    pl.seed_everything(config["seed"], verbose=False)
+    model = validation.made(
+        "model", config["model"], lambda _, **given: loading.build_model(config, **given), shape=data.shape,
+        context=data.context,
+    )  # fmt: skip
+    record = record.Record(folder, config, record.card(data, model, list(overrides)), begun=lambda: clock.begun)
+    done = False
+    try:
+        with record:
+            media.describe(loggers, record.card)
+            summary.opening(record, model, data, changes)
+            fit(trainer, model, data, config["compile"], resume)
+            metrics = record.best_validation(metrics_file.path)
+            if config["test"]:
+                metrics |= measure(trainer, model, data)
+            unanswered = ask_after_fit(trainer, model, config)
+            record.finish(
+                metrics,
+                device=str(trainer.strategy.root_device),
+                epochs=trainer.current_epoch,
+                seconds=clock.age,
+                images_per_second=clock.images_per_second,
+            )
+        done = True
+    finally:
+        where = media.close(loggers, record.results, folder / loading.BEST, failed=not done)
+    summary.closing(record, where)
+    if unanswered:
+        raise UserError(unanswered)
+    return metrics
+
+
+def parts(config: dict[str, Any], section: str) -> list[Any]:
+    """The callbacks, or the loggers, that the configuration names; one that is null is left out."""
+    from autoencoders.config.validation import made
+
+    nodes = {name: node for name, node in config[section].items() if node}
+    return [made(f"{section}.{name}", node) for name, node in nodes.items()]
+
+
+def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
+    """The configuration with its seed, and the checkpoint to resume from; what needs no data is checked here."""
+    from autoencoders.config import validation
+    from autoencoders.runs import loading
+
+    if not isinstance(config["folder"], str):
+        raise UserError(
+            f"folder must be the run's folder, and is {config['folder']}. Leave it out: hydra.run.dir says it."
+        )
+    folder, auto = Path(config["folder"]), config["resume"] == "auto"
+    resume = (
+        loading.newest_checkpoint(folder if auto else config["resume"], needed=not auto) if config["resume"] else None
+    )
+    if config["seed"] is None:
+        seed = loading.load_checkpoint(resume)["hyper_parameters"]["seed"] if resume else distributed.drawn_seed()
+        parts = {name: {**config[name], "seed": seed} for name in ("model", "data") if "seed" in config[name]}
+        config = {**config, "seed": seed, **parts}
+    for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
+        if not isinstance(value, int) or not least <= value < 2**32:
+            raise UserError(f"{name} must be a whole number from {least} up, and is {value}.")
+    if str(config["trainer"]["precision"]) not in PRECISIONS:
+        raise UserError(
+            f"trainer.precision must be one of {list(PRECISIONS)}, and is {config['trainer']['precision']}: "
+            "likelihood and rate are computed in float32."
+        )
+    validation.rehearse(config)
+    if resume:
+        loading.check_resumable(resume, config)
+    if distributed.first() and not config["resume"] and (folder / "run.json").exists():
+        raise UserError(
+            f"{folder} holds a run already, which is not overwritten. Choose another hydra.run.dir, or continue that "
+            f"run with resume='{folder}'."
+        )
+    return config, resume
+
+
+def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
+    """Lightning's Trainer; checkpoints and progress come from callbacks or not at all."""
+    from lightning.pytorch.callbacks import Checkpoint, ProgressBar
+    from lightning.pytorch.profilers import PassThroughProfiler
+
+    from autoencoders.callbacks.throughput import Unprofiled
+    from autoencoders.config.validation import made
+    from autoencoders.runs import loading
+    from autoencoders.training.checkpointing import WholeCheckpoints
+    from autoencoders.training.epoch_loop import TrainingEpochs
+
+    trainer = made(
+        "trainer",
+        config["trainer"],
+        plugins=[*(loading.build(node) for node in config["trainer"].get("plugins") or ()), WholeCheckpoints()],
+        callbacks=callbacks,
+        logger=loggers,
+        default_root_dir=config["folder"],
+        enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
+    )
+    if type(trainer.profiler) is PassThroughProfiler:
+        trainer.profiler = Unprofiled()
+    elif trainer.profiler.filename is None:  # would be printed, by a logger that is silenced
+        trainer.profiler.dirpath, trainer.profiler.filename = config["folder"], "profile"
+    TrainingEpochs.install(trainer)
+    return trainer
+
+
+def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None) -> None:
+    """Fit, and keep the last weights whatever the callbacks are.
+
+    Raises:
+        UserError: where they, or the loss, are not finite in the end.
+    """
+    import torch
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    from autoencoders.callbacks.nan_guard import ended_badly
+    from autoencoders.config.validation import reason
+    from autoencoders.runs import loading
+
+    if compiled:
+        model.terms = torch.compile(model.terms)
+    trainer.ckpt_path = resume  # not an argument of fit: the model's setup hook must know that it resumes
+    try:
+        trainer.fit(model, datamodule=data)
+    except (MisconfigurationException, RuntimeError) as error:
+        if isinstance(error, MisconfigurationException) or "conditioned on metric" in str(error):  # early stopping
+            raise UserError(f"Training cannot go on as configured: {reason(error)}.") from error
+        raise
+    trainer.ckpt_path = None
+    if not trainer.checkpoint_callbacks:
+        trainer.save_checkpoint(Path(trainer.default_root_dir, loading.LAST))
+    if error := ended_badly(trainer, model):
+        raise error
+
+
+def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
+    """The test metrics of the best checkpoint (the last weights where no callback chose one), and the baselines."""
+    from autoencoders.runs import loading
+
+    best = Path(trainer.default_root_dir, loading.BEST)
+    trainer.test(model, data, ckpt_path=best if best.is_file() else None, verbose=False)
+    return {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith(("test", "val/mse_"))}
+
+
+def ask_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | None:
+    """Ask the model the applications that the configuration lists, on rank zero; what to type where some failed."""
+    from autoencoders.applications.base import answered
+    from autoencoders.callbacks.base import evaluating, spared
+    from autoencoders.loggers.media import Gallery
+    from autoencoders.runs.run import Run
+
+    # An experiment's settings for an application that was not chosen ask nothing.
+    asked = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
+    if not asked or not trainer.is_global_zero:
+        return None
+    run, gallery, failed = Run.live(trainer, model), Gallery.of(trainer), []
+    with evaluating(model):
+        for name, node in asked.items():
+            with spared(trainer, gallery, f"application {name}", "the training and its numbers are kept.") as reasons:
+                gallery.present(name, answered(run, name, node), trainer.global_step)
+            failed += [name] * len(reasons)
+    if not failed:
+        return None
+    words = shlex.join([f"run={config['folder']}", f"application=[{','.join(failed)}]"])
+    return f"The training is done; of what it was asked, {', '.join(failed)} failed. Ask again with: python -m " + (
+        f"autoencoders.apply {words}"
+    )

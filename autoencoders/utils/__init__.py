@@ -1,0 +1,1 @@
+"""Helpers without domain knowledge, each in a module named after what it does."""

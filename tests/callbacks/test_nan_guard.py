@@ -1,0 +1,204 @@
+"""Trainings that stop being finite, each in its own way."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from autoencoders.callbacks.nan_guard import StopAtNaN
+from autoencoders.callbacks.nan_report import first_failure
+from autoencoders.data.datamodule import ImageData
+from autoencoders.models.classifier import Judge
+from autoencoders.models.vae import VAE
+from autoencoders.runs import loading
+from autoencoders.train import train
+from autoencoders.types import Batch, UserError
+
+TINY = ["model=vae", "net.widths=[16]", "trainer=cpu", "logger=none", "test=false", "trainer.max_epochs=2"]
+TINY += ["callbacks=[checkpoint,health]", "callbacks.finite.every_n_steps=7", "data.batch_size=64"]  # 19 batches
+NAN, INF = float("nan"), float("inf")
+
+
+class NoGradient(torch.autograd.Function):
+    """What it is given, with a gradient of NaN."""
+
+    @staticmethod
+    def forward(context, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * NAN
+
+
+SPOIL = {
+    "distortion": lambda terms: terms._replace(distortion=terms.distortion * INF),
+    "rate": lambda terms: terms._replace(rate=terms.rate * NAN),
+    "extra": lambda terms: terms._replace(extra=terms.rate * NAN),
+    "posterior": lambda terms: terms._replace(distortion=terms.distortion * NAN, rate=terms.rate * INF),
+    "gradient": lambda terms: terms._replace(distortion=NoGradient.apply(terms.distortion)),
+}
+
+
+@pytest.fixture
+def spoil(monkeypatch):
+    """`seen = spoil(how, at)`: training batches as the model sees them, and the one numbered `at` goes wrong."""
+
+    def spoilt(how, at):
+        seen, terms = [], VAE.terms
+
+        def wrong(self, batch, eps):
+            found = terms(self, batch, eps)
+            if self.training:
+                seen.append(batch)
+                found = SPOIL[how](found) if len(seen) == at else found
+            return found
+
+        monkeypatch.setattr(VAE, "terms", wrong)
+        return seen
+
+    return spoilt
+
+
+def all_finite(checkpoint):
+    state = torch.load(checkpoint, weights_only=True)
+    return all(tensor.isfinite().all() for tensor in state["state_dict"].values()) and state["epoch"] == 0
+
+
+@pytest.mark.parametrize("how", SPOIL)
+def test_it_stops_names_the_term_and_keeps_the_batch_and_the_checkpoint(compose, tmp_path, spoil, how):
+    seen, folder = spoil(how, 24), tmp_path / "run"
+    with pytest.raises(UserError, match=r"at optimiser step 24 \(batch 5 of epoch 2\)") as raised:
+        train(compose(*TINY, "corruption=gaussian_noise"))
+    assert len(seen) <= 24 + 7
+    told = json.loads((folder / "nan/failure.json").read_text())
+    assert told["term"] == how
+    kept = torch.load(folder / "nan/batch.pt", weights_only=True)
+    for name, part in kept.items():
+        assert torch.equal(part, getattr(seen[23], name)), name
+    assert told["rows"] == seen[23].index.tolist()
+    with (folder / "nan/steps.csv").open() as file:
+        assert [row["batch"] for row in csv.DictReader(file)][-1] == "5"
+    assert (folder / "figures/nan").is_dir()
+    for name in ("last", "best"):
+        assert all_finite(folder / f"checkpoints/{name}.ckpt")
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["error"]) == ("failed", str(raised.value))
+    assert "optimizer.lr" in record["error"]
+    assert "checkpoints/last.ckpt is from before it" in record["error"]
+
+
+@pytest.mark.parametrize("options", [[], ["trainer.check_val_every_n_epoch=5"]])
+def test_weights_that_the_last_step_spoils_reach_no_checkpoint(compose, tmp_path, spoil, options):
+    """No loss after it tells."""
+    spoil("gradient", 38)
+    words = ["callbacks.finite.every_n_steps=1000", *options]
+    with pytest.raises(UserError, match=r"step 38 .batch 19 of epoch 2.: its gradient is not finite, though"):
+        train(compose(*TINY, *words))
+    assert all_finite(tmp_path / "run/checkpoints/last.ckpt")
+
+
+def test_a_checkpoint_in_the_middle_of_an_epoch_is_not_written_either(compose, tmp_path, spoil):
+    spoil("gradient", 10)
+    words = ["+callbacks.each={_target_: lightning.pytorch.callbacks.ModelCheckpoint, save_top_k: -1}"]
+    words += ["+callbacks.each.every_n_train_steps=5", "+callbacks.each.filename='{step}'"]
+    words += [f"+callbacks.each.dirpath='{tmp_path}/each'", "callbacks.finite.every_n_steps=1000"]
+    with pytest.raises(UserError, match="optimiser step 10 "):
+        train(compose(*TINY, *words))
+    assert [path.name for path in Path(tmp_path, "each").iterdir()] == ["step=5.ckpt"]
+
+
+def test_accumulated_gradients_lead_to_the_batch_that_spoilt_them(compose, tmp_path, spoil):
+    seen = spoil("gradient", 23)  # the 4th batch of epoch 2; 7 steps an epoch, the last of one batch
+    with pytest.raises(UserError, match=r"step 9 \(batch 4 of epoch 2\)"):
+        train(compose(*TINY, "trainer.accumulate_grad_batches=3"))
+    assert torch.equal(torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)["index"], seen[22].index)
+
+
+def test_images_that_hold_nan_are_named_as_such(compose, tmp_path, monkeypatch):
+    batch = ImageData._batches
+
+    def with_nan(self, split):
+        batches = batch(self, split)
+        batches.corruption = lambda images, draws: images / (draws.index != 77).view(-1, 1, 1, 1)  # 0 / 0
+        batches.corruption.changes = True
+        return batches
+
+    monkeypatch.setattr(ImageData, "_batches", with_nan)
+    with pytest.raises(UserError, match=r"images or labels hold NaN or infinity: 1 of 64, training rows 77\. Repair"):
+        train(compose(*TINY))
+    kept = torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)
+    assert kept["index"][~kept["x"].flatten(1).isfinite().all(1)].tolist() == [77]
+
+
+def test_a_loader_of_somebodys_own_is_looked_through(compose, tmp_path, monkeypatch):
+    def loader(self):
+        images = torch.rand(128, 1, 28, 28)
+        images[100] = INF
+        rows = torch.arange(128).split(32)
+        return DataLoader([Batch(images[i], images[i], None, i) for i in rows], batch_size=None)
+
+    monkeypatch.setattr(ImageData, "train_dataloader", loader)
+    with pytest.raises(UserError, match="1 of 32, training rows 100"):
+        train(compose(*TINY))
+    assert torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)["index"].tolist() == list(range(96, 128))
+
+
+def test_a_learning_rate_that_is_far_too_high(compose, tmp_path):
+    with pytest.raises(UserError, match=r"Lower optimizer.lr \(it is 1e\+30\), or set trainer.gradient_clip_val=1"):
+        train(compose(*TINY, "optimizer.lr=1e30", "schedule=constant", "trainer.max_epochs=1"))
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_a_judge_is_watched_too(compose, tmp_path, monkeypatch):
+    losses, terms = [], Judge.terms
+
+    def wrong(self, batch):
+        loss, logits = terms(self, batch)
+        losses.append(loss)
+        return (loss * INF if len(losses) == 24 else loss), logits
+
+    monkeypatch.setattr(Judge, "terms", wrong)
+    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): its loss is not finite\. Lower optimizer.lr"):
+        train(compose("model=judge", "net=fc", *TINY[1:]))
+    with (tmp_path / "run/nan/steps.csv").open() as file:
+        kept = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert kept[:-1] == pytest.approx([loss.mean().item() for loss in losses[19:23]], rel=1e-5)
+
+
+def test_a_run_that_goes_on_knows_where_its_sums_were(compose, tmp_path, spoil):
+    train(compose(*TINY, "trainer.max_epochs=1", "schedule=constant"))
+    spoil("rate", 5)
+    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): its rate"):
+        train(compose(*TINY, "schedule=constant", "trainer.gradient_clip_val=1", f"resume='{tmp_path}/run'"))
+    with (tmp_path / "run/nan/steps.csv").open() as file:
+        assert all(0 < float(row["distortion"]) < 600 for row in csv.DictReader(file))
+
+
+def test_the_earliest_of_several_processes_is_told():
+    table = torch.ones(2, 6, 4).cumsum(1)
+    table[1, 3:, 1] = NAN
+    table[0, 4:, :3] = NAN
+    found = first_failure(table, latest=20, weight="a")
+    assert (found.term, found.number, found.weight, len(found.steps)) == ("rate", 18, None, 3)
+    assert first_failure(torch.ones(2, 6, 4), 20, "a")[:3] == ("parameters", 20, "a")
+
+
+def test_the_device_is_waited_for_only_at_every_nth_step(compose, monkeypatch):
+    looks = []
+    monkeypatch.setattr(StopAtNaN, "_look", lambda self, *_, weights=False: looks.append(weights) or self._restart())
+    train(compose(*TINY, "trainer.max_epochs=1"))
+    assert looks[:3] == [False, False, True]  # batches 7 and 14 of 19, then before validation
+
+
+def test_what_is_kept_opens_with_the_run(compose, tmp_path, spoil):
+    spoil("rate", 24)
+    with pytest.raises(UserError):
+        train(compose(*TINY))
+    run = loading.open_run(tmp_path / "run")
+    kept = torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)
+    with torch.no_grad():
+        assert run.model(kept["x"]).isfinite().all()

@@ -1,0 +1,137 @@
+import re
+import subprocess
+import sys
+
+import pytest
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from autoencoders.config.compose import CONF, NUMERIC, groups, help_text, listed, number, quoted
+
+SINGLE = [g for g in groups() if g not in ("callbacks", "logger")]
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return hydra_compose("train", list(overrides))
+
+
+@pytest.mark.parametrize("option", [f"{g}={o}" for g, options in groups().items() for o in options])
+def test_every_option_of_every_group_composes_and_resolves(compose, option):
+    required = ["data.path=somewhere"] if option == "data=folder" else []
+    option = option.replace("application=", "application@after_fit=")
+    assert compose(option, *required)["name"]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["beta=4"], 4),
+        (["beta=0.5"], 0.5),
+        (["beta=1e-3"], 1e-3),
+        (["beta=0"], 0),
+        (["beta=warmup"], 1),
+        (["beta=warmup", "beta.value=4"], 4),
+        (["beta=7", "beta.value=8"], 8),
+        (["beta.value=4"], 4),
+    ],
+)
+def test_beta_as_typed(words, expected):
+    config = composed(*words)
+    assert config.beta.value == expected
+    kind = "Warmup" if "beta=warmup" in words else "Constant"
+    assert config.model.penalty._target_.endswith(kind)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"), [(["latent_dim=16"], 16), (["latent_dim=plane"], 2), (["latent_dim.size=24"], 24)]
+)
+def test_latent_dim_as_typed(words, expected):
+    assert composed(*words).model.latent_dim == expected
+
+
+@pytest.mark.parametrize("word", ["latent_dim=1.5", "latent_dim=0", "beta=-1", "beta=nan", "latent_dim=vast"])
+def test_numbers_a_group_does_not_take_are_refused(word):
+    with pytest.raises(HydraException, match=word.split("=")[0]):
+        composed(word)
+
+
+def test_numbers_are_read_in_their_group_alone():
+    assert number("beta/0.5")["value"] == 0.5
+    assert number("model/3") is None
+    assert number("beta/warmup") is None
+    assert set(NUMERIC) <= set(groups())
+
+
+def test_the_likelihood_follows_model_and_data_unless_given():
+    assert composed("model=pca").likelihood._target_.endswith("GaussianLearned")
+    assert composed("model=pca", "likelihood=laplace").likelihood._target_.endswith("Laplace")
+    assert composed("model=vae").likelihood._target_.endswith("Bernoulli")
+    assert composed("data=lfw").likelihood._target_.endswith("Gaussian")
+    assert composed("data=lfw", "model=pca").likelihood._target_.endswith("GaussianLearned")
+    assert composed("data=lfw", "likelihood=laplace").likelihood._target_.endswith("Laplace")
+
+
+def test_the_ladder_of_an_experiment_counts_its_epochs():
+    assert composed("experiment=iwae_table").trainer.max_epochs == 3280
+    assert composed("experiment=iwae_table", "schedule.rungs=4").trainer.max_epochs == 1 + 3 + 9 + 27
+    assert composed("experiment=iwae_table", "model=cvae").model.name == "cvae"
+
+
+def test_lists_of_callbacks_and_loggers():
+    config = composed("callbacks=[default,early_stopping,gif]", "logger=[wandb,tensorboard]")
+    assert {"best", "last", "samples", "early_stopping", "gif"} <= set(config.callbacks)
+    assert set(config.logger) == {"wandb", "tensorboard"}
+    assert not composed("callbacks=none").callbacks
+    assert not composed("logger=none").logger
+
+
+def test_a_run_is_named_after_what_it_varies():
+    assert composed("model=vae", "data=mnist", "latent_dim=2", "beta=0.5").name == "vae-mnist-z2-beta0.5"
+
+
+def test_help_names_every_group_and_loads_nothing_heavy():
+    text = help_text("words")
+    assert all(option in text for options in groups().values() for option in options)
+    code = (
+        "import sys, autoencoders.train as door; sys.argv = ['train', '--help']; door.main(); "
+        "sys.exit(bool({'torch', 'lightning', 'numpy', 'matplotlib', 'wandb'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"beta +capacity", done.stdout)
+
+
+PATHS = [
+    "plain/run", "a run, with [brackets] = 'quotes' (1)", "it's", 'say "so"', "back\\slash", "a=b,c", "${x}", "end\\",
+    "runs/*", "[a",
+]  # fmt: skip
+
+
+def read(word):
+    """What Hydra and OmegaConf make of a word of the command line."""
+    value = OverridesParser.create().parse_override(word).value()
+    value = [str(part) for part in value] if isinstance(value, list) else str(value)
+    return OmegaConf.to_container(OmegaConf.create({"key": value}), resolve=True)["key"]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_paths_pass_through_hydras_grammar_as_they_stand(path):
+    assert read(quoted(f"run={path}", ("run",))) == path
+
+
+def test_other_options_and_null_are_left_alone():
+    words = ["application=[a,b]", "run=null", "run='quoted by hand'"]
+    assert [quoted(word, ("run",)) for word in words] == words
+
+
+def test_repeated_and_single_options_become_one_list():
+    words = ["runs=a b", "title=x", "runs=[c,d]", *(f"runs={path}" for path in PATHS)]
+    title, runs = listed(words, "runs")
+    assert title == "title=x"
+    assert read(runs) == ["a b", "c", "d", *PATHS]
+    assert listed(["title=x"], "runs") == ["title=x"]
+    assert read(listed(["runs=[]"], "runs")[0]) == []

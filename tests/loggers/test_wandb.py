@@ -1,0 +1,326 @@
+"""What W&B gets of a run, its workspaces and its sweeps: all read back without a network."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+from offline_wandb import everything
+from wandb.sdk.launch.sweeps import utils as wandb_sweeps
+
+from autoencoders import dashboard
+from autoencoders.loggers.wandb import WandbRun
+from autoencoders.loggers.wandb_keys import definition, key_of
+from autoencoders.loggers.wandb_workspaces import workspaces
+from autoencoders.train import train
+from autoencoders.types import UserError
+
+WORDS = ["net.widths=[64]", "data.size=8", "trainer=cpu", "data.shift=0"]
+EPOCHS = 3
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory, compose_into):
+    """A short run whose rate is all but forbidden: its folder, and what W&B holds of it."""
+    folder = tmp_path_factory.mktemp("wandb") / "run"
+    words = [*WORDS, "model=vae", f"trainer.max_epochs={EPOCHS}", "data.batch_size=16", "beta=3000"]
+    words += [f"callbacks.{name}.every_n_epochs=0" for name in ("reconstructions", "samples", "latents", "health")]
+    words += ["application@after_fit=[retrieve,detect]", "after_fit.detect.other=noise", "after_fit.detect.limit=60"]
+    train(compose_into(*words, "trainer.log_every_n_steps=20", "logger.wandb.artifact=always", folder=folder))
+    return folder, everything(folder)
+
+
+def rows(found, name):
+    """The rows of a table, images by their keys: what a `wandb sync` would send."""
+    (table,) = [artifact for artifact in found.artifacts if f"-{name.replace('/', '')}-" in artifact.name]
+    files = {entry.path: Path(entry.local_path) for entry in table.manifest.contents}
+    content = json.loads(files.pop(f"{name}.table.json").read_text())
+    assert all(path.is_relative_to(found.folder.parent) for path in files.values())  # nothing in the user's folder
+    assert set(files) == {cell["path"] for row in content["data"] for cell in row if is_image(cell)}
+    return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
+
+
+def is_image(cell):
+    return isinstance(cell, dict) and cell["_type"] == "image-file"
+
+
+def test_the_summary_holds_what_metrics_json_does(logged):
+    folder, found = logged
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert {"val/objective", "test/nats", "test/mse_pca"} <= set(metrics)
+    for name, value in metrics.items():
+        if "_kl/" in name:
+            assert name not in found.summary
+        else:
+            assert found.summary[name] == pytest.approx(value, rel=1e-6), name
+    assert not [name for name in found.summary if name.startswith("step/")]
+
+
+def test_the_summary_is_of_the_best_epoch_so_far(tmp_path):
+    logger, summary = WandbRun(str(tmp_path)), {}
+    logger._experiment = SimpleNamespace(log=lambda row: None, define_metric=lambda *a, **b: None, summary=summary)
+    for objective, rate in ((float("nan"), 1), (3, 2), (1, 5), (2, 4)):
+        logger.log_metrics({"val/objective": objective, "val/rate": rate, "val/distortion": 1}, 0)
+    assert summary == {"val/objective": 1, "val/rate": 5, "val/distortion": 1}
+
+
+def test_metrics_have_their_axis(logged):
+    _, found = logged
+    assert found.metrics["*"].step_metric == "trainer/global_step"
+    assert found.metrics["rate_distortion/distortion"].step_metric == "rate_distortion/rate"
+    assert found.metrics["step/lr"].summary.none
+    assert found.metrics["val_kl/latent_0"].options.hidden
+    assert all("trainer/global_step" in row for row in found.history)
+    pairs = [row for row in found.history if "val/rate" in row]
+    assert [row["rate_distortion/rate"] for row in pairs] == [row["val/rate"] for row in pairs]
+
+
+def test_a_run_says_what_it_is(logged):
+    folder, found = logged
+    assert list(found.run.tags) == ["vae", "digits", "fc"]
+    assert (found.run.job_type, found.run.run_group) == ("train", "")
+    card = json.loads((folder / "run.json").read_text())
+    assert found.config["run"]["git_commit"] == card["git_commit"]  # with +changes; W&B's own record has no such word
+    assert found.config["run"]["data"]["sha256"] == card["data"]["sha256"]
+    if card["git_commit"]:
+        assert card["git_commit"].startswith(found.environment.git.commit)
+
+
+def test_pictures_have_sections_and_captions(logged):
+    _, found = logged
+    captions = {key.removesuffix("/caption"): value for key, value in found.summary.items() if key.endswith("/caption")}
+    assert {"media/reconstructions", "media/samples", "latent/latents", "latent/health"} <= set(captions)
+    assert re.fullmatch(r"VAE on digits, beta 3000, 10 latents, step \d+", captions["media/samples"])
+    histograms = [row["latent/codes/bins"] for row in found.history if row.get("latent/codes/_type") == "histogram"]
+    assert len(histograms) == EPOCHS  # one a validation, whatever its size
+    assert all(len(bins) == 65 for bins in histograms)
+
+
+def test_tables_hold_single_images_with_their_numbers(logged):
+    folder, found = logged
+    examples = rows(found, "media/examples")
+    assert len(examples) == 32
+    assert list(examples[0]) == ["row", "class", "input", "output", "distortion", "rate", "mse"]
+    assert (examples[0]["output"]["width"], examples[0]["output"]["height"]) == (8, 8)
+    from autoencoders.runs import loading
+
+    codes = loading.open_run(folder / "checkpoints/last.ckpt").codes("val")
+    for name in ("distortion", "rate"):
+        measured = torch.tensor([row[name] for row in examples])
+        torch.testing.assert_close(measured, getattr(codes, name)[:32], rtol=1e-4, atol=1e-4)
+    scored = rows(found, "detect/scored")
+    assert {row["kind"] for row in scored} == {"normal", "noise"}
+    assert {row["called anomalous"] for row in scored} <= {True, False}
+    assert len(rows(found, "retrieve/queried")) == 6
+    assert rows(found, "retrieve/retrieval")[0]["method"] == "vae"
+
+
+def test_a_collapse_is_alerted_once_and_the_best_checkpoint_is_an_artifact(logged):
+    folder, found = logged
+    (alert,) = found.alerts
+    assert (alert.title, alert.level) == ("Posterior collapse", "WARN")
+    assert alert.text == found.summary["warnings/posterior_collapse"]
+    (model,) = [artifact for artifact in found.artifacts if artifact.type == "model"]
+    assert "best" in model.aliases
+    (entry,) = model.manifest.contents
+    best = folder / "checkpoints/best.ckpt"
+    assert (entry.path, entry.size) == ("best.ckpt", best.stat().st_size)
+    assert entry.local_path == str(best)  # it is not copied
+
+
+def test_what_is_not_finite_is_alerted(tmp_path, compose):
+    words = [*WORDS, "callbacks=health", "optimizer.lr=1e30", "schedule=constant", "trainer.max_epochs=1"]
+    with pytest.raises(UserError, match="Training has stopped"):
+        train(compose(*words))
+    found = everything(tmp_path / "run")
+    (alert,) = [alert for alert in found.alerts if alert.level == "ERROR"]
+    assert alert.text.startswith("Training has stopped at optimiser step")
+    assert found.summary["warnings/not_finite"] == alert.text
+
+
+def test_options_are_refused_and_pictures_bounded(tmp_path):
+    with pytest.raises(UserError, match="artifact must be one of"):
+        WandbRun(str(tmp_path), artifact="sometimes")
+    with pytest.raises(UserError, match="media_megabytes must be a number"):
+        WandbRun(str(tmp_path), media_megabytes=-1)
+    picture = tmp_path / "a.png"
+    picture.write_bytes(b"0" * 1000)
+    logger, sent = WandbRun(str(tmp_path), media_megabytes=0.0005), []
+    logger._experiment = SimpleNamespace(log=sent.append, summary={})
+    logger.send_picture("samples", picture, "", 1)
+    assert sent == []
+    assert logger._experiment.summary == {"media_left_out": 1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "job_type"), [({"model": "judge"}, "judge"), ({"group": "a"}, "sweep"), ({}, "train")]
+)
+def test_job_types(settings, job_type, tmp_path):
+    assert WandbRun(str(tmp_path), **settings)._wandb_init["job_type"] == job_type
+
+
+# Workspaces -----------------------------------------------------------------------------------------------
+
+
+def named(node):
+    """Every metric, picture or setting that a workspace's JSON names."""
+    if isinstance(node, list):
+        return {name for part in node for name in named(part)}
+    if not isinstance(node, dict):
+        return set()
+    names = {
+        node[key] for key in ("xAxis", "yAxis", "zAxis", "accessor", "targetKey") if isinstance(node.get(key), str)
+    }
+    names |= {name for key in ("metrics", "mediaKeys", "columnOrder") for name in node.get(key, [])}
+    if {"section", "name"} <= node.keys() and node["section"] in ("config", "summary"):  # of a sort
+        names.add(f"{node['section']}:{node['name']}")
+    if node.get("nodeType") == "const":  # of a table
+        names.add(node["val"])
+    return names | {name for key, part in node.items() if key != "gridSettings" for name in named(part)}
+
+
+@pytest.mark.parametrize("kind", ["runs", "sweeps"])
+def test_a_workspace_names_what_runs_log_and_round_trips(kind, logged):
+    _, found = logged
+    keys = {key.removesuffix("/_type") for row in found.history for key in row}
+    built = workspaces("me", "autoencoders", "autoencoders")[kind]
+    specification = dashboard.specification(built)
+    names = named(specification)
+    assert len(names) > 15
+    for name in names:
+        section, _, key = name.partition(":")
+        if section == "config":  # `beta.value.size`: W&B's envelope behind the first part
+            first, envelope, *rest = key.split(".")
+            assert envelope == "value"
+            value = found.config[first]
+            for part in rest:
+                value = value[part]
+            assert isinstance(value, (int, float)), name
+        elif section == "summary":
+            assert isinstance(found.summary[key], (int, float)), name
+        elif section != "run":
+            assert name in keys, name
+    assert specification == dashboard.specification(workspaces("me", "autoencoders", "autoencoders")[kind])
+    again = type(built)._from_model(type(built._to_model()).model_validate(built._to_model().model_dump(by_alias=True)))
+    assert [s.name for s in again.sections] == [s.name for s in built.sections]
+    assert (
+        dashboard.specification(again)["spec"]["section"]["panelBankConfig"]
+        == (specification["spec"]["section"]["panelBankConfig"])
+    )
+
+
+def test_the_dashboard_door(door, tmp_path, monkeypatch):
+    done = door(dashboard, "dry_run=true", "kinds=[sweeps]", "project=faces", cwd=tmp_path)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["sweeps"]["project"] == "faces"
+    assert list(tmp_path.iterdir()) == []
+    done = door(dashboard, cwd=tmp_path)
+    assert done.returncode == 2
+    assert re.fullmatch(r"autoencoders: Nobody is logged in .*dry_run=true\.\n", done.stderr)
+    assert "kinds must be a list" in door(dashboard, "kinds=[all]", cwd=tmp_path).stderr
+    monkeypatch.setitem(sys.modules, "autoencoders.loggers.wandb_workspaces", None)
+    done = door(dashboard, "dry_run=true", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "pip install 'autoencoders[dashboard]'." in done.stderr
+
+
+def test_a_workspace_of_the_same_name_is_brought_up_to_date(monkeypatch):
+    from wandb_workspaces.workspaces import internal
+
+    kept, asked = {}, []
+
+    def upsert(view):
+        kept.setdefault(view.name, {"id": f"id{len(kept)}"})
+        asked.append((view.name, view.id))
+        return {"upsertView": {"view": {"name": view.name, "id": kept[view.name]["id"]}}}
+
+    def get(entity, project, name):
+        if f"nw-{name}-v" not in kept:
+            raise ValueError(f"Workspace `{name}` not found in project `{project}`")
+        return kept[f"nw-{name}-v"]
+
+    monkeypatch.setattr(dashboard, "asked", lambda question: question())
+    monkeypatch.setattr(internal, "upsert_view2", upsert)
+    monkeypatch.setattr(internal, "get_view_dict", get)
+    monkeypatch.setattr("wandb_workspaces.workspaces.interface.Workspace.url", "address")
+    for _ in range(2):
+        assert dashboard.save(workspaces("me", "p", "n")["runs"]) == "address"
+    assert asked[0][1] == ""
+    assert asked[1] == (asked[0][0], "id0")
+    get = internal.get_view_dict
+    monkeypatch.setattr(
+        internal, "get_view_dict", lambda *a: (_ for _ in ()).throw(ValueError("Project `me/p` not found"))
+    )
+    with pytest.raises(UserError, match="W&B has no project me/p"):
+        dashboard.save(workspaces("me", "p", "n")["runs"])
+
+
+# Sweeps ---------------------------------------------------------------------------------------------------
+
+
+def drawn(parameter):
+    """A value as W&B's server would send it: each that is listed, else the ends of the range."""
+    if "value" in parameter:
+        return [parameter["value"]]
+    return parameter.get("values") or [parameter["min"], parameter["max"]]
+
+
+@pytest.mark.parametrize("name", ["beta", "search"])
+def test_an_agents_command_composes_and_its_metric_is_logged(name, repository, compose, logged):
+    sweep = yaml.safe_load((repository / f"experiments/sweeps/{name}.yaml").read_text())
+    for end in (0, -1):
+        values = {key: drawn(parameter)[end] for key, parameter in sweep["parameters"].items()}
+        made = wandb_sweeps.create_sweep_command_args(
+            {"args": {key: {"value": value} for key, value in values.items()}}
+        )
+        command = []
+        for word in wandb_sweeps.create_sweep_command(sweep["command"]):
+            command += made.get(word[2:-1], [word]) if word.startswith("${") else [word]
+        command = [{"${program}": sweep["program"]}.get(word, word) for word in command]
+        place = command.index("autoencoders.train")
+        assert command[place - 1] == "-m"
+        config = compose(*command[place + 1 :])
+        for key, value in values.items():
+            node = config
+            for part in key.split("."):
+                node = node[part]
+            assert (node["name"] if isinstance(node, dict) else node) == value
+    _, found = logged
+    metric = sweep["metric"]["name"]
+    assert isinstance(found.summary[metric], float)
+    assert sum(metric in row for row in found.history) == EPOCHS
+
+
+def test_a_run_of_an_agent_is_the_agents(tmp_path, compose, monkeypatch):
+    import wandb
+
+    parameters = tmp_path / "parameters.yaml"
+    parameters.write_text("beta.value: {value: 2}\n")
+    for name, value in {"SWEEP_ID": "s1", "RUN_ID": "r1", "SWEEP_PARAM_PATH": str(parameters)}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    wandb.teardown()  # what it has read of the environment
+    try:
+        words = [*WORDS, "beta.value=2", "trainer.max_epochs=1", "callbacks=checkpoint"]
+        train(compose(*words))
+    finally:
+        monkeypatch.undo()
+        wandb.teardown()
+    found = everything(tmp_path / "run")
+    assert (found.run.run_id, found.run.sweep_id, found.run.run_group) == ("r1", "s1", "")
+    assert found.run.job_type == "sweep"
+    assert found.config["beta.value"] == found.config["beta"]["value"] == 2
+    assert isinstance(found.summary["val/nats"], float)
+
+
+def test_definitions_and_keys():
+    assert definition("val/nats") == {}
+    assert definition("retrieve/map_error/vae") == {"hidden": True, "summary": "none"}
+    assert (key_of("samples"), key_of("mine"), key_of("sample/samples")) == (
+        "media/samples",
+        "media/mine",
+        "sample/samples",
+    )

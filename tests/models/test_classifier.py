@@ -1,0 +1,120 @@
+"""model=judge: a classifier trained as an ordinary run."""
+
+import json
+import shutil
+
+import lightning.pytorch as pl
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import log_loss, roc_auc_score
+
+from autoencoders.applications.base import answered
+from autoencoders.metrics.classification import BINS, WIDTH, cross_entropy, verdict_metrics, verdicts
+from autoencoders.runs import loading
+from autoencoders.train import train
+from autoencoders.types import Context, UserError
+
+
+def test_it_learns_digits_and_opens_again(judge_folder):
+    metrics = json.loads((judge_folder / "metrics.json").read_text())
+    assert metrics["test/accuracy"] > 0.95
+    assert metrics["test/majority"] < 0.15
+    run = loading.open_run(judge_folder)
+    test = run.batch("test")
+    with torch.no_grad():
+        probabilities, features = run.model.probabilities(test.x).double(), run.model.features(test.x)
+    assert features.shape == (len(test.x), 64)
+    assert float((probabilities.argmax(1) == test.y).double().mean()) == pytest.approx(metrics["test/accuracy"])
+    assert log_loss(test.y, probabilities / probabilities.sum(1, keepdim=True)) == pytest.approx(
+        metrics["test/loss"], rel=1e-4
+    )
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+
+
+def test_callbacks_that_draw_decoded_images_leave_it_alone(judge_folder):
+    assert sorted(p.name for p in (judge_folder / "figures").iterdir()) == ["curves"]
+    assert pd.read_csv(judge_folder / "metrics.csv")["train/accuracy"].dropna().iloc[-1] > 0.9
+
+
+def test_its_last_lines_are_its_results_with_the_baseline(compose, capsys, tmp_path):
+    words = ["model=judge", "data=cartoons", "data.count=120", "data.size=16", "data.condition=[mouth,glasses]"]
+    words += [f"data.cache='{tmp_path}'", "data.batch_size=20", "trainer.max_epochs=1", "logger=none", "callbacks=none"]
+    metrics = train(compose(*words))
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("test "))
+    for name in ("mouth", "glasses"):
+        accuracy, majority = metrics[f"test_accuracy/{name}"], metrics[f"test_majority/{name}"]
+        assert f"{name} {accuracy:.3f} +- {(accuracy * (1 - accuracy) / 12) ** 0.5:.3f}" in line
+        assert f"(majority {majority:.3f}), AUROC" in line
+
+
+def test_attributes_are_learned_where_the_training_images_divide(compose, tmp_path):
+    words = ["model=judge", "data=cartoons", "data.count=400", "data.size=16", "data.condition=[glasses,skin]"]
+    words += [f"data.cache='{tmp_path}'", "data.batch_size=20", "optimizer.lr=3e-3"]
+    config = compose(*words)
+    data = loading.build(config["data"])
+    data.setup()
+    model = loading.build_model(config, data.shape, data.context)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
+    pl.Trainer(max_epochs=4, enable_model_summary=False, **quiet).fit(model, datamodule=data)
+    known = data.annotations("train").attribute("glasses")
+    assert model.majority[0] == float((known > 0).float().mean() > 0.5)
+    test = data.take("test", 1000)
+    with torch.no_grad():
+        seen = model.eval().probabilities(test.x) > 0.5
+    assert ((test.y > 0) == seen).float().mean(0).min() > 0.9
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_sums_give_what_scikit_learn_gives_and_unknown_values_have_no_say(batches):
+    generator = torch.Generator().manual_seed(0)
+    logits = (torch.randint(-200, 200, (90, 2), generator=generator) + 0.5) * WIDTH  # the middles of bins
+    truth = (torch.rand(90, 2, generator=generator) < torch.sigmoid(logits)).float()
+    truth[:30, 1] = torch.nan
+    parts = zip(logits.chunk(batches), truth.chunk(batches), strict=True)
+    sums = sum(verdicts(a, b, torch.tensor([1.0, 0.0])) for a, b in parts)
+    found = verdict_metrics("test", sums / 90, Context("attributes", ("a", "b")))
+    for i, name in enumerate("ab"):
+        known = truth[:, i].isfinite()
+        y, score = truth[known, i], logits[known, i]
+        assert found[f"test_auroc/{name}"] == pytest.approx(roc_auc_score(y, score))
+        assert found[f"test_accuracy/{name}"] == pytest.approx(float(((score > 0) == y.bool()).double().mean()))
+        assert found[f"test_majority/{name}"] == pytest.approx(float((y == 1 - i).double().mean()))
+    known = truth.flatten().isfinite()
+    expected = log_loss(truth.flatten()[known], logits.flatten()[known].sigmoid().double(), normalize=False)
+    assert found["test/loss"] == pytest.approx(expected / 90, rel=1e-5)
+    assert len(sums) == 1 + 2 * (3 + 2 * BINS)
+
+
+def test_logits_beyond_the_bins_count_at_their_ends():
+    logits, truth = torch.tensor([[-1e4], [1e4], [float(BINS)]]), torch.tensor([[0.0], [1.0], [1.0]])
+    sums = verdicts(logits, truth, torch.ones(1))
+    assert verdict_metrics("test", sums / 3, Context("attributes", ("a",)))["test_auroc/a"] == 1
+    assert cross_entropy(logits, truth).isfinite().all()
+
+
+def test_what_cannot_work_is_one_sentence(compose, judge_folder):
+    with pytest.raises(UserError, match="model=judge needs labels"):
+        loading.build_model(compose("model=judge"), (1, 28, 28), None)
+    with pytest.raises(UserError, match="features must be"):
+        loading.build_model(compose("model=judge", "model.features=0"), (1, 28, 28), Context("classes", ("a", "b")))
+    with pytest.raises(UserError, match="draws nothing"):
+        train(compose("model=judge", "application@after_fit=[reconstruct]"))
+    node = compose("application@after_fit=[reconstruct]")["after_fit"]["reconstruct"]
+    with pytest.raises(UserError, match="asks an autoencoder"):
+        answered(loading.open_run(judge_folder), "reconstruct", node)
+
+
+def test_a_resumed_training_goes_on_bit_for_bit(compose, tmp_path):
+    words = ["model=judge", "data=digits", "data.size=8", "net.width=8", "trainer=cpu", "logger=none", "test=false"]
+    words += ["callbacks=checkpoint", "trainer.max_epochs=2", "data.batch_size=250"]
+    words += ["+callbacks.every={_target_: lightning.pytorch.callbacks.ModelCheckpoint}"]
+    words += ["+callbacks.every.filename='{step}'", "+callbacks.every.every_n_train_steps=3"]
+    words += ["+callbacks.every.save_top_k=-1", f"+callbacks.every.dirpath='{tmp_path}/every'"]
+    train(compose(*words, folder=tmp_path / "whole"))
+    shutil.copytree(tmp_path / "whole", tmp_path / "parts")
+    train(compose(*words, f"resume='{tmp_path}/every/step=3.ckpt'", folder=tmp_path / "parts"))
+    ends = [torch.load(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("whole", "parts")]
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
+    assert (tmp_path / "whole/metrics.csv").read_text() == (tmp_path / "parts/metrics.csv").read_text()

@@ -1,0 +1,52 @@
+import pytest
+import torch
+
+from autoencoders.objectives.beta_schedules import Capacity, Constant, Cyclical, Warmup
+from autoencoders.types import UserError
+
+RATE = torch.tensor(20.0)
+
+
+def test_constant():
+    assert Constant(4)(RATE, 0.0) == Constant(4)(RATE, 0.7) == 80
+
+
+def test_warmup_rises_linearly_then_stays():
+    penalty = Warmup(2, share=0.5)
+    assert [penalty.weight(p) for p in (0, 0.125, 0.25, 0.5, 0.9, 1)] == [0, 0.5, 1, 2, 2, 2]
+
+
+def test_cyclical_repeats_and_ends_at_its_value():
+    penalty = Cyclical(1, cycles=4, share=0.5)
+    assert [penalty.weight(p) for p in (0, 0.0625, 0.125, 0.2, 0.25, 0.3125, 1)] == [0, 0.5, 1, 1, 0, 0.5, 1]
+
+
+def test_capacity_holds_the_rate_at_a_growing_target():
+    penalty = Capacity(10, capacity=30, share=0.5)
+    assert penalty(RATE, 0.0) == 200
+    assert penalty(RATE, 1 / 3) == pytest.approx(0, abs=1e-3)
+    assert penalty(RATE, 1.0) == penalty(torch.tensor(40.0), 1.0) == 100
+
+
+def test_penalties_keep_no_state():
+    penalty = Warmup(1)
+    forwards = [penalty.weight(p / 10) for p in range(11)]
+    assert [penalty.weight(p / 10) for p in reversed(range(11))][::-1] == forwards
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Constant(-1),
+        lambda: Constant(float("inf")),
+        lambda: Constant("abc"),
+        lambda: Cyclical(1, cycles=1.5),
+        lambda: Warmup(1, share=0),
+        lambda: Cyclical(1, cycles=0),
+        lambda: Capacity(1, capacity=-1),
+        lambda: Capacity(1, share=1.5),
+    ],
+)
+def test_values_out_of_range_are_refused(make):
+    with pytest.raises(UserError, match=r"beta\.\w+ must be .*, and is"):
+        make()

@@ -1,0 +1,200 @@
+"""Bounds against the closed form of a linear-Gaussian model, torch.distributions and Burda's gradient."""
+
+import json
+import math
+
+import pytest
+import torch
+from torch.distributions import MultivariateNormal, Normal
+
+from autoencoders.metrics.likelihood import importance_weighted
+from autoencoders.models.evaluation import evaluated, evaluation_metrics, evaluation_noise
+from autoencoders.objectives.elbo import ELBO, IWAE
+from autoencoders.objectives.likelihoods import Gaussian
+from autoencoders.objectives.posteriors import GaussianPosterior
+from autoencoders.runs import loading
+from autoencoders.train import train
+from autoencoders.types import Batch, Context, UserError
+from autoencoders.utils import counter_rng
+
+LATENTS, PIXELS, SCALE, IMAGES = 2, 6, 0.7, 30
+CONTEXT = Context("classes", tuple("0123456789"))
+
+
+class Linear:
+    """x = W z + b + noise, and its exact posterior and likelihood."""
+
+    def __init__(self):
+        generator = torch.Generator().manual_seed(0)
+        q, _ = torch.linalg.qr(torch.randn(PIXELS, LATENTS, generator=generator))
+        self.weight, self.bias = q * torch.tensor([1.5, 0.6]), torch.randn(PIXELS, generator=generator)
+        covariance = self.weight.double() @ self.weight.double().T + SCALE**2 * torch.eye(PIXELS)
+        exact = MultivariateNormal(self.bias.double(), covariance)
+        x = exact.sample((IMAGES,))
+        self.nll = -exact.log_prob(x)
+        self.x = x.float()[:, None, None]
+        self.batch = Batch(self.x, self.x, None, torch.arange(IMAGES))
+
+    def likelihood(self, z, y):
+        return Gaussian(SCALE, "linear")((z @ self.weight.T + self.bias)[:, None, None])
+
+    def posterior(self, off=0.0):
+        """The true one at 0; further off it, too small a mean and too large a variance."""
+        variance = 1 / (1 + self.weight.square().sum(0) / SCALE**2)
+        mean = (self.x.flatten(1) - self.bias) @ self.weight * variance / SCALE**2
+        return GaussianPosterior((1 - off) * mean, (variance.log() + off).expand_as(mean))
+
+    def terms(self, objective, off=0.0, seed=0):
+        shape = IMAGES, objective.samples, LATENTS
+        eps = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        eps = eps[:, 0] if objective.samples == 1 else eps
+        return objective.terms(self.posterior(off), self.likelihood, self.batch, eps), eps
+
+
+@pytest.fixture(scope="module")
+def linear():
+    torch.manual_seed(0)
+    return Linear()
+
+
+@pytest.mark.parametrize("samples", [1, 5, 50])
+def test_the_weighted_bound_is_exact_at_the_true_posterior(linear, samples):
+    terms, _ = linear.terms(IWAE(samples))
+    torch.testing.assert_close(terms.bound.double(), linear.nll, atol=1e-4, rtol=0)
+
+
+def test_it_is_log_mean_exp_of_weights_by_torch_distributions(linear):
+    terms, eps = linear.terms(IWAE(7), off=0.4)
+    q = linear.posterior(0.4)
+    q = Normal(q.mean.double()[:, None], (0.5 * q.log_variance.double()).exp()[:, None])
+    z = q.mean + q.stddev * eps
+    p = Normal(z @ linear.weight.double().T + linear.bias, SCALE)
+    logs = p.log_prob(linear.x.flatten(1).double()[:, None]).sum(2)
+    nll = -logs.mean(1)
+    logs = logs + Normal(0.0, 1.0).log_prob(z).sum(2) - q.log_prob(z).sum(2)
+    torch.testing.assert_close(terms.bound.double(), -(logs.exp().mean(1)).log(), atol=1e-4, rtol=0)
+    torch.testing.assert_close(terms.distortion.double(), nll, atol=1e-4, rtol=0)
+
+
+def test_more_samples_close_the_weighted_bound_and_leave_the_elbo_where_it_is(linear):
+    def mean(objective):
+        runs = [linear.terms(objective, off=0.5, seed=seed)[0] for seed in range(100)]
+        values = [(t.distortion + t.rate if t.bound is None else t.bound).mean() for t in runs]
+        return torch.stack(values).double().mean(), torch.stack(values).double().std() / 10
+
+    exact = linear.nll.mean()
+    (one, error), (five, _), (fifty, _) = (mean(IWAE(k)) for k in (1, 5, 50))
+    assert one - exact > 2 * (five - exact) > 4 * (fifty - exact) > 0
+    for samples in (1, 5):  # one weight is the ELBO with its KL estimated; more samples only average
+        elbo, other = mean(ELBO(samples))
+        assert abs(elbo - one) < 3 * (error.square() + other.square()).sqrt()
+
+
+def test_the_gradient_weighs_each_samples_own_by_its_normalised_weight(linear):
+    """Burda et al., equation 14: sum_k w_k / sum w_j grad log w_k."""
+    off = torch.tensor(0.5, requires_grad=True)
+    objective = IWAE(5)
+    terms, eps = linear.terms(objective, off)
+    (ours,) = torch.autograd.grad(terms.bound.sum(), off)
+    logs = torch.stack([-IWAE(1).terms(linear.posterior(off), linear.likelihood, linear.batch, e).bound
+                        for e in eps.unbind(1)], 1)  # fmt: skip
+    weights = logs.detach().softmax(1)
+    (theirs,) = torch.autograd.grad(-(weights * logs).sum(), off)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
+
+
+def test_weights_of_any_size_stay_finite(linear):
+    far = linear.batch._replace(target=linear.x + 1e4)
+    bound = IWAE(5).terms(linear.posterior(), linear.likelihood, far, torch.randn(IMAGES, 5, LATENTS)).bound
+    assert torch.isfinite(bound).all()
+    assert bound.min() > 1e6
+
+
+def build(compose, *words, model="vae"):
+    words = [f"model={model}", "net.widths=[32]", "latent_dim=3", *words]
+    return loading.build_model(compose(*words), (1, 8, 8), CONTEXT).eval()
+
+
+def images(count):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(count, 1, 8, 8, generator=generator).round()
+    return Batch(x, x, torch.arange(count) % 10, torch.arange(count))
+
+
+@pytest.mark.parametrize("model", ["vae", "cvae"])
+def test_an_image_keeps_its_label_and_target_through_its_samples(compose, model):
+    elbo = build(compose, "objective.samples=4", model=model)
+    batch, eps = images(12), torch.randn(12, 4, 3)
+    terms, singles = elbo.terms(batch, eps), [elbo.terms(batch, e) for e in eps.unbind(1)]
+    torch.testing.assert_close(terms.distortion, torch.stack([s.distortion for s in singles]).mean(0))
+    torch.testing.assert_close(terms.rate, singles[0].rate)
+    assert terms.bound is None
+
+
+def test_it_is_what_the_likelihood_estimate_says_of_the_same_samples(compose):
+    model, batch = build(compose, "objective=iwae", "objective.samples=6", model="cvae"), images(9)
+    pairs = counter_rng.pairs(batch.index, torch.arange(6))
+    eps = counter_rng.normal(counter_rng.key(0, "importance"), pairs, 3).unflatten(0, (-1, 6))
+    estimate = importance_weighted(model, batch.x, batch.target, batch.y, batch.index, samples=6)
+    torch.testing.assert_close(model.terms(batch, eps).bound.double(), estimate.nll, rtol=1e-5, atol=1e-4)
+
+
+def test_validation_is_the_bound_whatever_the_batches_and_never_decodes_more_than_a_batch(compose, monkeypatch):
+    model, batch = build(compose, "objective=iwae", "objective.samples=5"), images(30)
+    seen, decoder = [], model.decoder.forward
+    monkeypatch.setattr(model.decoder, "forward", lambda z, *rest: seen.append(len(z)) or decoder(z, *rest))
+    with torch.no_grad():
+        whole = evaluated(model, batch, "val")
+        assert max(seen) == 30
+        torch.testing.assert_close(whole, sum(evaluated(model, part, "val") for part in batch.parts(7)))
+        terms = model.terms(batch, evaluation_noise(model, batch.index, "val", 5))
+    found = evaluation_metrics(model, "val", whole / 30)
+    assert found["val/loss"] == found["val/objective"] == pytest.approx(terms.bound.mean().item(), rel=1e-5)
+    assert found["val/nats"] == pytest.approx((terms.distortion + terms.rate).mean().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model=ae", "objective=iwae"], "one code for an image and no prior"),
+        (["model=ae", "objective.samples=5"], "nothing to sample"),
+        (["model=pca", "objective=iwae"], "one code for an image and no prior"),
+        (["model=vae", "objective=iwae", "beta=4"], "beta is Constant of 4"),
+        (["model=vae", "objective=iwae", "beta=warmup"], "beta is Warmup of 1"),
+        (["model=vae", "objective=iwae", "posterior.noise=uniform"], "do not come from it with noise uniform"),
+        (["model=vae", "objective.samples=0"], "objective.samples must be a whole number"),
+        (["model=vae", "objective.samples=2.5"], "objective.samples must be a whole number"),
+        (["model=vae", "posterior.noise=cauchy"], "posterior.noise must be one of"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence_before_any_data_work(compose, words, message):
+    with pytest.raises(UserError, match=message):
+        train(compose(*words, "data=folder", "data.path=/nowhere", "logger=none"))
+
+
+def test_trained_by_the_weighted_bound_and_resumed_on_its_ladder(compose, tmp_path):
+    words = ["model=cvae", "objective=iwae", "objective.samples=3", "schedule=ladder", "schedule.rungs=2"]
+    words += ["trainer=cpu", "logger=none", "callbacks=checkpoint", "trainer.max_epochs=2", "data.batch_size=64"]
+    words += ["+callbacks.every={_target_: lightning.pytorch.callbacks.ModelCheckpoint}", "net.widths=[64]"]
+    words += ["+callbacks.every.filename='{step}'", "+callbacks.every.every_n_train_steps=15"]
+    words += [f"+callbacks.every.dirpath='{tmp_path}/every'", "+callbacks.every.save_top_k=-1"]
+    metrics = train(compose(*words, folder=tmp_path / "whole"))
+    assert metrics["test/loss"] == metrics["test/objective"] < metrics["test/nats"] < 784 * math.log(2)
+    train(compose(*words, f"resume='{tmp_path}/every/step=15.ckpt'", folder=tmp_path / "again"))
+    states = [torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("whole", "again")]
+    for key, value in states[0]["state_dict"].items():
+        assert torch.equal(value, states[1]["state_dict"][key])
+    run = loading.open_run(tmp_path / "whole")
+    assert "IWAE of 3 samples" in run.title
+    assert isinstance(run.model.objective, IWAE)
+
+
+def test_a_run_with_wrong_noise_says_so_in_its_record(compose, tmp_path, capsys):
+    words = ["model=vae", "posterior.noise=centred_uniform", "posterior.std=exp", "trainer=debug", "net.widths=[16]"]
+    train(compose(*words, "logger=none", "callbacks=none", "test=false"))
+    notes = json.loads((tmp_path / "run/run.json").read_text())["notes"]
+    assert len(notes) == 3
+    assert "posterior.noise=centred_uniform is a mistake kept for study: U(-1, 1) has variance 1/3" in notes[0]
+    assert "bounds nothing" in notes[2]
+    assert all(note in capsys.readouterr().out for note in notes[:1])
+    assert "noise centred_uniform, std exp" in loading.open_run(tmp_path / "run").title

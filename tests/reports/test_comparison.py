@@ -1,0 +1,55 @@
+"""What sets configurations apart: once, in few words, and nothing that is only a place."""
+
+from autoencoders.reports.comparison import compared, differing, grouped, settings, table
+from autoencoders.reports.discovery import find
+
+
+def test_one_choice_that_shows_twice_is_one_difference(make_run):
+    folders = [
+        make_run(f"{i}", config={"beta.value": beta, "model.penalty.value": beta, "folder": f"f{i}", "name": f"n{i}"})
+        for i, beta in enumerate((0.5, 1, 4))
+    ]
+    runs = find(folders)
+    assert compared(runs) == {("beta.value", "model.penalty.value"): ["0.5", "1", "4"]}
+    assert settings(runs) == ["beta=0.5", "beta=1", "beta=4"]
+
+
+def test_equal_values_by_chance_stay_two_differences_and_what_was_typed_is_said_first(make_run):
+    folders = [
+        make_run(f"{i}", config={"data.batch_size": i, "trainer.max_epochs": i, "model.l1": i, "seed": i},
+                 overrides=[f"trainer.max_epochs={i}"])
+        for i in (1, 2)
+    ]  # fmt: skip
+    runs = find(folders)
+    assert set(compared(runs)) == {("data.batch_size",), ("trainer.max_epochs",), ("model.l1",), ("seed",)}
+    assert settings(runs)[0].startswith("trainer.max_epochs=1, ")
+
+
+def test_models_differ_by_name_and_what_one_alone_has_is_no_setting_of_the_other(make_run):
+    cvae = {"model._target_": "autoencoders.models.cvae.CVAE", "model.name": "cvae", "model.join": "both"}
+    runs = find([make_run("a"), make_run("b", config=cvae)])
+    groups = compared(runs)
+    assert groups == {("model",): ["vae", "cvae"], ("model.join",): ["\u2013", "both"]}
+    assert settings(runs) == ["model=vae", "model=cvae"]
+    shown = table(groups, ["a", "b"], "title")
+    assert [[cell.text for cell in row.cells] for row in shown.rows] == [["vae", "cvae"], ["\u2013", "both"]]
+
+
+def test_a_whole_node_against_nothing_is_one_line():
+    node = {"_target_": "autoencoders.nets.mlp.Encoder", "widths": [3, 2], "norm": "batch"}
+    found = grouped(differing([{"net": {"encoder": node}}, {"net": {"encoder": None}}]))
+    assert found == {("net.encoder",): ["Encoder", "null"]}
+
+
+def test_places_and_callbacks_that_draw_do_not_differ(make_run):
+    drawing = {"_target_": "autoencoders.callbacks.samples.Samples", "every_n_epochs": 5}
+    stopping = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "patience": 5}
+    other = {"data.root": "/elsewhere", "callbacks": {"samples": drawing, "stop": stopping}}
+    runs = find([make_run("a", config={"callbacks": {}}), make_run("b", config=other)])
+    assert compared(runs) == {("callbacks.stop",): ["\u2013", "EarlyStopping"]}
+
+
+def test_a_run_without_a_configuration_has_no_values(make_run):
+    folders = [make_run("a"), make_run("b", config={"seed": 1}), make_run("c")]
+    (folders[2] / "config.yaml").unlink()
+    assert compared(find(folders)) == {("seed",): ["0", "1", "\u2013"]}

@@ -1,0 +1,162 @@
+"""The table of results: the best among what can be compared, baselines beside, means over seeds."""
+
+import math
+import statistics
+
+import pytest
+
+from autoencoders.reports.content import result_tables
+from autoencoders.reports.discovery import find
+from autoencoders.reports.metric_info import decimals, measure, printed
+from autoencoders.reports.result_tables import over_seeds, summary
+from autoencoders.types import UserError
+
+
+def column(table, label):
+    i = [c.label for c in table.columns].index(label)
+    return [row.cells[i] for row in table.rows]
+
+
+def best(table, label):
+    return [row.head for row, cell in zip(table.rows, column(table, label), strict=True) if cell.best]
+
+
+def made(make_run, **metrics):
+    """Runs a, b, ... that differ in these metrics."""
+    names = {key.replace("__", "/"): values for key, values in metrics.items()}
+    count = len(next(iter(names.values())))
+    return find([make_run("abcdef"[i], {k: v[i] for k, v in names.items()}) for i in range(count)])
+
+
+def test_lower_nats_and_errors_and_higher_psnr_are_best(make_run):
+    table = summary(made(make_run, test__nats=(99, 98, 120), test__mse=(0.01, 0.02, 0.03), test__psnr=(20, 17, 22)))
+    assert best(table, "nats") == ["b"]
+    assert best(table, "mse") == ["a"]
+    assert best(table, "psnr") == ["c"]
+    assert best(table, "distortion") == best(table, "rate") == []  # the one is had for the other
+
+
+def test_ties_as_printed_are_all_best_and_nan_never_is(make_run):
+    table = summary(made(make_run, test__mse=(math.nan, 0.0100001, 0.01, 0.02), test__nats=(math.inf, 90, 91, 92)))
+    assert best(table, "mse") == ["b", "c"]
+    assert column(table, "mse")[0].text == "n/a"
+    assert best(table, "nats") == ["b"]
+
+
+def test_one_run_alone_and_equal_runs_have_no_best(make_run):
+    runs = made(make_run, test__mse=(0.03, 0.03))
+    assert not summary(runs).marked
+    assert not summary(runs[:1]).marked
+
+
+def test_a_baseline_stands_beside_and_says_where_it_is_better(make_run):
+    table = summary(made(make_run, test__mse=(0.012, 0.014), test__mse_pca=(0.013, 0.013)))
+    assert [c.label for c in table.columns][3:6] == ["mse", "PCA", "mean image"]
+    assert [cell.ahead for cell in column(table, "PCA")] == [False, True]
+    assert [cell.text for cell in column(table, "PCA")] == ["0.01300", "0.01300"]
+
+
+def test_other_images_are_not_compared(make_run):
+    other = {"data": {"sha256": "other", "images": {"test": 11}}}
+    runs = find([make_run("a"), make_run("b", {"test/mse": 0.001}, **other), make_run("c", {"test/mse": 0.002})])
+    table = summary(runs)
+    assert best(table, "mse") == ["c"]
+    assert any("different images" in note for note in table.notes)
+
+
+def test_nats_are_compared_under_one_likelihood_and_condition_alone(make_run):
+    gaussian = {"likelihood._target_": "autoencoders.objectives.likelihoods.Gaussian"}
+    told = {"model.name": "cvae", "model.join": "both"}
+    runs = find(
+        [make_run("a"), make_run("b", {"test/nats": 99}), make_run("c", {"test/nats": -500}, gaussian),
+         make_run("d", {"test/nats": 90, "test/mse": 0.001}, told)]
+    )  # fmt: skip
+    table = summary(runs)
+    assert best(table, "nats") == ["b"]
+    assert best(table, "mse") == ["d"]
+
+
+def test_a_mistake_kept_for_study_is_not_in_the_running(make_run):
+    runs = find(
+        [make_run("a"), make_run("b", {"test/nats": 99}), make_run("c", {"test/nats": 5}, notes=["It is wrong."])]
+    )
+    table = summary(runs)
+    assert best(table, "nats") == ["b"]
+    assert "c: It is wrong." in table.notes
+
+
+def test_a_judge_has_its_accuracy_beside_the_majority(make_run):
+    folder = make_run("judge")
+    (folder / "metrics.json").write_text('{"test/loss": 0.1, "test/accuracy": 0.98, "test/majority": 0.1}')
+    table = summary(find([folder]))
+    assert [(c.label, c.beside) for c in table.columns] == [("accuracy", None), ("majority", 0)]
+
+
+def test_a_model_without_a_prior_has_no_nats(make_run):
+    folder = make_run("a", {"test/rate": 0.0, "test/nats": 50.0})
+    text = (folder / "metrics.json").read_text().replace("active_units", "something")
+    (folder / "metrics.json").write_text(text)
+    table = summary(find([folder, make_run("b"), make_run("c", {"test/nats": 99})]))
+    assert column(table, "nats")[0].value is None
+    assert best(table, "nats") == ["c"]
+
+
+def test_named_columns_come_from_applications_too(make_run, tmp_path):
+    for name, value in (("a", 0.8), ("b", 0.9)):
+        folder = make_run(name)
+        (folder / "tables/evaluate").mkdir(parents=True)
+        found = f'{{"SSIM/vae": {value}, "SSIM_error/vae": 0.004, "SSIM/PCA-10": 0.85}}'
+        (folder / "tables/evaluate/metrics.json").write_text(found)
+    runs = find([tmp_path / "runs"])
+    table = summary(runs, {"ours": "evaluate/SSIM/model", "PCA": "evaluate/SSIM/PCA"})
+    assert [(cell.value, cell.error) for cell in column(table, "ours")] == [(0.8, 0.004), (0.9, 0.004)]
+    assert [cell.value for cell in column(table, "PCA")] == [0.85, 0.85]
+    assert best(table, "ours") == ["b"]
+    with pytest.raises(UserError, match=r"No run has the metric test/fid\. They have: .*evaluate/SSIM/vae"):
+        summary(runs, {"fid": "test/fid"})
+
+
+def test_means_and_deviations_over_seeds(make_run):
+    values = {(1, 0): 100, (1, 1): 102, (4, 0): 110, (4, 1): 113}
+    runs = find(
+        [make_run(f"{b}-{s}", {"test/nats": v}, {"beta.value": b, "seed": s, "data.seed": s, "model.seed": s})
+         for (b, s), v in values.items()]
+    )  # fmt: skip
+    table = over_seeds(runs)
+    assert [row.head for row in table.rows] == ["beta=1", "beta=4"]
+    for cell, pair in zip(column(table, "nats"), ((100, 102), (110, 113)), strict=True):
+        assert cell.value == pytest.approx(statistics.fmean(pair))
+        assert cell.error == pytest.approx(statistics.stdev(pair))
+    assert [cell.text for cell in column(table, "seeds")] == ["2", "2"]
+    assert best(table, "nats") == ["beta=1"]
+    assert column(table, "PCA")[0].error is None
+    first, second = result_tables(runs, None)
+    assert (first.title, first.marked, second.marked) == ("Mean over seeds", True, False)
+    assert over_seeds(runs[:1]) is over_seeds([runs[0], runs[2]]) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "errors", "texts"),
+    [
+        ((260.5246, 99.1), (), ("260.52", "99.10")),
+        ((0.0131631, 0.007), (), ("0.01316", "0.00700")),
+        ((0.0131631,), (0.00036,), ("0.01316",)),
+        ((260.52,), (1.73,), ("260.5",)),
+        ((1902116.0,), (), ("1,902,116",)),
+        ((0.5, 1e-9), (), ("0.5000", "1e-09")),
+        ((math.nan, 2.5), (), ("n/a", "2.50")),
+    ],
+)
+def test_digits(values, errors, texts):
+    digits = decimals(values, errors)
+    assert tuple(printed(value, digits) for value in values) == texts
+
+
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [("test/nats", -1), ("-ELBO", -1), ("IW-NLL, K=100", -1), ("mse", -1), ("mse_pca", -1), ("psnr per image", 1),
+     ("evaluate/SSIM/vae", 1), ("auroc", 1), ("precision at 5", 1), ("kid", -1), ("fpr at 95 % tpr", -1),
+     ("rate", 0), ("val/objective", 0), ("images", 0), ("to nearest held-out", 0)],
+)  # fmt: skip
+def test_which_way_is_better(name, better):
+    assert measure(name).better == better

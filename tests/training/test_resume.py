@@ -1,0 +1,278 @@
+"""A run that was killed, stopped or damaged goes on from its last checkpoint, and ends as if nothing had been."""
+
+import json
+import math
+import os
+import random
+import shutil
+import signal
+import time
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from autoencoders import train as door_of_training
+from autoencoders.runs import loading, record
+from autoencoders.train import train
+from autoencoders.training import pipeline
+from autoencoders.types import Stopped, UserError
+from autoencoders.utils import distributed
+
+WORDS = ["model=vae", "net.widths=[32]", "trainer=cpu", "logger=none", "callbacks=checkpoint", "data.batch_size=64"]
+WORDS += ["trainer.max_epochs=4", "beta=warmup", "callbacks.last.every_n_steps=4"]
+
+
+def weights(folder, name="last"):
+    return torch.load(folder / f"checkpoints/{name}.ckpt", weights_only=True)["state_dict"]
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def as_if_nothing_had_been(whole, resumed):
+    for name in ("last", "best"):
+        assert same(weights(whole, name), weights(resumed, name)), name
+    assert (whole / "metrics.csv").read_text() == (resumed / "metrics.csv").read_text()
+    assert json.loads((whole / "metrics.json").read_text()) == json.loads((resumed / "metrics.json").read_text())
+
+
+@pytest.fixture
+def whole(compose, tmp_path):
+    """The folder of a run that nothing interrupted, and the seconds it took."""
+    train(compose(*WORDS, "trainer.max_epochs=1", folder=tmp_path / "warm"))  # what only the first run waits for
+    started = time.perf_counter()
+    train(compose(*WORDS, folder=tmp_path / "whole"))
+    return tmp_path / "whole", time.perf_counter() - started
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    """The steps that trainings start from."""
+    seen, plain = [], pl.Trainer.fit
+
+    def fit(self, *args, **keywords):
+        seen.append(torch.load(self.ckpt_path, weights_only=True)["global_step"] if self.ckpt_path else 0)
+        return plain(self, *args, **keywords)
+
+    monkeypatch.setattr(pl.Trainer, "fit", fit)
+    return seen
+
+
+def killed(config, seconds):
+    """Train in a child process, and kill it after so many seconds, wherever it is."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            train(config)
+        finally:
+            os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_goes_on_from_its_last_checkpoint(compose, tmp_path, whole, starts, times):
+    folder, seconds = whole
+    moments = random.Random(1)
+    found, deaths = [], 0
+    for i in range(times):
+        config = compose(*WORDS, "resume=auto", folder=tmp_path / str(i))
+        deaths += killed(config, moments.uniform(0.1, 0.8) * seconds)
+        last = tmp_path / str(i) / "checkpoints/last.ckpt"
+        kept = torch.load(last, weights_only=True)["global_step"] if last.is_file() else 0
+        train(config)
+        found.append(kept)
+        assert starts[-1] == kept
+        as_if_nothing_had_been(folder, tmp_path / str(i))
+    print(f"\nresumed from steps {found} of 76; {deaths} of {times} died")
+    assert deaths
+    assert max(found) > 0
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_around_the_last_line_of_an_epoch_it_loses_nothing(compose, tmp_path, whole, starts, moment):
+    def log(self, metrics, step=None, plain=record.MetricsFile.log_metrics):
+        last = step == 56 and "train/loss" in metrics and (tmp_path / "run/checkpoints/last.ckpt").is_file()
+        kept = last and torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 57
+        for now in ("before", "after"):
+            if kept and now == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if now == "before":
+                plain(self, metrics, step)
+
+    if (child := os.fork()) == 0:
+        try:
+            record.MetricsFile.log_metrics = log
+            train(compose(*WORDS))
+        finally:
+            os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    train(compose(*WORDS, "resume=auto"))
+    assert starts[-1] == 57
+    as_if_nothing_had_been(whole[0], tmp_path / "run")
+
+
+@pytest.mark.parametrize(("number", "step"), [(signal.SIGINT, 7), (signal.SIGTERM, 19), (signal.SIGINT, 76)])
+def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(compose, tmp_path, whole, monkeypatch, number, step):
+    from autoencoders.models.vae import VAE
+
+    plain = VAE.training_step
+
+    def signalled(self, batch, batch_idx):
+        if self.trainer.global_step == step - 1 and not (tmp_path / "sent").exists():
+            (tmp_path / "sent").touch()
+            os.kill(os.getpid(), number)
+        return plain(self, batch, batch_idx)
+
+    before = signal.getsignal(number)
+    monkeypatch.setattr(VAE, "training_step", signalled)
+    with pytest.raises(Stopped, match=str(128 + number)) as stopped:
+        train(compose(*WORDS, folder=tmp_path / "run"))
+    kept = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"]
+    assert kept == step  # 19 is the last of an epoch, and 76 of the run
+    assert f"after step {step}, which" in stopped.value.where
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "stopped"
+    assert signal.getsignal(number) is before
+    train(compose(*WORDS, f"resume='{tmp_path}/run'", folder=tmp_path / "run"))
+    as_if_nothing_had_been(whole[0], tmp_path / "run")
+
+
+@pytest.fixture(autouse=True)
+def quiet_before(monkeypatch):
+    """No signal of another test is the first of one here."""
+    monkeypatch.setattr(distributed, "_latest", -math.inf)
+
+
+def test_a_signal_sent_twice_at_once_is_one(compose, tmp_path, monkeypatch):
+    from autoencoders.models.vae import VAE
+
+    plain = VAE.training_step
+
+    def signalled(self, batch, batch_idx):
+        if self.trainer.global_step == 6:  # as `timeout` does: to the process, and to its group
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
+        return plain(self, batch, batch_idx)
+
+    monkeypatch.setattr(VAE, "training_step", signalled)
+    with pytest.raises(Stopped) as stopped:
+        train(compose(*WORDS))
+    assert stopped.value.where.startswith("after step 7, which ")
+    monkeypatch.setattr(distributed, "APART", 0)
+    with pytest.raises(Stopped) as stopped:
+        train(compose(*WORDS, folder=tmp_path / "impatient"))
+    assert stopped.value.where.startswith("at once, by a second signal")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_after_the_training_is_recorded_too(compose, tmp_path, monkeypatch, number):
+    before, words = signal.getsignal(number), (*WORDS, "trainer.max_epochs=1")
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "measure", lambda *_: [signal.raise_signal(number) for _ in range(2)])
+        with pytest.raises(Stopped, match=str(128 + number)) as stopped:
+            train(compose(*words))
+    assert stopped.value.where == f"after its training, which {tmp_path}/run/checkpoints/last.ckpt keeps"
+    assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "stopped"
+    assert signal.getsignal(number) is before
+    assert "test/nats" in train(compose(*words, f"resume='{tmp_path}/run'"))
+
+
+def test_a_refused_resume_leaves_the_run_as_it_was(compose, tmp_path):
+    train(compose(*WORDS, "trainer.max_epochs=1"))
+    before = {file: file.read_bytes() for file in (tmp_path / "run").glob("*.*")}
+    with pytest.raises(UserError, match="planned for 19 optimiser steps"):
+        train(compose(*WORDS, "trainer.max_epochs=2", "resume=auto"))
+    assert {file: file.read_bytes() for file in (tmp_path / "run").glob("*.*")} == before
+
+
+def test_a_resumed_run_adds_its_time_up(compose, tmp_path):
+    words, last = [*WORDS, "schedule=constant", "beta=constant", "test=false"], tmp_path / "run/checkpoints/last.ckpt"
+
+    def record(epochs):
+        train(compose(*words, f"trainer.max_epochs={epochs}", "resume=auto"))
+        return json.loads((tmp_path / "run/run.json").read_text())
+
+    first, again = record(2), record(2)
+    assert again["images_per_second"] == pytest.approx(first["images_per_second"])
+    assert again["started"] == first["started"]
+    state = torch.load(last, weights_only=True)
+    state["callbacks"]["Clock"]["age"] += 1000  # as if it had taken so long
+    torch.save(state, last)
+    more = record(3)
+    assert 1000 < more["seconds"] < 2000
+    assert more["epochs"] == 3
+
+
+def test_a_drawn_seed_is_kept_by_a_resume_and_by_a_sweep(compose, door, tmp_path, starts):
+    words = [*WORDS, "schedule=constant", "beta=constant", "seed=null"]
+    train(compose(*words, "trainer.max_epochs=1"))
+    last = tmp_path / "run/checkpoints/last.ckpt"
+    seed = loading.load_checkpoint(last)["hyper_parameters"]["seed"]
+    train(compose(*words, "trainer.max_epochs=2", "resume=auto"))
+    assert loading.load_checkpoint(last)["hyper_parameters"]["seed"] == seed
+    sweep = ["-m", "seed=null", "beta=1", *(w for w in WORDS if "beta" not in w), "hydra.sweep.dir=sweep"]
+    for _ in range(2):
+        done = door(door_of_training, *sweep, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert "is done already, and skipped" in done.stdout
+    assert starts == [0, 19, 0]
+
+
+def test_the_terminal_says_how_to_go_on(door, tmp_path, monkeypatch):
+    from autoencoders.models.vae import VAE
+
+    monkeypatch.setattr(VAE, "on_train_epoch_end", lambda self: os.kill(os.getpid(), signal.SIGTERM))
+    done = door(door_of_training, *WORDS, "hydra.run.dir=a run", cwd=tmp_path)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr.startswith("autoencoders: stopped after step 19, which ")
+    assert f"Go on with: python -m autoencoders.train {WORDS[0]}" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(compose, tmp_path, whole, capsys, starts):
+    folder = whole[0]
+    last = folder / "checkpoints/last.ckpt"
+    damaged = tmp_path / "damaged"
+    shutil.copytree(folder, damaged)
+    content = last.read_bytes()
+    (damaged / "checkpoints/last.ckpt").write_bytes(content[: len(content) // 2])
+    train(compose(*WORDS, "resume=auto", folder=damaged))
+    assert f"{damaged}/checkpoints/last.ckpt is not a checkpoint" in (told := capsys.readouterr().err)
+    assert f"Resuming from {damaged}/checkpoints/previous.ckpt" in told
+    assert starts[-1] == 72
+    as_if_nothing_had_been(folder, damaged)
+    for name in ("last", "previous", "best"):
+        (damaged / f"checkpoints/{name}.ckpt").write_bytes(b"")
+    with pytest.raises(UserError, match="no other checkpoint to resume from"):
+        train(compose(*WORDS, "resume=auto", folder=damaged))
+
+
+def test_auto_begins_where_there_is_nothing(compose, tmp_path, starts):
+    train(compose(*WORDS, "resume=auto", "trainer.max_epochs=1", folder=tmp_path / "new"))
+    assert starts == [0]
+    with pytest.raises(UserError, match="neither a checkpoint nor the folder of a run"):
+        loading.newest_checkpoint(tmp_path / "nowhere")
+
+
+def test_a_sweep_that_is_run_again_does_what_is_left(door, tmp_path, starts):
+    words = ["-m", "beta=1,2", *(w for w in WORDS if "beta" not in w), "hydra.sweep.dir=sweep"]
+    assert door(door_of_training, *words, cwd=tmp_path).returncode == 0
+    second = next((tmp_path / "sweep").glob("1_*"))
+    for name in ("run.json", "metrics.json"):
+        (second / name).unlink()
+    shutil.copy(second / "checkpoints/previous.ckpt", second / "checkpoints/last.ckpt")
+    done = door(door_of_training, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert starts == [0, 0, 72]
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line[:1] in ("0", "1")}
+    assert "done" in lines["0"]
+    assert "skipped, done before" in lines["0"]
+    assert "skipped" not in lines["1"]
+    other = door(door_of_training, *words, "data.shift=1", cwd=tmp_path)
+    assert other.returncode == 2
+    assert "holds a finished run of another configuration: data.shift is 1 and was 0" in other.stderr
+    assert [json.loads(f.read_text())["status"] for f in (tmp_path / "sweep").glob("*/run.json")] == ["done", "done"]

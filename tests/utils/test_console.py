@@ -1,0 +1,149 @@
+"""What a terminal shows, on one that is recorded; where there is none, plain lines (tests/test_train.py)."""
+
+import io
+import re
+import sys
+
+import pytest
+import torch
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from omegaconf import OmegaConf
+
+from autoencoders import train
+from autoencoders.callbacks.base import evaluating
+from autoencoders.config.compose import CONF, groups
+from autoencoders.models.layer_summary import layers
+from autoencoders.reports.tables import NOTHING
+from autoencoders.runs import loading
+from autoencoders.types import Context, Stopped
+from autoencoders.utils import console
+
+QUICK = ["model=vae", "trainer.max_epochs=2", "trainer=cpu", "logger=none", "net.widths=[16]", "data.batch_size=64"]
+
+
+class Screen(io.StringIO):
+    """A terminal that keeps what was written to it."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def screened(monkeypatch):
+    """`screened()`: what a person sees of this process from then on, 80 characters wide."""
+    for name in ("NO_COLOR", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "80"), ("LINES", "40")):
+        monkeypatch.setenv(name, value)
+
+    def begin():  # in the test itself: pytest puts its own stdout in place after fixtures
+        screen = Screen()
+        monkeypatch.setattr(sys, "stdout", screen)
+        return screen
+
+    return begin
+
+
+def visible(screen):
+    """The text without its colours and movements, and without what was drawn over."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n")
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("CI", "true"), ("TERM", "dumb"), ("TERM", "")])
+def test_plain_lines_where_they_are_asked_for(screened, monkeypatch, name, value):
+    screened()
+    assert console.lively()
+    monkeypatch.setenv(name, value)
+    assert not console.lively()
+
+
+def test_plain_lines_where_nobody_looks_or_the_letters_are_missing(screened, monkeypatch):
+    monkeypatch.setattr(screened(), "encoding", "ascii")
+    assert not console.lively()
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert not console.lively()
+
+
+def test_a_run_on_a_terminal(compose, screened):
+    screen = screened()
+    config = compose(*QUICK, "callbacks=[progress,baselines]", "trainer.log_every_n_steps=5")
+    metrics = train.train(config, changes=lambda: [("model", "cvae → vae")])
+    text = visible(screen)
+    assert re.search(r"changed +model +cvae → vae", text)
+    assert re.search(r"images +train 1,258, val 180, test 359", text)
+    assert re.search(r"encoder +Linear, BatchNorm1d, ReLU +16 +12,576", text)
+    assert re.search(r"10 classes +0 9%, 1 10%", text)
+    epochs = re.findall(r"^ +(\d)/2 +([\d.]+) ", text, re.MULTILINE)
+    assert [epoch for epoch, _ in epochs] == ["1", "2"]
+    assert float(epochs[1][1]) == pytest.approx(metrics["val/objective"], abs=0.01)
+    assert re.search(rf"test .*\n +vae +{metrics['test/nats']:.2f}", text)
+    assert re.search(r"PCA-10 +0\.0137", text)
+    assert max(map(len, text.splitlines())) <= 80
+    assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")  # the cursor is back
+    assert sys.stdout is screen
+
+
+def test_a_run_that_is_stopped_gives_the_terminal_back(compose, screened, monkeypatch):
+    screen = screened()
+    from autoencoders.models.vae import VAE
+
+    def stop(self):
+        raise Stopped(2, "here")
+
+    monkeypatch.setattr(VAE, "on_train_epoch_end", stop)
+    with pytest.raises(Stopped):
+        train.train(compose(*QUICK, "callbacks=progress"))
+    assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")
+    assert sys.stdout is screen
+
+
+CHOSEN = {
+    "model=cvae beta=1 latent_dim=4 logger=none": {"logger": "wandb → none", "latent_dim.size": "10 → 4"},
+    "data=lfw data.size=45 callbacks=[default,gif] +trainer.fast_dev_run=false": {
+        "data": "digits → lfw",
+        "net": "fc → residual",
+        "likelihood": "bernoulli → gaussian",
+        "data.size": "28 → 45",
+        "optimizer.lr": "0.006 → 0.001",
+        "trainer.fast_dev_run": f"{NOTHING} → false",
+        "callbacks": "default → [default,gif]",
+    },
+}
+
+
+def test_what_was_chosen_is_told_and_nothing_else():
+    for words, said in CHOSEN.items():
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            config = hydra_compose("train", [*words.split(), "folder=''"], return_hydra_config=True)
+            plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+            found = train.changes(OmegaConf.to_container(plain, resolve=True), words.split(), config.hydra)
+        assert dict(found) == said
+
+
+@pytest.mark.parametrize("net", groups()["net"])
+@pytest.mark.parametrize("model", ["ae", "cvae"])
+def test_layers_have_all_parameters_and_change_nothing(compose, net, model):
+    if (net, model) == ("skip", "cvae"):
+        pytest.skip("net=skip is for model=ae")
+    words = [f"model={model}", f"net={net}", "likelihood=gaussian", *(["model.join=every_layer"] * (model == "cvae"))]
+    made = loading.build_model(compose(*words), (3, 32, 32), Context("attributes", ("a", "b")))
+    before, chance = {k: v.clone() for k, v in made.state_dict().items()}, torch.random.get_rng_state()
+    with evaluating(made):
+        found = layers(made)
+    assert torch.equal(torch.random.get_rng_state(), chance)
+    assert all(torch.equal(v, before[k]) for k, v in made.state_dict().items())
+    assert made.training
+    assert not any(module._forward_hooks for module in made.modules())
+    assert sum(layer.parameters for layer in found) == sum(p.numel() for p in made.parameters())
+    assert found[0].part == "encoder"
+    last = next(layer for layer in reversed(found) if layer.part == "decoder" and layer.shape)
+    assert last.shape in ((3, 32, 32), (3 * 32 * 32,), (48, 8, 8))  # patches of 4 x 4 pixels
+
+
+def test_words_are_packed_into_lines():
+    assert list(console.packed(["loss 1", "rate 22", "beta 3"], 16)) == ["loss 1   rate 22", "beta 3"]
+    assert list(console.packed(["too long for it"], 5)) == ["too long for it"]
+    assert list(console.packed([], 5)) == []

@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from autoencoders.types import UserError
+from autoencoders.utils import pca
+
+
+def test_principal_components_are_scikit_learns(digits):
+    images = digits.images("train")
+    mean, components, variances = pca.principal_components(images, 20)
+    reference = PCA(20, svd_solver="full").fit(images.flatten(1).double().numpy() / 255)
+    np.testing.assert_allclose(mean, reference.mean_, atol=1e-9)
+    np.testing.assert_allclose(variances, reference.explained_variance_, rtol=1e-7)
+    cosines = (components.numpy() * reference.components_).sum(1)
+    np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-6)
+
+
+def test_components_of_large_images_leave_the_same_unexplained(digits, monkeypatch):
+    monkeypatch.setattr(pca, "DENSE_LIMIT", 0)
+    pca.principal_components.cache_clear()
+    mean, components, variances = pca.principal_components(digits.images("train"), 20)
+    train, test = (digits.images(s).flatten(1).double().numpy() / 255 for s in ("train", "test"))
+    reference = PCA(20, svd_solver="full").fit(train)
+    np.testing.assert_allclose(variances, reference.explained_variance_, rtol=1e-5)
+    np.testing.assert_allclose(components @ components.T, np.eye(20), atol=1e-5)
+    centred = test - mean.numpy()
+    ours = ((centred - centred @ components.numpy().T @ components.numpy()) ** 2).mean()
+    theirs = ((test - reference.inverse_transform(reference.transform(test))) ** 2).mean()
+    assert ours == pytest.approx(theirs, rel=1e-5)
+
+
+def test_more_components_than_images_hold_are_refused():
+    images = torch.randint(0, 255, (5, 1, 8, 8), dtype=torch.uint8)
+    with pytest.raises(UserError, match="at most 4 principal components"):
+        pca.principal_components(images, 5)
