@@ -21,6 +21,6 @@ def load(path, trust=()):  # noqa: ANN001, ANN201 - the types would load torch
     Raises:
         autoencoders.types.UserError: where there is none of these.
     """
-    from autoencoders.applications.export import load
+    from autoencoders.runs.loading import load
 
     return load(path, trust)

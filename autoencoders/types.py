@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from autoencoders.data.datamodule import ImageData
-    from autoencoders.models.autoencoder import Autoencoder
 
 Shape = tuple[int, int, int]
 """(C, H, W): channels, height and width of one image."""
@@ -164,8 +162,3 @@ class Context:
     def from_dict(cls, plain: dict | None) -> Context | None:
         """The inverse of `to_dict`; None stays None."""
         return None if plain is None else cls(plain["kind"], tuple(plain["names"]))
-
-
-def titled(model: Autoencoder, data: ImageData) -> str:
-    """Model, data, beta and latent size: what every figure says."""
-    return ", ".join([f"{model.name.upper()} on {data.name}", *model.traits])

@@ -164,10 +164,10 @@ class Plain(nn.Module):
         super().__init__()
         self.work = work
         if "net=conv" in work.words:
-            from autoencoders.runs import loading
+            from autoencoders.config import instantiate
 
             shape = (1, 28, 28) if "data=mnist" in work.words else (3, 64, 64)
-            model = loading.build_model(composed((*work.words, "folder=none")), shape, None)
+            model = instantiate.build_model(composed((*work.words, "folder=none")), shape, None)
             self.encode = nn.Sequential(model.encoder, model.head)
             self.decode = model.decoder
         else:
@@ -192,9 +192,9 @@ class Plain(nn.Module):
 
 def preloaded(work: Workload) -> Tensor:
     """All training images as floats, in memory."""
-    from autoencoders.runs import loading
+    from autoencoders.config import instantiate
 
-    data = loading.build(composed((*work.words, "folder=none"))["data"])
+    data = instantiate.build(composed((*work.words, "folder=none"))["data"])
     data.prepare_data()
     data.setup("fit")
     return data.images("train").float() / 255

@@ -105,13 +105,13 @@ def configured(folder: Path, count: int, shape: list[int], memory: float, words:
 
 def prepared(folder: str, count: int, memory: float) -> tuple[dict[str, Any], Synthetic]:
     """A configuration of grey images of 28 x 28 pixels, and its data."""
-    from autoencoders.runs import loading
+    from autoencoders.config import instantiate
     from autoencoders.utils.startup import load_heavy_libraries
 
     load_heavy_libraries()
     words = ["logger=none", "callbacks=none", "trainer.max_epochs=-1", f"trainer.max_steps={WARM + STEPS}"]
     config = configured(Path(folder), count, [1, 28, 28], memory, [*words, "trainer.limit_val_batches=0"])
-    data = loading.build(config["data"])
+    data = instantiate.build(config["data"])
     data.setup("fit")
     return config, data
 
@@ -120,7 +120,7 @@ def steps(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     """Images per second, once for every line that comes in."""
     import lightning.pytorch as pl
 
-    from autoencoders.runs import loading
+    from autoencoders.config import instantiate
     from autoencoders.training.pipeline import make_trainer
 
     class Timer(pl.Callback):
@@ -136,22 +136,24 @@ def steps(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     print("{}", flush=True)
     for _ in sys.stdin:
         timer = Timer()
-        make_trainer(config, [timer], []).fit(loading.build_model(config, data.shape, data.context), datamodule=data)
+        make_trainer(config, [timer], []).fit(
+            instantiate.build_model(config, data.shape, data.context), datamodule=data
+        )
         yield {"rate": STEPS * BATCH / (timer.ended - timer.began)}
 
 
 def around(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     """Seconds of what a run or an epoch does once."""
     from autoencoders.callbacks.baselines import pca_mse
+    from autoencoders.config import instantiate
     from autoencoders.data.loader import Batches
-    from autoencoders.runs import loading
     from autoencoders.training.pipeline import make_trainer
     from autoencoders.utils.pca import PCABaseline
 
     config, data = prepared(case["folder"], case["count"], case["memory"])
     config["trainer"]["limit_val_batches"] = 1.0
-    again = loading.build(config["data"])
-    model, trainer = loading.build_model(config, data.shape, data.context), make_trainer(config, [], [])
+    again = instantiate.build(config["data"])
+    model, trainer = instantiate.build_model(config, data.shape, data.context), make_trainer(config, [], [])
     part = data._prepared("train")
     epoch = Batches(part, "train", batch_size=BATCH, train=True)
     train = data.images("train")

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.attribute_editing import Editor, Gauge, dose, fitted, gauged, identity, slopes
-from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread
 from autoencoders.applications.label_classifiers import judge_of
 from autoencoders.applications.representations import binary_attributes, column
 from autoencoders.metrics.labels import ENOUGH
 from autoencoders.runs.run import Run
 from autoencoders.types import Batch, Findings, UserError
+from autoencoders.utils.arrays import array
 
 
 def attribute(

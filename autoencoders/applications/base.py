@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from autoencoders.config import instantiate
 from autoencoders.config.signatures import check_options
-from autoencoders.runs import loading
 from autoencoders.runs.run import Run
 from autoencoders.types import Batch, Findings, UserError
 
@@ -31,7 +31,7 @@ def answered(run: Run, name: str, node: Mapping[str, Any]) -> Findings:
             f"of an autoencoder, and this one as judge={run.path}."
         )
     check_options(f"application.{name}", node)
-    return loading.build(node, run=run)
+    return instantiate.build(node, run=run)
 
 
 def mean_and_error(values: Tensor | np.ndarray) -> tuple[float, float]:
@@ -119,11 +119,6 @@ def number_of_images(value: int, name: str, least: int = 1) -> int:
     if not isinstance(value, int) or value < least:
         raise UserError(f"{name} must be a whole number from {least} up, and is {value}.")
     return value
-
-
-def array(images: Tensor) -> np.ndarray:
-    """A NumPy copy on the CPU, float32."""
-    return images.detach().float().cpu().numpy()
 
 
 def listed(names: Sequence[str]) -> str:

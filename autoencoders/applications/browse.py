@@ -8,9 +8,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, Findings
+from autoencoders.utils.arrays import array
 
 COLUMNS, PANELS, WIDE = 8, 15, 14
 MOMENTS = ("mean", "variance", "skewness", "excess kurtosis")

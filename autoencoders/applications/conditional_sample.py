@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import torch
 
-from autoencoders.applications.base import array, flat, listed, number_of_images
+from autoencoders.applications.base import flat, listed, number_of_images
 from autoencoders.applications.label_accuracy import conditions, verdicts
 from autoencoders.applications.label_classifiers import judge_of
 from autoencoders.latent.densities import StandardNormal
 from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
+from autoencoders.utils.arrays import array
 
 COLUMNS = 10
 

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import array, comparison, flat, listed, number_of_images, spread
+from autoencoders.applications.base import comparison, flat, listed, number_of_images, spread
 from autoencoders.applications.examples import scored
 from autoencoders.data.loader import Batches, Split
 from autoencoders.latent.densities import GaussianFull
@@ -17,6 +17,7 @@ from autoencoders.metrics.detection import NAMES, detection, detection_error, to
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.runs.run import AT_ONCE, Run
 from autoencoders.types import Batch, Findings, UserError
+from autoencoders.utils.arrays import array
 
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
 UNITS = {

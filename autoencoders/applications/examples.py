@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from autoencoders.applications.base import array, spread
+from autoencoders.applications.base import spread
 from autoencoders.types import Batch
+from autoencoders.utils.arrays import array
 
 EACH = 50
 """Images, at most, of each kind."""

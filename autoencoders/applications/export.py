@@ -16,15 +16,14 @@ from torch import Tensor, nn
 
 import autoencoders
 from autoencoders.applications.base import comparison, flat, number_of_images, spread
-from autoencoders.runs import loading
+from autoencoders.config.instantiate import FORMAT
+from autoencoders.runs.loading import CONFIG, WEIGHTS, load_export
 from autoencoders.runs.run import Run
-from autoencoders.types import Batch, Context, Findings, UserError
+from autoencoders.types import Batch, Findings, UserError
 
 if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
 
-WEIGHTS, CONFIG = "weights.safetensors", "config.json"
-FORMAT = 1
 OPSET = 18
 
 
@@ -83,7 +82,8 @@ def largest(a: Tensor, b: Tensor) -> float:
 
 def write(run: Run, folder: Path) -> list[Path]:
     """Weights and configuration; returns the files."""
-    save_file = package("safetensors.torch").save_file
+    from safetensors.torch import save_file
+
     model = run.model
     # Copies: safetensors refuses tensors that share memory.
     state = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
@@ -94,50 +94,10 @@ def write(run: Run, folder: Path) -> list[Path]:
         "step": run.step,
         "shape": list(model.shape),
         "context": None if model.labels is None else model.labels.to_dict(),
-        "config": {k: v for k, v in run.config.items() if k not in ("shape", "context")},
+        "config": {k: v for k, v in run.config.items() if k not in ("format", "shape", "context")},
     }
     (folder / CONFIG).write_text(json.dumps(plain, indent=2) + "\n")
     return [folder / WEIGHTS, folder / CONFIG]
-
-
-def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
-    """The model that `export` wrote, in evaluation mode on the CPU.
-
-    Raises:
-        UserError: where the folder is no export, or its configuration names something that is not allowed.
-    """
-    file = Path(folder) / CONFIG
-    try:
-        plain = json.loads(file.read_text())
-        config, context = plain["config"], Context.from_dict(plain["context"])
-        loading.check_targets(config, file, trust)
-        shape = tuple(plain["shape"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{file} does not describe an exported model ({type(error).__name__}). Export again."
-        ) from error
-    model = loading.build_model(config, shape, context)
-    try:
-        model.load_state_dict(package("safetensors.torch").load_file(Path(folder) / WEIGHTS))
-    except (OSError, RuntimeError, package("safetensors").SafetensorError) as error:
-        raise UserError(f"{Path(folder) / WEIGHTS} does not hold the weights of {file}. Export again.") from error
-    return model.eval()
-
-
-def load(path: str | Path, trust: tuple[str, ...] = ()) -> Autoencoder:
-    """A model in evaluation mode on the CPU, from a run's folder, a checkpoint or an export.
-
-    Args:
-        path: a run's folder, a `.ckpt` file, or a folder that `application=export` wrote.
-        trust: further prefixes of targets that the configuration may name, such as your own package.
-
-    Raises:
-        UserError: where there is none of these.
-    """
-    path = Path(path).expanduser()
-    if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
-        return load_export(path, trust)
-    return loading.open_run(path, trust).model
 
 
 class Encode(nn.Module):

@@ -10,12 +10,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread
 from autoencoders.latent.densities import GaussianFull, StandardNormal
 from autoencoders.latent.paths import linear, spherical
 from autoencoders.metrics.neighbours import distances
 from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
+from autoencoders.utils.arrays import array
 
 
 class Ends(NamedTuple):

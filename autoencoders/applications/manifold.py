@@ -8,10 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread
 from autoencoders.applications.latent_ranking import common_label, measure_latents, same_label
 from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
+from autoencoders.utils.arrays import array
 
 AXES = ("auto", "latents", "components")
 EDGE = 0.02

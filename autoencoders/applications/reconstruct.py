@@ -6,11 +6,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import array, comparison, flat, mean_and_error, shown
+from autoencoders.applications.base import comparison, flat, mean_and_error, shown
 from autoencoders.metrics.images import psnr_per_image, ssim
 from autoencoders.metrics.running_sums import psnr
 from autoencoders.runs.run import Run
 from autoencoders.types import Findings
+from autoencoders.utils.arrays import array
 
 
 def reconstruct(run: Run, *, split: str = "test", images: str | None = None, count: int = 10) -> Findings:

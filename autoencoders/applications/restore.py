@@ -11,15 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import (
-    array,
-    comparison,
-    flat,
-    mean_and_error,
-    number_of_images,
-    shown,
-    spread,
-)
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread
 from autoencoders.applications.inpainting import Method, Seen, covered, filling, seen
 from autoencoders.data.transforms import Draws, GaussianNoise
 from autoencoders.metrics import classical_restoration
@@ -27,6 +19,7 @@ from autoencoders.metrics.images import psnr_per_image, ssim
 from autoencoders.metrics.running_sums import psnr
 from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
+from autoencoders.utils.arrays import array
 
 CHOICES = list(itertools.product((0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0), (True, False), (3, 5, 7)))
 WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications import examples
-from autoencoders.applications.base import array, comparison, flat, mean_and_error, number_of_images, shown, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread
 from autoencoders.applications.representations import binary_attributes, representations
 from autoencoders.metrics.retrieval import METRICS, chance_quality, nearest, ranking_quality
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, Findings, UserError
+from autoencoders.utils.arrays import array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,20 +11,20 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import (
-    array,
+from autoencoders.applications.base import (  # fmt: skip
     comparison,
     flat,
     listed,
     mean_and_error,
     number_of_images,
     spread,
-)  # fmt: skip
+)
 from autoencoders.applications.label_classifiers import TrainedJudge, trained_judge
 from autoencoders.metrics.generation import kernel_distance
 from autoencoders.metrics.neighbours import distances
 from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
+from autoencoders.utils.arrays import array
 
 if TYPE_CHECKING:
     from autoencoders.latent.densities import Density

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from torch import Tensor
 
 from autoencoders.loggers.media import Gallery
 from autoencoders.runs import record
-from autoencoders.types import UserError, titled
+from autoencoders.runs.run import titled
+from autoencoders.types import UserError
 from autoencoders.utils.error_messages import reason
 
 
@@ -139,8 +139,3 @@ def option_of(callback: object, nodes: Mapping[str, Any]) -> str:
     target = f"{kind.__module__}.{kind.__name__}"
     names = [name for name, node in nodes.items() if node and node.get("_target_") == target]
     return f"callbacks.{names[0]}" if names else kind.__name__
-
-
-def array(images: Tensor) -> np.ndarray:
-    """A NumPy copy on the CPU, float32."""
-    return images.detach().float().cpu().numpy()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import lightning.pytorch as pl
 
-from autoencoders.callbacks.base import Drawing, array
+from autoencoders.callbacks.base import Drawing
 from autoencoders.loggers.media import Gallery
 from autoencoders.models.evaluation import evaluation_noise
+from autoencoders.utils.arrays import array
 
 
 class Examples(Drawing):

@@ -12,10 +12,10 @@ from types import FrameType
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
-from autoencoders.runs.record import MetricsFile
+from autoencoders.loggers.csv import MetricsFile
 from autoencoders.types import Stopped, UserError
 from autoencoders.utils.atomic import whole
-from autoencoders.utils.distributed import SIGNALS, once_more
+from autoencoders.utils.signals import SIGNALS, once_more
 
 
 class Last(Checkpoint):

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.callbacks.base import array, heading
+from autoencoders.callbacks.base import heading
 from autoencoders.loggers.media import Gallery
 from autoencoders.objectives.likelihoods import GaussianLearned
 from autoencoders.runs import loading
 from autoencoders.types import Batch, UserError
+from autoencoders.utils.arrays import array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,8 @@ from functools import partial
 import lightning.pytorch as pl
 
 from autoencoders.callbacks.throughput import Clock
-from autoencoders.runs.record import MetricsFile, best_validation
+from autoencoders.loggers.csv import MetricsFile
+from autoencoders.runs.record import best_validation
 from autoencoders.utils import console
 
 COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4g"),

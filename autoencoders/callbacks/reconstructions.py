@@ -5,11 +5,12 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import numpy as np
 
-from autoencoders.callbacks.base import Drawing, array, at_least, heading, spared
+from autoencoders.callbacks.base import Drawing, at_least, heading, spared
 from autoencoders.callbacks.baselines import baselines
 from autoencoders.loggers.media import Gallery
 from autoencoders.metrics.running_sums import psnr
 from autoencoders.types import UserError
+from autoencoders.utils.arrays import array
 
 
 class Reconstructions(Drawing):

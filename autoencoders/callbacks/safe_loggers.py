@@ -10,7 +10,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger
 
 from autoencoders.callbacks.base import spared
-from autoencoders.runs.record import MetricsFile
+from autoencoders.loggers.csv import MetricsFile
 
 METHODS = ("log_metrics", "log_hyperparams", "after_save_checkpoint", "save", "finalize", "send_picture",
            "send_table", "send_histogram")  # fmt: skip

@@ -9,9 +9,10 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from autoencoders.callbacks.base import Drawing, array, at_least, heading, validation_codes
+from autoencoders.callbacks.base import Drawing, at_least, heading, validation_codes
 from autoencoders.latent.densities import GaussianFull, StandardNormal
 from autoencoders.loggers.media import Gallery
+from autoencoders.utils.arrays import array
 
 COMBINED = 3
 """Attributes whose combinations make the columns of a grid: two to the power of this many."""

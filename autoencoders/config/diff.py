@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from autoencoders.config.compose import number
-from autoencoders.reports.comparison import TYPED, differing, grouped, worded
-from autoencoders.reports.run_folder import inside
+
+OWN = ("name", "folder", "runs", "resume", "debug", "logger", "after_fit")
+"""Keys that say where a run is and who is told, not what it is. Applications change nothing of a run either."""
+PLACES = ("dirpath", "root", "cache", "memory")
+"""Last parts of keys that are places on a machine."""
+SILENT = ("autoencoders.callbacks.", "lightning.pytorch.callbacks.ModelCheckpoint")
+"""Callbacks that draw, tell and keep, and change nothing of what is learned."""
+LATER = ("model", "callbacks")
+"""Groups whose keys repeat others' by interpolation: the others give a difference its name."""
+TYPED = {"beta.value": "beta", "latent_dim.size": "latent_dim"}
+"""Keys with a shorter spelling on the command line."""
+NOTHING = "\u2013"
+"""An en dash: what stands where there is no value."""
 
 
 def changed(config: Mapping, defaults: Mapping, overrides: Sequence[str]) -> list[tuple[str, str]]:
@@ -38,3 +50,106 @@ def changed(config: Mapping, defaults: Mapping, overrides: Sequence[str]) -> lis
         if key not in told and was != value and number(f"{key}/{value}") is None:
             found[key] = (was, value)
     return [(name, f"{was} → {now}") for name, (was, now) in found.items()]
+
+
+def flattened(node: Any, prefix: str) -> dict[str, Any]:
+    """Nested containers as one level of dotted keys."""
+    if not isinstance(node, Mapping):
+        return {prefix: node}
+    return {key: value for name, child in node.items() for key, value in flattened(child, f"{prefix}.{name}").items()}
+
+
+class Absent:
+    """What stands where a configuration has no such key."""
+
+
+def differing(configs: Sequence[Mapping]) -> dict[str, list[Any]]:
+    """Key -> its value in each configuration, for keys that differ; values may be whole nodes, or `Absent`."""
+    found: dict[str, list[Any]] = {}
+
+    def walk(key: str, nodes: list[Any]) -> None:
+        if all(node == nodes[0] for node in nodes[1:]):
+            return
+        if not all(isinstance(node, Mapping) for node in nodes):
+            found[key.removesuffix("._target_")] = nodes
+            return
+        names = dict.fromkeys(name for node in nodes for name in node if name not in PLACES)
+        if key and len({str(node.get("name")) for node in nodes}) > 1:  # a class by its name: `model`, `data`
+            found[key] = [node.get("name", Absent) for node in nodes]
+            names = [name for name in names if name not in ("name", "_target_")]
+        for name in names:
+            if key or name not in OWN:
+                walk(f"{key}.{name}".lstrip("."), [_child(node, name) for node in nodes])
+
+    walk("", list(configs))
+    return found
+
+
+def _child(node: Mapping, name: Any) -> Any:
+    child = node.get(name, Absent)
+    silent = isinstance(child, Mapping) and str(child.get("_target_")).startswith(SILENT)
+    return Absent if silent else child
+
+
+def grouped(found: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[str]]:
+    """Keys that say the same of every configuration, the plainest first -> their values in words.
+
+    One choice shows in many places (`beta.value` is also `model.penalty.value`); it is one difference.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for key in sorted(found, key=lambda key: (key.split(".")[0] in LATER, key.count("."), key)):
+        values = [worded(value) for value in found[key]]
+        same = (keys for keys, others in groups.items() if others == values and _alias(keys[0], key))
+        first = next(same, None)
+        if first is None:
+            groups[(key,)] = values
+        else:
+            groups[(*first, key)] = groups.pop(first)
+    return dict(sorted(groups.items(), key=lambda item: _rank(item[0][0])))
+
+
+def _alias(first: str, key: str) -> bool:
+    """Whether two keys name one choice: by the same word at their ends, or by the group of the first."""
+    one, other = first.split("."), key.split(".")
+    return other[-1].endswith(one[-1]) or one[0] == other[-1]
+
+
+def _rank(key: str) -> tuple:
+    return (key.split(".")[0] not in ("model", "data"), key.split(".")[0] == "callbacks", key)
+
+
+def worded(value: Any) -> str:
+    """A value in a cell: a class by its last name, a node by its class."""
+    if value is Absent:
+        return NOTHING
+    if isinstance(value, Mapping):
+        return worded(value["_target_"]) if "_target_" in value else f"{len(value)} settings"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(worded, value))}]"
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return text.rpartition(".")[2] if text.startswith(("autoencoders.", "torch.", "lightning.")) else text
+
+
+def inside(node: Any, *keys: str) -> Any:
+    """A value in nested dicts, None where a key is not there."""
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node
+
+
+def result_settings(config: Mapping, seeded: bool = True) -> dict[str, Any]:
+    """What decides a run's results, flat; not where it is, what logs it, or how it was started.
+
+    Its seed neither, where that was drawn.
+    """
+    return {
+        key: value
+        for section, node in config.items()
+        if section not in ("folder", "runs", "resume", "debug", "logger", "callbacks")
+        for key, value in flattened(node, section).items()
+        if seeded or key not in ("seed", "model.seed", "data.seed")
+    }

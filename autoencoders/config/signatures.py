@@ -6,16 +6,19 @@ Read off the signatures of the classes; their ranges are checked by their constr
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hydra.utils import get_object
+
 from autoencoders.config.overrides import suggestion
-from autoencoders.runs import loading
 from autoencoders.types import UserError
 
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would log the error that it raises
 NAMES = {
     "int": int, "float": float, "bool": bool, "str": str, "None": type(None), "Sequence[int]": list[int],
     "Sequence[str]": list[str], "tuple[float, float]": list[float],
@@ -69,7 +72,7 @@ def found(path: str, target: Any) -> Any:
         UserError: where there is none of that name.
     """
     try:
-        return loading.located(target)
+        return get_object(target)
     except Exception as error:  # whatever importing it makes of a wrong name
         reason = " ".join(str(error).split())
         raise UserError(f"{path}._target_ is {target!r}, which cannot be found: {reason}.") from error

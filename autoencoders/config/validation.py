@@ -10,9 +10,11 @@ import contextlib
 import functools
 import math
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+from autoencoders.config import instantiate
+from autoencoders.config.instantiate import made, reason
 from autoencoders.config.signatures import check_options, found
 from autoencoders.runs import loading
 from autoencoders.types import Context, Shape, UserError
@@ -32,31 +34,6 @@ STEPS = 100
 """Optimiser steps of the run that a schedule is rehearsed for."""
 COPIES = 4
 """Of the weights, in training with Adam: themselves, their gradients, two moments."""
-
-
-def made(path: str, node: Mapping, build: Callable | None = None, **arguments: Any) -> Any:
-    """What a config node names, built; whatever its class objects to is a UserError that names the node.
-
-    Args:
-        path: what the node is called.
-        node: plain containers.
-        build: that builds it; None for `runs.build`.
-        **arguments: of `build`.
-    """
-    check_options(path, node)
-    try:
-        return (build or loading.build)(node, **arguments)
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{path} cannot be set up as asked: {reason(error)} (debug=true shows where).") from error
-
-
-def reason(error: BaseException) -> str:
-    """What was wrong, on one line, without what a library wraps around it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
 
 
 def rehearse(config: Mapping) -> None:
@@ -100,7 +77,7 @@ def _hear(model: Mapping, context: Context | None) -> None:
     objection = None
     with contextlib.suppress(Exception), torch.device("meta"):
         try:
-            loading.build(model, shape=(3, 512, 512), context=context)
+            instantiate.build(model, shape=(3, 512, 512), context=context)
         except UserError as error:
             objection = error
     if objection is not None:
@@ -116,7 +93,7 @@ def _ends(config: Mapping) -> bool:
 def _rehearse_optimizer(config: Mapping) -> None:
     import torch
 
-    from autoencoders.models.optim import checked_rate, scheduled, spans_the_run
+    from autoencoders.utils.lr_schedules import checked_rate, scheduled, spans_the_run
 
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer, schedule = _partial("optimizer", config["optimizer"]), _partial("schedule", config["schedule"])
@@ -184,7 +161,7 @@ def check_memory(config: Mapping, shape: Shape, context: Context | None, trainin
 
     try:
         with torch.device("meta"):
-            model = loading.build(config["model"], shape=tuple(shape), context=context)
+            model = instantiate.build(config["model"], shape=tuple(shape), context=context)
         count = sum(p.numel() for p in (*model.parameters(), *model.buffers()))
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except UserError:

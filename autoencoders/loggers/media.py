@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger
 
 from autoencoders.loggers.tensorboard import TensorBoard
 from autoencoders.loggers.wandb import WandbRun
-from autoencoders.types import titled
+from autoencoders.runs.run import titled
 from autoencoders.utils.atomic import whole
 
 if TYPE_CHECKING:

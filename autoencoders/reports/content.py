@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from autoencoders.config import diff
 from autoencoders.reports import comparison
 from autoencoders.reports.application_tables import answers
 from autoencoders.reports.images import Group, galleries
@@ -145,7 +146,7 @@ def differing_tables(runs: Sequence[RunFolder], defaults: Mapping | None) -> lis
     if len(runs) > 1:
         groups, names, title = comparison.compared(runs), [run.label for run in runs], "Settings that differ"
     elif defaults and runs[0].config:
-        groups = comparison.grouped(comparison.differing([defaults, runs[0].config]))
+        groups = diff.grouped(diff.differing([defaults, runs[0].config]))
         names, title = ["default", runs[0].label], "Settings that are not the default"
     else:
         groups = {}

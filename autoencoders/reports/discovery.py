@@ -15,8 +15,15 @@ DEPTH = 2
 
 
 def find(patterns: Iterable[str | Path]) -> list[RunFolder]:
-    """The runs that folders and patterns name, see `folders`."""
-    return [read(path, label) for path, label in folders(patterns).items()]
+    """The runs that folders and patterns name, see `folders`.
+
+    Raises:
+        UserError: if a pattern matches no run, or every run is of another format.
+    """
+    runs = [read(path, label) for path, label in folders(patterns).items()]
+    if all(run.problems and not run.record for run in runs):
+        raise UserError(runs[0].problems[0])
+    return runs
 
 
 def folders(patterns: Iterable[str | Path]) -> dict[Path, str]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from autoencoders.config.diff import inside
 from autoencoders.reports.metric_info import measure
-from autoencoders.reports.run_folder import RunFolder, inside, number
+from autoencoders.reports.run_folder import RunFolder, number
 from autoencoders.utils.console import short
 
 STATUS = ("run.json", "metrics.csv", "checkpoints/last.ckpt", "figures")

@@ -9,10 +9,11 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
+from autoencoders.config.diff import NOTHING
 from autoencoders.reports.content import Report, Section
 from autoencoders.reports.html import anchor
 from autoencoders.reports.images import Group, Picture
-from autoencoders.reports.tables import AHEAD, NOTHING, Cell, Table
+from autoencoders.reports.tables import AHEAD, Cell, Table
 
 BEST, OVERTAKEN = "Bold: the best of what can be compared.", f"{AHEAD}: a baseline that is better."
 

@@ -7,9 +7,10 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 
+from autoencoders.config.diff import inside
 from autoencoders.reports.comparison import SEEDS, alike_but, settings
 from autoencoders.reports.metric_info import BASELINES, measure
-from autoencoders.reports.run_folder import RunFolder, inside
+from autoencoders.reports.run_folder import RunFolder
 from autoencoders.reports.tables import Cell, Column, Row, Table
 from autoencoders.types import UserError
 

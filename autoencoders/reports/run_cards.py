@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from autoencoders.reports.run_folder import RunFolder, inside
+from autoencoders.config.diff import inside
+from autoencoders.reports.run_folder import RunFolder
 
 
 @dataclass

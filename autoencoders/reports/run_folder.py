@@ -14,6 +14,10 @@ from typing import Any
 
 import yaml
 
+from autoencoders.config.diff import inside
+from autoencoders.runs.loading import check_format
+from autoencoders.types import UserError
+
 
 @dataclass
 class RunFolder:
@@ -128,6 +132,11 @@ def read(path: Path, label: str) -> RunFolder:
         _mapping(path / "config.yaml", yaml.safe_load, problems),
         _mapping(path / "run.json", json.loads, problems),
     )
+    if record:
+        try:
+            check_format(record.get("format"), path / "run.json")
+        except UserError as error:
+            return RunFolder(path, label, problems=[*problems, str(error)])
     status, reason = str(record.get("status", "done")), record.get("error")
     if status != "done":
         words = {"running": "unfinished: it still runs, or was killed", "failed": "failed"}.get(status, status)
@@ -190,10 +199,3 @@ def number(text: Any) -> float | None:
 def numbers(content: dict[str, Any]) -> dict[str, float]:
     """The numbers among values, NaN included."""
     return {str(k): float(v) for k, v in content.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-
-
-def inside(node: Any, *keys: str) -> Any:
-    """A value in nested dicts, None where a key is not there."""
-    for key in keys:
-        node = node.get(key) if isinstance(node, dict) else None
-    return node

@@ -7,10 +7,6 @@ from dataclasses import dataclass, field
 
 from autoencoders.reports.metric_info import Measure, decimals, printed
 
-NOTHING = "\u2013"
-"""An en dash: what stands where there is no value."""
-
-
 AHEAD = "◂"
 """Before a baseline that is better."""
 

@@ -7,60 +7,23 @@
 
 from __future__ import annotations
 
-import importlib
-import logging
+import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
-
-from autoencoders.types import Context, Shape, UserError
+from autoencoders.config.diff import flattened
+from autoencoders.config.instantiate import FORMAT, build, build_model, check_targets
+from autoencoders.types import Context, UserError
 
 if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
     from autoencoders.runs.run import Run
 
 BEST, LAST, PREVIOUS = (Path("checkpoints", f"{name}.ckpt") for name in ("best", "last", "previous"))
-logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would announce the error that it raises
-ALLOWED = (*(f"autoencoders.{part}." for part in ("data", "models", "nets", "objectives")), "torch.optim.")
-"""Where the classes may live that the configuration of an opened run names; see `allowed`."""
-
-
-# Building what a configuration names ----------------------------------------------------------------------
-
-
-def build(node: Mapping, **arguments: Any) -> Any:
-    """The object a config node names; its own containers become plain dicts and lists.
-
-    Arguments pass untouched (Hydra would turn dataclasses among them into config nodes), and so does a UserError
-    from a nested node (Hydra would bury it).
-    """
-    try:
-        return instantiate(node, _partial_=True, _convert_="all")(**arguments)
-    except InstantiationException as error:
-        if isinstance(error.__cause__, UserError):
-            raise error.__cause__ from None
-        raise
-
-
-def located(target: str) -> Any:
-    """The function or class that a config node names."""
-    return get_object(target)
-
-
-def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoencoder:
-    """The configured model for images of this shape and context.
-
-    Its hyperparameters, and so its checkpoints, hold the plain configuration, shape and context: a checkpoint
-    alone opens, without executing code.
-    """
-    model = build(config["model"], shape=tuple(shape), context=context)
-    plain = {**config, "shape": list(shape), "context": None if context is None else context.to_dict()}
-    model.save_hyperparameters(plain)
-    return model
+WEIGHTS, CONFIG = "weights.safetensors", "config.json"
+"""Files of a model that `application=export` wrote."""
 
 
 RESUME_MAY_CHANGE = ("root", "cache", "memory", "eval_batch_size", "name")
@@ -82,16 +45,6 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
         )
 
 
-def flattened(node: Any, prefix: str) -> dict[str, Any]:
-    """Nested containers as one level of dotted keys."""
-    if not isinstance(node, Mapping):
-        return {prefix: node}
-    return {key: value for name, child in node.items() for key, value in flattened(child, f"{prefix}.{name}").items()}
-
-
-# Opening --------------------------------------------------------------------------------------------------
-
-
 def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
     """A run from its folder or from a checkpoint alone, on the CPU.
 
@@ -108,24 +61,13 @@ def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
     checkpoint = find_checkpoint(path)
     state = load_checkpoint(checkpoint)
     hyperparameters = dict(state["hyper_parameters"])
+    del hyperparameters["format"]
     shape, context = tuple(hyperparameters.pop("shape")), Context.from_dict(hyperparameters.pop("context"))
     check_targets(hyperparameters, checkpoint, trust)
     model = build_model(hyperparameters, shape, context)
     model.load_state_dict(state["state_dict"])
     data = build(hyperparameters["data"])
     return Run(path, hyperparameters, model.eval(), data, checkpoint, int(state.get("global_step", 0)))
-
-
-def check_targets(config: Mapping, origin: Path, trust: tuple[str, ...] = ()) -> None:
-    """Raise UserError where a file's configuration of model or data names what may not be built; see `allowed`."""
-    if any("${" in text for text in _texts([config["model"], config["data"]])):  # would be looked up, code and all
-        raise UserError(f"{origin} holds an interpolation, which no finished run's configuration does: not opened.")
-    for target in _targets([config["model"], config["data"]]):
-        if not (allowed(target) or target.startswith(trust)):
-            raise UserError(
-                f"{origin} names the target {target!r}, which is no class of this package and no optimizer or "
-                f"schedule of torch. If you trust it, open the run with trust=({target.partition('.')[0] + '.'!r},)."
-            )
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -144,30 +86,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise UserError(message) from error
     if missing:
         raise UserError(f"{path} is a checkpoint of something else: it does not say its {', '.join(sorted(missing))}.")
+    check_format(state["hyper_parameters"].get("format"), path)
     return state
 
 
-def allowed(target: str) -> bool:
-    """Whether a target is a class defined where its name says, in one of the ALLOWED packages.
-
-    A prefix is not enough: through the names a module imports, `autoencoders.runs.loading.Path.write_text` is a file
-    writer. Functions are refused, and so is whatever is reached through another module's namespace.
-    """
-    if not target.startswith(ALLOWED):
-        return False
-    module, _, name = target.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        return False
-    if not isinstance(found, type):
-        return False
-    if target.startswith("torch."):
-        from torch.optim import Optimizer
-        from torch.optim.lr_scheduler import LRScheduler
-
-        return issubclass(found, (Optimizer, LRScheduler))
-    return found.__module__ == module
+def check_format(found: object, path: Path) -> None:
+    """Raise UserError where a run's file was written by a version of this package that this one cannot read."""
+    if found != FORMAT:
+        written = "an earlier version of autoencoders" if found is None else f"format {found}"
+        raise UserError(
+            f"{path} must be of format {FORMAT}, got a file of {written}. Train the run again with this version."
+        )
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -210,22 +139,45 @@ def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
     return None
 
 
-def _texts(node: Any) -> Iterator[str]:
-    """Every text in nested plain containers, names included."""
-    if isinstance(node, str):
-        yield node
-    for child in (
-        (*node.keys(), *node.values()) if isinstance(node, Mapping) else node if isinstance(node, list) else ()
-    ):
-        yield from _texts(child)
+def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
+    """The model that `export` wrote, in evaluation mode on the CPU.
+
+    Raises:
+        UserError: where the folder is no export, or its configuration names something that is not allowed.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    file = Path(folder) / CONFIG
+    try:
+        plain = json.loads(file.read_text())
+        check_format(plain.get("format"), file)
+        config, context = plain["config"], Context.from_dict(plain["context"])
+        check_targets(config, file, trust)
+        shape = tuple(plain["shape"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{file} does not describe an exported model ({type(error).__name__}). Export again."
+        ) from error
+    model = build_model(config, shape, context)
+    try:
+        model.load_state_dict(load_file(Path(folder) / WEIGHTS))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise UserError(f"{Path(folder) / WEIGHTS} does not hold the weights of {file}. Export again.") from error
+    return model.eval()
 
 
-def _targets(node: Any) -> Iterator[str]:
-    """Every `_target_` in nested plain containers."""
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield str(node["_target_"])
-        node = list(node.values())
-    if isinstance(node, list):
-        for child in node:
-            yield from _targets(child)
+def load(path: str | Path, trust: tuple[str, ...] = ()) -> Autoencoder:
+    """A model in evaluation mode on the CPU, from a run's folder, a checkpoint or an export.
+
+    Args:
+        path: a run's folder, a `.ckpt` file, or a folder that `application=export` wrote.
+        trust: further prefixes of targets that the configuration may name, such as your own package.
+
+    Raises:
+        UserError: where there is none of these.
+    """
+    path = Path(path).expanduser()
+    if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
+        return load_export(path, trust)
+    return open_run(path, trust).model

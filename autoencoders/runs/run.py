@@ -15,7 +15,7 @@ from torch import Tensor
 
 from autoencoders.data.image_io import pictures
 from autoencoders.models.evaluation import evaluation_noise
-from autoencoders.types import Annotations, Batch, Codes, UserError, titled
+from autoencoders.types import Annotations, Batch, Codes, UserError
 from autoencoders.utils.atomic import whole
 from autoencoders.utils.pca import PCABaseline
 
@@ -174,3 +174,8 @@ def save_codes(file: Path, codes: Codes) -> None:
         older.unlink(missing_ok=True)  # another process may ask the same run
     with whole(file) as partial, partial.open("wb") as stream:
         np.savez(stream, **{k: v.numpy() for k, v in codes._asdict().items() if v is not None})
+
+
+def titled(model: Autoencoder, data: ImageData) -> str:
+    """Model, data, beta and latent size: what every figure says."""
+    return ", ".join([f"{model.name.upper()} on {data.name}", *model.traits])

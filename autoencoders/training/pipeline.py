@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.types import UserError
-from autoencoders.utils import distributed
+from autoencoders.utils import distributed, signals
 from autoencoders.utils.startup import slow_precision
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def trained(config: dict[str, Any], overrides: Sequence[str], changes: Callable[
             return f"after its training, which {Path(config['folder'], loading.LAST)} keeps"
         return "in its training, of which no checkpoint is kept" if clock.begun else "before its training began"
 
-    with distributed.heeding_signals(where):
+    with signals.heeding_signals(where):
         return _trained(config, overrides, changes, clock)
 
 
@@ -40,17 +40,19 @@ def _trained(
     import lightning.pytorch as pl
 
     from autoencoders.callbacks.safe_loggers import SparedLoggers
-    from autoencoders.config import validation
+    from autoencoders.config import instantiate, validation
     from autoencoders.loggers import media
-    from autoencoders.runs import loading, record
+    from autoencoders.loggers.csv import MetricsFile
+    from autoencoders.runs import loading
+    from autoencoders.runs.record import Record, best_validation, card
     from autoencoders.training import summary
 
     config, resume = checked(config)
     folder = Path(config["folder"])
-    metrics_file = record.MetricsFile(folder / "metrics.csv", resumed=resume is not None)
+    metrics_file = MetricsFile(folder / "metrics.csv", resumed=resume is not None)
     loggers = [metrics_file, *parts(config, "logger")]
     callbacks = [clock, SparedLoggers(), *parts(config, "callbacks")]
-    trainer, data = make_trainer(config, callbacks, loggers), validation.made("data", config["data"])
+    trainer, data = make_trainer(config, callbacks, loggers), instantiate.made("data", config["data"])
     if trainer.is_global_zero and (slow := slow_precision(trainer)):
         print(f"autoencoders: {slow}", file=sys.stderr)
     validation.check_together(config, trainer, data)
@@ -59,18 +61,18 @@ def _trained(
     on_cpu = trainer.strategy.root_device.type == "cpu"
     validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
     pl.seed_everything(config["seed"], verbose=False)
-    model = validation.made(
-        "model", config["model"], lambda _, **given: loading.build_model(config, **given), shape=data.shape,
+    model = instantiate.made(
+        "model", config["model"], lambda _, **given: instantiate.build_model(config, **given), shape=data.shape,
         context=data.context,
     )  # fmt: skip
-    record = record.Record(folder, config, record.card(data, model, list(overrides)), begun=lambda: clock.begun)
+    record = Record(folder, config, card(data, model, list(overrides)), begun=lambda: clock.begun)
     done = False
     try:
         with record:
             media.describe(loggers, record.card)
             summary.opening(record, model, data, changes)
             fit(trainer, model, data, config["compile"], resume)
-            metrics = record.best_validation(metrics_file.path)
+            metrics = best_validation(metrics_file.path)
             if config["test"]:
                 metrics |= measure(trainer, model, data)
             unanswered = ask_after_fit(trainer, model, config)
@@ -92,7 +94,7 @@ def _trained(
 
 def parts(config: dict[str, Any], section: str) -> list[Any]:
     """The callbacks, or the loggers, that the configuration names; one that is null is left out."""
-    from autoencoders.config.validation import made
+    from autoencoders.config.instantiate import made
 
     nodes = {name: node for name, node in config[section].items() if node}
     return [made(f"{section}.{name}", node) for name, node in nodes.items()]
@@ -140,15 +142,15 @@ def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
     from lightning.pytorch.profilers import PassThroughProfiler
 
     from autoencoders.callbacks.throughput import Unprofiled
-    from autoencoders.config.validation import made
-    from autoencoders.runs import loading
+    from autoencoders.config import instantiate
+    from autoencoders.config.instantiate import made
     from autoencoders.training.checkpointing import WholeCheckpoints
     from autoencoders.training.epoch_loop import TrainingEpochs
 
     trainer = made(
         "trainer",
         config["trainer"],
-        plugins=[*(loading.build(node) for node in config["trainer"].get("plugins") or ()), WholeCheckpoints()],
+        plugins=[*(instantiate.build(node) for node in config["trainer"].get("plugins") or ()), WholeCheckpoints()],
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=config["folder"],
@@ -173,7 +175,7 @@ def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
     from autoencoders.callbacks.nan_guard import ended_badly
-    from autoencoders.config.validation import reason
+    from autoencoders.config.instantiate import reason
     from autoencoders.runs import loading
 
     if compiled:

@@ -21,8 +21,10 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 
+from autoencoders.config.diff import result_settings
+from autoencoders.config.instantiate import FORMAT
+from autoencoders.training import sweeps
 from autoencoders.types import UserError
-from autoencoders.utils import distributed
 
 METRICS = ("test/nats", "test/distortion", "test/rate", "test/mse", "val/objective")
 
@@ -47,7 +49,7 @@ def job_of_several_processes(config: Mapping, hydra: Mapping) -> dict[str, float
     words = ["resume=auto", *hydra.overrides.task, *(w for w in hydra.overrides.hydra if "hydra.searchpath=" in w)]
     if "wandb" in config["logger"]:
         words.append(f"logger.wandb.group='{config['logger']['wandb']['group']}'")
-    reason = distributed.run_alone(words, folder, hydra.runtime.cwd)
+    reason = sweeps.run_alone(words, folder, hydra.runtime.cwd)
     if reason is not None:
         raise UserError(_read(folder / "run.json").get("error", reason))
     return _read(folder / "metrics.json")
@@ -61,12 +63,15 @@ def finished(config: Mapping) -> dict[str, float] | None:
     """
     import yaml
 
+    from autoencoders.runs.loading import check_format
+
     folder = Path(config["folder"])
     record = _read(folder / "run.json")
     if record.get("status") != "done":
         return None
+    check_format(record.get("format"), folder / "run.json")
     before = yaml.safe_load((folder / "config.yaml").read_text())
-    then, now = (settings(part, seeded=config["seed"] is not None) for part in (before, config))
+    then, now = (result_settings(part, seeded=config["seed"] is not None) for part in (before, config))
     differing = [f"{key} is {now.get(key)} and was {then.get(key)}" for key in sorted(then.keys() | now.keys())
                  if then.get(key) != now.get(key)]  # fmt: skip
     if differing:
@@ -76,22 +81,6 @@ def finished(config: Mapping) -> dict[str, float] | None:
         )
     print(f"autoencoders: {folder.name} is done already, and skipped.")
     return _read(folder / "metrics.json")
-
-
-def settings(config: Mapping, seeded: bool = True) -> dict[str, Any]:
-    """What decides a run's results, flat; not where it is, what logs it, or how it was started.
-
-    Its seed neither, where that was drawn.
-    """
-    from autoencoders.runs.loading import flattened
-
-    return {
-        key: value
-        for section, node in config.items()
-        if section not in ("folder", "runs", "resume", "debug", "logger", "callbacks")
-        for key, value in flattened(node, section).items()
-        if seeded or key not in ("seed", "model.seed", "data.seed")
-    }
 
 
 def lost(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
@@ -107,7 +96,7 @@ def lost(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
     record = _read(file)
     if record.get("status") != "failed":  # the run may have told already
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
-        record |= {"overrides": list(overrides), "status": "failed", "error": reason}
+        record |= {"format": FORMAT, "overrides": list(overrides), "status": "failed", "error": reason}
         write_json(file, record)
     return float("nan")
 
@@ -279,3 +268,22 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def run_alone(words: Sequence[str], folder: Path, cwd: str) -> str | None:
+    """Train one run by a command of its own, and wait; whatever happens to its processes leaves this one alone.
+
+    Args:
+        words: options, as on the command line.
+        folder: of the run.
+        cwd: where relative paths among the options begin.
+
+    Returns:
+        None where it ended well, else the last thing it said.
+    """
+    command = [sys.executable, "-m", "autoencoders.train", *words, f"hydra.run.dir='{folder}'"]
+    done = subprocess.run(command, cwd=cwd, stderr=subprocess.PIPE, text=True)
+    if done.returncode == 0:
+        return None
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    return said[-1].removeprefix("autoencoders: ") if said else f"exit status {done.returncode}"

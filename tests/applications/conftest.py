@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from autoencoders.runs import loading
+from autoencoders.config import instantiate
 from autoencoders.runs.run import Run
 
 
@@ -13,7 +13,7 @@ def linear_run(compose, tmp_path):
 
     def made(data, latents=16):
         config = compose("model=pca", "data=digits", f"latent_dim={latents}", "likelihood=gaussian")
-        model = loading.build_model(config, data.shape, data.context).eval()
+        model = instantiate.build_model(config, data.shape, data.context).eval()
         with torch.no_grad():
             model.initialise(data.images("train"))
         return Run(tmp_path, config, model, data).prepare()
@@ -31,4 +31,4 @@ def cvae_run(compose, tmp_path, digits):
     """A conditional model, untrained."""
     config = compose("model=cvae", "data=digits", "latent_dim=2", "net=fc")
     torch.manual_seed(0)
-    return Run(tmp_path, config, loading.build_model(config, digits.shape, digits.context).eval(), digits).prepare()
+    return Run(tmp_path, config, instantiate.build_model(config, digits.shape, digits.context).eval(), digits).prepare()

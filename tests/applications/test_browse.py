@@ -4,7 +4,7 @@ import scipy.stats
 import torch
 
 from autoencoders.applications.browse import browse, moments
-from autoencoders.runs import loading
+from autoencoders.config import instantiate
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -13,9 +13,9 @@ from autoencoders.types import UserError
 def run(compose, tmp_path):
     def make(*overrides):
         config = compose("latent_dim=4", *overrides)
-        data = loading.build(config["data"])
+        data = instantiate.build(config["data"])
         data.setup()
-        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

@@ -5,7 +5,7 @@ import torch
 
 from autoencoders.applications.conditional_sample import conditional_sample, positions
 from autoencoders.applications.label_accuracy import conditions
-from autoencoders.runs import loading
+from autoencoders.config import instantiate
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -16,10 +16,10 @@ SMALL = {"codes": 2, "measured": 10}
 def opened(compose, tmp_path):
     def make(*overrides):
         config = compose(*overrides, "latent_dim.size=3", "data.batch_size=64")
-        data = loading.build(config["data"])
+        data = instantiate.build(config["data"])
         data.prepare_data()
         data.setup()
-        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from autoencoders.config import instantiate
 from autoencoders.config.compose import groups
-from autoencoders.runs import loading
 from autoencoders.runs.run import Run
 from autoencoders.types import Findings, UserError
 
@@ -26,9 +26,9 @@ def opened(tmp_path_factory):
                 words += [f"data.cache='{tmp_path_factory.getbasetemp() / 'cartoons'}'"]
                 words += ["data.condition=[glasses,mouth]"] if model == "cvae" else []
             config = compose(*dict.fromkeys(words), f"application@after_fit=[{','.join(NAMES)}]")
-            prepared = loading.build(config["data"])
+            prepared = instantiate.build(config["data"])
             prepared.setup()
-            built = loading.build_model(config, prepared.shape, prepared.context).eval()
+            built = instantiate.build_model(config, prepared.shape, prepared.context).eval()
             built.initialise(prepared.images("train"))
             made[model, data] = Run(tmp_path_factory.mktemp("run"), config, built, prepared)
         return made[model, data]
@@ -44,7 +44,7 @@ def test_it_answers_or_says_why_not(compose, opened, name, model, data):
     run = opened(compose, model, data)
     refusal = ""
     try:
-        found = loading.build(run.config["after_fit"][name], run=run)
+        found = instantiate.build(run.config["after_fit"][name], run=run)
     except UserError as error:
         refusal = str(error)
     if refusal:

@@ -3,8 +3,8 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from autoencoders.applications.detect import detect
+from autoencoders.config import instantiate
 from autoencoders.metrics.detection import detection
-from autoencoders.runs import loading
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -13,9 +13,9 @@ from autoencoders.types import UserError
 def run(compose, tmp_path):
     def make(*overrides):
         config = compose("data=digits", "data.size=8", "latent_dim=4", *overrides)
-        data = loading.build(config["data"])
+        data = instantiate.build(config["data"])
         data.setup()
-        model = loading.build_model(config, data.shape, data.context)
+        model = instantiate.build_model(config, data.shape, data.context)
         return Run(tmp_path, config, model.eval(), data)
 
     return make

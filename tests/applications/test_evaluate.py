@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from autoencoders.applications.evaluate import evaluate
+from autoencoders.config import instantiate
 from autoencoders.loggers.media import Gallery
 from autoencoders.metrics.likelihood import importance_weighted
-from autoencoders.runs import loading
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -20,10 +20,10 @@ SHAPE = (1, 28, 28)
 def opened(compose, tmp_path):
     def make(*overrides):
         config = compose(*overrides, "net=fc", "net.widths=[32]", "latent_dim.size=4", "data.batch_size=64")
-        data = loading.build(config["data"])
+        data = instantiate.build(config["data"])
         data.prepare_data()
         data.setup()
-        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

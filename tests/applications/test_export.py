@@ -5,7 +5,7 @@ import torch
 
 import autoencoders
 from autoencoders.applications.export import export
-from autoencoders.runs import loading
+from autoencoders.config import instantiate
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -16,9 +16,9 @@ pytest.importorskip("safetensors")
 def run(compose, tmp_path):
     def make(*overrides):
         config = compose("data=digits", "data.size=8", "latent_dim=3", *overrides)
-        data = loading.build(config["data"])
+        data = instantiate.build(config["data"])
         data.setup()
-        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autoencoders.applications.interpolate import interpolate, pair_rows
-from autoencoders.runs import loading
+from autoencoders.config import instantiate
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
 
@@ -15,10 +15,10 @@ SMALL = {"pairs": 2, "steps": 4, "measured": 12, "references": 200}
 def opened(compose, tmp_path):
     def make(*overrides):
         config = compose(*overrides, "latent_dim.size=4", "data.batch_size=64")
-        data = loading.build(config["data"])
+        data = instantiate.build(config["data"])
         data.prepare_data()
         data.setup()
-        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

@@ -11,6 +11,7 @@ from autoencoders.applications.evaluate import evaluate
 from autoencoders.applications.evaluation.features import real_images
 from autoencoders.applications.label_classifiers import attribute_logits, judge_of, right, stand_in, trained_judge
 from autoencoders.applications.sample import draw
+from autoencoders.config import instantiate
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.generation import frechet_distance, kernel_distance
 from autoencoders.runs import loading
@@ -24,10 +25,10 @@ SMALL = {"samples": 2, "measured": 10, "drawn": 120, "codes": 20}
 def opened(compose, tmp_path):
     def make(*overrides):
         config = compose("data.size=8", *overrides, "net=fc", "net.widths=[32]", "latent_dim.size=4")
-        data = loading.build(config["data"])
+        data = instantiate.build(config["data"])
         data.setup()
         torch.manual_seed(0)
-        model = loading.build_model(config, data.shape, data.context).eval()
+        model = instantiate.build_model(config, data.shape, data.context).eval()
         model.initialise(data.images("train"))
         return Run(tmp_path, config, model, data).prepare()
 
@@ -138,7 +139,7 @@ def test_labels_that_are_unknown_are_neither_right_nor_wrong(compose, opened, tm
 def untrained(compose, folder, data, *words):
     config = compose("model=judge", *words)
     torch.manual_seed(0)
-    model = loading.build_model(config, data.shape, data.context)
+    model = instantiate.build_model(config, data.shape, data.context)
     state = {"hyper_parameters": dict(model.hparams), "state_dict": model.state_dict(), "global_step": 7}
     torch.save(state, folder / "judge.ckpt")
     return str(folder / "judge.ckpt")

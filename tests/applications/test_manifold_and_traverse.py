@@ -6,7 +6,7 @@ import torch
 from autoencoders.applications.latent_ranking import measure_latents
 from autoencoders.applications.manifold import find_plane, manifold
 from autoencoders.applications.traverse import traverse
-from autoencoders.runs import loading
+from autoencoders.config import instantiate
 from autoencoders.runs.run import Run
 from autoencoders.types import Codes, UserError
 
@@ -15,10 +15,10 @@ from autoencoders.types import Codes, UserError
 def opened(compose, tmp_path):
     def make(*overrides, size=5):
         config = compose(*overrides, f"latent_dim.size={size}", "data.batch_size=64")
-        data = loading.build(config["data"])
+        data = instantiate.build(config["data"])
         data.prepare_data()
         data.setup()
-        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

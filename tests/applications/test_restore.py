@@ -4,8 +4,8 @@ import torch
 
 from autoencoders.applications.inpainting import CodeFit, Seen, seen
 from autoencoders.applications.restore import in_decibels, restore
+from autoencoders.config import instantiate
 from autoencoders.metrics.classical_restoration import principal_fill
-from autoencoders.runs import loading
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -16,9 +16,9 @@ pytest.importorskip("skimage")
 def run(compose, tmp_path):
     def make(*overrides):
         config = compose("data=digits", "data.size=12", "latent_dim=8", "model=ae", *overrides)
-        data = loading.build(config["data"])
+        data = instantiate.build(config["data"])
         data.setup()
-        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 

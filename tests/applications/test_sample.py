@@ -6,11 +6,11 @@ import torch
 from autoencoders.applications.base import spread
 from autoencoders.applications.label_classifiers import trained_judge
 from autoencoders.applications.sample import draw, sample
+from autoencoders.config import instantiate
 from autoencoders.latent.densities import GaussianDiagonal, GaussianFull, StandardNormal
 from autoencoders.latent.kde import PCAKDE
 from autoencoders.metrics.generation import kernel_distance
 from autoencoders.metrics.neighbours import distances, within
-from autoencoders.runs import loading
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -21,10 +21,10 @@ SMALL = {"count": 20, "measured": 20, "references": 200}
 def opened(compose, tmp_path):
     def make(*overrides):
         config = compose(*overrides, "latent_dim.size=4", "data.batch_size=64")
-        data = loading.build(config["data"])
+        data = instantiate.build(config["data"])
         data.prepare_data()
         data.setup()
-        return Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
+        return Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
 
     return make
 
@@ -72,10 +72,10 @@ def test_bad_options_are_refused(opened, options):
 
 def test_a_judge_tells_drawn_from_real(compose, judge_folder, tmp_path):
     config = compose("model=vae", "data.size=8", "latent_dim.size=4")
-    data = loading.build(config["data"])
+    data = instantiate.build(config["data"])
     data.prepare_data()
     data.setup()
-    run = Run(tmp_path, config, loading.build_model(config, data.shape, data.context).eval(), data)
+    run = Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
     options = {"densities": {"standard_normal": StandardNormal()}, **SMALL, "measured": 200}
     table = sample(run, **options, judge=str(judge_folder)).tables["densities"].set_index("method")
     judge = trained_judge(run, str(judge_folder))

@@ -10,6 +10,7 @@ import torch
 
 from autoencoders.callbacks.diagnostics import Vitals, advise
 from autoencoders.callbacks.latent_health import Health, look
+from autoencoders.config import instantiate
 from autoencoders.figures.health import History, health
 from autoencoders.runs import loading
 from autoencoders.train import train
@@ -26,7 +27,7 @@ def column(folder, name):
 @pytest.fixture
 def model(compose, digits):
     def built(*words):
-        return loading.build_model(compose("net.widths=[16]", *words), digits.shape, digits.context)
+        return instantiate.build_model(compose("net.widths=[16]", *words), digits.shape, digits.context)
 
     return built
 

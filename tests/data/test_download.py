@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torchvision
-from test_data import write_idx
+from test_datamodule import write_idx
 
 from autoencoders.data import download, lfw
 from autoencoders.data.download import fetch, unpack

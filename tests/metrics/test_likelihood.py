@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
+from autoencoders.config import instantiate
 from autoencoders.metrics.aggregate_posterior import gap_to_prior
 from autoencoders.metrics.likelihood import importance_weighted
 from autoencoders.models.vae import VAE
 from autoencoders.objectives.beta_schedules import Constant
 from autoencoders.objectives.likelihoods import Gaussian
 from autoencoders.objectives.posteriors import Reparameterisation
-from autoencoders.runs import loading
 from autoencoders.types import Context, UserError
 from autoencoders.utils import counter_rng
 
@@ -157,7 +157,7 @@ def test_never_more_pairs_than_told_pass_the_decoder(linear, monkeypatch):
 
 @pytest.mark.parametrize("context", [Context("classes", tuple("abcd")), Context("attributes", ("Male", "Smiling"))])
 def test_labels_go_with_their_images(compose, context):
-    model = loading.build_model(compose("model=cvae", "net=fc", "latent_dim=3"), (1, 8, 8), context).eval()
+    model = instantiate.build_model(compose("model=cvae", "net=fc", "latent_dim=3"), (1, 8, 8), context).eval()
     x, rows = torch.rand(6, 1, 8, 8), torch.arange(6)
     y = torch.arange(6) % 4 if context.kind == "classes" else torch.randn(6, 2)
     whole = importance_weighted(model, x, x, y, rows, samples=5)
@@ -170,7 +170,7 @@ def test_labels_go_with_their_images(compose, context):
 
 
 def test_a_model_without_a_prior_and_numbers_of_no_sense_are_refused(compose, linear):
-    ae = loading.build_model(compose("model=ae", "net=fc", "latent_dim=3"), (1, 8, 8), None)
+    ae = instantiate.build_model(compose("model=ae", "net=fc", "latent_dim=3"), (1, 8, 8), None)
     with pytest.raises(UserError, match="no prior"):
         estimate(ae, torch.rand(2, 1, 8, 8), 5)
     for options in ({"samples": 0}, {"samples": 5, "together": 0}):

@@ -11,6 +11,7 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
 from autoencoders.applications.base import answered
+from autoencoders.config import instantiate
 from autoencoders.metrics.classification import BINS, WIDTH, cross_entropy, verdict_metrics, verdicts
 from autoencoders.runs import loading
 from autoencoders.train import train
@@ -53,9 +54,9 @@ def test_attributes_are_learned_where_the_training_images_divide(compose, tmp_pa
     words = ["model=judge", "data=cartoons", "data.count=400", "data.size=16", "data.condition=[glasses,skin]"]
     words += [f"data.cache='{tmp_path}'", "data.batch_size=20", "optimizer.lr=3e-3"]
     config = compose(*words)
-    data = loading.build(config["data"])
+    data = instantiate.build(config["data"])
     data.setup()
-    model = loading.build_model(config, data.shape, data.context)
+    model = instantiate.build_model(config, data.shape, data.context)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
     pl.Trainer(max_epochs=4, enable_model_summary=False, **quiet).fit(model, datamodule=data)
     known = data.annotations("train").attribute("glasses")
@@ -96,9 +97,9 @@ def test_logits_beyond_the_bins_count_at_their_ends():
 
 def test_what_cannot_work_is_one_sentence(compose, judge_folder):
     with pytest.raises(UserError, match="model=judge needs labels"):
-        loading.build_model(compose("model=judge"), (1, 28, 28), None)
+        instantiate.build_model(compose("model=judge"), (1, 28, 28), None)
     with pytest.raises(UserError, match="features must be"):
-        loading.build_model(compose("model=judge", "model.features=0"), (1, 28, 28), Context("classes", ("a", "b")))
+        instantiate.build_model(compose("model=judge", "model.features=0"), (1, 28, 28), Context("classes", ("a", "b")))
     with pytest.raises(UserError, match="draws nothing"):
         train(compose("model=judge", "application@after_fit=[reconstruct]"))
     node = compose("application@after_fit=[reconstruct]")["after_fit"]["reconstruct"]

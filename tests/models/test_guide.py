@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from autoencoders.runs import loading
+from autoencoders.config import instantiate
 from autoencoders.types import Batch, Context, UserError
 
 CLASSES = Context("classes", tuple("0123456789"))
@@ -12,7 +12,7 @@ CLASSES = Context("classes", tuple("0123456789"))
 
 def build(compose, *words, context=CLASSES):
     torch.manual_seed(0)
-    return loading.build_model(compose("model=cvae", "net.norm=none", "latent_dim=3", *words), (1, 8, 8), context)
+    return instantiate.build_model(compose("model=cvae", "net.norm=none", "latent_dim=3", *words), (1, 8, 8), context)
 
 
 @pytest.fixture

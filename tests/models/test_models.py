@@ -7,6 +7,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA as SklearnPCA
 
+from autoencoders.config import instantiate
 from autoencoders.models.evaluation import EVALUATION_SEED
 from autoencoders.runs import loading
 from autoencoders.types import Batch, Context, UserError
@@ -43,7 +44,7 @@ def pairwise(options, seed=0):
 
 
 def build(compose, *overrides, shape=(1, 28, 28), context=CONTEXT):
-    return loading.build_model(compose(*overrides), shape, context)
+    return instantiate.build_model(compose(*overrides), shape, context)
 
 
 def batch_for(shape, context, size=6):
@@ -61,9 +62,9 @@ def test_every_pair_of_options_builds_and_gives_every_parameter_a_gradient(compo
     config = compose(*words, "latent_dim=5")
     if row["likelihood"] == "bernoulli" and (row["model"] == "pca" or row["net"] == "residual"):
         with pytest.raises(UserError, match=r"linearly|squashes means by a sigmoid"):
-            loading.build_model(config, row["shape"], row["context"])
+            instantiate.build_model(config, row["shape"], row["context"])
         return
-    model = loading.build_model(config, row["shape"], row["context"])
+    model = instantiate.build_model(config, row["shape"], row["context"])
     model.initialise(torch.randint(0, 256, (40, *row["shape"]), dtype=torch.uint8))
     batch = batch_for(row["shape"], row["context"])
     eps = torch.randn(6, model.latent_dim, generator=torch.Generator().manual_seed(1))
@@ -189,9 +190,9 @@ def test_a_linear_code_starts_independent_of_the_context_and_reconstructs_as_bef
     words = ["model=cvae", "net=residual", "data=cartoons", "latent_dim=20", "data.size=16", "data.count=300"]
     words += ["data.condition=[skin,mouth]", f"data.cache='{tmp_path}'", "data.batch_size=100", "schedule=constant"]
     config = compose(*words)
-    data = loading.build(config["data"])
+    data = instantiate.build(config["data"])
     data.setup()
-    model = loading.build_model(config, data.shape, data.context)
+    model = instantiate.build_model(config, data.shape, data.context)
     trainer = pl.Trainer(max_steps=0, logger=False, enable_checkpointing=False, accelerator="cpu", barebones=True)
     trainer.fit(model, datamodule=data)
     batch = data.take("train", 1000)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal
 
+from autoencoders.config import instantiate
 from autoencoders.metrics.likelihood import importance_weighted
 from autoencoders.models.evaluation import evaluated, evaluation_metrics, evaluation_noise
 from autoencoders.objectives.elbo import ELBO, IWAE
@@ -112,7 +113,7 @@ def test_weights_of_any_size_stay_finite(linear):
 
 def build(compose, *words, model="vae"):
     words = [f"model={model}", "net.widths=[32]", "latent_dim=3", *words]
-    return loading.build_model(compose(*words), (1, 8, 8), CONTEXT).eval()
+    return instantiate.build_model(compose(*words), (1, 8, 8), CONTEXT).eval()
 
 
 def images(count):

@@ -1,6 +1,7 @@
 """What sets configurations apart: once, in few words, and nothing that is only a place."""
 
-from autoencoders.reports.comparison import compared, differing, grouped, settings, table
+from autoencoders.config.diff import differing, grouped
+from autoencoders.reports.comparison import compared, settings, table
 from autoencoders.reports.discovery import find
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from autoencoders.runs import loading
+from autoencoders.config import instantiate
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -14,9 +14,9 @@ from autoencoders.types import UserError
 def run(compose, tmp_path):
     """An untrained CVAE on digits, with a checkpoint."""
     config = compose("model=cvae", "net.widths=[16]", "latent_dim=4")
-    data = loading.build(config["data"])
+    data = instantiate.build(config["data"])
     data.setup()
-    model = loading.build_model(config, data.shape, data.context).eval()
+    model = instantiate.build_model(config, data.shape, data.context).eval()
     torch.save({"hyper_parameters": dict(model.hparams), "state_dict": model.state_dict()}, tmp_path / "best.ckpt")
     return Run(tmp_path, config, model, data, tmp_path / "best.ckpt")
 
@@ -63,6 +63,6 @@ def test_the_pca_baseline_is_scikit_learns(run):
 
 
 def test_other_images_than_the_models_are_refused(run, compose):
-    other = loading.build(compose("data.size=16")["data"])
+    other = instantiate.build(compose("data.size=16")["data"])
     with pytest.raises(UserError, match="The model takes images of"):
         Run(run.path, run.config, run.model, other).prepare()

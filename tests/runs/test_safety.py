@@ -96,7 +96,7 @@ TARGETS = {
     "not recursive": {"_target_": "autoencoders.models.vae.VAE", "_recursive_": False, "x": {"_target_": "os.system"}},
     "through a module": {"_target_": "autoencoders.runs.loading.Path.write_text", "_args_": ["{canary}", "x"]},
     "a writer of this package": {"_target_": "autoencoders.runs.record.write_json", "path": "{canary}", "content": {}},
-    "a class that writes": {"_target_": "autoencoders.runs.record.MetricsFile", "path": "{canary}"},
+    "a class that writes": {"_target_": "autoencoders.loggers.csv.MetricsFile", "path": "{canary}"},
     "an interpolation": {"_target_": "${oc.decode:os.system}", "command": "touch {canary}"},
     "a node made by a resolver": "${oc.create:{_target_: pathlib.Path.touch, _args_: ['{canary}']}}",
     "a secret": "${oc.env:HOME}",
@@ -125,7 +125,7 @@ def test_targets_of_an_opened_run_are_those_of_this_package(finished, tmp_path, 
 def test_an_exported_model_is_looked_at_as_a_checkpoint_is(finished, tmp_path, canary):
     from safetensors.torch import save_file
 
-    from autoencoders.applications.export import CONFIG, WEIGHTS
+    from autoencoders.runs.loading import CONFIG, WEIGHTS
 
     state = state_of(finished)["hyper_parameters"]
     config = {k: v for k, v in state.items() if k not in ("shape", "context")}

@@ -16,11 +16,11 @@ from autoencoders import apply
 from autoencoders import train as door_of_training
 from autoencoders.callbacks.reconstructions import Reconstructions
 from autoencoders.callbacks.samples import Samples
+from autoencoders.config import instantiate
+from autoencoders.loggers.csv import MetricsFile
 from autoencoders.loggers.media import Gallery
 from autoencoders.loggers.wandb import WandbRun
 from autoencoders.models.vae import VAE
-from autoencoders.runs import loading
-from autoencoders.runs.record import MetricsFile
 from autoencoders.train import train
 from autoencoders.training import checkpointing
 from autoencoders.types import UserError
@@ -124,10 +124,10 @@ def spared(tmp_path_factory, compose_into):
     words += [f"callbacks.{n}.every_n_epochs=1" for n in ("reconstructions", "samples", "applications")]
     words += ["callbacks.latents=null", "callbacks.curves=null", "callbacks.health=null"]
     train(compose_into(*words, folder=root / "good"))
-    build = loading.build
+    build = instantiate.build
     logger = {"CSVLogger": lambda **_: Failing(str(root / "csv"))}
     patch.setattr(
-        loading, "build", lambda node, **parts: logger.get(kind(node), functools.partial(build, node))(**parts)
+        instantiate, "build", lambda node, **parts: logger.get(kind(node), functools.partial(build, node))(**parts)
     )
     patch.setattr(Samples, "draw", raising(ValueError("boom\nand more")))
     half = Figure.savefig

@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from autoencoders import train as door_of_training
-from autoencoders.runs import loading, record
+from autoencoders.loggers import csv
+from autoencoders.runs import loading
 from autoencoders.train import train
 from autoencoders.training import pipeline
 from autoencoders.types import Stopped, UserError
-from autoencoders.utils import distributed
+from autoencoders.utils import signals
 
 WORDS = ["model=vae", "net.widths=[32]", "trainer=cpu", "logger=none", "callbacks=checkpoint", "data.batch_size=64"]
 WORDS += ["trainer.max_epochs=4", "beta=warmup", "callbacks.last.every_n_steps=4"]
@@ -95,7 +96,7 @@ def test_killed_at_any_moment_it_goes_on_from_its_last_checkpoint(compose, tmp_p
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_around_the_last_line_of_an_epoch_it_loses_nothing(compose, tmp_path, whole, starts, moment):
-    def log(self, metrics, step=None, plain=record.MetricsFile.log_metrics):
+    def log(self, metrics, step=None, plain=csv.MetricsFile.log_metrics):
         last = step == 56 and "train/loss" in metrics and (tmp_path / "run/checkpoints/last.ckpt").is_file()
         kept = last and torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 57
         for now in ("before", "after"):
@@ -106,7 +107,7 @@ def test_killed_around_the_last_line_of_an_epoch_it_loses_nothing(compose, tmp_p
 
     if (child := os.fork()) == 0:
         try:
-            record.MetricsFile.log_metrics = log
+            csv.MetricsFile.log_metrics = log
             train(compose(*WORDS))
         finally:
             os._exit(0)
@@ -144,7 +145,7 @@ def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(compose, tmp_path, w
 @pytest.fixture(autouse=True)
 def quiet_before(monkeypatch):
     """No signal of another test is the first of one here."""
-    monkeypatch.setattr(distributed, "_latest", -math.inf)
+    monkeypatch.setattr(signals, "_latest", -math.inf)
 
 
 def test_a_signal_sent_twice_at_once_is_one(compose, tmp_path, monkeypatch):
@@ -162,7 +163,7 @@ def test_a_signal_sent_twice_at_once_is_one(compose, tmp_path, monkeypatch):
     with pytest.raises(Stopped) as stopped:
         train(compose(*WORDS))
     assert stopped.value.where.startswith("after step 7, which ")
-    monkeypatch.setattr(distributed, "APART", 0)
+    monkeypatch.setattr(signals, "APART", 0)
     with pytest.raises(Stopped) as stopped:
         train(compose(*WORDS, folder=tmp_path / "impatient"))
     assert stopped.value.where.startswith("at once, by a second signal")

@@ -12,10 +12,10 @@ from omegaconf import OmegaConf
 
 from autoencoders import train
 from autoencoders.callbacks.base import evaluating
+from autoencoders.config import instantiate
 from autoencoders.config.compose import CONF, groups
+from autoencoders.config.diff import NOTHING
 from autoencoders.models.layer_summary import layers
-from autoencoders.reports.tables import NOTHING
-from autoencoders.runs import loading
 from autoencoders.types import Context, Stopped
 from autoencoders.utils import console
 
@@ -129,7 +129,7 @@ def test_layers_have_all_parameters_and_change_nothing(compose, net, model):
     if (net, model) == ("skip", "cvae"):
         pytest.skip("net=skip is for model=ae")
     words = [f"model={model}", f"net={net}", "likelihood=gaussian", *(["model.join=every_layer"] * (model == "cvae"))]
-    made = loading.build_model(compose(*words), (3, 32, 32), Context("attributes", ("a", "b")))
+    made = instantiate.build_model(compose(*words), (3, 32, 32), Context("attributes", ("a", "b")))
     before, chance = {k: v.clone() for k, v in made.state_dict().items()}, torch.random.get_rng_state()
     with evaluating(made):
         found = layers(made)

@@ -1,0 +1,90 @@
+"""The run's own logger: every metric in one metrics.csv."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+from autoencoders.utils.atomic import whole
+
+
+class MetricsFile(Logger):
+    """Every metric into one wide `metrics.csv`, a row per step; appended to when a run is resumed.
+
+    Lightning's CSVLogger deletes an existing file, and writes two rows where training and validation metrics
+    fall on one step.
+
+    Args:
+        path: the file.
+        resumed: keep the rows before the first step logged of a file that is there, instead of beginning anew.
+
+    Attributes:
+        latest: the value of every metric that it was last told.
+    """
+
+    def __init__(self, path: str | Path, resumed: bool = False) -> None:
+        super().__init__()
+        self.path, self.resumed, self.latest = Path(path), resumed, {}
+        self._columns: list[str] | None = None
+        self._row: dict[str, Any] = {}
+        self._offset = 0  # where the pending row begins in the file
+
+    @property
+    def name(self) -> str:
+        """What Lightning calls it."""
+        return "metrics"
+
+    @property
+    def version(self) -> str:
+        """There is one."""
+        return ""
+
+    def log_hyperparams(self, *args: Any, **keywords: Any) -> None:
+        """The configuration is in `config.yaml`."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Add to the row of this step; a row is written again as long as its step lasts."""
+        if self._columns is None:
+            self._open(step)
+        if self._row.get("step") != step:
+            self._offset = self.path.stat().st_size
+            self._row = {"step": step}
+        values = {k: float(v) if k != "epoch" else int(v) for k, v in metrics.items()}
+        self._row |= values
+        self.latest |= values
+        fresh = [k for k in self._row if k not in self._columns]
+        if fresh:
+            with self.path.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            if self._offset < self.path.stat().st_size:  # the last is this one, which is written again
+                rows.pop()
+            self._rewrite(rows, [*self._columns, *fresh])
+            self._offset = self.path.stat().st_size
+        with self.path.open("r+", newline="") as file:
+            try:
+                file.seek(self._offset)
+                csv.DictWriter(file, self._columns).writerow(self._row)
+                file.flush()
+            finally:  # on a full disk too, that the next row does not begin in the middle of this one
+                file.truncate()
+
+    def _open(self, step: int | None) -> None:
+        columns, rows = ["epoch", "step"], []
+        if self.resumed and self.path.is_file():
+            with self.path.open(newline="") as file:
+                reader = csv.DictReader(file)
+                rows = [row for row in reader if int(row["step"]) < (step or 0)]
+                columns = list(reader.fieldnames or columns)
+        self._rewrite(rows, columns)
+
+    def _rewrite(self, rows: list[dict], columns: list[str]) -> None:
+        with whole(self.path) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        self._columns = columns

@@ -1,0 +1,11 @@
+"""Conversions between torch and NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+
+def array(images: Tensor) -> np.ndarray:
+    """A NumPy copy on the CPU, float32."""
+    return images.detach().float().cpu().numpy()
