@@ -18,9 +18,9 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from autoencoders.config.cli_errors import open_door, refusing, resolved
-from autoencoders.config.compose import CONF, help_text, quoted
-from autoencoders.types import Findings, UserError
+from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
+from autoencoders.config.compose import CONF, help_text, quote_option
+from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils import error_messages
 from autoencoders.utils.startup import load_heavy_libraries
 
@@ -35,21 +35,21 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text(__doc__, ("application",)))
         return
-    sys.argv[1:] = [quoted(word, PATHS) for word in sys.argv[1:]]
-    open_door(job)
+    sys.argv[1:] = [quote_option(word, PATHS) for word in sys.argv[1:]]
+    run_entry_point(job)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
 def job(config: DictConfig) -> None:
     """Open the run and answer every application asked for."""
-    with refusing():
-        plain = resolved(config)
+    with translate_job_errors():
+        plain = resolve_config(config)
         load_heavy_libraries()
-        with error_messages.told(plain):
+        with error_messages.translate_errors(plain):
             ask(plain)
 
 
-def ask(config: dict[str, Any]) -> dict[str, Findings]:
+def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
     """Answer the applications of a resolved configuration, and deliver what they find.
 
     Raises:
@@ -57,8 +57,8 @@ def ask(config: dict[str, Any]) -> dict[str, Findings]:
     """
     import torch
 
-    from autoencoders.applications.base import answered
-    from autoencoders.loggers.media import Gallery
+    from autoencoders.applications.base import run_application
+    from autoencoders.loggers.media import MediaWriter
     from autoencoders.runs import loading
 
     if config["split"] not in ("train", "val", "test"):
@@ -70,15 +70,15 @@ def ask(config: dict[str, Any]) -> dict[str, Findings]:
         config["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     run.model.to(config["device"])
     folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
-    gallery, found = Gallery(folder, []), {}
+    gallery, found = MediaWriter(folder, []), {}
     for name, node in config["application"].items():
         print(f"{name}: {run.title}", flush=True)
-        found[name] = answered(run, name, node)
+        found[name] = run_application(run, name, node)
         print(summary(found[name], gallery.present(name, found[name], run.step)), flush=True)
     return found
 
 
-def summary(findings: Findings, files: list[Path]) -> str:
+def summary(findings: ApplicationResult, files: list[Path]) -> str:
     """The lines that the terminal shows of what an application found."""
     lines = []
     for key, table in findings.tables.items():

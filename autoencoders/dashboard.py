@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
-from autoencoders.config.cli_errors import open_door, refusing, resolved
+from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF
 from autoencoders.types import UserError
 
@@ -37,14 +37,14 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__.strip())
         return
-    open_door(job)
+    run_entry_point(job)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="dashboard")
 def job(config: DictConfig) -> None:
     """Build the workspaces, and save or print them."""
-    with refusing():
-        draw(resolved(config))
+    with translate_job_errors():
+        draw(resolve_config(config))
 
 
 def draw(config: dict[str, Any]) -> None:

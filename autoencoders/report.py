@@ -23,8 +23,8 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig
 
-from autoencoders.config.cli_errors import open_door, refusing, resolved
-from autoencoders.config.compose import CONF, listed, quoted
+from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
+from autoencoders.config.compose import CONF, merge_list_option, quote_option
 from autoencoders.types import UserError
 
 TEXTS = ("title", "question", "verdict", "out")
@@ -38,15 +38,15 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(__doc__.strip())
         return
-    sys.argv[1:] = [quoted(word, TEXTS) for word in listed(sys.argv[1:], "runs")]
-    open_door(job)
+    sys.argv[1:] = [quote_option(word, TEXTS) for word in merge_list_option(sys.argv[1:], "runs")]
+    run_entry_point(job)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="report")
 def job(config: DictConfig) -> None:
     """Write the page."""
-    with refusing():
-        plain, defaults = resolved(config), resolved(hydra.compose("train", ["folder=''"]))
+    with translate_job_errors():
+        plain, defaults = resolve_config(config), resolve_config(hydra.compose("train", ["folder=''"]))
         (follow if plain["live"] else write)(plain, defaults)
 
 
@@ -60,20 +60,20 @@ def write(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> Pat
     Raises:
         UserError: where there is no run, an option is not what it should be, or the file cannot be written.
     """
-    from autoencoders.reports.content import report
-    from autoencoders.reports.discovery import find
-    from autoencoders.reports.html import html
-    from autoencoders.reports.markdown import markdown
+    from autoencoders.reports.content import build_report
+    from autoencoders.reports.discovery import find_runs
+    from autoencoders.reports.html import render_html
+    from autoencoders.reports.markdown import render_markdown
 
     checked(config)
     out, patterns, options = target(config["out"], config["format"]), *asked(config, defaults)
-    runs = find(patterns)
-    page = report(runs, **options)
+    runs = find_runs(patterns)
+    page = build_report(runs, **options)
     files: dict[Path, bytes] = {}
     if out.suffix == ".md":
-        text, files = markdown(page, out.parent, out.parent / f"{out.stem}_figures", config["copy"])
+        text, files = render_markdown(page, out.parent, out.parent / f"{out.stem}_figures", config["copy"])
     else:
-        text = html(page)
+        text = render_html(page)
     files[out] = text.encode("utf-8", "replace")
     try:
         for path, content in files.items():

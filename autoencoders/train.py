@@ -27,12 +27,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders.config.cli_errors import open_door, refusing, resolved
-from autoencoders.config.compose import CONF, help_text, quoted
+from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
+from autoencoders.config.compose import CONF, help_text, quote_option
 from autoencoders.training import pipeline, sweeps
-from autoencoders.types import Stopped
+from autoencoders.types import RunStopped
 from autoencoders.utils import distributed, error_messages
-from autoencoders.utils.startup import load_heavy_libraries, settings_kept
+from autoencoders.utils.startup import load_heavy_libraries, restore_settings
 
 
 def main() -> None:
@@ -41,12 +41,12 @@ def main() -> None:
         print(help_text(__doc__))
         return
     try:
-        open_door(job)
+        run_entry_point(job)
     except KeyboardInterrupt:  # outside of training, which keeps a checkpoint first
         print("autoencoders: interrupted.", file=sys.stderr)
         sys.exit(130)
     finally:  # a launcher that lost a job's process ends in an error: what the others did is told all the same
-        sweeps.conclude()
+        sweeps.finish_sweep()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -56,8 +56,8 @@ def job(config: DictConfig) -> float | None:
     Heavy libraries load in here, so that help, completion and configuration errors answer at once.
     """
     hydra_config = HydraConfig.get()
-    with refusing(hydra_config.runtime.output_dir):
-        metrics = run(resolved(config), hydra_config)
+    with translate_job_errors(hydra_config.runtime.output_dir):
+        metrics = run(resolve_config(config), hydra_config)
     return metrics.get("val/objective")
 
 
@@ -66,15 +66,19 @@ def run(plain: dict[str, Any], hydra_config: Any) -> dict[str, float]:
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     if sweeping:
         sweeps.limit_threads(hydra_config.launcher)
-        if (done := sweeps.finished(plain)) is not None:
+        if (done := sweeps.load_finished_job(plain)) is not None:
             return done
         if "wandb" in plain["logger"]:
             plain["logger"]["wandb"]["group"] = plain["logger"]["wandb"]["group"] or Path(hydra_config.sweep.dir).name
     load_heavy_libraries()
     overrides = list(hydra_config.overrides.task)
     try:
-        if sweeping and distributed.several(plain["trainer"]) and not distributed.started_from_outside():
-            return sweeps.job_of_several_processes(plain, hydra_config)
+        if (
+            sweeping
+            and distributed.uses_several_processes(plain["trainer"])
+            and not distributed.has_external_launcher()
+        ):
+            return sweeps.run_multiprocess_job(plain, hydra_config)
         if sweeping and not plain["resume"]:
             plain["resume"] = "auto"  # a job that failed or was killed goes on when its sweep is run again
         given = (
@@ -82,20 +86,22 @@ def run(plain: dict[str, Any], hydra_config: Any) -> dict[str, float]:
             or plain["resume"] not in (None, "auto")
             or any("hydra.run.dir=" in word for word in hydra_config.overrides.hydra)
         )
-        distributed.check_agreement(plain, folder_given=bool(given))
-        with error_messages.told(plain):
-            return train(plain, overrides, partial(changes, plain, overrides, hydra_config))
-    except Stopped as stop:
-        if distributed.first():
-            print(f"autoencoders: stopped {stop.where}.{continued(plain, overrides, sweeping)}", file=sys.stderr)
+        distributed.check_process_agreement(plain, folder_given=bool(given))
+        with error_messages.translate_errors(plain):
+            return train(plain, overrides, partial(config_changes, plain, overrides, hydra_config))
+    except RunStopped as stop:
+        if distributed.is_rank_zero():
+            print(f"autoencoders: stopped {stop.where}.{resume_hint(plain, overrides, sweeping)}", file=sys.stderr)
         raise
     except Exception as error:
         if not sweeping or plain["debug"]:
             raise
-        return {"val/objective": sweeps.lost(plain, overrides, error)}  # the other jobs go on; the sweep's table tells
+        return {
+            "val/objective": sweeps.record_failed_job(plain, overrides, error)
+        }  # the other jobs go on; the sweep's table tells
 
 
-def changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
+def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
     """What was chosen, against what is composed where nothing is typed; see `choices.changed`."""
     from autoencoders.config import diff
 
@@ -104,10 +110,10 @@ def changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any)
         OmegaConf.masked_copy(default, [key for key in default if key != "hydra"]), resolve=True
     )
     old, new = ({**c, "choices": dict(h.runtime.choices)} for c, h in ((old, default.hydra), (config, hydra_config)))
-    return diff.changed(new, old, overrides)
+    return diff.describe_changes(new, old, overrides)
 
 
-def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) -> str:
+def resume_hint(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) -> str:
     """What to type to go on with a run that was stopped; nothing where there is no checkpoint yet."""
     if sweeping:
         return " Go on by the same command with the same hydra.sweep.dir."
@@ -118,7 +124,7 @@ def continued(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) 
     words = [word for word in overrides if not word.startswith("resume=")]
     resume = f"resume={config['folder']}"
     if not re.fullmatch(r"[\w./=-]+", resume):
-        resume = quoted(resume, ("resume",))  # as Hydra's grammar wants it
+        resume = quote_option(resume, ("resume",))  # as Hydra's grammar wants it
     return f" Go on with: python -m autoencoders.train {shlex.join([*words, resume])}"
 
 
@@ -138,8 +144,8 @@ def train(
     Raises:
         UserError: where what was asked for cannot be done; configuration is checked before any data work.
     """
-    with settings_kept():
-        return pipeline.trained(config, overrides, changes)
+    with restore_settings():
+        return pipeline.train_run(config, overrides, changes)
 
 
 if __name__ == "__main__":

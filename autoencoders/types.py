@@ -24,7 +24,7 @@ class UserError(Exception):
     """
 
 
-class Stopped(SystemExit):
+class RunStopped(SystemExit):
     """A signal ended the run, which can be resumed.
 
     A SystemExit, so that a sweep ends with it: whoever presses Ctrl-C does not want the next job.
@@ -80,7 +80,7 @@ class Codes(NamedTuple):
 
 
 @dataclass
-class Findings:
+class ApplicationResult:
     """What an application answers; it neither saves nor shows.
 
     Attributes:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import spread
+from autoencoders.applications.base import spread_rows
 from autoencoders.metrics.likelihood import Estimate, importance_weighted
 from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.objectives.likelihoods import Bernoulli
@@ -80,9 +80,11 @@ def theirs(vae: Any, batch: Batch, samples: int) -> tuple[float, float]:
 def with_our_noise(vae: Any, batch: Batch, samples: int) -> float:
     """-log p(x) by pythae's arithmetic on our draws."""
     numbers = [torch.arange(k, k + AT_A_TIME) for k in range(0, samples, AT_A_TIME)]
-    seed, size = counter_rng.key(0, "importance"), vae.latent_dim
+    seed, size = counter_rng.derive_seed(0, "importance"), vae.latent_dim
     draws = (
-        counter_rng.normal(seed, counter_rng.pairs(row[None], some), size) for row in batch.index for some in numbers
+        counter_rng.normal(seed, counter_rng.pair_indices(row[None], some), size)
+        for row in batch.index
+        for some in numbers
     )
 
     def sample(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
@@ -98,7 +100,7 @@ def with_our_noise(vae: Any, batch: Batch, samples: int) -> float:
 def compare(run: Run, model: Autoencoder, count: int, samples: int) -> None:
     """Interleave both, then print values, medians of the times, and their ratio."""
     vae = as_pythae(model)
-    batch = run.batch("test", spread(count, len(run.data.images("test"))))
+    batch = run.batch("test", spread_rows(count, len(run.data.images("test"))))
     ours(model, batch, AT_A_TIME)
     pairs = []
     for _ in range(ROUNDS):
@@ -126,7 +128,7 @@ def main() -> None:
     model = run.model
     if not (model.has_prior and isinstance(model.family, Bernoulli)) or model.condition:
         parser.error("this benchmark needs a run of model=vae with likelihood=bernoulli")
-    batch = run.batch("test", spread(options.images, len(run.prepare().data.images("test"))))
+    batch = run.batch("test", spread_rows(options.images, len(run.prepare().data.images("test"))))
     ours(model, batch.parts(2)[0], AT_A_TIME)
     forget_peak()
     before, start = memory("VmRSS"), time.perf_counter()

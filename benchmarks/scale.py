@@ -36,7 +36,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.datamodule import ImageDataModule, Source
 from autoencoders.data.image_cache import cached_images
 from autoencoders.data.loader import Split
 from autoencoders.types import Context
@@ -46,7 +46,7 @@ MAPPED = 1e5
 """`data.memory` that leaves every store here on disk."""
 
 
-class Synthetic(ImageData):
+class Synthetic(ImageDataModule):
     """Smooth random images in the cache's format, with a class each.
 
     Args:
@@ -121,7 +121,7 @@ def steps(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     import lightning.pytorch as pl
 
     from autoencoders.config import instantiate
-    from autoencoders.training.pipeline import make_trainer
+    from autoencoders.training.pipeline import build_trainer
 
     class Timer(pl.Callback):
         began = ended = 0.0
@@ -136,7 +136,7 @@ def steps(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     print("{}", flush=True)
     for _ in sys.stdin:
         timer = Timer()
-        make_trainer(config, [timer], []).fit(
+        build_trainer(config, [timer], []).fit(
             instantiate.build_model(config, data.shape, data.context), datamodule=data
         )
         yield {"rate": STEPS * BATCH / (timer.ended - timer.began)}
@@ -147,13 +147,13 @@ def around(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     from autoencoders.callbacks.baselines import pca_mse
     from autoencoders.config import instantiate
     from autoencoders.data.loader import Batches
-    from autoencoders.training.pipeline import make_trainer
+    from autoencoders.training.pipeline import build_trainer
     from autoencoders.utils.pca import PCABaseline
 
     config, data = prepared(case["folder"], case["count"], case["memory"])
     config["trainer"]["limit_val_batches"] = 1.0
     again = instantiate.build(config["data"])
-    model, trainer = instantiate.build_model(config, data.shape, data.context), make_trainer(config, [], [])
+    model, trainer = instantiate.build_model(config, data.shape, data.context), build_trainer(config, [], [])
     part = data._prepared("train")
     epoch = Batches(part, "train", batch_size=BATCH, train=True)
     train = data.images("train")
@@ -200,11 +200,11 @@ def folder(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     sys.addaudithook(lambda event, words: opened.append(str(words[0])) if event == "open" else None)
     import lightning.pytorch  # noqa: F401
 
-    from autoencoders.data.folder import Folder
+    from autoencoders.data.folder import ImageFolderDataModule
     from autoencoders.data.loader import Batches
 
     before, found = anonymous(), {}
-    data = Folder(name="folder", batch_size=BATCH, **case["options"])
+    data = ImageFolderDataModule(name="folder", batch_size=BATCH, **case["options"])
     read = data.read
 
     def timed() -> Source:

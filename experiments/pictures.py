@@ -47,7 +47,7 @@ def plot(study: Study, told: Mapping[str, Any]) -> str | None:
     """Lines over the levels of a sweep: the means over seeds, with their standard errors."""
     import numpy as np
 
-    from autoencoders.figures.line_plot import series
+    from autoencoders.figures.line_plot import line_plot
 
     lines = {}
     for name, key in told["lines"].items():
@@ -60,7 +60,7 @@ def plot(study: Study, told: Mapping[str, Any]) -> str | None:
             lines[name] = np.array(sorted(points))
     if not lines:
         return None
-    picture = series(lines, told["title"], told["x"]["label"], told["y"])
+    picture = line_plot(lines, told["title"], told["x"]["label"], told["y"])
     file = study.folder / f"{told['name']}.png"
     picture.savefig(file, dpi=100, metadata={"Software": None})
     shrink(file, file)

@@ -77,9 +77,9 @@ def door(monkeypatch, capfd):
 @pytest.fixture(scope="session")
 def digits():
     """The prepared default data."""
-    from autoencoders.data.digits import Digits
+    from autoencoders.data.digits import DigitsDataModule
 
-    data = Digits(name="digits", batch_size=32)
+    data = DigitsDataModule(name="digits", batch_size=32)
     data.setup()
     return data
 

@@ -12,10 +12,10 @@ import yaml
 from pages import claim_row, write_page
 from studies import HERE, Study, gain, read
 
-from autoencoders.config.compose import CONF, groups
+from autoencoders.config.compose import CONF, config_groups
 from autoencoders.train import train
 
-EXPERIMENTS = groups()["experiment"]
+EXPERIMENTS = config_groups()["experiment"]
 STUDIES = sorted(file.parent.name for file in HERE.glob("*/study.yaml"))
 SHORT = ["trainer.max_epochs=1", *(f"trainer.limit_{part}_batches=2" for part in ("train", "val", "test"))]
 SHORT += ["logger=none", "callbacks=checkpoint", "application@after_fit=none"]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from autoencoders import apply, report, train
-from autoencoders.config.compose import groups
+from autoencoders.config.compose import config_groups
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 README = (REPOSITORY / "README.md").read_text()
@@ -75,7 +75,7 @@ def test_its_make_targets_exist(command):
 
 
 def test_it_names_every_option():
-    missing = [f"{g}={o}" for g, options in groups().items() for o in options if f"`{o}`" not in README]
+    missing = [f"{g}={o}" for g, options in config_groups().items() for o in options if f"`{o}`" not in README]
     assert missing == []
 
 

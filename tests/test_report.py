@@ -19,7 +19,7 @@ def folder(tmp_path):
         run.mkdir(parents=True)
         model = {"_target_": "autoencoders.models.vae.VAE", "name": "vae"}
         (run / "config.yaml").write_text(yaml.safe_dump({"model": model, "data": {"name": "digits"}}))
-        (run / "run.json").write_text(json.dumps({"status": "done", "overrides": [f"name='{name}'"]}))
+        (run / "run.json").write_text(json.dumps({"format": 2, "status": "done", "overrides": [f"name='{name}'"]}))
         (run / "metrics.json").write_text(json.dumps({"test/nats": 9.5, "test/mse": mse, "test/active_units": 2}))
     return tmp_path
 

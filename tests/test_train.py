@@ -13,7 +13,7 @@ import torch
 import yaml
 from offline_wandb import read as read_wandb
 
-from autoencoders.loggers.wandb_keys import key_of
+from autoencoders.loggers.wandb_keys import media_key
 from autoencoders.runs import loading
 from autoencoders.train import train
 from autoencoders.types import UserError
@@ -120,21 +120,21 @@ def test_wandb_offline_holds_the_config_every_metric_and_every_figure(finished):
         if key.endswith("/path") and value.endswith(".png")
     ]
     assert len(sent) == len(pictures) == 11
-    kinds = {key_of(path.parent.name): path.parent.name for path in pictures}
+    kinds = {media_key(path.parent.name): path.parent.name for path in pictures}
     for step, key, path in sent:
         original = folder / "figures" / kinds[key] / f"{step:06d}.png"
         assert (run / "files" / path).read_bytes() == original.read_bytes()
 
 
 def test_validation_metrics_are_those_of_the_best_checkpoint(finished):
-    from autoencoders.callbacks.base import evaluating
+    from autoencoders.callbacks.base import evaluation_mode
 
     folder, _ = finished
     run = loading.open_run(folder)
     run.data.setup()
     metrics = json.loads((folder / "metrics.json").read_text())
     batch = run.data.take("val", 180)
-    with evaluating(run.model):
+    with evaluation_mode(run.model):
         output = run.model(batch.x, batch.y)
     assert (output - batch.target).square().mean().item() == pytest.approx(metrics["val/mse"], rel=1e-4)
 
@@ -255,10 +255,10 @@ def test_an_epoch_that_did_not_validate_says_nothing_of_the_one_before(compose, 
 
 
 def test_speed_counts_the_images_that_were_trained_on(compose, tmp_path, monkeypatch):
-    from autoencoders.callbacks.throughput import Clock
+    from autoencoders.callbacks.throughput import Throughput
 
     clocks = []
-    monkeypatch.setattr(Clock, "on_fit_end", lambda self, *_: clocks.append(self), raising=False)
+    monkeypatch.setattr(Throughput, "on_fit_end", lambda self, *_: clocks.append(self), raising=False)
     train(compose(*QUICK, "trainer.max_epochs=2", "trainer.limit_train_batches=5", "test=false"))
     train(compose(*QUICK, "trainer.max_steps=7", "test=false", folder=tmp_path / "b"))
     assert [clock.images for clock in clocks] == [2 * 5 * 64, 7 * 64]

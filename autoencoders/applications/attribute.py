@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.attribute_editing import Editor, Gauge, dose, fitted, gauged, identity, slopes
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
 from autoencoders.applications.label_classifiers import judge_of
 from autoencoders.applications.representations import binary_attributes, column
 from autoencoders.metrics.labels import ENOUGH
 from autoencoders.runs.run import Run
-from autoencoders.types import Batch, Findings, UserError
-from autoencoders.utils.arrays import array
+from autoencoders.types import ApplicationResult, Batch, UserError
+from autoencoders.utils.arrays import to_numpy
 
 
 def attribute(
@@ -32,7 +32,7 @@ def attribute(
     count: int = 8,
     measured: int = 200,
     judge: str | None = None,
-) -> Findings:
+) -> ApplicationResult:
     """A direction from training codes, added to and taken from held-out images, judged by one that saw real images.
 
     A shift of 1 is the difference, in the judge's logits, between real held-out images with and without the
@@ -68,7 +68,7 @@ def attribute(
     gauge = gauged(run, split, judge_of(run, judge), names[chosen])
     editors, aurocs = fitted(run, split, known, chosen, others, method)
     lacking = (known[split][:, chosen] == 0).nonzero().flatten()
-    batch = run.batch(split, lacking[spread(number_of_images(measured, "measured", 2), len(lacking))])
+    batch = run.batch(split, lacking[spread_rows(number_of_images(measured, "measured", 2), len(lacking))])
     shifts = {e.name: dose(e, batch, gauge, alphas) for e in editors}
     rows = {}
     for editor in editors:
@@ -92,7 +92,7 @@ def attribute(
     figures = strips(run, split, images, editors[0], known[split][:, chosen], (alphas, strength), count, title, caption)
     about = f"AUROC on real {split} images: judge {gauge.aurocs[gauge.chosen]:.3f}, direction {model['auroc']:.3f}"
     figures["dose"] = dose_figure(shifts, alphas, gauge, title, f"{about}; {gauge.judge.name}")
-    return Findings(flat(edits) | flat(tables["dose"]) | flat(tables["leakage"]), figures, tables)
+    return ApplicationResult(flat(edits) | flat(tables["dose"]) | flat(tables["leakage"]), figures, tables)
 
 
 def checked(alphas: Sequence[float], strength: float) -> list[float]:
@@ -188,15 +188,15 @@ def strips(
         changes = {}
         for key, has, sign in (("add", 0, 1), ("subtract", 1, -1)):
             rows = (values == has).nonzero().flatten()
-            batch = run.batch(split, rows[spread(count, len(rows))])
+            batch = run.batch(split, rows[spread_rows(count, len(rows))])
             changes[key] = (batch, [str(i) for i in batch.index.tolist()], sign * strength)
     figures = {}
     for key, (batch, columns, alpha) in changes.items():
-        grid = np.stack([array(p) for p in (batch.x, editor.edit(batch, 0.0), editor.edit(batch, alpha))])
+        grid = np.stack([to_numpy(p) for p in (batch.x, editor.edit(batch, 0.0), editor.edit(batch, alpha))])
         rows = ["input", "output", f"output {alpha:+g}"]
         figures[key] = image_grid(grid, title, rows=rows, columns=columns, caption=caption)
     batch, names, _ = changes["add"]
-    grid = np.stack([array(batch.x), *(array(editor.edit(batch, a)) for a in alphas)], 1)[:6]
+    grid = np.stack([to_numpy(batch.x), *(to_numpy(editor.edit(batch, a)) for a in alphas)], 1)[:6]
     columns = ["input", *(f"{a:g}" for a in alphas)]
     figures["strip"] = image_grid(grid, title, rows=names[:6], columns=columns, caption=caption)
     return figures
@@ -208,8 +208,8 @@ def dose_figure(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge
 
     names, chosen = gauge.names, gauge.chosen
     errors = {n: s.std(1) / len(s[0]) ** 0.5 for n, s in shifts.items()}
-    methods = {n: (array(s.mean(1)[:, chosen]), array(errors[n][:, chosen])) for n, s in shifts.items()}
+    methods = {n: (to_numpy(s.mean(1)[:, chosen]), to_numpy(errors[n][:, chosen])) for n, s in shifts.items()}
     first = next(iter(shifts))
     order = sorted((i for i in range(len(names)) if i != chosen), key=lambda i: -shifts[first][-1, :, i].mean().abs())
-    others = {names[i]: (array(shifts[first].mean(1)[:, i]), array(errors[first][:, i])) for i in order}
+    others = {names[i]: (to_numpy(shifts[first].mean(1)[:, i]), to_numpy(errors[first][:, i])) for i in order}
     return dose_response(np.asarray(alphas), methods, others, names[chosen], title, caption)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import bootstrap_error, listed, mean_and_error, spread
+from autoencoders.applications.base import bootstrap_error, listed, mean_and_error, spread_rows
 from autoencoders.applications.label_classifiers import Judge, TrainedJudge, attribute_logits, positives, truth
 from autoencoders.applications.representations import SIDE, attributes, pixels, representations
-from autoencoders.latent.directions import direction
+from autoencoders.latent.directions import attribute_direction
 from autoencoders.metrics.probes import auroc
-from autoencoders.metrics.retrieval import distances
+from autoencoders.metrics.retrieval import feature_distances
 from autoencoders.runs.run import Run
 from autoencoders.types import Batch, UserError
 
@@ -83,14 +83,14 @@ def fitted(
     """
     pca, steps, aurocs = run.pca(), {}, {}
     rows = known["train"][:, chosen].isfinite().nonzero().flatten()
-    rows = rows[spread(LIMIT, len(rows))]
+    rows = rows[spread_rows(LIMIT, len(rows))]
     y = known["train"][rows]
     equal = [v[rows].numpy() for v in attributes(run.annotations("train"))[0].T[list(others)]]
     kept = known[split][:, chosen].isfinite().nonzero().flatten()
     positive = (known[split][kept, chosen] == 1).numpy()
     held_out = representations(run, split, kept, pca)
     for name, z in representations(run, "train", rows, pca).items():
-        step = direction(z.numpy(), (y[:, chosen] == 1).numpy(), method, equal)
+        step = attribute_direction(z.numpy(), (y[:, chosen] == 1).numpy(), method, equal)
         scores = held_out[name].double().numpy() @ step
         error = bootstrap_error(lambda i, s=scores: auroc(s[i], positive[i]), len(kept))
         aurocs[name], steps[name] = (auroc(scores, positive), error), torch.from_numpy(step).float()
@@ -113,7 +113,7 @@ def gauged(run: Run, split: str, judge: Judge, attribute: str) -> Gauge:
     names = judge.labels.names
     if attribute not in names:
         raise UserError(f"The judge ({judge.name}) does not tell {attribute}. It tells: {listed(names)}.")
-    rows = spread(LIMIT, len(run.data.images(split)))
+    rows = spread_rows(LIMIT, len(run.data.images(split)))
     logits = torch.cat([attribute_logits(judge, run.batch(split, r).target) for r in rows.split(AT_ONCE)])
     y = positives(truth(run, split, judge.labels)[rows], judge.labels)
     columns = list(zip(logits.T, y.T, strict=True))
@@ -152,7 +152,7 @@ def identity(run: Run, split: str, editor: Editor, batch: Batch, strength: float
     for suffix, space in spaces.items():
         originals, kept = torch.cat([space(run.batch(split, r).target) for r in rows]), {}
         for alpha in (0.0, strength):
-            d = distances(space(editor.edit(batch, alpha)), originals)  # (N, split)
+            d = feature_distances(space(editor.edit(batch, alpha)), originals)  # (N, split)
             kept[alpha] = (persons[d.argmin(1)] == own).float()
             original = d[torch.arange(len(d)), batch.index]
             other = d.masked_fill(persons == own[:, None], torch.inf).amin(1)

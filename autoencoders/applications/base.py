@@ -14,12 +14,12 @@ from torch import Tensor
 from autoencoders.config import instantiate
 from autoencoders.config.signatures import check_options
 from autoencoders.runs.run import Run
-from autoencoders.types import Batch, Findings, UserError
+from autoencoders.types import ApplicationResult, Batch, UserError
 
 RESAMPLES = 1000
 
 
-def answered(run: Run, name: str, node: Mapping[str, Any]) -> Findings:
+def run_application(run: Run, name: str, node: Mapping[str, Any]) -> ApplicationResult:
     """What the application that a config node names finds, its options of plain types checked first.
 
     Raises:
@@ -86,7 +86,7 @@ def flat(table: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
-def spread(count: int, total: int) -> Tensor:
+def spread_rows(count: int, total: int) -> Tensor:
     """`count` rows of a split of `total`, evenly apart: neighbours are often alike (one person, one class)."""
     return torch.linspace(0, total - 1, min(count, total)).round().long()
 
@@ -102,7 +102,7 @@ def shown(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, 
     """
     number_of_images(count, "count")
     if images is None:
-        batch = run.batch(split, spread(count, len(run.prepare().data.images(split))))
+        batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
         return batch, [str(i) for i in batch.index.tolist()]
     if run.model.condition:
         raise UserError(

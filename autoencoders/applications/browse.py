@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread_rows
 from autoencoders.runs.run import Run
-from autoencoders.types import Annotations, Findings
-from autoencoders.utils.arrays import array
+from autoencoders.types import Annotations, ApplicationResult
+from autoencoders.utils.arrays import to_numpy
 
 COLUMNS, PANELS, WIDE = 8, 15, 14
 MOMENTS = ("mean", "variance", "skewness", "excess kurtosis")
@@ -24,7 +24,7 @@ def browse(
     images: str | None = None,
     count: int = 24,
     attributes: tuple[str, ...] | list[str] = (),
-) -> Findings:
+) -> ApplicationResult:
     """Images with their labels; counts per class or statistics per attribute; the distribution of the codes.
 
     Args:
@@ -39,12 +39,12 @@ def browse(
         moments of each dimension, and `moments`: averages over dimensions beside those of PCA codes (scaled to unit
         variance on the training images) and of as many draws from a standard normal.
     """
-    from autoencoders.figures.labelled_grid import catalogue
+    from autoencoders.figures.labelled_grid import labelled_grid
     from autoencoders.figures.moments import code_histograms, moment_panels
 
     number_of_images(count, "count")
     if images is None:
-        batch = run.batch(split, spread(count, len(run.prepare().data.images(split))))
+        batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
         x, words = batch.target, labelled(run.annotations(split).rows(batch.index), chosen(run, split, attributes))
     else:
         x, words = run.pictures(images)
@@ -59,7 +59,7 @@ def browse(
     names = [f"z {i}, variance {table[i, 1]:.3g}" for i in leading.tolist()]
     curve = "N(0, 1)" if run.model.has_prior else "a normal of its variance"
     figures = {
-        "images": catalogue(array(x), words or [""] * len(x), f"{run.data.name}, {images or split}", COLUMNS),
+        "images": labelled_grid(to_numpy(x), words or [""] * len(x), f"{run.data.name}, {images or split}", COLUMNS),
         "codes": code_histograms(z[:, leading].numpy(), names, f"{title}; line: {curve}", run.model.has_prior),
         "moments": moment_panels(panels, f"{title}; band: N(0, 1) with two standard errors"),
     }
@@ -67,7 +67,7 @@ def browse(
     latents = pd.DataFrame(table.numpy(), columns=list(MOMENTS))
     latents.insert(0, "latent", range(len(latents)))
     tables = {**contents(run), "latents": latents, "moments": compared}
-    return Findings(flat(compared), figures, tables)
+    return ApplicationResult(flat(compared), figures, tables)
 
 
 def chosen(run: Run, split: str, attributes: tuple[str, ...] | list[str]) -> tuple[str, ...]:

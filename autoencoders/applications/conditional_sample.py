@@ -11,8 +11,8 @@ from autoencoders.applications.label_accuracy import conditions, verdicts
 from autoencoders.applications.label_classifiers import judge_of
 from autoencoders.latent.densities import StandardNormal
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings, UserError
-from autoencoders.utils.arrays import array
+from autoencoders.types import ApplicationResult, UserError
+from autoencoders.utils.arrays import to_numpy
 
 COLUMNS = 10
 
@@ -27,7 +27,7 @@ def conditional_sample(
     measured: int = 500,
     seed: int = 0,
     judge: str | None = None,
-) -> Findings:
+) -> ApplicationResult:
     """A grid with one code from the prior per row and one label per column; single labels with a code per image.
 
     The labels of a model conditioned on classes are its classes; of one conditioned on attributes, all combinations of
@@ -76,15 +76,15 @@ def conditional_sample(
     caption = f"a code per row; label seen in {first:.1%}, and in {real:.1%} of real {split} images, by {sees.name}"
     figures = {
         "grid": image_grid(
-            array(grid.unflatten(0, (codes, -1))), run.title, columns=[n.replace(" ", "\n") for n in names],
+            to_numpy(grid.unflatten(0, (codes, -1))), run.title, columns=[n.replace(" ", "\n") for n in names],
             caption=caption,
         ),
         "many": image_grid(
-            array(many), run.title, rows=[word for i in picked for word in (names[i], "")],
+            to_numpy(many), run.title, rows=[word for i in picked for word in (names[i], "")],
             caption="one label, another code in every image",
         ),
     }  # fmt: skip
-    return Findings(flat(judged) | flat(per_label), figures, {"judged": judged, "labels": per_label})
+    return ApplicationResult(flat(judged) | flat(per_label), figures, {"judged": judged, "labels": per_label})
 
 
 def positions(names: Sequence[str], labels: Sequence[str | int] | None) -> list[int]:

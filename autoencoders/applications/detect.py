@@ -9,15 +9,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, listed, number_of_images, spread
+from autoencoders.applications.base import comparison, flat, listed, number_of_images, spread_rows
 from autoencoders.applications.examples import scored
 from autoencoders.data.loader import Batches, Split
 from autoencoders.latent.densities import GaussianFull
-from autoencoders.metrics.detection import NAMES, detection, detection_error, total_variation
+from autoencoders.metrics.detection import NAMES, detection_error, detection_metrics, total_variation
 from autoencoders.models.evaluation import evaluation_noise
-from autoencoders.runs.run import AT_ONCE, Run
-from autoencoders.types import Batch, Findings, UserError
-from autoencoders.utils.arrays import array
+from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.types import ApplicationResult, Batch, UserError
+from autoencoders.utils.arrays import to_numpy
 
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
 UNITS = {
@@ -35,7 +35,7 @@ def detect(
     quantile: float = 0.95,
     limit: int = 2000,
     count: int = 8,
-) -> Findings:
+) -> ApplicationResult:
     """Scores of normal and anomalous images, thresholds from validation, and how well each score tells them apart.
 
     Anomalies are images of the classes that `data.exclude` kept from training, or `other` images, or both. A model
@@ -66,15 +66,15 @@ def detect(
     if len(run.data.excluded):
         held_out = torch.isin(run.annotations(split).classes, run.data.excluded)
     rows = {"normal": (~held_out).nonzero()[:, 0], "held out": held_out.nonzero()[:, 0]}
-    rows = {name: part[spread(limit, len(part))] if len(part) else part for name, part in rows.items()}
+    rows = {name: part[spread_rows(limit, len(part))] if len(part) else part for name, part in rows.items()}
     judge = Judge(run)
-    validation = judge.scores(run.batch("val", spread(limit, len(run.data.images("val")))), "val")
+    validation = judge.scores(run.batch("val", spread_rows(limit, len(run.data.images("val")))), "val")
     thresholds = {name: float(np.quantile(values, quantile)) for name, values in validation.items()}
     normal = run.batch(split, rows["normal"])
     strange = [run.batch(split, rows["held out"])] if len(rows["held out"]) else []
     if other is not None:
         strange.append(others(run, other, normal, limit))
-    findings = Findings()
+    findings = ApplicationResult()
     if strange:
         compare(findings, run, judge, thresholds, normal, joined(strange), split, described(run, other), count)
     if images is not None:
@@ -128,7 +128,7 @@ class Judge:
         run, found = self.run, []
         labels = self._labels(batch)
         for y in labels:
-            terms = [self._terms(part, split) for part in batch._replace(y=y).parts(AT_ONCE)]
+            terms = [self._terms(part, split) for part in batch._replace(y=y).parts(ROWS_PER_CHUNK)]
             found.append([torch.cat(column) for column in zip(*terms, strict=True)])
         distortion, rate, z = (torch.stack(column) for column in zip(*found, strict=True))  # (labels, N, ...)
         density = torch.stack([-self.density.log_density(codes) for codes in z])
@@ -139,7 +139,7 @@ class Judge:
         columns[self.pca.name] = (self.pca.reconstruct(batch.x) - batch.target).flatten(1).square().sum(1)
         columns["mean image"] = (batch.target - run.data.mean_image()).flatten(1).square().sum(1)
         scores = {name: values.double().numpy() for name, values in columns.items()}
-        return {**scores, "total variation": total_variation(array(batch.target))}
+        return {**scores, "total variation": total_variation(to_numpy(batch.target))}
 
     def _labels(self, batch: Batch) -> list[Tensor | None]:
         model = self.run.model
@@ -191,17 +191,17 @@ def dataset(run: Run, name: str) -> Any:
     options = {"name": name, "root": str(run.data.root), "batch_size": 1}
     cache = getattr(run.data, "cache", None)
     if name == "digits":
-        from autoencoders.data.digits import Digits as Data
+        from autoencoders.data.digits import DigitsDataModule as Data
     elif name == "mnist":
-        from autoencoders.data.mnist import MNIST as Data
+        from autoencoders.data.mnist import MNISTDataModule as Data
     elif name == "fashion":
-        from autoencoders.data.fashion import FashionMNIST as Data
+        from autoencoders.data.fashion import FashionMNISTDataModule as Data
     elif name == "lfw":
-        from autoencoders.data.lfw import LFW as Data
+        from autoencoders.data.lfw import LFWDataModule as Data
 
         options |= {"cache": cache, "split": "alphabetical"}
     else:
-        from autoencoders.data.cartoons import Cartoons as Data
+        from autoencoders.data.cartoons import CartoonsDataModule as Data
 
         options |= {"cache": cache, "count": 2000}
     data = Data(**options)
@@ -212,7 +212,7 @@ def dataset(run: Run, name: str) -> Any:
 
 def fitted(images: Any, shape: tuple[int, int, int], limit: int) -> Tensor:
     """Images of any size and colour as (N, C, H, W) uint8 of this shape, at most `limit`, evenly apart."""
-    images = images[spread(limit, len(images))].float()
+    images = images[spread_rows(limit, len(images))].float()
     images = torch.nn.functional.interpolate(images, size=shape[1:], mode="bilinear", antialias=True)
     if shape[0] == 1 and images.shape[1] == 3:
         images = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
@@ -220,7 +220,7 @@ def fitted(images: Any, shape: tuple[int, int, int], limit: int) -> Tensor:
 
 
 def compare(
-    findings: Findings,
+    findings: ApplicationResult,
     run: Run,
     judge: Judge,
     thresholds: dict[str, float],
@@ -237,7 +237,7 @@ def compare(
     good, bad = judge.scores(normal, split), judge.scores(strange, "strange")
     rows = {}
     for name, threshold in thresholds.items():
-        values = detection(good[name], bad[name])
+        values = detection_metrics(good[name], bad[name])
         errors = detection_error(good[name], bad[name])
         row = {key: (float(v), float(e)) for key, v, e in zip(NAMES, values, errors, strict=True)}
         hits, alarms = (bad[name] > threshold).mean(), (good[name] > threshold).mean()
@@ -271,13 +271,15 @@ def compare(
     best = max((n for n in auroc if n not in ("distortion", "negative elbo", "latent density")), key=auroc.get)
     caption = f"by {main}: AUROC {auroc[main][0]:.3f}; best baseline {best}: {auroc[best][0]:.3f}"
     findings.figures["extremes"] = image_grid(
-        np.stack([array(part) for part in chosen.values()]), title, list(chosen), caption=caption
+        np.stack([to_numpy(part) for part in chosen.values()]), title, list(chosen), caption=caption
     )
     half = max(few // 2, 1)
-    mixed = [Batch(*(None if p is None else p[spread(half, len(b.x))] for p in b)) for b in (normal, strange)]
+    mixed = [Batch(*(None if p is None else p[spread_rows(half, len(b.x))] for p in b)) for b in (normal, strange)]
     shown = joined(mixed)
     words = tuple(["normal"] * half + ["other"] * half)
-    findings.figures["errors"] = error_maps(array(shown.target), array(judge.output(shown)), title, words, caption)
+    findings.figures["errors"] = error_maps(
+        to_numpy(shown.target), to_numpy(judge.output(shown)), title, words, caption
+    )
     findings.tables["detection"] = table
     findings.examples["scored"] = scored({"normal": (normal, good), what: (strange, bad)}, thresholds, main)
     findings.metrics.update(flat(table))

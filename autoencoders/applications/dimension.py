@@ -7,18 +7,25 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import bootstrap_error, comparison, flat, mean_and_error, number_of_images, spread
+from autoencoders.applications.base import (
+    bootstrap_error,
+    comparison,
+    flat,
+    mean_and_error,
+    number_of_images,
+    spread_rows,
+)
 from autoencoders.applications.representations import representations
 from autoencoders.metrics.dimension import components_for, neighbour_ratios, participation_ratio, spectrum, two_nn
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings
+from autoencoders.types import ApplicationResult
 from autoencoders.utils.pca import PCABaseline
 
 SHARES = (0.9, 0.95, 0.99)
 STEPS = 10
 
 
-def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int = 500) -> Findings:
+def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int = 500) -> ApplicationResult:
     """Explained variance of codes, their intrinsic dimension, and what reconstruction loses with fewer components.
 
     Args:
@@ -37,11 +44,11 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
     pca = run.pca()
     number_of_images(rows, "rows", 10)
     total = {part: len(run.data.images(part)) for part in ("train", split)}
-    train = representations(run, "train", spread(rows, total["train"]), pca)
-    held_out = representations(run, split, spread(rows, total[split]), pca)
+    train = representations(run, "train", spread_rows(rows, total["train"]), pca)
+    held_out = representations(run, split, spread_rows(rows, total[split]), pca)
     variances = {name: spectrum(z) for name, z in train.items()}
     table = comparison({name: describe(variances[name], held_out[name]) for name in train})
-    kept = kept_table(run, split, spread(number_of_images(measured, "measured", 2), total[split]), pca)
+    kept = kept_table(run, split, spread_rows(number_of_images(measured, "measured", 2), total[split]), pca)
     pixels = {run.model.name: variances[run.model.name], "pixels": variances["pixels"]}
     first = table.iloc[0]
     caption = (
@@ -50,7 +57,7 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
         f"TwoNN {first['two-nn']:.1f}"
     )
     figure = spectra_and_errors(pixels, kept, pca.name, run.title, caption)
-    return Findings(flat(table) | flat(kept), {"dimension": figure}, {"spectrum": table, "kept": kept})
+    return ApplicationResult(flat(table) | flat(kept), {"dimension": figure}, {"spectrum": table, "kept": kept})
 
 
 def describe(variances: np.ndarray, held_out: Tensor) -> dict[str, object]:

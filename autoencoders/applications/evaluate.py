@@ -13,7 +13,7 @@ from autoencoders.applications.evaluation.table import RESAMPLES, as_columns, as
 from autoencoders.applications.label_classifiers import TrainedJudge, stand_in, trained_judge
 from autoencoders.models.evaluation import EVALUATION_SEED
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings
+from autoencoders.types import ApplicationResult
 
 
 def evaluate(
@@ -27,7 +27,7 @@ def evaluate(
     drawn: int = 5000,
     codes: int = 1000,
     seed: int = 0,
-) -> Findings:
+) -> ApplicationResult:
     """Likelihood, errors, latents, and how real the pictures are, each number beside its baseline.
 
     ELBO and its parts, importance-weighted likelihood, errors, active units, gap to the prior; FID, KID, density and
@@ -77,7 +77,7 @@ def evaluate(
     protocol = "; ".join(words)
     tables = {"evaluation": table, **tables, "markdown": markdown(run, table)}
     tables["protocol"] = pd.DataFrame({"protocol": [protocol]})
-    return Findings(as_metrics(table), figures, tables)
+    return ApplicationResult(as_metrics(table), figures, tables)
 
 
 def likelihood_words(run: Run, table: pd.DataFrame, split: str, samples: int, together: int, seed: int) -> list[str]:

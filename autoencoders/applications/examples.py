@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from autoencoders.applications.base import spread
+from autoencoders.applications.base import spread_rows
 from autoencoders.types import Batch
-from autoencoders.utils.arrays import array
+from autoencoders.utils.arrays import to_numpy
 
 EACH = 50
 """Images, at most, of each kind."""
@@ -27,8 +27,8 @@ def scored(
     """
     parts = []
     for kind, (batch, scores) in kinds.items():
-        rows = spread(EACH, len(batch.x)).tolist()
-        columns = {"kind": kind, "image": list(array(batch.target[rows]))}
+        rows = spread_rows(EACH, len(batch.x)).tolist()
+        columns = {"kind": kind, "image": list(to_numpy(batch.target[rows]))}
         columns["called anomalous"] = scores[main][rows] > thresholds[main]
         parts.append(pd.DataFrame(columns | {name: values[rows] for name, values in scores.items()}))
     return pd.concat(parts, ignore_index=True)

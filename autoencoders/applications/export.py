@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 import autoencoders
-from autoencoders.applications.base import comparison, flat, number_of_images, spread
+from autoencoders.applications.base import comparison, flat, number_of_images, spread_rows
 from autoencoders.config.instantiate import FORMAT
 from autoencoders.runs.loading import CONFIG, WEIGHTS, load_export
 from autoencoders.runs.run import Run
-from autoencoders.types import Batch, Findings, UserError
+from autoencoders.types import ApplicationResult, Batch, UserError
 
 if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
@@ -29,7 +29,7 @@ OPSET = 18
 
 def export(
     run: Run, *, split: str = "test", folder: str | None = None, onnx: bool = False, count: int = 100
-) -> Findings:
+) -> ApplicationResult:
     """Write the model to `<folder>/export/`, read it again, and compare the two on real images.
 
     `weights.safetensors` and `config.json` are what `autoencoders.load` opens. `encoder.onnx` takes `x`
@@ -53,7 +53,7 @@ def export(
     number_of_images(count, "count")
     target = Path(folder or (run.path if run.path.is_dir() else run.path.parent)) / "export"
     target.mkdir(parents=True, exist_ok=True)
-    batch = run.batch(split, spread(count, len(run.prepare().data.images(split))))
+    batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
     z = run.encode(batch.x, batch.y)
     image = run.decode(z, batch.y)
     files = write(run, target)
@@ -72,7 +72,9 @@ def export(
     }
     differences = comparison(rows, "format")
     sizes = comparison({file.name: {"bytes": file.stat().st_size} for file in files}, "file")
-    return Findings(flat(differences), {}, {"differences": differences, "files": sizes.assign(folder=str(target))})
+    return ApplicationResult(
+        flat(differences), {}, {"differences": differences, "files": sizes.assign(folder=str(target))}
+    )
 
 
 def largest(a: Tensor, b: Tensor) -> float:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images
 from autoencoders.applications.representations import Labels, labelled_rows, labels, representations
-from autoencoders.metrics.probes import chosen_probe
+from autoencoders.metrics.probes import tune_probe
 from autoencoders.runs.run import Run
-from autoencoders.types import Annotations, Findings
+from autoencoders.types import Annotations, ApplicationResult
 
 
 def features(
@@ -23,7 +23,7 @@ def features(
     sizes: Sequence[int] = (100, 1000, 10_000),
     draws: int = 3,
     seed: int = 0,
-) -> Findings:
+) -> ApplicationResult:
     """Accuracy of logistic regression on codes, beside principal components and pixels, over the number of labels.
 
     Its penalty is chosen on validation images. Where the data have no labels, the codes are all there is.
@@ -46,13 +46,13 @@ def features(
     exported = code_table(run, split)
     known = labels(run, ("train", "val", split), attribute)
     if known is None:
-        return Findings({"images": float(len(exported))}, {}, {"codes": exported})
+        return ApplicationResult({"images": float(len(exported))}, {}, {"codes": exported})
     table = accuracies(run, split, known, sizes, draws, seed)
     from autoencoders.figures.accuracy import accuracy_over_labels
 
     caption = f"{known.what}, {int((known.values[split] >= 0).sum())} {split} images, {draws} draws of labels"
     figure = accuracy_over_labels(table, run.title, caption)
-    return Findings(named(table), {"accuracy": figure}, {"accuracy": table, "codes": exported})
+    return ApplicationResult(named(table), {"accuracy": figure}, {"accuracy": table, "codes": exported})
 
 
 def named(table: pd.DataFrame) -> dict[str, float]:
@@ -94,7 +94,7 @@ def score(
     for rows in taken:
         x, y = train[0][rows], train[1][rows]
         seen = torch.isin(val[1], y)  # a class without a label cannot be predicted
-        probe = chosen_probe((x, y), (val[0][seen], val[1][seen]))
+        probe = tune_probe((x, y), (val[0][seen], val[1][seen]))
         right.append((probe.logits(test[0]).argmax(1) == test[1]).float())
     stacked = torch.stack(right)  # (draws, N)
     value, error = mean_and_error(stacked.mean(0))

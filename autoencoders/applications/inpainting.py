@@ -12,7 +12,7 @@ from torch import Tensor
 
 from autoencoders.data.transforms import Draws, Erase, Occlusion
 from autoencoders.metrics import classical_restoration
-from autoencoders.runs.run import AT_ONCE, Run
+from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 from autoencoders.types import Batch
 from autoencoders.utils.pca import principal_components
 
@@ -55,20 +55,20 @@ def filling(run: Run, validation: Seen) -> dict[str, Method]:
     x, target, hidden = validation.batch.x, validation.batch.target, validation.hidden
     count = run.pca().components.shape[0]
     parts = principal_components(run.data.images("train"), count)
-    noise = classical_restoration.tuned(
-        lambda a, v: classical_restoration.principal_fill(a, hidden, *parts, v), NOISES, x, target
+    noise = classical_restoration.tune_parameter(
+        lambda a, v: classical_restoration.pca_fill(a, hidden, *parts, v), NOISES, x, target
     )
 
     def filled(value: float) -> Method:
         return lambda s: (
-            s.batch.x if s.hidden is None else classical_restoration.principal_fill(s.batch.x, s.hidden, *parts, value)
+            s.batch.x if s.hidden is None else classical_restoration.pca_fill(s.batch.x, s.hidden, *parts, value)
         )
 
     chosen = {f"PCA-{count} fill": filled(0.0)}
     if noise:
         chosen[f"PCA-{count} fill, ridge {noise:g}"] = filled(noise)
     fit = CodeFit(run)
-    choice = classical_restoration.tuned(lambda _, c: fit(validation, *c), CHOICES, x, target)
+    choice = classical_restoration.tune_parameter(lambda _, c: fit(validation, *c), CHOICES, x, target)
     return {
         f"{run.model.name}, known kept": lambda s: torch.where(
             s.hidden, run.reconstruct(s.batch.x, s.batch.y), s.batch.x
@@ -109,7 +109,7 @@ class CodeFit:
         pull = self.population @ self.mean + trust * self.run.encode(batch.x, batch.y).double() @ self.encoder
         start, scale = (pull @ covariance).float(), torch.linalg.cholesky(covariance).float()
         parts = []
-        for rows in torch.arange(len(start)).split(AT_ONCE):
+        for rows in torch.arange(len(start)).split(ROWS_PER_CHUNK):
             labels = None if y is None else y[rows]
             parts.append(self._fitted(batch.x[rows], seen.hidden[rows], start[rows], scale, labels, noise))
         return torch.where(seen.hidden, self.run.decode(torch.cat(parts), batch.y).clamp(0, 1), batch.x)

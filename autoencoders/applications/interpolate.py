@@ -10,13 +10,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
 from autoencoders.latent.densities import GaussianFull, StandardNormal
 from autoencoders.latent.paths import linear, spherical
-from autoencoders.metrics.neighbours import distances
+from autoencoders.metrics.neighbours import pixel_distances
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings, UserError
-from autoencoders.utils.arrays import array
+from autoencoders.types import ApplicationResult, UserError
+from autoencoders.utils.arrays import to_numpy
 
 
 class Ends(NamedTuple):
@@ -40,7 +40,7 @@ def interpolate(
     least: int = 5,
     gif: bool = False,
     seed: int = 0,
-) -> Findings:
+) -> ApplicationResult:
     """Strips between two images, between two groups' means (persons) where there are groups, and between drawn codes.
 
     Two numbers over random pairs of held-out images. The length of the decoded path over the straight distance of its
@@ -67,7 +67,7 @@ def interpolate(
     Raises:
         UserError: where there are fewer than two images to join, or a number makes no sense.
     """
-    from autoencoders.figures.grids import image_grid, tile
+    from autoencoders.figures.grids import image_grid, tile_images
 
     for value, name, low in ((pairs, "pairs", 1), (steps, "steps", 3), (measured, "measured", 2), (least, "least", 1)):
         number_of_images(value, name, low)
@@ -92,18 +92,18 @@ def interpolate(
         for i in range(len(ends.a)):
             pair = Ends(*(None if part is None else part[i : i + 1] for part in ends))
             for kind, strip in decoded(run, pair, steps).items():
-                rows.append(array(strip[0]))
+                rows.append(to_numpy(strip[0]))
                 labels.append(names[i] if kind == "linear" and names else kind)
             if real is not None:
-                rows.append(array(linear(real[0][i].flatten()[None], real[1][i].flatten()[None],
+                rows.append(to_numpy(linear(real[0][i].flatten()[None], real[1][i].flatten()[None],
                                          torch.linspace(0, 1, steps))[0].unflatten(1, run.model.shape)))  # fmt: skip
                 labels.append("pixel cross-fade")
         strip = np.stack(rows)  # (R, S, C, H, W)
         figures[key] = image_grid(strip, run.title, rows=labels, caption=captions[key])
         if gif:
             there_and_back = [*range(steps), *range(steps - 2, 0, -1)]
-            animations[key] = np.stack([tile(strip[None, :, i]) for i in there_and_back])
-    return Findings(flat(table), figures, {"paths": table}, animations)
+            animations[key] = np.stack([tile_images(strip[None, :, i]) for i in there_and_back])
+    return ApplicationResult(flat(table), figures, {"paths": table}, animations)
 
 
 def decoded(run: Run, ends: Ends, steps: int) -> dict[str, Tensor]:
@@ -204,7 +204,7 @@ def measure(run: Run, split: str, count: int, references: int, steps: int, gener
     a, b = pair_rows(run, split, count, generator)
     ends = at_rows(run, split, a, b)
     store = run.prepare().data.images("train")
-    real = store[spread(references, len(store))].float() / 255
+    real = store[spread_rows(references, len(store))].float() / 255
     xa, xb = run.batch(split, a).target, run.batch(split, b).target
     ra, rb = run.decode(ends.a, ends.ya).clamp(0, 1), run.decode(ends.b, ends.yb).clamp(0, 1)
     t = torch.linspace(0, 1, steps | 1)[:, None, None, None]  # odd: there is a middle
@@ -218,9 +218,9 @@ def measure(run: Run, split: str, count: int, references: int, steps: int, gener
         table[name] = {
             "length": mean_and_error(moved.sum(1) / straight),
             "largest step over mean": mean_and_error(moved.max(1).values / moved.mean(1).clamp(min=1e-12)),
-            "to nearest": mean_and_error(distances(strip[:, (steps | 1) // 2], real).min(1).values),
+            "to nearest": mean_and_error(pixel_distances(strip[:, (steps | 1) // 2], real).min(1).values),
             "pairs": len(a),
         }
     for name, images in (("reconstructed ends", ra), ("real ends", xa)):
-        table[name] = {"to nearest": mean_and_error(distances(images, real).min(1).values), "pairs": len(a)}
+        table[name] = {"to nearest": mean_and_error(pixel_distances(images, real).min(1).values), "pairs": len(a)}
     return comparison(table)

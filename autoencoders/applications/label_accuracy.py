@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, listed, mean_and_error, spread
+from autoencoders.applications.base import comparison, listed, mean_and_error, spread_rows
 from autoencoders.applications.label_classifiers import Judge, right, truth
 from autoencoders.latent.densities import StandardNormal
-from autoencoders.metrics.labels import threshold
-from autoencoders.metrics.neighbours import within
+from autoencoders.metrics.labels import attribute_threshold
+from autoencoders.metrics.neighbours import within_label_deviation
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -46,7 +46,7 @@ def conditions(run: Run, strength: float) -> tuple[list[str], Tensor, Tensor]:
 
 def centre(told: Tensor) -> Tensor:
     """(A,) where each attribute that the model is told divides into with and without."""
-    return torch.tensor([threshold(values) for values in told.T])
+    return torch.tensor([attribute_threshold(values) for values in told.T])
 
 
 def verdicts(
@@ -107,8 +107,8 @@ def measures(judge: Judge, correct: Tensor, images: Tensor, labels: Tensor) -> d
     """One row of the table: the share of labels seen, and the spread among images of one label."""
     return {
         "accuracy": mean_and_error(correct.mean(1)),
-        "pixel deviation within a label": within(images, labels),
-        "feature deviation within a label": within(judge.features(images), labels),
+        "pixel deviation within a label": within_label_deviation(images, labels),
+        "feature deviation within a label": within_label_deviation(judge.features(images), labels),
         "images": len(images),
         "judge": judge.name,
         "features": judge.space,
@@ -132,7 +132,7 @@ def told_columns(run: Run, judge: Judge, bits: Tensor) -> list[int] | None:
 def labelled_images(run: Run, split: str, count: int, judge: Judge, columns: list[int] | None) -> tuple[Tensor, Tensor]:
     """At most `count` clean images of a split, evenly apart, and their classes (N,) or bits (N, A)."""
     known = truth(run, split, judge.labels)
-    rows = spread(count, len(known))
+    rows = spread_rows(count, len(known))
     return run.data.images(split)[rows].float() / 255, (known if columns is None else known[:, columns].long())[rows]
 
 

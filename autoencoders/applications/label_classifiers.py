@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import listed, spread
+from autoencoders.applications.base import listed, spread_rows
 from autoencoders.applications.representations import binary_attributes, pixels
-from autoencoders.metrics.probes import LinearProbe, chosen_probe
-from autoencoders.models.classifier import Judge as Network
+from autoencoders.metrics.probes import LinearProbe, tune_probe
+from autoencoders.models.classifier import Classifier as Network
 from autoencoders.runs import loading
-from autoencoders.runs.run import AT_ONCE, Run
+from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 from autoencoders.types import Context, UserError
 
 NOISE = 0.05
@@ -76,7 +76,7 @@ class TrainedJudge:
 
     def _parts(self, x: Tensor, ask: object) -> Tensor:
         model = self.run.model
-        return torch.cat([ask(part.clamp(0, 1).to(model.device)).float().cpu() for part in x.split(AT_ONCE)])
+        return torch.cat([ask(part.clamp(0, 1).to(model.device)).float().cpu() for part in x.split(ROWS_PER_CHUNK)])
 
 
 @dataclass
@@ -151,12 +151,12 @@ def stand_in(run: Run) -> StandIn:
         )
     parts, generator = [], torch.Generator().manual_seed(0)
     for split in ("train", "val"):
-        rows = spread(LIMIT, len(run.data.images(split)))
-        x = torch.cat([pixels(run.batch(split, some).target) for some in rows.split(AT_ONCE)])
+        rows = spread_rows(LIMIT, len(run.data.images(split)))
+        x = torch.cat([pixels(run.batch(split, some).target) for some in rows.split(ROWS_PER_CHUNK)])
         # Some pixels hardly vary among real images: without noise, a trace of it in a drawn one would outvote the rest.
         noisy = x + NOISE * torch.randn(x.shape, generator=generator)
         parts.append((noisy, truth(run, split, labels)[rows]))
-    return StandIn(chosen_probe(*parts, outputs=labels.size), labels)
+    return StandIn(tune_probe(*parts, outputs=labels.size), labels)
 
 
 # Labels -------------------------------------------------------------------------------------------------

@@ -7,12 +7,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread_rows
 from autoencoders.applications.representations import Labels, labelled_rows, labels, representations
 from autoencoders.latent.projections import plane, trustworthiness, tsne
-from autoencoders.metrics.probes import chosen_probe, knn_predictions
+from autoencoders.metrics.probes import knn_predictions, tune_probe
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings
+from autoencoders.types import ApplicationResult
 
 LIMIT = 10_000
 """Training images that classifiers learn from, and held-out ones they are tried on, at most."""
@@ -20,7 +20,7 @@ LIMIT = 10_000
 
 def latent_map(
     run: Run, *, split: str = "test", attribute: str | None = None, count: int = 2000, k: int = 10, seed: int = 0
-) -> Findings:
+) -> ApplicationResult:
     """Codes in the plane, by their leading components and by t-SNE of all of them in one fit.
 
     A map misleads easily, so classifiers stand beside it: what a nearest-neighbour and a linear one tell of the
@@ -39,7 +39,7 @@ def latent_map(
         are so in the code too (Venna and Kaski, 2001), and accuracy of the k nearest in it; `accuracy`, where the
         data have labels: from codes, PCA with as many components, pixels, and always the commonest label.
     """
-    rows = spread(number_of_images(count, "count", 10), len(run.prepare().data.images(split)))
+    rows = spread_rows(number_of_images(count, "count", 10), len(run.prepare().data.images(split)))
     known = labels(run, ("train", "val", split), attribute)
     if known is not None:
         rows = labelled_rows(known.values[split], count)
@@ -57,7 +57,7 @@ def latent_map(
         words = f"linear probe of {known.what}: " + ", ".join(f"{r['method']} {r['linear']:.3f}" for r in rows_of)
     figures = draw(run, maps, table, None if known is None else (beside.numpy(), known.names), words)
     metrics = flat(table) | (flat(tables["accuracy"]) if known is not None else {})
-    return Findings(metrics, figures, tables)
+    return ApplicationResult(metrics, figures, tables)
 
 
 def judge_map(z: np.ndarray, points: np.ndarray, known: Tensor | None, k: int) -> dict[str, object]:
@@ -79,7 +79,7 @@ def accuracies(run: Run, split: str, known: Labels, k: int) -> pd.DataFrame:
     found = {}
     for name in features["train"]:
         train, val, test = (features[part][name] for part in ("train", "val", split))
-        probe = chosen_probe((train, y["train"]), (val, y["val"]))
+        probe = tune_probe((train, y["train"]), (val, y["val"]))
         found[name] = {
             "knn": mean_and_error((knn_predictions(train, y["train"], test, k) == y[split]).float()),
             "linear": mean_and_error((probe.logits(test).argmax(1) == y[split]).float()),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import spread
+from autoencoders.applications.base import spread_rows
 from autoencoders.runs.run import Run
 
 MEASURED = 2000
@@ -40,7 +40,7 @@ def measure_latents(run: Run) -> Latents:
         variance = codes.double().var(0)
         order = variance.argsort(descending=True, stable=True)
         return Latents(order, variance, "variance", codes.mean(0), variance.sqrt().float())
-    rows, device, parts = spread(MEASURED, len(codes)), run.model.device, []
+    rows, device, parts = spread_rows(MEASURED, len(codes)), run.model.device, []
     for chunk in rows.split(250):
         batch = run.batch("train", chunk)
         y = batch.y.to(device) if run.model.condition else None

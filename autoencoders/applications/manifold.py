@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread_rows
 from autoencoders.applications.latent_ranking import common_label, measure_latents, same_label
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings, UserError
-from autoencoders.utils.arrays import array
+from autoencoders.types import ApplicationResult, UserError
+from autoencoders.utils.arrays import to_numpy
 
 AXES = ("auto", "latents", "components")
 EDGE = 0.02
@@ -45,7 +45,9 @@ class Plane(NamedTuple):
         return (z - self.mean) @ self.axes.T / self.axes.square().sum(1).clamp(min=1e-12)
 
 
-def manifold(run: Run, *, split: str = "test", side: int = 15, axes: str = "auto", measured: int = 1000) -> Findings:
+def manifold(
+    run: Run, *, split: str = "test", side: int = 15, axes: str = "auto", measured: int = 1000
+) -> ApplicationResult:
     """A grid of decoded codes, evenly spaced in the quantiles of a standard normal along two axes.
 
     Two latents are the plane itself. Of more, the two with the highest KL (`latents`, for a model with a prior) or the
@@ -86,8 +88,8 @@ def manifold(run: Run, *, split: str = "test", side: int = 15, axes: str = "auto
     caption += f"{split} MSE from the plane {mse[0]:.4f}, from PCA-2 {mse[2]:.4f}"
     if label is not None:
         caption += f"; told {told(run, label)}"
-    figures = {"grid": image_grid(array(images), run.title, caption=caption)}
-    return Findings(flat(explained) | flat(coverage), figures, {"explained": explained, "coverage": coverage})
+    figures = {"grid": image_grid(to_numpy(images), run.title, caption=caption)}
+    return ApplicationResult(flat(explained) | flat(coverage), figures, {"explained": explained, "coverage": coverage})
 
 
 def told(run: Run, label: Tensor) -> str:
@@ -115,7 +117,7 @@ def find_plane(run: Run, axes: str) -> Plane:
 
 def measure(run: Run, plane: Plane, split: str, count: int, edge: float) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The tables: errors of reconstructions from the plane, and the share of codes inside the grid."""
-    batch, pca = run.batch(split, spread(count, len(run.codes(split).z))), run.pca(2)
+    batch, pca = run.batch(split, spread_rows(count, len(run.codes(split).z))), run.pca(2)
     z = run.encode(batch.x, batch.y)
     outputs = {
         "plane": run.decode(plane.at(plane.points(z)), batch.y),

@@ -10,11 +10,11 @@ from autoencoders.applications.base import comparison, flat, mean_and_error, sho
 from autoencoders.metrics.images import psnr_per_image, ssim
 from autoencoders.metrics.running_sums import psnr
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings
-from autoencoders.utils.arrays import array
+from autoencoders.types import ApplicationResult
+from autoencoders.utils.arrays import to_numpy
 
 
-def reconstruct(run: Run, *, split: str = "test", images: str | None = None, count: int = 10) -> Findings:
+def reconstruct(run: Run, *, split: str = "test", images: str | None = None, count: int = 10) -> ApplicationResult:
     """Rows of input, target and output; original, code and output; a table of errors on the whole split.
 
     Args:
@@ -28,7 +28,7 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
         image, PSNR of the mean MSE and mean PSNR per image, in dB, mean SSIM, of the model, of PCA with as many
         components and of the mean training image.
     """
-    from autoencoders.figures.code_heatmaps import codes_between
+    from autoencoders.figures.code_heatmaps import code_heatmaps
     from autoencoders.figures.grids import image_grid
 
     batch, names = shown(run, split, count, images)
@@ -38,15 +38,15 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
     model, *others = table.to_dict("records")
     beside = ", ".join(f"{r['method']} {r['mse']:.4g}" for r in others)
     caption = f"{split} MSE {model['mse']:.4g} ({model['psnr of mean mse']:.1f} dB); {beside}"
-    rows = {"input": array(batch.x), "target": array(batch.target), "output": array(output)}
+    rows = {"input": to_numpy(batch.x), "target": to_numpy(batch.target), "output": to_numpy(output)}
     if batch.x is batch.target:
         del rows["target"]
     columns = names if images is not None else ()
     figures = {
         "rows": image_grid(np.stack(list(rows.values())), run.title, rows=list(rows), columns=columns, caption=caption),
-        "codes": codes_between(rows["input"], z.numpy(), rows["output"], run.title, caption),
+        "codes": code_heatmaps(rows["input"], z.numpy(), rows["output"], run.title, caption),
     }
-    return Findings(flat(table), figures, {"errors": table})
+    return ApplicationResult(flat(table), figures, {"errors": table})
 
 
 def errors(run: Run, split: str) -> object:

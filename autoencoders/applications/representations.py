@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import listed, spread
-from autoencoders.metrics.labels import split_at, threshold
+from autoencoders.applications.base import listed, spread_rows
+from autoencoders.metrics.labels import attribute_threshold, binarize_at
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
 from autoencoders.utils.pca import PCABaseline
@@ -71,10 +71,10 @@ def binary_attributes(run: Run, splits: Sequence[str] = ("train", "val", "test")
         split -> (N, A) float32, and the names.
     """
     train, names = attributes(run.annotations("train"))
-    at = [threshold(values) for values in train.T]
+    at = [attribute_threshold(values) for values in train.T]
     found = {}
     for split in splits:
-        found[split] = split_at(attributes(run.annotations(split))[0], torch.tensor(at))
+        found[split] = binarize_at(attributes(run.annotations(split))[0], torch.tensor(at))
     return found, names
 
 
@@ -112,4 +112,4 @@ def labels(run: Run, splits: Sequence[str], attribute: str | None = None) -> Lab
 def labelled_rows(values: Tensor, limit: int) -> Tensor:
     """Rows whose label (N,) is known, at most `limit`, evenly apart."""
     rows = (values >= 0).nonzero().flatten()
-    return rows[spread(limit, len(rows))]
+    return rows[spread_rows(limit, len(rows))]

@@ -11,15 +11,15 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
 from autoencoders.applications.inpainting import Method, Seen, covered, filling, seen
 from autoencoders.data.transforms import Draws, GaussianNoise
 from autoencoders.metrics import classical_restoration
 from autoencoders.metrics.images import psnr_per_image, ssim
 from autoencoders.metrics.running_sums import psnr
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings, UserError
-from autoencoders.utils.arrays import array
+from autoencoders.types import ApplicationResult, UserError
+from autoencoders.utils.arrays import to_numpy
 
 CHOICES = list(itertools.product((0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0), (True, False), (3, 5, 7)))
 WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
@@ -37,7 +37,7 @@ def restore(
     tuning: int = 24,
     levels: Sequence[float] = (0.05, 0.1, 0.2, 0.25, 0.5),
     bm3d: bool = False,
-) -> Findings:
+) -> ApplicationResult:
     """Corrupted, restored and original images; errors against the clean image, of the model and of other methods.
 
     Args:
@@ -69,10 +69,10 @@ def restore(
     number_of_images(subset, "subset", 2)
     number_of_images(tuning, "tuning")
     total = len(run.data.images(split))
-    fast, slow = methods(run, seen(run, "val", spread(tuning, len(run.data.images("val")))), bm3d)
+    fast, slow = methods(run, seen(run, "val", spread_rows(tuning, len(run.data.images("val")))), bm3d)
     parts = (seen(run, split, rows) for rows in torch.arange(total).split(500))
     everything = errors(fast, parts)
-    chosen = seen(run, split, spread(subset, total))
+    chosen = seen(run, split, spread_rows(subset, total))
     beside = errors({**fast, **slow}, [chosen])
     batch, names = shown(run, split, count, images)
     if images is None:
@@ -81,8 +81,8 @@ def restore(
         x = corruption(batch.target, Draws(0, batch.index))
         example = Seen(batch._replace(x=x), covered(corruption, x, Draws(0, batch.index)))
     drawn = {"input": fast["input"], **fast, **slow}
-    rows = {name: array(method(example)) for name, method in drawn.items() if name != "mean image"}
-    rows["original"] = array(batch.target)
+    rows = {name: to_numpy(method(example)) for name, method in drawn.items() if name != "mean image"}
+    rows["original"] = to_numpy(batch.target)
     best = beside[~beside["method"].str.startswith(run.model.name)].sort_values("mse").iloc[0]
     caption = f"{split}: {run.model.name} {beside['psnr of mean mse'][0]:.2f} dB, {best['method']} " + (
         f"{best['psnr of mean mse']:.2f} dB, the best of the others on {len(chosen.batch.x)} images"
@@ -94,7 +94,7 @@ def restore(
     if isinstance(corruption, GaussianNoise):
         figures["levels"], figures["level_rows"], tables["levels"] = over_levels(run, chosen, split, levels)
         metrics |= {f"level/{k}": v for k, v in flat(tables["levels"]).items()}
-    return Findings(metrics, figures, tables)
+    return ApplicationResult(metrics, figures, tables)
 
 
 def methods(run: Run, validation: Seen, bm3d: bool) -> tuple[dict[str, Method], dict[str, Method]]:
@@ -110,7 +110,7 @@ def methods(run: Run, validation: Seen, bm3d: bool) -> tuple[dict[str, Method], 
     if hidden is not None:
         return fast, filling(run, validation)
     if not isinstance(corruption, GaussianNoise):
-        size = classical_restoration.tuned(classical_restoration.median, (3, 5, 7), x, target)
+        size = classical_restoration.tune_parameter(classical_restoration.median, (3, 5, 7), x, target)
         return fast, {f"median of {size:g} pixels": lambda s: classical_restoration.median(s.batch.x, size)}
     slow = denoisers(corruption.sigma, validation)
     if bm3d:
@@ -121,8 +121,8 @@ def methods(run: Run, validation: Seen, bm3d: bool) -> tuple[dict[str, Method], 
 def denoisers(sigma: float, validation: Seen) -> dict[str, Method]:
     """Non-local means and total variation for noise of a known level, each with the number validation chose."""
     x, target = validation.batch.x, validation.batch.target
-    weight = classical_restoration.tuned(classical_restoration.total_variation, WEIGHTS, x, target)
-    choice = classical_restoration.tuned(
+    weight = classical_restoration.tune_parameter(classical_restoration.total_variation, WEIGHTS, x, target)
+    choice = classical_restoration.tune_parameter(
         lambda a, c: classical_restoration.non_local_means(a, sigma, c), CHOICES, x, target
     )
     return {
@@ -178,9 +178,9 @@ def over_levels(run: Run, chosen: Seen, split: str, levels: Sequence[float]) -> 
     Every method knows the level but the model, which was trained at one; each is tuned on validation at each level.
     """
     from autoencoders.figures.grids import image_grid
-    from autoencoders.figures.line_plot import series
+    from autoencoders.figures.line_plot import line_plot
 
-    trained, validation = run.data.views["corruption"], spread(12, len(run.data.images("val")))
+    trained, validation = run.data.views["corruption"], spread_rows(12, len(run.data.images("val")))
     lines, tables, strips = {}, [], {"input": [], run.model.name: [], "original": []}
     for sigma in levels:
         noise = GaussianNoise(sigma, trained.clamp)
@@ -198,10 +198,10 @@ def over_levels(run: Run, chosen: Seen, split: str, levels: Sequence[float]) -> 
             lines.setdefault(name, []).append((sigma, value, error))
         pictures = (noisy.batch.x, compared[run.model.name](noisy), noisy.batch.target)
         for name, picture in zip(strips, pictures, strict=True):
-            strips[name].append(array(picture[0]))
+            strips[name].append(to_numpy(picture[0]))
     mark = (trained.sigma, f"trained at {trained.sigma:g}")
     x = f"standard deviation of the noise, of [0, 1]; {len(chosen.batch.x)} {split} images"
-    curve = series({k: np.array(v) for k, v in lines.items()}, run.title, x, "PSNR of the mean MSE, dB", mark)
+    curve = line_plot({k: np.array(v) for k, v in lines.items()}, run.title, x, "PSNR of the mean MSE, dB", mark)
     columns = [f"{sigma:g}" for sigma in levels]
     grid = image_grid(np.array(list(strips.values())), run.title, list(strips), columns, "over the level of the noise")
     return curve, grid, pd.concat(tables, ignore_index=True)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications import examples
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
 from autoencoders.applications.representations import binary_attributes, representations
-from autoencoders.metrics.retrieval import METRICS, chance_quality, nearest, ranking_quality
+from autoencoders.metrics.retrieval import METRICS, chance_quality, nearest_neighbors, ranking_quality
 from autoencoders.runs.run import Run
-from autoencoders.types import Annotations, Findings, UserError
-from autoencoders.utils.arrays import array
+from autoencoders.types import Annotations, ApplicationResult, UserError
+from autoencoders.utils.arrays import to_numpy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -33,7 +33,7 @@ def retrieve(
     count: int = 6,
     neighbours: int = 8,
     queries: int = 2000,
-) -> Findings:
+) -> ApplicationResult:
     """Queries with their nearest images and distances; precision and mean average precision over many queries.
 
     An image is relevant where it shows the same person (or whatever group the data name), else the same class. A
@@ -63,7 +63,7 @@ def retrieve(
         raise UserError(f"metric must be one of {list(METRICS)}, and is {metric!r}.")
     if gallery not in ("train", "val", "test"):
         raise UserError(f"gallery must be train, val or test, and is {gallery!r}.")
-    searched = spread(LIMIT, len(run.prepare().data.images(gallery)))
+    searched = spread_rows(LIMIT, len(run.prepare().data.images(gallery)))
     there = labels_of(run.annotations(gallery).rows(searched))
     table = None
     if there is not None:
@@ -72,7 +72,7 @@ def retrieve(
         table = agreement(run, split, gallery, searched, metric, number_of_images(queries, "queries"))
     figure, queried = neighbour_figure(run, split, images, gallery, searched, metric, (count, neighbours), table)
     tables, metrics = ({}, {}) if table is None else ({"retrieval": table}, flat(table))
-    return Findings(metrics, {"neighbours": figure}, tables, examples={"queried": queried})
+    return ApplicationResult(metrics, {"neighbours": figure}, tables, examples={"queried": queried})
 
 
 def labels_of(annotations: Annotations) -> Tensor | None:
@@ -92,7 +92,7 @@ def measure(
     rows = (same > 0).nonzero().flatten()
     if not len(rows):
         raise UserError(f"No image of {split} has another of its person or class in {gallery}. Choose another gallery.")
-    rows = rows[spread(limit, len(rows))]
+    rows = rows[spread_rows(limit, len(rows))]
     if gallery == split:
         own = torch.searchsorted(searched, rows)
     pca, found = run.pca(), {}
@@ -108,7 +108,7 @@ def measure(
 def agreement(run: Run, split: str, gallery: str, searched: Tensor, metric: str, limit: int) -> pd.DataFrame:
     """The table where there are attributes alone, each divided into with and without: how many the neighbours share."""
     marked = binary_attributes(run, {split, gallery})[0]
-    rows = searched[spread(limit, len(searched))] if gallery == split else spread(limit, len(marked[split]))
+    rows = searched[spread_rows(limit, len(searched))] if gallery == split else spread_rows(limit, len(marked[split]))
     own = torch.searchsorted(searched, rows) if gallery == split else False
     there, mine, pca = marked[gallery][searched], marked[split][rows], run.pca()
     of_gallery, of_queries = representations(run, gallery, searched, pca), representations(run, split, rows, pca)
@@ -120,7 +120,7 @@ def agreement(run: Run, split: str, gallery: str, searched: Tensor, metric: str,
 
     found = {}
     for name, z in of_gallery.items():
-        index, _ = nearest(z, of_queries[name], 5, metric, own)
+        index, _ = nearest_neighbors(z, of_queries[name], 5, metric, own)
         found[name] = {f"shared attributes at {k}": mean_and_error(shared(index[:, :k])) for k in (1, 5)}
     drawn = torch.randint(len(searched), (len(rows), 100), generator=torch.Generator().manual_seed(0))
     found["chance"] = {f"shared attributes at {k}": mean_and_error(shared(drawn)) for k in (1, 5)}
@@ -148,7 +148,7 @@ def neighbour_figure(
     z = run.encode(batch.x, batch.y)
     k = min(neighbours, len(searched) - 1)
     wider = k + (images is None and gallery == split)  # the query itself may be among them
-    found, distance = nearest(run.codes(gallery).z[searched], z, wider, metric)
+    found, distance = nearest_neighbors(run.codes(gallery).z[searched], z, wider, metric)
     found = searched[found]
     if wider > k:
         keep = [(row != i).nonzero().flatten()[:k] for row, i in zip(found, batch.index, strict=True)]
@@ -165,7 +165,7 @@ def neighbour_figure(
         what = column if there is None else f"nearest of the same {what}"
         values = ", ".join(f"{r['method']} {r[column]:.3f}" for r in table.to_dict("records"))
         caption += f"; {what}: {values}"
-    shown_images, found_images, distances = array(batch.x), array(pictures), distance.numpy()
+    shown_images, found_images, distances = to_numpy(batch.x), to_numpy(pictures), distance.numpy()
     figure = neighbour_grid(shown_images, found_images, distances, mine, names, run.title, caption)
     matched = None if mine is None else mine.numpy()
     return figure, examples.neighbours(names, shown_images, found_images, distances, matched)

@@ -11,20 +11,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import (  # fmt: skip
-    comparison,
-    flat,
-    listed,
-    mean_and_error,
-    number_of_images,
-    spread,
-)
+from autoencoders.applications.base import comparison, flat, listed, mean_and_error, number_of_images, spread_rows
 from autoencoders.applications.label_classifiers import TrainedJudge, trained_judge
 from autoencoders.metrics.generation import kernel_distance
-from autoencoders.metrics.neighbours import distances
+from autoencoders.metrics.neighbours import pixel_distances
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings, UserError
-from autoencoders.utils.arrays import array
+from autoencoders.types import ApplicationResult, UserError
+from autoencoders.utils.arrays import to_numpy
 
 if TYPE_CHECKING:
     from autoencoders.latent.densities import Density
@@ -46,7 +39,7 @@ def sample(
     references: int = 10_000,
     seed: int = 0,
     judge: str | None = None,
-) -> Findings:
+) -> ApplicationResult:
     """Images decoded from drawn codes; every density beside the others, in pictures and in numbers.
 
     Densities are fitted to the codes (posterior means) of training images; bandwidths and counts are chosen on
@@ -97,22 +90,22 @@ def sample(
     caption = f"codes from {densities[main].name}{warm}; log-density of {split} codes {row['log-density']:.1f} nats"
     columns = min(COLUMNS, count)
     shown = images[main][: count - count % columns]
-    real = run.batch(split, spread(COLUMNS, len(run.prepare().data.images(split)))).target
+    real = run.batch(split, spread_rows(COLUMNS, len(run.prepare().data.images(split)))).target
     rows = {**{name: drawn[:COLUMNS] for name, drawn in images.items()}, f"real {split}": real}
     rows = {name: picture for name, picture in rows.items() if len(picture) == COLUMNS}
     figures = {
-        "samples": image_grid(array(shown.unflatten(0, (-1, columns))), run.title, caption=caption),
+        "samples": image_grid(to_numpy(shown.unflatten(0, (-1, columns))), run.title, caption=caption),
         "densities": image_grid(
-            np.stack([array(r) for r in rows.values()]), run.title, rows=list(rows),
+            np.stack([to_numpy(r) for r in rows.values()]), run.title, rows=list(rows),
             caption=f"samples of each density{warm}",
         ),
         "nearest": image_grid(
-            np.stack([array(images[main][: len(nearest)]), array(nearest)]), run.title,
+            np.stack([to_numpy(images[main][: len(nearest)]), to_numpy(nearest)]), run.title,
             rows=["sample", "nearest training image"],
             caption=f"{main}: {row['to nearest training']:.3f} RMSE from the nearest training image on average",
         ),
     }  # fmt: skip
-    return Findings(flat(table), figures, {"densities": table})
+    return ApplicationResult(flat(table), figures, {"densities": table})
 
 
 def chosen(run: Run, densities: Mapping[str, Density], density: str | None) -> str:
@@ -141,7 +134,7 @@ def measure(
     """The table of densities and real images, and the training images nearest to the main density's first samples."""
     held_out, train = pick(run, split, references), pick(run, "train", references)
     codes = run.codes(split).z
-    codes, variance = codes[spread(2000, len(codes))], run.codes("train").z.double().var(0).sum()
+    codes, variance = codes[spread_rows(2000, len(codes))], run.codes("train").z.double().var(0).sum()
     rows = {}
     for name, density in densities.items():
         draws = density.sample(DRAWS, torch.Generator().manual_seed(seed)).double()
@@ -149,22 +142,27 @@ def measure(
             "log-density": mean_and_error(density.log_density(codes)),
             "variance ratio": float(temperature**2 * draws.var(0).sum() / variance.clamp(min=1e-12)),
         }
-        near, training = distances(images[name][:measured], held_out), distances(images[name][:measured], train)
+        near, training = (
+            pixel_distances(images[name][:measured], held_out),
+            pixel_distances(images[name][:measured], train),
+        )
         rows[name] |= columns_of(near, training)
         if name == main:
             nearest = train[training[:COLUMNS].argmin(1)]
     source, outside = pick(run, "train", measured), pick(run, split, measured)
     blank = {"log-density": math.nan, "log-density +-": math.nan, "variance ratio": math.nan}
-    rows["real images"] = blank | columns_of(distances(source, held_out), distances(outside, train))
-    batch = run.batch("train", spread(measured, len(run.data.images("train"))))
+    rows["real images"] = blank | columns_of(pixel_distances(source, held_out), pixel_distances(outside, train))
+    batch = run.batch("train", spread_rows(measured, len(run.data.images("train"))))
     copies = run.reconstruct(batch.x, batch.y).clamp(0, 1)
-    rows["training reconstructions"] = blank | columns_of(distances(copies, held_out), distances(copies, train))
+    rows["training reconstructions"] = blank | columns_of(
+        pixel_distances(copies, held_out), pixel_distances(copies, train)
+    )
     if judge is not None:
         real, drawn = judge.features(outside), {name: images[name][:measured] for name in densities}
         for name, one in {**drawn, "real images": source, "training reconstructions": copies}.items():
             rows[name]["KID"] = kernel_distance(real, judge.features(one))
     mean = run.data.mean_image().float()[None]
-    rows["mean image"] = blank | columns_of(distances(mean, held_out), distances(mean, train))
+    rows["mean image"] = blank | columns_of(pixel_distances(mean, held_out), pixel_distances(mean, train))
     for row in rows.values():
         row["codes"], row["images"] = len(codes), measured
     rows["mean image"]["images"] = 1
@@ -183,4 +181,4 @@ def columns_of(near: Tensor, training: Tensor) -> dict[str, tuple[float, float]]
 def pick(run: Run, split: str, count: int) -> Tensor:
     """At most `count` images of a split, evenly apart, as clean floats in [0, 1]."""
     store = run.prepare().data.images(split)
-    return store[spread(count, len(store))].float() / 255
+    return store[spread_rows(count, len(store))].float() / 255

@@ -6,11 +6,11 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
 from autoencoders.applications.latent_ranking import Latents, common_label, measure_latents, same_label
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings, UserError
-from autoencoders.utils.arrays import array
+from autoencoders.types import ApplicationResult, UserError
+from autoencoders.utils.arrays import to_numpy
 
 
 def traverse(
@@ -24,7 +24,7 @@ def traverse(
     reach: float = 3.0,
     measured: int = 200,
     seed: int = 0,
-) -> Findings:
+) -> ApplicationResult:
     """A row per latent, walked through its range while the others stay; latents ordered by KL, or by variance.
 
     Two numbers per latent, on held-out images: how far the image moves when the latent goes from one standard deviation
@@ -65,11 +65,11 @@ def traverse(
     pictures = run.decode(z.flatten(0, 1), same_label(label, len(order) * steps)).unflatten(0, (len(order), steps))
     table = measure(run, found, order, split, measured, seed)
     figure = image_grid(
-        array(pictures), run.title, rows=[f"z {i}, {found.kind} {found.measure[i]:.2f}" for i in order],
+        to_numpy(pictures), run.title, rows=[f"z {i}, {found.kind} {found.measure[i]:.2f}" for i in order],
         columns=[f"{w:+.1f}" for w in walk.tolist()],
         caption=f"from {words}, in standard deviations of {'the prior' if run.model.has_prior else 'the codes'}",
     )  # fmt: skip
-    return Findings(flat(table), {"rows": figure}, {"latents": table})
+    return ApplicationResult(flat(table), {"rows": figure}, {"latents": table})
 
 
 def origin(
@@ -91,7 +91,7 @@ def origin(
 
 def measure(run: Run, found: Latents, order: list[int], split: str, count: int, seed: int) -> pd.DataFrame:
     """The table of what every latent in `order` does, and its baselines."""
-    rows = spread(count, len(run.codes(split).z))
+    rows = spread_rows(count, len(run.codes(split).z))
     batch = run.batch(split, rows)
     z = run.encode(batch.x, batch.y)
     direction = torch.randn(len(found.mean), generator=torch.Generator().manual_seed(seed))

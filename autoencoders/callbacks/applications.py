@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 
 import lightning.pytorch as pl
 
-from autoencoders.callbacks.base import Drawing, spared
-from autoencoders.loggers.media import Gallery
+from autoencoders.callbacks.base import FigureCallback, continue_on_error
+from autoencoders.loggers.media import MediaWriter
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings
+from autoencoders.types import ApplicationResult
 
 
-class Applications(Drawing):
+class Applications(FigureCallback):
     """Asks the model as it is, and delivers what is found, every few epochs and at the end.
 
     Args:
@@ -22,13 +22,13 @@ class Applications(Drawing):
     """
 
     def __init__(
-        self, applications: Mapping[str, Callable[..., Findings]], split: str = "val", every_n_epochs: int = 5
+        self, applications: Mapping[str, Callable[..., ApplicationResult]], split: str = "val", every_n_epochs: int = 5
     ) -> None:
         super().__init__(every_n_epochs)
         self.applications, self.split = dict(applications), split
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
         """Ask each; one that fails keeps no other from answering."""
         for name, application in self.applications.items():
-            with spared(trainer, self, f"application {name}", "what it answers is missing there."):
+            with continue_on_error(trainer, self, f"application {name}", "what it answers is missing there."):
                 gallery.present(name, application(Run.live(trainer, model), split=self.split), trainer.global_step)

@@ -11,11 +11,11 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from autoencoders.loggers.media import Gallery
+from autoencoders.loggers.media import MediaWriter
 from autoencoders.runs import record
-from autoencoders.runs.run import titled
+from autoencoders.runs.run import run_title
 from autoencoders.types import UserError
-from autoencoders.utils.error_messages import reason
+from autoencoders.utils.error_messages import short_reason
 
 
 def at_least(least: int, **options: int) -> None:
@@ -25,7 +25,7 @@ def at_least(least: int, **options: int) -> None:
             raise UserError(f"callbacks: {name} must be a whole number from {least} up, and is {value}.")
 
 
-class Drawing(pl.Callback):
+class FigureCallback(pl.Callback):
     """Draws every `every_n_epochs` epochs and after the last; nothing of a model that lacks what it draws.
 
     Args:
@@ -41,7 +41,7 @@ class Drawing(pl.Callback):
         self.every_n_epochs = every_n_epochs
         self._drawn_at = -1
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
         """Make the figures and deliver them; a subclass says which."""
         raise NotImplementedError
 
@@ -59,12 +59,12 @@ class Drawing(pl.Callback):
         missing = self.draws is not None and not hasattr(model, self.draws)
         if trainer.is_global_zero and not trainer.sanity_checking and not missing:
             self._drawn_at = trainer.global_step
-            with spared(trainer, self), evaluating(model):
-                self.draw(trainer, model, Gallery.of(trainer))
+            with continue_on_error(trainer, self), evaluation_mode(model):
+                self.draw(trainer, model, MediaWriter.of(trainer))
 
 
 @contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
+def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; each module's own mode is restored."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
@@ -79,7 +79,7 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
 def heading(trainer: pl.Trainer, model: pl.LightningModule) -> str:
     """Model, data, beta, latent size and epoch: what every title says."""
     # Epochs begun: `current_epoch` counts the finished ones, and hooks at an epoch's end do not agree on that.
-    return f"{titled(model, trainer.datamodule)}, epoch {trainer.fit_loop.epoch_progress.current.ready}"
+    return f"{run_title(model, trainer.datamodule)}, epoch {trainer.fit_loop.epoch_progress.current.ready}"
 
 
 def validation_codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple[Tensor, Tensor | None]:
@@ -99,12 +99,14 @@ def warn(trainer: pl.Trainer, name: str, sentence: str) -> None:
         sentence: what was seen, and what to do.
     """
     if trainer.is_global_zero:
-        record.warn(Path(trainer.default_root_dir), sentence)
-        Gallery.of(trainer).note(f"warnings/{name}", sentence, trainer.global_step)
+        record.record_warning(Path(trainer.default_root_dir), sentence)
+        MediaWriter.of(trainer).note(f"warnings/{name}", sentence, trainer.global_step)
 
 
 @contextmanager
-def spared(trainer: pl.Trainer, who: object, what: str | None = None, lost: str | None = None) -> Iterator[list[str]]:
+def continue_on_error(
+    trainer: pl.Trainer, who: object, what: str | None = None, lost: str | None = None
+) -> Iterator[list[str]]:
     """Nothing that fails in here ends a training: it is told, once, and with debug=true raised all the same.
 
     Args:
@@ -123,7 +125,7 @@ def spared(trainer: pl.Trainer, who: object, what: str | None = None, lost: str 
         settings = dict(trainer.lightning_module.hparams)
         if settings.get("debug"):
             raise
-        reasons.append(reason(error))
+        reasons.append(short_reason(error))
         option = option_of(who, settings.get("callbacks") or {})
         what, told = what or option, who.__dict__.setdefault("_told", set())
         lost = lost or f"its figures are missing there. {option}=null leaves it out, debug=true shows where it fails."

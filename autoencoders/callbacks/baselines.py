@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import lightning.pytorch as pl
 
-from autoencoders.callbacks.base import spared
+from autoencoders.callbacks.base import continue_on_error
 from autoencoders.utils.pca import PCABaseline
 
 if TYPE_CHECKING:
-    from autoencoders.data.datamodule import ImageData
+    from autoencoders.data.datamodule import ImageDataModule
 
 
 class Baselines(pl.Callback):
@@ -24,7 +24,7 @@ class Baselines(pl.Callback):
         self.pca = pca
         self._measured: dict[str, dict[str, float]] = {}
 
-    def measure(self, data: ImageData, split: str, code: int) -> dict[str, float]:
+    def measure(self, data: ImageDataModule, split: str, code: int) -> dict[str, float]:
         """What to call each baseline, and its MSE per pixel on a split; measured once."""
         if split not in self._measured:
             found = {f"PCA-{code}": pca_mse(data, split, code) if self.pca else None}
@@ -36,7 +36,7 @@ class Baselines(pl.Callback):
         """Log them beside the model's own `test/mse`."""
         if not hasattr(pl_module, "decode"):  # a judge
             return
-        with spared(trainer, self):
+        with continue_on_error(trainer, self):
             for split in ("val", "test"):
                 for name, mse in self.measure(trainer.datamodule, split, pl_module.latent_dim).items():
                     pl_module.log(f"{split}/mse_{'pca' if name.startswith('PCA') else 'mean_image'}", mse)
@@ -50,7 +50,7 @@ def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dic
     return {"mean image": trainer.datamodule.mean_image_mse(split)}
 
 
-def pca_mse(data: ImageData, split: str, count: int) -> float | None:
+def pca_mse(data: ImageDataModule, split: str, count: int) -> float | None:
     """MSE per pixel, against the target, of projecting a split's inputs on that many components of the training images.
 
     Corrupted inputs are projected as they are: PCA is told no more than the model. As many components as pixels

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import lightning.pytorch as pl
 
-from autoencoders.callbacks.base import Drawing
-from autoencoders.loggers.media import Gallery
+from autoencoders.callbacks.base import FigureCallback
+from autoencoders.loggers.media import MediaWriter
 from autoencoders.models.evaluation import evaluation_noise
-from autoencoders.utils.arrays import array
+from autoencoders.utils.arrays import to_numpy
 
 
-class Examples(Drawing):
+class ExampleTable(FigureCallback):
     """The table `examples`, at the end: row, class, input, target, output, distortion, rate and MSE of single images.
 
     Distortion and rate are in nats, of z as validation samples it; the output and its MSE per pixel are of the
@@ -27,7 +27,7 @@ class Examples(Drawing):
         super().__init__(every_n_epochs)
         self.count = count
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
         """Measure each image; nothing where nobody takes a table."""
         if not (gallery.takes_tables and self.count):
             return
@@ -40,10 +40,10 @@ class Examples(Drawing):
         columns = {"row": batch.index.tolist()}
         if batch.y is not None and model.labels is not None and model.labels.kind == "classes":
             columns["class"] = [model.labels.names[i] for i in batch.y.tolist()]
-        columns["input"] = list(array(batch.x))
+        columns["input"] = list(to_numpy(batch.x))
         if not batch.x.equal(batch.target):
-            columns["target"] = list(array(batch.target))
-        columns["output"] = list(array(output))
+            columns["target"] = list(to_numpy(batch.target))
+        columns["output"] = list(to_numpy(output))
         mse = (output - moved.target).flatten(1).square().mean(1)
         for name, values in {"distortion": terms.distortion, "rate": terms.rate, "mse": mse}.items():
             columns[name] = values.tolist()

@@ -12,13 +12,13 @@ from types import FrameType
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
-from autoencoders.loggers.csv import MetricsFile
-from autoencoders.types import Stopped, UserError
-from autoencoders.utils.atomic import whole
-from autoencoders.utils.signals import SIGNALS, once_more
+from autoencoders.loggers.csv import MetricsCSVLogger
+from autoencoders.types import RunStopped, UserError
+from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.signals import SIGNALS, is_repeated_signal
 
 
-class Last(Checkpoint):
+class LastCheckpoint(Checkpoint):
     """Keeps `last.ckpt`, and as `previous.ckpt` the one before it, should the newest be damaged.
 
     Ctrl-C and SIGTERM let the batch end, write `last.ckpt` and raise `Stopped`; a second one, at least a second later,
@@ -40,7 +40,7 @@ class Last(Checkpoint):
     def save(self, trainer: pl.Trainer) -> None:
         """Write `last.ckpt`, whole or not at all; the one that was there becomes `previous.ckpt`."""
         if trainer.is_global_zero and self.path.is_file():
-            with whole(self.path.with_name("previous.ckpt")) as again:  # never a moment without a last.ckpt
+            with atomic_write(self.path.with_name("previous.ckpt")) as again:  # never a moment without a last.ckpt
                 again.unlink(missing_ok=True)  # of a process that was killed
                 try:
                     os.link(self.path, again)
@@ -58,7 +58,7 @@ class Last(Checkpoint):
         """
         step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
         for logger in trainer.loggers:
-            if isinstance(logger, MetricsFile):
+            if isinstance(logger, MetricsCSVLogger):
                 said = trainer._logger_connector.metrics["log"]
                 logger.log_metrics({**said, "epoch": trainer.current_epoch}, step)
         self.save(trainer)
@@ -106,11 +106,13 @@ class Last(Checkpoint):
         self._before = {}
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if once_more():
+        if is_repeated_signal():
             return
         if self._signal is not None:
             self._give_back()
-            raise Stopped(number, f"at once, by a second signal; {self.path} is of the last time that one was written")
+            raise RunStopped(
+                number, f"at once, by a second signal; {self.path} is of the last time that one was written"
+            )
         self._signal = number
         if number == signal.SIGTERM and self._trainer.strategy.launcher is not None:
             self._trainer.strategy.launcher.kill(number)  # the other processes that Lightning started
@@ -121,4 +123,4 @@ class Last(Checkpoint):
 
     def _stop(self, trainer: pl.Trainer) -> None:
         number = self._signal or signal.SIGTERM
-        raise Stopped(number, f"after step {trainer.global_step:,}, which {self.path} keeps")
+        raise RunStopped(number, f"after step {trainer.global_step:,}, which {self.path} keeps")

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.callbacks.base import Drawing, at_least, evaluating, heading, spared, warn
+from autoencoders.callbacks.base import FigureCallback, at_least, continue_on_error, evaluation_mode, heading, warn
 from autoencoders.callbacks.diagnostics import Vitals, advise
-from autoencoders.loggers.media import Gallery
+from autoencoders.loggers.media import MediaWriter
 from autoencoders.metrics.aggregate_posterior import gap_to_prior
 from autoencoders.metrics.dimension import participation_ratio, spectrum
 from autoencoders.models.evaluation import evaluation_noise
@@ -45,7 +45,7 @@ class Seen(NamedTuple):
     high: int
 
 
-class Health(Drawing):
+class LatentHealth(FigureCallback):
     """`figures/health/<step>.png`, `val/gap_to_prior` and its like, `step/gradient_norm`, and warnings with advice.
 
     The gradient's norm is measured only in the steps that the logger writes. Warnings go to the terminal, to
@@ -85,7 +85,7 @@ class Health(Drawing):
         """Encode validation images and log what the sums over the split do not hold."""
         if trainer.state.fn != "fit" or trainer.sanity_checking or not hasattr(pl_module, self.draws):
             return
-        with spared(trainer, self), evaluating(pl_module):
+        with continue_on_error(trainer, self), evaluation_mode(pl_module):
             self._seen = seen = look(trainer, pl_module, self.codes)
             if pl_module.has_prior:
                 found = {"gap_to_prior": gap_to_prior(seen.z), "latents_at_bound": float(seen.low + seen.high)}
@@ -97,9 +97,9 @@ class Health(Drawing):
         """Warn, once all metrics are known, and hand the distributions to the loggers that take them."""
         if self._seen is not None and trainer.state.fn == "fit":
             self._warn(trainer, pl_module)
-            self._distribute(Gallery.of(trainer), trainer)
+            self._distribute(MediaWriter.of(trainer), trainer)
 
-    def _distribute(self, gallery: Gallery, trainer: pl.Trainer) -> None:
+    def _distribute(self, gallery: MediaWriter, trainer: pl.Trainer) -> None:
         if not gallery.takes_tables or trainer.sanity_checking:
             return
         gallery.histogram("codes", self._seen.z.numpy(), trainer.global_step)
@@ -130,7 +130,7 @@ class Health(Drawing):
                 self._warned.append(name)
                 warn(trainer, name, sentence)
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
         """Read what has been written so far, and draw."""
         path = Path(trainer.default_root_dir, "metrics.csv")
         if self._seen is None or not path.is_file():

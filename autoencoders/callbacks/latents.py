@@ -5,12 +5,19 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import numpy as np
 
-from autoencoders.callbacks.base import Drawing, at_least, evaluating, heading, spared, validation_codes
+from autoencoders.callbacks.base import (
+    FigureCallback,
+    at_least,
+    continue_on_error,
+    evaluation_mode,
+    heading,
+    validation_codes,
+)
 from autoencoders.latent.projections import plane, tsne
-from autoencoders.loggers.media import Gallery
+from autoencoders.loggers.media import MediaWriter
 
 
-class LatentPlot(Drawing):
+class LatentPlot(FigureCallback):
     """`figures/latents/<step>.png`: codes themselves where there are two, their leading PCs otherwise.
 
     At the end also `figures/latents_tsne/<step>.png`, for more than two latents.
@@ -30,7 +37,7 @@ class LatentPlot(Drawing):
         at_least(0, tsne_codes=tsne_codes, seed=seed)
         self.codes, self.tsne_codes, self.seed = codes, tsne_codes, seed
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
         """Codes, or their projection, coloured by class."""
         codes, style = self._codes(trainer, model, self.codes)
         points, axes = plane(codes)
@@ -44,7 +51,7 @@ class LatentPlot(Drawing):
         drawn = trainer.is_global_zero and self._drawn_at >= 0
         if not (drawn and self.tsne_codes and pl_module.latent_dim > 2):
             return
-        with spared(trainer, self), evaluating(pl_module):
+        with continue_on_error(trainer, self), evaluation_mode(pl_module):
             self._draw_tsne(trainer, pl_module)
 
     def _draw_tsne(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
@@ -55,7 +62,7 @@ class LatentPlot(Drawing):
 
         style["caption"] = f"t-SNE of {len(codes):,} validation codes"
         figure = scatter(tsne(codes, self.seed, 500), heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
-        Gallery.of(trainer).deliver("latents_tsne", figure, trainer.global_step)
+        MediaWriter.of(trainer).deliver("latents_tsne", figure, trainer.global_step)
 
     @staticmethod
     def _codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple[np.ndarray, dict]:

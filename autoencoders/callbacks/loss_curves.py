@@ -6,12 +6,12 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 
-from autoencoders.callbacks.base import Drawing, heading
+from autoencoders.callbacks.base import FigureCallback, heading
 from autoencoders.callbacks.baselines import baselines
-from autoencoders.loggers.media import Gallery
+from autoencoders.loggers.media import MediaWriter
 
 
-class LossCurves(Drawing):
+class LossCurves(FigureCallback):
     """`figures/curves/<step>.png`: objective, distortion and rate of training and validation, and validation MSE.
 
     Of a judge: objective and accuracy.
@@ -20,7 +20,7 @@ class LossCurves(Drawing):
     def __init__(self, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
         """Read what has been written so far; nothing is drawn before there is a point."""
         import pandas as pd
 

@@ -12,7 +12,7 @@ from autoencoders.callbacks.nan_report import advice, explained, first_failure
 from autoencoders.types import Batch, UserError
 
 
-class StopAtNaN(pl.Callback):
+class NaNGuard(pl.Callback):
     """Ends a training whose loss, gradients or weights are not finite, and saves the batch that it began with.
 
     A sum that was not finite once never is again, so the sums that the model keeps on the device are the flag: every
@@ -117,7 +117,7 @@ def spoilt_weight(model: torch.nn.Module) -> str | None:
     return next((name for name, fine in zip(tensors, finite, strict=True) if not fine), None)
 
 
-def ended_badly(trainer: pl.Trainer, model: pl.LightningModule) -> UserError | None:
+def final_weights_error(trainer: pl.Trainer, model: pl.LightningModule) -> UserError | None:
     """What to say at the end of a training that nothing watched, of a loss or weights that are not finite."""
     found = {k: float(v) for k, v in trainer.callback_metrics.items() if k in ("train/loss", "val/objective")}
     bad = [f"{name} is {value}" for name, value in found.items() if not math.isfinite(value)]

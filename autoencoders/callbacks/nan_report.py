@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from autoencoders.callbacks.base import heading
-from autoencoders.loggers.media import Gallery
+from autoencoders.loggers.media import MediaWriter
 from autoencoders.objectives.likelihoods import GaussianLearned
 from autoencoders.runs import loading
 from autoencoders.types import Batch, UserError
-from autoencoders.utils.arrays import array
+from autoencoders.utils.arrays import to_numpy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,7 +97,7 @@ def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) 
         keep(folder / "nan", batch, failure, place)
         if batch is not None:
             caption = f"{where}: {WHAT[failure.term]}"
-            Gallery.of(trainer).deliver("nan", picture(batch, heading(trainer, model), caption), step)
+            MediaWriter.of(trainer).deliver("nan", picture(batch, heading(trainer, model), caption), step)
     what = WHAT[failure.term] + (f" (the first: {failure.weight})" if failure.weight else "")
     if rows:
         named = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
@@ -110,7 +110,7 @@ def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) 
         f"Training has stopped at {where}: {what}. {advice(failure.term, trainer, model)} "
         f"{'The batch is' if batch is not None else 'What came before is'} in {shown}/nan, and {kept}."
     )
-    Gallery.of(trainer).note("warnings/not_finite", sentence, step, failed=True)
+    MediaWriter.of(trainer).note("warnings/not_finite", sentence, step, failed=True)
     return UserError(sentence)
 
 
@@ -190,7 +190,7 @@ def picture(batch: Batch, title: str, caption: str) -> Figure:
     from autoencoders.figures.grids import image_grid
 
     first = finite_rows(batch).int().argsort(stable=True)[:SHOWN]
-    images = array(batch.x[first])
+    images = to_numpy(batch.x[first])
     columns = min(COLUMNS, len(images))
     grid = np.ones((-(-len(images) // columns) * columns, *images.shape[1:]), dtype=np.float32)  # white where none is
     grid[: len(images)] = images

@@ -9,9 +9,9 @@ from functools import partial
 
 import lightning.pytorch as pl
 
-from autoencoders.callbacks.throughput import Clock
-from autoencoders.loggers.csv import MetricsFile
-from autoencoders.runs.record import best_validation
+from autoencoders.callbacks.throughput import Throughput
+from autoencoders.loggers.csv import MetricsCSVLogger
+from autoencoders.runs.record import best_validation_metrics
 from autoencoders.utils import console
 
 COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4g"),
@@ -30,22 +30,22 @@ class Progress(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self._board: console.Board | None = None
+        self._board: console.LiveDisplay | None = None
         self._best, self._epoch, self._validated = math.inf, 0, -1
         self._began, self._first, self._steps = 0.0, 0, math.inf
         self._columns: list[tuple[str, int]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begin to follow, where there is a terminal."""
-        if not trainer.is_global_zero or not console.lively():
+        if not trainer.is_global_zero or not console.is_interactive():
             return
         written = _written(trainer)
         if trainer.ckpt_path and written is not None:
-            self._best = best_validation(written.path).get("val/objective", math.inf)
+            self._best = best_validation_metrics(written.path).get("val/objective", math.inf)
         self._began, self._first = time.perf_counter(), trainer.global_step
         self._steps = trainer.estimated_stepping_batches
         self._columns = []
-        self._board = console.Board(partial(self._state, trainer, {} if written is None else written.latest))
+        self._board = console.LiveDisplay(partial(self._state, trainer, {} if written is None else written.latest))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Note of which epoch the latest validation metrics are."""
@@ -85,7 +85,7 @@ class Progress(pl.Callback):
         if not self._columns:
             wanted = {name: WIDTHS.get(name, max(len(name.removeprefix("val/")), 8)) for name in cells}
             order = sorted(wanted, key=lambda name: (name not in ("epoch", "val/objective"), name == "time"))
-            room, chosen = console.width() - 1, set()
+            room, chosen = console.line_width() - 1, set()
             for name in order:
                 room -= wanted[name] + 2
                 if room >= 0:
@@ -97,7 +97,7 @@ class Progress(pl.Callback):
         self._epoch = int(cells["epoch"].partition("/")[0]) if better else self._epoch
         self._board.say(_aligned(cells, self._columns), "bold" if better else "")
 
-    def _state(self, trainer: pl.Trainer, latest: Mapping[str, float]) -> console.State:
+    def _state(self, trainer: pl.Trainer, latest: Mapping[str, float]) -> console.TrainingState:
         """What there is to show now; called by the thread that draws."""
         step, seconds = trainer.global_step, time.perf_counter() - self._began
         share = step / self._steps if math.isfinite(self._steps) else None
@@ -107,11 +107,11 @@ class Progress(pl.Callback):
         if share is not None and step > self._first:
             after.append(f"{_duration(seconds * (self._steps - step) / (step - self._first))} left")
             after.append(f"step {step:,}/{self._steps:,.0f}")
-        values = [f"{name} {console.short(latest[key])}" for name in STEPS if (key := f"step/{name}") in latest]
+        values = [f"{name} {console.format_number(latest[key])}" for name in STEPS if (key := f"step/{name}") in latest]
         if self._best < math.inf:
             where = f" (epoch {self._epoch})" if self._epoch else ""
             values.append(f"best val/objective {self._best:.2f}{where}")
-        return console.State(share, f"epoch {trainer.current_epoch + 1}{_of(trainer)}", after, values)
+        return console.TrainingState(share, f"epoch {trainer.current_epoch + 1}{_of(trainer)}", after, values)
 
 
 def _of(trainer: pl.Trainer) -> str:
@@ -119,12 +119,12 @@ def _of(trainer: pl.Trainer) -> str:
     return "" if endless else f"/{trainer.max_epochs}"
 
 
-def _clock(trainer: pl.Trainer) -> Clock:
-    return next(callback for callback in trainer.callbacks if isinstance(callback, Clock))
+def _clock(trainer: pl.Trainer) -> Throughput:
+    return next(callback for callback in trainer.callbacks if isinstance(callback, Throughput))
 
 
-def _written(trainer: pl.Trainer) -> MetricsFile | None:
-    return next((logger for logger in trainer.loggers if isinstance(logger, MetricsFile)), None)
+def _written(trainer: pl.Trainer) -> MetricsCSVLogger | None:
+    return next((logger for logger in trainer.loggers if isinstance(logger, MetricsCSVLogger)), None)
 
 
 def _aligned(cells: Mapping[str, str], columns: list[tuple[str, int]]) -> str:

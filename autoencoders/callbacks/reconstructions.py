@@ -5,15 +5,15 @@ from __future__ import annotations
 import lightning.pytorch as pl
 import numpy as np
 
-from autoencoders.callbacks.base import Drawing, at_least, heading, spared
+from autoencoders.callbacks.base import FigureCallback, at_least, continue_on_error, heading
 from autoencoders.callbacks.baselines import baselines
-from autoencoders.loggers.media import Gallery
+from autoencoders.loggers.media import MediaWriter
 from autoencoders.metrics.running_sums import psnr
 from autoencoders.types import UserError
-from autoencoders.utils.arrays import array
+from autoencoders.utils.arrays import to_numpy
 
 
-class Reconstructions(Drawing):
+class Reconstructions(FigureCallback):
     """`figures/reconstructions/<step>.png`: the first rows of the validation split, through the posterior mean.
 
     Args:
@@ -28,11 +28,11 @@ class Reconstructions(Drawing):
         at_least(1, count=count)
         self.count = count
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
         """Input, target where it differs, output."""
         batch = trainer.datamodule.take("val", self.count)
         y = None if batch.y is None else batch.y.to(model.device)
-        x, target, output = array(batch.x), array(batch.target), array(model(batch.x.to(model.device), y))
+        x, target, output = to_numpy(batch.x), to_numpy(batch.target), to_numpy(model(batch.x.to(model.device), y))
         rows = {"input": x, "target": target, "output": output}
         if np.array_equal(x, target):
             del rows["target"]
@@ -60,5 +60,5 @@ class ReconstructionsGif(pl.Callback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Bind the pictures; `on_fit_end` comes after every `on_train_end`, so the last one is there."""
-        with spared(trainer, self):
-            Gallery.of(trainer).animate("reconstructions", self.seconds_per_frame, trainer.global_step)
+        with continue_on_error(trainer, self):
+            MediaWriter.of(trainer).animate("reconstructions", self.seconds_per_frame, trainer.global_step)

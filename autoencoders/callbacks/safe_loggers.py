@@ -9,15 +9,15 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger
 
-from autoencoders.callbacks.base import spared
-from autoencoders.loggers.csv import MetricsFile
+from autoencoders.callbacks.base import continue_on_error
+from autoencoders.loggers.csv import MetricsCSVLogger
 
 METHODS = ("log_metrics", "log_hyperparams", "after_save_checkpoint", "save", "finalize", "send_picture",
            "send_table", "send_histogram")  # fmt: skip
 """What Lightning and the gallery call of a logger."""
 
 
-class SparedLoggers(pl.Callback):
+class SafeLoggers(pl.Callback):
     """Goes on where a logger cannot write, and says so once for each; the door adds it.
 
     A logger is asked again at the next step: a disk may have room again.
@@ -34,13 +34,13 @@ class SparedLoggers(pl.Callback):
 
 
 def _watched(trainer: pl.Trainer, logger: Logger, method: Callable) -> Callable:
-    of_ours = isinstance(logger, MetricsFile)
+    of_ours = isinstance(logger, MetricsCSVLogger)
     what = "metrics.csv" if of_ours else type(logger).__name__
     lost = "rows are missing there." if of_ours else "metrics.csv and figures/ have what is missing there."
 
     @functools.wraps(method)
     def called(*arguments: Any, **keywords: Any) -> Any:
-        with spared(trainer, logger, what, lost):
+        with continue_on_error(trainer, logger, what, lost):
             return method(*arguments, **keywords)
 
     return called

@@ -9,16 +9,16 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from autoencoders.callbacks.base import Drawing, at_least, heading, validation_codes
+from autoencoders.callbacks.base import FigureCallback, at_least, heading, validation_codes
 from autoencoders.latent.densities import GaussianFull, StandardNormal
-from autoencoders.loggers.media import Gallery
-from autoencoders.utils.arrays import array
+from autoencoders.loggers.media import MediaWriter
+from autoencoders.utils.arrays import to_numpy
 
 COMBINED = 3
 """Attributes whose combinations make the columns of a grid: two to the power of this many."""
 
 
-class Samples(Drawing):
+class Samples(FigureCallback):
     """`figures/samples/<step>.png`: a grid from the prior; for a CVAE a row per code, a column per class.
 
     A model without a prior samples from a Gaussian fitted to its validation codes, and the title says so.
@@ -41,7 +41,7 @@ class Samples(Drawing):
         at_least(0, seed=seed)
         self.rows, self.columns, self.codes, self.seed = rows, columns, codes, seed
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: Gallery) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
         """Draw codes, decode them, lay them out."""
         generator = torch.Generator().manual_seed(self.seed)
         density = StandardNormal(model.latent_dim)
@@ -53,7 +53,7 @@ class Samples(Drawing):
         else:
             z = density.sample(self.rows, generator).repeat_interleave(columns, dim=0)
             y = values.repeat(self.rows, *[1] * (values.dim() - 1)).to(model.device)
-        images = array(model.decode(z.to(model.device), y))
+        images = to_numpy(model.decode(z.to(model.device), y))
         caption = f"decoder means of codes from {density.name}"
         if values is not None:
             caption += ", one code per row"

@@ -12,7 +12,7 @@ from lightning.pytorch.profilers import PassThroughProfiler
 NOTHING = contextlib.nullcontext()
 
 
-class Unprofiled(PassThroughProfiler):
+class NullProfiler(PassThroughProfiler):
     """Lightning's profiler for none, whose hundred contexts a step are one: a generator each would cost .1 ms."""
 
     def profile(self, action_name: str) -> contextlib.AbstractContextManager:
@@ -20,7 +20,7 @@ class Unprofiled(PassThroughProfiler):
         return NOTHING
 
 
-class Clock(pl.Callback):
+class Throughput(pl.Callback):
     """Counts training images and the seconds they took, without validation and figures; the door adds it.
 
     A resumed run goes on from what its checkpoint had counted.

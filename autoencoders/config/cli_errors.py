@@ -18,8 +18,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from autoencoders.config.compose import NUMERIC, OPTIONAL, groups
-from autoencoders.config.overrides import suggestion
+from autoencoders.config.compose import NUMERIC_GROUPS, OPTIONAL_GROUPS, config_groups
+from autoencoders.config.overrides import suggest_name
 from autoencoders.types import UserError
 
 FULL = "HYDRA_FULL_ERROR"
@@ -29,7 +29,7 @@ NO_WORD = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re
 """Values that Hydra reads as something else than a word, which no option of a group is."""
 
 
-def open_door(job: Callable[[], Any]) -> None:
+def run_entry_point(job: Callable[[], Any]) -> None:
     """Run what `hydra.main` made of a door's job; what is wrong with its command line is one sentence, exit status 2.
 
     Until the job itself begins, nothing but the command line and the configuration can be at fault, whatever the
@@ -55,7 +55,7 @@ def refuse(error: Exception) -> None:
 
 
 @contextmanager
-def refusing(folder: str | Path | None = None) -> Iterator[None]:
+def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
     """Refuse where a UserError comes out of the block of a door's job: Hydra would announce it as a failed job.
 
     Args:
@@ -77,7 +77,7 @@ def showing() -> bool:
     return "debug=true" in (word.lower() for word in sys.argv[1:]) or os.environ.get(FULL) == "1"
 
 
-def resolved(config: DictConfig) -> dict[str, Any]:
+def resolve_config(config: DictConfig) -> dict[str, Any]:
     """A composed configuration as plain containers, with every interpolation resolved.
 
     Raises:
@@ -96,11 +96,11 @@ def sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        if group in NUMERIC and NO_WORD.fullmatch(option) and option.lower() not in ("null", "true", "false"):
-            _, kind, least, _ = NUMERIC[group]
+        if group in NUMERIC_GROUPS and NO_WORD.fullmatch(option) and option.lower() not in ("null", "true", "false"):
+            _, kind, least, _ = NUMERIC_GROUPS[group]
             return f"{group} must be a {'whole ' if kind is int else ''}number from {least} up, and is {option}."
-        number = ", any number" if group in NUMERIC else ""
-        near = suggestion(option, list(error.options), f"{group}={{}}")
+        number = ", any number" if group in NUMERIC_GROUPS else ""
+        near = suggest_name(option, list(error.options), f"{group}={{}}")
         return f"{group} has no option {option!r}.{near} Its options: {', '.join(error.options)}{number}."
     if isinstance(error, OverrideParseException):
         return (
@@ -146,9 +146,9 @@ def _check_words(words: list[str]) -> None:
     parser.error = error
     for word in words:
         name, sign, value = word.partition("=")
-        options = groups().get(name.lstrip("+").partition("@")[0]) if sign and NO_WORD.fullmatch(value) else None
-        if options and name not in NUMERIC:  # Hydra would not say which
-            none = f" ~{name} takes it away." if name in OPTIONAL else ""
+        options = config_groups().get(name.lstrip("+").partition("@")[0]) if sign and NO_WORD.fullmatch(value) else None
+        if options and name not in NUMERIC_GROUPS:  # Hydra would not say which
+            none = f" ~{name} takes it away." if name in OPTIONAL_GROUPS else ""
             raise UserError(f"{name} has no option {value!r}. Its options: {', '.join(options)}.{none}")
     if parser.parse_args(words).experimental_rerun:
         raise UserError("--experimental-rerun loads a pickle, which may run code. Use resume=<run> instead.")

@@ -27,9 +27,9 @@ CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "tr
 
 SHARED = "shared"
 """The folder of what several options build on; no group of its own."""
-NUMERIC = {"latent_dim": ("size", int, 1, []), "beta": ("value", float, 0, ["constant"])}
+NUMERIC_GROUPS = {"latent_dim": ("size", int, 1, []), "beta": ("value", float, 0, ["constant"])}
 """Groups that take a bare number: the field it tunes, its type, its least value, the option it builds on."""
-OPTIONAL = ("budget", "experiment")
+OPTIONAL_GROUPS = ("budget", "experiment")
 """Groups of which a run may have none."""
 
 
@@ -59,7 +59,7 @@ OmegaConf.register_new_resolver("continued", _continued, replace=True)
 OmegaConf.register_new_resolver("geometric_sum", _geometric_sum, replace=True)
 
 
-def groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
+def config_groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
     """The config groups and the options in each, from the folders of a search path."""
     found: dict[str, set[str]] = {}
     for file in sorted(file for folder in folders for file in folder.glob("*/**/*.yaml")):
@@ -71,15 +71,15 @@ def groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
 
 def help_text(door: str, only: tuple[str, ...] = ()) -> str:
     """A door's docstring and its groups: Hydra's own help composes the config first and takes three times as long."""
-    shown = {group: options for group, options in groups().items() if not only or group in only}
+    shown = {group: options for group, options in config_groups().items() if not only or group in only}
     width = max(map(len, shown))
     lines = []
     for group, options in shown.items():
-        lines.append(f"  {group:{width}}  {' | '.join(options)}{' | any number' if group in NUMERIC else ''}")
+        lines.append(f"  {group:{width}}  {' | '.join(options)}{' | any number' if group in NUMERIC_GROUPS else ''}")
     return f"{door.strip()}\n\nGroups:\n" + "\n".join(lines) + "\n"
 
 
-def quoted(word: str, names: Sequence[str]) -> str:
+def quote_option(word: str, names: Sequence[str]) -> str:
     """A word of the command line, in the quotes that Hydra's grammar wants where it sets one of these options.
 
     They are then taken as they stand, whatever characters they hold; `null` and what is in quotes already stay.
@@ -96,7 +96,7 @@ def _in_quotes(value: str) -> str:
     return f"'{escaped}'"
 
 
-def listed(words: Sequence[str], name: str) -> list[str]:
+def merge_list_option(words: Sequence[str], name: str) -> list[str]:
     """The words of a command line, with every `<name>=<value>` gathered into one list.
 
     A shell makes two words of `runs=runs/{a,b}`, of which Hydra would take the last; and a single path is taken as
@@ -110,12 +110,12 @@ def listed(words: Sequence[str], name: str) -> list[str]:
     return [*others, f"{name}=[{','.join(filter(None, inner))}]"]
 
 
-def number(path: str) -> dict | None:
+def numeric_config(path: str) -> dict | None:
     """The config that `<group>/<number>` stands for, or None where that is no number the group takes."""
     group, _, text = path.removesuffix(".yaml").strip("/").partition("/")
-    if group not in NUMERIC:
+    if group not in NUMERIC_GROUPS:
         return None
-    field, kind, least, base = NUMERIC[group]
+    field, kind, least, base = NUMERIC_GROUPS[group]
     try:
         value = kind(text)
     except ValueError:
@@ -140,11 +140,11 @@ class NumericSource(ConfigSource):
 
     def is_group(self, config_path: str) -> bool:
         """Whether numbers can be options here."""
-        return config_path.strip("/") in {"", *NUMERIC}
+        return config_path.strip("/") in {"", *NUMERIC_GROUPS}
 
     def is_config(self, config_path: str) -> bool:
         """Whether the path ends in a number its group takes."""
-        return number(config_path) is not None
+        return numeric_config(config_path) is not None
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """Nothing to list: the numbers have no end."""
@@ -152,7 +152,7 @@ class NumericSource(ConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """The config of a number."""
-        config = number(config_path)
+        config = numeric_config(config_path)
         if config is None:
             raise ConfigLoadError(f"{config_path} is not a number that its group takes.")
         # Hydra reads the package from this header; without the key it fails.
@@ -176,7 +176,7 @@ def _accept_numbers() -> None:
 
     def value(self: Override) -> object:
         result = plain(self)
-        if self.key_or_group in NUMERIC and type(result) in (int, float):
+        if self.key_or_group in NUMERIC_GROUPS and type(result) in (int, float):
             return Override._get_value_element_as_str(result)
         return result
 

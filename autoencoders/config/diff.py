@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autoencoders.config.compose import number
+from autoencoders.config.compose import numeric_config
 
-OWN = ("name", "folder", "runs", "resume", "debug", "logger", "after_fit")
+IGNORED_KEYS = ("name", "folder", "runs", "resume", "debug", "logger", "after_fit")
 """Keys that say where a run is and who is told, not what it is. Applications change nothing of a run either."""
-PLACES = ("dirpath", "root", "cache", "memory")
+PATH_KEYS = ("dirpath", "root", "cache", "memory")
 """Last parts of keys that are places on a machine."""
-SILENT = ("autoencoders.callbacks.", "lightning.pytorch.callbacks.ModelCheckpoint")
+PASSIVE_CALLBACKS = ("autoencoders.callbacks.", "lightning.pytorch.callbacks.ModelCheckpoint")
 """Callbacks that draw, tell and keep, and change nothing of what is learned."""
-LATER = ("model", "callbacks")
+REPEATING_GROUPS = ("model", "callbacks")
 """Groups whose keys repeat others' by interpolation: the others give a difference its name."""
-TYPED = {"beta.value": "beta", "latent_dim.size": "latent_dim"}
+SHORT_KEYS = {"beta.value": "beta", "latent_dim.size": "latent_dim"}
 """Keys with a shorter spelling on the command line."""
-NOTHING = "\u2013"
+ABSENT_TEXT = "\u2013"
 """An en dash: what stands where there is no value."""
 
 
-def changed(config: Mapping, defaults: Mapping, overrides: Sequence[str]) -> list[tuple[str, str]]:
+def describe_changes(config: Mapping, defaults: Mapping, overrides: Sequence[str]) -> list[tuple[str, str]]:
     """What was chosen, against a run of which nothing is said: setting -> `old → new`.
 
     First the options of groups, also those that another's option has chosen (data=lfw its net); then values. Where a
@@ -34,36 +34,38 @@ def changed(config: Mapping, defaults: Mapping, overrides: Sequence[str]) -> lis
     """
     old, new = defaults["choices"], config["choices"]
     found = {
-        group: (worded(old.get(group)), worded(now))
+        group: (format_value(old.get(group)), format_value(now))
         for group, now in new.items()
-        if not set("/@") & set(group) and number(f"{group}/{now}") is None and str(old.get(group)) != str(now)
+        if not set("/@") & set(group) and numeric_config(f"{group}/{now}") is None and str(old.get(group)) != str(now)
     }
     other, typed = (*found, "model", "callbacks"), [word.lstrip("+~").partition("=")[::2] for word in overrides]
     told = set(found)
-    for keys, values in grouped(differing([{**defaults, "choices": None}, {**config, "choices": None}])).items():
+    for keys, values in group_aliases(
+        diff_configs([{**defaults, "choices": None}, {**config, "choices": None}])
+    ).items():
         known = [key for key in keys if key in dict(typed) or key.partition(".")[0] not in other]
         if known and known[0] not in found:
-            told |= {*keys, *(TYPED.get(key, key) for key in keys)}
+            told |= {*keys, *(SHORT_KEYS.get(key, key) for key in keys)}
             found[known[0]] = tuple(values)
     for key, value in typed:  # of a callback or a logger, say
-        was = worded(old[key] if key in old else inside(defaults, *key.split(".")))
-        if key not in told and was != value and number(f"{key}/{value}") is None:
+        was = format_value(old[key] if key in old else lookup(defaults, *key.split(".")))
+        if key not in told and was != value and numeric_config(f"{key}/{value}") is None:
             found[key] = (was, value)
     return [(name, f"{was} → {now}") for name, (was, now) in found.items()]
 
 
-def flattened(node: Any, prefix: str) -> dict[str, Any]:
+def flatten(node: Any, prefix: str) -> dict[str, Any]:
     """Nested containers as one level of dotted keys."""
     if not isinstance(node, Mapping):
         return {prefix: node}
-    return {key: value for name, child in node.items() for key, value in flattened(child, f"{prefix}.{name}").items()}
+    return {key: value for name, child in node.items() for key, value in flatten(child, f"{prefix}.{name}").items()}
 
 
 class Absent:
     """What stands where a configuration has no such key."""
 
 
-def differing(configs: Sequence[Mapping]) -> dict[str, list[Any]]:
+def diff_configs(configs: Sequence[Mapping]) -> dict[str, list[Any]]:
     """Key -> its value in each configuration, for keys that differ; values may be whole nodes, or `Absent`."""
     found: dict[str, list[Any]] = {}
 
@@ -73,12 +75,12 @@ def differing(configs: Sequence[Mapping]) -> dict[str, list[Any]]:
         if not all(isinstance(node, Mapping) for node in nodes):
             found[key.removesuffix("._target_")] = nodes
             return
-        names = dict.fromkeys(name for node in nodes for name in node if name not in PLACES)
+        names = dict.fromkeys(name for node in nodes for name in node if name not in PATH_KEYS)
         if key and len({str(node.get("name")) for node in nodes}) > 1:  # a class by its name: `model`, `data`
             found[key] = [node.get("name", Absent) for node in nodes]
             names = [name for name in names if name not in ("name", "_target_")]
         for name in names:
-            if key or name not in OWN:
+            if key or name not in IGNORED_KEYS:
                 walk(f"{key}.{name}".lstrip("."), [_child(node, name) for node in nodes])
 
     walk("", list(configs))
@@ -87,18 +89,18 @@ def differing(configs: Sequence[Mapping]) -> dict[str, list[Any]]:
 
 def _child(node: Mapping, name: Any) -> Any:
     child = node.get(name, Absent)
-    silent = isinstance(child, Mapping) and str(child.get("_target_")).startswith(SILENT)
+    silent = isinstance(child, Mapping) and str(child.get("_target_")).startswith(PASSIVE_CALLBACKS)
     return Absent if silent else child
 
 
-def grouped(found: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[str]]:
+def group_aliases(found: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[str]]:
     """Keys that say the same of every configuration, the plainest first -> their values in words.
 
     One choice shows in many places (`beta.value` is also `model.penalty.value`); it is one difference.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
-    for key in sorted(found, key=lambda key: (key.split(".")[0] in LATER, key.count("."), key)):
-        values = [worded(value) for value in found[key]]
+    for key in sorted(found, key=lambda key: (key.split(".")[0] in REPEATING_GROUPS, key.count("."), key)):
+        values = [format_value(value) for value in found[key]]
         same = (keys for keys, others in groups.items() if others == values and _alias(keys[0], key))
         first = next(same, None)
         if first is None:
@@ -118,23 +120,23 @@ def _rank(key: str) -> tuple:
     return (key.split(".")[0] not in ("model", "data"), key.split(".")[0] == "callbacks", key)
 
 
-def worded(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value in a cell: a class by its last name, a node by its class."""
     if value is Absent:
-        return NOTHING
+        return ABSENT_TEXT
     if isinstance(value, Mapping):
-        return worded(value["_target_"]) if "_target_" in value else f"{len(value)} settings"
+        return format_value(value["_target_"]) if "_target_" in value else f"{len(value)} settings"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(worded, value))}]"
+        return f"[{', '.join(map(format_value, value))}]"
     if isinstance(value, float):
         return f"{value:g}"
     text = str(value)
     return text.rpartition(".")[2] if text.startswith(("autoencoders.", "torch.", "lightning.")) else text
 
 
-def inside(node: Any, *keys: str) -> Any:
+def lookup(node: Any, *keys: str) -> Any:
     """A value in nested dicts, None where a key is not there."""
     for key in keys:
         node = node.get(key) if isinstance(node, dict) else None
@@ -150,6 +152,6 @@ def result_settings(config: Mapping, seeded: bool = True) -> dict[str, Any]:
         key: value
         for section, node in config.items()
         if section not in ("folder", "runs", "resume", "debug", "logger", "callbacks")
-        for key, value in flattened(node, section).items()
+        for key, value in flatten(node, section).items()
         if seeded or key not in ("seed", "model.seed", "data.seed")
     }

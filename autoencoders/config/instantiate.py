@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import instantiate as hydra_instantiate
 
 from autoencoders.config.signatures import check_options
 from autoencoders.types import Context, Shape, UserError
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 FORMAT = 2
 """Version of run folders, checkpoints and exports; others are refused."""
-ALLOWED = (*(f"autoencoders.{part}." for part in ("data", "models", "nets", "objectives")), "torch.optim.")
-"""Where the classes may live that the configuration of an opened run names; see `allowed`."""
+ALLOWED_PREFIXES = (*(f"autoencoders.{part}." for part in ("data", "models", "nets", "objectives")), "torch.optim.")
+"""Where the classes may live that the configuration of an opened run names; see `is_allowed_target`."""
 
 
 def build(node: Mapping, **arguments: Any) -> Any:
@@ -30,14 +30,14 @@ def build(node: Mapping, **arguments: Any) -> Any:
     from a nested node (Hydra would bury it).
     """
     try:
-        return instantiate(node, _partial_=True, _convert_="all")(**arguments)
+        return hydra_instantiate(node, _partial_=True, _convert_="all")(**arguments)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
         raise
 
 
-def made(path: str, node: Mapping, factory: Callable | None = None, **arguments: Any) -> Any:
+def instantiate(path: str, node: Mapping, factory: Callable | None = None, **arguments: Any) -> Any:
     """What a config node names, built; whatever its class objects to is a UserError that names the node.
 
     Args:
@@ -52,10 +52,12 @@ def made(path: str, node: Mapping, factory: Callable | None = None, **arguments:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{path} cannot be set up as asked: {reason(error)} (debug=true shows where).") from error
+        raise UserError(
+            f"{path} cannot be set up as asked: {root_cause_message(error)} (debug=true shows where)."
+        ) from error
 
 
-def reason(error: BaseException) -> str:
+def root_cause_message(error: BaseException) -> str:
     """What was wrong, on one line, without what a library wraps around it."""
     while error.__cause__ is not None:
         error = error.__cause__
@@ -76,24 +78,27 @@ def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoe
 
 
 def check_targets(config: Mapping, origin: Path, trust: tuple[str, ...] = ()) -> None:
-    """Raise UserError where a file's configuration of model or data names what may not be built; see `allowed`."""
+    """Raise UserError where a file's configuration of model or data names what may not be built.
+
+    See `is_allowed_target`.
+    """
     if any("${" in text for text in _texts([config["model"], config["data"]])):  # would be looked up, code and all
         raise UserError(f"{origin} holds an interpolation, which no finished run's configuration does: not opened.")
     for target in _targets([config["model"], config["data"]]):
-        if not (allowed(target) or target.startswith(trust)):
+        if not (is_allowed_target(target) or target.startswith(trust)):
             raise UserError(
                 f"{origin} names the target {target!r}, which is no class of this package and no optimizer or "
                 f"schedule of torch. If you trust it, open the run with trust=({target.partition('.')[0] + '.'!r},)."
             )
 
 
-def allowed(target: str) -> bool:
+def is_allowed_target(target: str) -> bool:
     """Whether a target is a class defined where its name says, in one of the ALLOWED packages.
 
     A prefix is not enough: through the names a module imports, `autoencoders.runs.loading.Path.write_text` is a file
     writer. Functions are refused, and so is whatever is reached through another module's namespace.
     """
-    if not target.startswith(ALLOWED):
+    if not target.startswith(ALLOWED_PREFIXES):
         return False
     module, _, name = target.rpartition(".")
     try:

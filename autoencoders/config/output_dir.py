@@ -16,10 +16,10 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf.errors import OmegaConfBaseException
 
-from autoencoders.utils.error_messages import disk_fault
+from autoencoders.utils.error_messages import disk_error_message
 
 
-class WritableFolder(Callback):
+class OutputDirCheck(Callback):
     """Makes the folder first, and leaves with a failing exit where it cannot."""
 
     def on_run_start(self, config: Mapping, **keywords: Any) -> None:
@@ -40,5 +40,5 @@ class WritableFolder(Callback):
             if not os.access(folder, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
-            print(f"autoencoders: {disk_fault(error, folder, option)}", file=sys.stderr)
+            print(f"autoencoders: {disk_error_message(error, folder, option)}", file=sys.stderr)
             sys.exit(2)

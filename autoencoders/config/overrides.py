@@ -40,7 +40,7 @@ REMOVABLE = ("callbacks.", "logger.", "after_fit.", "application.", "hydra.")
 """Where `~key` may take something away: every other option is read by somebody."""
 
 
-def check(override: Override, config: DictConfig) -> None:
+def check_override(override: Override, config: DictConfig) -> None:
     """Raise UserError where an option of the command line is unknown, or holds another kind of value than its default.
 
     Args:
@@ -58,7 +58,7 @@ def check(override: Override, config: DictConfig) -> None:
     if not found:
         if override.is_add() or override.is_force_add():
             return
-        near = suggestion(key, list(_keys(config)))
+        near = suggest_name(key, list(_keys(config)))
         parent = OmegaConf.select(config, key.rpartition(".")[0], throw_on_missing=False) if "." in key else None
         if not near and isinstance(parent, DictConfig) and "_target_" in parent:
             near = f" One that the class takes, and conf/ does not list, is given as +{override.input_line}."
@@ -88,7 +88,7 @@ def _part(config: DictConfig, default: Any) -> str:
     return elsewhere[1].partition(".")[0] if isinstance(node, DictConfig) else ""
 
 
-def suggestion(name: str, known: list[str], form: str = "{}") -> str:
+def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
     """` Did you mean <the nearest of the known names>?`, or nothing where none is near.
 
     Within a group of options that there is, those of the group are compared; else whole names, and last parts: `lr` is
@@ -166,7 +166,7 @@ def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 def _watch() -> None:
-    """Have Hydra ask `check` before it applies an option, in every door, sweep and launcher."""
+    """Have Hydra ask `check_override` before it applies an option, in every door, sweep and launcher."""
     if getattr(ConfigLoaderImpl._apply_overrides_to_config, "watched", False):
         return
     plain = ConfigLoaderImpl._apply_overrides_to_config
@@ -175,7 +175,7 @@ def _watch() -> None:
         repeated = len({override.key_or_group for override in overrides}) < len(overrides)
         before = copy.deepcopy(cfg) if repeated else cfg  # an option given twice has its default both times
         for override in overrides:
-            check(override, before)
+            check_override(override, before)
             plain([override], cfg)
             if repeated and (override.is_add() or override.is_force_add()):
                 plain([override], before)

@@ -15,7 +15,7 @@ from typing import Any
 
 from hydra.utils import get_object
 
-from autoencoders.config.overrides import suggestion
+from autoencoders.config.overrides import suggest_name
 from autoencoders.types import UserError
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would log the error that it raises
@@ -50,22 +50,22 @@ def check_options(path: str, node: Any) -> None:
 
 
 def _check_node(path: str, node: Mapping) -> None:
-    options = parameters(found(path, node["_target_"]))
+    options = constructor_parameters(find_target(path, node["_target_"]))
     for name, value in node.items():
         if str(name).startswith("_"):
             continue
         if name not in options and "**" not in options:
             known = [option for option in options if option not in node]
-            raise UserError(f"{path} has no option {name!r}.{suggestion(str(name), known, path + '.{}')}")
-        kinds = kinds_of(options.get(name, Any))
+            raise UserError(f"{path} has no option {name!r}.{suggest_name(str(name), known, path + '.{}')}")
+        kinds = annotation_types(options.get(name, Any))
         automatic = value == "auto" and path.endswith("schedule")  # becomes the run's steps
-        if not automatic and not isinstance(value, Mapping) and not fits(value, kinds):
+        if not automatic and not isinstance(value, Mapping) and not matches_type(value, kinds):
             plain = [kind for kind in kinds if kind in WORDS or typing.get_origin(kind)]  # no yaml holds a Tensor
             wanted = " or ".join(dict.fromkeys(_called(kind) for kind in plain or kinds))
             raise UserError(f"{path}.{name} must be {wanted}, and is {value!r}.")
 
 
-def found(path: str, target: Any) -> Any:
+def find_target(path: str, target: Any) -> Any:
     """The class or function that a config node names.
 
     Raises:
@@ -78,7 +78,7 @@ def found(path: str, target: Any) -> Any:
         raise UserError(f"{path}._target_ is {target!r}, which cannot be found: {reason}.") from error
 
 
-def parameters(target: Callable) -> dict[str, Any]:
+def constructor_parameters(target: Callable) -> dict[str, Any]:
     """The options a class or function takes, with their annotations; `**` where it takes any.
 
     What a constructor passes on as `**common` is looked up in the class above.
@@ -97,17 +97,17 @@ def parameters(target: Callable) -> dict[str, Any]:
     return options | {"**": Any}
 
 
-def kinds_of(annotation: Any) -> tuple[Any, ...]:
+def annotation_types(annotation: Any) -> tuple[Any, ...]:
     """The alternatives of an annotation; `(Any,)` where it says nothing that could be checked."""
     if isinstance(annotation, str):
         words = [word.strip() for word in annotation.split("|")]
         return tuple(NAMES[word] for word in words) if set(words) <= set(NAMES) else (Any,)
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return tuple(kind for part in typing.get_args(annotation) for kind in kinds_of(part))
+        return tuple(kind for part in typing.get_args(annotation) for kind in annotation_types(part))
     return (annotation,)
 
 
-def fits(value: Any, kinds: tuple[Any, ...]) -> bool:
+def matches_type(value: Any, kinds: tuple[Any, ...]) -> bool:
     """Whether a plain value is of one of these kinds; yes where a kind is none that is known here."""
     return any(_fits(value, kind) for kind in kinds)
 
@@ -118,7 +118,7 @@ def _fits(value: Any, kind: Any) -> bool:
         return value in typing.get_args(kind)
     if origin in (list, tuple):
         inner = [k for k in typing.get_args(kind) if k is not Ellipsis]
-        return isinstance(value, list) and all(any(fits(v, kinds_of(k)) for k in inner) for v in value)
+        return isinstance(value, list) and all(any(matches_type(v, annotation_types(k)) for k in inner) for v in value)
     if kind in (Any, inspect.Parameter.empty):
         return True
     if kind not in WORDS:  # such as Path or Tensor, which no yaml holds; a str may stand for the former

@@ -13,16 +13,14 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from autoencoders.config import instantiate
-from autoencoders.config.instantiate import made, reason
-from autoencoders.config.signatures import check_options, found
-from autoencoders.runs import loading
+from autoencoders.config.instantiate import build, instantiate, root_cause_message
+from autoencoders.config.signatures import check_options, find_target
 from autoencoders.types import Context, Shape, UserError
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
 
-    from autoencoders.data.datamodule import ImageData
+    from autoencoders.data.datamodule import ImageDataModule
 
 LEAST = {
     "max_epochs": 1, "log_every_n_steps": 1, "accumulate_grad_batches": 1, "check_val_every_n_epoch": 1,
@@ -36,14 +34,14 @@ COPIES = 4
 """Of the weights, in training with Adam: themselves, their gradients, two moments."""
 
 
-def rehearse(config: Mapping) -> None:
+def validate(config: Mapping) -> None:
     """Build the configured parts on no device, for large images with labels, to hear their objections early.
 
     What depends on the real shape or labels may still be refused later. A model of somebody's own that cannot be
     built this way has made no objection: only a UserError counts.
     """
     for name in ("beta", "likelihood", "objective", "posterior", "corruption"):
-        made(name, config[name])
+        instantiate(name, config[name])
     for name in ("net", "after_fit"):
         check_options(name, config[name])
     _rehearse_optimizer(config)
@@ -58,14 +56,14 @@ def rehearse(config: Mapping) -> None:
     _hear(config["model"], Context("classes", ("a", "b")))
 
 
-def check_together(config: Mapping, trainer: pl.Trainer, data: ImageData) -> None:
+def check_combination(config: Mapping, trainer: pl.Trainer, data: ImageDataModule) -> None:
     """Raise UserError where model, data and trainer, each in order by itself, cannot work together.
 
     Asked before the data are read, which may take long.
     """
     if not data.tells:
         _hear(config["model"], None)
-    if trainer.world_size > 1 and getattr(found("model", config["model"]["_target_"]), "alone", False):
+    if trainer.world_size > 1 and getattr(find_target("model", config["model"]["_target_"]), "alone", False):
         name = config["model"]["name"]
         raise UserError(f"model={name} is fitted, not trained, by one process. Give trainer.devices=1.")
 
@@ -77,7 +75,7 @@ def _hear(model: Mapping, context: Context | None) -> None:
     objection = None
     with contextlib.suppress(Exception), torch.device("meta"):
         try:
-            instantiate.build(model, shape=(3, 512, 512), context=context)
+            build(model, shape=(3, 512, 512), context=context)
         except UserError as error:
             objection = error
     if objection is not None:
@@ -93,25 +91,29 @@ def _ends(config: Mapping) -> bool:
 def _rehearse_optimizer(config: Mapping) -> None:
     import torch
 
-    from autoencoders.utils.lr_schedules import checked_rate, scheduled, spans_the_run
+    from autoencoders.utils.lr_schedules import build_schedule, check_learning_rate, spans_run
 
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimizer, schedule = _partial("optimizer", config["optimizer"]), _partial("schedule", config["schedule"])
     try:
         endless = config["trainer"].get("max_epochs") == -1 and config["trainer"].get("max_steps") in (None, -1)
-        scheduled(
-            checked_rate(optimizer([parameter])), schedule, math.inf if endless and spans_the_run(schedule) else STEPS
+        build_schedule(
+            check_learning_rate(optimizer([parameter])),
+            schedule,
+            math.inf if endless and spans_run(schedule) else STEPS,
         )
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"optimizer and schedule cannot be set up as asked: {reason(error)}.") from error
+        raise UserError(f"optimizer and schedule cannot be set up as asked: {root_cause_message(error)}.") from error
 
 
 def _partial(path: str, node: Mapping) -> functools.partial:
     """What waits for its first argument."""
     check_options(path, node)
-    return functools.partial(found(path, node["_target_"]), **{k: v for k, v in node.items() if not k.startswith("_")})
+    return functools.partial(
+        find_target(path, node["_target_"]), **{k: v for k, v in node.items() if not k.startswith("_")}
+    )
 
 
 def _check_trainer(trainer: Mapping) -> None:
@@ -136,14 +138,12 @@ def _check_applications(config: Mapping) -> None:
                 "application@after_fit=[reconstruct,sample], and leave one out by ~after_fit.<name>."
             )
     asked = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
-    if config["after_fit"] and not hasattr(found("model", config["model"]["_target_"]), "decode"):
+    if config["after_fit"] and not hasattr(find_target("model", config["model"]["_target_"]), "decode"):
         raise UserError(
             f"application@after_fit asks an autoencoder, and model={config['model']['name']} draws nothing. Leave it "
             "out."
         )
     for name, node in asked.items():
-        if node.get("judge"):
-            loading.find_checkpoint(node["judge"])
         if node.get("split", "test") not in ("train", "val", "test"):
             raise UserError(f"after_fit.{name}.split must be train, val or test, and is {node['split']}.")
 
@@ -161,7 +161,7 @@ def check_memory(config: Mapping, shape: Shape, context: Context | None, trainin
 
     try:
         with torch.device("meta"):
-            model = instantiate.build(config["model"], shape=tuple(shape), context=context)
+            model = build(config["model"], shape=tuple(shape), context=context)
         count = sum(p.numel() for p in (*model.parameters(), *model.buffers()))
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except UserError:

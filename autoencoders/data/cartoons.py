@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.datamodule import ImageDataModule, Source
 from autoencoders.data.image_cache import cached_images
 from autoencoders.data.loader import Split
 from autoencoders.types import Annotations, Context, UserError
@@ -26,7 +26,7 @@ BACKGROUND = ((0.25, 0.40, 0.62), (0.55, 0.72, 0.62), (0.93, 0.80, 0.60))
 WHITE, DARK, LIPS, FRAME = (0.97, 0.97, 0.95), (0.10, 0.09, 0.12), (0.66, 0.16, 0.20), (0.12, 0.12, 0.16)
 
 
-class Cartoons(ImageData):
+class CartoonsDataModule(ImageDataModule):
     """Drawn faces with their factors as attributes.
 
     Args:
@@ -98,7 +98,7 @@ class Cartoons(ImageData):
 
 def factors(count: int, seed: int, correlated: Sequence[str] = (), correlation: float = 0.0) -> Tensor:
     """(count, 8) factors in [-1, 1], uniform, independent but for one pair; glasses are -1 or 1."""
-    z = counter_rng.normal(counter_rng.key(seed, "cartoons"), torch.arange(count), len(FACTORS))
+    z = counter_rng.normal(counter_rng.derive_seed(seed, "cartoons"), torch.arange(count), len(FACTORS))
     if correlated:
         a, b = (FACTORS.index(name) for name in correlated)
         z[:, b] = correlation * z[:, a] + (1 - correlation**2) ** 0.5 * z[:, b]

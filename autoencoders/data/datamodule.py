@@ -18,7 +18,7 @@ from autoencoders.data.loader import CHUNK, Batches, Drawn, Rows, Split, on_devi
 from autoencoders.data.transforms import Draws, NoCorruption
 from autoencoders.types import Annotations, Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
-from autoencoders.utils.chunks import parts
+from autoencoders.utils.chunks import chunk_slices
 
 BINARIZE, SPLITS = ("none", "static", "dynamic"), ("random", "alphabetical")
 
@@ -31,7 +31,7 @@ class Source(NamedTuple):
     context: Context | None
 
 
-class ImageData(pl.LightningDataModule):
+class ImageDataModule(pl.LightningDataModule):
     """Splits held as uint8 tensors and served as float batches; no per-image Python, no worker processes.
 
     A dataset overrides `read`, and `prepare_data` where it downloads.
@@ -217,7 +217,7 @@ class ImageData(pl.LightningDataModule):
 
     def _draw_once(self, split: str, images: Tensor | Rows) -> Tensor | Rows:
         """One binary draw of every image: kept where it takes no more than `memory`, else drawn when it is read."""
-        drawn = Drawn(images, counter_rng.key(self.split_seed, "binarize", split))
+        drawn = Drawn(images, counter_rng.derive_seed(self.split_seed, "binarize", split))
         return drawn if drawn.numel() > self.memory else drawn.to(drawn.device)
 
     def _prepared(self, split: str) -> Split:
@@ -265,7 +265,7 @@ class ImageData(pl.LightningDataModule):
         """The mean training image, (C, H, W) float64 in [0, 1]: what is known of an image without looking at it."""
         if self._mean is None:
             train = self.images("train")
-            sums = (train[part].double().sum(0) for part in parts(len(train), 8 * math.prod(self.shape), CHUNK))
+            sums = (train[part].double().sum(0) for part in chunk_slices(len(train), 8 * math.prod(self.shape), CHUNK))
             self._mean = sum(sums) / (255 * len(train))
         return self._mean
 
@@ -282,7 +282,7 @@ class ImageData(pl.LightningDataModule):
         digest = hashlib.sha256()
         for split in ("train", "val", "test"):
             images = self.images(split)
-            for part in parts(len(images), math.prod(self.shape), CHUNK):
+            for part in chunk_slices(len(images), math.prod(self.shape), CHUNK):
                 digest.update(memoryview(images[part].contiguous().numpy()))
         return digest.hexdigest()
 

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.datamodule import ImageDataModule, Source
 from autoencoders.data.loader import Split
 from autoencoders.types import Context, UserError
 
 
-class Digits(ImageData):
+class DigitsDataModule(ImageDataModule):
     """8 x 8 grey digits (Alpaydin and Kaynak, UCI, 1998), resized bicubically.
 
     Args:

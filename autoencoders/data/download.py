@@ -17,8 +17,8 @@ from pathlib import Path
 
 from autoencoders.types import UserError
 from autoencoders.utils import console
-from autoencoders.utils.atomic import whole
-from autoencoders.utils.error_messages import FULL, REFUSED, disk_fault, reason
+from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.error_messages import DISK_FULL, DISK_REFUSED, disk_error_message, short_reason
 
 TIMEOUT = 30.0
 """Seconds without a byte after which a server is given up."""
@@ -44,13 +44,13 @@ def fetch(addresses: Sequence[str], file: Path, checksum: str) -> None:
     failed = []
     for address in addresses:
         try:
-            with whole(file, f".{os.getpid()}") as partial:
+            with atomic_write(file, f".{os.getpid()}") as partial:
                 _stream(address, partial, checksum)
         except (OSError, http.client.HTTPException, UserError) as error:
-            if isinstance(error, OSError) and error.errno in (*FULL, *REFUSED):
-                raise UserError(disk_fault(error, file, ROOT)) from error
+            if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_REFUSED):
+                raise UserError(disk_error_message(error, file, ROOT)) from error
             cause = getattr(error, "reason", error)  # of a URLError: what lies below it
-            failed.append(f"{address}: {reason(cause) if isinstance(cause, Exception) else cause}")
+            failed.append(f"{address}: {short_reason(cause) if isinstance(cause, Exception) else cause}")
         else:
             return
     raise UserError("; ".join(failed))
@@ -75,7 +75,9 @@ def _stream(address: str, place: Path, checksum: str) -> None:
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response, place.open("wb") as stream:
         total = int(response.headers.get("Content-Length") or 0) or None
         pieces = iter(functools.partial(response.read, CHUNK), b"")
-        for piece in console.counted(pieces, f"downloading {place.name.removesuffix('.partial')}", total, "bytes", len):
+        for piece in console.track_progress(
+            pieces, f"downloading {place.name.removesuffix('.partial')}", total, "bytes", len
+        ):
             stream.write(piece)
             digest.update(piece)
             size += len(piece)
@@ -91,7 +93,7 @@ def decompress(archive: Path, file: Path) -> None:
         UserError: where the archive is damaged, or there is no room.
     """
     try:
-        with whole(file) as partial, gzip.open(archive) as source, partial.open("wb") as target:
+        with atomic_write(file) as partial, gzip.open(archive) as source, partial.open("wb") as target:
             shutil.copyfileobj(source, target)
     except (*DAMAGED, OSError) as error:
         raise UserError(_unpacking_failed(archive, file, error)) from error
@@ -114,7 +116,7 @@ def unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
     try:
         partial = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder))
     except OSError as error:
-        raise UserError(disk_fault(error, folder, ROOT)) from error
+        raise UserError(disk_error_message(error, folder, ROOT)) from error
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(partial, filter="data")
@@ -130,6 +132,6 @@ def unpack(archive: Path, folder: Path, wanted: Sequence[str]) -> None:
 
 
 def _unpacking_failed(archive: Path, place: Path, error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno in (*FULL, *REFUSED):
-        return disk_fault(error, place, ROOT)
-    return f"{archive} cannot be unpacked ({reason(error)}). Remove it and fetch it again."
+    if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_REFUSED):
+        return disk_error_message(error, place, ROOT)
+    return f"{archive} cannot be unpacked ({short_reason(error)}). Remove it and fetch it again."

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from autoencoders.data.mnist import MNIST
+from autoencoders.data.mnist import MNISTDataModule
 
 
-class FashionMNIST(MNIST):
+class FashionMNISTDataModule(MNISTDataModule):
     """60,000 + 10,000 pictures of clothes, 28 x 28 grey (Xiao, Rasul and Vollgraf, 2017)."""
 
     dataset: ClassVar[str] = "FashionMNIST"

@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.datamodule import ImageDataModule, Source
 from autoencoders.data.image_cache import cached_images, listing
 from autoencoders.data.image_io import FITS, decode_files, picture_names, read_all, read_picture, unreadable_files
 from autoencoders.data.loader import Split
 from autoencoders.types import Annotations, Context, UserError
 
 
-class Folder(ImageData):
+class ImageFolderDataModule(ImageDataModule):
     """All pictures under a folder, in sorted order; `train/` and `test/` in it are honoured as splits.
 
     Args:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.types import Shape, UserError
-from autoencoders.utils.error_messages import disk_fault
+from autoencoders.utils.error_messages import disk_error_message
 
 VERSION = 1
 """Raised when the same settings would give other pixels: older caches are then built again."""
@@ -82,7 +82,7 @@ def cached_images(
         return built(folder, wanted, fill, large)
     except OSError as error:
         needed = f" The cache of decoded images takes {count * int(np.prod(shape)) / 1e9:.2g} GB."
-        raise UserError(disk_fault(error, folder.parent, "data.cache") + needed) from error
+        raise UserError(disk_error_message(error, folder.parent, "data.cache") + needed) from error
 
 
 def opened(folder: Path, wanted: tuple[int, ...], large: bool) -> Store:

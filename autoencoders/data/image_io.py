@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from autoencoders.types import UserError
 from autoencoders.utils import console
-from autoencoders.utils.error_messages import reason
+from autoencoders.utils.error_messages import short_reason
 
 FITS = ("crop", "stretch")
 NAMED = 3
@@ -56,7 +56,7 @@ def read_picture(
             picture = _eight_bit(picture).convert("RGB" if colour else "L")
     except Exception as error:  # whatever a file that is something else makes of it
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
-            raise UserError(f"{path} cannot be read ({reason(error)}).") from error
+            raise UserError(f"{path} cannot be read ({short_reason(error)}).") from error
         raise Unreadable(path, _why(error)) from error
     width, height = picture.size
     if box is not None:
@@ -88,7 +88,7 @@ AT_ONCE = 32
 """Files that one task of a thread decodes: a task a file would be slower than a small file, and larger in memory."""
 
 
-def pictures(folder: Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """Every picture under a folder, sorted by its path; a file as it is."""
     return [folder] if folder.is_file() else [folder / name for name in picture_names(folder)]
 
@@ -136,7 +136,7 @@ def decode_files(
         unreadable: dict[int, str] = {}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             parts = pool.map(some, range(0, len(files), AT_ONCE))
-            for _, found in console.counted(parts, what, len(files), size=operator.itemgetter(0)):
+            for _, found in console.track_progress(parts, what, len(files), size=operator.itemgetter(0)):
                 unreadable |= found
         return unreadable
 
@@ -174,7 +174,9 @@ def _why(error: Exception) -> str:
         return "no image format that Pillow knows"
     if isinstance(error, Image.DecompressionBombError):
         return f"of more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels"
-    return str(error).splitlines()[0] if isinstance(error, (OSError, ValueError)) and str(error) else reason(error)
+    return (
+        str(error).splitlines()[0] if isinstance(error, (OSError, ValueError)) and str(error) else short_reason(error)
+    )
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:

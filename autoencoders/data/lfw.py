@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.datamodule import ImageDataModule, Source
 from autoencoders.data.download import fetch, unpack
 from autoencoders.data.image_cache import cached_images, listing
 from autoencoders.data.image_io import decode_files, picture_size, read_all, read_picture, unreadable_files
@@ -25,7 +25,7 @@ SHA256 = "b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a"
 ATTRIBUTES = "lfw_attributes.txt"
 
 
-class LFW(ImageData):
+class LFWDataModule(ImageDataModule):
     """13,233 photos of 5,749 persons (Huang et al., 2007), central crop, resized.
 
     Under `<root>/lfw/` an unpacked folder is used, else an archive is unpacked there, else the funneled archive

@@ -12,7 +12,7 @@ from torch import Tensor
 from autoencoders.data.transforms import Draws, NoCorruption, augment
 from autoencoders.types import Batch
 from autoencoders.utils import counter_rng
-from autoencoders.utils.chunks import parts
+from autoencoders.utils.chunks import chunk_slices
 
 CHUNK = 4096
 """Images that are read at once where a whole split is gone through, unless they are large."""
@@ -57,7 +57,7 @@ class Rows:
     def to(self, device: torch.device) -> Tensor:
         """All of them as one tensor on a device, moved a part at a time."""
         moved = torch.empty(self.shape, dtype=torch.uint8, device=device)
-        for part in parts(len(self), self.shape[1:].numel(), CHUNK):
+        for part in chunk_slices(len(self), self.shape[1:].numel(), CHUNK):
             moved[part] = self[part]
         return moved
 
@@ -166,7 +166,7 @@ class Batches:
 
     def _order(self) -> Tensor:
         """The rows of an epoch of training, in the order of the epoch."""
-        generator = torch.Generator().manual_seed(counter_rng.key(self.seed, "order", self.epoch))
+        generator = torch.Generator().manual_seed(counter_rng.derive_seed(self.seed, "order", self.epoch))
         return torch.randperm(len(self.part.images), generator=generator)
 
     def training_batch(self, number: int) -> Batch:
@@ -192,7 +192,7 @@ class Batches:
 
     def _seed(self, purpose: str) -> int:
         """Of numbers that are fresh in every epoch of training, and the same always in validation and test."""
-        return counter_rng.key(self.seed if self.train else 0, purpose, self.split, self.epoch * self.train)
+        return counter_rng.derive_seed(self.seed if self.train else 0, purpose, self.split, self.epoch * self.train)
 
     def position(self) -> dict[str, int]:
         """The epoch and how many of its batches are done."""

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
-from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.datamodule import ImageDataModule, Source
 from autoencoders.data.download import decompress, fetch, matches
 from autoencoders.data.loader import Split
 from autoencoders.types import Context, UserError
@@ -18,7 +18,7 @@ IDX = re.compile(rb"\0\0\x08[\x01\x03]")
 """How an idx file of bytes begins: their type, and one dimension (labels) or three (images)."""
 
 
-class MNIST(ImageData):
+class MNISTDataModule(ImageDataModule):
     """60,000 + 10,000 handwritten digits, 28 x 28 grey (LeCun, Cortes and Burges, 1998).
 
     Files under `<root>/MNIST/raw/` are used where they are whole; others are downloaded there, with torchvision's

@@ -28,7 +28,7 @@ class Draws:
 
     def _next(self) -> int:
         self.calls += 1
-        return counter_rng.key(self.seed, self.calls)
+        return counter_rng.derive_seed(self.seed, self.calls)
 
     def uniform(self, size: int) -> Tensor:
         """(B, size) in (0, 1)."""

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from autoencoders.figures.style import FAINT, INK, LABEL, TITLE, canvas
 
 
-def codes_between(
+def code_heatmaps(
     inputs: np.ndarray, codes: np.ndarray, outputs: np.ndarray, title: str, caption: str = "", count: int = 6
 ) -> Figure:
     """A row per image: original, its code as a heat map, output.

@@ -31,7 +31,7 @@ def image_grid(
         columns: a label per column, of one line or several, or none.
         caption: one quieter line under the title: the numbers that go with the picture.
     """
-    tiled = tile(images)  # pixels, (H, W, 3)
+    tiled = tile_images(images)  # pixels, (H, W, 3)
     lines = 1 + max((label.count("\n") for label in columns), default=0)
     left = MARGIN + (CHARACTER * max(map(len, rows)) + 6 if rows else 0)
     top = MARGIN + 20 + (18 if caption else 0) + (18 + 17 * (lines - 1) if columns else 6)
@@ -55,7 +55,7 @@ def image_grid(
     return figure
 
 
-def tile(images: np.ndarray) -> np.ndarray:
+def tile_images(images: np.ndarray) -> np.ndarray:
     """One RGB picture (H', W', 3) of a grid (rows, columns, C, H, W), enlarged by a whole factor, gaps white."""
     rows, columns, _, height, width = images.shape
     factor = max(1, 2 * TILE // max(height, width) if rows * columns <= 40 else TILE // max(height, width))

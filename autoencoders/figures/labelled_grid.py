@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from autoencoders.figures.style import INK, LABEL, TITLE, canvas
 
 
-def catalogue(images: np.ndarray, labels: Sequence[str], title: str, columns: int = 8) -> Figure:
+def labelled_grid(images: np.ndarray, labels: Sequence[str], title: str, columns: int = 8) -> Figure:
     """Images (N, C, H, W) in rows of `columns`, in the fixed range [0, 1], with a label under each."""
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from autoencoders.figures.style import BLUE, CLASSES, FAINT, LABEL, canvas, plain
 
 
-def series(
+def line_plot(
     lines: Mapping[str, np.ndarray], title: str, x: str, y: str, mark: tuple[float, str] | None = None
 ) -> Figure:
     """A line per method, the first one (the model) in front; error bars of one standard error.

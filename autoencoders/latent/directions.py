@@ -11,7 +11,9 @@ from autoencoders.types import UserError
 METHODS = ("mean_difference", "logistic")
 
 
-def direction(z: np.ndarray, positive: np.ndarray, method: str, others: Sequence[np.ndarray] = ()) -> np.ndarray:
+def attribute_direction(
+    z: np.ndarray, positive: np.ndarray, method: str, others: Sequence[np.ndarray] = ()
+) -> np.ndarray:
     """The step that takes the average code without an attribute to where those with it are.
 
     `mean_difference`: mean code with - mean code without. `logistic`: the part of that difference along the normal
@@ -36,7 +38,7 @@ def direction(z: np.ndarray, positive: np.ndarray, method: str, others: Sequence
     z = z.astype(np.float64)
     step = held_equal(z, positive, others) if others else z[positive].mean(0) - z[~positive].mean(0)
     if method == "logistic":
-        w = normal(z, positive)
+        w = hyperplane_normal(z, positive)
         step = w * (w @ step) / (w @ w)
     return step
 
@@ -48,7 +50,7 @@ def held_equal(z: np.ndarray, positive: np.ndarray, others: Sequence[np.ndarray]
     return np.linalg.lstsq(design[known], z[known], rcond=None)[0][0]
 
 
-def normal(z: np.ndarray, positive: np.ndarray) -> np.ndarray:
+def hyperplane_normal(z: np.ndarray, positive: np.ndarray) -> np.ndarray:
     """(Z,) normal, in units of the codes as they are, of a logistic regression on standardised codes."""
     from sklearn.linear_model import LogisticRegression
 

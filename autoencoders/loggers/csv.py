@@ -9,10 +9,10 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from autoencoders.utils.atomic import whole
+from autoencoders.utils.atomic import atomic_write
 
 
-class MetricsFile(Logger):
+class MetricsCSVLogger(Logger):
     """Every metric into one wide `metrics.csv`, a row per step; appended to when a run is resumed.
 
     Lightning's CSVLogger deletes an existing file, and writes two rows where training and validation metrics
@@ -83,7 +83,7 @@ class MetricsFile(Logger):
         self._rewrite(rows, columns)
 
     def _rewrite(self, rows: list[dict], columns: list[str]) -> None:
-        with whole(self.path) as partial, partial.open("w", newline="") as file:
+        with atomic_write(self.path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)

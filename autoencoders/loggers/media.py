@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import Logger
 
-from autoencoders.loggers.tensorboard import TensorBoard
-from autoencoders.loggers.wandb import WandbRun
-from autoencoders.runs.run import titled
-from autoencoders.utils.atomic import whole
+from autoencoders.loggers.tensorboard import TensorBoardMediaLogger
+from autoencoders.loggers.wandb import WandbMediaLogger
+from autoencoders.runs.run import run_title
+from autoencoders.utils.atomic import atomic_write
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-    from autoencoders.types import Findings
+    from autoencoders.types import ApplicationResult
 
 DPI = 100
 
 
-class Gallery:
+class MediaWriter:
     """Takes a figure once and delivers it; acts on rank zero only.
 
     Args:
@@ -41,9 +41,9 @@ class Gallery:
         self.folder, self.loggers, self.active, self.title = Path(folder), loggers, active, title
 
     @classmethod
-    def of(cls, trainer: pl.Trainer) -> Gallery:
+    def of(cls, trainer: pl.Trainer) -> MediaWriter:
         """The gallery of the run that a trainer works on."""
-        title = titled(trainer.lightning_module, trainer.datamodule)
+        title = run_title(trainer.lightning_module, trainer.datamodule)
         return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title)
 
     def deliver(self, key: str, figure: Figure, step: int) -> Path | None:
@@ -60,12 +60,12 @@ class Gallery:
         if not self.active:
             return None
         path = self.folder / "figures" / key / f"{step:06d}.png"
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
         self._send(key, path, step)
         return path
 
-    def present(self, name: str, findings: Findings, step: int) -> list[Path]:
+    def present(self, name: str, findings: ApplicationResult, step: int) -> list[Path]:
         """Deliver what an application found, under its name.
 
         Figures go where figures go, tables to `<folder>/tables/<name>/<table>.csv` (those of one column, lines of text,
@@ -85,7 +85,7 @@ class Gallery:
             text = len(table.columns) == 1
             files.append(folder / f"{key}.{'md' if text else 'csv'}")
             self.tabulate(f"{name}/{key}", table, step)
-            with whole(files[-1]) as partial:
+            with atomic_write(files[-1]) as partial:
                 if text:
                     partial.write_text("\n".join(table.iloc[:, 0].astype(str)) + "\n")
                 else:
@@ -94,7 +94,7 @@ class Gallery:
             self.tabulate(f"{name}/{key}", table, step)
         if findings.metrics:
             files.append(folder / "metrics.json")
-            with whole(files[-1]) as partial:
+            with atomic_write(files[-1]) as partial:
                 partial.write_text(json.dumps(findings.metrics, indent=2) + "\n")
             for logger in self.loggers:
                 logger.log_metrics({f"{name}/{k}": v for k, v in findings.metrics.items()}, step)
@@ -113,26 +113,26 @@ class Gallery:
         """
         for logger in self.loggers if self.active else ():
             with contextlib.suppress(Exception):
-                if isinstance(logger, WandbRun):
+                if isinstance(logger, WandbMediaLogger):
                     logger.say(key, sentence, failed)
-                elif isinstance(logger, TensorBoard):
+                elif isinstance(logger, TensorBoardMediaLogger):
                     logger.text(key, sentence, step)
 
     @property
     def takes_tables(self) -> bool:
         """Whether there is a logger that tables and histograms can be handed to."""
-        return self.active and any(isinstance(logger, WandbRun) for logger in self.loggers)
+        return self.active and any(isinstance(logger, WandbMediaLogger) for logger in self.loggers)
 
     def tabulate(self, key: str, table: pd.DataFrame, step: int) -> None:
         """Hand a table to the loggers that take one; cells may be images, (C, H, W) in [0, 1]."""
         for logger in self.loggers if self.active else ():
-            if isinstance(logger, WandbRun):
+            if isinstance(logger, WandbMediaLogger):
                 logger.send_table(key, table, step)
 
     def histogram(self, key: str, values: np.ndarray, step: int) -> None:
         """Hand the distribution of values to the loggers that take one."""
         for logger in self.loggers if self.active else ():
-            if isinstance(logger, WandbRun):
+            if isinstance(logger, WandbMediaLogger):
                 logger.send_histogram(key, values, step)
 
     def animate(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
@@ -156,29 +156,31 @@ class Gallery:
         path = self.folder / "figures" / f"{key}.gif"
         first, *rest = pictures
         duration = round(1000 * seconds_per_frame)
-        with whole(path) as partial:
+        with atomic_write(path) as partial:
             first.save(partial, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)
         self._send(f"{key}_animation", path, step)
         return path
 
     def _send(self, key: str, path: Path, step: int) -> None:
         for logger in self.loggers:
-            if isinstance(logger, WandbRun):
+            if isinstance(logger, WandbMediaLogger):
                 logger.send_picture(key, path, f"{self.title}, step {step:,}".removeprefix(", "), step)
-            elif isinstance(logger, TensorBoard):
+            elif isinstance(logger, TensorBoardMediaLogger):
                 logger.picture(key, path, step)
 
 
-def describe(loggers: list[Logger], card: Mapping[str, Any]) -> None:
+def log_run_metadata(loggers: list[Logger], card: Mapping[str, Any]) -> None:
     """Hand what is known of a run at its start, as `run.json` holds it, to the loggers that can be filtered by it."""
     for logger in loggers:
-        if isinstance(logger, WandbRun):
+        if isinstance(logger, WandbMediaLogger):
             logger.describe(card)
-        elif isinstance(logger, TensorBoard) and card["notes"]:
+        elif isinstance(logger, TensorBoardMediaLogger) and card["notes"]:
             logger.text("notes", " ".join(card["notes"]), 0)
 
 
-def close(loggers: list[Logger], results: Mapping[str, float], checkpoint: Path, failed: bool = False) -> str | None:
+def close_loggers(
+    loggers: list[Logger], results: Mapping[str, float], checkpoint: Path, failed: bool = False
+) -> str | None:
     """End the runs of the loggers that have one, see `WandbRun.close`; returns the line that says where it is."""
-    places = [logger.close(results, checkpoint, failed) for logger in loggers if isinstance(logger, WandbRun)]
+    places = [logger.close(results, checkpoint, failed) for logger in loggers if isinstance(logger, WandbMediaLogger)]
     return next(filter(None, places), None)

@@ -17,7 +17,7 @@ RESULTS = ("val/objective", "val/mse", "test/nats", "test/mse", "test/accuracy")
 """Metrics beside the settings of every run, under HPARAMS: the last value of each, where there is one."""
 
 
-class TensorBoard(TensorBoardLogger):
+class TensorBoardMediaLogger(TensorBoardLogger):
     """Lightning's logger, whose HPARAMS page has the run's settings and its results (not a metric that is always -1).
 
     Args:

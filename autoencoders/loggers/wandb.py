@@ -19,10 +19,10 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
-from autoencoders.loggers.wandb_keys import STEP, definition, key_of
-from autoencoders.runs.record import warn
+from autoencoders.loggers.wandb_keys import STEP, definition, media_key
+from autoencoders.runs.record import record_warning
 from autoencoders.types import UserError
-from autoencoders.utils.error_messages import reason
+from autoencoders.utils.error_messages import short_reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,7 @@ TAG, TITLE = 64, 63
 """Characters that W&B allows a tag, and an alert's title."""
 
 
-class WandbRun(WandbLogger):
+class WandbMediaLogger(WandbLogger):
     """Lightning's W&B logger: online where a login, a key or WANDB_MODE says so, else offline, never a prompt.
 
     It goes offline where the server does not answer: no training waits for it or ends.
@@ -107,9 +107,9 @@ class WandbRun(WandbLogger):
             if mode not in FALLBACK:
                 raise
             self._wandb_init["mode"] = FALLBACK[mode]
-            warn(
+            record_warning(
                 Path(self.save_dir),
-                f"W&B could not begin {mode} ({reason(error)}), and this run's is {FALLBACK[mode]}; metrics.csv and "
+                f"W&B could not begin {mode} ({short_reason(error)}), and this run's is {FALLBACK[mode]}; metrics.csv and "
                 "figures/ have everything.",
             )
         return self.experiment
@@ -154,7 +154,7 @@ class WandbRun(WandbLogger):
         self._bytes_left -= size
         film = path.suffix == ".gif"
         media = wandb.Video(str(path), caption, format="gif") if film else wandb.Image(str(path), caption=caption)
-        self.experiment.log({key_of(name): media, STEP: step})
+        self.experiment.log({media_key(name): media, STEP: step})
 
     def send_histogram(self, name: str, values: np.ndarray, step: int) -> None:
         """How values of any shape are distributed, in BINS bins."""
@@ -162,7 +162,7 @@ class WandbRun(WandbLogger):
         import wandb
 
         counted = np.histogram(values[np.isfinite(values)], bins=BINS)
-        self.experiment.log({key_of(name): wandb.Histogram(np_histogram=counted), STEP: step})
+        self.experiment.log({media_key(name): wandb.Histogram(np_histogram=counted), STEP: step})
 
     def send_table(self, name: str, table: pd.DataFrame, step: int) -> None:
         """A table to sort and filter: its first ROWS rows; cells that are images, (C, H, W) in [0, 1], as such."""
@@ -171,7 +171,7 @@ class WandbRun(WandbLogger):
         columns = [_column(table.iloc[:ROWS, i].tolist()) for i in range(table.shape[1])]
         media = wandb.Table(columns=list(map(str, table.columns)), data=list(map(list, zip(*columns, strict=True))))
         with self._staged():
-            self.experiment.log({key_of(name): media, STEP: step})
+            self.experiment.log({media_key(name): media, STEP: step})
 
     @contextmanager
     def _staged(self) -> Iterator[None]:
@@ -213,7 +213,7 @@ class WandbRun(WandbLogger):
         try:
             self._end(run, results, checkpoint, failed)
         except Exception as error:  # a TimeoutError, or its process has died: the run's own folder has it all
-            return f"not all uploaded ({reason(error)}); {sync}"
+            return f"not all uploaded ({short_reason(error)}); {sync}"
         return where
 
     def _end(self, run: Any, results: Mapping[str, float], checkpoint: Path, failed: bool) -> None:

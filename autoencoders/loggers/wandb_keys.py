@@ -21,7 +21,7 @@ DEFINED = {
 Lightning's `*`, which puts everything against STEP, W&B takes of two patterns that fit now one, now the other."""
 
 
-def key_of(name: str) -> str:
+def media_key(name: str) -> str:
     """The key of a figure, table or histogram: with the section that W&B's workspace groups it under."""
     return name if "/" in name else f"{SECTIONS.get(name, 'media')}/{name}"
 

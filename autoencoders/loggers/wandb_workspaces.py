@@ -11,7 +11,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.expr import Config, Ordering, Summary
 
-from autoencoders.loggers.wandb_keys import STEP, key_of
+from autoencoders.loggers.wandb_keys import STEP, media_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ def run_sections() -> list[ws.Section]:
     latent = [_media(name) for name in ("latents", "latents_tsne", "health")]
     active = [_lines("active units", "val/active_units"), _lines("gap to the prior, nats", "val/gap_to_prior")]
     per_latent = wr.LinePlot(title="KL per latent, nats", x=STEP, metric_regex="val_kl/latent_.*")
-    table = wr.WeavePanelSummaryTable(table_name=key_of("examples"))
+    table = wr.WeavePanelSummaryTable(table_name=media_key("examples"))
     steps = [_lines(name, f"step/{name}") for name in ("loss", "lr", "gradient_norm")]
     compared = [f"test/{name}" for name in ("mse", "mse_pca", "mse_mean_image")]
     errors = wr.BarPlot(title="test MSE, with its baselines", metrics=compared)
@@ -132,4 +132,4 @@ def _plane() -> wr.ScatterPlot:
 def _media(name: str, runs: bool = False) -> wr.MediaBrowser:
     axes = {"grid_x_axis": "run", "grid_y_axis": "step"} if runs else {"gallery_axis": "step"}
     layout = wr.Layout(w=24, h=12) if runs else wr.Layout(w=12, h=10)
-    return wr.MediaBrowser(title=name.replace("_", " "), media_keys=[key_of(name)], layout=layout, **axes)
+    return wr.MediaBrowser(title=name.replace("_", " "), media_keys=[media_key(name)], layout=layout, **axes)

@@ -81,9 +81,7 @@ def biharmonic(x: Tensor, hidden: Tensor) -> Tensor:
     return torch.from_numpy(np.stack(filled)).float().clamp(0, 1)
 
 
-def principal_fill(
-    x: Tensor, hidden: Tensor, mean: Tensor, components: Tensor, variances: Tensor, noise: float
-) -> Tensor:
+def pca_fill(x: Tensor, hidden: Tensor, mean: Tensor, components: Tensor, variances: Tensor, noise: float) -> Tensor:
     """Fill hidden pixels from the code that fits the known ones best: least squares on principal components.
 
     argmin_a |known (x - mean - a C)|^2 + noise * sum_k a_k^2 / variance_k: with noise > 0 the posterior mean of
@@ -110,7 +108,7 @@ def principal_fill(
     return torch.where(hidden, torch.stack(filled).float().unflatten(1, x.shape[1:]).clamp(0, 1), x)
 
 
-def tuned(method: Method, values: Sequence[Any], x: Tensor, target: Tensor) -> Any:
+def tune_parameter(method: Method, values: Sequence[Any], x: Tensor, target: Tensor) -> Any:
     """The value with the least mean squared error on (validation) images."""
     errors = [float((method(x, value) - target).square().mean()) for value in values]
     return values[int(np.argmin(errors))]

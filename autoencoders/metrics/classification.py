@@ -27,8 +27,8 @@ def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     return (each * known).sum(1)
 
 
-def verdicts(logits: Tensor, truth: Tensor, majority: Tensor) -> Tensor:
-    """Sums over a batch, float64, that `verdict_metrics` reads the means of.
+def classification_sums(logits: Tensor, truth: Tensor, majority: Tensor) -> Tensor:
+    """Sums over a batch, float64, that `classification_metrics` reads the means of.
 
     Args:
         logits: as for `cross_entropy`.
@@ -52,8 +52,8 @@ def verdicts(logits: Tensor, truth: Tensor, majority: Tensor) -> Tensor:
     return torch.cat([loss.double().sum()[None], torch.cat(columns, 1).double().sum(0), *counts])
 
 
-def verdict_metrics(split: str, means: Tensor, labels: Context) -> dict[str, float]:
-    """The metrics of a split from the means over its images of what `verdicts` sums.
+def classification_metrics(split: str, means: Tensor, labels: Context) -> dict[str, float]:
+    """The metrics of a split from the means over its images of what `classification_sums` sums.
 
     Attributes have each `<split>_accuracy/<name>`, `_majority/` and `_auroc/`; without the name is their mean.
     """

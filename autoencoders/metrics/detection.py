@@ -8,7 +8,7 @@ RECALL = 0.95
 NAMES = ("auroc", "ap", "fpr at 95 % tpr")
 
 
-def detection(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
+def detection_metrics(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
     """Area under the ROC curve, average precision, and the false positive rate at 95 % true positives.
 
     Ties are handled as scikit-learn's `roc_auc_score` and `average_precision_score` do.
@@ -35,10 +35,11 @@ def detection(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
 
 
 def detection_error(normal: np.ndarray, anomalous: np.ndarray, resamples: int = 300, seed: int = 0) -> np.ndarray:
-    """Standard errors (3,) of `detection`, both sides drawn again with replacement (Efron, 1979)."""
+    """Standard errors (3,) of `detection_metrics`, both sides drawn again with replacement (Efron, 1979)."""
     rng = np.random.default_rng(seed)
     draws = [
-        detection(rng.choice(normal, len(normal)), rng.choice(anomalous, len(anomalous))) for _ in range(resamples)
+        detection_metrics(rng.choice(normal, len(normal)), rng.choice(anomalous, len(anomalous)))
+        for _ in range(resamples)
     ]
     return np.std(draws, axis=0, ddof=1)
 

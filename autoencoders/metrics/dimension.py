@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.metrics.retrieval import nearest
+from autoencoders.metrics.retrieval import nearest_neighbors
 
 KEPT = 0.9
 """Share of the ratios that TwoNN fits: the largest are noisy (Facco et al., 2017, discard the same tenth)."""
@@ -33,7 +33,7 @@ def participation_ratio(variances: np.ndarray) -> float:
 def neighbour_ratios(x: Tensor) -> np.ndarray:
     """Distance to the second over distance to the first neighbour of features (N, D), (<= N,); copies left out."""
     x = x.double() - x.double().mean(0)  # float32 would round the smallest distances away
-    found = nearest(x, x, 2, itself=True)[1].numpy()
+    found = nearest_neighbors(x, x, 2, itself=True)[1].numpy()
     first, second = found[found[:, 0] > 1e-6 * np.median(found[:, 0])].T
     return second / first
 

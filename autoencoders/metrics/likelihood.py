@@ -133,7 +133,7 @@ def _log_weights(
     target, y = (None if a is None else a.repeat_interleave(count, 0) for a in (target, y))
     posterior = posterior.repeat(count)
     eps = counter_rng.normal(
-        counter_rng.key(seed, "importance"), counter_rng.pairs(row, numbers), model.latent_dim
+        counter_rng.derive_seed(seed, "importance"), counter_rng.pair_indices(row, numbers), model.latent_dim
     )  # (B S, Z)
     z = posterior.sample(eps)
     return (posterior.log_ratio(z, eps) - model.likelihood(z, y).nll(target)).unflatten(0, (-1, count))

@@ -8,7 +8,7 @@ from torch import Tensor
 AT_ONCE = 2000
 
 
-def distances(images: Tensor, others: Tensor) -> Tensor:
+def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
     """Root mean squared difference per pixel between all pairs, (N, M) float32, for pixels in [0, 1].
 
     Args:
@@ -24,7 +24,7 @@ def distances(images: Tensor, others: Tensor) -> Tensor:
     return torch.cat(parts, dim=1) / a.shape[1] ** 0.5
 
 
-def within(images: Tensor, labels: Tensor) -> float:
+def within_label_deviation(images: Tensor, labels: Tensor) -> float:
     """Standard deviation of pixels among the images of one label, root mean square over pixels and labels.
 
     Args:

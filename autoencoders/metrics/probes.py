@@ -77,7 +77,7 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     return functional.binary_cross_entropy_with_logits(logits[known], y[known]) * logits.shape[1]
 
 
-def chosen_probe(
+def tune_probe(
     train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], iterations: int = 100, outputs: int | None = None
 ) -> LinearProbe:
     """The probe whose penalty, of L2, has the least cross-entropy on validation data.
@@ -145,9 +145,9 @@ def knn_predictions(train: Tensor, labels: Tensor, test: Tensor | None = None, k
     Returns:
         (M,) int64.
     """
-    from autoencoders.metrics.retrieval import nearest
+    from autoencoders.metrics.retrieval import nearest_neighbors
 
-    found = labels[nearest(train, train if test is None else test, k, itself=test is None)[0]]  # (M, k)
+    found = labels[nearest_neighbors(train, train if test is None else test, k, itself=test is None)[0]]  # (M, k)
     counts = functional.one_hot(found, int(labels.max()) + 1).double()
     weight = 1 - 1e-3 * torch.arange(found.shape[1]) / found.shape[1]  # a nearer vote weighs a trace more
     return (counts * weight[None, :, None]).sum(1).argmax(1)

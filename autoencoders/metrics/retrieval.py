@@ -15,7 +15,7 @@ AT_ONCE = 500
 """Queries whose distances to a whole gallery are in memory together."""
 
 
-def distances(queries: Tensor, gallery: Tensor, metric: str = "euclidean") -> Tensor:
+def feature_distances(queries: Tensor, gallery: Tensor, metric: str = "euclidean") -> Tensor:
     """(Q, N) distances of features (Q, D) to features (N, D).
 
     `euclidean`, or `cosine`: 1 - cosine of the angle between the two, in [0, 2].
@@ -27,7 +27,7 @@ def distances(queries: Tensor, gallery: Tensor, metric: str = "euclidean") -> Te
     return torch.cdist(queries, gallery)
 
 
-def nearest(
+def nearest_neighbors(
     gallery: Tensor, queries: Tensor, k: int, metric: str = "euclidean", itself: bool | Tensor = False
 ) -> tuple[Tensor, Tensor]:
     """The k nearest of a gallery.
@@ -36,7 +36,7 @@ def nearest(
         gallery: (N, D).
         queries: (Q, D).
         k: how many, at most N.
-        metric: see `distances`.
+        metric: see `feature_distances`.
         itself: True where query i is gallery row i, or (Q,) their rows in the gallery: these are left out.
 
     Returns:
@@ -45,7 +45,7 @@ def nearest(
     rows = torch.arange(len(queries)) if itself is True else itself
     found = []
     for start in range(0, len(queries), AT_ONCE):
-        d = distances(queries[start : start + AT_ONCE], gallery, metric)
+        d = feature_distances(queries[start : start + AT_ONCE], gallery, metric)
         if isinstance(rows, Tensor):
             d[torch.arange(len(d)), rows[start : start + AT_ONCE]] = torch.inf
         found.append(d.topk(min(k, len(gallery)), largest=False))
@@ -66,7 +66,7 @@ def ranking_quality(
         queries: (Q, D), each with something relevant in the gallery.
         labels: (Q,) int64.
         rows: (Q,) the queries' own rows in the gallery, left out; None where they are not in it.
-        metric: see `distances`.
+        metric: see `feature_distances`.
 
     Returns:
         `precision at 1`, `precision at 5`, `map`, (Q,) each.
@@ -74,7 +74,7 @@ def ranking_quality(
     parts = []
     for start in range(0, len(queries), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        d = distances(queries[part], gallery, metric)
+        d = feature_distances(queries[part], gallery, metric)
         relevant = labels[part, None] == gallery_labels
         if rows is not None:
             own = (torch.arange(len(d)), rows[part])

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from autoencoders.metrics.running_sums import RunningSums
-from autoencoders.models.evaluation import evaluated, evaluation_metrics, named
-from autoencoders.models.optim import optimizers, planned_steps
+from autoencoders.models.evaluation import evaluation_metrics, evaluation_sums, named_metrics
+from autoencoders.models.optim import optimizer_config, planned_steps
 from autoencoders.nets.heads import CodeHead, move_context
 from autoencoders.objectives.elbo import ELBO, Posterior, Terms
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
@@ -21,7 +21,7 @@ from autoencoders.types import Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
 
 if TYPE_CHECKING:
-    from autoencoders.objectives.beta_schedules import Penalty
+    from autoencoders.objectives.beta_schedules import BetaSchedule
 
 SAMPLE = 4096
 """Training images that the codes' dependence on the context is measured on, at the start."""
@@ -60,7 +60,7 @@ class Autoencoder(pl.LightningModule):
         shape: Shape,
         context: Context | None,
         likelihood: Likelihood,
-        penalty: Penalty,
+        penalty: BetaSchedule,
         latent_dim: int,
         encoder: Callable[..., nn.Module] | None = None,
         decoder: Callable[..., nn.Module] | None = None,
@@ -208,7 +208,7 @@ class Autoencoder(pl.LightningModule):
 
     def configure_optimizers(self) -> dict:
         """The optimizer over all parameters, and its schedule stepped once per optimiser step."""
-        return optimizers(self.parameters(), self._optimizer, self._schedule, self.trainer)
+        return optimizer_config(self.parameters(), self._optimizer, self._schedule, self.trainer)
 
     def configure_gradient_clipping(
         self,
@@ -266,7 +266,7 @@ class Autoencoder(pl.LightningModule):
             return None
         if self._noise is None or self._noise.device != self.device:
             self._noise = torch.Generator(self.device)
-        self._noise.manual_seed(counter_rng.key(self.seed, "train", self.current_epoch, batch_idx))
+        self._noise.manual_seed(counter_rng.derive_seed(self.seed, "train", self.current_epoch, batch_idx))
         world = self.trainer.world_size
         samples = [self.objective.samples] if self.objective.samples > 1 else []
         shape = (size * world, *samples, self.latent_dim)
@@ -313,10 +313,10 @@ class Autoencoder(pl.LightningModule):
         """Log the means over the images the epoch trained on."""
         means = self._sums["train"].means(self._over_processes, since=self._marks["epoch"])
         if len(means):
-            self.log_dict(named(self, "train", *means.tolist()))
+            self.log_dict(named_metrics(self, "train", *means.tolist()))
 
     def _evaluation_step(self, batch: Batch, split: str) -> None:
-        self._sums[split].add(evaluated(self, batch, split), len(batch.x))
+        self._sums[split].add(evaluation_sums(self, batch, split), len(batch.x))
 
     def _evaluation_end(self, split: str) -> None:
         means = self._sums[split].means(self._over_processes)

@@ -8,19 +8,19 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from autoencoders.metrics.classification import cross_entropy, verdict_metrics, verdicts
-from autoencoders.metrics.labels import split_at, threshold
+from autoencoders.metrics.classification import classification_metrics, classification_sums, cross_entropy
+from autoencoders.metrics.labels import attribute_threshold, binarize_at
 from autoencoders.metrics.running_sums import RunningSums
 from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.types import Batch, Context, Shape, UserError
 
 
-class Judge(pl.LightningModule):
+class Classifier(pl.LightningModule):
     """Class or attribute probabilities of an image, and the features they are read off.
 
     loss = -log p(label | image), in nats per image: cross-entropy of classes, or binary cross-entropy summed over
     the attributes that are known. Attributes with real values are divided into with and without where those of the
-    training images say, see `autoencoders.metrics.labels.threshold`.
+    training images say, see `autoencoders.metrics.labels.attribute_threshold`.
 
     Args:
         shape: (C, H, W), as the datamodule reports it.
@@ -89,7 +89,7 @@ class Judge(pl.LightningModule):
 
     def truth(self, y: Tensor) -> Tensor:
         """Labels as `cross_entropy` takes them: (B,) classes as they are, attributes (B, A) as 1, 0 or NaN."""
-        return y if self.labels.kind == "classes" else split_at(y, self.thresholds)
+        return y if self.labels.kind == "classes" else binarize_at(y, self.thresholds)
 
     # Fitting --------------------------------------------------------------------------------------------
 
@@ -102,8 +102,8 @@ class Judge(pl.LightningModule):
             self.majority.copy_(known.classes.bincount().argmax())
             return
         values = torch.stack([known.attribute(name) for name in self.labels.names], 1)  # (N, A)
-        self.thresholds.copy_(torch.tensor([threshold(column) for column in values.T]))
-        self.majority.copy_(split_at(values, self.thresholds.cpu()).nanmean(0) > 0.5)
+        self.thresholds.copy_(torch.tensor([attribute_threshold(column) for column in values.T]))
+        self.majority.copy_(binarize_at(values, self.thresholds.cpu()).nanmean(0) > 0.5)
 
     # The same as an autoencoder's: clipping beside fused optimizers, planned steps, sums that survive a resume.
     configure_optimizers = Autoencoder.configure_optimizers
@@ -125,7 +125,7 @@ class Judge(pl.LightningModule):
         losses, logits = self.terms(batch)
         loss = losses.mean()
         with torch.no_grad():
-            self._sums["train"].add(verdicts(logits, self.truth(batch.y), self.majority), len(batch.x))
+            self._sums["train"].add(classification_sums(logits, self.truth(batch.y), self.majority), len(batch.x))
             stepping = (batch_idx + 1) % self.trainer.accumulate_grad_batches == 0
             if stepping and (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0:
                 rate = self.optimizers().param_groups[0]["lr"]
@@ -137,7 +137,7 @@ class Judge(pl.LightningModule):
         self._log("train", self._sums["train"].means(self._over_processes, since=self._marks["epoch"]))
 
     def _evaluation_step(self, batch: Batch, split: str) -> None:
-        self._sums[split].add(verdicts(self(batch.x), self.truth(batch.y), self.majority), len(batch.x))
+        self._sums[split].add(classification_sums(self(batch.x), self.truth(batch.y), self.majority), len(batch.x))
 
     def _evaluation_end(self, split: str) -> None:
         self._log(split, self._sums[split].means(self._over_processes))
@@ -145,4 +145,4 @@ class Judge(pl.LightningModule):
 
     def _log(self, split: str, means: Tensor) -> None:
         if len(means):
-            self.log_dict(verdict_metrics(split, means, self.labels))
+            self.log_dict(classification_metrics(split, means, self.labels))

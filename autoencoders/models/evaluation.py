@@ -22,14 +22,14 @@ def evaluation_noise(model: Autoencoder, index: Tensor, split: str, samples: int
     """The posterior's noise, fixed by row: (B, Z), or (B, K, Z) for K samples; None for a model that draws nothing."""
     if not model.posteriors.stochastic:
         return None
-    seed = counter_rng.key(EVALUATION_SEED, "eps", split)
+    seed = counter_rng.derive_seed(EVALUATION_SEED, "eps", split)
     if samples == 1:
         return model.posteriors.by_row(seed, index, model.latent_dim)
-    pairs = counter_rng.pairs(index, torch.arange(samples, device=index.device))
+    pairs = counter_rng.pair_indices(index, torch.arange(samples, device=index.device))
     return model.posteriors.by_row(seed, pairs, model.latent_dim).unflatten(0, (-1, samples))
 
 
-def evaluated(model: Autoencoder, batch: Batch, split: str) -> Tensor:
+def evaluation_sums(model: Autoencoder, batch: Batch, split: str) -> Tensor:
     """Sums over a batch, (5 + 3 Z,) float64: what `evaluation_metrics` reads the means of.
 
     However many samples an image has, no more pairs of image and sample pass the decoder together than B.
@@ -52,10 +52,10 @@ def _evaluated(model: Autoencoder, batch: Batch, split: str) -> Tensor:
 
 
 def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[str, float]:
-    """The metrics of a split from the means over its images of what `evaluated` sums."""
+    """The metrics of a split from the means over its images of what `evaluation_sums` sums."""
     distortion, rate, bound, extra, mse = means[:5].tolist()
     loss = bound if model.objective.weighted else distortion + _price(model, rate, model.progress)
-    metrics = named(model, split, distortion, rate, loss + extra)
+    metrics = named_metrics(model, split, distortion, rate, loss + extra)
     metrics |= {f"{split}/mse": mse, f"{split}/psnr": psnr(mse)}
     if model.posteriors.stochastic:
         mean, square, kl = means[5:].split(model.latent_dim)
@@ -65,7 +65,7 @@ def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[st
     return metrics
 
 
-def named(model: Autoencoder, split: str, distortion: float, rate: float, loss: float) -> dict[str, float]:
+def named_metrics(model: Autoencoder, split: str, distortion: float, rate: float, loss: float) -> dict[str, float]:
     """The named metrics of a split; `objective` prices the rate as the run's end does, where there is one to price."""
     metrics = {
         "loss": loss,

@@ -28,7 +28,7 @@ class Layer(NamedTuple):
     count: int = 1
 
 
-def layers(model: nn.Module) -> list[Layer]:
+def summarize_layers(model: nn.Module) -> list[Layer]:
     """The layers of an autoencoder or a judge, from one forward of an empty image.
 
     The model must be in evaluation mode; weights, running means and the state of random numbers stay as they are.

@@ -7,28 +7,28 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from autoencoders.types import UserError
-from autoencoders.utils.lr_schedules import checked_rate, scheduled, spans_the_run
+from autoencoders.utils.lr_schedules import build_schedule, check_learning_rate, spans_run
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
     from torch import nn
 
-    from autoencoders.objectives.beta_schedules import Penalty
+    from autoencoders.objectives.beta_schedules import BetaSchedule
 
 
-def optimizers(
+def optimizer_config(
     parameters: Iterable[nn.Parameter], optimizer: Callable, schedule: Callable | None, trainer: pl.Trainer
 ) -> dict:
     """Lightning's description of an optimizer and its schedule; the schedule's `auto` becomes the run's steps."""
-    made = checked_rate(optimizer(parameters))
+    made = check_learning_rate(optimizer(parameters))
     if schedule is None:
         return {"optimizer": made}
-    steps = trainer.estimated_stepping_batches if spans_the_run(schedule) else 0
-    return {"optimizer": made, "lr_scheduler": {"scheduler": scheduled(made, schedule, steps), "interval": "step"}}
+    steps = trainer.estimated_stepping_batches if spans_run(schedule) else 0
+    return {"optimizer": made, "lr_scheduler": {"scheduler": build_schedule(made, schedule, steps), "interval": "step"}}
 
 
 def planned_steps(
-    trainer: pl.Trainer, penalty: Penalty | None, schedule: Callable | None, before: float | None
+    trainer: pl.Trainer, penalty: BetaSchedule | None, schedule: Callable | None, before: float | None
 ) -> float:
     """The run's optimiser steps, inf where it has no end.
 
@@ -46,7 +46,7 @@ def planned_steps(
                 "trainer.max_steps, or choose beta=constant."
             )
         steps = math.inf
-    if before not in (None, steps) and spans_the_run(schedule):
+    if before not in (None, steps) and spans_run(schedule):
         raise UserError(
             f"The checkpoint's run was planned for {before} optimiser steps, which its learning-rate "
             f"schedule spans, and this one has {steps}. Resume with the same trainer.max_epochs and "

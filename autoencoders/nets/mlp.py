@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoencoders.types import Shape, UserError
-from autoencoders.utils.chunks import parts
+from autoencoders.utils.chunks import chunk_slices
 
 NORMS = {"batch": nn.BatchNorm1d, "none": nn.Identity}
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
@@ -141,7 +141,7 @@ class Decoder(nn.Module):
     def initialise(self, images: Tensor) -> None:
         """Where asked to, start at the mean of the uint8 training images, (N, C, H, W), within [.001, .999]."""
         if self.mean_start:
-            each = parts(len(images), 8 * math.prod(self.shape), CHUNK)
+            each = chunk_slices(len(images), 8 * math.prod(self.shape), CHUNK)
             total = sum(images[part].flatten(1).double().sum(0) for part in each)
             mean = (total / (255 * len(images))).clamp(1e-3, 1 - 1e-3)
             with torch.no_grad():

@@ -18,7 +18,7 @@ def _require(name: str, value: float, fits: Callable[[float], bool], expected: s
         raise UserError(f"beta.{name} must be {expected}, and is {value}.")
 
 
-class Penalty:
+class BetaSchedule:
     """What a mean rate costs at a progress; the classes below say how.
 
     Args:
@@ -41,7 +41,7 @@ class Penalty:
         return self.weight(progress) * rate
 
 
-class Constant(Penalty):
+class Constant(BetaSchedule):
     """The same beta at every step; 1 makes the loss a bound on the log-likelihood, 4 a beta-VAE.
 
     Source: Higgins et al., "beta-VAE", 2017.
@@ -50,7 +50,7 @@ class Constant(Penalty):
     stationary = True
 
 
-class Warmup(Penalty):
+class Warmup(BetaSchedule):
     """beta rises linearly from 0 to `value` over the first `share` of the run, then stays.
 
     Source: Bowman et al., "Generating sentences from a continuous space", 2016.
@@ -82,7 +82,7 @@ class Cyclical(Warmup):
         return super().weight(1.0 if progress >= 1 else progress * self.cycles % 1)
 
 
-class Capacity(Penalty):
+class Capacity(BetaSchedule):
     """`value` * |rate - C|, with the capacity C rising from 0 to `capacity` nats over `share` of the run.
 
     Source: Burgess et al., "Understanding disentangling in beta-VAE", 2018.

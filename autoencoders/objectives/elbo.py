@@ -13,7 +13,7 @@ from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior
 from autoencoders.types import Batch, UserError
 
 if TYPE_CHECKING:
-    from autoencoders.objectives.beta_schedules import Penalty
+    from autoencoders.objectives.beta_schedules import BetaSchedule
 
 Posterior = PointPosterior | GaussianPosterior
 
@@ -60,7 +60,7 @@ class ELBO:
         """What titles call it; nothing where it is the usual one."""
         return "" if self.samples == 1 else f"ELBO of {self.samples} samples"
 
-    def check(self, penalty: Penalty, posteriors: type[PointPosterior] | Reparameterisation) -> None:
+    def check(self, penalty: BetaSchedule, posteriors: type[PointPosterior] | Reparameterisation) -> None:
         """Raise UserError where this objective makes no sense with that beta or posterior."""
         if self.samples > 1 and not posteriors.stochastic:
             raise UserError(
@@ -125,7 +125,7 @@ class IWAE(ELBO):
         """What titles call it."""
         return f"IWAE of {self.samples} samples"
 
-    def check(self, penalty: Penalty, posteriors: type[PointPosterior] | Reparameterisation) -> None:
+    def check(self, penalty: BetaSchedule, posteriors: type[PointPosterior] | Reparameterisation) -> None:
         """Raise UserError where there are no densities to weigh samples by, or a beta that would have no effect."""
         if not posteriors.stochastic:
             raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from autoencoders.config.diff import NOTHING, TYPED, differing, grouped
+from autoencoders.config.diff import ABSENT_TEXT, SHORT_KEYS, diff_configs, group_aliases
 from autoencoders.reports.run_folder import RunFolder
 from autoencoders.reports.tables import Cell, Column, Row, Table
 
@@ -21,10 +21,10 @@ def compared(runs: Sequence[RunFolder]) -> dict[tuple[str, ...], list[str]]:
     known = [run for run in runs if run.config]
     if len(known) < 2:
         return {}
-    groups = grouped(differing([run.config for run in known]))
+    groups = group_aliases(diff_configs([run.config for run in known]))
     place = {id(run): i for i, run in enumerate(known)}
     return {
-        keys: [values[place[id(run)]] if id(run) in place else NOTHING for run in runs]
+        keys: [values[place[id(run)]] if id(run) in place else ABSENT_TEXT for run in runs]
         for keys, values in groups.items()
     }
 
@@ -40,11 +40,11 @@ def settings(runs: Sequence[RunFolder], without: Sequence[str] = ()) -> list[str
     """
     typed = [word.lstrip("+~").partition("=")[0] for run in runs for word in run.overrides]
     groups = [
-        item for item in compared(runs).items() if item[0][0] not in without and len(set(item[1]) - {NOTHING}) > 1
+        item for item in compared(runs).items() if item[0][0] not in without and len(set(item[1]) - {ABSENT_TEXT}) > 1
     ]
-    groups.sort(key=lambda item: not any(name in typed or TYPED.get(name) in typed for name in item[0]))
-    chosen = [(TYPED.get(keys[0], keys[0]), values) for keys, values in groups[:3]]
-    said = ([f"{key}={values[i]}" for key, values in chosen if values[i] != NOTHING] for i in range(len(runs)))
+    groups.sort(key=lambda item: not any(name in typed or SHORT_KEYS.get(name) in typed for name in item[0]))
+    chosen = [(SHORT_KEYS.get(keys[0], keys[0]), values) for keys, values in groups[:3]]
+    said = ([f"{key}={values[i]}" for key, values in chosen if values[i] != ABSENT_TEXT] for i in range(len(runs)))
     return [", ".join(words) for words in said]
 
 

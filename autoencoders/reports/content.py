@@ -66,7 +66,7 @@ class Report:
     cards: list[Card]
 
 
-def report(
+def build_report(
     runs: Sequence[RunFolder],
     *,
     title: str | None = None,
@@ -146,7 +146,7 @@ def differing_tables(runs: Sequence[RunFolder], defaults: Mapping | None) -> lis
     if len(runs) > 1:
         groups, names, title = comparison.compared(runs), [run.label for run in runs], "Settings that differ"
     elif defaults and runs[0].config:
-        groups = diff.grouped(diff.differing([defaults, runs[0].config]))
+        groups = diff.group_aliases(diff.diff_configs([defaults, runs[0].config]))
         names, title = ["default", runs[0].label], "Settings that are not the default"
     else:
         groups = {}

@@ -14,7 +14,7 @@ DEPTH = 2
 """How far below a folder its runs are looked for: a sweep's jobs are one level down, sweeps among runs two."""
 
 
-def find(patterns: Iterable[str | Path]) -> list[RunFolder]:
+def find_runs(patterns: Iterable[str | Path]) -> list[RunFolder]:
     """The runs that folders and patterns name, see `folders`.
 
     Raises:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 
 
-def html(report: Report, live: str | None = None) -> str:
+def render_html(report: Report, live: str | None = None) -> str:
     """The file's text.
 
     Escaping is the template engine's, for everything; a content security policy besides forbids the page to load

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from autoencoders.reports import comparison
-from autoencoders.reports.content import Report, report
+from autoencoders.reports.content import Report, build_report
 from autoencoders.reports.discovery import folders
-from autoencoders.reports.html import address, html
+from autoencoders.reports.html import address, render_html
 from autoencoders.reports.images import Picture
 from autoencoders.reports.live_progress import Seen, charts, progress
 from autoencoders.reports.run_folder import RunFolder, read
@@ -66,7 +66,7 @@ class Live:
                 made = self._report(runs)
                 shown = {address(p): p for part in made.sections for group in part.groups for p in group.pictures}
                 self._pictures = {**dict(list(self._pictures.items())[-len(shown) :]), **shown}  # and those before
-                self._page, self._made = html(made, live=version).encode("utf-8", "replace"), version
+                self._page, self._made = render_html(made, live=version).encode("utf-8", "replace"), version
             return self._page
 
     def picture(self, name: str) -> Picture | None:
@@ -75,7 +75,7 @@ class Live:
 
     def _report(self, runs: Sequence[RunFolder]) -> Report:
         try:
-            return report(runs, **self.options, live=True)
+            return build_report(runs, **self.options, live=True)
         except UserError as error:  # a figure or a metric that is asked for and not there yet
             return Report(self.options["title"] or "Runs", [str(error)], [], "", [], [], [])
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autoencoders.config.diff import inside
+from autoencoders.config.diff import lookup
 from autoencoders.reports.metric_info import measure
 from autoencoders.reports.run_folder import RunFolder, number
-from autoencoders.utils.console import short
+from autoencoders.utils.console import format_number
 
 STATUS = ("run.json", "metrics.csv", "checkpoints/last.ckpt", "figures")
 """What a training touches; the newest is its last sign."""
@@ -67,7 +67,7 @@ def last_sign(path: Path) -> float | None:
 
 def planned(run: RunFolder) -> tuple[int | None, int | None]:
     """Optimiser steps of an epoch and of the whole run, None where they cannot be told."""
-    images, batch = inside(run.record, "data", "images", "train"), run.at("data", "batch_size")
+    images, batch = lookup(run.record, "data", "images", "train"), run.at("data", "batch_size")
     if not isinstance(images, int) or not isinstance(batch, int) or batch < 1:
         return None, None
     batches, limit = images // batch, run.at("trainer", "limit_train_batches")
@@ -102,7 +102,7 @@ def progress(run: RunFolder, seen: Seen, now: float, brief: bool = False) -> dic
         "state": "quiet" if quiet > QUIET else status,
         "share": 1.0 if status == "done" else min(step / steps, 1.0) if steps else None,
         "facts": _facts(run, status, step, epoch, steps, seen),
-        "values": [[name, short(value)] for name, value in _latest(run, brief)],
+        "values": [[name, format_number(value)] for name, value in _latest(run, brief)],
         "warnings": [str(words) for words in run.record.get("warnings") or [] if words],
         "error": str(run.record.get("error") or ""),
     }

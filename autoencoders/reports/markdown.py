@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
-from autoencoders.config.diff import NOTHING
+from autoencoders.config.diff import ABSENT_TEXT
 from autoencoders.reports.content import Report, Section
 from autoencoders.reports.html import anchor
 from autoencoders.reports.images import Group, Picture
@@ -18,7 +18,7 @@ from autoencoders.reports.tables import AHEAD, Cell, Table
 BEST, OVERTAKEN = "Bold: the best of what can be compared.", f"{AHEAD}: a baseline that is better."
 
 
-def markdown(report: Report, folder: Path, beside: Path, copy: bool = False) -> tuple[str, dict[Path, bytes]]:
+def render_markdown(report: Report, folder: Path, beside: Path, copy: bool = False) -> tuple[str, dict[Path, bytes]]:
     """The file's text, and the pictures that must be written for its links.
 
     Args:
@@ -82,7 +82,7 @@ def _cell(cell: Cell) -> str:
         if cell.best
         else f"{words} {AHEAD}"
         if cell.ahead and cell.value is not None
-        else words or NOTHING
+        else words or ABSENT_TEXT
     )
 
 

@@ -7,7 +7,7 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 
-from autoencoders.config.diff import inside
+from autoencoders.config.diff import lookup
 from autoencoders.reports.comparison import SEEDS, alike_but, settings
 from autoencoders.reports.metric_info import BASELINES, measure
 from autoencoders.reports.run_folder import RunFolder
@@ -88,7 +88,7 @@ def value_of(run: RunFolder, metric: str) -> tuple[float | None, float | None]:
 def remarks(runs: Sequence[RunFolder], table: Table) -> list[str]:
     """What a reader must know to compare: on how many images, what is not compared, what is missing."""
     notes = []
-    counts = {inside(run.record, "data", "images", "test") for run in runs} - {None}
+    counts = {lookup(run.record, "data", "images", "test") for run in runs} - {None}
     if counts and any(column.label in ("nats", "mse") for column in table.columns):
         notes.append(f"Measured on {' or '.join(f'{n:,}' for n in sorted(counts))} test images a run.")
     finished = [run for run in runs if any(name.endswith("/distortion") for name in run.metrics)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from autoencoders.config.diff import inside
+from autoencoders.config.diff import lookup
 from autoencoders.reports.run_folder import RunFolder
 
 
@@ -36,16 +36,16 @@ def card(run: RunFolder) -> Card:
         "started": _words(record.get("started")),
         "took": _took(record),
         "speed": _number(record.get("images_per_second"), "images/s"),
-        "device": _joined(record.get("device"), _number(inside(record, "machine", "cores"), "cores")),
+        "device": _joined(record.get("device"), _number(lookup(record, "machine", "cores"), "cores")),
         "seed": _words(run.at("seed")),
         "parameters": _number(record.get("parameters")),
         "code": _number(record.get("code"), "numbers per image"),
         "labels": _words(record.get("labels")),
         "data": _data(record.get("data")),
-        "data SHA-256": _words(inside(record, "data", "sha256")),
+        "data SHA-256": _words(lookup(record, "data", "sha256")),
         "commit": _words(record.get("git_commit")),
         "versions": _versions(record.get("versions")),
-        "machine": _words(inside(record, "machine", "platform")),
+        "machine": _words(lookup(record, "machine", "platform")),
         "note": " ".join(run.notes),
     }
     status = "; ".join(run.problems) or _words(record.get("status")) or "done"

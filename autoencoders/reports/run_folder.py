@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from autoencoders.config.diff import inside
+from autoencoders.config.diff import lookup
 from autoencoders.runs.loading import check_format
 from autoencoders.types import UserError
 
@@ -49,7 +49,7 @@ class RunFolder:
 
     def at(self, *keys: str) -> Any:
         """A value of the configuration, None where it is not there: `at("model", "name")`."""
-        return inside(self.config, *keys)
+        return lookup(self.config, *keys)
 
     @property
     def model(self) -> str:
@@ -66,7 +66,7 @@ class RunFolder:
         """Equal where two runs were measured on the same images: what pixel errors need, to be compared."""
         if not self.config:
             return None
-        pixels = inside(self.record, "data", "sha256") or self.at("data", "name")
+        pixels = lookup(self.record, "data", "sha256") or self.at("data", "name")
         views = [self.at("data", key) for key in ("corruption", "binarize", "split_seed")]
         limits = [self.at("trainer", f"limit_{split}_batches") for split in ("val", "test")]
         return json.dumps([pixels, views, limits], default=str)

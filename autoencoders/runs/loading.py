@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoencoders.config.diff import flattened
+from autoencoders.config.diff import flatten
 from autoencoders.config.instantiate import FORMAT, build, build_model, check_targets
 from autoencoders.types import Context, UserError
 
@@ -34,7 +34,7 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
     saved = load_checkpoint(checkpoint)["hyper_parameters"]
     differing = []
     for section in ("model", "data"):
-        was, now = flattened(saved[section], section), flattened(config[section], section)
+        was, now = flatten(saved[section], section), flatten(config[section], section)
         for key in sorted(was.keys() | now.keys()):
             if was.get(key) != now.get(key) and key.rpartition(".")[2] not in RESUME_MAY_CHANGE:
                 differing.append(f"{key} is {now.get(key)} and was {was.get(key)}")

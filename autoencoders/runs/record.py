@@ -19,12 +19,12 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from autoencoders.config.instantiate import FORMAT
-from autoencoders.types import Stopped, UserError
-from autoencoders.utils.atomic import whole
-from autoencoders.utils.error_messages import explained
+from autoencoders.types import RunStopped, UserError
+from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.error_messages import explain_error
 
 if TYPE_CHECKING:
-    from autoencoders.data.datamodule import ImageData
+    from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.autoencoder import Autoencoder
 
 VERSIONS = ("autoencoders", "torch", "torchvision", "lightning", "hydra-core", "wandb", "numpy", "scikit-learn")
@@ -38,7 +38,7 @@ class Record:
     Args:
         folder: the run's folder, made here.
         config: the resolved configuration.
-        card: see `card`; a resumed run keeps the time it was first started.
+        card: see `run_metadata`; a resumed run keeps the time it was first started.
         begun: whether training has begun.
     """
 
@@ -54,7 +54,7 @@ class Record:
 
     @property
     def warnings(self) -> list[str]:
-        """What has been said so far, see `warn`."""
+        """What has been said so far, see `record_warning`."""
         return _read(self.folder / "run.json").get("warnings", [])
 
     def __enter__(self) -> Record:
@@ -67,7 +67,7 @@ class Record:
         files = self.folder / "config.yaml", self.folder / "run.json"
         self._before = {file: file.read_bytes() for file in files if file.is_file()}
         started = _read(files[1]).get("started", self.card["started"])
-        with whole(files[0]) as partial:
+        with atomic_write(files[0]) as partial:
             partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
         self._write(status="running", started=started)
 
@@ -75,16 +75,16 @@ class Record:
         with contextlib.suppress(OSError):  # a full disk must not hide what ended the run
             if isinstance(error, UserError) and self._before and not self.begun():
                 self._restore()
-            elif kind is Stopped:
+            elif kind is RunStopped:
                 self._write(status="stopped", error=f"stopped {error.where}")
             elif error is not None:
-                sentence = explained(error, self.config)
+                sentence = explain_error(error, self.config)
                 self._write(status="failed", error=str(sentence or f"{kind.__name__}: {error}"))
 
     @rank_zero_only
     def _restore(self) -> None:
         for file, content in self._before.items():
-            with whole(file) as partial:
+            with atomic_write(file) as partial:
                 partial.write_bytes(content)
 
     @rank_zero_only
@@ -97,11 +97,11 @@ class Record:
 
 def write_json(path: Path, content: Mapping) -> None:
     """Write a JSON file whole or not at all."""
-    with whole(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def warn(folder: Path, sentence: str) -> None:
+def record_warning(folder: Path, sentence: str) -> None:
     """Say what a user should know: on the terminal, and in the `warnings` of the run's record, where there is one."""
     print(f"autoencoders: warning: {sentence}", file=sys.stderr, flush=True)
     with contextlib.suppress(OSError):  # the sentence may be that the disk is full
@@ -114,7 +114,7 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def card(data: ImageData, model: Autoencoder, overrides: list[str]) -> dict[str, Any]:
+def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]) -> dict[str, Any]:
     """What a run was made with: versions, commit, data, size, machine."""
     versions = {}
     for package in VERSIONS:
@@ -142,7 +142,7 @@ def card(data: ImageData, model: Autoencoder, overrides: list[str]) -> dict[str,
     }
 
 
-def best_validation(path: Path) -> dict[str, float]:
+def best_validation_metrics(path: Path) -> dict[str, float]:
     """The validation metrics of the epoch with the lowest `val/objective`, from a `metrics.csv`."""
     if not path.is_file():
         return {}

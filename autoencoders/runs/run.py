@@ -13,19 +13,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.data.image_io import pictures
+from autoencoders.data.image_io import list_images
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.types import Annotations, Batch, Codes, UserError
-from autoencoders.utils.atomic import whole
+from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.pca import PCABaseline
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
 
-    from autoencoders.data.datamodule import ImageData
+    from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.autoencoder import Autoencoder
 
-AT_ONCE = 250
+ROWS_PER_CHUNK = 250
 """Images that pass through a network together."""
 
 
@@ -45,7 +45,7 @@ class Run:
     path: Path
     config: Mapping
     model: Autoencoder
-    data: ImageData
+    data: ImageDataModule
     checkpoint: Path | None = None
     step: int = 0
     _codes: dict[str, Codes] = field(default_factory=dict, repr=False)
@@ -60,7 +60,7 @@ class Run:
     @property
     def title(self) -> str:
         """Model, data, beta and latent size: what every figure says."""
-        return titled(self.model, self.data)
+        return run_title(self.model, self.data)
 
     def prepare(self) -> Run:
         """Read the data, once, and see that they are what the model was trained on."""
@@ -90,8 +90,11 @@ class Run:
 
     def _parts(self, a: Tensor, y: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
         device, y = self.model.device, y if self.model.condition else None
-        starts = range(0, len(a), AT_ONCE)
-        return [(a[s : s + AT_ONCE].to(device), None if y is None else y[s : s + AT_ONCE].to(device)) for s in starts]
+        starts = range(0, len(a), ROWS_PER_CHUNK)
+        return [
+            (a[s : s + ROWS_PER_CHUNK].to(device), None if y is None else y[s : s + ROWS_PER_CHUNK].to(device))
+            for s in starts
+        ]
 
     def batch(self, split: str, rows: Tensor | int | None = None) -> Batch:
         """Rows of a split as evaluation sees them: an index tensor, the first so many, or all of them."""
@@ -113,7 +116,7 @@ class Run:
         path = Path(path).expanduser()
         if not path.exists():
             raise UserError(f"images must be a picture or a folder of pictures, and there is no {path}.")
-        files = pictures(path)
+        files = list_images(path)
         return self.prepare().data.read_pictures(files).float() / 255, [file.name for file in files]
 
     def codes(self, split: str) -> Codes:
@@ -172,10 +175,10 @@ def save_codes(file: Path, codes: Codes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     for older in file.parent.glob(f"{file.name.partition('-')[0]}-*.npz"):
         older.unlink(missing_ok=True)  # another process may ask the same run
-    with whole(file) as partial, partial.open("wb") as stream:
+    with atomic_write(file) as partial, partial.open("wb") as stream:
         np.savez(stream, **{k: v.numpy() for k, v in codes._asdict().items() if v is not None})
 
 
-def titled(model: Autoencoder, data: ImageData) -> str:
+def run_title(model: Autoencoder, data: ImageDataModule) -> str:
     """Model, data, beta and latent size: what every figure says."""
     return ", ".join([f"{model.name.upper()} on {data.name}", *model.traits])

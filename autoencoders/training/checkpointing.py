@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from autoencoders.utils.atomic import whole
+from autoencoders.utils.atomic import atomic_write
 
 
-class WholeCheckpoints(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's own, but for how a file takes its place.
 
     Lightning writes to the folder for temporary files and moves; from another disk that is a copy into the file that
@@ -27,5 +27,5 @@ class WholeCheckpoints(TorchCheckpointIO):
         """
         buffer = io.BytesIO()  # torch would hide the reason of a failed write
         torch.save(checkpoint, buffer)
-        with whole(Path(path)) as partial:
+        with atomic_write(Path(path)) as partial:
             partial.write_bytes(buffer.getbuffer())

@@ -10,72 +10,73 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.types import UserError
 from autoencoders.utils import distributed, signals
-from autoencoders.utils.startup import slow_precision
+from autoencoders.utils.startup import slow_precision_warning
 
 if TYPE_CHECKING:
-    from autoencoders.callbacks.throughput import Clock
+    from autoencoders.callbacks.throughput import Throughput
 
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
 
 
-def trained(config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list]) -> dict[str, float]:
+def train_run(config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list]) -> dict[str, float]:
     """Train one run; see `autoencoders.train.train`, which leaves no trace of it in the process."""
-    from autoencoders.callbacks.throughput import Clock
+    from autoencoders.callbacks.throughput import Throughput
     from autoencoders.runs import loading
 
-    clock = Clock()
+    clock = Throughput()
 
     def where() -> str:
         if clock.ended:
             return f"after its training, which {Path(config['folder'], loading.LAST)} keeps"
         return "in its training, of which no checkpoint is kept" if clock.begun else "before its training began"
 
-    with signals.heeding_signals(where):
-        return _trained(config, overrides, changes, clock)
+    with signals.stop_on_signals(where):
+        return _train_run(config, overrides, changes, clock)
 
 
-def _trained(
-    config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list], clock: Clock
+def _train_run(
+    config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list], clock: Throughput
 ) -> dict[str, float]:
     import lightning.pytorch as pl
 
-    from autoencoders.callbacks.safe_loggers import SparedLoggers
-    from autoencoders.config import instantiate, validation
+    from autoencoders.callbacks.safe_loggers import SafeLoggers
+    from autoencoders.config import validation
+    from autoencoders.config.instantiate import build_model, instantiate
     from autoencoders.loggers import media
-    from autoencoders.loggers.csv import MetricsFile
+    from autoencoders.loggers.csv import MetricsCSVLogger
     from autoencoders.runs import loading
-    from autoencoders.runs.record import Record, best_validation, card
+    from autoencoders.runs.record import Record, best_validation_metrics, run_metadata
     from autoencoders.training import summary
 
-    config, resume = checked(config)
+    config, resume = prepare_config(config)
     folder = Path(config["folder"])
-    metrics_file = MetricsFile(folder / "metrics.csv", resumed=resume is not None)
-    loggers = [metrics_file, *parts(config, "logger")]
-    callbacks = [clock, SparedLoggers(), *parts(config, "callbacks")]
-    trainer, data = make_trainer(config, callbacks, loggers), instantiate.made("data", config["data"])
-    if trainer.is_global_zero and (slow := slow_precision(trainer)):
+    metrics_file = MetricsCSVLogger(folder / "metrics.csv", resumed=resume is not None)
+    loggers = [metrics_file, *instantiate_section(config, "logger")]
+    callbacks = [clock, SafeLoggers(), *instantiate_section(config, "callbacks")]
+    trainer, data = build_trainer(config, callbacks, loggers), instantiate("data", config["data"])
+    if trainer.is_global_zero and (slow := slow_precision_warning(trainer)):
         print(f"autoencoders: {slow}", file=sys.stderr)
-    validation.check_together(config, trainer, data)
+    validation.check_combination(config, trainer, data)
     data.prepare_data()
     data.setup("fit")
     on_cpu = trainer.strategy.root_device.type == "cpu"
     validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
     pl.seed_everything(config["seed"], verbose=False)
-    model = instantiate.made(
-        "model", config["model"], lambda _, **given: instantiate.build_model(config, **given), shape=data.shape,
+    model = instantiate(
+        "model", config["model"], lambda _, **given: build_model(config, **given), shape=data.shape,
         context=data.context,
     )  # fmt: skip
-    record = Record(folder, config, card(data, model, list(overrides)), begun=lambda: clock.begun)
+    record = Record(folder, config, run_metadata(data, model, list(overrides)), begun=lambda: clock.begun)
     done = False
     try:
         with record:
-            media.describe(loggers, record.card)
+            media.log_run_metadata(loggers, record.card)
             summary.opening(record, model, data, changes)
             fit(trainer, model, data, config["compile"], resume)
-            metrics = best_validation(metrics_file.path)
+            metrics = best_validation_metrics(metrics_file.path)
             if config["test"]:
-                metrics |= measure(trainer, model, data)
-            unanswered = ask_after_fit(trainer, model, config)
+                metrics |= test_run(trainer, model, data)
+            unanswered = apply_after_fit(trainer, model, config)
             record.finish(
                 metrics,
                 device=str(trainer.strategy.root_device),
@@ -85,22 +86,22 @@ def _trained(
             )
         done = True
     finally:
-        where = media.close(loggers, record.results, folder / loading.BEST, failed=not done)
+        where = media.close_loggers(loggers, record.results, folder / loading.BEST, failed=not done)
     summary.closing(record, where)
     if unanswered:
         raise UserError(unanswered)
     return metrics
 
 
-def parts(config: dict[str, Any], section: str) -> list[Any]:
+def instantiate_section(config: dict[str, Any], section: str) -> list[Any]:
     """The callbacks, or the loggers, that the configuration names; one that is null is left out."""
-    from autoencoders.config.instantiate import made
+    from autoencoders.config.instantiate import instantiate
 
     nodes = {name: node for name, node in config[section].items() if node}
-    return [made(f"{section}.{name}", node) for name, node in nodes.items()]
+    return [instantiate(f"{section}.{name}", node) for name, node in nodes.items()]
 
 
-def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
+def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
     """The configuration with its seed, and the checkpoint to resume from; what needs no data is checked here."""
     from autoencoders.config import validation
     from autoencoders.runs import loading
@@ -114,7 +115,7 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
         loading.newest_checkpoint(folder if auto else config["resume"], needed=not auto) if config["resume"] else None
     )
     if config["seed"] is None:
-        seed = loading.load_checkpoint(resume)["hyper_parameters"]["seed"] if resume else distributed.drawn_seed()
+        seed = loading.load_checkpoint(resume)["hyper_parameters"]["seed"] if resume else distributed.draw_seed()
         parts = {name: {**config[name], "seed": seed} for name in ("model", "data") if "seed" in config[name]}
         config = {**config, "seed": seed, **parts}
     for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
@@ -125,10 +126,13 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
             f"trainer.precision must be one of {list(PRECISIONS)}, and is {config['trainer']['precision']}: "
             "likelihood and rate are computed in float32."
         )
-    validation.rehearse(config)
+    validation.validate(config)
+    for node in config["after_fit"].values():
+        if isinstance(node, dict) and node.get("judge"):
+            loading.find_checkpoint(node["judge"])  # report a wrong path before training
     if resume:
         loading.check_resumable(resume, config)
-    if distributed.first() and not config["resume"] and (folder / "run.json").exists():
+    if distributed.is_rank_zero() and not config["resume"] and (folder / "run.json").exists():
         raise UserError(
             f"{folder} holds a run already, which is not overwritten. Choose another hydra.run.dir, or continue that "
             f"run with resume='{folder}'."
@@ -136,21 +140,20 @@ def checked(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
     return config, resume
 
 
-def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
+def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
     """Lightning's Trainer; checkpoints and progress come from callbacks or not at all."""
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
     from lightning.pytorch.profilers import PassThroughProfiler
 
-    from autoencoders.callbacks.throughput import Unprofiled
-    from autoencoders.config import instantiate
-    from autoencoders.config.instantiate import made
-    from autoencoders.training.checkpointing import WholeCheckpoints
+    from autoencoders.callbacks.throughput import NullProfiler
+    from autoencoders.config.instantiate import build, instantiate
+    from autoencoders.training.checkpointing import AtomicCheckpointIO
     from autoencoders.training.epoch_loop import TrainingEpochs
 
-    trainer = made(
+    trainer = instantiate(
         "trainer",
         config["trainer"],
-        plugins=[*(instantiate.build(node) for node in config["trainer"].get("plugins") or ()), WholeCheckpoints()],
+        plugins=[*(build(node) for node in config["trainer"].get("plugins") or ()), AtomicCheckpointIO()],
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=config["folder"],
@@ -158,7 +161,7 @@ def make_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
     )
     if type(trainer.profiler) is PassThroughProfiler:
-        trainer.profiler = Unprofiled()
+        trainer.profiler = NullProfiler()
     elif trainer.profiler.filename is None:  # would be printed, by a logger that is silenced
         trainer.profiler.dirpath, trainer.profiler.filename = config["folder"], "profile"
     TrainingEpochs.install(trainer)
@@ -174,8 +177,8 @@ def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None
     import torch
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-    from autoencoders.callbacks.nan_guard import ended_badly
-    from autoencoders.config.instantiate import reason
+    from autoencoders.callbacks.nan_guard import final_weights_error
+    from autoencoders.config.instantiate import root_cause_message
     from autoencoders.runs import loading
 
     if compiled:
@@ -185,16 +188,16 @@ def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None
         trainer.fit(model, datamodule=data)
     except (MisconfigurationException, RuntimeError) as error:
         if isinstance(error, MisconfigurationException) or "conditioned on metric" in str(error):  # early stopping
-            raise UserError(f"Training cannot go on as configured: {reason(error)}.") from error
+            raise UserError(f"Training cannot go on as configured: {root_cause_message(error)}.") from error
         raise
     trainer.ckpt_path = None
     if not trainer.checkpoint_callbacks:
         trainer.save_checkpoint(Path(trainer.default_root_dir, loading.LAST))
-    if error := ended_badly(trainer, model):
+    if error := final_weights_error(trainer, model):
         raise error
 
 
-def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
+def test_run(trainer: Any, model: Any, data: Any) -> dict[str, float]:
     """The test metrics of the best checkpoint (the last weights where no callback chose one), and the baselines."""
     from autoencoders.runs import loading
 
@@ -203,22 +206,24 @@ def measure(trainer: Any, model: Any, data: Any) -> dict[str, float]:
     return {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith(("test", "val/mse_"))}
 
 
-def ask_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | None:
+def apply_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | None:
     """Ask the model the applications that the configuration lists, on rank zero; what to type where some failed."""
-    from autoencoders.applications.base import answered
-    from autoencoders.callbacks.base import evaluating, spared
-    from autoencoders.loggers.media import Gallery
+    from autoencoders.applications.base import run_application
+    from autoencoders.callbacks.base import continue_on_error, evaluation_mode
+    from autoencoders.loggers.media import MediaWriter
     from autoencoders.runs.run import Run
 
     # An experiment's settings for an application that was not chosen ask nothing.
     asked = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
     if not asked or not trainer.is_global_zero:
         return None
-    run, gallery, failed = Run.live(trainer, model), Gallery.of(trainer), []
-    with evaluating(model):
+    run, gallery, failed = Run.live(trainer, model), MediaWriter.of(trainer), []
+    with evaluation_mode(model):
         for name, node in asked.items():
-            with spared(trainer, gallery, f"application {name}", "the training and its numbers are kept.") as reasons:
-                gallery.present(name, answered(run, name, node), trainer.global_step)
+            with continue_on_error(
+                trainer, gallery, f"application {name}", "the training and its numbers are kept."
+            ) as reasons:
+                gallery.present(name, run_application(run, name, node), trainer.global_step)
             failed += [name] * len(reasons)
     if not failed:
         return None

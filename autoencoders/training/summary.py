@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from autoencoders.callbacks.base import evaluating
-from autoencoders.models.layer_summary import layers
+from autoencoders.callbacks.base import evaluation_mode
+from autoencoders.models.layer_summary import summarize_layers
 from autoencoders.utils import console
 from autoencoders.utils.console import Block
 
 if TYPE_CHECKING:
-    from autoencoders.data.datamodule import ImageData
+    from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.autoencoder import Autoencoder
     from autoencoders.runs.record import Record
 
@@ -33,7 +33,7 @@ RESULTS = {"nats": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
 
 
 @rank_zero_only
-def opening(record: Record, model: Autoencoder, data: ImageData, changes: Callable[[], list] = list) -> None:
+def opening(record: Record, model: Autoencoder, data: ImageDataModule, changes: Callable[[], list] = list) -> None:
     """What is about to be trained, on what: one line, or on a terminal what was chosen, the data and the layers.
 
     Args:
@@ -43,10 +43,10 @@ def opening(record: Record, model: Autoencoder, data: ImageData, changes: Callab
         changes: gives what was chosen, see `choices.changed`; asked on a terminal alone.
     """
     card, name = record.card, record.config["name"]
-    if console.lively():
+    if console.is_interactive():
         chosen = [Block("changed", rows)] if (rows := changes()) else []
         notes = [Block("note", [[note]]) for note in card["notes"]]
-        console.show([*chosen, data_card(card, data), structure(card, model), *notes], title=name)
+        console.print_blocks([*chosen, data_card(card, data), structure(card, model), *notes], title=name)
         return
     counts, shape = " + ".join(f"{n:,}" for n in card["data"]["images"].values()), _sides(card["data"]["shape"])
     print(
@@ -65,7 +65,7 @@ def _code(card: Mapping) -> str:
     return f"code of {size:,} numbers for {math.prod(card['data']['shape']):,}" if size else card["labels"]
 
 
-def data_card(card: Mapping, data: ImageData) -> Block:
+def data_card(card: Mapping, data: ImageDataModule) -> Block:
     """Where the images come from, how many there are, and of what."""
     images, source = card["data"]["images"], (type(data).__doc__ or "").strip().partition("\n")[0]
     rows = [["name", card["data"]["name"]]]
@@ -77,7 +77,7 @@ def data_card(card: Mapping, data: ImageData) -> Block:
     return Block("data", rows)
 
 
-def _shares(data: ImageData) -> str:
+def _shares(data: ImageDataModule) -> str:
     """Names and, where they are few, how many of the training images have each."""
     names, known = data.context.names, data.annotations("train")
     if len(names) > SHARED:
@@ -93,8 +93,8 @@ def _shares(data: ImageData) -> str:
 def structure(card: Mapping, model: Autoencoder) -> Block:
     """The layers, what leaves each, and their parameters."""
     found, rows, part = [], [], ""
-    with contextlib.suppress(Exception), evaluating(model):  # a model of somebody's own may be called otherwise
-        found = layers(model)
+    with contextlib.suppress(Exception), evaluation_mode(model):  # a model of somebody's own may be called otherwise
+        found = summarize_layers(model)
     for layer in found:
         kinds = f"{layer.count} x " * (layer.count > 1) + ", ".join(layer.kinds)
         rows.append([layer.part if layer.part != part else "", kinds, _sides(layer.shape), f"{layer.parameters:,}"])
@@ -126,14 +126,14 @@ def closing(record: Record, where: str | None) -> None:
         lines["figures"] = f"{place}/figures: {', '.join(kinds)}"
     if where:
         lines["wandb"] = where
-    if not console.lively():
+    if not console.is_interactive():
         said = [("warning", sentence) for sentence in record.warnings]
         print("\n".join(f"{name:8} {words}" for name, words in [*said, *lines.items()]))
         return
     blocks = {"warning": Block("warning", [[sentence] for sentence in record.warnings])} if record.warnings else {}
     blocks |= {name: Block(name, [[words]]) for name, words in lines.items()}
     tables = {split: results_table(record, split) for split in splits if f"{split}/nats" in results}
-    console.show((blocks | tables).values(), title=record.config["name"])
+    console.print_blocks((blocks | tables).values(), title=record.config["name"])
 
 
 def results_table(record: Record, split: str) -> Block:

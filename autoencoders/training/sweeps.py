@@ -38,7 +38,7 @@ def limit_threads(launcher: Mapping) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(launcher.cpus_per_task))
 
 
-def job_of_several_processes(config: Mapping, hydra: Mapping) -> dict[str, float]:
+def run_multiprocess_job(config: Mapping, hydra: Mapping) -> dict[str, float]:
     """Run one job by a command of its own, as if it had been typed, in its place in the sweep; its metrics.
 
     Further processes are started with the command line of the first, which here would be the whole sweep's; and
@@ -49,13 +49,13 @@ def job_of_several_processes(config: Mapping, hydra: Mapping) -> dict[str, float
     words = ["resume=auto", *hydra.overrides.task, *(w for w in hydra.overrides.hydra if "hydra.searchpath=" in w)]
     if "wandb" in config["logger"]:
         words.append(f"logger.wandb.group='{config['logger']['wandb']['group']}'")
-    reason = sweeps.run_alone(words, folder, hydra.runtime.cwd)
+    reason = sweeps.run_in_subprocess(words, folder, hydra.runtime.cwd)
     if reason is not None:
         raise UserError(_read(folder / "run.json").get("error", reason))
     return _read(folder / "metrics.json")
 
 
-def finished(config: Mapping) -> dict[str, float] | None:
+def load_finished_job(config: Mapping) -> dict[str, float] | None:
     """The metrics of a job that an earlier start of the same sweep has done; None where it is still to do.
 
     Raises:
@@ -83,7 +83,7 @@ def finished(config: Mapping) -> dict[str, float] | None:
     return _read(folder / "metrics.json")
 
 
-def lost(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
+def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
     """Record that a job failed, and why, also where it had no folder yet; a sweeper is told NaN."""
     import traceback
 
@@ -122,7 +122,7 @@ class SweepTable(Callback):
 
     def on_multirun_end(self, config: Mapping, **keywords: Any) -> None:
         """Gather, write, print; leave with a failing exit where a job failed."""
-        if conclude():
+        if finish_sweep():
             sys.exit(1)
 
 
@@ -146,7 +146,7 @@ class SweepReport(Callback):
             sys.exit(done.returncode)
 
 
-def conclude() -> bool:
+def finish_sweep() -> bool:
     """End the open sweep, whether or not its launcher came to the end; whether a job failed."""
     folder, SweepTable.open_sweep = SweepTable.open_sweep, None
     jobs = gather(folder, SweepTable.begun) if folder is not None and folder.is_dir() else []
@@ -270,7 +270,7 @@ def _read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def run_alone(words: Sequence[str], folder: Path, cwd: str) -> str | None:
+def run_in_subprocess(words: Sequence[str], folder: Path, cwd: str) -> str | None:
     """Train one run by a command of its own, and wait; whatever happens to its processes leaves this one alone.
 
     Args:

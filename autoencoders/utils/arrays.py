@@ -6,6 +6,6 @@ import numpy as np
 from torch import Tensor
 
 
-def array(images: Tensor) -> np.ndarray:
+def to_numpy(images: Tensor) -> np.ndarray:
     """A NumPy copy on the CPU, float32."""
     return images.detach().float().cpu().numpy()

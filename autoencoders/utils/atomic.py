@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @contextmanager
-def whole(path: Path, mine: str = "") -> Iterator[Path]:
+def atomic_write(path: Path, mine: str = "") -> Iterator[Path]:
     """A place beside `path` to write to; what is there takes its place, or goes where anything went wrong.
 
     Beside it, and not in the folder for temporary files: that may be on another disk, from which a file is copied into

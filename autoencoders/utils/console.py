@@ -23,7 +23,7 @@ MARGIN = 8
 """Characters of the labels at the left."""
 
 
-def lively() -> bool:
+def is_interactive() -> bool:
     """Whether a person looks at a terminal that can move its cursor, and this process has it for itself.
 
     Jobs that run side by side (joblib) share one, and print plain lines.
@@ -37,7 +37,7 @@ def lively() -> bool:
     return sys.stdout.isatty() and moves and draws and alone and not plain
 
 
-def width() -> int:
+def line_width() -> int:
     """Characters in a line."""
     return _console().width
 
@@ -66,7 +66,7 @@ class Block(NamedTuple):
     faint: Collection[int] = ()
 
 
-def show(blocks: Iterable[Block], title: str = "") -> None:
+def print_blocks(blocks: Iterable[Block], title: str = "") -> None:
     """Print blocks below each other, labels at the left."""
     from rich.table import Table
     from rich.text import Text
@@ -95,7 +95,7 @@ def _inner(block: Block) -> Table:
     return inner
 
 
-class State(NamedTuple):
+class TrainingState(NamedTuple):
     """What is shown of a training while it goes on.
 
     Attributes:
@@ -111,7 +111,7 @@ class State(NamedTuple):
     values: Sequence[str]
 
 
-class Board:
+class LiveDisplay:
     """Lines at the bottom of a terminal that follow a training; what is printed meanwhile goes above them.
 
     A thread draws them, from what `state` then says: that must be cheap, and wait for nothing.
@@ -120,7 +120,7 @@ class Board:
         state: called for every drawing.
     """
 
-    def __init__(self, state: Callable[[], State]) -> None:
+    def __init__(self, state: Callable[[], TrainingState]) -> None:
         from rich.live import Live
 
         self._state, self._console = state, _console()
@@ -149,17 +149,17 @@ class Board:
         from rich.text import Text
 
         state = self._state()
-        lines = [Text(line) for line in packed(state.values, self._console.width)]
+        lines = [Text(line) for line in wrap_words(state.values, self._console.width)]
         return Group(self._bar(state), *lines)
 
-    def _bar(self, state: State) -> RenderableType:
+    def _bar(self, state: TrainingState) -> RenderableType:
         from rich.progress_bar import ProgressBar
         from rich.table import Table
         from rich.text import Text
 
         # One column is left free: a line that fills a terminal breaks in some.
         room = self._console.width - len(state.before) - 2 - 1
-        after = next(packed(state.after, max(room - 12, 0)), "")
+        after = next(wrap_words(state.after, max(room - 12, 0)), "")
         bar = max(min(room - len(after) - 2, 40), 4)
         line = Table.grid(padding=(0, 2, 0, 0))
         share = (
@@ -171,7 +171,7 @@ class Board:
         return line
 
 
-def packed(words: Iterable[str], room: int, gap: str = "   ") -> Iterator[str]:
+def wrap_words(words: Iterable[str], room: int, gap: str = "   ") -> Iterator[str]:
     """Words in lines of at most so many characters, where one word alone is not longer."""
     line = ""
     for word in words:
@@ -184,12 +184,12 @@ def packed(words: Iterable[str], room: int, gap: str = "   ") -> Iterator[str]:
         yield line
 
 
-def short(value: float) -> str:
+def format_number(value: float) -> str:
     """Four digits, and no exponents of large numbers."""
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
-def counted(
+def track_progress(
     items: Iterable[T], what: str, total: int | None, unit: str = "images", size: Callable[[T], int] = lambda item: 1
 ) -> Iterator[T]:
     """The items, with a bar while they come; without one where there is no terminal.
@@ -201,7 +201,7 @@ def counted(
         unit: of the count; `bytes` are told in their multiples.
         size: units that an item stands for.
     """
-    if not lively():
+    if not is_interactive():
         yield from items
         return
     from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

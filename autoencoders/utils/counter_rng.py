@@ -22,7 +22,7 @@ def _signed(value: int) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def key(*parts: int | str) -> int:
+def derive_seed(*parts: int | str) -> int:
     """Mix integers and words into one 63-bit seed: `key(seed, "train", epoch, step, rank)`."""
     state = 0
     for part in parts:
@@ -63,7 +63,7 @@ def uniform(seed: int, index: Tensor, size: int) -> Tensor:
     return (bits.float() + 0.5) * 2.0**-23
 
 
-def pairs(index: Tensor, numbers: Tensor) -> Tensor:
+def pair_indices(index: Tensor, numbers: Tensor) -> Tensor:
     """(B S,) rows for several draws of each row: those numbered (S,), from 0 up, of the first row, then the next.
 
     Args:

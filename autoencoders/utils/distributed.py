@@ -16,19 +16,19 @@ SEED = "AUTOENCODERS_DRAWN_SEED"
 """Environment variable by which processes that Lightning starts get the seed that the first of them drew."""
 
 
-def several(trainer: Mapping) -> bool:
+def uses_several_processes(trainer: Mapping) -> bool:
     """Whether a trainer's configuration asks for more than one process."""
     return str(trainer["devices"]) not in ("1", "[0]") or trainer["num_nodes"] != 1
 
 
-def first() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that speaks."""
     from lightning.pytorch.utilities import rank_zero_only
 
     return rank_zero_only.rank == 0
 
 
-def started_from_outside() -> bool:
+def has_external_launcher() -> bool:
     """Whether torchrun or srun started this process, and others with it."""
     from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
@@ -36,9 +36,9 @@ def started_from_outside() -> bool:
     return slurm or TorchElasticEnvironment.detect()
 
 
-def check_agreement(config: Mapping, folder_given: bool) -> None:
+def check_process_agreement(config: Mapping, folder_given: bool) -> None:
     """Raise UserError where processes started from outside would each choose a folder or a seed of their own."""
-    if not started_from_outside():
+    if not has_external_launcher():
         return
     if not folder_given:
         raise UserError(
@@ -52,7 +52,7 @@ def check_agreement(config: Mapping, folder_given: bool) -> None:
         )
 
 
-def drawn_seed() -> int:
+def draw_seed() -> int:
     """A fresh seed on rank zero; on the processes that Lightning starts for it, the same."""
     from lightning.pytorch.utilities import rank_zero_only
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from autoencoders.types import UserError
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
-BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
+DISK_BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO)
 """Errors of a disk: it is full, it or a path on it refuses, it is out of order. Any other is a defect of ours."""
 
 PEER_GONE = ("Connection closed by peer", "Connection reset by peer")
@@ -24,18 +24,18 @@ EVALUATION, READING = ("validation_step", "test_step"), ("prepare_data", "setup"
 
 
 @contextmanager
-def told(config: Mapping[str, Any]) -> Iterator[None]:
-    """Raise a fault of the machine as the sentence that `explained` makes of it; everything else as it is."""
+def translate_errors(config: Mapping[str, Any]) -> Iterator[None]:
+    """Raise a fault of the machine as the sentence that `explain_error` makes of it; everything else as it is."""
     try:
         yield
     except Exception as error:
-        sentence = explained(error, config)
+        sentence = explain_error(error, config)
         if sentence is None or sentence is error:
             raise
         raise sentence from error
 
 
-def explained(error: BaseException, config: Mapping[str, Any]) -> UserError | None:
+def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError | None:
     """An error as a sentence that says where, what is kept and what to do; None where it is no fault of a machine.
 
     Args:
@@ -44,18 +44,20 @@ def explained(error: BaseException, config: Mapping[str, Any]) -> UserError | No
     """
     if isinstance(error, UserError):
         return error
-    if isinstance(error, OSError) and error.errno in (*FULL, *REFUSED, *BROKEN):
+    if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_REFUSED, *DISK_BROKEN):
         training = "resume" in config
         place = error.filename2 or error.filename or config.get("folder") or config.get("run") or "."
-        return UserError(f"{disk_fault(error, place, 'hydra.run.dir' if training else 'folder')}{kept(config)}")
-    if out_of_memory(error):
-        return UserError(f"{memory_fault(error, config)}{kept(config)}")
+        return UserError(
+            f"{disk_error_message(error, place, 'hydra.run.dir' if training else 'folder')}{kept_checkpoint_hint(config)}"
+        )
+    if is_out_of_memory(error):
+        return UserError(f"{memory_error_message(error, config)}{kept_checkpoint_hint(config)}")
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in PEER_GONE):
-        return UserError(f"Another process of this run has ended, and this one with it.{kept(config)}")
+        return UserError(f"Another process of this run has ended, and this one with it.{kept_checkpoint_hint(config)}")
     return None
 
 
-def disk_fault(error: OSError, path: str | Path, option: str) -> str:
+def disk_error_message(error: OSError, path: str | Path, option: str) -> str:
     """What the disk or its permissions refused, and what to do.
 
     Args:
@@ -63,12 +65,12 @@ def disk_fault(error: OSError, path: str | Path, option: str) -> str:
         path: what was being written.
         option: that moves it elsewhere.
     """
-    if error.errno in FULL:
-        return f"{path} could not be written ({reason(error)}). Make room there, or choose another disk with {option}."
-    return f"{path} cannot be used ({reason(error)}). Choose a place that you may write to with {option}."
+    if error.errno in DISK_FULL:
+        return f"{path} could not be written ({short_reason(error)}). Make room there, or choose another disk with {option}."
+    return f"{path} cannot be used ({short_reason(error)}). Choose a place that you may write to with {option}."
 
 
-def reason(error: BaseException) -> str:
+def short_reason(error: BaseException) -> str:
     """An error in a few words: its type, and the first line of what it says."""
     if isinstance(error, UserError):
         return str(error)
@@ -78,7 +80,7 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, of the machine or of an accelerator; torch tells some of it in words alone."""
     words = str(error)
     told = any(sign in words for sign in ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED"))
@@ -86,7 +88,7 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or named or (isinstance(error, RuntimeError) and told)
 
 
-def memory_fault(error: BaseException, config: Mapping[str, Any]) -> str:
+def memory_error_message(error: BaseException, config: Mapping[str, Any]) -> str:
     """Whose memory ran out, doing what, and which options take less of it, with their values."""
     data, objective = config.get("data") or {}, config.get("objective") or {}
     doing = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
@@ -105,10 +107,10 @@ def memory_fault(error: BaseException, config: Mapping[str, Any]) -> str:
         turns.append(f"lower objective.samples (it is {objective['samples']})")
     whose = "the machine" if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error) else "the GPU"
     words = ", or ".join(turns)
-    return f"Memory of {whose} ran out in {when} ({reason(error)[:200]}). {words[0].upper()}{words[1:]}."
+    return f"Memory of {whose} ran out in {when} ({short_reason(error)[:200]}). {words[0].upper()}{words[1:]}."
 
 
-def kept(config: Mapping[str, Any]) -> str:
+def kept_checkpoint_hint(config: Mapping[str, Any]) -> str:
     """What of a run is on disk all the same, as a sentence to end with; nothing where it has no checkpoint."""
     folder = Path(config.get("folder") or "")
     last = folder / "checkpoints" / "last.ckpt"

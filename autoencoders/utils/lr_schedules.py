@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
 
-def checked_rate(optimizer: Optimizer) -> Optimizer:
+def check_learning_rate(optimizer: Optimizer) -> Optimizer:
     """The optimizer; torch takes learning rates with which nothing is learned.
 
     Raises:
@@ -25,7 +25,7 @@ def checked_rate(optimizer: Optimizer) -> Optimizer:
     return optimizer
 
 
-def scheduled(optimizer: Optimizer, schedule: Callable, steps: float) -> LRScheduler:
+def build_schedule(optimizer: Optimizer, schedule: Callable, steps: float) -> LRScheduler:
     """The schedule of an optimizer's rate, its `auto` replaced by the run's optimiser steps.
 
     Raises:
@@ -40,6 +40,6 @@ def scheduled(optimizer: Optimizer, schedule: Callable, steps: float) -> LRSched
     return schedule.func(optimizer, **keywords)
 
 
-def spans_the_run(schedule: Callable | None) -> bool:
+def spans_run(schedule: Callable | None) -> bool:
     """Whether a schedule is laid over the whole run."""
     return schedule is not None and "auto" in schedule.keywords.values()

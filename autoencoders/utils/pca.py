@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.types import UserError
-from autoencoders.utils.chunks import parts
+from autoencoders.utils.chunks import chunk_slices
 
 DENSE_LIMIT = 4096
 """Up to this many pixels the covariance is decomposed whole; beyond it, by Krylov iteration."""
@@ -41,7 +41,7 @@ def principal_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
             f"{number} training images of {pixels} pixels have at most {min(number - 1, pixels)} principal "
             f"components, and latent_dim is {count}. Lower latent_dim."
         )
-    total = sum(images[part].flatten(1).sum(0) for part in parts(number, 8 * pixels, _CHUNK))  # int64
+    total = sum(images[part].flatten(1).sum(0) for part in chunk_slices(number, 8 * pixels, _CHUNK))  # int64
     mean = total.double() / (255 * number)
     if pixels <= DENSE_LIMIT:
         variances, vectors = torch.linalg.eigh(_covariance(images, total.double()))
@@ -96,7 +96,7 @@ def _krylov(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _covariance_times(images: Tensor, mean: Tensor, block: Tensor) -> Tensor:
     """The training images' covariance matrix (D, D), never formed, times (D, B)."""
     product = torch.zeros_like(block)
-    for part in parts(len(images), 4 * len(mean), _CHUNK):
+    for part in chunk_slices(len(images), 4 * len(mean), _CHUNK):
         centred = images[part].flatten(1).float().div_(255).sub_(mean)
         product.addmm_(centred.T, centred @ block)
     return product / (len(images) - 1)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from autoencoders.types import Stopped
+from autoencoders.types import RunStopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what queues and `kill` send."""
 
 
-APART = 1.0
+REPEAT_SECONDS = 1.0
 """Seconds within which a second signal is the first once more: `timeout` sends it to a process and to its group."""
 
 
@@ -24,7 +24,7 @@ _latest = -math.inf
 
 
 @contextmanager
-def heeding_signals(where: Callable[[], str]) -> Iterator[None]:
+def stop_on_signals(where: Callable[[], str]) -> Iterator[None]:
     """Have `SIGNALS` raise `Stopped` wherever a run is; training takes them over, to end its batch first (`Last`).
 
     Args:
@@ -35,8 +35,8 @@ def heeding_signals(where: Callable[[], str]) -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if not once_more():
-            raise Stopped(number, where())
+        if not is_repeated_signal():
+            raise RunStopped(number, where())
 
     before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
@@ -46,8 +46,8 @@ def heeding_signals(where: Callable[[], str]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def once_more() -> bool:
-    """Whether a signal that has just come is one with the latest, see `APART`."""
+def is_repeated_signal() -> bool:
+    """Whether a signal that has just come is one with the latest, see `REPEAT_SECONDS`."""
     global _latest
     before, _latest = _latest, time.monotonic()
-    return _latest - before < APART
+    return _latest - before < REPEAT_SECONDS

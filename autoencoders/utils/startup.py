@@ -23,11 +23,11 @@ def load_heavy_libraries() -> None:
         gc.freeze()
         gc.enable()
         atexit.register(gc.unfreeze)  # else some extension modules report everything as leaked
-    spare_driver_search()
-    silence()
+    skip_driver_search()
+    silence_libraries()
 
 
-def spare_driver_search() -> None:
+def skip_driver_search() -> None:
     """Where there is no GPU, let torch not search the disk for NVIDIA's library again in every optimiser step.
 
     Lightning asks torch to look for GPUs through NVML, which does not disturb processes that are forked later. Without
@@ -40,7 +40,7 @@ def spare_driver_search() -> None:
 
 
 @contextmanager
-def settings_kept() -> Iterator[None]:
+def restore_settings() -> Iterator[None]:
     """Put back what Lightning sets for the whole process and leaves: the next job of a sweep may want it otherwise."""
     import torch
 
@@ -59,7 +59,7 @@ def settings_kept() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def silence() -> None:
+def silence_libraries() -> None:
     """Take away the lines of libraries that tell a user nothing about the run."""
     import logging
     import warnings
@@ -81,7 +81,7 @@ def silence() -> None:
         warnings.filterwarnings("ignore", pattern)
 
 
-def slow_precision(trainer: Any) -> str | None:
+def slow_precision_warning(trainer: Any) -> str | None:
     """What to say of bfloat16 on a processor that has no instructions for it and emulates them; None elsewhere."""
     import torch
 

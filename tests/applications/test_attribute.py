@@ -6,9 +6,9 @@ from sklearn.linear_model import LinearRegression
 from autoencoders.applications.attribute import attribute
 from autoencoders.applications.attribute_editing import fitted
 from autoencoders.applications.representations import binary_attributes
-from autoencoders.data.cartoons import FACTORS, Cartoons, draw
-from autoencoders.latent.directions import direction, normal
-from autoencoders.metrics.labels import threshold
+from autoencoders.data.cartoons import FACTORS, CartoonsDataModule, draw
+from autoencoders.latent.directions import attribute_direction, hyperplane_normal
+from autoencoders.metrics.labels import attribute_threshold
 from autoencoders.types import UserError
 
 SIZE, GRID = 24, torch.linspace(-1, 1, 17)
@@ -19,7 +19,7 @@ MEASURED = ("mouth", "hair_length", "skin", "eyes", "pose", "background")
 def cartoons(tmp_path_factory):
     def made(**options):
         cache = str(tmp_path_factory.mktemp("cartoons"))
-        data = Cartoons(name="cartoons", count=1000, size=SIZE, batch_size=32, cache=cache, **options)
+        data = CartoonsDataModule(name="cartoons", count=1000, size=SIZE, batch_size=32, cache=cache, **options)
         data.setup()
         return data
 
@@ -99,14 +99,16 @@ def test_the_mean_difference_is_that_and_orthogonal_is_orthogonal():
     z, a, b = rng.normal(size=(400, 5)), rng.random(400) > 0.5, rng.random(400) > 0.5
     z[:, 0] += a
     z[:, 1] += a + 2 * b
-    step = direction(z, a, "mean_difference")
+    step = attribute_direction(z, a, "mean_difference")
     np.testing.assert_allclose(step, z[a].mean(0) - z[~a].mean(0))
     both = LinearRegression().fit(np.column_stack([a, b]), z)
-    np.testing.assert_allclose(direction(z, a, "mean_difference", [b.astype(float)]), both.coef_[:, 0])
-    along = direction(z, a, "logistic")
-    cosine = along @ normal(z, a) / np.linalg.norm(along) / np.linalg.norm(normal(z, a))
+    np.testing.assert_allclose(attribute_direction(z, a, "mean_difference", [b.astype(float)]), both.coef_[:, 0])
+    along = attribute_direction(z, a, "logistic")
+    cosine = along @ hyperplane_normal(z, a) / np.linalg.norm(along) / np.linalg.norm(hyperplane_normal(z, a))
     np.testing.assert_allclose(cosine, 1)
-    np.testing.assert_allclose(along @ normal(z, a), step @ normal(z, a))  # the score moves by as much
+    np.testing.assert_allclose(
+        along @ hyperplane_normal(z, a), step @ hyperplane_normal(z, a)
+    )  # the score moves by as much
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_the_mean_difference_is_that_and_orthogonal_is_orthogonal():
     [([-1.0, 1.0, 1.0], 0.0), ([0.0, 1.0, 1.0], 0.5), (list(np.linspace(-2, 3, 60)), 0.0), ([5.0, 6.0, 7.0], 6.0)],
 )
 def test_where_values_divide(values, at):
-    assert threshold(torch.tensor([*values, float("nan")])) == at
+    assert attribute_threshold(torch.tensor([*values, float("nan")])) == at
 
 
 @pytest.mark.parametrize(

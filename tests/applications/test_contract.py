@@ -3,11 +3,11 @@
 import pytest
 
 from autoencoders.config import instantiate
-from autoencoders.config.compose import groups
+from autoencoders.config.compose import config_groups
 from autoencoders.runs.run import Run
-from autoencoders.types import Findings, UserError
+from autoencoders.types import ApplicationResult, UserError
 
-NAMES = [name for name in groups()["application"] if name != "none"]
+NAMES = [name for name in config_groups()["application"] if name != "none"]
 DATA = {
     "digits": ["data.size=16"],
     "cartoons": ["data=cartoons", "data.size=16", "data.count=400", "data.batch_size=64", "net.widths=[16]"],
@@ -50,7 +50,7 @@ def test_it_answers_or_says_why_not(compose, opened, name, model, data):
     if refusal:
         assert refusal.endswith((".", ")"))
         return
-    assert isinstance(found, Findings)
+    assert isinstance(found, ApplicationResult)
     assert found.metrics
     assert all(isinstance(value, (int, float)) for value in found.metrics.values())
     assert found.tables

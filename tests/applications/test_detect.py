@@ -4,7 +4,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from autoencoders.applications.detect import detect
 from autoencoders.config import instantiate
-from autoencoders.metrics.detection import detection
+from autoencoders.metrics.detection import detection_metrics
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -28,7 +28,7 @@ def test_statistics_are_scikit_learns_ties_included(decimals):
     truth, scores = np.repeat([0, 1], [300, 80]), np.concatenate([normal, strange])
     alarms, hits, _ = roc_curve(truth, scores, drop_intermediate=False)
     expected = [roc_auc_score(truth, scores), average_precision_score(truth, scores), alarms[np.argmax(hits >= 0.95)]]
-    assert detection(normal, strange) == pytest.approx(expected)
+    assert detection_metrics(normal, strange) == pytest.approx(expected)
 
 
 def test_pca_tells_noise_from_digits_and_thresholds_come_from_validation(run):

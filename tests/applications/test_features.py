@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from autoencoders.applications.features import features
-from autoencoders.data.cartoons import FACTORS, Cartoons
+from autoencoders.data.cartoons import FACTORS, CartoonsDataModule
 from autoencoders.types import UserError
 
 
@@ -19,7 +19,7 @@ def test_codes_of_digits_tell_the_class_and_are_exported(digits_run):
 
 
 def test_attributes_are_exported(linear_run, tmp_path):
-    data = Cartoons(name="cartoons", count=300, size=16, batch_size=8, cache=str(tmp_path))
+    data = CartoonsDataModule(name="cartoons", count=300, size=16, batch_size=8, cache=str(tmp_path))
     data.setup()
     found = features(linear_run(data, 8), attribute="skin", sizes=[200])
     assert set(FACTORS) < set(found.tables["codes"])

@@ -49,11 +49,11 @@ def test_strips_of_images_persons_and_drawn_codes(opened, monkeypatch, model):
 def test_a_film_goes_there_and_back(opened, tmp_path):
     from PIL import Image
 
-    from autoencoders.loggers.media import Gallery
+    from autoencoders.loggers.media import MediaWriter
 
     found = interpolate(opened("model=vae"), **SMALL, gif=True)
     assert {len(frames) for frames in found.animations.values()} == {2 * SMALL["steps"] - 2}
-    files = Gallery(tmp_path, []).present("interpolate", found, 7)
+    files = MediaWriter(tmp_path, []).present("interpolate", found, 7)
     films = [file for file in files if file.suffix == ".gif"]
     assert len(films) == len(found.animations)
     for film in films:

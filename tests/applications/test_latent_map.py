@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from autoencoders.applications.latent_map import latent_map
-from autoencoders.data.cartoons import Cartoons
+from autoencoders.data.cartoons import CartoonsDataModule
 from autoencoders.types import UserError
 
 
@@ -25,7 +25,7 @@ def test_two_latents_are_their_own_map(cvae_run):
 
 
 def test_an_attribute_divides(linear_run, tmp_path):
-    data = Cartoons(name="cartoons", count=300, size=16, batch_size=8, cache=str(tmp_path))
+    data = CartoonsDataModule(name="cartoons", count=300, size=16, batch_size=8, cache=str(tmp_path))
     data.setup()
     table = latent_map(linear_run(data, 8), attribute="skin", count=60).tables["accuracy"].set_index("method")
     assert table.loc["pca", "linear"] > 0.8 > table.loc["commonest label", "linear"]

@@ -5,7 +5,7 @@ import torch
 from autoencoders.applications.inpainting import CodeFit, Seen, seen
 from autoencoders.applications.restore import in_decibels, restore
 from autoencoders.config import instantiate
-from autoencoders.metrics.classical_restoration import principal_fill
+from autoencoders.metrics.classical_restoration import pca_fill
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -64,7 +64,7 @@ def test_a_fill_recovers_what_lies_in_the_subspace_exactly():
     x = (mean + 0.1 * torch.randn(5, 4, dtype=torch.float64) @ components).float().view(5, 1, 8, 8)
     hidden = torch.zeros(5, 1, 8, 8, dtype=torch.bool)
     hidden[:, :, 2:6, 2:6] = True
-    filled = principal_fill(torch.where(hidden, 0.0, x), hidden, mean, components, torch.ones(4).double(), 0.0)
+    filled = pca_fill(torch.where(hidden, 0.0, x), hidden, mean, components, torch.ones(4).double(), 0.0)
     assert torch.allclose(filled, x, atol=1e-5)
 
 
@@ -78,7 +78,7 @@ def test_a_linear_models_fit_is_the_fill_in_closed_form(linear_run, digits):
     covered = x._replace(x=torch.where(hidden, 0.5, x.target))
     codes = pca.encode(digits.images("train").float() / 255).double()
     variances = (codes - codes.mean(0)).square().mean(0) + 1e-3 * codes.var(0, correction=0).mean()
-    expected = principal_fill(covered.x, hidden, pca.mean, pca.components, variances, 0.05)
+    expected = pca_fill(covered.x, hidden, pca.mean, pca.components, variances, 0.05)
     assert torch.allclose(fit(Seen(covered, hidden), 0.05, 0.0), expected, atol=2e-3)
 
 

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from autoencoders.applications.base import spread
+from autoencoders.applications.base import spread_rows
 from autoencoders.applications.label_classifiers import trained_judge
 from autoencoders.applications.sample import draw, sample
 from autoencoders.config import instantiate
 from autoencoders.latent.densities import GaussianDiagonal, GaussianFull, StandardNormal
 from autoencoders.latent.kde import PCAKDE
 from autoencoders.metrics.generation import kernel_distance
-from autoencoders.metrics.neighbours import distances, within
+from autoencoders.metrics.neighbours import pixel_distances, within_label_deviation
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -53,15 +53,15 @@ def test_temperature_scales_deviations_from_the_mean(opened):
 def test_distances_are_root_mean_squares():
     a, b = torch.rand(4, 3, 5, 5), torch.rand(6, 3, 5, 5)
     expected = (a[:, None] - b[None]).square().flatten(2).mean(2).sqrt()
-    torch.testing.assert_close(distances(a, b), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(pixel_distances(a, b), expected, atol=1e-5, rtol=1e-4)
     stored = (b * 255).round().byte()
-    torch.testing.assert_close(distances(a, stored), distances(a, stored.float() / 255))
+    torch.testing.assert_close(pixel_distances(a, stored), pixel_distances(a, stored.float() / 255))
 
 
 def test_the_deviation_within_labels_leaves_out_what_the_labels_explain():
     labels = torch.arange(2).repeat_interleave(2000)
     images = labels[:, None, None, None] * 5.0 + 0.3 * torch.randn(4000, 1, 4, 4)
-    assert within(images, labels) == pytest.approx(0.3, rel=0.02)
+    assert within_label_deviation(images, labels) == pytest.approx(0.3, rel=0.02)
 
 
 @pytest.mark.parametrize("options", [{"density": "flow"}, {"temperature": 0}, {"split": "train"}, {"measured": 1}])
@@ -79,7 +79,7 @@ def test_a_judge_tells_drawn_from_real(compose, judge_folder, tmp_path):
     options = {"densities": {"standard_normal": StandardNormal()}, **SMALL, "measured": 200}
     table = sample(run, **options, judge=str(judge_folder)).tables["densities"].set_index("method")
     judge = trained_judge(run, str(judge_folder))
-    ends = [data.images(split)[spread(200, len(data.images(split)))].float() / 255 for split in ("test", "train")]
+    ends = [data.images(split)[spread_rows(200, len(data.images(split)))].float() / 255 for split in ("test", "train")]
     assert table["KID"]["real images"] == pytest.approx(kernel_distance(*map(judge.features, ends))[0])
     assert table["KID"]["standard_normal"] > table["KID"]["real images"] + 2 * table["KID +-"]["real images"]
     assert "KID" not in sample(run, **options).tables["densities"]

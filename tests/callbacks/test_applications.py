@@ -1,7 +1,7 @@
 from types import SimpleNamespace
 
 from autoencoders.callbacks import applications
-from autoencoders.types import Findings
+from autoencoders.types import ApplicationResult
 
 
 def test_who_watches_a_training_asks_about_validation(monkeypatch):
@@ -9,7 +9,7 @@ def test_who_watches_a_training_asks_about_validation(monkeypatch):
 
     def application(run, *, split="test"):
         asked.append(split)
-        return Findings()
+        return ApplicationResult()
 
     monkeypatch.setattr(applications.Run, "live", lambda trainer, model: None)
     gallery = SimpleNamespace(present=lambda *words: None)

@@ -3,13 +3,13 @@ import pytest
 from sklearn.decomposition import PCA
 
 from autoencoders.callbacks.baselines import pca_mse
-from autoencoders.data.digits import Digits
+from autoencoders.data.digits import DigitsDataModule
 from autoencoders.data.transforms import GaussianNoise
 
 
 @pytest.mark.parametrize("corruption", [None, GaussianNoise(0.3)])
 def test_pca_projects_what_the_model_sees(corruption):
-    data = Digits(name="digits", corruption=corruption)
+    data = DigitsDataModule(name="digits", corruption=corruption)
     data.setup()
     train, test = data.images("train").flatten(1).numpy() / 255, data.take("test", 10_000)
     reference = PCA(12, svd_solver="full").fit(train)

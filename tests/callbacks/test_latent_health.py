@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autoencoders.callbacks.diagnostics import Vitals, advise
-from autoencoders.callbacks.latent_health import Health, look
+from autoencoders.callbacks.latent_health import LatentHealth, look
 from autoencoders.config import instantiate
 from autoencoders.figures.health import History, health
 from autoencoders.runs import loading
@@ -34,14 +34,14 @@ def model(compose, digits):
 
 @pytest.mark.parametrize("options", [["trainer.gradient_clip_val=0.1"], ["trainer.accumulate_grad_batches=2"]])
 def test_the_gradient_norm_is_that_of_all_gradients_before_clipping(compose, tmp_path, monkeypatch, options):
-    expected, log = [], Health.on_before_optimizer_step
+    expected, log = [], LatentHealth.on_before_optimizer_step
 
     def measured(self, trainer, module, optimizer):
         gradients = [p.grad.double().flatten().numpy() for p in module.parameters()]
         expected.append(np.linalg.norm(np.concatenate(gradients)))
         log(self, trainer, module, optimizer)
 
-    monkeypatch.setattr(Health, "on_before_optimizer_step", measured)
+    monkeypatch.setattr(LatentHealth, "on_before_optimizer_step", measured)
     words = ["trainer.max_steps=8", "trainer.log_every_n_steps=3", *options]
     train(compose("model=vae", *TINY, *words))
     np.testing.assert_allclose(column(tmp_path / "run", "step/gradient_norm"), expected[2::3], rtol=1e-5)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from autoencoders.callbacks.nan_guard import StopAtNaN
+from autoencoders.callbacks.nan_guard import NaNGuard
 from autoencoders.callbacks.nan_report import first_failure
-from autoencoders.data.datamodule import ImageData
-from autoencoders.models.classifier import Judge
+from autoencoders.data.datamodule import ImageDataModule
+from autoencoders.models.classifier import Classifier
 from autoencoders.models.vae import VAE
 from autoencoders.runs import loading
 from autoencoders.train import train
@@ -119,7 +119,7 @@ def test_accumulated_gradients_lead_to_the_batch_that_spoilt_them(compose, tmp_p
 
 
 def test_images_that_hold_nan_are_named_as_such(compose, tmp_path, monkeypatch):
-    batch = ImageData._batches
+    batch = ImageDataModule._batches
 
     def with_nan(self, split):
         batches = batch(self, split)
@@ -127,7 +127,7 @@ def test_images_that_hold_nan_are_named_as_such(compose, tmp_path, monkeypatch):
         batches.corruption.changes = True
         return batches
 
-    monkeypatch.setattr(ImageData, "_batches", with_nan)
+    monkeypatch.setattr(ImageDataModule, "_batches", with_nan)
     with pytest.raises(UserError, match=r"images or labels hold NaN or infinity: 1 of 64, training rows 77\. Repair"):
         train(compose(*TINY))
     kept = torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)
@@ -141,7 +141,7 @@ def test_a_loader_of_somebodys_own_is_looked_through(compose, tmp_path, monkeypa
         rows = torch.arange(128).split(32)
         return DataLoader([Batch(images[i], images[i], None, i) for i in rows], batch_size=None)
 
-    monkeypatch.setattr(ImageData, "train_dataloader", loader)
+    monkeypatch.setattr(ImageDataModule, "train_dataloader", loader)
     with pytest.raises(UserError, match="1 of 32, training rows 100"):
         train(compose(*TINY))
     assert torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)["index"].tolist() == list(range(96, 128))
@@ -154,14 +154,14 @@ def test_a_learning_rate_that_is_far_too_high(compose, tmp_path):
 
 
 def test_a_judge_is_watched_too(compose, tmp_path, monkeypatch):
-    losses, terms = [], Judge.terms
+    losses, terms = [], Classifier.terms
 
     def wrong(self, batch):
         loss, logits = terms(self, batch)
         losses.append(loss)
         return (loss * INF if len(losses) == 24 else loss), logits
 
-    monkeypatch.setattr(Judge, "terms", wrong)
+    monkeypatch.setattr(Classifier, "terms", wrong)
     with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): its loss is not finite\. Lower optimizer.lr"):
         train(compose("model=judge", "net=fc", *TINY[1:]))
     with (tmp_path / "run/nan/steps.csv").open() as file:
@@ -189,7 +189,7 @@ def test_the_earliest_of_several_processes_is_told():
 
 def test_the_device_is_waited_for_only_at_every_nth_step(compose, monkeypatch):
     looks = []
-    monkeypatch.setattr(StopAtNaN, "_look", lambda self, *_, weights=False: looks.append(weights) or self._restart())
+    monkeypatch.setattr(NaNGuard, "_look", lambda self, *_, weights=False: looks.append(weights) or self._restart())
     train(compose(*TINY, "trainer.max_epochs=1"))
     assert looks[:3] == [False, False, True]  # batches 7 and 14 of 19, then before validation
 

@@ -9,9 +9,17 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from autoencoders.config.compose import CONF, NUMERIC, groups, help_text, listed, number, quoted
+from autoencoders.config.compose import (
+    CONF,
+    NUMERIC_GROUPS,
+    config_groups,
+    help_text,
+    merge_list_option,
+    numeric_config,
+    quote_option,
+)
 
-SINGLE = [g for g in groups() if g not in ("callbacks", "logger")]
+SINGLE = [g for g in config_groups() if g not in ("callbacks", "logger")]
 
 
 def composed(*overrides):
@@ -19,7 +27,7 @@ def composed(*overrides):
         return hydra_compose("train", list(overrides))
 
 
-@pytest.mark.parametrize("option", [f"{g}={o}" for g, options in groups().items() for o in options])
+@pytest.mark.parametrize("option", [f"{g}={o}" for g, options in config_groups().items() for o in options])
 def test_every_option_of_every_group_composes_and_resolves(compose, option):
     required = ["data.path=somewhere"] if option == "data=folder" else []
     option = option.replace("application=", "application@after_fit=")
@@ -60,10 +68,10 @@ def test_numbers_a_group_does_not_take_are_refused(word):
 
 
 def test_numbers_are_read_in_their_group_alone():
-    assert number("beta/0.5")["value"] == 0.5
-    assert number("model/3") is None
-    assert number("beta/warmup") is None
-    assert set(NUMERIC) <= set(groups())
+    assert numeric_config("beta/0.5")["value"] == 0.5
+    assert numeric_config("model/3") is None
+    assert numeric_config("beta/warmup") is None
+    assert set(NUMERIC_GROUPS) <= set(config_groups())
 
 
 def test_the_likelihood_follows_model_and_data_unless_given():
@@ -95,7 +103,7 @@ def test_a_run_is_named_after_what_it_varies():
 
 def test_help_names_every_group_and_loads_nothing_heavy():
     text = help_text("words")
-    assert all(option in text for options in groups().values() for option in options)
+    assert all(option in text for options in config_groups().values() for option in options)
     code = (
         "import sys, autoencoders.train as door; sys.argv = ['train', '--help']; door.main(); "
         "sys.exit(bool({'torch', 'lightning', 'numpy', 'matplotlib', 'wandb'} & set(sys.modules)))"
@@ -120,18 +128,18 @@ def read(word):
 
 @pytest.mark.parametrize("path", PATHS)
 def test_paths_pass_through_hydras_grammar_as_they_stand(path):
-    assert read(quoted(f"run={path}", ("run",))) == path
+    assert read(quote_option(f"run={path}", ("run",))) == path
 
 
 def test_other_options_and_null_are_left_alone():
     words = ["application=[a,b]", "run=null", "run='quoted by hand'"]
-    assert [quoted(word, ("run",)) for word in words] == words
+    assert [quote_option(word, ("run",)) for word in words] == words
 
 
 def test_repeated_and_single_options_become_one_list():
     words = ["runs=a b", "title=x", "runs=[c,d]", *(f"runs={path}" for path in PATHS)]
-    title, runs = listed(words, "runs")
+    title, runs = merge_list_option(words, "runs")
     assert title == "title=x"
     assert read(runs) == ["a b", "c", "d", *PATHS]
-    assert listed(["title=x"], "runs") == ["title=x"]
-    assert read(listed(["runs=[]"], "runs")[0]) == []
+    assert merge_list_option(["title=x"], "runs") == ["title=x"]
+    assert read(merge_list_option(["runs=[]"], "runs")[0]) == []

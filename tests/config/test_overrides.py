@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autoencoders import apply, report, train
-from autoencoders.config.compose import groups
+from autoencoders.config.compose import config_groups
 
 # A run that any words are added to: a step or two of real training.
 SHORT = ["trainer.limit_train_batches=2", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1"]
@@ -95,7 +95,7 @@ def keys():
 
 
 KEYS = keys()
-GROUPS = {g: o for g, o in groups().items() if g not in ("experiment", "application", "density", "budget")}
+GROUPS = {g: o for g, o in config_groups().items() if g not in ("experiment", "application", "density", "budget")}
 GROUPS |= OPTIONS
 
 

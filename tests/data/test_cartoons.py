@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders.data.cartoons import FACTORS, LIPS, MOUTH_BEND, Cartoons, draw, factors
+from autoencoders.data.cartoons import FACTORS, LIPS, MOUTH_BEND, CartoonsDataModule, draw, factors
 from autoencoders.types import UserError
 
 
@@ -52,7 +52,9 @@ def test_factors_are_uniform_and_independent_but_for_the_pair():
 
 
 def test_the_dataset_holds_the_drawings_of_its_factors(tmp_path):
-    data = Cartoons(name="cartoons", count=60, size=32, condition=["mouth"], batch_size=4, cache=str(tmp_path))
+    data = CartoonsDataModule(
+        name="cartoons", count=60, size=32, condition=["mouth"], batch_size=4, cache=str(tmp_path)
+    )
     data.setup()
     assert data.shape == (3, 32, 32)
     assert data.context.names == ("mouth",)
@@ -67,4 +69,4 @@ def test_the_dataset_holds_the_drawings_of_its_factors(tmp_path):
 )
 def test_bad_options_are_named(options):
     with pytest.raises(UserError, match=r"cartoons|correlated"):
-        Cartoons(name="cartoons", **options)
+        CartoonsDataModule(name="cartoons", **options)

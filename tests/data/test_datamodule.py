@@ -7,15 +7,15 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from autoencoders.data.datamodule import ImageData, Source, data_root
-from autoencoders.data.digits import Digits
-from autoencoders.data.fashion import FashionMNIST
+from autoencoders.data.datamodule import ImageDataModule, Source, data_root
+from autoencoders.data.digits import DigitsDataModule
+from autoencoders.data.fashion import FashionMNISTDataModule
 from autoencoders.data.loader import Batches, Split, binary
-from autoencoders.data.mnist import MNIST
+from autoencoders.data.mnist import MNISTDataModule
 from autoencoders.types import Context, UserError
 
 
-class Counted(ImageData):
+class Counted(ImageDataModule):
     """Images whose first pixel is their row: what a split holds can be read off it."""
 
     def read(self):
@@ -43,14 +43,14 @@ def test_digits_are_scikit_learns_and_fill_28_pixels(digits):
     assert digits.context.size == 10
     total = sum(len(digits.images(s)) for s in ("train", "val", "test"))
     assert total == len(load_digits().images) == 1797
-    small = Digits(name="digits", size=8)
+    small = DigitsDataModule(name="digits", size=8)
     small.setup()
     whole = torch.cat([small.images(s) for s in ("train", "val", "test")]).float().mean() * 16 / 255
     assert whole.item() == pytest.approx(load_digits().images.mean(), rel=1e-3)
 
 
 def test_real_mnist_keeps_its_official_test_split(mnist_root):
-    data = MNIST(name="mnist", root=str(mnist_root), validation=5000)
+    data = MNISTDataModule(name="mnist", root=str(mnist_root), validation=5000)
     data.prepare_data()
     data.setup()
     assert [len(data.images(s)) for s in ("train", "val", "test")] == [55_000, 5_000, 10_000]
@@ -73,7 +73,7 @@ def write_idx(folder, compressed=False):
                 file.write(content)
 
 
-@pytest.mark.parametrize(("kind", "name"), [(MNIST, "MNIST"), (FashionMNIST, "FashionMNIST")])
+@pytest.mark.parametrize(("kind", "name"), [(MNISTDataModule, "MNIST"), (FashionMNISTDataModule, "FashionMNIST")])
 def test_files_in_place_are_used_without_a_download(tmp_path, monkeypatch, kind, name):
     write_idx(tmp_path / name / "raw")
     monkeypatch.setenv("AUTOENCODERS_DATA", str(tmp_path))
@@ -152,9 +152,12 @@ def test_evaluation_covers_odd_splits_exactly_once_over_processes():
 
 
 def test_static_binarisation_is_one_draw_and_dynamic_a_fresh_one():
-    grey = Digits(name="digits")
-    static, again = Digits(name="digits", binarize="static"), Digits(name="digits", binarize="static", seed=5)
-    dynamic = Digits(name="digits", binarize="dynamic")
+    grey = DigitsDataModule(name="digits")
+    static, again = (
+        DigitsDataModule(name="digits", binarize="static"),
+        DigitsDataModule(name="digits", binarize="static", seed=5),
+    )
+    dynamic = DigitsDataModule(name="digits", binarize="dynamic")
     for data in (grey, static, again, dynamic):
         data.setup()
     assert set(static.images("train").unique().tolist()) == {0, 255}
@@ -183,7 +186,7 @@ def test_the_mean_image_baseline_is_numpys(digits):
 
 
 def test_fingerprints_tell_images_apart(digits):
-    other = Digits(name="digits", split_seed=1)
+    other = DigitsDataModule(name="digits", split_seed=1)
     other.setup()
     assert len(digits.fingerprint()) == 64
     assert digits.fingerprint() != other.fingerprint()
@@ -202,7 +205,7 @@ def test_fingerprints_tell_images_apart(digits):
 )
 def test_bad_options_are_named(options, message):
     with pytest.raises(UserError, match=message):
-        Digits(name="digits", **options).setup()
+        DigitsDataModule(name="digits", **options).setup()
 
 
 def test_a_batch_must_divide_among_processes():

@@ -14,8 +14,8 @@ from test_datamodule import write_idx
 
 from autoencoders.data import download, lfw
 from autoencoders.data.download import fetch, unpack
-from autoencoders.data.lfw import LFW
-from autoencoders.data.mnist import MNIST
+from autoencoders.data.lfw import LFWDataModule
+from autoencoders.data.mnist import MNISTDataModule
 from autoencoders.types import UserError
 
 
@@ -115,7 +115,7 @@ def published(server, tmp_path, monkeypatch):
 
 
 def mnist(root):
-    data = MNIST(name="mnist", root=str(root), batch_size=8)
+    data = MNISTDataModule(name="mnist", root=str(root), batch_size=8)
     data.prepare_data()
     data.setup()
     return data
@@ -179,7 +179,7 @@ def test_an_archive_that_reaches_outside_is_refused_and_leaves_nothing(tmp_path,
     root.mkdir(parents=True)
     tar(root / "lfw.tgz", *members)
     with pytest.raises(UserError, match=r"lfw\.tgz cannot be unpacked .*Remove it and fetch it again"):
-        LFW(name="lfw", root=str(tmp_path / "a")).prepare_data()
+        LFWDataModule(name="lfw", root=str(tmp_path / "a")).prepare_data()
     assert [p.name for p in root.iterdir()] == ["lfw.tgz"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "secret"]
 
@@ -207,7 +207,7 @@ def test_lfw_is_downloaded_checked_and_unpacked(server, tmp_path, monkeypatch):
     content = tar(tmp_path / "served.tgz", folder="lfw_funneled").read_bytes()
     monkeypatch.setattr(lfw, "DOWNLOAD", server.address + "lfw")
     monkeypatch.setattr(lfw, "SHA256", hashlib.sha256(content).hexdigest())
-    data = LFW(name="lfw", root=str(tmp_path / "root"))
+    data = LFWDataModule(name="lfw", root=str(tmp_path / "root"))
     server.files["/lfw"], server.how["/lfw"] = content, "cut"
     with pytest.raises(UserError, match=r"needs the photos in .*lfw-deepfunneled.*bytes came.*AUTOENCODERS_DATA"):
         data.prepare_data()

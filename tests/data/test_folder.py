@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autoencoders.data.folder import Folder
+from autoencoders.data.folder import ImageFolderDataModule
 from autoencoders.data.image_io import picture_names
 from autoencoders.types import UserError
 
@@ -16,7 +16,7 @@ def paint(path, value, size=(12, 10)):
 
 def prepared(root, tmp_path, **options):
     options = {"size": 8, "batch_size": 2, "split": "alphabetical", "validation": 0.2, "test": 0.2} | options
-    data = Folder(name="folder", path=str(root), cache=str(tmp_path / "cache"), **options)
+    data = ImageFolderDataModule(name="folder", path=str(root), cache=str(tmp_path / "cache"), **options)
     data.prepare_data()
     data.setup()
     return data

@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 
 from autoencoders.data import image_cache
-from autoencoders.data.datamodule import ImageData, Source
+from autoencoders.data.datamodule import ImageDataModule, Source
 from autoencoders.data.image_cache import cached_images, listing
 from autoencoders.data.image_io import decode_files, read_all, read_picture
 from autoencoders.data.loader import Batches, Drawn, Rows, Split, on_device
 from autoencoders.types import UserError
-from autoencoders.utils.chunks import parts
+from autoencoders.utils.chunks import chunk_slices
 from autoencoders.utils.pca import principal_components
 
 
@@ -72,7 +72,7 @@ def test_a_large_store_is_mapped_read_only(tmp_path, recwarn):
 
 
 def test_rows_of_a_large_store_move_to_an_accelerator(tmp_path, monkeypatch):
-    monkeypatch.setattr("autoencoders.utils.chunks.PART", 16 * 3)  # three rows at a time
+    monkeypatch.setattr("autoencoders.utils.chunks.CHUNK_BYTES", 16 * 3)  # three rows at a time
     store, index = make(tmp_path, memory=10), torch.tensor([3, 17, 5, 9, 11, 2, 8])
     split = Split(store, torch.arange(20)).rows(index, memory=10)
     moved = on_device(split, torch.device("meta"))
@@ -100,7 +100,7 @@ def test_a_static_draw_of_a_large_store_is_not_kept_and_is_the_same(tmp_path):
         assert torch.equal(a.target, b.target)
 
 
-class Large(ImageData):
+class Large(ImageDataModule):
     """Twenty grey images from a cache."""
 
     def __init__(self, cache, **common):
@@ -115,8 +115,8 @@ class Large(ImageData):
     ("count", "row", "most", "sizes"), [(10, 10, 4, [4, 4, 2]), (5, 40, 4, [2, 2, 1]), (2, 1000, 4, [1, 1])]
 )
 def test_parts_are_smaller_where_rows_are_larger(monkeypatch, count, row, most, sizes):
-    monkeypatch.setattr("autoencoders.utils.chunks.PART", 99)
-    found = list(parts(count, row, most))
+    monkeypatch.setattr("autoencoders.utils.chunks.CHUNK_BYTES", 99)
+    found = list(chunk_slices(count, row, most))
     assert [part.stop - part.start for part in found] == sizes
     assert [i for part in found for i in range(count)[part]] == list(range(count))
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from autoencoders.data import lfw
-from autoencoders.data.lfw import LFW
+from autoencoders.data.lfw import LFWDataModule
 from autoencoders.types import UserError
 
 PEOPLE = {"Ada_Byron": 3, "Al-Hassan_Q": 1, "Bo_Li": 12, "Cy_Young": 2, "Di_Ng": 6, "Ed_Poe": 6}
@@ -36,7 +36,7 @@ def photos(tmp_path):
 
 def prepared(root, **options):
     options = {"split": "alphabetical", "validation": 0.1, "test": 0.1, "batch_size": 2} | options
-    data = LFW(name="lfw", root=str(root), cache=str(root / "cache"), **options)
+    data = LFWDataModule(name="lfw", root=str(root), cache=str(root / "cache"), **options)
     data.prepare_data()
     data.setup()
     return data
@@ -115,7 +115,7 @@ def test_a_data_root_that_cannot_be_written_serves_all_the_same(photos, tmp_path
         return sorted((str(p), p.stat().st_mtime_ns) for p in (photos, *photos.rglob("*")))
 
     before, cache = state(), tmp_path_factory.mktemp("elsewhere")
-    data = LFW(name="lfw", root=str(photos), cache=str(cache), size=32, batch_size=2, condition=["Smiling"])
+    data = LFWDataModule(name="lfw", root=str(photos), cache=str(cache), size=32, batch_size=2, condition=["Smiling"])
     data.prepare_data()
     data.setup()
     assert data.annotations("train").names
@@ -127,7 +127,9 @@ def test_real_lfw(tmp_path):
     root = Path(os.environ.get("AUTOENCODERS_DATA", ""))
     if not (root / "lfw/lfw-deepfunneled").is_dir():
         pytest.skip("AUTOENCODERS_DATA names no folder with lfw/lfw-deepfunneled/")
-    data = LFW(name="lfw", root=str(root), cache=str(tmp_path), size=32, split="alphabetical", validation=0.1, test=0.1)
+    data = LFWDataModule(
+        name="lfw", root=str(root), cache=str(tmp_path), size=32, split="alphabetical", validation=0.1, test=0.1
+    )
     data.prepare_data()
     data.setup()
     assert sum(len(data.images(s)) for s in ("train", "val", "test")) == 13_233

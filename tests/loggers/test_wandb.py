@@ -13,8 +13,8 @@ from offline_wandb import everything
 from wandb.sdk.launch.sweeps import utils as wandb_sweeps
 
 from autoencoders import dashboard
-from autoencoders.loggers.wandb import WandbRun
-from autoencoders.loggers.wandb_keys import definition, key_of
+from autoencoders.loggers.wandb import WandbMediaLogger
+from autoencoders.loggers.wandb_keys import definition, media_key
 from autoencoders.loggers.wandb_workspaces import workspaces
 from autoencoders.train import train
 from autoencoders.types import UserError
@@ -61,7 +61,7 @@ def test_the_summary_holds_what_metrics_json_does(logged):
 
 
 def test_the_summary_is_of_the_best_epoch_so_far(tmp_path):
-    logger, summary = WandbRun(str(tmp_path)), {}
+    logger, summary = WandbMediaLogger(str(tmp_path)), {}
     logger._experiment = SimpleNamespace(log=lambda row: None, define_metric=lambda *a, **b: None, summary=summary)
     for objective, rate in ((float("nan"), 1), (3, 2), (1, 5), (2, 4)):
         logger.log_metrics({"val/objective": objective, "val/rate": rate, "val/distortion": 1}, 0)
@@ -144,12 +144,12 @@ def test_what_is_not_finite_is_alerted(tmp_path, compose):
 
 def test_options_are_refused_and_pictures_bounded(tmp_path):
     with pytest.raises(UserError, match="artifact must be one of"):
-        WandbRun(str(tmp_path), artifact="sometimes")
+        WandbMediaLogger(str(tmp_path), artifact="sometimes")
     with pytest.raises(UserError, match="media_megabytes must be a number"):
-        WandbRun(str(tmp_path), media_megabytes=-1)
+        WandbMediaLogger(str(tmp_path), media_megabytes=-1)
     picture = tmp_path / "a.png"
     picture.write_bytes(b"0" * 1000)
-    logger, sent = WandbRun(str(tmp_path), media_megabytes=0.0005), []
+    logger, sent = WandbMediaLogger(str(tmp_path), media_megabytes=0.0005), []
     logger._experiment = SimpleNamespace(log=sent.append, summary={})
     logger.send_picture("samples", picture, "", 1)
     assert sent == []
@@ -160,7 +160,7 @@ def test_options_are_refused_and_pictures_bounded(tmp_path):
     ("settings", "job_type"), [({"model": "judge"}, "judge"), ({"group": "a"}, "sweep"), ({}, "train")]
 )
 def test_job_types(settings, job_type, tmp_path):
-    assert WandbRun(str(tmp_path), **settings)._wandb_init["job_type"] == job_type
+    assert WandbMediaLogger(str(tmp_path), **settings)._wandb_init["job_type"] == job_type
 
 
 # Workspaces -----------------------------------------------------------------------------------------------
@@ -319,7 +319,7 @@ def test_a_run_of_an_agent_is_the_agents(tmp_path, compose, monkeypatch):
 def test_definitions_and_keys():
     assert definition("val/nats") == {}
     assert definition("retrieve/map_error/vae") == {"hidden": True, "summary": "none"}
-    assert (key_of("samples"), key_of("mine"), key_of("sample/samples")) == (
+    assert (media_key("samples"), media_key("mine"), media_key("sample/samples")) == (
         "media/samples",
         "media/mine",
         "sample/samples",

@@ -123,7 +123,7 @@ def test_it_agrees_with_log_sum_exp_over_torch_distributions(linear):
     q = Normal(posterior.mean.double(), (0.5 * posterior.log_variance).exp().double())
     logs = []
     for k in range(50):
-        z = posterior.sample(counter_rng.normal(counter_rng.key(3, "importance"), (rows << 32) + k, LATENTS))
+        z = posterior.sample(counter_rng.normal(counter_rng.derive_seed(3, "importance"), (rows << 32) + k, LATENTS))
         decoded = Normal(model.decode(z).flatten(1).double(), SCALE)
         log_prior = Normal(0.0, 1.0).log_prob(z.double()).sum(1)
         logs.append(decoded.log_prob(x.flatten(1)).sum(1) + log_prior - q.log_prob(z.double()).sum(1))

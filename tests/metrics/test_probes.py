@@ -4,7 +4,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from autoencoders.metrics.probes import LinearProbe, auroc, chosen_probe, knn_predictions
+from autoencoders.metrics.probes import LinearProbe, auroc, knn_predictions, tune_probe
 
 
 def blobs(count=300, seed=0):
@@ -36,7 +36,7 @@ def test_attributes_are_fitted_each_alone_and_unknown_ones_have_no_say():
 def test_validation_chooses_a_strong_penalty_for_noise():
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn(200, 50, generator=generator), torch.randint(0, 2, (200,), generator=generator)
-    probe = chosen_probe((x[:100], y[:100]), (x[100:], y[100:]))
+    probe = tune_probe((x[:100], y[:100]), (x[100:], y[100:]))
     assert probe.l2 == 1.0
     np.testing.assert_allclose(probe.logits(x), LinearProbe(1.0).fit(x[:100], y[:100]).logits(x), atol=1e-3)
 

@@ -4,18 +4,18 @@ import torch
 from scipy.spatial.distance import cdist
 from sklearn.metrics import average_precision_score
 
-from autoencoders.metrics.retrieval import chance_quality, distances, nearest, ranking_quality
+from autoencoders.metrics.retrieval import chance_quality, feature_distances, nearest_neighbors, ranking_quality
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_distances_are_scipys(metric):
     a, b = torch.randn(7, 4), torch.randn(9, 4)
-    np.testing.assert_allclose(distances(a, b, metric), cdist(a, b, metric), atol=1e-5)
+    np.testing.assert_allclose(feature_distances(a, b, metric), cdist(a, b, metric), atol=1e-5)
 
 
 def test_nobody_is_their_own_neighbour():
     x = torch.tensor([[0.0], [1.0], [3.0]])
-    index, distance = nearest(x, x, 1, itself=True)
+    index, distance = nearest_neighbors(x, x, 1, itself=True)
     assert index.flatten().tolist() == [1, 0, 1]
     assert distance.flatten().tolist() == [1, 1, 2]
 

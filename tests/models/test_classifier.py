@@ -10,9 +10,9 @@ import pytest
 import torch
 from sklearn.metrics import log_loss, roc_auc_score
 
-from autoencoders.applications.base import answered
+from autoencoders.applications.base import run_application
 from autoencoders.config import instantiate
-from autoencoders.metrics.classification import BINS, WIDTH, cross_entropy, verdict_metrics, verdicts
+from autoencoders.metrics.classification import BINS, WIDTH, classification_metrics, classification_sums, cross_entropy
 from autoencoders.runs import loading
 from autoencoders.train import train
 from autoencoders.types import Context, UserError
@@ -74,8 +74,8 @@ def test_sums_give_what_scikit_learn_gives_and_unknown_values_have_no_say(batche
     truth = (torch.rand(90, 2, generator=generator) < torch.sigmoid(logits)).float()
     truth[:30, 1] = torch.nan
     parts = zip(logits.chunk(batches), truth.chunk(batches), strict=True)
-    sums = sum(verdicts(a, b, torch.tensor([1.0, 0.0])) for a, b in parts)
-    found = verdict_metrics("test", sums / 90, Context("attributes", ("a", "b")))
+    sums = sum(classification_sums(a, b, torch.tensor([1.0, 0.0])) for a, b in parts)
+    found = classification_metrics("test", sums / 90, Context("attributes", ("a", "b")))
     for i, name in enumerate("ab"):
         known = truth[:, i].isfinite()
         y, score = truth[known, i], logits[known, i]
@@ -90,8 +90,8 @@ def test_sums_give_what_scikit_learn_gives_and_unknown_values_have_no_say(batche
 
 def test_logits_beyond_the_bins_count_at_their_ends():
     logits, truth = torch.tensor([[-1e4], [1e4], [float(BINS)]]), torch.tensor([[0.0], [1.0], [1.0]])
-    sums = verdicts(logits, truth, torch.ones(1))
-    assert verdict_metrics("test", sums / 3, Context("attributes", ("a",)))["test_auroc/a"] == 1
+    sums = classification_sums(logits, truth, torch.ones(1))
+    assert classification_metrics("test", sums / 3, Context("attributes", ("a",)))["test_auroc/a"] == 1
     assert cross_entropy(logits, truth).isfinite().all()
 
 
@@ -104,7 +104,7 @@ def test_what_cannot_work_is_one_sentence(compose, judge_folder):
         train(compose("model=judge", "application@after_fit=[reconstruct]"))
     node = compose("application@after_fit=[reconstruct]")["after_fit"]["reconstruct"]
     with pytest.raises(UserError, match="asks an autoencoder"):
-        answered(loading.open_run(judge_folder), "reconstruct", node)
+        run_application(loading.open_run(judge_folder), "reconstruct", node)
 
 
 def test_a_resumed_training_goes_on_bit_for_bit(compose, tmp_path):

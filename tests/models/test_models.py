@@ -161,7 +161,7 @@ def test_evaluation_noise_is_fixed_by_row_whatever_the_batches(compose, digits):
         torch.testing.assert_close(sums(180), sums(7), rtol=1e-6, atol=1e-6)
         expected = model.terms(
             Batch(images, images, None, torch.arange(180)),
-            counter_rng.normal(counter_rng.key(EVALUATION_SEED, "eps", "val"), torch.arange(180), 10),
+            counter_rng.normal(counter_rng.derive_seed(EVALUATION_SEED, "eps", "val"), torch.arange(180), 10),
         )
     assert sums(50)[0].item() == pytest.approx(expected.distortion.mean().item(), rel=1e-6)
 

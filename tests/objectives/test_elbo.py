@@ -9,7 +9,7 @@ from torch.distributions import MultivariateNormal, Normal
 
 from autoencoders.config import instantiate
 from autoencoders.metrics.likelihood import importance_weighted
-from autoencoders.models.evaluation import evaluated, evaluation_metrics, evaluation_noise
+from autoencoders.models.evaluation import evaluation_metrics, evaluation_noise, evaluation_sums
 from autoencoders.objectives.elbo import ELBO, IWAE
 from autoencoders.objectives.likelihoods import Gaussian
 from autoencoders.objectives.posteriors import GaussianPosterior
@@ -134,8 +134,8 @@ def test_an_image_keeps_its_label_and_target_through_its_samples(compose, model)
 
 def test_it_is_what_the_likelihood_estimate_says_of_the_same_samples(compose):
     model, batch = build(compose, "objective=iwae", "objective.samples=6", model="cvae"), images(9)
-    pairs = counter_rng.pairs(batch.index, torch.arange(6))
-    eps = counter_rng.normal(counter_rng.key(0, "importance"), pairs, 3).unflatten(0, (-1, 6))
+    pairs = counter_rng.pair_indices(batch.index, torch.arange(6))
+    eps = counter_rng.normal(counter_rng.derive_seed(0, "importance"), pairs, 3).unflatten(0, (-1, 6))
     estimate = importance_weighted(model, batch.x, batch.target, batch.y, batch.index, samples=6)
     torch.testing.assert_close(model.terms(batch, eps).bound.double(), estimate.nll, rtol=1e-5, atol=1e-4)
 
@@ -145,9 +145,9 @@ def test_validation_is_the_bound_whatever_the_batches_and_never_decodes_more_tha
     seen, decoder = [], model.decoder.forward
     monkeypatch.setattr(model.decoder, "forward", lambda z, *rest: seen.append(len(z)) or decoder(z, *rest))
     with torch.no_grad():
-        whole = evaluated(model, batch, "val")
+        whole = evaluation_sums(model, batch, "val")
         assert max(seen) == 30
-        torch.testing.assert_close(whole, sum(evaluated(model, part, "val") for part in batch.parts(7)))
+        torch.testing.assert_close(whole, sum(evaluation_sums(model, part, "val") for part in batch.parts(7)))
         terms = model.terms(batch, evaluation_noise(model, batch.index, "val", 5))
     found = evaluation_metrics(model, "val", whole / 30)
     assert found["val/loss"] == found["val/objective"] == pytest.approx(terms.bound.mean().item(), rel=1e-5)

@@ -16,7 +16,7 @@ CONFIG = {
     "likelihood": {"_target_": "autoencoders.objectives.likelihoods.Bernoulli"},
     "latent_dim": {"size": 10},
     "beta": {"_target_": "autoencoders.objectives.beta_schedules.Constant", "value": 1},
-    "data": {"_target_": "autoencoders.data.digits.Digits", "name": "digits", "root": "/a/place", "seed": 0},
+    "data": {"_target_": "autoencoders.data.digits.DigitsDataModule", "name": "digits", "root": "/a/place", "seed": 0},
     "model": {
         "_target_": "autoencoders.models.vae.VAE",
         "name": "vae",
@@ -52,7 +52,8 @@ def make_run(tmp_path):
         folder = tmp_path / "runs" / name
         (folder / "figures/samples").mkdir(parents=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(merged(CONFIG, config or {}), sort_keys=False))
-        card = {"overrides": list(overrides), "status": "done", "data": DATA, "git_commit": "c0ffee", "device": "cpu"}
+        card = {"format": 2, "overrides": list(overrides), "status": "done", "data": DATA}
+        card |= {"git_commit": "c0ffee", "device": "cpu"}
         (folder / "run.json").write_text(json.dumps(card | record))
         (folder / "metrics.json").write_text(json.dumps(METRICS | (metrics or {})))
         for step, grey in ((5, 60), (12, 200)):

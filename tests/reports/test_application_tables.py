@@ -5,7 +5,7 @@ import json
 import pytest
 
 from autoencoders.reports.application_tables import answers
-from autoencoders.reports.discovery import find
+from autoencoders.reports.discovery import find_runs
 
 
 def rows_of(table):
@@ -18,7 +18,7 @@ def test_runs_come_first_and_baselines_that_agree_once(make_run, add_table):
         ours = {"method": "vae", "mse": mse, "mse +-": 0.001, "note": "x"}
         baselines = [{"method": name, "mse": v, "mse +-": "", "note": ""} for name, v in (("PCA-10", pca), ("mean", 1))]
         add_table(folder, "reconstruct/errors", [ours, *baselines])
-    runs = find(folders)
+    runs = find_runs(folders)
     runs[0].setting = "seed=1"
     [answer] = answers(runs, "reconstruct")
     assert rows_of(answer.table) == {
@@ -37,7 +37,7 @@ def test_a_baseline_that_is_best_is_marked(make_run, add_table):
     rows = [{"method": "vae", "auroc": 0.7}, {"method": "pixels", "auroc": 0.9}, {"method": "chance", "auroc": ""}]
     folder = make_run("a")
     add_table(folder, "detect/detection", rows)
-    [answer] = answers(find([folder]), "detect")
+    [answer] = answers(find_runs([folder]), "detect")
     assert [row.cells[0].best for row in answer.table.rows] == [False, True, False]
 
 
@@ -47,7 +47,7 @@ def test_a_number_a_row_becomes_a_row_a_measure(make_run, add_table):
             ("MSE", "", "PCA-10", 0.03, 0.001, 11, ""), ("bits", "bits", "vae", "", "", 11, "n/a: no")]  # fmt: skip
     folder = make_run("a")
     add_table(folder, "evaluate/evaluation", [dict(zip(head, row, strict=True)) for row in rows])
-    [answer] = answers(find([folder]), "evaluate")
+    [answer] = answers(find_runs([folder]), "evaluate")
     assert [c.label for c in answer.table.columns] == ["a", "beside", "note"]
     assert [[row.head, row.detail, *(cell.text for cell in row.cells)] for row in answer.table.rows] == [
         ["-ELBO", "nats", "100.0", "", "bounds"],
@@ -67,11 +67,11 @@ def test_fid_is_compared_where_one_judge_saw_the_same_and_real_images_are_not_in
     folders = [make_run(name) for name in "abc"]
     for folder, fid, floor in zip(folders, (14.0, 9.0, 2.0), (1.5, 1.5, 1.25), strict=True):
         evaluated(folder, add_table, fid, floor)
-    [answer] = answers(find(folders), "evaluate")
+    [answer] = answers(find_runs(folders), "evaluate")
     [row] = answer.table.rows
     assert [cell.best for cell in row.cells[:3]] == [False, True, False]
     assert row.cells[3].text == "PCA-10 5.00; real val images 1.50 (a, b); real val images 1.25 (c)"
-    [answer] = answers(find(folders[:2]), "evaluate")
+    [answer] = answers(find_runs(folders[:2]), "evaluate")
     assert answer.table.rows[0].cells[2].text.startswith("◂ PCA-10 5.00; real")
     assert answer.table.overtaken
 
@@ -81,7 +81,7 @@ def test_text_is_text_and_data_is_named(make_run, add_table, add_text):
     add_text(folder, "evaluate/protocol", "in one line\n")
     add_text(folder, "evaluate/markdown", "| a |\n")
     add_table(folder, "evaluate/codes", [{"row": i, "z0": 0.5} for i in range(41)])
-    found = {answer.name: answer for answer in answers(find([folder]), "evaluate")}
+    found = {answer.name: answer for answer in answers(find_runs([folder]), "evaluate")}
     assert found["evaluate/protocol"].texts == {"a": ["in one line"]}
     assert found["evaluate/codes"].left == ["a: 41 rows, in tables/evaluate/codes.csv"]
     assert "evaluate/markdown" not in found
@@ -92,4 +92,4 @@ def test_a_broken_table_is_no_crash(make_run, content):
     folder = make_run("a")
     (folder / "tables/x").mkdir(parents=True)
     (folder / "tables/x/y.csv").write_text(content)
-    answers(find([folder]), "x")
+    answers(find_runs([folder]), "x")

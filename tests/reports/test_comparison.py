@@ -1,8 +1,8 @@
 """What sets configurations apart: once, in few words, and nothing that is only a place."""
 
-from autoencoders.config.diff import differing, grouped
+from autoencoders.config.diff import diff_configs, group_aliases
 from autoencoders.reports.comparison import compared, settings, table
-from autoencoders.reports.discovery import find
+from autoencoders.reports.discovery import find_runs
 
 
 def test_one_choice_that_shows_twice_is_one_difference(make_run):
@@ -10,7 +10,7 @@ def test_one_choice_that_shows_twice_is_one_difference(make_run):
         make_run(f"{i}", config={"beta.value": beta, "model.penalty.value": beta, "folder": f"f{i}", "name": f"n{i}"})
         for i, beta in enumerate((0.5, 1, 4))
     ]
-    runs = find(folders)
+    runs = find_runs(folders)
     assert compared(runs) == {("beta.value", "model.penalty.value"): ["0.5", "1", "4"]}
     assert settings(runs) == ["beta=0.5", "beta=1", "beta=4"]
 
@@ -21,14 +21,14 @@ def test_equal_values_by_chance_stay_two_differences_and_what_was_typed_is_said_
                  overrides=[f"trainer.max_epochs={i}"])
         for i in (1, 2)
     ]  # fmt: skip
-    runs = find(folders)
+    runs = find_runs(folders)
     assert set(compared(runs)) == {("data.batch_size",), ("trainer.max_epochs",), ("model.l1",), ("seed",)}
     assert settings(runs)[0].startswith("trainer.max_epochs=1, ")
 
 
 def test_models_differ_by_name_and_what_one_alone_has_is_no_setting_of_the_other(make_run):
     cvae = {"model._target_": "autoencoders.models.cvae.CVAE", "model.name": "cvae", "model.join": "both"}
-    runs = find([make_run("a"), make_run("b", config=cvae)])
+    runs = find_runs([make_run("a"), make_run("b", config=cvae)])
     groups = compared(runs)
     assert groups == {("model",): ["vae", "cvae"], ("model.join",): ["\u2013", "both"]}
     assert settings(runs) == ["model=vae", "model=cvae"]
@@ -38,7 +38,7 @@ def test_models_differ_by_name_and_what_one_alone_has_is_no_setting_of_the_other
 
 def test_a_whole_node_against_nothing_is_one_line():
     node = {"_target_": "autoencoders.nets.mlp.Encoder", "widths": [3, 2], "norm": "batch"}
-    found = grouped(differing([{"net": {"encoder": node}}, {"net": {"encoder": None}}]))
+    found = group_aliases(diff_configs([{"net": {"encoder": node}}, {"net": {"encoder": None}}]))
     assert found == {("net.encoder",): ["Encoder", "null"]}
 
 
@@ -46,11 +46,11 @@ def test_places_and_callbacks_that_draw_do_not_differ(make_run):
     drawing = {"_target_": "autoencoders.callbacks.samples.Samples", "every_n_epochs": 5}
     stopping = {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "patience": 5}
     other = {"data.root": "/elsewhere", "callbacks": {"samples": drawing, "stop": stopping}}
-    runs = find([make_run("a", config={"callbacks": {}}), make_run("b", config=other)])
+    runs = find_runs([make_run("a", config={"callbacks": {}}), make_run("b", config=other)])
     assert compared(runs) == {("callbacks.stop",): ["\u2013", "EarlyStopping"]}
 
 
 def test_a_run_without_a_configuration_has_no_values(make_run):
     folders = [make_run("a"), make_run("b", config={"seed": 1}), make_run("c")]
     (folders[2] / "config.yaml").unlink()
-    assert compared(find(folders)) == {("seed",): ["0", "1", "\u2013"]}
+    assert compared(find_runs(folders)) == {("seed",): ["0", "1", "\u2013"]}

@@ -11,10 +11,10 @@ import markdown as reader
 import pytest
 from PIL import Image
 
-from autoencoders.reports.content import report
-from autoencoders.reports.discovery import find
-from autoencoders.reports.html import html
-from autoencoders.reports.markdown import escaped, markdown
+from autoencoders.reports.content import build_report
+from autoencoders.reports.discovery import find_runs
+from autoencoders.reports.html import render_html
+from autoencoders.reports.markdown import escaped, render_markdown
 from autoencoders.types import UserError
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'`|${7*7}{{7*7}}](javascript:alert(1))"
@@ -49,7 +49,7 @@ def rendered(text):
 
 
 def page_of(*folders, **options):
-    return html(report(find(folders), **options))
+    return render_html(build_report(find_runs(folders), **options))
 
 
 def test_it_needs_nothing_from_outside(make_run):
@@ -87,11 +87,11 @@ def evil(make_run, add_table, add_text):
         folder, "evaluate/evaluation", [dict.fromkeys(("measure", "unit", "method", "note"), EVIL) | {"value": 1}]
     )
     add_text(folder, "evaluate/protocol", EVIL)
-    return report(find([folder, make_run("b")]), title=EVIL, question=EVIL, verdict=EVIL)
+    return build_report(find_runs([folder, make_run("b")]), title=EVIL, question=EVIL, verdict=EVIL)
 
 
 def test_whatever_runs_say_is_escaped_in_html(evil):
-    read = Reading(html(evil))
+    read = Reading(render_html(evil))
     assert read.tags.count("script") == 1
     assert read.tags.count("img") == read.tags.count("figure") - 4 + 1  # four tables; the empty one of the dialog
     assert not any(name.startswith("on") for _, name, _ in read.attributes)
@@ -100,7 +100,7 @@ def test_whatever_runs_say_is_escaped_in_html(evil):
 
 
 def test_whatever_runs_say_is_escaped_in_markdown(evil, tmp_path):
-    written, _ = markdown(evil, tmp_path, tmp_path / "figures")
+    written, _ = render_markdown(evil, tmp_path, tmp_path / "figures")
     assert "<script" not in re.sub(r"```.*?```", "", written, flags=re.DOTALL)
     read = Reading(rendered(written))
     assert "script" not in read.tags
@@ -134,7 +134,7 @@ def test_a_run_that_did_not_end_is_shown_as_such(make_run):
     empty = make_run("c")
     for file in ("config.yaml", "metrics.json"):
         (empty / file).unlink()
-    (empty / "run.json").write_text(json.dumps({"overrides": 3, "data": [], "versions": "x", "seconds": "y"}))
+    (empty / "run.json").write_text(json.dumps({"format": 2, "overrides": 3, "data": [], "versions": "x", "seconds": "y"}))
     text = page_of(make_run("a"), folder, empty)
     assert "unfinished: it still runs, or was killed" in text
     assert "metrics.json is missing" in text
@@ -149,7 +149,7 @@ def test_a_sweep_shows_rate_and_distortion_and_curves(make_run, add_curves):
     ]
     for folder in folders:
         add_curves(folder)
-    page = report(find(folders))
+    page = build_report(find_runs(folders))
     drawn = {group.title: group.pictures for section in page.sections for group in section.groups}
     assert [p.caption for p in drawn["Rate against distortion"]] == ["test split of digits"]
     assert [p.caption for p in drawn["Validation over the steps of training"]] == ["val/nats", "val/mse"]
@@ -163,28 +163,28 @@ def test_names_in_pictures_are_no_formulas(make_run, add_curves):
         (folder / "config.yaml").write_text(
             (folder / "config.yaml").read_text().replace("value: 1", f"value: '{beta}'")
         )
-    page = report(find(folders))
+    page = build_report(find_runs(folders))
     assert sum(len(group.pictures) for section in page.sections for group in section.groups) == 5
 
 
 def test_a_single_run_differs_from_the_defaults(make_run):
     folder = make_run("a", config={"trainer.max_epochs": 8})
-    runs = find([folder])
+    runs = find_runs([folder])
     defaults = {**runs[0].config, "trainer": {"max_epochs": 20}}
-    [table] = report(runs, defaults=defaults).sections[0].tables
+    [table] = build_report(runs, defaults=defaults).sections[0].tables
     assert table.columns[0].label == "trainer.max_epochs"
     assert [(row.head, row.cells[0].text) for row in table.rows] == [("default", "20"), ("a", "8")]
 
 
 def test_parts_and_figures_can_be_chosen_and_wrong_ones_are_one_sentence(make_run):
     folder = make_run("a")
-    page = report(find([folder]), parts=["results"])
+    page = build_report(find_runs([folder]), parts=["results"])
     assert ([s.title for s in page.sections], page.asked, page.cards) == (["Results"], [], [])
-    assert "Figures" in [s.title for s in report(find([folder]), figures=["sam*"]).sections]
+    assert "Figures" in [s.title for s in build_report(find_runs([folder]), figures=["sam*"]).sections]
     with pytest.raises(UserError, match=r"There is no part samples in this report\. It has: asked, what_differs"):
-        report(find([folder]), parts=["samples"])
+        build_report(find_runs([folder]), parts=["samples"])
     with pytest.raises(UserError, match=r"No run has a figure faces\. They have: samples\."):
-        report(find([folder]), figures=["faces"])
+        build_report(find_runs([folder]), figures=["faces"])
 
 
 def test_what_does_not_fit_is_named(make_run):
@@ -195,7 +195,9 @@ def test_what_does_not_fit_is_named(make_run):
 
 def test_markdown_tables_parse_and_links_lead_to_the_figures(make_run, tmp_path):
     folders = [make_run("a | b", {"test/mse": 0.01}), make_run("c_d", {"test/mse": 0.02}, {"beta.value": 4})]
-    text, files = markdown(report(find(folders), verdict="So *it* is."), tmp_path / "docs", tmp_path / "docs/figures")
+    text, files = render_markdown(
+        build_report(find_runs(folders), verdict="So *it* is."), tmp_path / "docs", tmp_path / "docs/figures"
+    )
     read = unescape(rendered(text))
     tables = re.findall(r"<table>.*?</table>", read, re.DOTALL)
     results = next(table for table in tables if "mean image" in table)
@@ -217,13 +219,13 @@ def test_films_are_shown_too(make_run):
     folder = make_run("a")
     frames = [Image.new("L", (5, 3), grey) for grey in (0, 200)]
     frames[0].save(folder / "figures/samples.gif", save_all=True, append_images=frames[1:])
-    [_, film] = next(s for s in report(find([folder])).sections if s.title == "Figures").groups
+    [_, film] = next(s for s in build_report(find_runs([folder])).sections if s.title == "Figures").groups
     assert (film.title, film.pictures[0].media, film.pictures[0].size) == ("samples, moving", "image/gif", (5, 3))
 
 
 def test_copied_figures_keep_their_own_names(make_run, tmp_path):
     folders = [make_run("a.b"), make_run("a-b")]
-    text, files = markdown(report(find(folders)), tmp_path, tmp_path / "figures", copy=True)
+    text, files = render_markdown(build_report(find_runs(folders)), tmp_path, tmp_path / "figures", copy=True)
     assert {"samples-a-b.png", "samples-a-b-1.png"} <= {path.name for path in files}
     assert "runs/" not in "".join(re.findall(r"!\[.*?\]\((.*?)\)", text))
 

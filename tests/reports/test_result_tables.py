@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from autoencoders.reports.content import result_tables
-from autoencoders.reports.discovery import find
+from autoencoders.reports.discovery import find_runs
 from autoencoders.reports.metric_info import decimals, measure, printed
 from autoencoders.reports.result_tables import over_seeds, summary
 from autoencoders.types import UserError
@@ -25,7 +25,7 @@ def made(make_run, **metrics):
     """Runs a, b, ... that differ in these metrics."""
     names = {key.replace("__", "/"): values for key, values in metrics.items()}
     count = len(next(iter(names.values())))
-    return find([make_run("abcdef"[i], {k: v[i] for k, v in names.items()}) for i in range(count)])
+    return find_runs([make_run("abcdef"[i], {k: v[i] for k, v in names.items()}) for i in range(count)])
 
 
 def test_lower_nats_and_errors_and_higher_psnr_are_best(make_run):
@@ -58,7 +58,7 @@ def test_a_baseline_stands_beside_and_says_where_it_is_better(make_run):
 
 def test_other_images_are_not_compared(make_run):
     other = {"data": {"sha256": "other", "images": {"test": 11}}}
-    runs = find([make_run("a"), make_run("b", {"test/mse": 0.001}, **other), make_run("c", {"test/mse": 0.002})])
+    runs = find_runs([make_run("a"), make_run("b", {"test/mse": 0.001}, **other), make_run("c", {"test/mse": 0.002})])
     table = summary(runs)
     assert best(table, "mse") == ["c"]
     assert any("different images" in note for note in table.notes)
@@ -67,7 +67,7 @@ def test_other_images_are_not_compared(make_run):
 def test_nats_are_compared_under_one_likelihood_and_condition_alone(make_run):
     gaussian = {"likelihood._target_": "autoencoders.objectives.likelihoods.Gaussian"}
     told = {"model.name": "cvae", "model.join": "both"}
-    runs = find(
+    runs = find_runs(
         [make_run("a"), make_run("b", {"test/nats": 99}), make_run("c", {"test/nats": -500}, gaussian),
          make_run("d", {"test/nats": 90, "test/mse": 0.001}, told)]
     )  # fmt: skip
@@ -77,7 +77,7 @@ def test_nats_are_compared_under_one_likelihood_and_condition_alone(make_run):
 
 
 def test_a_mistake_kept_for_study_is_not_in_the_running(make_run):
-    runs = find(
+    runs = find_runs(
         [make_run("a"), make_run("b", {"test/nats": 99}), make_run("c", {"test/nats": 5}, notes=["It is wrong."])]
     )
     table = summary(runs)
@@ -88,7 +88,7 @@ def test_a_mistake_kept_for_study_is_not_in_the_running(make_run):
 def test_a_judge_has_its_accuracy_beside_the_majority(make_run):
     folder = make_run("judge")
     (folder / "metrics.json").write_text('{"test/loss": 0.1, "test/accuracy": 0.98, "test/majority": 0.1}')
-    table = summary(find([folder]))
+    table = summary(find_runs([folder]))
     assert [(c.label, c.beside) for c in table.columns] == [("accuracy", None), ("majority", 0)]
 
 
@@ -96,7 +96,7 @@ def test_a_model_without_a_prior_has_no_nats(make_run):
     folder = make_run("a", {"test/rate": 0.0, "test/nats": 50.0})
     text = (folder / "metrics.json").read_text().replace("active_units", "something")
     (folder / "metrics.json").write_text(text)
-    table = summary(find([folder, make_run("b"), make_run("c", {"test/nats": 99})]))
+    table = summary(find_runs([folder, make_run("b"), make_run("c", {"test/nats": 99})]))
     assert column(table, "nats")[0].value is None
     assert best(table, "nats") == ["c"]
 
@@ -107,7 +107,7 @@ def test_named_columns_come_from_applications_too(make_run, tmp_path):
         (folder / "tables/evaluate").mkdir(parents=True)
         found = f'{{"SSIM/vae": {value}, "SSIM_error/vae": 0.004, "SSIM/PCA-10": 0.85}}'
         (folder / "tables/evaluate/metrics.json").write_text(found)
-    runs = find([tmp_path / "runs"])
+    runs = find_runs([tmp_path / "runs"])
     table = summary(runs, {"ours": "evaluate/SSIM/model", "PCA": "evaluate/SSIM/PCA"})
     assert [(cell.value, cell.error) for cell in column(table, "ours")] == [(0.8, 0.004), (0.9, 0.004)]
     assert [cell.value for cell in column(table, "PCA")] == [0.85, 0.85]
@@ -118,7 +118,7 @@ def test_named_columns_come_from_applications_too(make_run, tmp_path):
 
 def test_means_and_deviations_over_seeds(make_run):
     values = {(1, 0): 100, (1, 1): 102, (4, 0): 110, (4, 1): 113}
-    runs = find(
+    runs = find_runs(
         [make_run(f"{b}-{s}", {"test/nats": v}, {"beta.value": b, "seed": s, "data.seed": s, "model.seed": s})
          for (b, s), v in values.items()]
     )  # fmt: skip

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from autoencoders.reports.discovery import find
+from autoencoders.reports.discovery import find_runs
 from autoencoders.types import UserError
 
 
 def found(*patterns):
-    return [run.label for run in find(patterns)]
+    return [run.label for run in find_runs(patterns)]
 
 
 def test_a_folder_a_pattern_and_a_sweep_name_runs_in_natural_order_and_once(make_run, tmp_path):
@@ -43,7 +43,7 @@ def test_no_run_is_one_sentence(tmp_path, name, sentence):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file.txt").write_text("no run")
     with pytest.raises(UserError, match=sentence):
-        find([tmp_path / name])
+        find_runs([tmp_path / name])
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_no_run_is_one_sentence(tmp_path, name, sentence):
         ("config.yaml", None, "config.yaml is missing"),
         ("config.yaml", "a: [", "config.yaml cannot be read"),
         ("run.json", "\xff\x00", "run.json cannot be read"),
-        ("run.json", json.dumps({"status": "running"}), "unfinished: it still runs, or was killed"),
-        ("run.json", json.dumps({"status": "failed", "error": "CUDA"}), "failed: CUDA"),
-        ("run.json", json.dumps({"status": "stopped", "error": "stopped in epoch 3"}), "stopped in epoch 3"),
+        ("run.json", json.dumps({"format": 2, "status": "running"}), "unfinished: it still runs, or was killed"),
+        ("run.json", json.dumps({"format": 2, "status": "failed", "error": "CUDA"}), "failed: CUDA"),
+        ("run.json", json.dumps({"format": 2, "status": "stopped", "error": "stopped in epoch 3"}), "stopped in epoch 3"),
     ],
 )
 def test_what_is_broken_is_said(make_run, file, content, problem):
@@ -65,7 +65,7 @@ def test_what_is_broken_is_said(make_run, file, content, problem):
     (folder / file).unlink()
     if content is not None:
         (folder / file).write_text(content)
-    [run] = find([folder])
+    [run] = find_runs([folder])
     assert run.problems == [problem]
 
 
@@ -74,5 +74,5 @@ def test_a_last_line_cut_short_leaves_the_curve_before_it(make_run, add_curves):
     add_curves(folder)
     with (folder / "metrics.csv").open("a") as file:
         file.write("2,19,9")
-    [run] = find([folder])
+    [run] = find_runs([folder])
     assert run.curves["val/nats"] == [(5, 150), (12, 101)]

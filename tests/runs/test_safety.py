@@ -96,7 +96,7 @@ TARGETS = {
     "not recursive": {"_target_": "autoencoders.models.vae.VAE", "_recursive_": False, "x": {"_target_": "os.system"}},
     "through a module": {"_target_": "autoencoders.runs.loading.Path.write_text", "_args_": ["{canary}", "x"]},
     "a writer of this package": {"_target_": "autoencoders.runs.record.write_json", "path": "{canary}", "content": {}},
-    "a class that writes": {"_target_": "autoencoders.loggers.csv.MetricsFile", "path": "{canary}"},
+    "a class that writes": {"_target_": "autoencoders.loggers.csv.MetricsCSVLogger", "path": "{canary}"},
     "an interpolation": {"_target_": "${oc.decode:os.system}", "command": "touch {canary}"},
     "a node made by a resolver": "${oc.create:{_target_: pathlib.Path.touch, _args_: ['{canary}']}}",
     "a secret": "${oc.env:HOME}",
@@ -172,7 +172,7 @@ def test_yaml_that_builds_objects_is_only_read(tmp_path, door, canary):
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.yaml").write_text(f"x: !!python/object/apply:builtins.open ['{canary}', 'w']\n")
-    (folder / "run.json").write_text('{"status": "done"}')
+    (folder / "run.json").write_text('{"format": 2, "status": "done"}')
     door(report, "runs=run", cwd=tmp_path)
     assert not canary.exists()
     with pytest.raises(yaml.YAMLError):
@@ -203,7 +203,7 @@ def test_a_report_of_a_hostile_folder_escapes_everything_and_follows_no_link(tmp
     Image.new("RGB", (8, 8), (1, 2, 3)).save(secret / "photo.png", pnginfo=None)
     config = {"name": HOSTILE, "model": {"name": HOSTILE}, "data": {"name": HOSTILE}, "latent_dim": {"size": HOSTILE}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    record = {"status": "failed", "error": HOSTILE, "overrides": [HOSTILE], "notes": [HOSTILE], "warnings": [HOSTILE]}
+    record = {"format": 2, "status": "failed", "error": HOSTILE, "overrides": [HOSTILE], "notes": [HOSTILE], "warnings": [HOSTILE]}
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "metrics.json").write_text(json.dumps({HOSTILE: 1.0, "test/mse": 0.1}))
     (folder / "metrics.csv").write_text(f'step,"{HOSTILE.replace(chr(34), chr(34) * 2)}"\n1,2\n')

@@ -11,7 +11,7 @@ from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 
 from autoencoders.train import train
 from autoencoders.training import epoch_loop
-from autoencoders.training.pipeline import make_trainer
+from autoencoders.training.pipeline import build_trainer
 
 QUICK = ["model=vae", "trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=5", "logger=csv",
          "trainer.limit_val_batches=1", "trainer.log_every_n_steps=2", "test=false", "data.size=12", "net=fc",
@@ -130,7 +130,7 @@ class Manual(Own):
 def test_what_is_not_usual_is_left_to_lightning(compose, tmp_path, model, options, usual):
     config = compose("trainer=cpu", "trainer.max_epochs=1", "callbacks=none", "logger=none")
     config["trainer"] |= options
-    trainer, seen = make_trainer(config, [], []), []
+    trainer, seen = build_trainer(config, [], []), []
     loop = trainer.fit_loop.epoch_loop
 
     class Asks(pl.Callback):

@@ -17,9 +17,9 @@ from autoencoders import train as door_of_training
 from autoencoders.callbacks.reconstructions import Reconstructions
 from autoencoders.callbacks.samples import Samples
 from autoencoders.config import instantiate
-from autoencoders.loggers.csv import MetricsFile
-from autoencoders.loggers.media import Gallery
-from autoencoders.loggers.wandb import WandbRun
+from autoencoders.loggers.csv import MetricsCSVLogger
+from autoencoders.loggers.media import MediaWriter
+from autoencoders.loggers.wandb import WandbMediaLogger
 from autoencoders.models.vae import VAE
 from autoencoders.train import train
 from autoencoders.training import checkpointing
@@ -52,11 +52,11 @@ def steps(folder, *names):
 
 def test_a_file_is_whole_or_as_it_was(tmp_path):
     file = tmp_path / "deep/x"
-    with atomic.whole(file) as partial:
+    with atomic.atomic_write(file) as partial:
         partial.write_text("one")
 
     def interrupted():
-        with atomic.whole(file) as partial:
+        with atomic.atomic_write(file) as partial:
             partial.write_text("tw")
             raise FULL
 
@@ -139,7 +139,7 @@ def spared(tmp_path_factory, compose_into):
             raise FULL
 
     patch.setattr(Figure, "savefig", full)
-    patch.setattr("autoencoders.data.datamodule.ImageData.mean_image_mse", raising(MemoryError()))
+    patch.setattr("autoencoders.data.datamodule.ImageDataModule.mean_image_mse", raising(MemoryError()))
     try:
         metrics = train(compose_into(*words, "logger=csv", folder=root / "bad"))
     finally:
@@ -194,8 +194,8 @@ def test_debug_shows_where_a_figure_fails(compose, monkeypatch):
 
 
 def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_command(door, tmp_path, monkeypatch):
-    present = Gallery.present
-    monkeypatch.setattr(Gallery, "present", raising(FULL, lambda self, name, *_: name == "browse", present))
+    present = MediaWriter.present
+    monkeypatch.setattr(MediaWriter, "present", raising(FULL, lambda self, name, *_: name == "browse", present))
     words = [*TINY, "trainer.max_epochs=1", "callbacks=checkpoint", "application@after_fit=[browse,reconstruct]"]
     done = door(door_of_training, *words, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 2
@@ -215,7 +215,7 @@ def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_com
 
 
 def test_a_row_that_did_not_fit_leaves_the_file_as_it_was(tmp_path, monkeypatch):
-    file = MetricsFile(tmp_path / "metrics.csv")
+    file = MetricsCSVLogger(tmp_path / "metrics.csv")
     file.log_metrics({"a": 1.0}, 0)
     before = file.path.read_text()
     with monkeypatch.context() as patch:
@@ -243,7 +243,7 @@ def test_wandb_goes_offline_where_its_server_is_not(tmp_path, monkeypatch, capsy
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
-    logger = WandbRun(str(tmp_path), init_timeout=1)
+    logger = WandbMediaLogger(str(tmp_path), init_timeout=1)
     logger.log_metrics({"a": 1.0}, 0)
     (said,) = record(tmp_path)["warnings"]
     assert said.startswith("W&B could not begin online (CommError: ")
@@ -316,7 +316,7 @@ def test_memory_that_ran_out_names_the_option_and_what_is_kept(
     config = compose(*TINY, "callbacks=checkpoint", *options)
     with pytest.raises(RuntimeError) as raised:
         train(config)
-    told = str(error_messages.explained(raised.value, config))
+    told = str(error_messages.explain_error(raised.value, config))
     assert says in told
     assert told.endswith(f" checkpoints/last.ckpt is from before it; resume={tmp_path}/run goes on.")
     assert record(tmp_path / "run")["error"] == told
@@ -330,15 +330,15 @@ def test_memory_that_ran_out_elsewhere_is_told_too(compose):
     config = compose()
     with pytest.raises(MemoryError) as raised:
         setup()
-    assert str(error_messages.explained(raised.value, config)) == (
+    assert str(error_messages.explain_error(raised.value, config)) == (
         "Memory of the machine ran out in preparing the data (MemoryError: Unable to allocate 30 GiB). Lower "
         "data.memory (it is 2e+09 bytes)."
     )
-    assert "Set device=cpu" in str(error_messages.explained(GPU, {"device": "cuda"})).replace("or set", "Set")
+    assert "Set device=cpu" in str(error_messages.explain_error(GPU, {"device": "cuda"})).replace("or set", "Set")
     gone = RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:45767.")
-    assert str(error_messages.explained(gone, {})) == "Another process of this run has ended, and this one with it."
-    assert error_messages.explained(ValueError("a defect"), config) is None
-    assert error_messages.explained(FileNotFoundError(errno.ENOENT, "a defect"), config) is None
+    assert str(error_messages.explain_error(gone, {})) == "Another process of this run has ended, and this one with it."
+    assert error_messages.explain_error(ValueError("a defect"), config) is None
+    assert error_messages.explain_error(FileNotFoundError(errno.ENOENT, "a defect"), config) is None
 
 
 # Numbers that are not finite, with nothing to watch them --------------------------------------------------------

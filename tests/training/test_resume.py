@@ -17,7 +17,7 @@ from autoencoders.loggers import csv
 from autoencoders.runs import loading
 from autoencoders.train import train
 from autoencoders.training import pipeline
-from autoencoders.types import Stopped, UserError
+from autoencoders.types import RunStopped, UserError
 from autoencoders.utils import signals
 
 WORDS = ["model=vae", "net.widths=[32]", "trainer=cpu", "logger=none", "callbacks=checkpoint", "data.batch_size=64"]
@@ -96,7 +96,7 @@ def test_killed_at_any_moment_it_goes_on_from_its_last_checkpoint(compose, tmp_p
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_around_the_last_line_of_an_epoch_it_loses_nothing(compose, tmp_path, whole, starts, moment):
-    def log(self, metrics, step=None, plain=csv.MetricsFile.log_metrics):
+    def log(self, metrics, step=None, plain=csv.MetricsCSVLogger.log_metrics):
         last = step == 56 and "train/loss" in metrics and (tmp_path / "run/checkpoints/last.ckpt").is_file()
         kept = last and torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 57
         for now in ("before", "after"):
@@ -107,7 +107,7 @@ def test_killed_around_the_last_line_of_an_epoch_it_loses_nothing(compose, tmp_p
 
     if (child := os.fork()) == 0:
         try:
-            csv.MetricsFile.log_metrics = log
+            csv.MetricsCSVLogger.log_metrics = log
             train(compose(*WORDS))
         finally:
             os._exit(0)
@@ -131,7 +131,7 @@ def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(compose, tmp_path, w
 
     before = signal.getsignal(number)
     monkeypatch.setattr(VAE, "training_step", signalled)
-    with pytest.raises(Stopped, match=str(128 + number)) as stopped:
+    with pytest.raises(RunStopped, match=str(128 + number)) as stopped:
         train(compose(*WORDS, folder=tmp_path / "run"))
     kept = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert kept == step  # 19 is the last of an epoch, and 76 of the run
@@ -160,11 +160,11 @@ def test_a_signal_sent_twice_at_once_is_one(compose, tmp_path, monkeypatch):
         return plain(self, batch, batch_idx)
 
     monkeypatch.setattr(VAE, "training_step", signalled)
-    with pytest.raises(Stopped) as stopped:
+    with pytest.raises(RunStopped) as stopped:
         train(compose(*WORDS))
     assert stopped.value.where.startswith("after step 7, which ")
     monkeypatch.setattr(signals, "APART", 0)
-    with pytest.raises(Stopped) as stopped:
+    with pytest.raises(RunStopped) as stopped:
         train(compose(*WORDS, folder=tmp_path / "impatient"))
     assert stopped.value.where.startswith("at once, by a second signal")
 
@@ -174,7 +174,7 @@ def test_a_signal_after_the_training_is_recorded_too(compose, tmp_path, monkeypa
     before, words = signal.getsignal(number), (*WORDS, "trainer.max_epochs=1")
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "measure", lambda *_: [signal.raise_signal(number) for _ in range(2)])
-        with pytest.raises(Stopped, match=str(128 + number)) as stopped:
+        with pytest.raises(RunStopped, match=str(128 + number)) as stopped:
             train(compose(*words))
     assert stopped.value.where == f"after its training, which {tmp_path}/run/checkpoints/last.ckpt keeps"
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "stopped"

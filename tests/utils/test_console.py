@@ -11,12 +11,12 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
 from autoencoders import train
-from autoencoders.callbacks.base import evaluating
+from autoencoders.callbacks.base import evaluation_mode
 from autoencoders.config import instantiate
-from autoencoders.config.compose import CONF, groups
-from autoencoders.config.diff import NOTHING
-from autoencoders.models.layer_summary import layers
-from autoencoders.types import Context, Stopped
+from autoencoders.config.compose import CONF, config_groups
+from autoencoders.config.diff import ABSENT_TEXT
+from autoencoders.models.layer_summary import summarize_layers
+from autoencoders.types import Context, RunStopped
 from autoencoders.utils import console
 
 QUICK = ["model=vae", "trainer.max_epochs=2", "trainer=cpu", "logger=none", "net.widths=[16]", "data.batch_size=64"]
@@ -55,16 +55,16 @@ def visible(screen):
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("CI", "true"), ("TERM", "dumb"), ("TERM", "")])
 def test_plain_lines_where_they_are_asked_for(screened, monkeypatch, name, value):
     screened()
-    assert console.lively()
+    assert console.is_interactive()
     monkeypatch.setenv(name, value)
-    assert not console.lively()
+    assert not console.is_interactive()
 
 
 def test_plain_lines_where_nobody_looks_or_the_letters_are_missing(screened, monkeypatch):
     monkeypatch.setattr(screened(), "encoding", "ascii")
-    assert not console.lively()
+    assert not console.is_interactive()
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    assert not console.lively()
+    assert not console.is_interactive()
 
 
 def test_a_run_on_a_terminal(compose, screened):
@@ -91,10 +91,10 @@ def test_a_run_that_is_stopped_gives_the_terminal_back(compose, screened, monkey
     from autoencoders.models.vae import VAE
 
     def stop(self):
-        raise Stopped(2, "here")
+        raise RunStopped(2, "here")
 
     monkeypatch.setattr(VAE, "on_train_epoch_end", stop)
-    with pytest.raises(Stopped):
+    with pytest.raises(RunStopped):
         train.train(compose(*QUICK, "callbacks=progress"))
     assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")
     assert sys.stdout is screen
@@ -108,7 +108,7 @@ CHOSEN = {
         "likelihood": "bernoulli → gaussian",
         "data.size": "28 → 45",
         "optimizer.lr": "0.006 → 0.001",
-        "trainer.fast_dev_run": f"{NOTHING} → false",
+        "trainer.fast_dev_run": f"{ABSENT_TEXT} → false",
         "callbacks": "default → [default,gif]",
     },
 }
@@ -119,11 +119,11 @@ def test_what_was_chosen_is_told_and_nothing_else():
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = hydra_compose("train", [*words.split(), "folder=''"], return_hydra_config=True)
             plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-            found = train.changes(OmegaConf.to_container(plain, resolve=True), words.split(), config.hydra)
+            found = train.config_changes(OmegaConf.to_container(plain, resolve=True), words.split(), config.hydra)
         assert dict(found) == said
 
 
-@pytest.mark.parametrize("net", groups()["net"])
+@pytest.mark.parametrize("net", config_groups()["net"])
 @pytest.mark.parametrize("model", ["ae", "cvae"])
 def test_layers_have_all_parameters_and_change_nothing(compose, net, model):
     if (net, model) == ("skip", "cvae"):
@@ -131,8 +131,8 @@ def test_layers_have_all_parameters_and_change_nothing(compose, net, model):
     words = [f"model={model}", f"net={net}", "likelihood=gaussian", *(["model.join=every_layer"] * (model == "cvae"))]
     made = instantiate.build_model(compose(*words), (3, 32, 32), Context("attributes", ("a", "b")))
     before, chance = {k: v.clone() for k, v in made.state_dict().items()}, torch.random.get_rng_state()
-    with evaluating(made):
-        found = layers(made)
+    with evaluation_mode(made):
+        found = summarize_layers(made)
     assert torch.equal(torch.random.get_rng_state(), chance)
     assert all(torch.equal(v, before[k]) for k, v in made.state_dict().items())
     assert made.training
@@ -144,6 +144,6 @@ def test_layers_have_all_parameters_and_change_nothing(compose, net, model):
 
 
 def test_words_are_packed_into_lines():
-    assert list(console.packed(["loss 1", "rate 22", "beta 3"], 16)) == ["loss 1   rate 22", "beta 3"]
-    assert list(console.packed(["too long for it"], 5)) == ["too long for it"]
-    assert list(console.packed([], 5)) == []
+    assert list(console.wrap_words(["loss 1", "rate 22", "beta 3"], 16)) == ["loss 1   rate 22", "beta 3"]
+    assert list(console.wrap_words(["too long for it"], 5)) == ["too long for it"]
+    assert list(console.wrap_words([], 5)) == []

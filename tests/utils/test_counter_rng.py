@@ -46,8 +46,8 @@ def test_uniform_stays_inside_the_open_interval():
 
 @pytest.mark.parametrize("other", [(1, "val", 0), (0, "test", 0), (0, "val", 1), (0, "val")])
 def test_keys_differ_in_every_part(other):
-    assert counter_rng.key(0, "val", 0) != counter_rng.key(*other)
-    assert 0 <= counter_rng.key(*other) < 2**63
+    assert counter_rng.derive_seed(0, "val", 0) != counter_rng.derive_seed(*other)
+    assert 0 <= counter_rng.derive_seed(*other) < 2**63
 
 
 def test_no_global_generator_is_touched():

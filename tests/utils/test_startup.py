@@ -3,9 +3,9 @@ import os
 import pytest
 import torch
 
-from autoencoders.callbacks.throughput import Unprofiled
+from autoencoders.callbacks.throughput import NullProfiler
 from autoencoders.config.compose import CONF
-from autoencoders.training.pipeline import make_trainer
+from autoencoders.training.pipeline import build_trainer
 from autoencoders.utils import startup
 
 VARIABLE = "PYTORCH_NVML_BASED_CUDA_CHECK"
@@ -15,7 +15,7 @@ VARIABLE = "PYTORCH_NVML_BASED_CUDA_CHECK"
 def test_drivers_are_searched_for_no_longer_where_there_is_no_gpu(there, kept, monkeypatch):
     monkeypatch.setenv(VARIABLE, "1")  # as Lightning sets it
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
-    startup.spare_driver_search()
+    startup.skip_driver_search()
     assert os.environ[VARIABLE] == kept
 
 
@@ -26,13 +26,13 @@ def test_a_profiler_that_was_asked_for_stays(words, kind, tmp_path):
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", ["trainer=cpu", f"folder={tmp_path}", *words])
-    trainer = make_trainer(OmegaConf.to_container(config, resolve=True), [], [])
+    trainer = build_trainer(OmegaConf.to_container(config, resolve=True), [], [])
     assert type(trainer.profiler).__name__ == kind
     assert words == [] or (trainer.profiler.dirpath, trainer.profiler.filename) == (str(tmp_path), "profile")
 
 
 def test_no_profiler_makes_no_context_per_action():
-    profiler = Unprofiled()
+    profiler = NullProfiler()
     assert profiler.profile("a step") is profiler.profile("another")
     with profiler.profile("a step"), profiler.profile("within it"):
         pass

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import bootstrap_error, mean_and_error, spread
+from autoencoders.applications.base import bootstrap_error, mean_and_error, spread_rows
 from autoencoders.applications.evaluation.table import RESAMPLES, Row
 from autoencoders.applications.label_classifiers import TrainedJudge
 from autoencoders.applications.sample import draw
 from autoencoders.latent.densities import GaussianFull, StandardNormal
 from autoencoders.metrics.generation import density_and_coverage, frechet_distance, kernel_distance
-from autoencoders.runs.run import AT_ONCE, Run
+from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 
 NEIGHBOURS = 5
 """k of density and coverage: that of the paper."""
@@ -94,14 +94,14 @@ def sets(run: Run, source: str, count: int, seed: int) -> Iterator[Set]:
         yield Set("samples", f"real {split} images", real_images(run, split, count), "the floor")
     noise = torch.rand(count, *run.model.shape, generator=generator)
     yield Set("samples", "noise", noise, "uniform in [0, 1], every pixel alone")
-    rows = spread(count, len(run.data.images(source)))
+    rows = spread_rows(count, len(run.data.images(source)))
     for method, reconstruct in ((name, run.reconstruct), (pca.name, lambda x, y: pca.reconstruct(x))):
-        batches = (run.batch(source, some) for some in rows.split(AT_ONCE))
+        batches = (run.batch(source, some) for some in rows.split(ROWS_PER_CHUNK))
         images = torch.cat([reconstruct(batch.x, batch.y) for batch in batches])
         yield Set("reconstructions", method, images, f"of {source} images")
 
 
 def real_images(run: Run, split: str, count: int) -> Tensor:
     """Images of a split, evenly apart, as evaluation's targets: (N, C, H, W)."""
-    rows = spread(count, len(run.data.images(split)))
-    return torch.cat([run.batch(split, some).target for some in rows.split(AT_ONCE)])
+    rows = spread_rows(count, len(run.data.images(split)))
+    return torch.cat([run.batch(split, some).target for some in rows.split(ROWS_PER_CHUNK)])

@@ -61,7 +61,9 @@ def latent_rows(run: Run, found: Latents) -> list[Row]:
     gap = gap_to_prior(found.sample)
     error = bootstrap_error(lambda rows: gap_to_prior(found.sample[rows]), count, resamples=RESAMPLES)
     rows = torch.arange(count)
-    draws = [gap_to_prior(counter_rng.normal(counter_rng.key(i, "prior"), rows, size)) for i in range(RESAMPLES)]
+    draws = [
+        gap_to_prior(counter_rng.normal(counter_rng.derive_seed(i, "prior"), rows, size)) for i in range(RESAMPLES)
+    ]
     note = "" if count > size else f"n/a: {count} images are too few for a covariance of {size} latents"
     return [
         Row("active units", f"of {size}", name, float(active), count, f"variance of the mean > {ACTIVE_VARIANCE}"),

@@ -8,11 +8,11 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import mean_and_error, spread
+from autoencoders.applications.base import mean_and_error, spread_rows
 from autoencoders.applications.evaluation.table import Row
 from autoencoders.metrics.likelihood import Estimate, importance_weighted
 from autoencoders.objectives.likelihoods import Bernoulli
-from autoencoders.runs.run import AT_ONCE, Run
+from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 
 FITTED = 2000
 """Training images that the scale of the mean image's likelihood is fitted to."""
@@ -48,7 +48,7 @@ def mean_image_nll(run: Run, split: str) -> Tensor:
     A learned scale would be that of the model's residuals; it is fitted to the mean image's instead.
     """
     family, mean, train = deepcopy(run.model.family).cpu(), run.data.mean_image().float(), run.data.images("train")
-    sample = train[spread(FITTED, len(train))].float() / 255
+    sample = train[spread_rows(FITTED, len(train))].float() / 255
     family.fit(mean.expand_as(sample), sample)
     output = torch.logit(mean, 1e-3) if family.activation == "sigmoid" else mean
     parts = [family(output.expand_as(b.target)).nll(b.target) for b in run.data.evaluation(split)]
@@ -57,13 +57,13 @@ def mean_image_nll(run: Run, split: str) -> Tensor:
 
 def bound_rows(run: Run, split: str, measured: int, samples: int, together: int, seed: int) -> list[Row]:
     """The importance-weighted bound, the ELBO of the same samples, effective samples and bits per dimension."""
-    name, index = run.model.name, spread(measured, len(run.prepare().data.images(split)))
+    name, index = run.model.name, spread_rows(measured, len(run.prepare().data.images(split)))
     nll, bits = f"IW-NLL, K={samples}", "bits per dimension"
     reason = no_bits(run, split, index) if run.model.has_prior else NO_PRIOR
     if not run.model.has_prior:
         return [Row(nll, "nats", name, math.nan, 0, NO_PRIOR), Row(bits, "bits", name, math.nan, 0, NO_PRIOR)]
     parts = []
-    for some in index.split(AT_ONCE):
+    for some in index.split(ROWS_PER_CHUNK):
         batch, options = run.batch(split, some), {"samples": samples, "seed": seed, "together": together}
         parts.append(importance_weighted(run.model, batch.x, batch.target, batch.y, batch.index, **options))
     found = Estimate(*(torch.cat(column) for column in zip(*parts, strict=True)))
@@ -82,7 +82,7 @@ def bound_rows(run: Run, split: str, measured: int, samples: int, together: int,
 
 def no_bits(run: Run, split: str, index: Tensor) -> str | None:
     """Why -log p(x) is not the code length of these images; None where it is."""
-    target = run.batch(split, index[:AT_ONCE]).target
+    target = run.batch(split, index[:ROWS_PER_CHUNK]).target
     if not isinstance(run.model.family, Bernoulli):
         return "a density of pixels, and 8-bit pixels are not dequantised"
     if not ((target == 0) | (target == 1)).all():
