@@ -6,7 +6,7 @@ Examples:
   python -m autoencoders.apply run=runs/my-run application=reconstruct
   python -m autoencoders.apply run=runs/my-run application=[reconstruct,browse] split=val
   python -m autoencoders.apply run=runs/my-run/checkpoints/last.ckpt application=reconstruct images=my/photos
-  python -m autoencoders.apply run=runs/my-run application=evaluate judge=runs/my-judge
+  python -m autoencoders.apply run=runs/my-run application=evaluate classifier=runs/my-classifier
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from autoencoders.utils.startup import load_heavy_libraries
 
 LINES = 60
 """Rows, at most, of a table that the terminal shows."""
-PATHS = ("run", "judge", "images", "root", "folder")
+PATHS = ("run", "classifier", "images", "root", "folder")
 """Options that are paths: taken as they stand, whatever characters they hold."""
 
 
@@ -70,18 +70,18 @@ def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
         config["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     run.model.to(config["device"])
     folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
-    gallery, found = MediaWriter(folder, []), {}
+    writer, found = MediaWriter(folder, []), {}
     for name, node in config["application"].items():
         print(f"{name}: {run.title}", flush=True)
         found[name] = run_application(run, name, node)
-        print(summary(found[name], gallery.present(name, found[name], run.step)), flush=True)
+        print(summary(found[name], writer.present(name, found[name], run.step)), flush=True)
     return found
 
 
-def summary(findings: ApplicationResult, files: list[Path]) -> str:
+def summary(result: ApplicationResult, files: list[Path]) -> str:
     """The lines that the terminal shows of what an application found."""
     lines = []
-    for key, table in findings.tables.items():
+    for key, table in result.tables.items():
         if len(table.columns) == 1:  # text, line by line
             lines += [f"  {key}", *(f"    {line}" for line in table.iloc[:, 0].astype(str))]
         elif len(table) <= LINES:

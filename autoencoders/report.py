@@ -6,7 +6,7 @@ best marked and baselines beside, figures side by side, rate against distortion,
 Examples:
   python -m autoencoders.report runs='runs/*'
   python -m autoencoders.report 'runs=[runs/my-ae,runs/my-vae]' title='AE or VAE?' out=ae-or-vae.html
-  python -m autoencoders.report runs=runs/my-sweep 'figures=[reconstructions,samples]' 'metrics=[test/nats,test/mse]'
+  python -m autoencoders.report runs=runs/my-sweep 'figures=[reconstructions,samples]' 'metrics=[test/neg_elbo,test/mse]'
   python -m autoencoders.report runs=runs/my-sweep format=md out=my-study/README.md copy=true
   python -m autoencoders.report runs=runs/my-run live=true                     follow it in a browser while it trains
 

@@ -51,7 +51,7 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(config: DictConfig) -> float | None:
-    """One job: train, and return `val/objective` of the best epoch, for sweepers that minimise.
+    """One job: train, and return `val/objective` of the best epoch, for sweepers that minimize.
 
     Heavy libraries load in here, so that help, completion and configuration errors answer at once.
     """

@@ -48,7 +48,7 @@ MLP = "model=vae", "data=mnist", "net.widths=[400]", "net.norm=none", "latent_di
 CONV = "model=vae", "data=mnist", "net=conv", "latent_dim=20"
 FACES = "model=ae", "data=lfw", "net=conv", "latent_dim=200", "data.flip=false"
 WORKLOADS = {
-    "fc": Workload("MNIST, VAE 784-400-20", MLP, 128, 20, 429),
+    "mlp": Workload("MNIST, VAE 784-400-20", MLP, 128, 20, 429),
     "conv": Workload("MNIST, convolutional VAE", CONV, 128, 20, 80),
     "faces": Workload("LFW 64 x 64, convolutional AE", FACES, 64, 200, 30),
 }

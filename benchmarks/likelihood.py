@@ -126,7 +126,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     run = loading.open_run(options.run)
     model = run.model
-    if not (model.has_prior and isinstance(model.family, Bernoulli)) or model.condition:
+    if not (model.has_prior and isinstance(model.family, Bernoulli)) or model.context_size:
         parser.error("this benchmark needs a run of model=vae with likelihood=bernoulli")
     batch = run.batch("test", spread_rows(options.images, len(run.prepare().data.images("test"))))
     ours(model, batch.parts(2)[0], AT_A_TIME)

@@ -79,8 +79,8 @@ class Synthetic(ImageDataModule):
         basis = rng.normal(size=(20, channels, 4, 4)).repeat(height // 4, 2).repeat(width // 4, 3).reshape(20, -1)
         for start in range(0, self.count, 1000):
             rows = store[start : start + 1000]
-            grey = 128 + 12 * (rng.normal(size=(len(rows), 20)).astype(np.float32) @ basis.astype(np.float32))
-            rows[:] = grey.clip(0, 255).reshape(rows.shape).astype(np.uint8)
+            gray = 128 + 12 * (rng.normal(size=(len(rows), 20)).astype(np.float32) @ basis.astype(np.float32))
+            rows[:] = gray.clip(0, 255).reshape(rows.shape).astype(np.uint8)
 
 
 # What the child processes do ----------------------------------------------------------------------------------
@@ -97,14 +97,14 @@ def configured(folder: Path, count: int, shape: list[int], memory: float, words:
         given = ["model=vae", "data=folder", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
         config = compose("train", [*given, "likelihood=bernoulli", f"folder={folder}/run", *words])
         config = OmegaConf.to_container(config, resolve=True)
-    for key in ("path", "size", "colour", "fit", "labels", "skip_unreadable"):
+    for key in ("path", "size", "color", "fit", "labels", "skip_unreadable"):
         del config["data"][key]
     data = {"_target_": "scale.Synthetic", "count": count, "shape": shape, "cache": str(folder / "store")}
     return {**config, "data": {**config["data"], **data, "name": "synthetic"}}
 
 
 def prepared(folder: str, count: int, memory: float) -> tuple[dict[str, Any], Synthetic]:
-    """A configuration of grey images of 28 x 28 pixels, and its data."""
+    """A configuration of gray images of 28 x 28 pixels, and its data."""
     from autoencoders.config import instantiate
     from autoencoders.utils.startup import load_heavy_libraries
 

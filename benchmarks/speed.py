@@ -1,6 +1,6 @@
 """Training against the practical limit, the usual way and pythae: the same model, batch and images, interleaved.
 
-    python benchmarks/speed.py [--workloads fc,conv,faces] [--threads 1,2] [--rounds 5] [--whole] [--device cuda]
+    python benchmarks/speed.py [--workloads mlp,conv,faces] [--threads 1,2] [--rounds 5] [--whole] [--device cuda]
 
 (a) the real command, `python -m autoencoders.train`, default callbacks and logging on; (b) with callbacks=none
 logger=none; (c) the fastest bare loop: float images in memory, fused Adam, no log, no checkpoint, no validation (on
@@ -115,7 +115,7 @@ def whole_table(options: argparse.Namespace, where: str) -> list[str]:
     """Rows of whole runs."""
     import contenders
 
-    rows, work = [], contenders.WORKLOADS["fc"]
+    rows, work = [], contenders.WORKLOADS["mlp"]
     with tempfile.TemporaryDirectory() as folder:
         for way in (*options.ways, "A"):
             out = Path(folder, f"{way}.json")
@@ -126,7 +126,7 @@ def whole_table(options: argparse.Namespace, where: str) -> list[str]:
                          f"+callbacks.span.out={out}", *(contenders.QUIET if way == "b" else ())]  # fmt: skip
                 command = [sys.executable, "-m", "autoencoders.train", *words]
             else:
-                command = [sys.executable, __file__, "--child", "fc", "--ways", way, "--whole", "--out", str(out),
+                command = [sys.executable, __file__, "--child", "mlp", "--ways", way, "--whole", "--out", str(out),
                            "--device", options.device, "--epochs", str(options.epochs)]  # fmt: skip
             told = watched(command, out)
             share = f"{told['boundary']:.1%}" if "boundary" in told else ""
@@ -173,7 +173,7 @@ def starts_table() -> list[str]:
 def main() -> None:
     """Measure, print, and write where asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workloads", default="fc,conv,faces")
+    parser.add_argument("--workloads", default="mlp,conv,faces")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, help="per round, instead of the workload's own number")

@@ -55,11 +55,11 @@ def setting(study: Study) -> str:
         folder = study.runs_folder / name
         if not study.finished(name):
             continue
-        config, card = (
+        config, metadata = (
             yaml.safe_load((folder / "config.yaml").read_text()),
             json.loads((folder / "run.json").read_text()),
         )
-        rows.append([*brief(config, card), name])
+        rows.append([*brief(config, metadata), name])
     if not rows:
         return NOT_YET
     missing = [name for name in study.runs if not study.finished(name)]
@@ -75,18 +75,18 @@ def setting(study: Study) -> str:
     return "\n".join(lines)
 
 
-def brief(config: Mapping[str, Any], card: Mapping[str, Any]) -> list[str]:
+def brief(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> list[str]:
     """What a run was, in words: the columns of the settings table."""
-    shape = " x ".join(map(str, card["data"]["shape"]))
+    shape = " x ".join(map(str, metadata["data"]["shape"]))
     encoder = (config.get("net") or {}).get("encoder") or {}
     net = "none" if config["model"]["encoder"] is None else encoder.get("_target_", "").split(".")[-2]
     asked = config.get("epochs", {}).get("full")
-    epochs = str(card["epochs"]) + (f" (`budget=full`: {asked})" if asked and asked != card["epochs"] else "")
-    count = card["data"]["images"]["train"]
+    epochs = str(metadata["epochs"]) + (f" (`budget=full`: {asked})" if asked and asked != metadata["epochs"] else "")
+    count = metadata["data"]["images"]["train"]
     return [
-        f"{card['data']['name']} {shape} ({count:,} training images)", config["model"]["name"], net,
-        str(card['code'] or 'none'), f"{card['parameters']:,}", epochs, str(config["seed"]),
-        f"{config['beta']['value']:g}", f"{card['seconds']:.0f}",
+        f"{metadata['data']['name']} {shape} ({count:,} training images)", config["model"]["name"], net,
+        str(metadata['code'] or 'none'), f"{metadata['parameters']:,}", epochs, str(config["seed"]),
+        f"{config['beta']['value']:g}", f"{metadata['seconds']:.0f}",
     ]  # fmt: skip
 
 

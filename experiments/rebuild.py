@@ -57,9 +57,9 @@ def run(study: Study, options: list[str]) -> int:
             folder = f"hydra.run.dir='{study.runs_folder / name}'"
             failed += call("train", [*shlex.split(words), "logger=none", *options, folder])
     for name, told in study.asks.items():
-        needed = [study.runs_folder / told[key] for key in ("run", "judge") if key in told]
+        needed = [study.runs_folder / told[key] for key in ("run", "classifier") if key in told]
         if not study.finished(name) and all((folder / "metrics.json").is_file() for folder in needed):
-            words = [f"run={needed[0]}", *(f"judge={folder}" for folder in needed[1:])]
+            words = [f"run={needed[0]}", *(f"classifier={folder}" for folder in needed[1:])]
             failed += call("apply", [*words, *shlex.split(told["apply"]), f"folder={study.runs_folder / name}"])
     return failed
 

@@ -70,7 +70,7 @@ class Study:
 
     @cached_property
     def asks(self) -> dict[str, dict[str, str]]:
-        """Folder -> the run asked (`run`), the options of `autoencoders.apply` (`apply`), a judge's run (`judge`)."""
+        """Folder -> the run asked (`run`), the options of `autoencoders.apply` (`apply`), a classifier's run (`classifier`)."""
         return expanded(self.told.get("asks", {}), "apply")
 
     def finished(self, name: str) -> bool:
@@ -183,6 +183,8 @@ def read(folder: Path, key: str) -> tuple[float, float] | None:
 
 
 def all_studies(root: str | Path) -> list[Study]:
-    """Every study by name; first the judges, whom others ask."""
-    names = sorted((file.parent.name for file in HERE.glob("*/study.yaml")), key=lambda name: (name != "judges", name))
+    """Every study by name; first the classifiers, whom others ask."""
+    names = sorted(
+        (file.parent.name for file in HERE.glob("*/study.yaml")), key=lambda name: (name != "classifiers", name)
+    )
     return [Study(name, root) for name in names]

@@ -40,19 +40,19 @@ def compose(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def judge_folder(tmp_path_factory):
-    """A judge of the digits in 8 x 8 pixels, trained by the door."""
+def classifier_folder(tmp_path_factory):
+    """A classifier of the digits in 8 x 8 pixels, trained by the door."""
     from autoencoders.train import train
 
-    folder = tmp_path_factory.mktemp("judge") / "run"
-    words = ["model=judge", "data=digits", "data.size=8", "data.shift=0", "net.width=16", "trainer=cpu"]
+    folder = tmp_path_factory.mktemp("classifier") / "run"
+    words = ["model=classifier", "data=digits", "data.size=8", "data.shift=0", "net.width=16", "trainer=cpu"]
     words += ["trainer.max_epochs=6", "logger=none", "callbacks=[default]"]
     train(composed(*words, folder=folder))
     return folder
 
 
 @pytest.fixture
-def door(monkeypatch, capfd):
+def run_command(monkeypatch, capfd):
     """`door(module, *words, cwd=...)`: what the command would have done, in this process, which has its libraries."""
     from hydra.core.global_hydra import GlobalHydra
 

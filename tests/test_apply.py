@@ -81,11 +81,11 @@ def test_own_pictures_are_shown(run, tmp_path):
         (["run={run}", "application.reconstruct.count=null"], "count must be a whole number, and is None"),
     ],
 )
-def test_bad_input_is_one_sentence(run, door, tmp_path, words, sentence):
+def test_bad_input_is_one_sentence(run, run_command, tmp_path, words, sentence):
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     words = [word.format(tmp=tmp_path, run=run) for word in words]
-    done = door(apply, *words, "application=reconstruct", f"folder={tmp_path}/out", cwd=tmp_path)
+    done = run_command(apply, *words, "application=reconstruct", f"folder={tmp_path}/out", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert sentence in done.stderr

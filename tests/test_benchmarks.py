@@ -20,7 +20,7 @@ def test_synthetic_images_are_data_like_any(benchmarks, tmp_path):
     config, data = scale.prepared(str(tmp_path), 200, scale.MAPPED)
     assert data.shape == (1, 28, 28)
     assert sum(len(data.images(split)) for split in ("train", "val", "test")) == 200
-    assert 40 < data.images("train")[:].float().std() < 80  # 12 * sqrt(20) grey levels
+    assert 40 < data.images("train")[:].float().std() < 80  # 12 * sqrt(20) gray levels
     assert config["data"]["_target_"] == "scale.Synthetic"
 
 

@@ -51,7 +51,7 @@ def test_every_study_asks_for_what_there_is(compose, name, tmp_path):
     study = Study(name, tmp_path)
     for words in study.runs.values():
         chosen = [w.partition("=")[2] for w in shlex.split(words) if w.startswith("experiment=")]
-        assert chosen in [[known] for known in EXPERIMENTS] or "model=judge" in words
+        assert chosen in [[known] for known in EXPERIMENTS] or "model=classifier" in words
     known = set(study.runs) | set(study.asks)
     patterns = [figure["run"] for figure in study.told.get("figures", []) if "run" in figure]
     patterns += [pattern for table in study.told.get("tables", []) for pattern in table["rows"].values()]
@@ -103,7 +103,7 @@ def test_numbers_over_seeds_and_over_images(study):
     one = study.number({"run": "b", "key": "tables/reconstruct: mse/ae"})
     assert (one.mean, one.error, one.runs) == (8, 0.5, 1)
     assert study.number({"run": "c*", "key": "metrics: test/mse"}) is None
-    assert read(study.runs_folder / "b", "metrics: test/nats") is None
+    assert read(study.runs_folder / "b", "metrics: test/neg_elbo") is None
 
 
 @pytest.mark.parametrize("metric", ["mse/ae", "subset/mse/ae", "accuracy/vae/100"])
@@ -171,10 +171,10 @@ def test_a_page_says_a_conclusion_only_where_it_came_out(study):
     study.told["claims"] = [claim]
     for name in study.runs:  # what else a run leaves behind, as far as a page reads it
         config = {"model": {"name": "ae", "encoder": None}, "seed": 0, "beta": {"value": 1}, "epochs": {"full": 9}}
-        card = {"data": {"name": "d", "shape": [1, 8, 8], "images": {"train": 5}}, "code": 2, "parameters": 3,
+        metadata = {"data": {"name": "d", "shape": [1, 8, 8], "images": {"train": 5}}, "code": 2, "parameters": 3,
                 "epochs": 1, "seconds": 4.0}  # fmt: skip
         (study.runs_folder / name / "config.yaml").write_text(yaml.safe_dump(config))
-        (study.runs_folder / name / "run.json").write_text(json.dumps(card))
+        (study.runs_folder / name / "run.json").write_text(json.dumps(metadata))
     page = write_page(study).read_text()
     assert "It is so." in page
     assert "It is not." not in page
@@ -192,7 +192,7 @@ def test_a_page_of_runs_that_are_elsewhere_is_kept(study, tmp_path):
 
 def test_what_is_finished_is_not_trained_again(study, monkeypatch):
     called = []
-    monkeypatch.setattr(rebuild, "call", lambda door, words: called.append((door, words)) or 0)
+    monkeypatch.setattr(rebuild, "call", lambda run_command, words: called.append((run_command, words)) or 0)
     study.told["runs"]["c"] = "experiment=compare model=ae"
     study.told["asks"] = {
         "of_b": {"run": "b", "apply": "application=sample"},

@@ -23,7 +23,7 @@ MAKE = [c for c in COMMANDS if c.startswith("make ")]
 
 
 @pytest.mark.parametrize("words", [pytest.param(w, marks=pytest.mark.slow if "data=lfw" in w else ()) for w in TRAIN])
-def test_its_training_commands_run(words, door, tmp_path):
+def test_its_training_commands_run(words, run_command, tmp_path):
     words = shlex.split(words)
     for name, folder in (("data=mnist", "MNIST/raw"), ("data=lfw", "lfw")):
         if name in words and not os.path.isdir(os.path.join(os.environ.get("AUTOENCODERS_DATA", ""), folder)):
@@ -38,32 +38,32 @@ def test_its_training_commands_run(words, door, tmp_path):
         command = [sys.executable, "-m", "autoencoders.train", *words, *short]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     else:
-        done = door(train, *words, *short, cwd=tmp_path)
+        done = run_command(train, *words, *short, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
-def test_its_asking_commands_run(door, tmp_path):
+def test_its_asking_commands_run(run_command, tmp_path):
     words = ["model=vae", "latent_dim=10", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
-    assert door(train, *words, "hydra.run.dir=runs/digits", cwd=tmp_path).returncode == 0
-    words = ["model=judge", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
-    assert door(train, *words, "hydra.run.dir=runs/judge", cwd=tmp_path).returncode == 0
+    assert run_command(train, *words, "hydra.run.dir=runs/digits", cwd=tmp_path).returncode == 0
+    words = ["model=classifier", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
+    assert run_command(train, *words, "hydra.run.dir=runs/classifier", cwd=tmp_path).returncode == 0
     assert len(APPLY) >= 4
     for words in APPLY:
-        done = door(apply, *shlex.split(words), cwd=tmp_path)
+        done = run_command(apply, *shlex.split(words), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 
 
-def test_its_reporting_commands_run(door, tmp_path):
+def test_its_reporting_commands_run(run_command, tmp_path):
     for name in ("digits", "ae"):
         folder = tmp_path / "runs" / name
         (folder / "figures/samples").mkdir(parents=True)
         (folder / "config.yaml").write_text("{model: {name: vae}, data: {name: digits}}")
         (folder / "run.json").write_text('{"status": "done"}')
-        (folder / "metrics.json").write_text('{"test/nats": 98, "test/mse": 0.01, "test/active_units": 2}')
+        (folder / "metrics.json").write_text('{"test/neg_elbo": 98, "test/mse": 0.01, "test/active_units": 2}')
         (folder / "figures/samples/000001.png").write_bytes((REPOSITORY / "docs/cvae-mnist-samples.png").read_bytes())
     assert len(REPORT) >= 3
     for words in REPORT:
-        done = door(report, *shlex.split(words), cwd=tmp_path)
+        done = run_command(report, *shlex.split(words), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert {"report.html", "two.html", "report.md", "report_figures"} <= {path.name for path in tmp_path.iterdir()}
 

@@ -20,7 +20,7 @@ def folder(tmp_path):
         model = {"_target_": "autoencoders.models.vae.VAE", "name": "vae"}
         (run / "config.yaml").write_text(yaml.safe_dump({"model": model, "data": {"name": "digits"}}))
         (run / "run.json").write_text(json.dumps({"format": 2, "status": "done", "overrides": [f"name='{name}'"]}))
-        (run / "metrics.json").write_text(json.dumps({"test/nats": 9.5, "test/mse": mse, "test/active_units": 2}))
+        (run / "metrics.json").write_text(json.dumps({"test/neg_elbo": 9.5, "test/mse": mse, "test/active_units": 2}))
     return tmp_path
 
 
@@ -37,8 +37,8 @@ def asked(monkeypatch, folder):
     return ask
 
 
-def test_it_writes_a_page_into_the_current_folder_and_says_so(door, folder):
-    done = door(report, "runs=runs/a", f"runs=runs/{ODD}", "title=Which, [a] or ${b}?", cwd=folder)
+def test_it_writes_a_page_into_the_current_folder_and_says_so(run_command, folder):
+    done = run_command(report, "runs=runs/a", f"runs=runs/{ODD}", "title=Which, [a] or ${b}?", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("report   report.html (2 runs, 0 figures, 0.0 MB)\n")
     text = (folder / "report.html").read_text()
@@ -46,16 +46,16 @@ def test_it_writes_a_page_into_the_current_folder_and_says_so(door, folder):
     assert sorted(path.name for path in folder.iterdir()) == ["report.html", "runs"]
 
 
-def test_a_mistake_is_one_sentence_and_writes_nothing(door, folder):
-    done = door(report, "runs=elsewhere/*", cwd=folder)
+def test_a_mistake_is_one_sentence_and_writes_nothing(run_command, folder):
+    done = run_command(report, "runs=elsewhere/*", cwd=folder)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "autoencoders: runs=elsewhere/* matches nothing" in done.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["runs"]
 
 
-def test_help_says_how(door, folder):
-    done = door(report, "--help", cwd=folder)
+def test_help_says_how(run_command, folder):
+    done = run_command(report, "--help", cwd=folder)
     assert done.returncode == 0
     assert "runs='runs/*'" in done.stdout
 

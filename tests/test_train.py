@@ -62,7 +62,7 @@ def test_the_folder_holds_everything(finished):
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["model"]["_target_"] == "autoencoders.models.cvae.CVAE"
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["test/nats"] == pytest.approx(metrics["test/distortion"] + metrics["test/rate"], rel=1e-5)
+    assert metrics["test/neg_elbo"] == pytest.approx(metrics["test/distortion"] + metrics["test/rate"], rel=1e-5)
     assert {
         "val/objective",
         "test/mse",
@@ -71,11 +71,11 @@ def test_the_folder_holds_everything(finished):
         "test/mse_pca",
         "test/mse_mean_image",
     } <= set(metrics)
-    card = json.loads((folder / "run.json").read_text())
-    assert card["status"] == "done"
-    assert card["versions"]["torch"] == torch.__version__.partition("+")[0]
-    assert card["data"]["images"] == {"train": 1258, "val": 180, "test": 359}
-    assert card["images_per_second"] > 0
+    metadata = json.loads((folder / "run.json").read_text())
+    assert metadata["status"] == "done"
+    assert metadata["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert metadata["data"]["images"] == {"train": 1258, "val": 180, "test": 359}
+    assert metadata["images_per_second"] > 0
     for key in DRAWN:
         assert sorted(p.name for p in (folder / "figures" / key).iterdir()) == ["000039.png", "000078.png"]
     assert (folder / "figures/latents_tsne/000078.png").is_file()
@@ -227,7 +227,7 @@ def test_resuming_continues_in_the_runs_own_folder(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["model=vae", "trainer.max_epochs=5"], "planned for 38 optimiser steps"),
+        (["model=vae", "trainer.max_epochs=5"], "planned for 38 optimizer steps"),
         (["model=vae", "latent_dim=7"], "model.latent_dim is 7 and was 10"),
         (["model=ae"], "model._target_ is autoencoders.models.ae.AE and was"),
     ],
@@ -277,9 +277,9 @@ def test_a_run_that_fails_says_so_in_its_record(compose, tmp_path, monkeypatch):
     monkeypatch.setattr(VAE, "on_train_epoch_end", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         train(compose(*QUICK))
-    card = json.loads((tmp_path / "run/run.json").read_text())
-    assert card["status"] == "failed"
-    assert card["error"] == "ZeroDivisionError: division by zero"
+    metadata = json.loads((tmp_path / "run/run.json").read_text())
+    assert metadata["status"] == "failed"
+    assert metadata["error"] == "ZeroDivisionError: division by zero"
 
 
 def test_the_rate_falls_and_the_distortion_rises_with_beta(compose, tmp_path):
@@ -319,14 +319,14 @@ def test_objective_prices_the_rate_at_the_final_beta(compose):
 )
 def test_trainer_options_from_the_command_line(compose, words):
     metrics = train(compose(*QUICK, "trainer.max_epochs=1", *words))
-    assert metrics["test/nats"] < 784 * math.log(2) - 5  # a decoder that knows nothing gives every pixel one bit
+    assert metrics["test/neg_elbo"] < 784 * math.log(2) - 5  # a decoder that knows nothing gives every pixel one bit
 
 
-def test_a_net_is_initialised_once_from_the_training_images_and_never_on_resume(compose, tmp_path, monkeypatch):
+def test_a_net_is_initialized_once_from_the_training_images_and_never_on_resume(compose, tmp_path, monkeypatch):
     from autoencoders.nets.mlp import Decoder
 
     seen = []
-    monkeypatch.setattr(Decoder, "initialise", lambda self, images: seen.append(images), raising=False)
+    monkeypatch.setattr(Decoder, "initialize", lambda self, images: seen.append(images), raising=False)
     train(compose(*QUICK, "model=vae", "test=false", "trainer.max_epochs=1"))
     assert [(i.dtype, tuple(i.shape)) for i in seen] == [(torch.uint8, (1258, 1, 28, 28))]
     train(
@@ -363,10 +363,10 @@ def test_multirun_from_the_terminal(tmp_path):
     assert (tmp_path / "a sweep/rate_distortion.png").stat().st_size > 5000
     for folder, beta, row in zip(folders[::2], (0.5, 4), table[::2], strict=True):
         metrics = json.loads((folder / "metrics.json").read_text())
-        assert float(row["test/nats"]) == metrics["test/nats"]
+        assert float(row["test/neg_elbo"]) == metrics["test/neg_elbo"]
         config, history, _ = read_wandb(folder)  # each job has a W&B run of its own
         assert config["beta"]["value"] == beta
-        assert any("test/nats" in row for row in history)
+        assert any("test/neg_elbo" in row for row in history)
 
 
 def test_a_users_own_model_from_another_folder(tmp_path):
@@ -434,7 +434,7 @@ def test_a_model_that_cannot_be_rehearsed_is_not_refused(compose, monkeypatch):
         return type(self).__mro__[1].build(self, encoder, decoder)
 
     monkeypatch.setattr(VAE, "build", fragile, raising=False)
-    assert train(compose("model=vae", *QUICK, "trainer.max_epochs=1"))["test/nats"] < 784 * math.log(2)
+    assert train(compose("model=vae", *QUICK, "trainer.max_epochs=1"))["test/neg_elbo"] < 784 * math.log(2)
 
 
 def test_the_wheel_ships_its_configuration(repository, tmp_path):
@@ -455,7 +455,7 @@ def test_torch_compile_gives_the_same_run(compose, tmp_path):
     plain = train(compose(*QUICK, "model=vae", folder=tmp_path / "plain"))
     compiled = train(compose(*QUICK, "model=vae", "compile=true", folder=tmp_path / "compiled"))
     # Fused kernels round differently, and 38 steps at a high rate amplify that.
-    assert compiled["test/nats"] == pytest.approx(plain["test/nats"], rel=1e-2)
+    assert compiled["test/neg_elbo"] == pytest.approx(plain["test/neg_elbo"], rel=1e-2)
 
 
 @pytest.mark.parametrize(

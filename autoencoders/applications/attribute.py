@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoencoders.applications.attribute_editing import Editor, Gauge, dose, fitted, gauged, identity, slopes
 from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
-from autoencoders.applications.label_classifiers import judge_of
+from autoencoders.applications.label_classifiers import classifier_of
 from autoencoders.applications.representations import binary_attributes, column
 from autoencoders.metrics.labels import ENOUGH
 from autoencoders.runs.run import Run
@@ -31,11 +31,11 @@ def attribute(
     strength: float = 1.0,
     count: int = 8,
     measured: int = 200,
-    judge: str | None = None,
+    classifier: str | None = None,
 ) -> ApplicationResult:
     """A direction from training codes, added to and taken from held-out images, judged by one that saw real images.
 
-    A shift of 1 is the difference, in the judge's logits, between real held-out images with and without the
+    A shift of 1 is the difference, in the classifier's logits, between real held-out images with and without the
     attribute. Values divide into with and without at 0, or at the median where 0 leaves one side empty. Data with
     classes have each class for an attribute.
 
@@ -50,14 +50,14 @@ def attribute(
         strength: of the rows before and after, and of the shares in the table.
         count: images shown.
         measured: images without the attribute that the numbers are of, at most.
-        judge: a run of `model=judge`; None for a stand-in, logistic regression on pixels.
+        classifier: a run of `model=classifier`; None for a stand-in, logistic regression on pixels.
 
     Returns:
         Figures `add`, `subtract` (of a split's own images), `strip` and `dose`; tables `edits` (a row per method),
-        `dose` (the judge's shift at every strength) and `leakage` (its shift in every attribute).
+        `dose` (the classifier's shift at every strength) and `leakage` (its shift in every attribute).
 
     Raises:
-        UserError: where the data lack the attribute, or a split has too few with or without it, or the judge does not
+        UserError: where the data lack the attribute, or a split has too few with or without it, or the classifier does not
             fit.
     """
     alphas = checked(alphas, strength)
@@ -65,7 +65,7 @@ def attribute(
     chosen = len(names) - 1 if attribute is None else column(names, attribute)
     others = [column(names, name) for name in orthogonal]
     check_counts(known, chosen, others, names, split)
-    gauge = gauged(run, split, judge_of(run, judge), names[chosen])
+    gauge = gauged(run, split, classifier_of(run, classifier), names[chosen])
     editors, aurocs = fitted(run, split, known, chosen, others, method)
     lacking = (known[split][:, chosen] == 0).nonzero().flatten()
     batch = run.batch(split, lacking[spread_rows(number_of_images(measured, "measured", 2), len(lacking))])
@@ -76,9 +76,9 @@ def attribute(
         rows[editor.name] = {
             "auroc": aurocs[editor.name],
             **effect(editor, batch, gauge, slope, strength),
-            **identity(run, split, editor, batch, strength, gauge.judge),
+            **identity(run, split, editor, batch, strength, gauge.classifier),
             "images": len(batch.x),
-            "judge": gauge.judge.name,
+            "classifier": gauge.classifier.name,
         }
     edits = comparison(rows)
     tables = {
@@ -88,10 +88,10 @@ def attribute(
     }
     title, model = f"{run.title}: {names[chosen]}", edits.iloc[0]
     words = ", ".join(f"{row['method']} {row['shift per unit']:.2f}" for _, row in edits.iterrows())
-    caption = f"shift per unit of strength: {words}; {len(batch.x)} {split} images; {gauge.judge.name}"
+    caption = f"shift per unit of strength: {words}; {len(batch.x)} {split} images; {gauge.classifier.name}"
     figures = strips(run, split, images, editors[0], known[split][:, chosen], (alphas, strength), count, title, caption)
-    about = f"AUROC on real {split} images: judge {gauge.aurocs[gauge.chosen]:.3f}, direction {model['auroc']:.3f}"
-    figures["dose"] = dose_figure(shifts, alphas, gauge, title, f"{about}; {gauge.judge.name}")
+    about = f"AUROC on real {split} images: classifier {gauge.aurocs[gauge.chosen]:.3f}, direction {model['auroc']:.3f}"
+    figures["dose"] = dose_figure(shifts, alphas, gauge, title, f"{about}; {gauge.classifier.name}")
     return ApplicationResult(flat(edits) | flat(tables["dose"]) | flat(tables["leakage"]), figures, tables)
 
 
@@ -123,12 +123,12 @@ def check_counts(
 def effect(
     editor: Editor, batch: Batch, gauge: Gauge, slope: Tensor, strength: float
 ) -> dict[str, float | tuple[float, float]]:
-    """What the edit does to the judge: shift per unit of strength, in gaps; its verdicts; the change elsewhere.
+    """What the edit does to the classifier: shift per unit of strength, in gaps; its verdicts; the change elsewhere.
 
     Args:
         editor: the method.
         batch: B images without the attribute.
-        gauge: the judge, tried on real images.
+        gauge: the classifier, tried on real images.
         slope: (B, A) shifts per unit of strength.
         strength: of the edited images whose verdicts are counted.
     """
@@ -145,7 +145,7 @@ def effect(
 
 
 def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) -> pd.DataFrame:
-    """A row per strength: the judge's shift under each method, and the share of images it grew in since the last."""
+    """A row per strength: the classifier's shift under each method, and the share of images it grew in since the last."""
     rows = {}
     for i, alpha in enumerate(alphas):
         columns = {name: mean_and_error(s[i, :, chosen]) for name, s in shifts.items()}
@@ -156,12 +156,12 @@ def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) 
 
 
 def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge) -> pd.DataFrame:
-    """A row per attribute: its shift per unit of strength under each method, and the judge's AUROC in it."""
+    """A row per attribute: its shift per unit of strength under each method, and the classifier's AUROC in it."""
     slope = {name: slopes(s, alphas) for name, s in shifts.items()}
     rows = {}
     for i, attribute_name in enumerate(gauge.names):
         rows[attribute_name] = {f"shift, {name}": mean_and_error(s[:, i]) for name, s in slope.items()}
-        rows[attribute_name]["judge auroc"] = gauge.aurocs[i]
+        rows[attribute_name]["classifier auroc"] = gauge.aurocs[i]
     return comparison(rows, "attribute")
 
 
@@ -203,7 +203,7 @@ def strips(
 
 
 def dose_figure(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge, title: str, caption: str) -> object:
-    """The judge's shift over strength for every method, and the other attributes' under the model."""
+    """The classifier's shift over strength for every method, and the other attributes' under the model."""
     from autoencoders.figures.dose_response import dose_response
 
     names, chosen = gauge.names, gauge.chosen

@@ -1,4 +1,4 @@
-"""Edits along a direction, and what a judge that saw real images alone makes of them."""
+"""Edits along a direction, and what a classifier that saw real images alone makes of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from autoencoders.applications.base import bootstrap_error, listed, mean_and_error, spread_rows
-from autoencoders.applications.label_classifiers import Judge, TrainedJudge, attribute_logits, positives, truth
+from autoencoders.applications.label_classifiers import Classifier, TrainedJudge, attribute_logits, positives, truth
 from autoencoders.applications.representations import SIDE, attributes, pixels, representations
 from autoencoders.latent.directions import attribute_direction
 from autoencoders.metrics.probes import auroc
@@ -19,7 +19,7 @@ from autoencoders.runs.run import Run
 from autoencoders.types import Batch, UserError
 
 LIMIT = 10_000
-"""Training images that directions are fitted on, and held-out ones that the judge is tried on, at most."""
+"""Training images that directions are fitted on, and held-out ones that the classifier is tried on, at most."""
 AT_ONCE = 500
 
 
@@ -44,17 +44,17 @@ class Editor(NamedTuple):
 
 
 class Gauge(NamedTuple):
-    """A judge, and how its logits read: tried on real held-out images.
+    """A classifier, and how its logits read: tried on real held-out images.
 
     Attributes:
-        judge: trained, or a stand-in.
+        classifier: trained, or a stand-in.
         names: A attributes, or classes, that it tells.
         chosen: which of them is edited.
         gaps: (A,) by how much the mean logits of real images with and without each differ.
         aurocs: (A,) of its logits on these images: how far it can be trusted.
     """
 
-    judge: Judge
+    classifier: Classifier
     names: tuple[str, ...]
     chosen: int
     gaps: Tensor
@@ -62,7 +62,7 @@ class Gauge(NamedTuple):
 
     def logits(self, images: Tensor) -> Tensor:
         """(N, A) of images (N, C, H, W)."""
-        return attribute_logits(self.judge, images)
+        return attribute_logits(self.classifier, images)
 
 
 def fitted(
@@ -104,26 +104,26 @@ def fitted(
     return [model, linear, Editor("pixels", picture, lambda b: b.x, lambda z, b: z)], aurocs
 
 
-def gauged(run: Run, split: str, judge: Judge, attribute: str) -> Gauge:
-    """A judge, tried on real images of `split`.
+def gauged(run: Run, split: str, classifier: Classifier, attribute: str) -> Gauge:
+    """A classifier, tried on real images of `split`.
 
     Raises:
-        UserError: where the judge does not tell the attribute.
+        UserError: where the classifier does not tell the attribute.
     """
-    names = judge.labels.names
+    names = classifier.labels.names
     if attribute not in names:
-        raise UserError(f"The judge ({judge.name}) does not tell {attribute}. It tells: {listed(names)}.")
+        raise UserError(f"The classifier ({classifier.name}) does not tell {attribute}. It tells: {listed(names)}.")
     rows = spread_rows(LIMIT, len(run.data.images(split)))
-    logits = torch.cat([attribute_logits(judge, run.batch(split, r).target) for r in rows.split(AT_ONCE)])
-    y = positives(truth(run, split, judge.labels)[rows], judge.labels)
+    logits = torch.cat([attribute_logits(classifier, run.batch(split, r).target) for r in rows.split(AT_ONCE)])
+    y = positives(truth(run, split, classifier.labels)[rows], classifier.labels)
     columns = list(zip(logits.T, y.T, strict=True))
     gaps = torch.stack([a[b == 1].mean() - a[b == 0].mean() for a, b in columns])
     aurocs = [auroc(a[b.isfinite()], b[b.isfinite()] == 1) for a, b in columns]
-    return Gauge(judge, names, names.index(attribute), gaps, aurocs)
+    return Gauge(classifier, names, names.index(attribute), gaps, aurocs)
 
 
 def dose(editor: Editor, batch: Batch, gauge: Gauge, alphas: Sequence[float]) -> Tensor:
-    """(strengths, N, A): by how much every strength moves the judge's logits, from strength 0, in gaps."""
+    """(strengths, N, A): by how much every strength moves the classifier's logits, from strength 0, in gaps."""
     start = gauge.logits(editor.edit(batch, 0.0))
     return torch.stack([(gauge.logits(editor.edit(batch, a)) - start) / gauge.gaps for a in alphas])
 
@@ -134,18 +134,20 @@ def slopes(shifts: Tensor, alphas: Sequence[float]) -> Tensor:
     return (a[:, None, None] * shifts).sum(0) / a.square().sum()
 
 
-def identity(run: Run, split: str, editor: Editor, batch: Batch, strength: float, judge: Judge) -> dict[str, object]:
+def identity(
+    run: Run, split: str, editor: Editor, batch: Batch, strength: float, classifier: Classifier
+) -> dict[str, object]:
     """Whether the nearest real image of the split to an edited one is of the same person.
 
     Where the data name no persons, a person is one image. Distances are Euclidean, of pixels, which hardly know a
-    person in another photo, and of a trained judge's features, which know more than pixels of what makes images alike
+    person in another photo, and of a trained classifier's features, which know more than pixels of what makes images alike
     but also see the edited attribute: the share falls by the edit itself.
 
     Returns:
         `identity kept`, the share; `distance ratio`, from the edited image to its own original over that to the
         nearest of another person; `identity unedited`, the share at strength 0; the same with `, features`.
     """
-    spaces = {"": pixels} | ({", features": judge.features} if isinstance(judge, TrainedJudge) else {})
+    spaces = {"": pixels} | ({", features": classifier.features} if isinstance(classifier, TrainedJudge) else {})
     rows, groups = torch.arange(len(run.data.images(split))).split(AT_ONCE), run.annotations(split).groups
     persons = torch.cat(rows) if groups is None else groups
     own, found = persons[batch.index], {}

@@ -28,7 +28,7 @@ def run_application(run: Run, name: str, node: Mapping[str, Any]) -> Application
     if not hasattr(run.model, "decode"):
         raise UserError(
             f"{name} asks an autoencoder, and {run.path} holds a {run.model.name}, which draws nothing. Give the run "
-            f"of an autoencoder, and this one as judge={run.path}."
+            f"of an autoencoder, and this one as classifier={run.path}."
         )
     check_options(f"application.{name}", node)
     return instantiate.build(node, run=run)
@@ -87,7 +87,7 @@ def flat(table: pd.DataFrame) -> dict[str, float]:
 
 
 def spread_rows(count: int, total: int) -> Tensor:
-    """`count` rows of a split of `total`, evenly apart: neighbours are often alike (one person, one class)."""
+    """`count` rows of a split of `total`, evenly apart: neighbors are often alike (one person, one class)."""
     return torch.linspace(0, total - 1, min(count, total)).round().long()
 
 
@@ -104,7 +104,7 @@ def shown(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, 
     if images is None:
         batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
         return batch, [str(i) for i in batch.index.tolist()]
-    if run.model.condition:
+    if run.model.context_size:
         raise UserError(
             f"{run.model.name} is conditioned on {run.model.labels.kind}, which your own pictures do not come with. "
             "Leave images out, or ask an unconditional model."

@@ -8,7 +8,7 @@ import torch
 
 from autoencoders.applications.base import flat, listed, number_of_images
 from autoencoders.applications.label_accuracy import conditions, verdicts
-from autoencoders.applications.label_classifiers import judge_of
+from autoencoders.applications.label_classifiers import classifier_of
 from autoencoders.latent.densities import StandardNormal
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, UserError
@@ -26,43 +26,43 @@ def conditional_sample(
     strength: float = 1.0,
     measured: int = 500,
     seed: int = 0,
-    judge: str | None = None,
+    classifier: str | None = None,
 ) -> ApplicationResult:
     """A grid with one code from the prior per row and one label per column; single labels with a code per image.
 
     The labels of a model conditioned on classes are its classes; of one conditioned on attributes, all combinations of
-    signs, each attribute at its mean over the training images of that sign. A judge says how often the label is seen
+    signs, each attribute at its mean over the training images of that sign. A classifier says how often the label is seen
     that was asked for: beside its accuracy on real images, and beside images whose labels are drawn anew after
-    decoding. A model whose images of a label are all alike would satisfy the judge, so the spread within a label, of
-    pixels and of the judge's features, stands beside it.
+    decoding. A model whose images of a label are all alike would satisfy the classifier, so the spread within a label, of
+    pixels and of the classifier's features, stands beside it.
 
     Args:
         run: of a conditional model.
-        split: whose images the judge is measured on.
+        split: whose images the classifier is measured on.
         codes: rows of the grid.
         labels: classes, or combinations such as `Male+ Smiling-`, to show with many codes; None for the last two.
         strength: factor on the attributes' deviation from their training mean; classes have none.
         measured: images decoded, and real images at most, per label, for the numbers.
         seed: of the codes.
-        judge: a run of `model=judge`; None for a stand-in, logistic regression on pixels.
+        classifier: a run of `model=classifier`; None for a stand-in, logistic regression on pixels.
 
     Returns:
         Figures `grid` and `many`; the tables `judged` (accuracy, and standard deviations within a label) and `labels`
         (accuracy per label).
 
     Raises:
-        UserError: where the model is not conditional, or has no label of that name, or the judge does not fit.
+        UserError: where the model is not conditional, or has no label of that name, or the classifier does not fit.
     """
     from autoencoders.figures.grids import image_grid
 
-    if not run.model.condition:
+    if not run.model.context_size:
         raise UserError(
             f"{run.model.name} is told no labels, so nothing can be asked for. Ask a run with model=cvae, or use "
             "application=sample."
         )
     number_of_images(codes, "codes")
     number_of_images(measured, "measured", 2)
-    sees = judge_of(run, judge)
+    sees = classifier_of(run, classifier)
     names, y, bits = conditions(run, strength)
     picked = positions(names, labels)
     generator = torch.Generator().manual_seed(seed)

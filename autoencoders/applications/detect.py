@@ -22,7 +22,7 @@ from autoencoders.utils.arrays import to_numpy
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
 UNITS = {
     "distortion": "nats", "negative elbo": "nats", "latent density": "-log density, nats",
-    "mean image": "squared distance", "total variation": "mean difference of neighbours",
+    "mean image": "squared distance", "total variation": "mean difference of neighbors",
 }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def detect(
     Args:
         run: the run.
         split: whose images are normal (without excluded classes).
-        other: another dataset, resized and grey or coloured like the run's, or `noise` (uniform pixels), or
+        other: another dataset, resized and gray or colored like the run's, or `noise` (uniform pixels), or
             `shuffled` (normal images with their pixels shuffled), or None.
         images: a picture or a folder of pictures of your own, to score against the thresholds.
         quantile: of the validation scores: the threshold, above which an image is called anomalous.
@@ -67,25 +67,25 @@ def detect(
         held_out = torch.isin(run.annotations(split).classes, run.data.excluded)
     rows = {"normal": (~held_out).nonzero()[:, 0], "held out": held_out.nonzero()[:, 0]}
     rows = {name: part[spread_rows(limit, len(part))] if len(part) else part for name, part in rows.items()}
-    judge = Judge(run)
-    validation = judge.scores(run.batch("val", spread_rows(limit, len(run.data.images("val")))), "val")
+    classifier = Classifier(run)
+    validation = classifier.scores(run.batch("val", spread_rows(limit, len(run.data.images("val")))), "val")
     thresholds = {name: float(np.quantile(values, quantile)) for name, values in validation.items()}
     normal = run.batch(split, rows["normal"])
     strange = [run.batch(split, rows["held out"])] if len(rows["held out"]) else []
     if other is not None:
         strange.append(others(run, other, normal, limit))
-    findings = ApplicationResult()
+    result = ApplicationResult()
     if strange:
-        compare(findings, run, judge, thresholds, normal, joined(strange), split, described(run, other), count)
+        compare(result, run, classifier, thresholds, normal, joined(strange), split, described(run, other), count)
     if images is not None:
         x, names = run.pictures(images)
-        scores = judge.scores(Batch(x, x, None, torch.arange(len(x))), "own")
+        scores = classifier.scores(Batch(x, x, None, torch.arange(len(x))), "own")
         table = pd.DataFrame({"image": names})
         for name, values in scores.items():
             table[name], table[f"{name} anomalous"] = values, values > thresholds[name]
-        findings.tables["own"] = table
-        findings.metrics["own anomalous"] = float((scores["distortion"] > thresholds["distortion"]).mean())
-    return findings
+        result.tables["own"] = table
+        result.metrics["own anomalous"] = float((scores["distortion"] > thresholds["distortion"]).mean())
+    return result
 
 
 def check(run: Run, split: str, other: str | None, images: str | None, quantile: float) -> None:
@@ -102,7 +102,7 @@ def check(run: Run, split: str, other: str | None, images: str | None, quantile:
             "noise|shuffled|fashion|mnist|digits|lfw|cartoons), give images=<your pictures>, or ask split=test of a "
             "run trained with data.exclude=[<classes>]."
         )
-    if run.model.condition and run.model.labels.kind == "attributes" and (other not in (None, "shuffled") or images):
+    if run.model.context_size and run.model.labels.kind == "attributes" and (other not in (None, "shuffled") or images):
         raise UserError(
             f"{run.model.name} is conditioned on attributes, which other images do not come with. Ask for "
             "other=shuffled, or ask an unconditional model."
@@ -115,7 +115,7 @@ def described(run: Run, other: str | None) -> str:
     return " and ".join([*names, *([other] if other else [])])
 
 
-class Judge:
+class Classifier:
     """Every score of an image; higher is more anomalous. Baselines and the latent density are fitted to training."""
 
     def __init__(self, run: Run) -> None:
@@ -143,7 +143,7 @@ class Judge:
 
     def _labels(self, batch: Batch) -> list[Tensor | None]:
         model = self.run.model
-        if not model.condition or model.labels.kind == "attributes":
+        if not model.context_size or model.labels.kind == "attributes":
             return [batch.y]
         known = sorted(set(range(model.labels.size)) - set(self.run.data.excluded.tolist()))
         return [torch.full((len(batch.x),), label) for label in known]
@@ -169,7 +169,7 @@ def joined(batches: list[Batch]) -> Batch:
 
 
 def others(run: Run, other: str, normal: Batch, limit: int) -> Batch:
-    """Images from elsewhere, (N, C, H, W) like the run's, binarised and corrupted as they are."""
+    """Images from elsewhere, (N, C, H, W) like the run's, binarized and corrupted as they are."""
     generator = torch.Generator().manual_seed(0)
     images = (normal.target * 255).round().byte()
     if other == "noise":
@@ -180,7 +180,7 @@ def others(run: Run, other: str, normal: Batch, limit: int) -> Batch:
     else:
         images = fitted(dataset(run, other), run.model.shape, limit)
     views = dict(run.data.views)
-    if views["binarize"] == "static":  # a draw that is fixed by row, like dynamic binarisation in evaluation
+    if views["binarize"] == "static":  # a draw that is fixed by row, like dynamic binarization in evaluation
         views["binarize"] = "dynamic"
     y = normal.y if other == "shuffled" else None
     return Batches(Split(images, y), "test", batch_size=len(images), **views).batch(torch.arange(len(images)))
@@ -211,7 +211,7 @@ def dataset(run: Run, name: str) -> Any:
 
 
 def fitted(images: Any, shape: tuple[int, int, int], limit: int) -> Tensor:
-    """Images of any size and colour as (N, C, H, W) uint8 of this shape, at most `limit`, evenly apart."""
+    """Images of any size and color as (N, C, H, W) uint8 of this shape, at most `limit`, evenly apart."""
     images = images[spread_rows(limit, len(images))].float()
     images = torch.nn.functional.interpolate(images, size=shape[1:], mode="bilinear", antialias=True)
     if shape[0] == 1 and images.shape[1] == 3:
@@ -220,9 +220,9 @@ def fitted(images: Any, shape: tuple[int, int, int], limit: int) -> Tensor:
 
 
 def compare(
-    findings: ApplicationResult,
+    result: ApplicationResult,
     run: Run,
-    judge: Judge,
+    classifier: Classifier,
     thresholds: dict[str, float],
     normal: Batch,
     strange: Batch,
@@ -234,7 +234,7 @@ def compare(
     from autoencoders.figures.anomalies import error_maps, score_histograms
     from autoencoders.figures.grids import image_grid
 
-    good, bad = judge.scores(normal, split), judge.scores(strange, "strange")
+    good, bad = classifier.scores(normal, split), classifier.scores(strange, "strange")
     rows = {}
     for name, threshold in thresholds.items():
         values = detection_metrics(good[name], bad[name])
@@ -257,7 +257,7 @@ def compare(
         )
         for name in auroc
     }
-    findings.figures["histograms"] = score_histograms(
+    result.figures["histograms"] = score_histograms(
         panels, f"{title}; dashed: threshold of validation", (f"normal {split} images", what)
     )
     few = min(count, len(normal.x), len(strange.x))
@@ -270,16 +270,16 @@ def compare(
     }
     best = max((n for n in auroc if n not in ("distortion", "negative elbo", "latent density")), key=auroc.get)
     caption = f"by {main}: AUROC {auroc[main][0]:.3f}; best baseline {best}: {auroc[best][0]:.3f}"
-    findings.figures["extremes"] = image_grid(
+    result.figures["extremes"] = image_grid(
         np.stack([to_numpy(part) for part in chosen.values()]), title, list(chosen), caption=caption
     )
     half = max(few // 2, 1)
     mixed = [Batch(*(None if p is None else p[spread_rows(half, len(b.x))] for p in b)) for b in (normal, strange)]
     shown = joined(mixed)
     words = tuple(["normal"] * half + ["other"] * half)
-    findings.figures["errors"] = error_maps(
-        to_numpy(shown.target), to_numpy(judge.output(shown)), title, words, caption
+    result.figures["errors"] = error_maps(
+        to_numpy(shown.target), to_numpy(classifier.output(shown)), title, words, caption
     )
-    findings.tables["detection"] = table
-    findings.examples["scored"] = scored({"normal": (normal, good), what: (strange, bad)}, thresholds, main)
-    findings.metrics.update(flat(table))
+    result.tables["detection"] = table
+    result.examples["scored"] = scored({"normal": (normal, good), what: (strange, bad)}, thresholds, main)
+    result.metrics.update(flat(table))

@@ -16,7 +16,7 @@ from autoencoders.applications.base import (
     spread_rows,
 )
 from autoencoders.applications.representations import representations
-from autoencoders.metrics.dimension import components_for, neighbour_ratios, participation_ratio, spectrum, two_nn
+from autoencoders.metrics.dimension import components_for, neighbor_ratios, participation_ratio, spectrum, two_nn
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult
 from autoencoders.utils.pca import PCABaseline
@@ -62,7 +62,7 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
 
 def describe(variances: np.ndarray, held_out: Tensor) -> dict[str, object]:
     """The numbers of one representation: from its training variances, and from held-out features for TwoNN."""
-    ratios = neighbour_ratios(held_out)
+    ratios = neighbor_ratios(held_out)
     counts = {f"for {share:.0%}".replace("%", " %"): components_for(variances, share) for share in SHARES}
     return {
         **counts,

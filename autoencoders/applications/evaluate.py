@@ -6,11 +6,11 @@ import pandas as pd
 
 from autoencoders.applications.base import number_of_images
 from autoencoders.applications.evaluation.features import NEIGHBOURS, feature_rows, outside, set_size
-from autoencoders.applications.evaluation.images import conditional_rows, judge_rows, reconstruction_rows
+from autoencoders.applications.evaluation.images import classifier_rows, conditional_rows, reconstruction_rows
 from autoencoders.applications.evaluation.latents import kl_figure, latent_rows, latents, latents_table
 from autoencoders.applications.evaluation.likelihood import bound_rows, likelihood_rows
 from autoencoders.applications.evaluation.table import RESAMPLES, as_columns, as_metrics, markdown
-from autoencoders.applications.label_classifiers import TrainedJudge, stand_in, trained_judge
+from autoencoders.applications.label_classifiers import TrainedJudge, stand_in, trained_classifier
 from autoencoders.models.evaluation import EVALUATION_SEED
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult
@@ -23,7 +23,7 @@ def evaluate(
     samples: int = 100,
     measured: int = 1000,
     together: int = 500,
-    judge: str | None = None,
+    classifier: str | None = None,
     drawn: int = 5000,
     codes: int = 1000,
     seed: int = 0,
@@ -31,7 +31,7 @@ def evaluate(
     """Likelihood, errors, latents, and how real the pictures are, each number beside its baseline.
 
     ELBO and its parts, importance-weighted likelihood, errors, active units, gap to the prior; FID, KID, density and
-    coverage of samples and reconstructions in a judge's features; of a conditional model, how often the judge sees the
+    coverage of samples and reconstructions in a classifier's features; of a conditional model, how often the classifier sees the
     label that was asked for, and how much the images of a label differ.
 
     Args:
@@ -40,7 +40,7 @@ def evaluate(
         samples: K of the importance-weighted bound; published tables take 5000.
         measured: images, evenly apart in the split, that this bound is computed for.
         together: pairs of image and sample that pass through the decoder at a time; bounds the memory.
-        judge: a run of `model=judge`; without one nothing is said of features, and a stand-in, logistic regression on
+        classifier: a run of `model=classifier`; without one nothing is said of features, and a stand-in, logistic regression on
             pixels, sees the labels.
         drawn: images of every set whose features are compared, at most.
         codes: per label of a conditional model.
@@ -51,12 +51,12 @@ def evaluate(
         was measured, in a sentence); the figure `kl` for a model with a prior.
 
     Raises:
-        UserError: where a number makes no sense, or the judge does not fit.
+        UserError: where a number makes no sense, or the classifier does not fit.
     """
     for name, value, least in (("samples", samples, 1), ("measured", measured, 2), ("together", together, 1),
                                ("drawn", drawn, 2), ("codes", codes, 2)):  # fmt: skip
         number_of_images(value, name, least)
-    trained = None if judge is None else trained_judge(run, judge)
+    trained = None if classifier is None else trained_classifier(run, classifier)
     rows = likelihood_rows(run, split)
     rows += bound_rows(run, split, min(measured, len(run.data.images(split))), samples, together, seed)
     rows += reconstruction_rows(run, split)
@@ -67,12 +67,12 @@ def evaluate(
         rows += latent_rows(run, found)
         figures["kl"] = kl_figure(run, tables["latents"], split)
     rows += feature_rows(run, split, trained, drawn, seed)
-    if run.model.condition:
+    if run.model.context_size:
         rows += conditional_rows(run, split, trained or stand_in(run), codes, seed)
-    rows += judge_rows(run, split, trained) if trained else []
+    rows += classifier_rows(run, split, trained) if trained else []
     table = pd.DataFrame([as_columns(row) for row in rows])
     words = [*likelihood_words(run, table, split, samples, together, seed),
-             *judge_words(run, table, split, trained, drawn, seed),
+             *classifier_words(run, table, split, trained, drawn, seed),
              f"weights of step {run.step}; +- is one standard error over images"]  # fmt: skip
     protocol = "; ".join(words)
     tables = {"evaluation": table, **tables, "markdown": markdown(run, table)}
@@ -97,17 +97,17 @@ def likelihood_words(run: Run, table: pd.DataFrame, split: str, samples: int, to
     return words
 
 
-def judge_words(
-    run: Run, table: pd.DataFrame, split: str, judge: TrainedJudge | None, drawn: int, seed: int
+def classifier_words(
+    run: Run, table: pd.DataFrame, split: str, classifier: TrainedJudge | None, drawn: int, seed: int
 ) -> list[str]:
     """How the pictures were judged, and by whom."""
-    if judge is None:
+    if classifier is None:
         return []
-    accuracy = table[(table["measure"] == "judge") & (table["method"] == judge.name)].iloc[0]
+    accuracy = table[(table["measure"] == "classifier") & (table["method"] == classifier.name)].iloc[0]
     trusted = f"right on {accuracy['value']:.2%} of {accuracy['images']} real {split} images"
     return [
-        f"judge {judge.run.path} ({judge.name}), {trusted if accuracy['images'] else 'no labels to try it on'}",
-        f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of {judge.space}, in "
+        f"classifier {classifier.run.path} ({classifier.name}), {trusted if accuracy['images'] else 'no labels to try it on'}",
+        f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of {classifier.space}, in "
         f"float64, against {set_size(run, split, drawn)} {split} images evenly apart, as many of every set, seed "
         f"{seed}, reconstructions of {outside(split)} images; +- of FID by {RESAMPLES} bootstrap resamples, of KID by "
         "jackknife",

@@ -34,16 +34,16 @@ def scored(
     return pd.concat(parts, ignore_index=True)
 
 
-def neighbours(
+def neighbors(
     names: list[str], images: np.ndarray, pictures: np.ndarray, distance: np.ndarray, matched: np.ndarray | None
 ) -> pd.DataFrame:
-    """A row per query: its name and image, how many neighbours are the same, and each with its distance.
+    """A row per query: its name and image, how many neighbors are the same, and each with its distance.
 
     Args:
         names: Q names of the queries.
         images: (Q, C, H, W) the queries.
-        pictures: (Q, k, C, H, W) their neighbours, the nearest first.
-        distance: (Q, k) of the neighbours.
+        pictures: (Q, k, C, H, W) their neighbors, the nearest first.
+        distance: (Q, k) of the neighbors.
         matched: (Q, k) bool, whether they show the same, or None where that is not known.
     """
     columns: dict[str, list] = {"query": names, "image": list(images)}

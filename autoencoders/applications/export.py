@@ -125,7 +125,7 @@ class Decode(Encode):
 def write_onnx(model: Autoencoder, folder: Path, batch: Batch) -> list[Path]:
     """`encoder.onnx` and `decoder.onnx`, with any number of images at once; returns the files."""
     package("onnxscript")
-    labels = (batch.y[:2],) if model.condition else ()
+    labels = (batch.y[:2],) if model.context_size else ()
     with torch.no_grad():
         z = model.encode(batch.x[:2], *labels)
     free, files = torch.export.Dim("N"), []
@@ -157,7 +157,7 @@ def quiet() -> Iterator[None]:
 def through_onnx(folder: Path, model: Autoencoder, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor]:
     """Codes of a batch and images of codes (N, Z), from the ONNX files alone."""
     session = package("onnxruntime").InferenceSession
-    labels = {"y": batch.y.numpy()} if model.condition else {}
+    labels = {"y": batch.y.numpy()} if model.context_size else {}
 
     def ask(name: str, **inputs: np.ndarray) -> Tensor:
         network = session(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])

@@ -103,7 +103,7 @@ class CodeFit:
 
     def __call__(self, seen: Seen, noise: float, trust: float) -> Tensor:
         """(N, C, H, W): known pixels as they are, hidden ones from the fitted code."""
-        batch, y = seen.batch, seen.batch.y if self.run.model.condition else None
+        batch, y = seen.batch, seen.batch.y if self.run.model.context_size else None
         precision = self.population + trust * self.encoder
         covariance = torch.linalg.inv(precision)
         pull = self.population @ self.mean + trust * self.run.encode(batch.x, batch.y).double() @ self.encoder

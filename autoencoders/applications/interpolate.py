@@ -13,7 +13,7 @@ from torch import Tensor
 from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
 from autoencoders.latent.densities import GaussianFull, StandardNormal
 from autoencoders.latent.paths import linear, spherical
-from autoencoders.metrics.neighbours import pixel_distances
+from autoencoders.metrics.neighbors import pixel_distances
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils.arrays import to_numpy
@@ -109,8 +109,8 @@ def interpolate(
 def decoded(run: Run, ends: Ends, steps: int) -> dict[str, Tensor]:
     """Images (N, S, C, H, W) along the paths of either kind."""
     t = torch.linspace(0, 1, steps)
-    centre = torch.zeros(run.model.latent_dim) if run.model.has_prior else run.codes("train").z.mean(0)
-    paths = {"linear": linear(ends.a, ends.b, t), "spherical": spherical(ends.a, ends.b, t, centre)}
+    center = torch.zeros(run.model.latent_dim) if run.model.has_prior else run.codes("train").z.mean(0)
+    paths = {"linear": linear(ends.a, ends.b, t), "spherical": spherical(ends.a, ends.b, t, center)}
     y = None
     if ends.ya is not None:
         whole = ends.ya.ndim == 1  # classes, the same at both ends
@@ -121,7 +121,7 @@ def decoded(run: Run, ends: Ends, steps: int) -> dict[str, Tensor]:
 def pair_rows(run: Run, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Rows of `count` random pairs of a split; of one class where the model is conditioned on classes."""
     codes = run.codes(split)
-    classes = codes.y if run.model.condition and run.model.labels.kind == "classes" else torch.zeros(len(codes.z))
+    classes = codes.y if run.model.context_size and run.model.labels.kind == "classes" else torch.zeros(len(codes.z))
     firsts, seconds = [], []
     for i in torch.randint(len(codes.z), (20 * count,), generator=generator).tolist():
         same = (classes == classes[i]).nonzero().flatten()
@@ -139,7 +139,7 @@ def pair_rows(run: Run, split: str, count: int, generator: torch.Generator) -> t
 def at_rows(run: Run, split: str, a: Tensor, b: Tensor) -> Ends:
     """The codes of rows, and their labels where the model is told."""
     codes = run.codes(split)
-    y = (codes.y[a], codes.y[b]) if run.model.condition else (None, None)
+    y = (codes.y[a], codes.y[b]) if run.model.context_size else (None, None)
     return Ends(codes.z[a], codes.z[b], *y)
 
 
@@ -169,7 +169,7 @@ def groups(run: Run, split: str, count: int, least: int) -> Strips | None:
     A model conditioned on classes is left out: the mean of a group has no class.
     """
     known = run.annotations(split)
-    if known.groups is None or (run.model.condition and run.model.labels.kind == "classes"):
+    if known.groups is None or (run.model.context_size and run.model.labels.kind == "classes"):
         return None
     numbers, sizes = known.groups.unique(return_counts=True)
     order = sizes.argsort(descending=True, stable=True)
@@ -180,7 +180,7 @@ def groups(run: Run, split: str, count: int, least: int) -> Strips | None:
     codes = run.codes(split)
     means = torch.stack([codes.z[known.groups == g].mean(0) for g in picked])
     y = [None, None]
-    if run.model.condition:
+    if run.model.context_size:
         told = torch.stack([codes.y[known.groups == g].mean(0) for g in picked])
         y = [told[::2], told[1::2]]
     words = [str(known.group_names[int(g)]).replace("_", " ") for g in picked]
@@ -193,7 +193,7 @@ def drawn(run: Run, count: int, generator: torch.Generator) -> Strips:
     train = run.codes("train")
     density = (StandardNormal() if run.model.has_prior else GaussianFull()).fit(train.z)
     z, y = density.sample(2 * count, generator), (None, None)
-    if run.model.condition:
+    if run.model.context_size:
         rows = torch.randint(len(train.y), (2, count), generator=generator)
         y = (train.y[rows[0]], train.y[rows[1]])
     return Ends(z[:count], z[count:], *y), [], None

@@ -1,4 +1,4 @@
-"""Whether a conditional model's images have the labels that it was told, as a judge sees them."""
+"""Whether a conditional model's images have the labels that it was told, as a classifier sees them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import comparison, listed, mean_and_error, spread_rows
-from autoencoders.applications.label_classifiers import Judge, right, truth
+from autoencoders.applications.label_classifiers import Classifier, right, truth
 from autoencoders.latent.densities import StandardNormal
 from autoencoders.metrics.labels import attribute_threshold
-from autoencoders.metrics.neighbours import within_label_deviation
+from autoencoders.metrics.neighbors import within_label_deviation
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -23,14 +23,14 @@ MOST = 4
 def conditions(run: Run, strength: float) -> tuple[list[str], Tensor, Tensor]:
     """The labels to draw: names, what the model is told, (L,) classes or (L, A) values, and bits (L,) or (L, A).
 
-    Attributes beyond the first MOST stay at their training mean; bits say class or sign, as the judge sees them.
+    Attributes beyond the first MOST stay at their training mean; bits say class or sign, as the classifier sees them.
     """
     context, told = run.model.labels, run.codes("train").y
     if context.kind == "classes":
         y = torch.arange(context.size)
         return [str(name) for name in context.names], y, y
     varied = min(context.size, MOST)
-    high = told > centre(told)
+    high = told > center(told)
     values = torch.stack(
         [torch.stack([told[~high[:, a], a].mean(), told[high[:, a], a].mean()]) for a in range(context.size)]
     )  # (A, 2): the mean of either side
@@ -44,43 +44,44 @@ def conditions(run: Run, strength: float) -> tuple[list[str], Tensor, Tensor]:
     return names, y, signs
 
 
-def centre(told: Tensor) -> Tensor:
+def center(told: Tensor) -> Tensor:
     """(A,) where each attribute that the model is told divides into with and without."""
     return torch.tensor([attribute_threshold(values) for values in told.T])
 
 
 def verdicts(
-    run: Run, split: str, judge: Judge, asked: tuple[list[str], Tensor, Tensor], measured: int,
+    run: Run, split: str, classifier: Classifier, asked: tuple[list[str], Tensor, Tensor], measured: int,
     generator: torch.Generator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
-    """The tables of what a judge sees in decoded and in real images.
+    """The tables of what a classifier sees in decoded and in real images.
 
     Args:
         run: of a conditional model.
         split: of the real images.
-        judge: trained, or a stand-in.
+        classifier: trained, or a stand-in.
         asked: see `conditions`.
         measured: images per label, each of a code of its own.
         generator: of the codes.
 
     Raises:
-        UserError: where the judge does not tell an attribute that was asked for.
+        UserError: where the classifier does not tell an attribute that was asked for.
     """
     names, y, bits = asked
-    columns = told_columns(run, judge, bits)
-    real, seen = labelled_images(run, split, measured * len(names), judge, columns)
+    columns = told_columns(run, classifier, bits)
+    real, seen = labelled_images(run, split, measured * len(names), classifier, columns)
     rows = torch.arange(len(names)).repeat_interleave(measured)
     drawn = run.decode(StandardNormal(run.model.latent_dim).sample(len(rows), generator), y[rows])
     shuffled = bits[rows[torch.randperm(len(rows), generator=generator)]]
     is_right = {
-        run.model.name: right(judge, drawn, bits[rows], columns),
-        f"real {split} images": right(judge, real, seen, columns),
-        "labels drawn anew": right(judge, drawn, shuffled, columns),
+        run.model.name: right(classifier, drawn, bits[rows], columns),
+        f"real {split} images": right(classifier, real, seen, columns),
+        "labels drawn anew": right(classifier, drawn, shuffled, columns),
     }
     truth_of_real = number(seen, bits)
     images = (drawn, rows), (real, truth_of_real), (drawn, torch.zeros(len(rows)).long())
     table = {
-        name: measures(judge, correct, *shown) for (name, correct), shown in zip(is_right.items(), images, strict=True)
+        name: measures(classifier, correct, *shown)
+        for (name, correct), shown in zip(is_right.items(), images, strict=True)
     }
     if bits.ndim == 2:
         for row, correct in zip(table.values(), is_right.values(), strict=True):
@@ -103,35 +104,37 @@ def by_label(names: list[str], correct: Tensor, rows: Tensor, real: Tensor, labe
     return found
 
 
-def measures(judge: Judge, correct: Tensor, images: Tensor, labels: Tensor) -> dict[str, object]:
+def measures(classifier: Classifier, correct: Tensor, images: Tensor, labels: Tensor) -> dict[str, object]:
     """One row of the table: the share of labels seen, and the spread among images of one label."""
     return {
         "accuracy": mean_and_error(correct.mean(1)),
         "pixel deviation within a label": within_label_deviation(images, labels),
-        "feature deviation within a label": within_label_deviation(judge.features(images), labels),
+        "feature deviation within a label": within_label_deviation(classifier.features(images), labels),
         "images": len(images),
-        "judge": judge.name,
-        "features": judge.space,
+        "classifier": classifier.name,
+        "features": classifier.space,
     }
 
 
-def told_columns(run: Run, judge: Judge, bits: Tensor) -> list[int] | None:
-    """Which of the judge's attributes the model is asked for; None for classes."""
+def told_columns(run: Run, classifier: Classifier, bits: Tensor) -> list[int] | None:
+    """Which of the classifier's attributes the model is asked for; None for classes."""
     if bits.ndim == 1:
         return None
     wanted = run.model.labels.names[: bits.shape[1]]
-    missing = [name for name in wanted if name not in judge.labels.names]
+    missing = [name for name in wanted if name not in classifier.labels.names]
     if missing:
         raise UserError(
-            f"The judge ({judge.name}) does not tell {listed(missing)}, which the model is asked for. It tells: "
-            f"{listed(judge.labels.names)}."
+            f"The classifier ({classifier.name}) does not tell {listed(missing)}, which the model is asked for. It tells: "
+            f"{listed(classifier.labels.names)}."
         )
-    return [judge.labels.names.index(name) for name in wanted]
+    return [classifier.labels.names.index(name) for name in wanted]
 
 
-def labelled_images(run: Run, split: str, count: int, judge: Judge, columns: list[int] | None) -> tuple[Tensor, Tensor]:
+def labelled_images(
+    run: Run, split: str, count: int, classifier: Classifier, columns: list[int] | None
+) -> tuple[Tensor, Tensor]:
     """At most `count` clean images of a split, evenly apart, and their classes (N,) or bits (N, A)."""
-    known = truth(run, split, judge.labels)
+    known = truth(run, split, classifier.labels)
     rows = spread_rows(count, len(known))
     return run.data.images(split)[rows].float() / 255, (known if columns is None else known[:, columns].long())[rows]
 

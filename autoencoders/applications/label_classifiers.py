@@ -1,4 +1,4 @@
-"""Who judges what a run draws: a trained judge where one was given, else a stand-in fitted to the pixels at hand."""
+"""Who classifiers what a run draws: a trained classifier where one was given, else a stand-in fitted to the pixels at hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LIMIT = 10_000
 """Training images, and validation images, at most, that the stand-in is fitted to."""
 
 
-class Judge(Protocol):
+class Classifier(Protocol):
     """Sees labels in images, and knows how accurate it is in none: that is measured where it is used.
 
     Attributes:
@@ -45,7 +45,7 @@ class Judge(Protocol):
 
 @dataclass
 class TrainedJudge:
-    """A run of `model=judge`."""
+    """A run of `model=classifier`."""
 
     run: Run
 
@@ -62,7 +62,7 @@ class TrainedJudge:
     @property
     def space(self) -> str:
         """Its features."""
-        return f"{self.run.model.width} features of the judge"
+        return f"{self.run.model.width} features of the classifier"
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
@@ -97,33 +97,33 @@ class StandIn:
         return self.probe.logits(self.features(x))
 
 
-def judge_of(run: Run, path: str | None) -> Judge:
-    """The judge that was given, or the stand-in, fitted to this run's training images.
+def classifier_of(run: Run, path: str | None) -> Classifier:
+    """The classifier that was given, or the stand-in, fitted to this run's training images.
 
     Raises:
-        UserError: as `trained_judge`; or where the data have no labels.
+        UserError: as `trained_classifier`; or where the data have no labels.
     """
-    return stand_in(run) if path is None else trained_judge(run, path)
+    return stand_in(run) if path is None else trained_classifier(run, path)
 
 
-def trained_judge(run: Run, path: str) -> TrainedJudge:
-    """The judge at a path, if it can judge this run's images.
+def trained_classifier(run: Run, path: str) -> TrainedJudge:
+    """The classifier at a path, if it can classifier this run's images.
 
     Raises:
-        UserError: where there is no judge, or one of other images or labels.
+        UserError: where there is no classifier, or one of other images or labels.
     """
     try:
         opened = loading.open_run(path)
     except UserError as error:
-        raise UserError(f"The judge cannot be opened: {error}") from error
+        raise UserError(f"The classifier cannot be opened: {error}") from error
     if not isinstance(opened.model, Network):
         raise UserError(
-            f"judge must be a run of model=judge, and {path} holds a {opened.model.name}. Leave it out, or train one: "
-            f"python -m autoencoders.train model=judge data={run.data.name}."
+            f"classifier must be a run of model=classifier, and {path} holds a {opened.model.name}. Leave it out, or train one: "
+            f"python -m autoencoders.train model=classifier data={run.data.name}."
         )
     if opened.model.shape != run.model.shape:
         raise UserError(
-            f"The judge {path} sees images of {opened.model.shape}, and this run's are of {run.model.shape}. Give one "
+            f"The classifier {path} sees images of {opened.model.shape}, and this run's are of {run.model.shape}. Give one "
             f"that was trained on data={run.data.name} at this size."
         )
     own = known_labels(run)
@@ -131,7 +131,7 @@ def trained_judge(run: Run, path: str) -> TrainedJudge:
     fits = own is None or (own == told if told.kind == "classes" else set(told.names) <= set(own.names))
     if not fits:
         raise UserError(
-            f"The judge {path} tells the {told.kind} {_some(told)}, and this run's data have the {own.kind} "
+            f"The classifier {path} tells the {told.kind} {_some(told)}, and this run's data have the {own.kind} "
             f"{_some(own)}. Give one that was trained on data={run.data.name}."
         )
     opened.model.to(run.model.device)
@@ -147,7 +147,7 @@ def stand_in(run: Run) -> StandIn:
     labels = known_labels(run)
     if labels is None:
         raise UserError(
-            "A judge needs labels, and these data have neither classes nor attributes. Choose data that do."
+            "A classifier needs labels, and these data have neither classes nor attributes. Choose data that do."
         )
     parts, generator = [], torch.Generator().manual_seed(0)
     for split in ("train", "val"):
@@ -178,29 +178,29 @@ def truth(run: Run, split: str, labels: Context) -> Tensor:
     return values[split][:, [names.index(name) for name in labels.names]]
 
 
-def right(judge: Judge, x: Tensor, labels: Tensor, columns: list[int] | None = None) -> Tensor:
-    """1 where the label that the judge sees is the one given, else 0, NaN where it is unknown.
+def right(classifier: Classifier, x: Tensor, labels: Tensor, columns: list[int] | None = None) -> Tensor:
+    """1 where the label that the classifier sees is the one given, else 0, NaN where it is unknown.
 
     Args:
-        judge: trained, or a stand-in.
+        classifier: trained, or a stand-in.
         x: (N, C, H, W).
         labels: (N,) classes, or (N, A) attributes as 1, 0 or NaN.
-        columns: which A of the judge's attributes these are; None for all.
+        columns: which A of the classifier's attributes these are; None for all.
 
     Returns:
         (N, 1) for classes, (N, A) for attributes, float64.
     """
-    logits = judge.logits(x)
-    if judge.labels.kind == "classes":
+    logits = classifier.logits(x)
+    if classifier.labels.kind == "classes":
         return (logits.argmax(1) == labels).double()[:, None]
     seen = (logits if columns is None else logits[:, columns]) > 0
     return torch.where(labels.double().isfinite(), (seen == (labels > 0)).double(), torch.nan)
 
 
-def attribute_logits(judge: Judge, x: Tensor) -> Tensor:
+def attribute_logits(classifier: Classifier, x: Tensor) -> Tensor:
     """(N, A) one for each attribute; of classes, each against all others: log p - log(1 - p)."""
-    logits = judge.logits(x)
-    if judge.labels.kind == "attributes":
+    logits = classifier.logits(x)
+    if classifier.labels.kind == "attributes":
         return logits
     count = logits.shape[1]
     others = logits[:, None, :].expand(-1, count, -1).masked_fill(torch.eye(count, dtype=torch.bool), -torch.inf)

@@ -23,19 +23,19 @@ def latent_map(
 ) -> ApplicationResult:
     """Codes in the plane, by their leading components and by t-SNE of all of them in one fit.
 
-    A map misleads easily, so classifiers stand beside it: what a nearest-neighbour and a linear one tell of the
+    A map misleads easily, so classifiers stand beside it: what a nearest-neighbor and a linear one tell of the
     label from whole codes, trained on training codes. Near chance, codes really are mixed.
 
     Args:
         run: the run.
         split: whose codes are drawn and asked.
-        attribute: what colours the map; None for the class, else the last attribute there is.
+        attribute: what colors the map; None for the class, else the last attribute there is.
         count: codes drawn.
-        k: neighbours that vote.
+        k: neighbors that vote.
         seed: of t-SNE.
 
     Returns:
-        Figures `plane` and `tsne`; tables `maps`: trustworthiness of each map, the share of neighbours in it that
+        Figures `plane` and `tsne`; tables `maps`: trustworthiness of each map, the share of neighbors in it that
         are so in the code too (Venna and Kaski, 2001), and accuracy of the k nearest in it; `accuracy`, where the
         data have labels: from codes, PCA with as many components, pixels, and always the commonest label.
     """
@@ -49,7 +49,7 @@ def latent_map(
     if z.shape[1] > 2:
         maps["tsne"] = (tsne(z, seed), ("t-SNE 1", "t-SNE 2"))
     beside = None if known is None else known.values[split][rows]
-    table = comparison({name: judge_map(z, p, beside, k) for name, (p, _) in maps.items()}, "map")
+    table = comparison({name: classifier_map(z, p, beside, k) for name, (p, _) in maps.items()}, "map")
     tables, words = {"maps": table}, f"{len(z)} {split} codes"
     if known is not None:
         tables["accuracy"] = accuracies(run, split, known, k)
@@ -60,8 +60,8 @@ def latent_map(
     return ApplicationResult(metrics, figures, tables)
 
 
-def judge_map(z: np.ndarray, points: np.ndarray, known: Tensor | None, k: int) -> dict[str, object]:
-    """How far a map keeps neighbours, and how well neighbours in it tell the label, each point left out in turn."""
+def classifier_map(z: np.ndarray, points: np.ndarray, known: Tensor | None, k: int) -> dict[str, object]:
+    """How far a map keeps neighbors, and how well neighbors in it tell the label, each point left out in turn."""
     found: dict[str, object] = {"trustworthiness": trustworthiness(z, points, min(k, (len(z) - 1) // 2))}
     if known is not None:
         right = knn_predictions(torch.from_numpy(np.ascontiguousarray(points)).float(), known, k=k) == known
@@ -71,7 +71,7 @@ def judge_map(z: np.ndarray, points: np.ndarray, known: Tensor | None, k: int) -
 
 
 def accuracies(run: Run, split: str, known: Labels, k: int) -> pd.DataFrame:
-    """A row per representation: accuracy of k nearest neighbours and of a linear probe on held-out images."""
+    """A row per representation: accuracy of k nearest neighbors and of a linear probe on held-out images."""
     pca = run.pca()
     rows = {part: labelled_rows(values, LIMIT) for part, values in known.values.items()}
     y = {part: known.values[part][r] for part, r in rows.items()}

@@ -43,7 +43,7 @@ def measure_latents(run: Run) -> Latents:
     rows, device, parts = spread_rows(MEASURED, len(codes)), run.model.device, []
     for chunk in rows.split(250):
         batch = run.batch("train", chunk)
-        y = batch.y.to(device) if run.model.condition else None
+        y = batch.y.to(device) if run.model.context_size else None
         parts.append(run.model.posterior(batch.x.to(device), y).kl().double().cpu())
     kl = torch.cat(parts).mean(0)  # (Z,)
     order = kl.argsort(descending=True, stable=True)
@@ -56,7 +56,7 @@ def common_label(run: Run) -> Tensor | None:
     Returns:
         () int64 or (A,) float32; None for an unconditional model.
     """
-    if not run.model.condition:
+    if not run.model.context_size:
         return None
     y = run.codes("train").y
     return y.mode().values if run.model.labels.kind == "classes" else y.mean(0)

@@ -79,7 +79,7 @@ def binary_attributes(run: Run, splits: Sequence[str] = ("train", "val", "test")
 
 
 class Labels(NamedTuple):
-    """What a map is coloured by and a classifier asked for.
+    """What a map is colored by and a classifier asked for.
 
     Attributes:
         values: split -> (N,) int64, -1 where unknown.

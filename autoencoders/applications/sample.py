@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import comparison, flat, listed, mean_and_error, number_of_images, spread_rows
-from autoencoders.applications.label_classifiers import TrainedJudge, trained_judge
+from autoencoders.applications.label_classifiers import TrainedJudge, trained_classifier
 from autoencoders.metrics.generation import kernel_distance
-from autoencoders.metrics.neighbours import pixel_distances
+from autoencoders.metrics.neighbors import pixel_distances
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils.arrays import to_numpy
@@ -38,14 +38,14 @@ def sample(
     measured: int = 200,
     references: int = 10_000,
     seed: int = 0,
-    judge: str | None = None,
+    classifier: str | None = None,
 ) -> ApplicationResult:
     """Images decoded from drawn codes; every density beside the others, in pictures and in numbers.
 
     Densities are fitted to the codes (posterior means) of training images; bandwidths and counts are chosen on
     validation codes (ex-post density estimation: Ghosh et al., 2020, "From variational to deterministic autoencoders").
     A distance to the nearest image rewards blur, so reconstructions and the mean image stand in the table too, and
-    beside it the distance from test images to their nearest sample, which only a varied set makes small; given a judge,
+    beside it the distance from test images to their nearest sample, which only a varied set makes small; given a classifier,
     also the KID of its features, which asks for both at once.
 
     Args:
@@ -58,14 +58,14 @@ def sample(
         measured: images of each density whose distances are measured.
         references: images of a split, at most, evenly apart, that are searched for the nearest.
         seed: of the draws.
-        judge: a run of `model=judge`, for the KID of `measured` images.
+        classifier: a run of `model=classifier`, for the KID of `measured` images.
 
     Returns:
         Figures `samples`, `densities` and `nearest`; the table `densities`: log-density of held-out codes in nats,
         variance of samples over that of training codes, root mean squared distances per pixel of [0, 1], KID.
 
     Raises:
-        UserError: where no density has that name, a number makes no sense, or the judge does not fit.
+        UserError: where no density has that name, a number makes no sense, or the classifier does not fit.
     """
     from autoencoders.figures.grids import image_grid
 
@@ -77,7 +77,7 @@ def sample(
     number_of_images(count, "count")
     number_of_images(measured, "measured", COLUMNS)
     number_of_images(references, "references", 2)
-    trained = None if judge is None else trained_judge(run, judge)
+    trained = None if classifier is None else trained_classifier(run, classifier)
     train, val = run.codes("train"), run.codes("val")
     for one in densities.values():
         one.fit(train.z, val.z)
@@ -121,7 +121,7 @@ def draw(run: Run, density: Density, count: int, temperature: float, seed: int) 
     generator = torch.Generator().manual_seed(seed)
     z = density.sample(count, generator)
     z = (density.mean + temperature * (z - density.mean)).float()
-    if not run.model.condition:
+    if not run.model.context_size:
         return run.decode(z)
     y = run.codes("train").y
     return run.decode(z, y[torch.randint(len(y), (count,), generator=generator)])
@@ -129,7 +129,7 @@ def draw(run: Run, density: Density, count: int, temperature: float, seed: int) 
 
 def measure(
     run: Run, densities: Mapping[str, Density], images: Mapping[str, Tensor], split: str, measured: int,
-    references: int, temperature: float, seed: int, main: str, judge: TrainedJudge | None,
+    references: int, temperature: float, seed: int, main: str, classifier: TrainedJudge | None,
 ) -> tuple[pd.DataFrame, Tensor]:  # fmt: skip
     """The table of densities and real images, and the training images nearest to the main density's first samples."""
     held_out, train = pick(run, split, references), pick(run, "train", references)
@@ -157,10 +157,10 @@ def measure(
     rows["training reconstructions"] = blank | columns_of(
         pixel_distances(copies, held_out), pixel_distances(copies, train)
     )
-    if judge is not None:
-        real, drawn = judge.features(outside), {name: images[name][:measured] for name in densities}
+    if classifier is not None:
+        real, drawn = classifier.features(outside), {name: images[name][:measured] for name in densities}
         for name, one in {**drawn, "real images": source, "training reconstructions": copies}.items():
-            rows[name]["KID"] = kernel_distance(real, judge.features(one))
+            rows[name]["KID"] = kernel_distance(real, classifier.features(one))
     mean = run.data.mean_image().float()[None]
     rows["mean image"] = blank | columns_of(pixel_distances(mean, held_out), pixel_distances(mean, train))
     for row in rows.values():

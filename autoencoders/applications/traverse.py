@@ -85,7 +85,7 @@ def origin(
     if not 0 <= row < count:
         raise UserError(f"row must be one of the {count} images of {split}, 0 to {count - 1}, and is {row}.")
     y = run.codes(split).y
-    label = y[row] if run.model.condition else None
+    label = y[row] if run.model.context_size else None
     return run.codes(split).z[row], label, f"{split} image {row}"
 
 

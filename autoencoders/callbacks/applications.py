@@ -27,8 +27,8 @@ class Applications(FigureCallback):
         super().__init__(every_n_epochs)
         self.applications, self.split = dict(applications), split
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Ask each; one that fails keeps no other from answering."""
         for name, application in self.applications.items():
             with continue_on_error(trainer, self, f"application {name}", "what it answers is missing there."):
-                gallery.present(name, application(Run.live(trainer, model), split=self.split), trainer.global_step)
+                writer.present(name, application(Run.live(trainer, model), split=self.split), trainer.global_step)

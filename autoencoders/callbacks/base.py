@@ -33,7 +33,7 @@ class FigureCallback(pl.Callback):
     """
 
     draws: str | None = None
-    """The method of a model without which there is nothing to draw: a judge neither encodes nor decodes."""
+    """The method of a model without which there is nothing to draw: a classifier neither encodes nor decodes."""
 
     def __init__(self, every_n_epochs: int = 5) -> None:
         if every_n_epochs < 0:
@@ -41,7 +41,7 @@ class FigureCallback(pl.Callback):
         self.every_n_epochs = every_n_epochs
         self._drawn_at = -1
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Make the figures and deliver them; a subclass says which."""
         raise NotImplementedError
 

@@ -34,7 +34,7 @@ class Baselines(pl.Callback):
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log them beside the model's own `test/mse`."""
-        if not hasattr(pl_module, "decode"):  # a judge
+        if not hasattr(pl_module, "decode"):  # a classifier
             return
         with continue_on_error(trainer, self):
             for split in ("val", "test"):

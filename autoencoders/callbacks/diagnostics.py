@@ -20,7 +20,7 @@ EARLY = 0.25
 """Share of a run before which nothing is called a collapse; a schedule of beta may ask for more."""
 
 SOON = 200
-"""Optimiser steps before which latents may not have come to life yet."""
+"""Optimizer steps before which latents may not have come to life yet."""
 
 IDLE = 0.5
 """Share of latents that must be inactive at the end for a smaller latent_dim to be worth a sentence."""
@@ -30,7 +30,7 @@ class Vitals(NamedTuple):
     """What is known after a validation.
 
     Attributes:
-        step: optimiser steps done.
+        step: optimizer steps done.
         progress: the share of the run that is done, in [0, 1]; 1 for one without an end.
         over: whether the training is.
         rate: nats per image, or None.
@@ -53,7 +53,7 @@ def advise(vitals: Vitals, model: Autoencoder) -> dict[str, str]:
     found = {}
     if model.has_prior and vitals.active is not None and vitals.step >= SOON:
         if vitals.active == 0 and vitals.rate < COLLAPSED * model.latent_dim:
-            if vitals.progress >= max(EARLY, getattr(model.penalty, "share", 0)):
+            if vitals.progress >= max(EARLY, getattr(model.beta_schedule, "share", 0)):
                 found["posterior_collapse"] = collapse(vitals, model)
         elif vitals.over and 0 < vitals.active <= (1 - IDLE) * model.latent_dim:
             found["inactive_latents"] = (
@@ -67,15 +67,15 @@ def advise(vitals: Vitals, model: Autoencoder) -> dict[str, str]:
 
 def collapse(vitals: Vitals, model: Autoencoder) -> str:
     """The posterior is the prior: what to turn depends on what beta and likelihood are."""
-    penalty, turns = model.penalty, []
-    if penalty.value > 1:
-        turns.append(f"lower beta.value (it is {penalty.value:g}; 1 is the evidence lower bound)")
+    beta_schedule, turns = model.beta_schedule, []
+    if beta_schedule.value > 1:
+        turns.append(f"lower beta.value (it is {beta_schedule.value:g}; 1 is the evidence lower bound)")
     # A rate that is free at first gives the decoder something to read before it costs (Bowman et al., 2016).
     if model.objective.weighted:  # which has no other beta than 1
         turns.append("choose objective=elbo and beta=warmup")
-    elif isinstance(penalty, Constant):
+    elif isinstance(beta_schedule, Constant):
         turns.append("let it rise with beta=warmup")
-    if not isinstance(penalty, Capacity) and not model.objective.weighted:
+    if not isinstance(beta_schedule, Capacity) and not model.objective.weighted:
         turns.append("ask for a rate with beta=capacity")
     # In a linear VAE, a latent collapses where the scale exceeds what it would explain (Lucas et al., 2019).
     words = ", or ".join(turns) + scaled(model, "lower")
@@ -87,7 +87,7 @@ def collapse(vitals: Vitals, model: Autoencoder) -> str:
 
 def at_bound(vitals: Vitals, model: Autoencoder) -> str:
     """Log-variances that are clamped, and so learn no more: too cheap a rate, or a training that diverges."""
-    beta, turns = model.penalty.value, []
+    beta, turns = model.beta_schedule.value, []
     if not vitals.high and beta < 1:  # nothing keeps codes from being exact
         turns.append(f"Raise beta.value (it is {beta:g}){scaled(model, 'raise')}")
     turns.append("lower optimizer.lr, or set trainer.gradient_clip_val=1")

@@ -27,9 +27,9 @@ class ExampleTable(FigureCallback):
         super().__init__(every_n_epochs)
         self.count = count
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Measure each image; nothing where nobody takes a table."""
-        if not (gallery.takes_tables and self.count):
+        if not (writer.takes_tables and self.count):
             return
         import pandas as pd
 
@@ -47,4 +47,4 @@ class ExampleTable(FigureCallback):
         mse = (output - moved.target).flatten(1).square().mean(1)
         for name, values in {"distortion": terms.distortion, "rate": terms.rate, "mse": mse}.items():
             columns[name] = values.tolist()
-        gallery.tabulate("examples", pd.DataFrame(columns), trainer.global_step)
+        writer.tabulate("examples", pd.DataFrame(columns), trainer.global_step)

@@ -26,12 +26,12 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         dirpath: the folder of the checkpoints.
-        every_n_steps: optimiser steps between checkpoints within an epoch; None for none.
+        every_n_steps: optimizer steps between checkpoints within an epoch; None for none.
     """
 
     def __init__(self, dirpath: str, every_n_steps: int | None = None) -> None:
         if every_n_steps is not None and every_n_steps < 1:
-            raise UserError(f"every_n_steps must be optimiser steps from 1 up, or null, and is {every_n_steps}.")
+            raise UserError(f"every_n_steps must be optimizer steps from 1 up, or null, and is {every_n_steps}.")
         self.path, self.every_n_steps = Path(dirpath, "last.ckpt"), every_n_steps
         self._signal: int | None = None
         self._before: dict[int, object] = {}

@@ -99,13 +99,13 @@ class LatentHealth(FigureCallback):
             self._warn(trainer, pl_module)
             self._distribute(MediaWriter.of(trainer), trainer)
 
-    def _distribute(self, gallery: MediaWriter, trainer: pl.Trainer) -> None:
-        if not gallery.takes_tables or trainer.sanity_checking:
+    def _distribute(self, writer: MediaWriter, trainer: pl.Trainer) -> None:
+        if not writer.takes_tables or trainer.sanity_checking:
             return
-        gallery.histogram("codes", self._seen.z.numpy(), trainer.global_step)
+        writer.histogram("codes", self._seen.z.numpy(), trainer.global_step)
         kl = [float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_kl/")]
         if kl:
-            gallery.histogram("kl", np.array(kl), trainer.global_step)
+            writer.histogram("kl", np.array(kl), trainer.global_step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the last state; say what can be said only at the end."""
@@ -130,7 +130,7 @@ class LatentHealth(FigureCallback):
                 self._warned.append(name)
                 warn(trainer, name, sentence)
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Read what has been written so far, and draw."""
         path = Path(trainer.default_root_dir, "metrics.csv")
         if self._seen is None or not path.is_file():
@@ -139,7 +139,7 @@ class LatentHealth(FigureCallback):
 
         history = self._history(path, trainer, model)
         figure = health(history, heading(trainer, model), caption(history, self._seen))
-        gallery.deliver("health", figure, trainer.global_step)
+        writer.deliver("health", figure, trainer.global_step)
 
     def _history(self, path: Path, trainer: pl.Trainer, model: pl.LightningModule) -> History:
         import pandas as pd

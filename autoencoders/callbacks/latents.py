@@ -37,14 +37,14 @@ class LatentPlot(FigureCallback):
         at_least(0, tsne_codes=tsne_codes, seed=seed)
         self.codes, self.tsne_codes, self.seed = codes, tsne_codes, seed
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
-        """Codes, or their projection, coloured by class."""
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
+        """Codes, or their projection, colored by class."""
         codes, style = self._codes(trainer, model, self.codes)
         points, axes = plane(codes)
         from autoencoders.figures.latents import scatter
 
         style |= {"caption": f"{len(codes):,} validation codes", "prior": model.has_prior and model.latent_dim == 2}
-        gallery.deliver("latents", scatter(points, heading(trainer, model), axes, **style), trainer.global_step)
+        writer.deliver("latents", scatter(points, heading(trainer, model), axes, **style), trainer.global_step)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The t-SNE of the last codes."""

@@ -14,13 +14,13 @@ from autoencoders.loggers.media import MediaWriter
 class LossCurves(FigureCallback):
     """`figures/curves/<step>.png`: objective, distortion and rate of training and validation, and validation MSE.
 
-    Of a judge: objective and accuracy.
+    Of a classifier: objective and accuracy.
     """
 
     def __init__(self, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Read what has been written so far; nothing is drawn before there is a point."""
         import pandas as pd
 
@@ -42,4 +42,4 @@ class LossCurves(FigureCallback):
             if "val/majority" in table:
                 beside["accuracy"] = {"majority class": table["val/majority"].dropna().iloc[-1]}
             figure = loss_curves(curves, heading(trainer, model), beside)
-            gallery.deliver("curves", figure, trainer.global_step)
+            writer.deliver("curves", figure, trainer.global_step)

@@ -85,14 +85,14 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
 
 def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) -> UserError:
     """Save the batch and the steps before it into `<run>/nan/`, draw it, and say it in a sentence or two."""
-    told = bool(model.condition)
+    told = bool(model.context_size)
     batch = rebuilt(trainer, failure.number, told)
     rows = [] if batch is None else batch.index[~finite_rows(batch, told)].tolist()
     if rows:
         failure = failure._replace(term="data")
-    folder, step = Path(trainer.default_root_dir), optimiser_step(trainer, failure.number)
+    folder, step = Path(trainer.default_root_dir), optimizer_step(trainer, failure.number)
     place = {"epoch": trainer.current_epoch + 1, "batch": failure.number + 1, "step": step}
-    where = f"optimiser step {step} (batch {failure.number + 1} of epoch {trainer.current_epoch + 1})"
+    where = f"optimizer step {step} (batch {failure.number + 1} of epoch {trainer.current_epoch + 1})"
     if trainer.is_global_zero:
         keep(folder / "nan", batch, failure, place)
         if batch is not None:
@@ -114,8 +114,8 @@ def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) 
     return UserError(sentence)
 
 
-def optimiser_step(trainer: pl.Trainer, number: int) -> int:
-    """The optimiser step, from 1, that batch `number` of this epoch belongs to."""
+def optimizer_step(trainer: pl.Trainer, number: int) -> int:
+    """The optimizer step, from 1, that batch `number` of this epoch belongs to."""
     together, latest = trainer.accumulate_grad_batches, trainer.fit_loop.epoch_loop.batch_idx
     last = latest + 1 == trainer.num_training_batches  # an epoch's last batches step, however few they are
     done = -(-(latest + 1) // together) if last else (latest + 1) // together

@@ -28,7 +28,7 @@ class Reconstructions(FigureCallback):
         at_least(1, count=count)
         self.count = count
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Input, target where it differs, output."""
         batch = trainer.datamodule.take("val", self.count)
         y = None if batch.y is None else batch.y.to(model.device)
@@ -43,7 +43,7 @@ class Reconstructions(FigureCallback):
         from autoencoders.figures.grids import image_grid
 
         figure = image_grid(np.stack(list(rows.values())), heading(trainer, model), rows=list(rows), caption=caption)
-        gallery.deliver("reconstructions", figure, trainer.global_step)
+        writer.deliver("reconstructions", figure, trainer.global_step)
 
 
 class ReconstructionsGif(pl.Callback):

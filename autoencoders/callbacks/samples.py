@@ -41,7 +41,7 @@ class Samples(FigureCallback):
         at_least(0, seed=seed)
         self.rows, self.columns, self.codes, self.seed = rows, columns, codes, seed
 
-    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, gallery: MediaWriter) -> None:
+    def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Draw codes, decode them, lay them out."""
         generator = torch.Generator().manual_seed(self.seed)
         density = StandardNormal(model.latent_dim)
@@ -63,7 +63,7 @@ class Samples(FigureCallback):
 
         grid = images.reshape(self.rows, columns, *images.shape[1:])
         figure = image_grid(grid, heading(trainer, model), columns=names, caption=caption)
-        gallery.deliver("samples", figure, trainer.global_step)
+        writer.deliver("samples", figure, trainer.global_step)
 
     def _columns(self, trainer: pl.Trainer, model: pl.LightningModule) -> tuple[Sequence[str], Tensor | None, int]:
         """A name and a label for every column of a conditional model's grid, and how many columns there are.
@@ -71,7 +71,7 @@ class Samples(FigureCallback):
         Classes in their order; of attributes the combinations of a low and a high value (the 10 and 90 % quantiles
         of the validation images), the first few of them, the others at their means.
         """
-        if not model.condition:
+        if not model.context_size:
             return (), None, self.columns
         if model.labels.kind == "classes":
             return model.labels.names, torch.arange(model.labels.size), model.labels.size

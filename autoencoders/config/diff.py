@@ -96,7 +96,7 @@ def _child(node: Mapping, name: Any) -> Any:
 def group_aliases(found: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[str]]:
     """Keys that say the same of every configuration, the plainest first -> their values in words.
 
-    One choice shows in many places (`beta.value` is also `model.penalty.value`); it is one difference.
+    One choice shows in many places (`beta.value` is also `model.beta_schedule.value`); it is one difference.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for key in sorted(found, key=lambda key: (key.split(".")[0] in REPEATING_GROUPS, key.count("."), key)):

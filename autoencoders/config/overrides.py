@@ -32,7 +32,7 @@ KINDS = {
 ALSO = {
     "trainer.devices": ("a list", "text"),  # all, one by one, or auto
     "trainer.max_epochs": ("null",),  # beside trainer.max_steps
-    "data.condition": ("text",),  # all
+    "data.attributes": ("text",),  # all
     "seed": ("null",),
 }
 """Options that take more than their default shows."""

@@ -29,7 +29,7 @@ LEAST = {
 }  # fmt: skip
 """The least whole number of options of Lightning's Trainer, which takes less and trains or measures nothing then."""
 STEPS = 100
-"""Optimiser steps of the run that a schedule is rehearsed for."""
+"""Optimizer steps of the run that a schedule is rehearsed for."""
 COPIES = 4
 """Of the weights, in training with Adam: themselves, their gradients, two moments."""
 

@@ -15,7 +15,7 @@ from autoencoders.data.loader import Split
 from autoencoders.types import Annotations, Context, UserError
 from autoencoders.utils import counter_rng
 
-FACTORS = ("mouth", "glasses", "hair_length", "hair_colour", "skin", "eyes", "pose", "background")
+FACTORS = ("mouth", "glasses", "hair_length", "hair_color", "skin", "eyes", "pose", "background")
 """All in [-1, 1]. mouth: corners down .. up; glasses: none (< 0) or on; eyes: small .. large; pose: left .. right."""
 MOUTH_Y, MOUTH_WIDTH, MOUTH_BEND = 0.36, 0.22, 0.16
 DRAWN_AT_ONCE = 256
@@ -34,7 +34,7 @@ class CartoonsDataModule(ImageDataModule):
         size: side of the square images, in pixels.
         correlated: two factors, or none, that are drawn together.
         correlation: of these two, in [-1, 1], as normal scores.
-        condition: factors that make a CVAE's context or a judge's question, or `all`.
+        attributes: factors that make a CVAE's context or a classifier's question, or `all`.
         cache: folder of drawn images; None for the user's cache folder.
         **common: see `ImageData`.
     """
@@ -46,13 +46,13 @@ class CartoonsDataModule(ImageDataModule):
         size: int = 64,
         correlated: Sequence[str] = (),
         correlation: float = 0.0,
-        condition: Sequence[str] | str = (),
+        attributes: Sequence[str] | str = (),
         cache: str | None = None,
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        condition = FACTORS if condition == "all" else condition
-        for name in (*correlated, *condition):
+        attributes = FACTORS if attributes == "all" else attributes
+        for name in (*correlated, *attributes):
             if name not in FACTORS:
                 raise UserError(f"data=cartoons has no factor {name!r}. It has: {', '.join(FACTORS)}.")
         if len(correlated) not in (0, 2) or not -1 <= correlation <= 1:
@@ -66,15 +66,15 @@ class CartoonsDataModule(ImageDataModule):
             )
         self.count, self.size = count, size
         self.correlated, self.correlation = tuple(correlated), correlation
-        self.condition, self.cache = tuple(condition), cache
+        self.attributes, self.cache = tuple(attributes), cache
 
     @property
     def tells(self) -> bool:
         """Whether labels come with the images."""
-        return bool(self.condition)
+        return bool(self.attributes)
 
     def read(self) -> Source:
-        """Draw all faces, once; the factors in `condition` are the labels."""
+        """Draw all faces, once; the factors in `attributes` are the labels."""
         values = factors(self.count, self.split_seed, self.correlated, self.correlation)
         images = cached_images(
             "cartoons",
@@ -85,10 +85,10 @@ class CartoonsDataModule(ImageDataModule):
             cache=self.cache,
             memory=self.memory,
         ).images
-        if not self.condition:
+        if not self.attributes:
             return Source(Split(images, None), None, None)
-        columns = [FACTORS.index(name) for name in self.condition]
-        return Source(Split(images, values[:, columns]), None, Context("attributes", self.condition))
+        columns = [FACTORS.index(name) for name in self.attributes]
+        return Source(Split(images, values[:, columns]), None, Context("attributes", self.attributes))
 
     def annotate(self, test: bool) -> Annotations:
         """Every factor of every face."""
@@ -137,19 +137,19 @@ def draw(values: Tensor, size: int) -> Tensor:
         scale = torch.minimum(torch.as_tensor(rx), torch.as_tensor(ry))
         return ((((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2).sqrt() - 1) * scale
 
-    hair_colour, skin_colour = _ramp(HAIR, hair), _ramp(SKIN, skin)
+    hair_color, skin_color = _ramp(HAIR, hair), _ramp(SKIN, skin)
     picture = _ramp(BACKGROUND, background).expand(-1, 3, size, size)
 
-    def paint(picture: Tensor, distance: Tensor, colour: Tensor | tuple) -> Tensor:
-        colour = colour if isinstance(colour, Tensor) else torch.tensor(colour)[None, :, None, None]
-        return torch.lerp(picture, colour, cover(distance))
+    def paint(picture: Tensor, distance: Tensor, color: Tensor | tuple) -> Tensor:
+        color = color if isinstance(color, Tensor) else torch.tensor(color)[None, :, None, None]
+        return torch.lerp(picture, color, cover(distance))
 
     locks = torch.maximum((x - 0.3 * turn).abs() - 0.58, torch.maximum(-0.2 - y, y - (0.25 + 0.45 * length)))
-    picture = paint(picture, torch.minimum(ellipse(0.3 * turn, -0.14, 0.6, 0.62), locks), hair_colour)
+    picture = paint(picture, torch.minimum(ellipse(0.3 * turn, -0.14, 0.6, 0.62), locks), hair_color)
     head = ellipse(0.3 * turn, 0.06, 0.48, 0.62)
-    picture = paint(picture, head, skin_colour)
+    picture = paint(picture, head, skin_color)
     fringe = ellipse(0.3 * turn, 0.06, 0.5, 0.64)  # a little over the head, whose edge would shine through
-    picture = paint(picture, torch.maximum(fringe, y + 0.36 - 0.25 * x**2), hair_colour)
+    picture = paint(picture, torch.maximum(fringe, y + 0.36 - 0.25 * x**2), hair_color)
     radius = 0.095 + 0.035 * eyes
     for side in (-0.2, 0.2):
         picture = paint(picture, ellipse(turn + side, -0.06, radius * 1.15, radius), WHITE)
@@ -158,7 +158,7 @@ def draw(values: Tensor, size: int) -> Tensor:
         picture = paint(picture, ring, FRAME)
     bridge = torch.maximum((x - turn).abs() - 0.05, (y + 0.07).abs() - 0.016) + (glasses < 0) * 9
     picture = paint(picture, bridge, FRAME)
-    picture = paint(picture, ellipse(1.4 * turn, 0.15, 0.035, 0.07), 0.82 * skin_colour)
+    picture = paint(picture, ellipse(1.4 * turn, 0.15, 0.035, 0.07), 0.82 * skin_color)
     across = (x - turn) / MOUTH_WIDTH
     curve = MOUTH_Y - MOUTH_BEND * mouth * (across**2 - 0.5)  # y grows downwards: corners rise with the factor
     slope = 2 * MOUTH_BEND * mouth * across / MOUTH_WIDTH
@@ -166,8 +166,8 @@ def draw(values: Tensor, size: int) -> Tensor:
     return paint(picture, lips, LIPS)
 
 
-def _ramp(colours: Sequence[tuple[float, float, float]], value: Tensor) -> Tensor:
-    """(B, 3, 1, 1): a colour between three stops for values (B, 1, 1) in [-1, 1]."""
-    low, middle, high = (torch.tensor(c)[None, :, None, None] for c in colours)
+def _ramp(colors: Sequence[tuple[float, float, float]], value: Tensor) -> Tensor:
+    """(B, 3, 1, 1): a color between three stops for values (B, 1, 1) in [-1, 1]."""
+    low, middle, high = (torch.tensor(c)[None, :, None, None] for c in colors)
     t = value[:, None]
     return torch.where(t < 0, torch.lerp(middle, low, -t), torch.lerp(middle, high, t))

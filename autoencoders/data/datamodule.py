@@ -40,12 +40,12 @@ class ImageDataModule(pl.LightningDataModule):
         name: what figures and tables call these data.
         root: folder that holds the downloads; None for the environment variable AUTOENCODERS_DATA, else the
             user's cache folder.
-        batch_size: images per optimiser step, over all processes together.
+        batch_size: images per optimizer step, over all processes together.
         eval_batch_size: images per validation or test step and process.
         validation: images cut from training for validation: a count, or a share below 1.
         test: the same for testing; used where there is no official test split.
-        split_seed: of the cut and of static binarisation: the same for every run that is to be compared.
-        seed: of the order of training batches and of dynamic binarisation.
+        split_seed: of the cut and of static binarization: the same for every run that is to be compared.
+        seed: of the order of training batches and of dynamic binarization.
         split: how training images are cut where there is no official split: `random`, or `alphabetical`, the
             first for training, then validation, then test, in the order of the source.
         corruption: what happens to inputs, never to targets; see `autoencoders.data.transforms`.
@@ -53,7 +53,7 @@ class ImageDataModule(pl.LightningDataModule):
         shift: move training images by up to this many pixels each way.
         memory: a store of more bytes stays on disk where it is memory-mapped.
         exclude: names of classes that training and validation leave out and testing keeps: novelties to detect.
-        binarize: `none`; `static`: one fixed draw, each pixel 1 with its grey level as probability;
+        binarize: `none`; `static`: one fixed draw, each pixel 1 with its gray level as probability;
             `dynamic`: a fresh draw at every visit in training, fixed by row in validation and test.
 
     Attributes:
@@ -138,12 +138,12 @@ class ImageDataModule(pl.LightningDataModule):
     def read_pictures(self, files: Sequence[Path]) -> Tensor:
         """Somebody's own pictures, prepared like these data: (N, C, H, W) uint8."""
         channels, *size = self.shape
-        return torch.from_numpy(read_all(files, lambda f: read_picture(f, tuple(size), colour=channels == 3)))
+        return torch.from_numpy(read_all(files, lambda f: read_picture(f, tuple(size), color=channels == 3)))
 
     # What the data report once prepared -----------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, cut and binarise, once."""
+        """Read, cut and binarize, once."""
         if self._splits:
             return
         source = self.read()
@@ -329,7 +329,7 @@ class ImageDataModule(pl.LightningDataModule):
         """The position in the epoch, for every checkpoint.
 
         Here and not on the loader: Lightning restores loaders only when nothing has asked for the number of
-        optimiser steps before, and learning-rate schedules do.
+        optimizer steps before, and learning-rate schedules do.
         """
         if self._training is None:
             return {}

@@ -13,7 +13,7 @@ from autoencoders.types import Context, UserError
 
 
 class DigitsDataModule(ImageDataModule):
-    """8 x 8 grey digits (Alpaydin and Kaynak, UCI, 1998), resized bicubically.
+    """8 x 8 gray digits (Alpaydin and Kaynak, UCI, 1998), resized bicubically.
 
     Args:
         size: side of the square images, in pixels.

@@ -8,7 +8,7 @@ from autoencoders.data.mnist import MNISTDataModule
 
 
 class FashionMNISTDataModule(MNISTDataModule):
-    """60,000 + 10,000 pictures of clothes, 28 x 28 grey (Xiao, Rasul and Vollgraf, 2017)."""
+    """60,000 + 10,000 pictures of clothes, 28 x 28 gray (Xiao, Rasul and Vollgraf, 2017)."""
 
     dataset: ClassVar[str] = "FashionMNIST"
     classes: ClassVar[tuple[str, ...]] = (

@@ -23,7 +23,7 @@ class ImageFolderDataModule(ImageDataModule):
     Args:
         path: the folder.
         size: side of the square images, in pixels.
-        colour: three channels, else one.
+        color: three channels, else one.
         fit: `crop` keeps proportions and cuts what is over; `stretch` does not.
         labels: `folders`: the first sub-folder names the class; `none`; or a CSV file whose first column is the
             picture's path under the folder. One further column of words or whole numbers gives classes; several
@@ -38,7 +38,7 @@ class ImageFolderDataModule(ImageDataModule):
         *,
         path: str,
         size: int = 64,
-        colour: bool = True,
+        color: bool = True,
         fit: str = "crop",
         labels: str = "folders",
         skip_unreadable: bool = False,
@@ -50,7 +50,7 @@ class ImageFolderDataModule(ImageDataModule):
             raise UserError(f"data.fit must be one of {list(FITS)}, and is {fit!r}.")
         if not 8 <= size <= 1024:
             raise UserError(f"data.size must lie in 8 .. 1024 pixels, and is {size}.")
-        self.path, self.size, self.colour, self.fit = Path(path).expanduser(), size, colour, fit
+        self.path, self.size, self.color, self.fit = Path(path).expanduser(), size, color, fit
         self.labels, self.skip_unreadable, self.cache = labels, skip_unreadable, cache
 
     @property
@@ -88,14 +88,14 @@ class ImageFolderDataModule(ImageDataModule):
         return torch.from_numpy(read_all(files, self._decode))
 
     def _decode(self, file: Path) -> np.ndarray:
-        return read_picture(file, (self.size, self.size), colour=self.colour, fit=self.fit)
+        return read_picture(file, (self.size, self.size), color=self.color, fit=self.fit)
 
     def _split(self, part: Path, names: list[str], labels: Tensor | None) -> Split:
         images, unreadable = cached_images(
             f"folder-{self.path.name}",
-            ["folder", str(part.resolve()), listing(part, names), self.size, self.colour, self.fit],
+            ["folder", str(part.resolve()), listing(part, names), self.size, self.color, self.fit],
             len(names),
-            (3 if self.colour else 1, self.size, self.size),
+            (3 if self.color else 1, self.size, self.size),
             decode_files(names, lambda name: self._decode(part / name), f"decoding {part.name}"),
             cache=self.cache,
             memory=self.memory,

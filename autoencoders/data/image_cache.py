@@ -91,9 +91,9 @@ def opened(folder: Path, wanted: tuple[int, ...], large: bool) -> Store:
     Raises:
         ValueError, EOFError, OSError: where it is damaged; see DAMAGED.
     """
-    card = json.loads((folder / CARD).read_text())
-    if card.get("version") != VERSION:
-        raise ValueError(f"it is of version {card.get('version')}, and this is version {VERSION}")
+    metadata = json.loads((folder / CARD).read_text())
+    if metadata.get("version") != VERSION:
+        raise ValueError(f"it is of version {metadata.get('version')}, and this is version {VERSION}")
     # Read-only, since Linux refuses copy-on-write maps of more bytes than the machine has memory.
     images = np.load(folder / IMAGES, mmap_mode="r" if large else None, allow_pickle=False)
     if images.shape != wanted or images.dtype != np.uint8:
@@ -101,7 +101,7 @@ def opened(folder: Path, wanted: tuple[int, ...], large: bool) -> Store:
     with warnings.catch_warnings():  # torch would like to write; nothing of ours ever does
         warnings.filterwarnings("ignore", ".*not writable.*")
         tensor = torch.from_numpy(images)
-    return Store(tensor, {int(row): why for row, why in card["unreadable"].items()})
+    return Store(tensor, {int(row): why for row, why in metadata["unreadable"].items()})
 
 
 def built(folder: Path, shape: tuple[int, ...], fill: Callable, large: bool) -> Store:

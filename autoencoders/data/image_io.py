@@ -1,4 +1,4 @@
-"""One picture file to one small image, the same way whatever it is: grey, colour, palette, 16-bit, rotated."""
+"""One picture file to one small image, the same way whatever it is: gray, color, palette, 16-bit, rotated."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Unreadable(UserError):
 
 
 def read_picture(
-    path: Path, size: tuple[int, int], *, colour: bool, fit: str = "crop", box: int | None = None
+    path: Path, size: tuple[int, int], *, color: bool, fit: str = "crop", box: int | None = None
 ) -> np.ndarray:
     """Decode, turn upright, crop and resize.
 
     Args:
         path: the file.
         size: (H, W) of the result, in pixels.
-        colour: three channels, else one.
+        color: three channels, else one.
         fit: `crop` keeps proportions and cuts what is over, evenly on both sides; `stretch` does not.
         box: first cut the central square of this many pixels a side (less where the picture has less).
 
@@ -53,7 +53,7 @@ def read_picture(
     try:
         with Image.open(path) as picture:
             picture = ImageOps.exif_transpose(picture)
-            picture = _eight_bit(picture).convert("RGB" if colour else "L")
+            picture = _eight_bit(picture).convert("RGB" if color else "L")
     except Exception as error:  # whatever a file that is something else makes of it
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
             raise UserError(f"{path} cannot be read ({short_reason(error)}).") from error
@@ -67,7 +67,7 @@ def read_picture(
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     region = (left, top, left + width, top + height)
     pixels = np.asarray(picture.crop(region).resize((size[1], size[0]), Image.Resampling.BICUBIC))
-    return pixels.transpose(2, 0, 1) if colour else pixels[None]
+    return pixels.transpose(2, 0, 1) if color else pixels[None]
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -180,7 +180,7 @@ def _why(error: Exception) -> str:
 
 
 def _eight_bit(picture: Image.Image) -> Image.Image:
-    """Deep grey scaled to 8 bits (Pillow would clip it), transparency laid on white, everything else as it is.
+    """Deep gray scaled to 8 bits (Pillow would clip it), transparency laid on white, everything else as it is.
 
     Modes `I` and `F` do not say what is white: 65535 where there is a value above 255, else 255; of decimal numbers
     1 where none is above.

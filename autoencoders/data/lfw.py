@@ -35,8 +35,8 @@ class LFWDataModule(ImageDataModule):
     Args:
         size: side of the square images, in pixels.
         crop: side of the central square that is cut first, in pixels of the 250 x 250 photos.
-        colour: three channels, else one.
-        condition: attributes that make a CVAE's context or a judge's question, or `all`; photos without them are then
+        color: three channels, else one.
+        attributes: attributes that make a CVAE's context or a classifier's question, or `all`; photos without them are then
             left out.
         cache: folder of decoded images; None for the user's cache folder.
         **common: see `ImageData`.
@@ -47,8 +47,8 @@ class LFWDataModule(ImageDataModule):
         *,
         size: int = 64,
         crop: int = 90,
-        colour: bool = True,
-        condition: Sequence[str] | str = (),
+        color: bool = True,
+        attributes: Sequence[str] | str = (),
         cache: str | None = None,
         **common: Any,
     ) -> None:
@@ -56,13 +56,13 @@ class LFWDataModule(ImageDataModule):
         for field, value in (("size", size), ("crop", crop)):
             if not 8 <= value <= 250:
                 raise UserError(f"data.{field} must lie in 8 .. 250 pixels, and is {value}.")
-        self.size, self.crop, self.colour = size, crop, colour
-        self.condition, self.cache = condition if condition == "all" else tuple(condition), cache
+        self.size, self.crop, self.color = size, crop, color
+        self.attributes, self.cache = attributes if attributes == "all" else tuple(attributes), cache
 
     @property
     def tells(self) -> bool:
         """Whether labels come with the images."""
-        return bool(self.condition)
+        return bool(self.attributes)
 
     @property
     def folder(self) -> Path:
@@ -97,15 +97,15 @@ class LFWDataModule(ImageDataModule):
         files = sorted(photos.glob("*/*.jpg"))
         if not files:
             raise UserError(f"{photos} holds no <Person_Name>/<Person_Name>_0001.jpg. Unpack the archive again.")
-        channels = 3 if self.colour else 1
+        channels = 3 if self.color else 1
         images, unreadable = cached_images(
             "lfw",
-            ["lfw", listing(photos, _names(files)), self.size, self.crop, self.colour],
+            ["lfw", listing(photos, _names(files)), self.size, self.crop, self.color],
             len(files),
             (channels, self.size, self.size),
             decode_files(
                 files,
-                lambda f: read_picture(f, (self.size, self.size), colour=self.colour, box=self.crop),
+                lambda f: read_picture(f, (self.size, self.size), color=self.color, box=self.crop),
                 "decoding lfw",
             ),
             cache=self.cache,
@@ -114,10 +114,10 @@ class LFWDataModule(ImageDataModule):
         if unreadable:
             told = unreadable_files({files[row]: why for row, why in unreadable.items()}, len(files))
             raise UserError(f"{told} Unpack the archive again.")
-        if not self.condition:
+        if not self.attributes:
             return Source(Split(images, None), None, None)
         table = self.folder / ATTRIBUTES
-        names = columns(table) if self.condition == "all" else self.condition
+        names = columns(table) if self.attributes == "all" else self.attributes
         return Source(Split(images, attributes(table, files, names)), None, Context("attributes", names))
 
     def annotate(self, test: bool) -> Annotations:
@@ -142,7 +142,7 @@ class LFWDataModule(ImageDataModule):
 
         def decode(file: Path) -> np.ndarray:
             box = self.crop if picture_size(file) == (250, 250) else None
-            return read_picture(file, (self.size, self.size), colour=self.colour, box=box)
+            return read_picture(file, (self.size, self.size), color=self.color, box=box)
 
         return torch.from_numpy(read_all(files, decode))
 
@@ -159,7 +159,7 @@ def columns(table: Path) -> tuple[str, ...]:
         UserError: where there is no table.
     """
     if not table.is_file():
-        raise UserError(f"data.condition needs {table}, and there is none. Put the published {ATTRIBUTES} there.")
+        raise UserError(f"data.attributes needs {table}, and there is none. Put the published {ATTRIBUTES} there.")
     with table.open() as file:
         return tuple(next(line for line in file if line.startswith("#\t")).rstrip("\n").split("\t")[3:])
 
@@ -185,7 +185,7 @@ def attributes(table: Path, files: Sequence[Path], names: Sequence[str]) -> Tens
     missing = [name for name in names if name not in known]
     if missing:
         raise UserError(
-            f"data.condition names {missing[0]!r}, and {table.name} has no such column. It has: {', '.join(known)}."
+            f"data.attributes names {missing[0]!r}, and {table.name} has no such column. It has: {', '.join(known)}."
         )
     values.index = pd.MultiIndex.from_arrays([values["person"].str.replace(" ", "_"), values["imagenum"].astype(int)])
     stems = [file.stem.rpartition("_") for file in files]

@@ -63,7 +63,7 @@ class Rows:
 
 
 class Drawn(Rows):
-    """A store whose pixels are drawn once, white with their grey level as probability: by row, whenever it is read.
+    """A store whose pixels are drawn once, white with their gray level as probability: by row, whenever it is read.
 
     Args:
         images: (N, C, H, W) uint8.
@@ -111,7 +111,7 @@ class Batches:
         batch_size: images per step: over all processes in training, per process in evaluation.
         train: whether to shuffle and drop the last batch.
         seed: of order and training noise.
-        binarize: see `ImageData`; static binarisation has happened before.
+        binarize: see `ImageData`; static binarization has happened before.
         corruption: of the input.
         flip: mirror training images with probability 1/2.
         shift: move training images by up to this many pixels.
@@ -203,9 +203,9 @@ class Batches:
         self.start, self.epoch = position["done"], position["epoch"]
 
 
-def binary(grey: Tensor, seed: int, index: Tensor) -> Tensor:
-    """Binary images, (B, C, H, W) float32, each pixel 1 with its grey level in [0, 1] as probability."""
-    return (counter_rng.uniform(seed, index, grey[0].numel()).view_as(grey) < grey).float()
+def binary(gray: Tensor, seed: int, index: Tensor) -> Tensor:
+    """Binary images, (B, C, H, W) float32, each pixel 1 with its gray level in [0, 1] as probability."""
+    return (counter_rng.uniform(seed, index, gray[0].numel()).view_as(gray) < gray).float()
 
 
 def on_device(part: Split, device: torch.device) -> Split:

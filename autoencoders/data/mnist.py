@@ -19,7 +19,7 @@ IDX = re.compile(rb"\0\0\x08[\x01\x03]")
 
 
 class MNISTDataModule(ImageDataModule):
-    """60,000 + 10,000 handwritten digits, 28 x 28 grey (LeCun, Cortes and Burges, 1998).
+    """60,000 + 10,000 handwritten digits, 28 x 28 gray (LeCun, Cortes and Burges, 1998).
 
     Files under `<root>/MNIST/raw/` are used where they are whole; others are downloaded there, with torchvision's
     checksums. The official test split is kept; validation is cut from training.

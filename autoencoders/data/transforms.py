@@ -100,7 +100,7 @@ class Occlusion:
 
     def __init__(self, share: float = 0.4, value: float = 0.5) -> None:
         _require(0 < share <= 1, "share", share, "a share of the side in (0, 1]")
-        _require(0 <= value <= 1, "value", value, "a grey level in [0, 1]")
+        _require(0 <= value <= 1, "value", value, "a gray level in [0, 1]")
         self.share, self.value = share, value
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
@@ -127,7 +127,7 @@ class Erase:
         _require(pair, "area", area, "a least and a largest share in (0, 1]")
         pair = len(ratio) == 2 and 0 < ratio[0] <= ratio[1] < math.inf
         _require(pair, "ratio", ratio, "a least and a largest height / width above 0")
-        _require(0 <= value <= 1, "value", value, "a grey level in [0, 1]")
+        _require(0 <= value <= 1, "value", value, "a gray level in [0, 1]")
         self.area, self.ratio, self.value = area, ratio, value
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:

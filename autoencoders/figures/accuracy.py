@@ -25,9 +25,9 @@ def accuracy_over_labels(table: pd.DataFrame, title: str, caption: str) -> Figur
     figure.text(0.018, 0.97, title, va="top", fontsize=TITLE, color=INK)
     figure.text(0.018, 0.912, caption, va="top", fontsize=LABEL, color=FAINT)
     ax = figure.add_axes((0.085, 0.12, 0.7, 0.7))
-    for (name, rows), colour in zip(table.groupby("method", sort=False), (BLUE, ORANGE, GREEN, FAINT), strict=False):
+    for (name, rows), color in zip(table.groupby("method", sort=False), (BLUE, ORANGE, GREEN, FAINT), strict=False):
         ax.errorbar(
-            rows["labels"], rows["accuracy"], rows["accuracy +-"], color=colour, marker="o", ms=4, lw=1.6, capsize=3,
+            rows["labels"], rows["accuracy"], rows["accuracy +-"], color=color, marker="o", ms=4, lw=1.6, capsize=3,
             label=name,
         )  # fmt: skip
     ax.set_xscale("log")

@@ -28,10 +28,10 @@ def score_histograms(
     for ax, (name, (normal, anomalous, threshold)) in zip(panels, scores.items(), strict=False):
         low, high = np.quantile(np.concatenate([normal, anomalous]), (0.002, 0.98))
         bins = np.linspace(low, max(high, threshold * 1.05 if threshold > 0 else threshold), 41)
-        for values, colour, label in ((normal, BLUE, names[0]), (anomalous, ORANGE, names[1])):
+        for values, color, label in ((normal, BLUE, names[0]), (anomalous, ORANGE, names[1])):
             weights = np.full(len(values), 1 / max(len(values), 1))
             clipped = np.clip(values, bins[0], bins[-1])  # what lies beyond is gathered at the edge
-            ax.hist(clipped, bins, weights=weights, color=colour, alpha=0.6, label=label)
+            ax.hist(clipped, bins, weights=weights, color=color, alpha=0.6, label=label)
         ax.locator_params(axis="x", nbins=5)
         ax.axvline(threshold, color=INK, ls="--", lw=1)
         word, _, unit = name.partition("; ")
@@ -65,6 +65,6 @@ def error_maps(
     error = np.abs(np.clip(outputs, 0, 1) - inputs).mean(1)  # (N, H, W)
     limit = float(np.quantile(error, 0.998)) or 1.0
     heat = colormaps["inferno"](np.clip(error / limit, 0, 1))[..., :3].transpose(0, 3, 1, 2)
-    colour = [np.broadcast_to(part, heat.shape) for part in (inputs, outputs)]
+    color = [np.broadcast_to(part, heat.shape) for part in (inputs, outputs)]
     rows = ["input", "output", f"|error|, 0 .. {limit:.2f}"]
-    return image_grid(np.stack([*colour, heat]), title, rows, columns, caption)
+    return image_grid(np.stack([*color, heat]), title, rows, columns, caption)

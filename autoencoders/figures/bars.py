@@ -29,10 +29,10 @@ def kl_bars(
     figure.text(0.018, 0.965, title, va="top", fontsize=TITLE, color=INK)
     figure.text(0.018, 0.9, caption, va="top", fontsize=LABEL, color=FAINT)
     ax = figure.add_axes((0.085, 0.13, 0.89, 0.67))
-    colours = np.where(active, BLUE, "#c9cdd6")
+    colors = np.where(active, BLUE, "#c9cdd6")
     bars = {"width": 0.8} if len(kl) <= NAMED else {"width": 1.0, "linewidth": 0}
     shown = errors if len(kl) <= NAMED else None
-    ax.bar(np.arange(len(kl)), kl, color=colours, yerr=shown, ecolor=INK, capsize=2, **bars)
+    ax.bar(np.arange(len(kl)), kl, color=colors, yerr=shown, ecolor=INK, capsize=2, **bars)
     if len(kl) <= NAMED:
         ax.set_xticks(np.arange(len(kl)), [str(i) for i in latents])
     ax.set_xlim(-0.7, len(kl) - 0.3)

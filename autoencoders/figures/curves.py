@@ -1,4 +1,4 @@
-"""Metrics over the optimiser steps of a run."""
+"""Metrics over the optimizer steps of a run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def loss_curves(
                 ax.annotate(name, (0.02, value), xycoords=("axes fraction", "data"), ha="left", va="bottom",
                             fontsize=LABEL - 1, color=FAINT)  # fmt: skip
         unit = {"mse": "mse of [0, 1] pixels", "accuracy": "accuracy"}.get(metric, f"{metric}, nats per image")
-        plain(ax, "", "optimiser step", unit)
+        plain(ax, "", "optimizer step", unit)
     panels[0].legend(frameon=False, fontsize=LABEL)
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     figure.tight_layout()

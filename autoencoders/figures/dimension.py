@@ -31,22 +31,22 @@ def spectra_and_errors(
     figure.text(0.012, 0.97, title, va="top", fontsize=TITLE, color=INK)
     figure.text(0.012, 0.905, caption, va="top", fontsize=LABEL, color=FAINT)
     left, right = (figure.add_axes((x, 0.13, 0.4, 0.62)) for x in (0.075, 0.575))
-    for (name, values), colour in zip(variances.items(), (BLUE, ORANGE), strict=False):
+    for (name, values), color in zip(variances.items(), (BLUE, ORANGE), strict=False):
         explained = np.cumsum(values) / max(values.sum(), 1e-300)
-        left.plot(np.arange(1, len(values) + 1), explained, color=colour, lw=1.6, label=name)
+        left.plot(np.arange(1, len(values) + 1), explained, color=color, lw=1.6, label=name)
     for share in (0.9, 0.95, 0.99):
         left.axhline(share, color=FAINT, lw=0.7, ls=":")
     left.set_xscale("log")
     left.set_ylim(0, 1.02)
     plain(left, "variance explained", "components", "share")
     k = kept["components"].to_numpy(dtype=float)
-    for column, name, colour in (
+    for column, name, color in (
         ("mse, codes", "codes", BLUE),
         ("mse, image PCA", f"images, up to {baseline}", ORANGE),
     ):
         mean, error = kept[column].to_numpy(), kept[f"{column} +-"].to_numpy()
-        right.plot(k, mean, color=colour, lw=1.6, marker="o", ms=3, label=name)
-        right.fill_between(k, mean - error, mean + error, color=colour, alpha=0.25, lw=0)
+        right.plot(k, mean, color=color, lw=1.6, marker="o", ms=3, label=name)
+        right.fill_between(k, mean - error, mean + error, color=color, alpha=0.25, lw=0)
     right.set_xscale("log")
     right.set_yscale("log")
     right.set_xticks(k)

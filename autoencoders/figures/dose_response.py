@@ -22,7 +22,7 @@ def dose_response(
     title: str,
     caption: str,
 ) -> Figure:
-    """Left: a judge's shift in the attribute, by method. Right: in the other attributes, under the first method.
+    """Left: a classifier's shift in the attribute, by method. Right: in the other attributes, under the first method.
 
     Args:
         strengths: (n,).
@@ -37,15 +37,15 @@ def dose_response(
     figure.text(0.012, 0.905, caption, va="top", fontsize=LABEL, color=FAINT)
     left, right = (figure.add_axes((x, 0.13, 0.34, 0.6)) for x in (0.08, 0.51))
     named = list(others.items())
-    for ax, curves, colours in ((left, methods.items(), (BLUE, ORANGE, GREEN)), (right, named, CLASSES)):
+    for ax, curves, colors in ((left, methods.items(), (BLUE, ORANGE, GREEN)), (right, named, CLASSES)):
         ax.axhline(0, color=FAINT, lw=0.8)
         ax.axhline(1, color=FAINT, lw=0.8, ls=":")
         for i, (name, (mean, error)) in enumerate(curves):
-            colour = colours[i % len(colours)] if ax is left or i < SHOWN else FAINT
+            color = colors[i % len(colors)] if ax is left or i < SHOWN else FAINT
             label = name if ax is left or i < SHOWN else None
-            ax.plot(strengths, mean, color=colour, marker="o", ms=3, lw=1.5, label=label)
-            ax.fill_between(strengths, mean - error, mean + error, color=colour, alpha=0.2, lw=0)
-    plain(left, f"shift in {attribute}", "strength", "judge's shift, 1: gap of real images")
+            ax.plot(strengths, mean, color=color, marker="o", ms=3, lw=1.5, label=label)
+            ax.fill_between(strengths, mean - error, mean + error, color=color, alpha=0.2, lw=0)
+    plain(left, f"shift in {attribute}", "strength", "classifier's shift, 1: gap of real images")
     plain(right, f"shift in the others, {next(iter(methods))}", "strength")
     limits = [*left.get_ylim(), *right.get_ylim()]
     for ax in (left, right):  # one scale: how large leakage is beside the effect

@@ -30,7 +30,7 @@ class History:
         floor: the gap that a true sample of the prior, of the same size, has on average.
         dimension: (E, 2) epochs, and the effective number of dimensions that codes fill.
         spread: (Z,) standard deviations of codes along each latent.
-        gradient: (S, 2) optimiser steps, and the gradient's norm.
+        gradient: (S, 2) optimizer steps, and the gradient's norm.
         clip: the norm that gradients are clipped to, or None.
     """
 
@@ -72,8 +72,8 @@ def health(history: History, title: str, caption: str) -> Figure:
     return figure
 
 
-def _points(ax: Axes, points: np.ndarray, colour: str = BLUE) -> None:
-    ax.plot(*points.T, color=colour, lw=1.6, marker="o", ms=3 if len(points) < 60 else 0)
+def _points(ax: Axes, points: np.ndarray, color: str = BLUE) -> None:
+    ax.plot(*points.T, color=color, lw=1.6, marker="o", ms=3 if len(points) < 60 else 0)
     ax.xaxis.get_major_locator().set_params(integer=True)
     if len(points) == 1:
         ax.set_xlim(points[0, 0] - 1, points[0, 0] + 1)
@@ -153,7 +153,7 @@ def _gradient(ax: Axes, history: History) -> None:
         _dotted(ax, history.clip, f"clipped to {history.clip:g}")
     if len(finite):
         _logarithmic(ax)
-    plain(ax, "gradient norm", "optimiser step", "before clipping")
+    plain(ax, "gradient norm", "optimizer step", "before clipping")
 
 
 def _gap(ax: Axes, history: History) -> None:

@@ -17,7 +17,7 @@ def scatter(
     prior: bool = False,
     caption: str = "",
 ) -> Figure:
-    """Points coloured by class.
+    """Points colored by class.
 
     Args:
         points: (N, 2).
@@ -37,8 +37,8 @@ def scatter(
     else:
         for i, name in enumerate(names):
             chosen = points[labels == i]
-            colour = CLASSES[i % len(CLASSES)]
-            ax.scatter(*chosen.T, s=size, color=colour, alpha=0.75, linewidths=0, label=name)
+            color = CLASSES[i % len(CLASSES)]
+            ax.scatter(*chosen.T, s=size, color=color, alpha=0.75, linewidths=0, label=name)
         legend = ax.legend(
             loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=LABEL, markerscale=20 / size,
             handletextpad=0.2,

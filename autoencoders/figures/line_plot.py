@@ -25,8 +25,8 @@ def line_plot(
     figure = canvas(7.2, 4.4)
     ax = figure.add_subplot()
     for i, (name, points) in enumerate(lines.items()):
-        colour, front = (BLUE, 3) if i == 0 else (CLASSES[i % len(CLASSES)], 2)
-        ax.errorbar(*points.T[:2], yerr=points[:, 2], color=colour, lw=2.2 if i == 0 else 1.3, marker="o",
+        color, front = (BLUE, 3) if i == 0 else (CLASSES[i % len(CLASSES)], 2)
+        ax.errorbar(*points.T[:2], yerr=points[:, 2], color=color, lw=2.2 if i == 0 else 1.3, marker="o",
                     ms=4 if i == 0 else 3, capsize=2, label=name, zorder=front)  # fmt: skip
     if mark is not None:
         ax.axvline(mark[0], color=FAINT, ls=":", lw=1, zorder=0)

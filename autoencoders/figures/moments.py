@@ -25,10 +25,10 @@ def code_histograms(codes: np.ndarray, names: Sequence[str], title: str, normal:
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax, name, values in zip(panels, names, codes.T, strict=False):
         ax.hist(values, 40, density=True, color=BLUE, alpha=0.65)
-        centre, width = (0.0, 1.0) if normal else (values.mean(), values.std() + 1e-12)
-        grid = np.linspace(min(values.min(), centre - 3 * width), max(values.max(), centre + 3 * width), 200)
+        center, width = (0.0, 1.0) if normal else (values.mean(), values.std() + 1e-12)
+        grid = np.linspace(min(values.min(), center - 3 * width), max(values.max(), center + 3 * width), 200)
         ax.plot(
-            grid, np.exp(-0.5 * ((grid - centre) / width) ** 2) / (width * np.sqrt(2 * np.pi)), color=ORANGE, lw=1.3
+            grid, np.exp(-0.5 * ((grid - center) / width) ** 2) / (width * np.sqrt(2 * np.pi)), color=ORANGE, lw=1.3
         )
         plain(ax)
         ax.set_title(name, loc="left", fontsize=LABEL, color=INK)

@@ -1,4 +1,4 @@
-"""One metric of several runs over their optimiser steps."""
+"""One metric of several runs over their optimizer steps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from autoencoders.figures.style import CLASSES, FAINT, LABEL, canvas, plain
 
 STYLES = ("-", "--", ":", "-.")
-"""Line styles: the next one each time the colours are used up."""
+"""Line styles: the next one each time the colors are used up."""
 
 BEGINNING, MUCH = 0.15, 1.5
 """Steps before this share of all may leave the axes at the top, where they would take so many times its height."""
@@ -41,7 +41,7 @@ def metric_over_runs(
             ax.axhline(value, color=FAINT, ls=":", lw=1)
             ax.annotate(name, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                         fontsize=LABEL - 1, color=FAINT)  # fmt: skip
-    plain(ax, title, "optimiser step", y)
+    plain(ax, title, "optimizer step", y)
     legend = ax.legend(frameon=False, fontsize=LABEL - 1, loc="upper left", bbox_to_anchor=(-0.1, -0.18), ncols=2)
     for text in legend.get_texts():  # names of runs are no formulas
         text.set_parse_math(False)

@@ -142,12 +142,12 @@ class GaussianFull:
 
 
 class GaussianMixture:
-    """A mixture of Gaussians with full covariances, fitted by expectation maximisation.
+    """A mixture of Gaussians with full covariances, fitted by expectation maximization.
 
     Args:
         components: a count, or several: the one with the highest mean log-density on validation codes is kept.
         rows: at most so many codes are fitted to, evenly apart.
-        iterations: of expectation maximisation, at most.
+        iterations: of expectation maximization, at most.
         seed: of the start.
     """
 

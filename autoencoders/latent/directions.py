@@ -51,7 +51,7 @@ def held_equal(z: np.ndarray, positive: np.ndarray, others: Sequence[np.ndarray]
 
 
 def hyperplane_normal(z: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """(Z,) normal, in units of the codes as they are, of a logistic regression on standardised codes."""
+    """(Z,) normal, in units of the codes as they are, of a logistic regression on standardized codes."""
     from sklearn.linear_model import LogisticRegression
 
     scale = z.std(0)

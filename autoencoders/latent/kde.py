@@ -49,7 +49,7 @@ class PCAKDE:
         variance, self.axes = variance.flip(0), vectors.flip(1)  # (Z,), (Z, Z) components in columns
         self.scale = variance.clamp(min=FLOOR * float(variance.mean().clamp(min=1e-12))).sqrt()
         self.kept = self._count(variance)
-        self.centres = self._coordinates(z)[:, : self.kept].float()  # (N, d)
+        self.centers = self._coordinates(z)[:, : self.kept].float()  # (N, d)
         if self.rule == "held_out":
             rows = validation[:: max(1, math.ceil(len(validation) / self.validation_rows))]
             self.bandwidth = self._best(self._coordinates(rows.double().cpu())[:, : self.kept].float())
@@ -76,10 +76,10 @@ class PCAKDE:
 
     def _kernels(self, u: Tensor, bandwidths: tuple[float, ...]) -> Tensor:
         """(len(bandwidths), M) float64 log-densities of whitened leading coordinates (M, d)."""
-        count, d = self.centres.shape
+        count, d = self.centers.shape
         columns = []
         for rows in u.split(AT_ONCE):
-            square = torch.cdist(rows, self.centres).square_()  # (m, N)
+            square = torch.cdist(rows, self.centers).square_()  # (m, N)
             columns.append(torch.stack([(square * (-0.5 / h**2)).logsumexp(1) for h in bandwidths]).double())
         constants = [math.log(count) + d * math.log(h) + 0.5 * d * math.log(2 * math.pi) for h in bandwidths]
         return torch.cat(columns, dim=1) - torch.tensor(constants, dtype=torch.float64)[:, None]
@@ -89,9 +89,9 @@ class PCAKDE:
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, Z) float32 draws on the CPU."""
-        chosen = torch.randint(len(self.centres), (count,), generator=generator)
+        chosen = torch.randint(len(self.centers), (count,), generator=generator)
         eps = torch.randn(count, len(self.mean), generator=generator, dtype=torch.float64)
-        eps[:, : self.kept] = self.centres[chosen] + self.bandwidth * eps[:, : self.kept]
+        eps[:, : self.kept] = self.centers[chosen] + self.bandwidth * eps[:, : self.kept]
         return (self.mean + (eps * self.scale) @ self.axes.T).float()
 
     def log_density(self, z: Tensor) -> Tensor:

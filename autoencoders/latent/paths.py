@@ -11,8 +11,8 @@ def linear(a: Tensor, b: Tensor, steps: Tensor) -> Tensor:
     return torch.lerp(a[:, None], b[:, None], steps[None, :, None])
 
 
-def spherical(a: Tensor, b: Tensor, steps: Tensor, centre: Tensor | float = 0.0) -> Tensor:
-    """Paths that turn about a centre at a constant angular speed while the radius changes evenly.
+def spherical(a: Tensor, b: Tensor, steps: Tensor, center: Tensor | float = 0.0) -> Tensor:
+    """Paths that turn about a center at a constant angular speed while the radius changes evenly.
 
     In many dimensions nearly all codes of a Gaussian lie near a sphere, and the middle of a straight path well inside.
     Source: Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling generative networks", 2016.
@@ -21,12 +21,12 @@ def spherical(a: Tensor, b: Tensor, steps: Tensor, centre: Tensor | float = 0.0)
         a: (N, Z) starts.
         b: (N, Z) ends.
         steps: (S,) in [0, 1].
-        centre: (Z,), or one number.
+        center: (Z,), or one number.
 
     Returns:
-        (N, S, Z); the straight path where the two lie in one line with the centre.
+        (N, S, Z); the straight path where the two lie in one line with the center.
     """
-    a, b, t = a.double() - centre, b.double() - centre, steps.double()[None, :, None]
+    a, b, t = a.double() - center, b.double() - center, steps.double()[None, :, None]
     long, other = (v.norm(dim=1).clamp(min=1e-12)[:, None, None] for v in (a, b))
     u, v = a[:, None] / long, b[:, None] / other
     angle = (u * v).sum(2, keepdim=True).clamp(-1, 1).acos()
@@ -34,5 +34,5 @@ def spherical(a: Tensor, b: Tensor, steps: Tensor, centre: Tensor | float = 0.0)
     turned = (((1 - t) * angle).sin() * u + (t * angle).sin() * v) / sine.clamp(min=1e-12)
     path = turned * ((1 - t) * long + t * other)
     straight = torch.lerp(a[:, None], b[:, None], t)
-    no_turn = (sine < 1e-6) | (torch.minimum(long, other) <= 1e-12)  # in one line, or at the centre
-    return (torch.where(no_turn, straight, path) + centre).float()
+    no_turn = (sine < 1e-6) | (torch.minimum(long, other) <= 1e-12)  # in one line, or at the center
+    return (torch.where(no_turn, straight, path) + center).float()

@@ -1,4 +1,4 @@
-"""Codes in the plane: linear and neighbour-preserving projections."""
+"""Codes in the plane: linear and neighbor-preserving projections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
 def tsne(codes: np.ndarray, seed: int = 0, iterations: int = 1000) -> np.ndarray:
     """t-SNE of all codes (N, Z) in one fit, (N, 2); perplexity 30, less where there are few.
 
-    Of 1,000 codes, half the iterations keep neighbours as well: trustworthiness .983 both times.
+    Of 1,000 codes, half the iterations keep neighbors as well: trustworthiness .983 both times.
 
     Source: van der Maaten and Hinton, "Visualizing data using t-SNE", 2008.
     """
@@ -36,7 +36,7 @@ def tsne(codes: np.ndarray, seed: int = 0, iterations: int = 1000) -> np.ndarray
 
 
 def trustworthiness(codes: np.ndarray, points: np.ndarray, k: int = 10) -> float:
-    """How far the k neighbours of each point (N, 2) are neighbours among the codes (N, Z) too, in [0, 1].
+    """How far the k neighbors of each point (N, 2) are neighbors among the codes (N, Z) too, in [0, 1].
 
     Source: Venna and Kaski, "Neighborhood preservation in nonlinear projection methods", 2001.
     """

@@ -52,7 +52,7 @@ class MediaWriter:
         Args:
             key: what it shows, such as `reconstructions`: the folder on disk and the panel in a dashboard.
             figure: a matplotlib figure; it is closed by going out of use, pyplot is not involved.
-            step: the optimiser step it belongs to.
+            step: the optimizer step it belongs to.
 
         Returns:
             The PNG's path, or None off rank zero.
@@ -65,7 +65,7 @@ class MediaWriter:
         self._send(key, path, step)
         return path
 
-    def present(self, name: str, findings: ApplicationResult, step: int) -> list[Path]:
+    def present(self, name: str, result: ApplicationResult, step: int) -> list[Path]:
         """Deliver what an application found, under its name.
 
         Figures go where figures go, tables to `<folder>/tables/<name>/<table>.csv` (those of one column, lines of text,
@@ -77,11 +77,11 @@ class MediaWriter:
         """
         if not self.active:
             return []
-        files = [self.deliver(f"{name}/{key}", figure, step) for key, figure in findings.figures.items()]
-        files += [self._film(f"{name}/{key}", frames, step) for key, frames in findings.animations.items()]
+        files = [self.deliver(f"{name}/{key}", figure, step) for key, figure in result.figures.items()]
+        files += [self._film(f"{name}/{key}", frames, step) for key, frames in result.animations.items()]
         folder = self.folder / "tables" / name
         folder.mkdir(parents=True, exist_ok=True)
-        for key, table in findings.tables.items():
+        for key, table in result.tables.items():
             text = len(table.columns) == 1
             files.append(folder / f"{key}.{'md' if text else 'csv'}")
             self.tabulate(f"{name}/{key}", table, step)
@@ -90,14 +90,14 @@ class MediaWriter:
                     partial.write_text("\n".join(table.iloc[:, 0].astype(str)) + "\n")
                 else:
                     table.to_csv(partial, index=False)
-        for key, table in findings.examples.items():
+        for key, table in result.examples.items():
             self.tabulate(f"{name}/{key}", table, step)
-        if findings.metrics:
+        if result.metrics:
             files.append(folder / "metrics.json")
             with atomic_write(files[-1]) as partial:
-                partial.write_text(json.dumps(findings.metrics, indent=2) + "\n")
+                partial.write_text(json.dumps(result.metrics, indent=2) + "\n")
             for logger in self.loggers:
-                logger.log_metrics({f"{name}/{k}": v for k, v in findings.metrics.items()}, step)
+                logger.log_metrics({f"{name}/{k}": v for k, v in result.metrics.items()}, step)
         return files
 
     def note(self, key: str, sentence: str, step: int, failed: bool = False) -> None:
@@ -108,7 +108,7 @@ class MediaWriter:
         Args:
             key: what it is about.
             sentence: what was seen, and what to do.
-            step: the optimiser step it belongs to.
+            step: the optimizer step it belongs to.
             failed: whether it says why the run has ended.
         """
         for logger in self.loggers if self.active else ():
@@ -169,13 +169,13 @@ class MediaWriter:
                 logger.picture(key, path, step)
 
 
-def log_run_metadata(loggers: list[Logger], card: Mapping[str, Any]) -> None:
+def log_run_metadata(loggers: list[Logger], metadata: Mapping[str, Any]) -> None:
     """Hand what is known of a run at its start, as `run.json` holds it, to the loggers that can be filtered by it."""
     for logger in loggers:
         if isinstance(logger, WandbMediaLogger):
-            logger.describe(card)
-        elif isinstance(logger, TensorBoardMediaLogger) and card["notes"]:
-            logger.text("notes", " ".join(card["notes"]), 0)
+            logger.describe(metadata)
+        elif isinstance(logger, TensorBoardMediaLogger) and metadata["notes"]:
+            logger.text("notes", " ".join(metadata["notes"]), 0)
 
 
 def close_loggers(

@@ -13,7 +13,7 @@ from autoencoders.types import UserError
 if TYPE_CHECKING:
     from argparse import Namespace
 
-RESULTS = ("val/objective", "val/mse", "test/nats", "test/mse", "test/accuracy")
+RESULTS = ("val/objective", "val/mse", "test/neg_elbo", "test/mse", "test/accuracy")
 """Metrics beside the settings of every run, under HPARAMS: the last value of each, where there is one."""
 
 

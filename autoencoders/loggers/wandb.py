@@ -45,7 +45,7 @@ class WandbMediaLogger(WandbLogger):
     Args:
         save_dir: the run's folder; W&B writes to its `wandb/`.
         model: the model's name.
-        job_type: None for `judge`, `sweep` (one of a group, or of a sweep of W&B's) or `train`, as it is.
+        job_type: None for `classifier`, `sweep` (one of a group, or of a sweep of W&B's) or `train`, as it is.
         artifact: when the best checkpoint becomes an artifact: `online` alone, `always`, or `never`.
         media_megabytes: of pictures, at most; those beyond it are on disk alone.
         init_timeout: seconds to wait for the server before the run goes on offline.
@@ -81,7 +81,7 @@ class WandbMediaLogger(WandbLogger):
         if mode is None:
             mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
         member = settings.get("group") or os.environ.get("WANDB_SWEEP_ID")
-        job_type = job_type or ("judge" if model == "judge" else "sweep" if member else "train")
+        job_type = job_type or ("classifier" if model == "classifier" else "sweep" if member else "train")
         own = wandb.Settings(
             silent=True,
             console="off",
@@ -138,9 +138,9 @@ class WandbMediaLogger(WandbLogger):
             self.experiment.summary.update(self._best)
 
     @rank_zero_only
-    def describe(self, card: Mapping[str, Any]) -> None:
+    def describe(self, metadata: Mapping[str, Any]) -> None:
         """Put what is known of the run at its start beside its configuration, to filter by."""
-        self.experiment.config.update({"run": dict(card)}, allow_val_change=True)
+        self.experiment.config.update({"run": dict(metadata)}, allow_val_change=True)
 
     def send_picture(self, name: str, path: Path, caption: str, step: int) -> None:
         """A PNG or GIF file, as long as there is room for it."""

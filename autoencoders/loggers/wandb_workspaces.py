@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 BETA, LATENTS, RATE = (wr.Config(name) for name in ("beta.value", "latent_dim.size", "optimizer.lr"))
 """What sweeps are over, as `config.yaml` nests it."""
 SETTINGS = ["config:beta.value.value", "config:latent_dim.value.size", "config:optimizer.value.lr"]
-RESULTS = [f"summary:{name}" for name in ("val/nats", "test/nats", "test/rate", "test/mse", "test/mse_pca")]
+RESULTS = [f"summary:{name}" for name in ("val/neg_elbo", "test/neg_elbo", "test/rate", "test/mse", "test/mse_pca")]
 """Columns of the table of runs; W&B puts a `.value` behind the first part of a configuration's key."""
-COMPARED = "val/nats"
+COMPARED = "val/neg_elbo"
 """What settings are judged by: the objective weighs the rate by beta, and so compares no runs of different beta."""
 CURVES = ("objective", "distortion", "rate", "mse")
 
@@ -75,7 +75,7 @@ def run_sections() -> list[ws.Section]:
     errors = wr.BarPlot(title="test MSE, with its baselines", metrics=compared)
     return [
         _section("Curves", [*training, _lines("MSE of validation", "val/mse"), _lines("PSNR, dB", "val/psnr"), errors]),
-        _section("Rate and distortion", [_path(), _plane(), wr.BarPlot(title="test nats", metrics=["test/nats"])]),
+        _section("Rate and distortion", [_path(), _plane(), wr.BarPlot(title="test nats", metrics=["test/neg_elbo"])]),
         _section("Pictures", pictures, columns=2),
         _section("Latent space", [*latent, *active, per_latent]),
         _section("Single images", [table], columns=1),
@@ -86,7 +86,7 @@ def run_sections() -> list[ws.Section]:
 def sweep_sections() -> list[ws.Section]:
     """Rate against distortion, settings against results, pictures in the order of beta, curves."""
     against = [
-        _scatter(f"test {name} against beta", BETA, f"test/{name}", log_x=True) for name in ("nats", "mse", "rate")
+        _scatter(f"test {name} against beta", BETA, f"test/{name}", log_x=True) for name in ("neg_elbo", "mse", "rate")
     ]
     axes = {"beta": (BETA, True), "latents": (LATENTS, None), "learning rate": (RATE, True),
             COMPARED: (wr.SummaryMetric(COMPARED), None)}  # fmt: skip
@@ -101,7 +101,7 @@ def sweep_sections() -> list[ws.Section]:
         _section("Rate and distortion", [_plane(), _path(), *against]),
         _section("Settings", [parallel, importance, wr.RunComparer(diff_only="split")], columns=1),
         _section("Pictures, runs in the order of beta", pictures, columns=1),
-        _section("Curves", [_lines(name, f"val/{name}") for name in (*CURVES, "nats")]),
+        _section("Curves", [_lines(name, f"val/{name}") for name in (*CURVES, "neg_elbo")]),
     ]
 
 

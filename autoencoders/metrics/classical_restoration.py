@@ -40,7 +40,7 @@ def total_variation(x: Tensor, weight: float) -> Tensor:
 
 
 def bm3d(x: Tensor, sigma: float) -> Tensor:
-    """Block matching and 3-D filtering (Dabov et al., 2007) by its authors' package; seconds per colour image.
+    """Block matching and 3-D filtering (Dabov et al., 2007) by its authors' package; seconds per color image.
 
     Args:
         x: noisy images.

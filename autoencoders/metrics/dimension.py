@@ -30,8 +30,8 @@ def participation_ratio(variances: np.ndarray) -> float:
     return float(variances.sum() ** 2 / max(np.square(variances).sum(), 1e-300))
 
 
-def neighbour_ratios(x: Tensor) -> np.ndarray:
-    """Distance to the second over distance to the first neighbour of features (N, D), (<= N,); copies left out."""
+def neighbor_ratios(x: Tensor) -> np.ndarray:
+    """Distance to the second over distance to the first neighbor of features (N, D), (<= N,); copies left out."""
     x = x.double() - x.double().mean(0)  # float32 would round the smallest distances away
     found = nearest_neighbors(x, x, 2, itself=True)[1].numpy()
     first, second = found[found[:, 0] > 1e-6 * np.median(found[:, 0])].T
@@ -39,7 +39,7 @@ def neighbour_ratios(x: Tensor) -> np.ndarray:
 
 
 def two_nn(ratios: np.ndarray) -> float:
-    """Intrinsic dimension from neighbour ratios mu: the slope of -log(1 - F(mu)) over log mu through the origin.
+    """Intrinsic dimension from neighbor ratios mu: the slope of -log(1 - F(mu)) over log mu through the origin.
 
     Source: Facco, d'Errico, Rodriguez and Laio, 2017, "Estimating the intrinsic dimension of datasets by a minimal
     neighborhood information". Underestimates where there are more than about 20 dimensions.

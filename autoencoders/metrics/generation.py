@@ -64,14 +64,14 @@ def _kernel_sums(a: Tensor, b: Tensor, same: bool = False) -> Tensor:
 def density_and_coverage(real: Tensor, drawn: Tensor, k: int = 5) -> tuple[Tensor, Tensor]:
     """Where drawn images lie among real ones (Naeem et al., 2020, "Reliable fidelity and diversity metrics").
 
-    A real image's neighbourhood is the ball to its k-th nearest real image. Density is how many of these a drawn image
+    A real image's neighborhood is the ball to its k-th nearest real image. Density is how many of these a drawn image
     lies in, over k: about 1 where both are alike, above it where drawn images crowd where real ones do. Coverage is the
-    share of real images with a drawn one in their neighbourhood: about 1 - 2^-k for two large sets that are alike.
+    share of real images with a drawn one in their neighborhood: about 1 - 2^-k for two large sets that are alike.
 
     Args:
         real: (N, F) features, N > k.
         drawn: (M, F) features.
-        k: neighbours.
+        k: neighbors.
 
     Returns:
         (M,) what each drawn image adds to the mean that is the density, and (N,) 1 for each real image covered, else 0.

@@ -12,7 +12,7 @@ ENOUGH = 20
 def attribute_threshold(values: Tensor) -> float:
     """Where attribute values (N,) divide into with and without: 0, or the median where 0 leaves one side empty.
 
-    Signs divide -1 from 1 and scores centred on 0, as those of LFW; 0 and 1 divide at .5.
+    Signs divide -1 from 1 and scores centered on 0, as those of LFW; 0 and 1 divide at .5.
     """
     values = values[values.isfinite()]
     distinct = values.unique()

@@ -1,4 +1,4 @@
-"""What a linear or a nearest-neighbour classifier reads off features: probes of codes, judges of images."""
+"""What a linear or a nearest-neighbor classifier reads off features: probes of codes, classifiers of images."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ L2 = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 
 
 class LinearProbe:
-    """Logistic regression on standardised features, by L-BFGS.
+    """Logistic regression on standardized features, by L-BFGS.
 
-    Minimises mean cross-entropy + l2 / 2 * |weights|^2, biases free: scikit-learn's LogisticRegression of
+    Minimizes mean cross-entropy + l2 / 2 * |weights|^2, biases free: scikit-learn's LogisticRegression of
     C = 1 / (N l2), for thousands of pixels and several attributes at once.
 
     Args:
@@ -66,7 +66,7 @@ class LinearProbe:
 
     @property
     def normals(self) -> Tensor:
-        """(classes or A, D): how the logits change with the features as they are, not standardised."""
+        """(classes or A, D): how the logits change with the features as they are, not standardized."""
         return self.weight / self.scale
 
 
@@ -140,7 +140,7 @@ def knn_predictions(train: Tensor, labels: Tensor, test: Tensor | None = None, k
         train: (N, D).
         labels: (N,) int64.
         test: (M, D); None: each of `train` with itself left out.
-        k: neighbours.
+        k: neighbors.
 
     Returns:
         (M,) int64.

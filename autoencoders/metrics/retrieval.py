@@ -1,4 +1,4 @@
-"""Nearest neighbours, and how good a ranking of them is."""
+"""Nearest neighbors, and how good a ranking of them is."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from autoencoders.types import UserError
 
 METRICS = ("euclidean", "cosine")
 AT_ONCE = 500
-"""Queries whose distances to a whole gallery are in memory together."""
+"""Queries whose distances to a whole database are in memory together."""
 
 
-def feature_distances(queries: Tensor, gallery: Tensor, metric: str = "euclidean") -> Tensor:
+def feature_distances(queries: Tensor, database: Tensor, metric: str = "euclidean") -> Tensor:
     """(Q, N) distances of features (Q, D) to features (N, D).
 
     `euclidean`, or `cosine`: 1 - cosine of the angle between the two, in [0, 2].
     """
     if metric == "cosine":
-        return 1 - functional.normalize(queries, dim=1) @ functional.normalize(gallery, dim=1).T
+        return 1 - functional.normalize(queries, dim=1) @ functional.normalize(database, dim=1).T
     if metric != "euclidean":
         raise UserError(f"metric must be one of {list(METRICS)}, and is {metric!r}.")
-    return torch.cdist(queries, gallery)
+    return torch.cdist(queries, database)
 
 
 def nearest_neighbors(
-    gallery: Tensor, queries: Tensor, k: int, metric: str = "euclidean", itself: bool | Tensor = False
+    database: Tensor, queries: Tensor, k: int, metric: str = "euclidean", itself: bool | Tensor = False
 ) -> tuple[Tensor, Tensor]:
-    """The k nearest of a gallery.
+    """The k nearest of a database.
 
     Args:
-        gallery: (N, D).
+        database: (N, D).
         queries: (Q, D).
         k: how many, at most N.
         metric: see `feature_distances`.
-        itself: True where query i is gallery row i, or (Q,) their rows in the gallery: these are left out.
+        itself: True where query i is database row i, or (Q,) their rows in the database: these are left out.
 
     Returns:
         Their rows (Q, k), nearest first, and their distances (Q, k).
@@ -45,27 +45,27 @@ def nearest_neighbors(
     rows = torch.arange(len(queries)) if itself is True else itself
     found = []
     for start in range(0, len(queries), AT_ONCE):
-        d = feature_distances(queries[start : start + AT_ONCE], gallery, metric)
+        d = feature_distances(queries[start : start + AT_ONCE], database, metric)
         if isinstance(rows, Tensor):
             d[torch.arange(len(d)), rows[start : start + AT_ONCE]] = torch.inf
-        found.append(d.topk(min(k, len(gallery)), largest=False))
+        found.append(d.topk(min(k, len(database)), largest=False))
     values, index = zip(*found, strict=True)
     return torch.cat(index), torch.cat(values)
 
 
 def ranking_quality(
-    gallery: Tensor, gallery_labels: Tensor, queries: Tensor, labels: Tensor, rows: Tensor | None, metric: str
+    database: Tensor, database_labels: Tensor, queries: Tensor, labels: Tensor, rows: Tensor | None, metric: str
 ) -> dict[str, Tensor]:
     """Precision at 1 and 5 and average precision of every query.
 
     Average precision: the mean, over the relevant images, of the precision at the rank of each.
 
     Args:
-        gallery: (N, D).
-        gallery_labels: (N,) int64; a gallery image is relevant to a query of the same label.
-        queries: (Q, D), each with something relevant in the gallery.
+        database: (N, D).
+        database_labels: (N,) int64; a database image is relevant to a query of the same label.
+        queries: (Q, D), each with something relevant in the database.
         labels: (Q,) int64.
-        rows: (Q,) the queries' own rows in the gallery, left out; None where they are not in it.
+        rows: (Q,) the queries' own rows in the database, left out; None where they are not in it.
         metric: see `feature_distances`.
 
     Returns:
@@ -74,8 +74,8 @@ def ranking_quality(
     parts = []
     for start in range(0, len(queries), AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        d = feature_distances(queries[part], gallery, metric)
-        relevant = labels[part, None] == gallery_labels
+        d = feature_distances(queries[part], database, metric)
+        relevant = labels[part, None] == database_labels
         if rows is not None:
             own = (torch.arange(len(d)), rows[part])
             d[own], relevant[own] = torch.inf, False
@@ -94,7 +94,7 @@ def chance_quality(relevant: Tensor, total: int) -> dict[str, Tensor]:
 
     Args:
         relevant: (Q,) R, the number of relevant images of each query.
-        total: N, the size of the gallery without the query.
+        total: N, the size of the database without the query.
     """
     relevant, harmonic = relevant.double(), math.fsum(1 / i for i in range(1, total + 1))
     average = (harmonic + (relevant - 1) / max(total - 1, 1) * (total - harmonic)) / total

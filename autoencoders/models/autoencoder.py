@@ -16,7 +16,7 @@ from autoencoders.models.optim import optimizer_config, planned_steps
 from autoencoders.nets.heads import CodeHead, move_context
 from autoencoders.objectives.elbo import ELBO, Posterior, Terms
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
-from autoencoders.objectives.posteriors import PointPosterior, Reparameterisation
+from autoencoders.objectives.posteriors import PointPosterior, Reparameterization
 from autoencoders.types import Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
 
@@ -37,21 +37,21 @@ class Autoencoder(pl.LightningModule):
         shape: (C, H, W), as the datamodule reports it.
         context: classes or attributes, as the datamodule reports them, or None.
         likelihood: p(x | z).
-        penalty: beta(step).
+        beta_schedule: beta(step).
         latent_dim: Z; an encoder whose features are a code (`.code`) has the last word.
-        encoder: called with (shape, condition); see `autoencoders.nets`.
-        decoder: called with (inputs, shape, condition).
+        encoder: called with (shape, context_size); see `autoencoders.nets`.
+        decoder: called with (inputs, shape, context_size).
         optimizer: called with the parameters.
-        schedule: called with the optimizer; an argument given as `auto` becomes the run's optimiser steps.
+        schedule: called with the optimizer; an argument given as `auto` becomes the run's optimizer steps.
         objective: what samples of z make of an image; None for the ELBO of one sample.
         seed: of the training noise.
         name: what figures and tables call this model.
-        condition: K, the size of the vector that `context` returns; 0 for an unconditional model.
+        context_size: K, the size of the vector that `context` returns; 0 for an unconditional model.
         join: where the condition enters: `both` ends, `decoder` alone, or `every_layer`.
         l1: weight in the loss of the code's L1 norm, |posterior mean|: a sparse autoencoder where above 0.
     """
 
-    posteriors: type[PointPosterior] | Reparameterisation = PointPosterior
+    posteriors: type[PointPosterior] | Reparameterization = PointPosterior
     """What makes q(z | x) of an encoder's numbers."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Autoencoder(pl.LightningModule):
         shape: Shape,
         context: Context | None,
         likelihood: Likelihood,
-        penalty: BetaSchedule,
+        beta_schedule: BetaSchedule,
         latent_dim: int,
         encoder: Callable[..., nn.Module] | None = None,
         decoder: Callable[..., nn.Module] | None = None,
@@ -69,22 +69,22 @@ class Autoencoder(pl.LightningModule):
         objective: ELBO | None = None,
         seed: int = 0,
         name: str = "",
-        condition: int = 0,
+        context_size: int = 0,
         join: str = "both",
         l1: float = 0.0,
     ) -> None:
         super().__init__()
         self.shape, self.labels, self.latent_dim = tuple(shape), context, latent_dim
-        self.family, self.penalty, self.seed = likelihood, penalty, seed
+        self.family, self.beta_schedule, self.seed = likelihood, beta_schedule, seed
         self.name = name or type(self).__name__.lower()
         self._optimizer, self._schedule = optimizer, schedule
         if not 0 <= l1 < math.inf:
             raise UserError(f"model.l1 must be a weight from 0 up, and is {l1}.")
         if latent_dim < 1:
             raise UserError(f"latent_dim must be a number of latents from 1 up, and is {latent_dim}.")
-        self.condition, self.join, self.l1 = condition, join, l1
+        self.context_size, self.join, self.l1 = context_size, join, l1
         self.objective = objective or ELBO()
-        self.objective.check(penalty, self.posteriors)
+        self.objective.check(beta_schedule, self.posteriors)
         self.build(encoder, decoder)
         self._sums = {split: RunningSums() for split in ("train", "val", "test")}
         self._marks: dict[str, tuple | None] = {"step": None, "epoch": None}
@@ -104,16 +104,16 @@ class Autoencoder(pl.LightningModule):
 
     def build(self, encoder: Callable[..., nn.Module], decoder: Callable[..., nn.Module]) -> None:
         """Make the parts that carry weights: encoder, head and decoder."""
-        inside = self.condition if self.join == "every_layer" else 0
+        inside = self.context_size if self.join == "every_layer" else 0
         self.encoder = encoder(self.shape, inside)
-        joined, numbers = 0 if self.join == "decoder" else self.condition, self.posteriors.numbers
+        joined, numbers = 0 if self.join == "decoder" else self.context_size, self.posteriors.numbers
         if code := getattr(self.encoder, "code", 0):
             self.latent_dim = code
             self.head = CodeHead(code, self.encoder.features, joined, numbers)
         else:
             linear = getattr(self.encoder, "linear", nn.Linear)
             self.head = linear(self.encoder.features + joined, numbers * self.latent_dim)
-        self.decoder = decoder(self.latent_dim + self.condition, self.shape, inside)
+        self.decoder = decoder(self.latent_dim + self.context_size, self.shape, inside)
 
     # The model ------------------------------------------------------------------------------------------
 
@@ -165,14 +165,14 @@ class Autoencoder(pl.LightningModule):
     @property
     def traits(self) -> list[str]:
         """What a title says of it beside its name: beta where there is a rate, the code's size, what is unusual."""
-        beta = [f"beta {self.penalty.weight(1.0):g}"] if self.has_prior else []
+        beta = [f"beta {self.beta_schedule.weight(1.0):g}"] if self.has_prior else []
         unusual = filter(None, [self.objective.name, getattr(self.posteriors, "name", "")])
         return [*beta, f"{self.latent_dim} latents", *unusual]
 
     # Fitting --------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Check the data's range and let nets initialise from the training images, once, never on resume.
+        """Check the data's range and let nets initialize from the training images, once, never on resume.
 
         Our stores are uint8 and so always in [0, 1]; the check is for a datamodule of your own.
         """
@@ -181,9 +181,9 @@ class Autoencoder(pl.LightningModule):
         datamodule = self.trainer.datamodule
         self.family.check(datamodule.take("train", 512).target)
         if self.trainer.ckpt_path is None:
-            self.initialise(datamodule.images("train"))
+            self.initialize(datamodule.images("train"))
             if (
-                self.condition
+                self.context_size
                 and isinstance(self.head, CodeHead)
                 and self.head.shift
                 and hasattr(self.decoder, "shift")
@@ -192,11 +192,11 @@ class Autoencoder(pl.LightningModule):
                 rows = torch.linspace(0, count - 1, min(SAMPLE, count)).long()  # the first may be all of one label
                 self._move_context(datamodule.evaluation("train").batch(rows))
 
-    def initialise(self, images: Tensor) -> None:
+    def initialize(self, images: Tensor) -> None:
         """Pass the uint8 training images, (N, C, H, W), to every net that wants to start from them."""
         for net in (self.encoder, self.decoder):
-            if hasattr(net, "initialise"):
-                net.initialise(images)
+            if hasattr(net, "initialize"):
+                net.initialize(images)
 
     @torch.no_grad()
     def _move_context(self, batch: Batch) -> None:
@@ -207,7 +207,7 @@ class Autoencoder(pl.LightningModule):
         move_context(self.head, self.decoder.shift, torch.cat(codes)[:, : self.latent_dim], context)
 
     def configure_optimizers(self) -> dict:
-        """The optimizer over all parameters, and its schedule stepped once per optimiser step."""
+        """The optimizer over all parameters, and its schedule stepped once per optimizer step."""
         return optimizer_config(self.parameters(), self._optimizer, self._schedule, self.trainer)
 
     def configure_gradient_clipping(
@@ -235,8 +235,8 @@ class Autoencoder(pl.LightningModule):
         return self._progress if fitting else 1.0
 
     def on_fit_start(self) -> None:
-        """Look the number of optimiser steps up, once, and refuse what needs to know it and cannot."""
-        self._steps = planned_steps(self.trainer, self.penalty, self._schedule, self._planned)
+        """Look the number of optimizer steps up, once, and refuse what needs to know it and cannot."""
+        self._steps = planned_steps(self.trainer, self.beta_schedule, self._schedule, self._planned)
         self._progress = min(1.0, self.trainer.global_step / max(self._steps, 1))
         if self._saved_sums is not None:
             state, self._saved_sums = dict(self._saved_sums), None
@@ -284,7 +284,7 @@ class Autoencoder(pl.LightningModule):
         self._progress = min(1.0, trainer.global_step / self._steps)
         terms = self.terms(batch, self._training_noise(count, batch_idx))
         distortion, rate = terms.distortion.mean(), terms.rate.mean()
-        loss = distortion + self.penalty(rate, self._progress) if terms.bound is None else terms.bound.mean()
+        loss = distortion + self.beta_schedule(rate, self._progress) if terms.bound is None else terms.bound.mean()
         if terms.extra is not None:
             loss = loss + terms.extra.mean()
         with torch.no_grad():
@@ -297,7 +297,7 @@ class Autoencoder(pl.LightningModule):
                         "step/loss": total.float(),
                         "step/distortion": distortion.float(),
                         "step/rate": rate.float(),
-                        "step/beta": self.penalty.weight(self._progress),
+                        "step/beta": self.beta_schedule.weight(self._progress),
                         "step/lr": self.optimizers().param_groups[0]["lr"],
                     },
                     batch_size=count,

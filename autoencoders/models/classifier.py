@@ -1,4 +1,4 @@
-"""A classifier that judges what autoencoders draw: trained on real images alone, as an ordinary run."""
+"""A classifier that classifiers what autoencoders draw: trained on real images alone, as an ordinary run."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Classifier(pl.LightningModule):
     Args:
         shape: (C, H, W), as the datamodule reports it.
         context: classes or attributes, as the datamodule reports them.
-        encoder: called with (shape, condition); see `autoencoders.nets`.
+        encoder: called with (shape, context_size); see `autoencoders.nets`.
         features: F, numbers between the encoder and the answer.
         optimizer: called with the parameters.
-        schedule: called with the optimizer; an argument given as `auto` becomes the run's optimiser steps.
+        schedule: called with the optimizer; an argument given as `auto` becomes the run's optimizer steps.
         name: what figures and tables call this model.
 
     Raises:
         UserError: where the data have no labels.
     """
 
-    has_prior, condition, penalty = False, 0, None
+    has_prior, context_size, beta_schedule = False, 0, None
 
     def __init__(
         self,
@@ -46,13 +46,13 @@ class Classifier(pl.LightningModule):
         features: int = 64,
         optimizer: Callable | None = None,
         schedule: Callable | None = None,
-        name: str = "judge",
+        name: str = "classifier",
     ) -> None:
         super().__init__()
         if context is None:
             raise UserError(
-                "model=judge needs labels, and these data have none. Choose data with classes, or name attributes "
-                "where there are some (data=lfw data.condition=all, or =[Male,Smiling])."
+                "model=classifier needs labels, and these data have none. Choose data with classes, or name attributes "
+                "where there are some (data=lfw data.attributes=all, or =[Male,Smiling])."
             )
         if features < 1:
             raise UserError(f"model.features must be a number of features from 1 up, and is {features}.")

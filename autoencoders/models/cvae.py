@@ -38,18 +38,18 @@ class CVAE(VAE):
         if context is None:
             raise UserError(
                 "model=cvae needs labels, and these data have none. Choose model=vae or other data, or name attributes "
-                "where there are some (data=lfw data.condition=[Male,Smiling])."
+                "where there are some (data=lfw data.attributes=[Male,Smiling])."
             )
         if not 0 <= guide < math.inf:
             raise UserError(f"model.guide must be a weight from 0 up, and is {guide}.")
         if guide and context.kind != "classes":
             raise UserError("model.guide is a classifier of classes, and these data are conditioned on attributes.")
-        super().__init__(context=context, condition=context.size, join=join, **parts)
+        super().__init__(context=context, context_size=context.size, join=join, **parts)
         if guide and not self.posteriors.gaussian:
             raise UserError(f"model.guide draws codes from N(0, I), and here there is {self.posteriors.name}.")
         self.guide = guide
         if guide:
-            layers = nn.Linear(math.prod(self.shape), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, self.condition)
+            layers = nn.Linear(math.prod(self.shape), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, self.context_size)
             self.classifier = nn.Sequential(nn.Flatten(), *layers)
 
     def context(self, y: Tensor | None) -> Tensor:
@@ -57,7 +57,7 @@ class CVAE(VAE):
         if y is None:
             raise UserError(f"This CVAE is conditioned on {self.labels.kind}, and the images came without labels.")
         if self.labels.kind == "classes":
-            return F.one_hot(y.long(), self.condition).float()
+            return F.one_hot(y.long(), self.context_size).float()
         return y.float()
 
     def terms(self, batch: Batch, eps: Tensor) -> Terms:

@@ -72,11 +72,12 @@ def named_metrics(model: Autoencoder, split: str, distortion: float, rate: float
         "objective": loss if model.objective.weighted else distortion + _price(model, rate, 1.0),
         "distortion": distortion,
         "rate": rate,
-        "nats": distortion + rate,
-        "beta": model.penalty.weight(model.progress),
+        "beta": model.beta_schedule.weight(model.progress),
     }
+    if model.has_prior:  # without a prior, distortion + rate bounds no likelihood
+        metrics["neg_elbo"] = distortion + rate
     return {f"{split}/{name}": value for name, value in metrics.items()}
 
 
 def _price(model: Autoencoder, rate: float, progress: float) -> float:
-    return float(model.penalty(torch.tensor(rate, dtype=torch.float64), progress))
+    return float(model.beta_schedule(torch.tensor(rate, dtype=torch.float64), progress))

@@ -29,7 +29,7 @@ class Layer(NamedTuple):
 
 
 def summarize_layers(model: nn.Module) -> list[Layer]:
-    """The layers of an autoencoder or a judge, from one forward of an empty image.
+    """The layers of an autoencoder or a classifier, from one forward of an empty image.
 
     The model must be in evaluation mode; weights, running means and the state of random numbers stay as they are.
     """
@@ -68,7 +68,7 @@ def _empty(model: nn.Module) -> list[Tensor]:
     """An image without content, (1, C, H, W), and a label where the model wants one."""
     device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
     image = torch.zeros(1, *model.shape, device=device)
-    if not model.condition:
+    if not model.context_size:
         return [image]
     classes = model.labels.kind == "classes"
     size = (1,) if classes else (1, model.labels.size)
@@ -94,7 +94,7 @@ LAYERS = ("Linear", "Conv2d", "ConvTranspose2d", "CodeHead")
 
 
 def _gathered(rows: list[Layer], model: nn.Module) -> list[Layer]:
-    """Equal neighbours as one line, and at the end of each part what of it no image has passed."""
+    """Equal neighbors as one line, and at the end of each part what of it no image has passed."""
     gathered: list[Layer] = []
     for layer in rows:
         last = gathered[-1] if gathered else None

@@ -28,11 +28,11 @@ def optimizer_config(
 
 
 def planned_steps(
-    trainer: pl.Trainer, penalty: BetaSchedule | None, schedule: Callable | None, before: float | None
+    trainer: pl.Trainer, beta_schedule: BetaSchedule | None, schedule: Callable | None, before: float | None
 ) -> float:
-    """The run's optimiser steps, inf where it has no end.
+    """The run's optimizer steps, inf where it has no end.
 
-    `penalty` is None for a model whose objective has no beta.
+    `beta_schedule` is None for a model whose objective has no beta.
 
     Raises:
         UserError: where beta needs an end and there is none, or where a resumed run's schedule spanned another
@@ -40,7 +40,7 @@ def planned_steps(
     """
     steps = trainer.estimated_stepping_batches
     if not math.isfinite(steps):
-        if penalty is not None and not penalty.stationary:
+        if beta_schedule is not None and not beta_schedule.stationary:
             raise UserError(
                 "This beta changes over the run, and the run has no end. Set trainer.max_epochs or "
                 "trainer.max_steps, or choose beta=constant."
@@ -48,7 +48,7 @@ def planned_steps(
         steps = math.inf
     if before not in (None, steps) and spans_run(schedule):
         raise UserError(
-            f"The checkpoint's run was planned for {before} optimiser steps, which its learning-rate "
+            f"The checkpoint's run was planned for {before} optimizer steps, which its learning-rate "
             f"schedule spans, and this one has {steps}. Resume with the same trainer.max_epochs and "
             "data.batch_size, or choose schedule=constant in both."
         )

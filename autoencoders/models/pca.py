@@ -48,7 +48,7 @@ class PCA(Autoencoder):
         self.register_buffer("components", torch.zeros(self.latent_dim, pixels))
         self.family.requires_grad_(False)
 
-    def initialise(self, images: Tensor) -> None:
+    def initialize(self, images: Tensor) -> None:
         """Fit to the uint8 training images, (N, C, H, W)."""
         average, components, _ = principal_components(images, self.latent_dim)
         self.average.copy_(average)
@@ -65,7 +65,7 @@ class PCA(Autoencoder):
         return self.family((self.average + z @ self.components).unflatten(1, self.shape))
 
     def configure_optimizers(self) -> None:
-        """Nothing is optimised; Lightning then steps nothing."""
+        """Nothing is optimized; Lightning then steps nothing."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a training batch; there is nothing to step."""

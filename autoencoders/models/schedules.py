@@ -17,7 +17,7 @@ class Ladder(LRScheduler):
 
     Args:
         optimizer: whose rate is set.
-        total_steps: optimiser steps of the run.
+        total_steps: optimizer steps of the run.
         rungs: how many.
         growth: of a rung's length over that before.
         decay: of the rate from one rung to the next.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autoencoders.models.autoencoder import Autoencoder
-from autoencoders.objectives.posteriors import Reparameterisation
+from autoencoders.objectives.posteriors import Reparameterization
 
 
 class VAE(Autoencoder):
@@ -16,6 +16,6 @@ class VAE(Autoencoder):
         **parts: see `Autoencoder`.
     """
 
-    def __init__(self, *, posterior: Reparameterisation | None = None, **parts: Any) -> None:
-        self.posteriors = posterior or Reparameterisation()
+    def __init__(self, *, posterior: Reparameterization | None = None, **parts: Any) -> None:
+        self.posteriors = posterior or Reparameterization()
         super().__init__(**parts)

@@ -21,7 +21,7 @@ def scales(shape: Shape) -> list[tuple[int, int]]:
     if min(height, width) < 2 * SMALLEST:
         raise UserError(
             f"net=conv needs images of at least {2 * SMALLEST} x {2 * SMALLEST} pixels, and these have "
-            f"{height} x {width}. Choose net=fc."
+            f"{height} x {width}. Choose net=mlp."
         )
     sizes = [(height, width)]
     while min(sizes[-1]) >= 2 * SMALLEST:
@@ -39,12 +39,12 @@ def channels(count: int, width: int, max_width: int) -> list[int]:
 class Block(nn.Module):
     """Convolution - norm - ReLU; a context adds a learned bias per channel, as constant input planes would."""
 
-    def __init__(self, convolution: nn.Module, outputs: int, condition: int, norm: str) -> None:
+    def __init__(self, convolution: nn.Module, outputs: int, context_size: int, norm: str) -> None:
         super().__init__()
         if norm not in NORMS:
             raise UserError(f"net.norm must be one of {list(NORMS)}, and is {norm!r}.")
         self.convolution = convolution
-        self.context = nn.Linear(condition, outputs, bias=False) if condition else None
+        self.context = nn.Linear(context_size, outputs, bias=False) if context_size else None
         self.norm, self.activation = NORMS[norm](outputs), nn.ReLU()
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
@@ -55,13 +55,14 @@ class Block(nn.Module):
         return self.activation(self.norm(x))
 
 
-def same_size(channels: int, count: int, condition: int, norm: str) -> list[Block]:
+def same_size(channels: int, count: int, context_size: int, norm: str) -> list[Block]:
     """Blocks of 3 x 3 convolutions that keep size and channels."""
     if count < 0:
         raise UserError(f"net.depth must be a number of convolutions per scale from 1 up, and is {count + 1}.")
     bias = norm == "none"
     return [
-        Block(nn.Conv2d(channels, channels, 3, padding=1, bias=bias), channels, condition, norm) for _ in range(count)
+        Block(nn.Conv2d(channels, channels, 3, padding=1, bias=bias), channels, context_size, norm)
+        for _ in range(count)
     ]
 
 
@@ -70,7 +71,7 @@ class Encoder(nn.Module):
 
     Args:
         shape: (C, H, W).
-        condition: K, size of a context joined at every layer; 0 for none.
+        context_size: K, size of a context joined at every layer; 0 for none.
         width: channels after the first halving, doubled at each further one.
         max_width: the most channels.
         norm: `batch` or `none`.
@@ -80,7 +81,7 @@ class Encoder(nn.Module):
     def __init__(
         self,
         shape: Shape,
-        condition: int = 0,
+        context_size: int = 0,
         width: int = 32,
         max_width: int = 256,
         norm: str = "batch",
@@ -91,8 +92,8 @@ class Encoder(nn.Module):
         counts = [shape[0], *channels(len(sizes) - 1, width, max_width)]
         blocks = []
         for i, o in pairwise(counts):
-            blocks.append(Block(nn.Conv2d(i, o, 4, stride=2, padding=1, bias=norm == "none"), o, condition, norm))
-            blocks += same_size(o, depth - 1, condition, norm)
+            blocks.append(Block(nn.Conv2d(i, o, 4, stride=2, padding=1, bias=norm == "none"), o, context_size, norm))
+            blocks += same_size(o, depth - 1, context_size, norm)
         self.blocks = nn.ModuleList(blocks)
         self.features = counts[-1] * math.prod(sizes[-1])
 
@@ -109,7 +110,7 @@ class Decoder(nn.Module):
     Args:
         inputs: size of the code, with whatever is joined to it.
         shape: (C, H, W).
-        condition: K, size of a context joined at every layer; 0 for none.
+        context_size: K, size of a context joined at every layer; 0 for none.
         width: as the encoder's.
         max_width: as the encoder's.
         norm: `batch` or `none`.
@@ -120,7 +121,7 @@ class Decoder(nn.Module):
         self,
         inputs: int,
         shape: Shape,
-        condition: int = 0,
+        context_size: int = 0,
         width: int = 32,
         max_width: int = 256,
         norm: str = "batch",
@@ -138,9 +139,9 @@ class Decoder(nn.Module):
                 counts[i], counts[i + 1], 4, stride=2, padding=1, output_padding=padding,
                 bias=last or norm == "none",
             )  # fmt: skip
-            steps += same_size(counts[i], depth - 1, condition, norm)
-            steps.append(up if last else Block(up, counts[i + 1], condition, norm))
-        self.start = nn.Linear(inputs + condition, math.prod(self.smallest), bias=norm == "none")
+            steps += same_size(counts[i], depth - 1, context_size, norm)
+            steps.append(up if last else Block(up, counts[i + 1], context_size, norm))
+        self.start = nn.Linear(inputs + context_size, math.prod(self.smallest), bias=norm == "none")
         self.start_norm = NORMS[norm](counts[0])
         self.blocks, self.output = nn.ModuleList(steps[:-1]), steps[-1]
 

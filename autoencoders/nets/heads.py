@@ -9,21 +9,21 @@ from torch import Tensor, nn
 class CodeHead(nn.Module):
     """For encoders whose first features are a code already: means are that code, moved by what the context says.
 
-    A dense layer that starts as the identity would do as much, but every step of an optimiser that takes steps of
+    A dense layer that starts as the identity would do as much, but every step of an optimizer that takes steps of
     one size in all weights, as Adam does, mixes the code's coordinates a little: beside a linear code that is
     optimal from the start, that costs more than training wins for many epochs.
 
     Args:
         code: Z, how many of the features are the code.
         features: F, all of them; those beyond the code inform the log-variances.
-        condition: K, size of the context that follows the features; 0 for none.
+        context_size: K, size of the context that follows the features; 0 for none.
         numbers: 1 for means alone; 2 for means and log-variances, which start at 0.
     """
 
-    def __init__(self, code: int, features: int, condition: int, numbers: int) -> None:
+    def __init__(self, code: int, features: int, context_size: int, numbers: int) -> None:
         super().__init__()
-        self.code, self.features, others = code, features, features - code + condition
-        self.shift = zero_linear(condition, code, bias=True) if condition else None
+        self.code, self.features, others = code, features, features - code + context_size
+        self.shift = zero_linear(context_size, code, bias=True) if context_size else None
         self.log_variance = nn.Parameter(torch.zeros(code)) if numbers > 1 else None
         self.others = zero_linear(others, code) if numbers > 1 and others else None
 
@@ -61,8 +61,8 @@ def move_context(head: CodeHead, shift: nn.Linear, codes: Tensor, context: Tenso
         codes: (N, Z) of training images.
         context: (N, K) of the same.
     """
-    centred = context - context.mean(0)
-    slope = torch.linalg.lstsq(centred.double(), (codes - codes.mean(0)).double(), driver="gelsd").solution.float()
+    centered = context - context.mean(0)
+    slope = torch.linalg.lstsq(centered.double(), (codes - codes.mean(0)).double(), driver="gelsd").solution.float()
     shift.weight.copy_(slope.T)
     shift.bias.copy_(-context.mean(0) @ slope)
     head.shift.weight.copy_(-slope.T)

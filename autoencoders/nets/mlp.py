@@ -21,7 +21,7 @@ CHUNK = 4096
 
 
 def linear(inputs: int, outputs: int, bias: bool = True, init: str = "torch") -> nn.Linear:
-    """A dense layer, initialised as torch does, or `glorot`.
+    """A dense layer, initialized as torch does, or `glorot`.
 
     Glorot: weights uniform within sqrt(6 / (inputs + outputs)), biases 0 (Glorot and Bengio, "Understanding the
     difficulty of training deep feedforward neural networks", 2010).
@@ -40,7 +40,7 @@ class Pyramid(nn.Module):
     Args:
         inputs: size of the input vectors.
         widths: output size of each layer.
-        condition: K, size of the context vectors; 0 for none.
+        context_size: K, size of the context vectors; 0 for none.
         norm: `batch` or `none`.
         activation: `relu` or `tanh`.
         init: `torch` or `glorot`; see `linear`.
@@ -50,7 +50,7 @@ class Pyramid(nn.Module):
         self,
         inputs: int,
         widths: Sequence[int],
-        condition: int = 0,
+        context_size: int = 0,
         norm: str = "batch",
         activation: str = "relu",
         init: str = "torch",
@@ -65,7 +65,7 @@ class Pyramid(nn.Module):
         sizes = [inputs, *widths]
         self.layers = nn.ModuleList(
             # A bias before a batch norm would be subtracted again by it.
-            nn.Sequential(linear(i + condition, o, norm == "none", init), NORMS[norm](o), ACTIVATIONS[activation]())
+            nn.Sequential(linear(i + context_size, o, norm == "none", init), NORMS[norm](o), ACTIVATIONS[activation]())
             for i, o in pairwise(sizes)
         )
         self.features = sizes[-1]
@@ -82,7 +82,7 @@ class Encoder(nn.Module):
 
     Args:
         shape: (C, H, W).
-        condition: K, size of a context joined at every layer; 0 for none.
+        context_size: K, size of a context joined at every layer; 0 for none.
         widths: layer sizes from the image inwards.
         norm: `batch` or `none`.
         activation: `relu` or `tanh`.
@@ -92,14 +92,14 @@ class Encoder(nn.Module):
     def __init__(
         self,
         shape: Shape,
-        condition: int = 0,
+        context_size: int = 0,
         widths: Sequence[int] = (768, 384, 128),
         norm: str = "batch",
         activation: str = "relu",
         init: str = "torch",
     ) -> None:
         super().__init__()
-        self.pyramid = Pyramid(math.prod(shape), widths, condition, norm, activation, init)
+        self.pyramid = Pyramid(math.prod(shape), widths, context_size, norm, activation, init)
         self.features, self.linear = self.pyramid.features, partial(linear, init=init)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -113,7 +113,7 @@ class Decoder(nn.Module):
     Args:
         inputs: size of the code, with whatever is joined to it.
         shape: (C, H, W).
-        condition: K, size of a context joined at every layer; 0 for none.
+        context_size: K, size of a context joined at every layer; 0 for none.
         widths: layer sizes from the image inwards, as the encoder's: the decoder mirrors them.
         norm: `batch` or `none`.
         activation: `relu` or `tanh`.
@@ -126,7 +126,7 @@ class Decoder(nn.Module):
         self,
         inputs: int,
         shape: Shape,
-        condition: int = 0,
+        context_size: int = 0,
         widths: Sequence[int] = (768, 384, 128),
         norm: str = "batch",
         activation: str = "relu",
@@ -135,10 +135,10 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.shape, self.mean_start = tuple(shape), mean_start
-        self.pyramid = Pyramid(inputs, list(reversed(widths)), condition, norm, activation, init)
-        self.output = linear(self.pyramid.features + condition, math.prod(shape), init=init)
+        self.pyramid = Pyramid(inputs, list(reversed(widths)), context_size, norm, activation, init)
+        self.output = linear(self.pyramid.features + context_size, math.prod(shape), init=init)
 
-    def initialise(self, images: Tensor) -> None:
+    def initialize(self, images: Tensor) -> None:
         """Where asked to, start at the mean of the uint8 training images, (N, C, H, W), within [.001, .999]."""
         if self.mean_start:
             each = chunk_slices(len(images), 8 * math.prod(self.shape), CHUNK)

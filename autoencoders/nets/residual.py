@@ -56,10 +56,10 @@ class Patches(nn.Module):
 class Block(nn.Module):
     """x + conv(relu(conv(relu(x)))), which starts as x; a context adds a bias per channel between the two."""
 
-    def __init__(self, width: int, condition: int) -> None:
+    def __init__(self, width: int, context_size: int) -> None:
         super().__init__()
         self.first, self.second = (nn.Conv2d(width, width, 3, padding=1) for _ in range(2))
-        self.context = nn.Linear(condition, width, bias=False) if condition else None
+        self.context = nn.Linear(context_size, width, bias=False) if context_size else None
         _start_at_zero(self.second)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
@@ -98,25 +98,25 @@ class Linear(nn.Module):
         self.register_buffer("kept", torch.ones(()))
         self.register_buffer("left", torch.ones(()))
 
-    def initialise(self, images: Tensor) -> None:
+    def initialize(self, images: Tensor) -> None:
         """Fit to the uint8 training images, (N, C, H, W)."""
         average, components, variances = principal_components(images, len(self.scale))
         self.average.copy_(average)
         self.components.copy_(components)
         self.scale.copy_(variances.sqrt())
         some = torch.linspace(0, len(images) - 1, min(SAMPLE, len(images))).long()
-        centred = images[some].flatten(1).float() / 255 - self.average
-        kept = centred @ self.components.T @ self.components
-        for buffer, signal in ((self.kept, kept), (self.left, centred - kept)):
+        centered = images[some].flatten(1).float() / 255 - self.average
+        kept = centered @ self.components.T @ self.components
+        for buffer, signal in ((self.kept, kept), (self.left, centered - kept)):
             buffer.copy_(signal.square().mean().sqrt().clamp_min(1e-3))
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(B, C, H, W) -> coordinates (B, Z) in pixels' units, and what they keep and leave of the image."""
         with torch.autocast(x.device.type, enabled=False):
-            centred = x.float().flatten(1) - self.average
-            coordinates = centred @ self.components.T
+            centered = x.float().flatten(1) - self.average
+            coordinates = centered @ self.components.T
             kept = coordinates @ self.components
-        return coordinates, kept.unflatten(1, self.shape), (centred - kept).unflatten(1, self.shape)
+        return coordinates, kept.unflatten(1, self.shape), (centered - kept).unflatten(1, self.shape)
 
     def reconstruct(self, coordinates: Tensor) -> Tensor:
         """(B, Z), in pixels' units -> what they keep of the image, (B, C, H, W), around an average of 0."""
@@ -129,7 +129,7 @@ class Encoder(nn.Module):
 
     Args:
         shape: (C, H, W).
-        condition: K, size of a context joined at every block; 0 for none.
+        context_size: K, size of a context joined at every block; 0 for none.
         components: Z; the first Z features are the code itself, `width` more are means of the last map.
         patch: pixels a side of a patch.
         width: channels.
@@ -139,7 +139,7 @@ class Encoder(nn.Module):
     def __init__(
         self,
         shape: Shape,
-        condition: int = 0,
+        context_size: int = 0,
         components: int = 200,
         patch: int = 4,
         width: int = 64,
@@ -150,15 +150,15 @@ class Encoder(nn.Module):
         self.linear, self.patches = Linear(shape, components), Patches(shape, patch)
         self.start = nn.Conv2d(2 * self.patches.channels, width, 3, padding=1)
         self.halve = nn.Conv2d(width, width, 3, stride=2, padding=1)
-        self.fine, self.coarse = (nn.ModuleList(Block(width, condition) for _ in range(blocks)) for _ in range(2))
+        self.fine, self.coarse = (nn.ModuleList(Block(width, context_size) for _ in range(blocks)) for _ in range(2))
         height, length = ((side + 1) // 2 for side in self.patches.size)
         self.correction = nn.Linear(width * height * length, components)
         _start_at_zero(self.correction)
         self.code, self.features = components, components + width
 
-    def initialise(self, images: Tensor) -> None:
+    def initialize(self, images: Tensor) -> None:
         """Fit the linear part to the uint8 training images, (N, C, H, W)."""
-        self.linear.initialise(images)
+        self.linear.initialize(images)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, C, H, W) and (B, K) or None -> (B, Z + width)."""
@@ -180,7 +180,7 @@ class Decoder(nn.Module):
     Args:
         inputs: size of the code, with whatever is joined to it.
         shape: (C, H, W).
-        condition: K, size of a context joined at every block; 0 for none.
+        context_size: K, size of a context joined at every block; 0 for none.
         components: Z; the first Z inputs are the coordinates, which what is joined to them may shift.
         patch: pixels a side of a patch.
         width: channels.
@@ -191,7 +191,7 @@ class Decoder(nn.Module):
         self,
         inputs: int,
         shape: Shape,
-        condition: int = 0,
+        context_size: int = 0,
         components: int = 200,
         patch: int = 4,
         width: int = 96,
@@ -204,14 +204,14 @@ class Decoder(nn.Module):
         self.start = nn.Conv2d(self.patches.channels, width, 3, padding=1)
         self.coarse = tuple(-(-side // COARSE) for side in self.patches.size)
         self.map = nn.Linear(inputs, width * math.prod(self.coarse))
-        self.blocks = nn.ModuleList(Block(width, condition) for _ in range(blocks))
+        self.blocks = nn.ModuleList(Block(width, context_size) for _ in range(blocks))
         self.output = nn.Conv2d(width, self.patches.channels, 3, padding=1)
         self.shift = zero_linear(inputs - components, components, bias=True) if inputs > components else None
         _start_at_zero(self.output)
 
-    def initialise(self, images: Tensor) -> None:
+    def initialize(self, images: Tensor) -> None:
         """Fit the linear part to the uint8 training images, (N, C, H, W)."""
-        self.linear.initialise(images)
+        self.linear.initialize(images)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, inputs) and (B, K) or None -> (B, C, H, W), raw."""

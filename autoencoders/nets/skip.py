@@ -45,19 +45,19 @@ class Encoder(nn.Module):
 
     Args:
         shape: (C, H, W).
-        condition: K, size of a context joined at every layer; 0 for none.
+        context_size: K, size of a context joined at every layer; 0 for none.
         bottleneck: channels of the last and smallest map.
         widths: channels of those before.
     """
 
     def __init__(
-        self, shape: Shape, condition: int = 0, bottleneck: int = 200, widths: Sequence[int] = (32, 64, 256)
+        self, shape: Shape, context_size: int = 0, bottleneck: int = 200, widths: Sequence[int] = (32, 64, 256)
     ) -> None:
         super().__init__()
         passed = maps(shape, widths, bottleneck)
         counts = [shape[0], *(m[0] for m in passed)]
         self.convolutions = nn.ModuleList(nn.Conv2d(i, o, 3, padding=1) for i, o in pairwise(counts))
-        self.contexts = _contexts(condition, counts[1:])
+        self.contexts = _contexts(context_size, counts[1:])
         self.pools = nn.ModuleList(nn.MaxPool2d(factor) for factor in sizes_and_factors(shape)[1])
         self.features = self.code = sum(math.prod(m) for m in passed)
 
@@ -79,7 +79,7 @@ class Decoder(nn.Module):
     Args:
         inputs: size of the code, with whatever is joined to it.
         shape: (C, H, W).
-        condition: K, size of a context joined at every layer; 0 for none.
+        context_size: K, size of a context joined at every layer; 0 for none.
         bottleneck: as the encoder's.
         widths: as the encoder's.
     """
@@ -88,7 +88,7 @@ class Decoder(nn.Module):
         self,
         inputs: int,
         shape: Shape,
-        condition: int = 0,
+        context_size: int = 0,
         bottleneck: int = 200,
         widths: Sequence[int] = (32, 64, 256),
     ) -> None:
@@ -105,7 +105,7 @@ class Decoder(nn.Module):
         ):
             rest = tuple(b - factor * a for a, b in zip(small, large, strict=True))  # sides that did not divide
             steps.append(nn.ConvTranspose2d(i, o, factor, stride=factor, output_padding=rest))
-        self.steps, self.contexts = nn.ModuleList(steps), _contexts(condition, counts[1:-1])
+        self.steps, self.contexts = nn.ModuleList(steps), _contexts(context_size, counts[1:-1])
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, inputs) and (B, K) or None -> (B, C, H, W), raw."""
@@ -122,6 +122,6 @@ class Decoder(nn.Module):
         return self.steps[-1](x)
 
 
-def _contexts(condition: int, counts: Sequence[int]) -> nn.ModuleList | None:
+def _contexts(context_size: int, counts: Sequence[int]) -> nn.ModuleList | None:
     """A learned bias per channel and layer from the context, as constant input planes would give."""
-    return nn.ModuleList(nn.Linear(condition, count, bias=False) for count in counts) if condition else None
+    return nn.ModuleList(nn.Linear(context_size, count, bias=False) for count in counts) if context_size else None

@@ -1,1 +1,1 @@
-"""What is minimised: likelihoods (distortion), posteriors (rate) and penalties (beta)."""
+"""What is minimized: likelihoods (distortion), posteriors (rate) and penalties (beta)."""

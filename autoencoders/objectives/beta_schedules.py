@@ -1,6 +1,6 @@
 """beta(step): what a nat of rate costs. Penalties are stateless functions of the rate and the progress.
 
-Progress is the share of the run's optimiser steps already done, in [0, 1]; nothing is counted here, so a
+Progress is the share of the run's optimizer steps already done, in [0, 1]; nothing is counted here, so a
 resumed run continues exactly, and validation uses the beta of the training step it follows.
 """
 
@@ -22,7 +22,7 @@ class BetaSchedule:
     """What a mean rate costs at a progress; the classes below say how.
 
     Args:
-        value: beta, or the weight of whatever is penalised.
+        value: beta, or the weight of whatever is penalized.
     """
 
     stationary = False

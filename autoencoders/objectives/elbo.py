@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import Tensor
 
 from autoencoders.objectives.likelihoods import Pixels
-from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior, Reparameterisation
+from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior, Reparameterization
 from autoencoders.types import Batch, UserError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Terms(NamedTuple):
         rate: (B,) KL(q || p), in nats, in closed form.
         posterior: q(z | x).
         pixels: p(x | z) of every sample, B K of them.
-        bound: (B,) what is minimised in place of distortion + beta * rate, in nats, or None.
+        bound: (B,) what is minimized in place of distortion + beta * rate, in nats, or None.
         extra: (B,) what the loss adds to either (the code's L1 norm, weighted), or None.
     """
 
@@ -60,7 +60,7 @@ class ELBO:
         """What titles call it; nothing where it is the usual one."""
         return "" if self.samples == 1 else f"ELBO of {self.samples} samples"
 
-    def check(self, penalty: BetaSchedule, posteriors: type[PointPosterior] | Reparameterisation) -> None:
+    def check(self, beta_schedule: BetaSchedule, posteriors: type[PointPosterior] | Reparameterization) -> None:
         """Raise UserError where this objective makes no sense with that beta or posterior."""
         if self.samples > 1 and not posteriors.stochastic:
             raise UserError(
@@ -110,7 +110,7 @@ class IWAE(ELBO):
     """The importance-weighted bound, -log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x).
 
     It falls towards -log p(x) as K grows; at K = 1 it is the ELBO with its KL estimated by the sample. The gradient
-    is that of the bound through reparameterised samples.
+    is that of the bound through reparameterized samples.
 
     Source: Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016.
 
@@ -125,17 +125,17 @@ class IWAE(ELBO):
         """What titles call it."""
         return f"IWAE of {self.samples} samples"
 
-    def check(self, penalty: BetaSchedule, posteriors: type[PointPosterior] | Reparameterisation) -> None:
+    def check(self, beta_schedule: BetaSchedule, posteriors: type[PointPosterior] | Reparameterization) -> None:
         """Raise UserError where there are no densities to weigh samples by, or a beta that would have no effect."""
         if not posteriors.stochastic:
             raise UserError(
                 "objective=iwae weighs samples of a posterior, and this model has one code for an image and no prior. "
                 "Choose objective=elbo, or model=vae."
             )
-        if not (penalty.stationary and penalty.weight(1.0) == 1):
+        if not (beta_schedule.stationary and beta_schedule.weight(1.0) == 1):
             raise UserError(
-                f"objective=iwae bounds -log p(x) and has no KL term to weigh, and beta is {type(penalty).__name__} "
-                f"of {penalty.value:g}. Choose beta=1, or objective=elbo."
+                f"objective=iwae bounds -log p(x) and has no KL term to weigh, and beta is {type(beta_schedule).__name__} "
+                f"of {beta_schedule.value:g}. Choose beta=1, or objective=elbo."
             )
         if not posteriors.gaussian:
             raise UserError(

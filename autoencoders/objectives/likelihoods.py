@@ -82,7 +82,7 @@ class Pixels(NamedTuple):
 class Bernoulli(Likelihood):
     """Independent Bernoulli pixels, from logits: -x log p - (1 - x) log(1 - p).
 
-    For binary images this is the negative log-probability. For grey levels it is the cross-entropy, that is
+    For binary images this is the negative log-probability. For gray levels it is the cross-entropy, that is
     its expectation over binary images drawn with probability x per pixel.
     """
 
@@ -132,7 +132,7 @@ class GaussianLearned(Likelihood):
 
     Args:
         scale: the standard deviation at the start, in units of the pixel range.
-        minimum: the smallest standard deviation; below a fifth of a grey level a density of 8-bit images
+        minimum: the smallest standard deviation; below a fifth of a gray level a density of 8-bit images
             means nothing.
         activation: see `Likelihood`.
     """

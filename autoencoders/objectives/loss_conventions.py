@@ -52,7 +52,7 @@ class Convention:
         source: repository, file and version where this was read.
         error: of one pixel value: `squared`, `absolute`, or `bernoulli` for a cross-entropy.
         coefficient: factor before the error: 0.5 for half of the squared errors.
-        pixel_range: what its pixels span where ours span 1: 255 for grey levels, 2 for [-1, 1].
+        pixel_range: what its pixels span where ours span 1: 255 for gray levels, 2 for [-1, 1].
         pixels: whether the error is summed or averaged over the pixel values of an image.
         images: whether the error is summed or averaged over the images of a batch.
         latents: whether the KL is summed or averaged over latents.

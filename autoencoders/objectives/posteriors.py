@@ -134,7 +134,7 @@ NOISES = {
     "uniform": Noise(
         torch.rand, fixed.uniform, "U(0, 1) has mean 1/2 and variance 1/12, so that z never falls below its mean", False
     ),
-    "centred_uniform": Noise(
+    "centered_uniform": Noise(
         lambda *shape, **options: 2 * torch.rand(*shape, **options) - 1,
         lambda seed, index, size: 2 * fixed.uniform(seed, index, size) - 1,
         "U(-1, 1) has variance 1/3",
@@ -143,16 +143,16 @@ NOISES = {
 }
 
 
-class Reparameterisation:
+class Reparameterization:
     """z = mean + std * eps: where eps comes from, and which std an encoder's numbers give.
 
     The default samples the Gaussian whose KL is the rate (Kingma and Welling, 2013). `std=softplus` does too.
     Everything else is a mistake, kept for the study of what it does: all of them are in the models of
-    github.com/j1a0m0e4sNTU/Variational-Autoencoder-for-images (vae_01: uniform; vae_02: centred_uniform; vae_03 and
+    github.com/j1a0m0e4sNTU/Variational-Autoencoder-for-images (vae_01: uniform; vae_02: centered_uniform; vae_03 and
     vae_04: shared_normal with std=exp). The rate stays the KL of N(mean, exp(log_variance)), as it was there.
 
     Args:
-        noise: `normal`, N(0, 1) for every image | `shared_normal` | `uniform`, U(0, 1) | `centred_uniform`, U(-1, 1).
+        noise: `normal`, N(0, 1) for every image | `shared_normal` | `uniform`, U(0, 1) | `centered_uniform`, U(-1, 1).
         std: `exp_half`, exp(log_variance / 2) | `softplus` of the encoder's number | `exp`, exp(log_variance).
     """
 

@@ -13,7 +13,7 @@ from autoencoders.reports.application_tables import answers
 from autoencoders.reports.images import Group, galleries
 from autoencoders.reports.plots import rate_distortion, training_curves
 from autoencoders.reports.result_tables import over_seeds, summary
-from autoencoders.reports.run_cards import Card, card
+from autoencoders.reports.run_cards import Card, metadata
 from autoencoders.reports.run_folder import RunFolder
 from autoencoders.reports.tables import Table
 from autoencoders.types import UserError
@@ -118,7 +118,7 @@ def build_report(
     sections = [section for name, build in builders.items() if name in shown and (section := build())]
     paragraphs = [[part.strip() for part in (text or "").split("\n\n") if part.strip()] for text in (question, verdict)]
     common, asked = commands(runs) if "asked" in shown else ("", [])
-    cards = [card(run) for run in runs] if "runs" in shown else []
+    cards = [metadata(run) for run in runs] if "runs" in shown else []
     return Report(title or title_of(runs), *paragraphs, common, asked, sections, cards)
 
 

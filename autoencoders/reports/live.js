@@ -60,11 +60,11 @@ function chart(content, number) {
   for (const tick of ticks(0, last)) frame.append(svg("text", { x: x(tick), y: height - 5, "text-anchor": tick > last * 0.95 ? "end" : "middle" }, tick.toLocaleString("en")));
   const legend = make("ul", "legend");
   content.series.forEach((line) => {
-    const colour = `c${line.colour % 8}`;
+    const color = `c${line.color % 8}`;
     const points = line.points;
-    if (points.length === 1) frame.append(svg("circle", { class: colour, cx: x(points[0][0]), cy: y(points[0][1]), r: 3 }));
-    frame.append(svg("polyline", { class: colour, "clip-path": `url(#clip${number})`, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") }));
-    legend.append(make("li", colour, make("span", "", `${line.name} ${short(line.points.at(-1)[1])}`)));
+    if (points.length === 1) frame.append(svg("circle", { class: color, cx: x(points[0][0]), cy: y(points[0][1]), r: 3 }));
+    frame.append(svg("polyline", { class: color, "clip-path": `url(#clip${number})`, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") }));
+    legend.append(make("li", color, make("span", "", `${line.name} ${short(line.points.at(-1)[1])}`)));
   });
   const unit = make("small", "", `${content.unit ? ` ${content.unit}` : ""}, over steps`);
   return make("figure", "chart", make("figcaption", "", content.title, unit), frame, legend);

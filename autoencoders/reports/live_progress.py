@@ -34,7 +34,7 @@ class Seen:
     """When a run was at which step, as its server has seen it.
 
     Attributes:
-        at: pairs of seconds since 1970 and optimiser steps.
+        at: pairs of seconds since 1970 and optimizer steps.
     """
 
     at: list[tuple[float, float]] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Seen:
 
     @property
     def speed(self) -> float | None:
-        """Optimiser steps per second, with validation and figures; None before there are two pairs."""
+        """Optimizer steps per second, with validation and figures; None before there are two pairs."""
         if len(self.at) < 2 or self.at[-1][0] <= self.at[0][0]:
             return None
         return (self.at[-1][1] - self.at[0][1]) / (self.at[-1][0] - self.at[0][0])
@@ -66,7 +66,7 @@ def last_sign(path: Path) -> float | None:
 
 
 def planned(run: RunFolder) -> tuple[int | None, int | None]:
-    """Optimiser steps of an epoch and of the whole run, None where they cannot be told."""
+    """Optimizer steps of an epoch and of the whole run, None where they cannot be told."""
     images, batch = lookup(run.record, "data", "images", "train"), run.at("data", "batch_size")
     if not isinstance(images, int) or not isinstance(batch, int) or batch < 1:
         return None, None
@@ -157,7 +157,7 @@ def charts(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
         else:
             series = {run.setting or run.label: run.curves.get(f"val/{name}", []) for run in runs}
         lines = enumerate(series.items())
-        drawn = [{"name": word, "colour": i, "points": thinned(points)} for i, (word, points) in lines if points]
+        drawn = [{"name": word, "color": i, "points": thinned(points)} for i, (word, points) in lines if points]
         if drawn and not all(value == 0 for line in drawn for _, value in line["points"]):
             split = "" if len(runs) == 1 else "validation "
             found.append({"title": f"{split}{name.replace('_', ' ')}", "unit": measure(name).unit, "series": drawn})

@@ -108,7 +108,7 @@ def _link(group: Group, picture: Picture, folder: Path, beside: Path, copy: bool
 
 def _cards(report: Report) -> list[str]:
     cards = []
-    for card in report.cards:
-        facts = "; ".join(f"{key} {escaped(words)}" for key, words in card.facts.items())
-        cards.append(f"- **{escaped(card.label)}**, {escaped(card.title)}: {escaped(card.status)}. {facts}")
+    for metadata in report.cards:
+        facts = "; ".join(f"{key} {escaped(words)}" for key, words in metadata.facts.items())
+        cards.append(f"- **{escaped(metadata.label)}**, {escaped(metadata.title)}: {escaped(metadata.status)}. {facts}")
     return ["\n".join(cards)]

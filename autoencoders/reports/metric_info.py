@@ -22,7 +22,7 @@ class Measure:
 
     unit: str = ""
     better: Literal[-1, 0, 1] = 0
-    alike: Literal["images", "likelihood", "bound", "judge"] = "images"
+    alike: Literal["images", "likelihood", "bound", "classifier"] = "images"
 
 
 KNOWN = (
@@ -31,8 +31,8 @@ KNOWN = (
     # One part of the bound can always be had for the other; an objective depends on beta.
     (r"distortion|rate|objective|loss|kl|gained over elbo|aggregate gap", Measure("nats per image", 0, "likelihood")),
     (r"mse.*", Measure("[0, 1]² pixels", -1)),
-    (r"fid.*|kid.*", Measure("", -1, "judge")),
-    (r"coverage, .*|label seen", Measure("", 1, "judge")),
+    (r"fid.*|kid.*", Measure("", -1, "classifier")),
+    (r"coverage, .*|label seen", Measure("", 1, "classifier")),
     (r"fpr .*|false alarms", Measure("", -1)),
     (r"psnr.*", Measure("dB", 1)),
     (r"ssim.*|auroc.*|ap|map|accuracy|precision .*|knn|linear|trustworthiness|detected", Measure("", 1)),
@@ -45,7 +45,7 @@ BASELINES = {"mse": {"mse_pca": "PCA", "mse_mean_image": "mean image"}, "accurac
 
 
 def measure(name: str) -> Measure:
-    """What a metric or a table's column is, from its name: `test/nats`, `reconstruct/ssim/vae`, `psnr per image`."""
+    """What a metric or a table's column is, from its name: `test/neg_elbo`, `reconstruct/ssim/vae`, `psnr per image`."""
     for part in name.lower().split("/"):
         for pattern, known in KNOWN:
             if re.fullmatch(pattern, part):

@@ -14,7 +14,7 @@ from autoencoders.reports.run_folder import RunFolder
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OVER_STEPS = ("nats", "distortion", "rate", "mse")
+OVER_STEPS = ("neg_elbo", "distortion", "rate", "mse")
 """Validation metrics that are drawn over the steps of all runs."""
 
 BETA = ("beta", "beta.value", "beta.share", "beta.cycles", "beta.capacity")
@@ -33,7 +33,7 @@ def training_curves(runs: Sequence[RunFolder]) -> Group:
     for name in OVER_STEPS:
         groups: dict[str, list[RunFolder]] = {}
         for run in runs:
-            priced = run.has_prior or name not in ("nats", "rate")
+            priced = run.has_prior or name not in ("neg_elbo", "rate")
             if priced and len(run.curves.get(f"val/{name}", ())) > 1:
                 groups.setdefault((run.images if name == "mse" else run.likelihood) or "", []).append(run)
         for group in groups.values():

@@ -14,7 +14,7 @@ from autoencoders.reports.run_folder import RunFolder
 from autoencoders.reports.tables import Cell, Column, Row, Table
 from autoencoders.types import UserError
 
-USUAL = ("nats", "distortion", "rate", "mse", "psnr", "active_units", "accuracy", "auroc")
+USUAL = ("neg_elbo", "distortion", "rate", "mse", "psnr", "active_units", "accuracy", "auroc")
 """The columns of a results table, of the test split; of validation where no run was tested."""
 
 
@@ -65,7 +65,7 @@ def _add(table: Table, column: Column, values: Sequence[tuple[float | None, floa
 
 def alike(run: RunFolder) -> dict[str, str | None]:
     """What a row's numbers come from; see `Row.alike`."""
-    return {"images": run.images, "likelihood": run.likelihood, "bound": run.bound, "judge": run.judge}
+    return {"images": run.images, "likelihood": run.likelihood, "bound": run.bound, "classifier": run.classifier}
 
 
 def value_of(run: RunFolder, metric: str) -> tuple[float | None, float | None]:
@@ -74,7 +74,7 @@ def value_of(run: RunFolder, metric: str) -> tuple[float | None, float | None]:
     A model without a prior has no bound on a likelihood: its nats and its rate are none.
     """
     head, _, last = metric.rpartition("/")
-    if not run.has_prior and last in ("nats", "rate"):
+    if not run.has_prior and last in ("neg_elbo", "rate"):
         return None, None
     if last == "PCA":
         found = (name for name in run.answers if re.fullmatch(re.escape(f"{head}/") + r"PCA-\d+", name))
@@ -89,7 +89,7 @@ def remarks(runs: Sequence[RunFolder], table: Table) -> list[str]:
     """What a reader must know to compare: on how many images, what is not compared, what is missing."""
     notes = []
     counts = {lookup(run.record, "data", "images", "test") for run in runs} - {None}
-    if counts and any(column.label in ("nats", "mse") for column in table.columns):
+    if counts and any(column.label in ("neg_elbo", "mse") for column in table.columns):
         notes.append(f"Measured on {' or '.join(f'{n:,}' for n in sorted(counts))} test images a run.")
     finished = [run for run in runs if any(name.endswith("/distortion") for name in run.metrics)]
     if any(not run.has_prior for run in finished) and any(run.has_prior for run in finished):

@@ -28,7 +28,7 @@ class Card:
     facts: dict[str, str]
 
 
-def card(run: RunFolder) -> Card:
+def metadata(run: RunFolder) -> Card:
     """A run's card; what is not known is left out."""
     record = run.record
     facts = {

@@ -87,8 +87,8 @@ class RunFolder:
         return json.dumps([self.likelihood, self.at("model", "join") is not None, self.has_prior])
 
     @cached_property
-    def judge(self) -> str | None:
-        """Equal where one judge saw as many of the same images: it then says the same of the real ones."""
+    def classifier(self) -> str | None:
+        """Equal where one classifier saw as many of the same images: it then says the same of the real ones."""
         found = {k: v for k, v in self.answers.items() if k.startswith("evaluate/FID") and "/real " in k}
         return json.dumps([self.images, found]) if found and self.images else None
 

@@ -66,7 +66,7 @@ class Row:
         cells: one for each column.
         detail: more about the head, smaller.
         baseline: whether it is a baseline's.
-        alike: the `images`, `likelihood`, `bound` and `judge` (see `RunFolder`) of its numbers; None: not compared.
+        alike: the `images`, `likelihood`, `bound` and `classifier` (see `RunFolder`) of its numbers; None: not compared.
     """
 
     head: str

@@ -42,15 +42,15 @@ class Record:
         begun: whether training has begun.
     """
 
-    def __init__(self, folder: Path, config: Mapping, card: dict[str, Any], begun: Callable[[], bool]) -> None:
-        self.folder, self.config, self.card, self.results, self.begun = folder, config, card, {}, begun
+    def __init__(self, folder: Path, config: Mapping, metadata: dict[str, Any], begun: Callable[[], bool]) -> None:
+        self.folder, self.config, self.metadata, self.results, self.begun = folder, config, metadata, {}, begun
         self._before: dict[Path, bytes] = {}
 
     @rank_zero_only
     def _write(self, **fields: Any) -> None:
-        self.card |= fields
+        self.metadata |= fields
         said = self.warnings
-        write_json(self.folder / "run.json", self.card | ({"warnings": said} if said else {}))
+        write_json(self.folder / "run.json", self.metadata | ({"warnings": said} if said else {}))
 
     @property
     def warnings(self) -> list[str]:
@@ -66,7 +66,7 @@ class Record:
         self.folder.mkdir(parents=True, exist_ok=True)
         files = self.folder / "config.yaml", self.folder / "run.json"
         self._before = {file: file.read_bytes() for file in files if file.is_file()}
-        started = _read(files[1]).get("started", self.card["started"])
+        started = _read(files[1]).get("started", self.metadata["started"])
         with atomic_write(files[0]) as partial:
             partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
         self._write(status="running", started=started)
@@ -135,7 +135,7 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
             "shape": list(data.shape),
             "images": {split: len(data.images(split)) for split in ("train", "val", "test")},
         },
-        "code": getattr(model, "latent_dim", None),  # a judge has none
+        "code": getattr(model, "latent_dim", None),  # a classifier has none
         "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
         "parameters": sum(p.numel() for p in model.parameters()),
         "notes": [*getattr(model, "notes", ()), *data.notes],

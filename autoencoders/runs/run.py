@@ -39,7 +39,7 @@ class Run:
         model: with the weights of the best checkpoint (the last where there is none), in evaluation mode.
         data: the datamodule, not prepared until something asks for it.
         checkpoint: the file the weights came from; None for a run that is being trained.
-        step: the optimiser step of the weights.
+        step: the optimizer step of the weights.
     """
 
     path: Path
@@ -89,7 +89,7 @@ class Run:
         return self.decode(self.encode(x, y), y)
 
     def _parts(self, a: Tensor, y: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
-        device, y = self.model.device, y if self.model.condition else None
+        device, y = self.model.device, y if self.model.context_size else None
         starts = range(0, len(a), ROWS_PER_CHUNK)
         return [
             (a[s : s + ROWS_PER_CHUNK].to(device), None if y is None else y[s : s + ROWS_PER_CHUNK].to(device))

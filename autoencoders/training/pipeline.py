@@ -70,7 +70,7 @@ def _train_run(
     done = False
     try:
         with record:
-            media.log_run_metadata(loggers, record.card)
+            media.log_run_metadata(loggers, record.metadata)
             summary.opening(record, model, data, changes)
             fit(trainer, model, data, config["compile"], resume)
             metrics = best_validation_metrics(metrics_file.path)
@@ -128,8 +128,8 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
         )
     validation.validate(config)
     for node in config["after_fit"].values():
-        if isinstance(node, dict) and node.get("judge"):
-            loading.find_checkpoint(node["judge"])  # report a wrong path before training
+        if isinstance(node, dict) and node.get("classifier"):
+            loading.find_checkpoint(node["classifier"])  # report a wrong path before training
     if resume:
         loading.check_resumable(resume, config)
     if distributed.is_rank_zero() and not config["resume"] and (folder / "run.json").exists():
@@ -217,13 +217,13 @@ def apply_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | N
     asked = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
     if not asked or not trainer.is_global_zero:
         return None
-    run, gallery, failed = Run.live(trainer, model), MediaWriter.of(trainer), []
+    run, writer, failed = Run.live(trainer, model), MediaWriter.of(trainer), []
     with evaluation_mode(model):
         for name, node in asked.items():
             with continue_on_error(
-                trainer, gallery, f"application {name}", "the training and its numbers are kept."
+                trainer, writer, f"application {name}", "the training and its numbers are kept."
             ) as reasons:
-                gallery.present(name, run_application(run, name, node), trainer.global_step)
+                writer.present(name, run_application(run, name, node), trainer.global_step)
             failed += [name] * len(reasons)
     if not failed:
         return None

@@ -25,7 +25,7 @@ LISTED = 6
 """Attributes, at most, whose accuracies the last lines spell out; metrics.json has all."""
 SHARED = 12
 """Classes or attributes, at most, whose shares of the training images are told."""
-RESULTS = {"nats": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
+RESULTS = {"neg_elbo": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
 """Metrics in the table of results, and how they are written."""
 
 
@@ -42,17 +42,17 @@ def opening(record: Record, model: Autoencoder, data: ImageDataModule, changes: 
         data: prepared.
         changes: gives what was chosen, see `choices.changed`; asked on a terminal alone.
     """
-    card, name = record.card, record.config["name"]
+    metadata, name = record.metadata, record.config["name"]
     if console.is_interactive():
         chosen = [Block("changed", rows)] if (rows := changes()) else []
-        notes = [Block("note", [[note]]) for note in card["notes"]]
-        console.print_blocks([*chosen, data_card(card, data), structure(card, model), *notes], title=name)
+        notes = [Block("note", [[note]]) for note in metadata["notes"]]
+        console.print_blocks([*chosen, data_card(metadata, data), structure(metadata, model), *notes], title=name)
         return
-    counts, shape = " + ".join(f"{n:,}" for n in card["data"]["images"].values()), _sides(card["data"]["shape"])
+    counts, shape = " + ".join(f"{n:,}" for n in metadata["data"]["images"].values()), _sides(metadata["data"]["shape"])
     print(
-        f"{name}: {card['parameters']:,} parameters, {_code(card)}, {card['data']['name']} {counts} images of {shape}"
+        f"{name}: {metadata['parameters']:,} parameters, {_code(metadata)}, {metadata['data']['name']} {counts} images of {shape}"
     )
-    for note in card["notes"]:
+    for note in metadata["notes"]:
         print(f"note     {note}")
 
 
@@ -60,17 +60,17 @@ def _sides(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _code(card: Mapping) -> str:
-    size = card["code"]  # a judge has none
-    return f"code of {size:,} numbers for {math.prod(card['data']['shape']):,}" if size else card["labels"]
+def _code(metadata: Mapping) -> str:
+    size = metadata["code"]  # a classifier has none
+    return f"code of {size:,} numbers for {math.prod(metadata['data']['shape']):,}" if size else metadata["labels"]
 
 
-def data_card(card: Mapping, data: ImageDataModule) -> Block:
+def data_card(metadata: Mapping, data: ImageDataModule) -> Block:
     """Where the images come from, how many there are, and of what."""
-    images, source = card["data"]["images"], (type(data).__doc__ or "").strip().partition("\n")[0]
-    rows = [["name", card["data"]["name"]]]
+    images, source = metadata["data"]["images"], (type(data).__doc__ or "").strip().partition("\n")[0]
+    rows = [["name", metadata["data"]["name"]]]
     rows.append(["images", ", ".join(f"{split} {count:,}" for split, count in images.items())])
-    rows.append(["shape", f"{_sides(card['data']['shape'])}, {math.prod(card['data']['shape']):,} numbers"])
+    rows.append(["shape", f"{_sides(metadata['data']['shape'])}, {math.prod(metadata['data']['shape']):,} numbers"])
     if data.context is not None:
         rows.append([f"{data.context.size} {data.context.kind}", _shares(data)])
     rows.append(["source", source])
@@ -90,7 +90,7 @@ def _shares(data: ImageDataModule) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in zip(names, shares.tolist(), strict=True))
 
 
-def structure(card: Mapping, model: Autoencoder) -> Block:
+def structure(metadata: Mapping, model: Autoencoder) -> Block:
     """The layers, what leaves each, and their parameters."""
     found, rows, part = [], [], ""
     with contextlib.suppress(Exception), evaluation_mode(model):  # a model of somebody's own may be called otherwise
@@ -99,7 +99,7 @@ def structure(card: Mapping, model: Autoencoder) -> Block:
         kinds = f"{layer.count} x " * (layer.count > 1) + ", ".join(layer.kinds)
         rows.append([layer.part if layer.part != part else "", kinds, _sides(layer.shape), f"{layer.parameters:,}"])
         part = layer.part
-    rows.append(["total", _code(card), "", f"{card['parameters']:,}"])
+    rows.append(["total", _code(metadata), "", f"{metadata['parameters']:,}"])
     return Block("model", rows, head=["", "layer", "output", "parameters"], right=[3])
 
 
@@ -114,11 +114,11 @@ def closing(record: Record, where: str | None) -> None:
         record: of the finished run.
         where: W&B's run, None where there is none.
     """
-    card, results, speed = record.card, record.results, record.card["images_per_second"]
-    took = f"{card['epochs']} epoch{'s' * (card['epochs'] != 1)} in {card['seconds']:.0f} s"
+    metadata, results, speed = record.metadata, record.results, record.metadata["images_per_second"]
+    took = f"{metadata['epochs']} epoch{'s' * (metadata['epochs'] != 1)} in {metadata['seconds']:.0f} s"
     lines = {"done": f"{took}, {speed:,.0f} images/s" if speed else took}
     splits = [split for split in ("val", "test") if f"{split}/objective" in results]
-    lines |= {split: split_line(card, results, split) for split in splits}
+    lines |= {split: split_line(metadata, results, split) for split in splits}
     relative = os.path.relpath(record.folder)
     place = str(record.folder) if relative.startswith("..") else relative
     lines |= {"folder": place, "metrics": f"{place}/metrics.json, metrics.csv"}
@@ -132,7 +132,7 @@ def closing(record: Record, where: str | None) -> None:
         return
     blocks = {"warning": Block("warning", [[sentence] for sentence in record.warnings])} if record.warnings else {}
     blocks |= {name: Block(name, [[words]]) for name, words in lines.items()}
-    tables = {split: results_table(record, split) for split in splits if f"{split}/nats" in results}
+    tables = {split: results_table(record, split) for split in splits if f"{split}/distortion" in results}
     console.print_blocks((blocks | tables).values(), title=record.config["name"])
 
 
@@ -141,28 +141,30 @@ def results_table(record: Record, split: str) -> Block:
     found = {k.removeprefix(f"{split}/"): v for k, v in record.results.items() if k.startswith(f"{split}/")}
     names = [name for name in RESULTS if found.get(name)]  # an autoencoder without a prior has a rate of 0
     rows = [[record.config["model"]["name"], *(f"{found[name]:{RESULTS[name]}}" for name in names)]]
-    for key, word in (("mse_pca", f"PCA-{record.card['code']}"), ("mse_mean_image", "mean image")):
+    for key, word in (("mse_pca", f"PCA-{record.metadata['code']}"), ("mse_mean_image", "mean image")):
         if key in found:
             rows.append([word, *(f"{found[key]:{RESULTS['mse']}}" if name == "mse" else "" for name in names)])
     return Block(split, rows, ["", *names], right=range(1, len(names) + 1), faint=range(1, len(rows)))
 
 
-def split_line(card: Mapping, results: Mapping[str, float], split: str) -> str:
+def split_line(metadata: Mapping, results: Mapping[str, float], split: str) -> str:
     """A split's numbers, with their baselines beside them."""
     m = {k.removeprefix(f"{split}/"): v for k, v in results.items() if k.startswith(f"{split}/")}
     if "accuracy" in m:
-        return _verdict(card, results, split, m)
-    names = {"mse_pca": f"PCA-{card['code']}", "mse_mean_image": "mean image"}
+        return _verdict(metadata, results, split, m)
+    names = {"mse_pca": f"PCA-{metadata['code']}", "mse_mean_image": "mean image"}
     baselines = ", ".join(f"{name} {m[key]:.4g}" for key, name in names.items() if key in m)
-    nats = f"nats {m['nats']:.2f} = distortion {m['distortion']:.2f} + rate {m['rate']:.2f}"
-    return f"{nats}, mse {m['mse']:.4g}{f' ({baselines})' if baselines else ''}"
+    terms = f"distortion {m['distortion']:.2f}"
+    if "neg_elbo" in m:
+        terms = f"neg_elbo {m['neg_elbo']:.2f} = {terms} + rate {m['rate']:.2f}"
+    return f"{terms}, mse {m['mse']:.4g}{f' ({baselines})' if baselines else ''}"
 
 
-def _verdict(card: Mapping, results: Mapping[str, float], split: str, m: Mapping[str, float]) -> str:
+def _verdict(metadata: Mapping, results: Mapping[str, float], split: str, m: Mapping[str, float]) -> str:
     """A classifier's numbers beside those of always saying what is most frequent; each attribute's where few."""
 
     def error(share: float) -> float:
-        return math.sqrt(share * (1 - share) / card["data"]["images"][split])
+        return math.sqrt(share * (1 - share) / metadata["data"]["images"][split])
 
     names = [key.partition("/")[2] for key in results if key.startswith(f"{split}_accuracy/")]
     kind, auroc = (f"mean of {len(names)} attributes", f", AUROC {m['auroc']:.3f}") if names else ("class", "")

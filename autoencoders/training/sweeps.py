@@ -26,7 +26,7 @@ from autoencoders.config.instantiate import FORMAT
 from autoencoders.training import sweeps
 from autoencoders.types import UserError
 
-METRICS = ("test/nats", "test/distortion", "test/rate", "test/mse", "val/objective")
+METRICS = ("test/neg_elbo", "test/distortion", "test/rate", "test/mse", "val/objective")
 
 
 def limit_threads(launcher: Mapping) -> None:

@@ -26,7 +26,7 @@ def check_learning_rate(optimizer: Optimizer) -> Optimizer:
 
 
 def build_schedule(optimizer: Optimizer, schedule: Callable, steps: float) -> LRScheduler:
-    """The schedule of an optimizer's rate, its `auto` replaced by the run's optimiser steps.
+    """The schedule of an optimizer's rate, its `auto` replaced by the run's optimizer steps.
 
     Raises:
         UserError: where it spans the run, and the run has no end.

@@ -67,7 +67,7 @@ def _covariance(images: Tensor, total: Tensor) -> Tensor:
 def _krylov(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Leading eigenpairs of the covariance from products with the images alone.
 
-    Randomised block Krylov iteration (Musco and Musco, 2015, "Randomized block Krylov methods for stronger and
+    Randomized block Krylov iteration (Musco and Musco, 2015, "Randomized block Krylov methods for stronger and
     faster approximate singular value decomposition"), until the eigenvalues asked for agree to TOLERANCE from one
     round to the next: what the components leave unexplained is then exact to five digits, while single components
     of nearly equal variance may still be mixed with one another.
@@ -97,8 +97,8 @@ def _covariance_times(images: Tensor, mean: Tensor, block: Tensor) -> Tensor:
     """The training images' covariance matrix (D, D), never formed, times (D, B)."""
     product = torch.zeros_like(block)
     for part in chunk_slices(len(images), 4 * len(mean), _CHUNK):
-        centred = images[part].flatten(1).float().div_(255).sub_(mean)
-        product.addmm_(centred.T, centred @ block)
+        centered = images[part].flatten(1).float().div_(255).sub_(mean)
+        product.addmm_(centered.T, centered @ block)
     return product / (len(images) - 1)
 
 

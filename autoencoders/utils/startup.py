@@ -28,7 +28,7 @@ def load_heavy_libraries() -> None:
 
 
 def skip_driver_search() -> None:
-    """Where there is no GPU, let torch not search the disk for NVIDIA's library again in every optimiser step.
+    """Where there is no GPU, let torch not search the disk for NVIDIA's library again in every optimizer step.
 
     Lightning asks torch to look for GPUs through NVML, which does not disturb processes that are forked later. Without
     a GPU the answer is never kept, and each search costs .1 ms.

@@ -15,7 +15,7 @@ def linear_run(compose, tmp_path):
         config = compose("model=pca", "data=digits", f"latent_dim={latents}", "likelihood=gaussian")
         model = instantiate.build_model(config, data.shape, data.context).eval()
         with torch.no_grad():
-            model.initialise(data.images("train"))
+            model.initialize(data.images("train"))
         return Run(tmp_path, config, model, data).prepare()
 
     return made
@@ -29,6 +29,6 @@ def digits_run(linear_run, digits):
 @pytest.fixture
 def cvae_run(compose, tmp_path, digits):
     """A conditional model, untrained."""
-    config = compose("model=cvae", "data=digits", "latent_dim=2", "net=fc")
+    config = compose("model=cvae", "data=digits", "latent_dim=2", "net=mlp")
     torch.manual_seed(0)
     return Run(tmp_path, config, instantiate.build_model(config, digits.shape, digits.context).eval(), digits).prepare()

@@ -1,4 +1,4 @@
-"""application=conditional_sample: a decoder that obeys by construction, one that ignores, and the judge."""
+"""application=conditional_sample: a decoder that obeys by construction, one that ignores, and the classifier."""
 
 import pytest
 import torch
@@ -37,14 +37,14 @@ def test_a_decoder_that_obeys_is_seen_to_and_one_that_ignores_is_not(opened, mon
     spread = table["pixel deviation within a label"]
     assert spread["cvae"] == pytest.approx(0.05, rel=0.02)  # the noise put in, and no more
     assert spread["real test images"] > 0.1
-    assert table["judge"]["cvae"].startswith("stand-in")
+    assert table["classifier"]["cvae"].startswith("stand-in")
     monkeypatch.setattr(run.model, "decode", lambda z, y: means[:1].expand(len(z), *means.shape[1:]))
     assert conditional_sample(run, **SMALL).tables["judged"]["accuracy"].iloc[0] == pytest.approx(0.1)
 
 
 def test_attributes_give_every_combination_of_signs_at_the_means_of_either_side(opened, tmp_path):
     data = ["data=cartoons", "data.count=150", "data.size=16", f"data.cache={tmp_path}"]
-    run = opened("model=cvae", *data, "data.condition=[mouth,glasses]")
+    run = opened("model=cvae", *data, "data.attributes=[mouth,glasses]")
     names, y, bits = conditions(run, 1.0)
     assert names == ["mouth- glasses-", "mouth- glasses+", "mouth+ glasses-", "mouth+ glasses+"]
     told = run.codes("train").y

@@ -21,15 +21,15 @@ def opened(tmp_path_factory):
 
     def make(compose, model, data):
         if (model, data) not in made:
-            words = [f"model={model}", *DATA[data], "net=fc", "net.widths=[16]", "latent_dim=4"]
+            words = [f"model={model}", *DATA[data], "net=mlp", "net.widths=[16]", "latent_dim=4"]
             if data == "cartoons":
                 words += [f"data.cache='{tmp_path_factory.getbasetemp() / 'cartoons'}'"]
-                words += ["data.condition=[glasses,mouth]"] if model == "cvae" else []
+                words += ["data.attributes=[glasses,mouth]"] if model == "cvae" else []
             config = compose(*dict.fromkeys(words), f"application@after_fit=[{','.join(NAMES)}]")
             prepared = instantiate.build(config["data"])
             prepared.setup()
             built = instantiate.build_model(config, prepared.shape, prepared.context).eval()
-            built.initialise(prepared.images("train"))
+            built.initialize(prepared.images("train"))
             made[model, data] = Run(tmp_path_factory.mktemp("run"), config, built, prepared)
         return made[model, data]
 

@@ -19,7 +19,7 @@ SHAPE = (1, 28, 28)
 @pytest.fixture
 def opened(compose, tmp_path):
     def make(*overrides):
-        config = compose(*overrides, "net=fc", "net.widths=[32]", "latent_dim.size=4", "data.batch_size=64")
+        config = compose(*overrides, "net=mlp", "net.widths=[32]", "latent_dim.size=4", "data.batch_size=64")
         data = instantiate.build(config["data"])
         data.prepare_data()
         data.setup()
@@ -77,7 +77,7 @@ def test_a_decoder_that_does_not_look_has_the_mean_image_for_its_equal(opened, m
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["model=vae"], "cross-entropy of grey levels"),
+        (["model=vae"], "cross-entropy of gray levels"),
         (["model=vae", "likelihood=gaussian", "data.binarize=static"], "a density"),
         (["model=ae"], "no prior"),
     ],

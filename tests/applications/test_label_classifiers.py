@@ -1,4 +1,4 @@
-"""Who judges: a trained judge that was given, or a stand-in; and what evaluate says with one."""
+"""Who classifiers: a trained classifier that was given, or a stand-in; and what evaluate says with one."""
 
 from dataclasses import replace
 
@@ -9,7 +9,13 @@ from autoencoders.applications.attribute import attribute
 from autoencoders.applications.conditional_sample import conditional_sample
 from autoencoders.applications.evaluate import evaluate
 from autoencoders.applications.evaluation.features import real_images
-from autoencoders.applications.label_classifiers import attribute_logits, judge_of, right, stand_in, trained_judge
+from autoencoders.applications.label_classifiers import (
+    attribute_logits,
+    classifier_of,
+    right,
+    stand_in,
+    trained_classifier,
+)
 from autoencoders.applications.sample import draw
 from autoencoders.config import instantiate
 from autoencoders.latent.densities import GaussianFull
@@ -24,22 +30,22 @@ SMALL = {"samples": 2, "measured": 10, "drawn": 120, "codes": 20}
 @pytest.fixture
 def opened(compose, tmp_path):
     def make(*overrides):
-        config = compose("data.size=8", *overrides, "net=fc", "net.widths=[32]", "latent_dim.size=4")
+        config = compose("data.size=8", *overrides, "net=mlp", "net.widths=[32]", "latent_dim.size=4")
         data = instantiate.build(config["data"])
         data.setup()
         torch.manual_seed(0)
         model = instantiate.build_model(config, data.shape, data.context).eval()
-        model.initialise(data.images("train"))
+        model.initialize(data.images("train"))
         return Run(tmp_path, config, model, data).prepare()
 
     return make
 
 
 @pytest.mark.parametrize("model", ["ae", "vae", "cvae", "pca"])
-def test_evaluate_with_a_judge(opened, judge_folder, model, monkeypatch):
+def test_evaluate_with_a_classifier(opened, classifier_folder, model, monkeypatch):
     run = opened(f"model={model}")
     monkeypatch.setattr(run, "reconstruct", lambda x, y: x)
-    found = evaluate(run, judge=str(judge_folder), **SMALL)
+    found = evaluate(run, classifier=str(classifier_folder), **SMALL)
     metrics, table = found.metrics, found.tables["evaluation"].set_index(["measure", "method"])
     for measure in ("FID", "KID", "density", "coverage"):
         # Perfect reconstructions of validation images are validation images.
@@ -50,129 +56,131 @@ def test_evaluate_with_a_judge(opened, judge_folder, model, monkeypatch):
     note = table["note"]["FID, samples", model]
     assert ("N(0, I)" in note) == (model in ("vae", "cvae"))
     assert ("fitted to the codes" in note) == (model in ("ae", "pca"))
-    assert metrics["judge/majority"] < 0.2
+    assert metrics["classifier/majority"] < 0.2
     words = found.tables["protocol"]["protocol"][0]
-    accuracy = next(v for k, v in metrics.items() if k.startswith("judge/judge-digits"))
+    accuracy = next(v for k, v in metrics.items() if k.startswith("classifier/classifier-digits"))
     assert f"right on {accuracy:.2%} of 359 real test images" in words
     assert "against 120 test images evenly apart, as many of every set, seed 0" in words
     assert ("label seen/cvae" in metrics) == (model == "cvae")
 
 
-def test_evaluate_measures_what_was_drawn(opened, judge_folder):
+def test_evaluate_measures_what_was_drawn(opened, classifier_folder):
     run = opened("model=ae")
-    metrics = evaluate(run, judge=str(judge_folder), **SMALL).metrics
-    judge = loading.open_run(judge_folder).model
+    metrics = evaluate(run, classifier=str(classifier_folder), **SMALL).metrics
+    classifier = loading.open_run(classifier_folder).model
     with torch.no_grad():
-        real = judge.features(real_images(run, "test", 120))
-        drawn = judge.features(draw(run, GaussianFull().fit(run.codes("train").z), 120, 1.0, 0).clamp(0, 1))
+        real = classifier.features(real_images(run, "test", 120))
+        drawn = classifier.features(draw(run, GaussianFull().fit(run.codes("train").z), 120, 1.0, 0).clamp(0, 1))
     assert metrics["FID, samples/ae"] == pytest.approx(frechet_distance(real, drawn), rel=1e-5)
     value, error = kernel_distance(real, drawn)
     assert (metrics["KID, samples/ae"], metrics["KID, samples_error/ae"]) == pytest.approx((value, error), rel=1e-5)
 
 
-def test_without_a_judge_the_table_says_what_to_give_and_a_stand_in_sees_labels(opened):
+def test_without_a_classifier_the_table_says_what_to_give_and_a_stand_in_sees_labels(opened):
     found = evaluate(opened("model=cvae"), **SMALL)
     table = found.tables["evaluation"].set_index(["measure", "method"])
-    assert table["note"]["FID, samples", "cvae"] == "n/a: give judge=<run of model=judge data=digits>"
+    assert table["note"]["FID, samples", "cvae"] == "n/a: give classifier=<run of model=classifier data=digits>"
     assert table["note"]["label seen", "cvae"].startswith("by stand-in: logistic regression on pixels")
-    assert not any(name.startswith(("FID", "KID", "judge")) for name in found.metrics)
+    assert not any(name.startswith(("FID", "KID", "classifier")) for name in found.metrics)
     assert found.metrics["label seen/real test images"] > 0.85
 
 
-def test_too_few_images_have_no_neighbours(opened, judge_folder):
-    found = evaluate(opened("model=ae"), judge=str(judge_folder), **{**SMALL, "drawn": 5})
+def test_too_few_images_have_no_neighbors(opened, classifier_folder):
+    found = evaluate(opened("model=ae"), classifier=str(classifier_folder), **{**SMALL, "drawn": 5})
     assert "5 images are too few" in found.tables["evaluation"].set_index("measure")["note"]["FID, samples"]
 
 
-def test_a_conditional_grid_is_judged_by_the_judge_that_was_given(opened, judge_folder):
+def test_a_conditional_grid_is_judged_by_the_classifier_that_was_given(opened, classifier_folder):
     run = opened("model=cvae")
-    found = conditional_sample(run, judge=str(judge_folder), codes=2, measured=5)
+    found = conditional_sample(run, classifier=str(classifier_folder), codes=2, measured=5)
     table = found.tables["judged"].set_index("method")
-    assert table["judge"].iloc[0].startswith("judge-digits, step")
-    judge = trained_judge(run, str(judge_folder))
+    assert table["classifier"].iloc[0].startswith("classifier-digits, step")
+    classifier = trained_classifier(run, str(classifier_folder))
     test = run.batch("test", torch.linspace(0, 358, 50).round().long())
-    expected = right(judge, test.x, test.y).mean()
+    expected = right(classifier, test.x, test.y).mean()
     assert table["accuracy"]["real test images"] == pytest.approx(float(expected))
 
 
-def test_edits_are_judged_in_its_features(opened, judge_folder):
+def test_edits_are_judged_in_its_features(opened, classifier_folder):
     run = opened("model=pca")
-    found = attribute(run, attribute="3", judge=str(judge_folder), measured=10, count=2, alphas=[0, 1])
+    found = attribute(run, attribute="3", classifier=str(classifier_folder), measured=10, count=2, alphas=[0, 1])
     edits = found.tables["edits"].set_index("method")
-    assert (edits["judge"].str.startswith("judge-digits, step")).all()
+    assert (edits["classifier"].str.startswith("classifier-digits, step")).all()
     for space in ("", ", features"):
         assert edits[f"identity unedited{space}"]["pixels"] == 1  # an image is its own nearest
     assert edits["shift per unit"]["PCA-4"] > 0.2
-    assert found.tables["leakage"].set_index("attribute")["judge auroc"].min() > 0.9
+    assert found.tables["leakage"].set_index("attribute")["classifier auroc"].min() > 0.9
 
 
-def test_a_class_against_all_others_is_the_logit_of_its_probability(opened, judge_folder):
+def test_a_class_against_all_others_is_the_logit_of_its_probability(opened, classifier_folder):
     run = opened("model=ae")
-    judge, x = trained_judge(run, str(judge_folder)), run.batch("test", 20).x
-    probabilities = judge.logits(x).double().softmax(1)
-    torch.testing.assert_close(attribute_logits(judge, x).double(), probabilities.logit(), rtol=1e-4, atol=1e-4)
+    classifier, x = trained_classifier(run, str(classifier_folder)), run.batch("test", 20).x
+    probabilities = classifier.logits(x).double().softmax(1)
+    torch.testing.assert_close(attribute_logits(classifier, x).double(), probabilities.logit(), rtol=1e-4, atol=1e-4)
 
 
 def test_the_stand_in_tells_planted_classes_and_a_trace_of_noise_does_not_disturb_it(opened):
     run = opened("model=ae")
-    judge, test = stand_in(run), run.batch("test")
-    plain = float(right(judge, test.x, test.y).mean())
+    classifier, test = stand_in(run), run.batch("test")
+    plain = float(right(classifier, test.x, test.y).mean())
     noisy = test.x + 0.05 * torch.randn(test.x.shape)
     assert plain > 0.9
-    assert float(right(judge, noisy, test.y).mean()) > plain - 0.05
-    assert float(right(judge, test.x, (test.y + 1) % 10).mean()) < 0.1
+    assert float(right(classifier, noisy, test.y).mean()) > plain - 0.05
+    assert float(right(classifier, test.x, (test.y + 1) % 10).mean()) < 0.1
 
 
 def test_labels_that_are_unknown_are_neither_right_nor_wrong(compose, opened, tmp_path):
     words = ["data=cartoons", "data.count=60", "data.size=16", f"data.cache='{tmp_path}'", "data.batch_size=20"]
     run = opened(*words, "model=ae")
-    judge, x = judge_of(run, None), run.batch("test", 3).x
-    seen = (judge.logits(x) > 0).float()
+    classifier, x = classifier_of(run, None), run.batch("test", 3).x
+    seen = (classifier.logits(x) > 0).float()
     labels = seen.clone()
     labels[0, 0], labels[1, 1] = torch.nan, 1 - labels[1, 1]
-    found = right(judge, x, labels)
+    found = right(classifier, x, labels)
     assert found[0, 0].isnan()
     assert found[1, 1] == 0
     assert found.nansum() == found.numel() - 2
 
 
 def untrained(compose, folder, data, *words):
-    config = compose("model=judge", *words)
+    config = compose("model=classifier", *words)
     torch.manual_seed(0)
     model = instantiate.build_model(config, data.shape, data.context)
     state = {"hyper_parameters": dict(model.hparams), "state_dict": model.state_dict(), "global_step": 7}
-    torch.save(state, folder / "judge.ckpt")
-    return str(folder / "judge.ckpt")
+    torch.save(state, folder / "classifier.ckpt")
+    return str(folder / "classifier.ckpt")
 
 
-def test_a_judge_that_does_not_fit_is_one_sentence(compose, opened, judge_folder, digits, tmp_path, monkeypatch):
+def test_a_classifier_that_does_not_fit_is_one_sentence(
+    compose, opened, classifier_folder, digits, tmp_path, monkeypatch
+):
     run = opened("model=vae")
-    with pytest.raises(UserError, match="The judge cannot be opened: nowhere is neither a checkpoint"):
-        evaluate(run, judge="nowhere", **SMALL)
+    with pytest.raises(UserError, match="The classifier cannot be opened: nowhere is neither a checkpoint"):
+        evaluate(run, classifier="nowhere", **SMALL)
     with pytest.raises(UserError, match=r"sees images of \(1, 28, 28\), and this run's are of \(1, 8, 8\)"):
-        evaluate(run, judge=untrained(compose, tmp_path, digits), **SMALL)
+        evaluate(run, classifier=untrained(compose, tmp_path, digits), **SMALL)
     state = {"hyper_parameters": dict(run.model.hparams), "state_dict": run.model.state_dict()}
     torch.save(state, tmp_path / "vae.ckpt")
-    with pytest.raises(UserError, match=r"judge must be a run of model=judge, and .* holds a vae"):
-        evaluate(run, judge=str(tmp_path / "vae.ckpt"), **SMALL)
+    with pytest.raises(UserError, match=r"classifier must be a run of model=classifier, and .* holds a vae"):
+        evaluate(run, classifier=str(tmp_path / "vae.ckpt"), **SMALL)
     known = run.annotations
     monkeypatch.setattr(run, "annotations", lambda split: replace(known(split), class_names=tuple("abcdefghij")))
     with pytest.raises(UserError, match=r"tells the classes 0, 1, .* and this run's data have the classes a, b,"):
-        evaluate(run, judge=str(judge_folder), **SMALL)
+        evaluate(run, classifier=str(classifier_folder), **SMALL)
     monkeypatch.setattr(run, "annotations", lambda split: Annotations())
-    found = evaluate(run, judge=str(judge_folder), **SMALL)
+    found = evaluate(run, classifier=str(classifier_folder), **SMALL)
     assert "no labels to try it on" in found.tables["protocol"]["protocol"][0]
     assert "FID, samples/vae" in found.metrics
     with pytest.raises(UserError, match="neither classes nor attributes"):
         stand_in(run)
 
 
-def test_a_judge_of_other_attributes_is_one_sentence(compose, opened, tmp_path):
+def test_a_classifier_of_other_attributes_is_one_sentence(compose, opened, tmp_path):
     words = ["data=cartoons", "data.count=500", "data.size=16", f"data.cache='{tmp_path}'", "data.batch_size=20"]
-    run = opened(*words, "model=cvae", "data.condition=[mouth,glasses]")
-    data = opened(*words, "data.condition=[glasses]").data
-    judge = untrained(compose, tmp_path, data, *words, "data.condition=[glasses]")
+    run = opened(*words, "model=cvae", "data.attributes=[mouth,glasses]")
+    data = opened(*words, "data.attributes=[glasses]").data
+    classifier = untrained(compose, tmp_path, data, *words, "data.attributes=[glasses]")
     with pytest.raises(UserError, match=r"does not tell mouth.* It tells: glasses"):
-        conditional_sample(run, judge=judge)
+        conditional_sample(run, classifier=classifier)
     with pytest.raises(UserError, match=r"does not tell mouth.* It tells: glasses"):
-        attribute(run, attribute="mouth", judge=judge)
+        attribute(run, attribute="mouth", classifier=classifier)

@@ -51,7 +51,7 @@ def test_covers_are_found_and_kept_pixels_are_exact(run, corruption):
     if corruption == "salt_pepper":
         assert part.hidden is None
         return
-    assert torch.equal(part.hidden, changed)  # 127.5 is no grey level: a covered pixel always changes
+    assert torch.equal(part.hidden, changed)  # 127.5 is no gray level: a covered pixel always changes
     kept = table.loc["ae, known kept"]
     assert kept["psnr inside"] == pytest.approx(table.loc["ae", "psnr inside"])
     assert np.isnan(kept["psnr outside"])

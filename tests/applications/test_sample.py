@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from autoencoders.applications.base import spread_rows
-from autoencoders.applications.label_classifiers import trained_judge
+from autoencoders.applications.label_classifiers import trained_classifier
 from autoencoders.applications.sample import draw, sample
 from autoencoders.config import instantiate
 from autoencoders.latent.densities import GaussianDiagonal, GaussianFull, StandardNormal
 from autoencoders.latent.kde import PCAKDE
 from autoencoders.metrics.generation import kernel_distance
-from autoencoders.metrics.neighbours import pixel_distances, within_label_deviation
+from autoencoders.metrics.neighbors import pixel_distances, within_label_deviation
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -70,16 +70,16 @@ def test_bad_options_are_refused(opened, options):
         sample(opened("model=vae"), densities={"standard_normal": StandardNormal()}, **{**SMALL, **options})
 
 
-def test_a_judge_tells_drawn_from_real(compose, judge_folder, tmp_path):
+def test_a_classifier_tells_drawn_from_real(compose, classifier_folder, tmp_path):
     config = compose("model=vae", "data.size=8", "latent_dim.size=4")
     data = instantiate.build(config["data"])
     data.prepare_data()
     data.setup()
     run = Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
     options = {"densities": {"standard_normal": StandardNormal()}, **SMALL, "measured": 200}
-    table = sample(run, **options, judge=str(judge_folder)).tables["densities"].set_index("method")
-    judge = trained_judge(run, str(judge_folder))
+    table = sample(run, **options, classifier=str(classifier_folder)).tables["densities"].set_index("method")
+    classifier = trained_classifier(run, str(classifier_folder))
     ends = [data.images(split)[spread_rows(200, len(data.images(split)))].float() / 255 for split in ("test", "train")]
-    assert table["KID"]["real images"] == pytest.approx(kernel_distance(*map(judge.features, ends))[0])
+    assert table["KID"]["real images"] == pytest.approx(kernel_distance(*map(classifier.features, ends))[0])
     assert table["KID"]["standard_normal"] > table["KID"]["real images"] + 2 * table["KID +-"]["real images"]
     assert "KID" not in sample(run, **options).tables["densities"]

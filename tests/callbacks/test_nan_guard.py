@@ -71,7 +71,7 @@ def all_finite(checkpoint):
 @pytest.mark.parametrize("how", SPOIL)
 def test_it_stops_names_the_term_and_keeps_the_batch_and_the_checkpoint(compose, tmp_path, spoil, how):
     seen, folder = spoil(how, 24), tmp_path / "run"
-    with pytest.raises(UserError, match=r"at optimiser step 24 \(batch 5 of epoch 2\)") as raised:
+    with pytest.raises(UserError, match=r"at optimizer step 24 \(batch 5 of epoch 2\)") as raised:
         train(compose(*TINY, "corruption=gaussian_noise"))
     assert len(seen) <= 24 + 7
     told = json.loads((folder / "nan/failure.json").read_text())
@@ -106,7 +106,7 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_is_not_written_either(compose, t
     words = ["+callbacks.each={_target_: lightning.pytorch.callbacks.ModelCheckpoint, save_top_k: -1}"]
     words += ["+callbacks.each.every_n_train_steps=5", "+callbacks.each.filename='{step}'"]
     words += [f"+callbacks.each.dirpath='{tmp_path}/each'", "callbacks.finite.every_n_steps=1000"]
-    with pytest.raises(UserError, match="optimiser step 10 "):
+    with pytest.raises(UserError, match="optimizer step 10 "):
         train(compose(*TINY, *words))
     assert [path.name for path in Path(tmp_path, "each").iterdir()] == ["step=5.ckpt"]
 
@@ -153,7 +153,7 @@ def test_a_learning_rate_that_is_far_too_high(compose, tmp_path):
     assert not (tmp_path / "run/checkpoints").exists()
 
 
-def test_a_judge_is_watched_too(compose, tmp_path, monkeypatch):
+def test_a_classifier_is_watched_too(compose, tmp_path, monkeypatch):
     losses, terms = [], Classifier.terms
 
     def wrong(self, batch):
@@ -163,7 +163,7 @@ def test_a_judge_is_watched_too(compose, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Classifier, "terms", wrong)
     with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): its loss is not finite\. Lower optimizer.lr"):
-        train(compose("model=judge", "net=fc", *TINY[1:]))
+        train(compose("model=classifier", "net=mlp", *TINY[1:]))
     with (tmp_path / "run/nan/steps.csv").open() as file:
         kept = [float(row["loss"]) for row in csv.DictReader(file)]
     assert kept[:-1] == pytest.approx([loss.mean().item() for loss in losses[19:23]], rel=1e-5)

@@ -51,7 +51,7 @@ def test_beta_as_typed(words, expected):
     config = composed(*words)
     assert config.beta.value == expected
     kind = "Warmup" if "beta=warmup" in words else "Constant"
-    assert config.model.penalty._target_.endswith(kind)
+    assert config.model.beta_schedule._target_.endswith(kind)
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,10 @@ CASES = [
     ("data=cartoons", "model=cvae needs labels, and these data have none"),
     ("callbacks=default +callbacks.samples.rows=0", "rows must be a whole number from 1 up"),
     ("callbacks=default callbacks.health._target_=a.b", "callbacks.health._target_ is 'a.b', which cannot be found"),
-    ("application@after_fit=sample after_fit.sample.judge=no", "no is neither a checkpoint nor the folder of a run"),
+    (
+        "application@after_fit=sample after_fit.sample.classifier=no",
+        "no is neither a checkpoint nor the folder of a run",
+    ),
 ]
 
 
@@ -321,7 +324,7 @@ def test_the_command_ends_as_the_door_does(words):
 @settings(max_examples=40, derandomize=True, **quiet)
 @given(
     st.sampled_from([apply, report]),
-    st.lists(st.sampled_from(["run", "runs", "split", "application", "density", "judge", "images", "root", "device",
+    st.lists(st.sampled_from(["run", "runs", "split", "application", "density", "classifier", "images", "root", "device",
                               "folder", "format", "title", "metrics", "figures", "parts", "megabytes", "copy", "nope",
                               "application.reconstruct.count"]), min_size=1, max_size=3), values)  # fmt: skip
 def test_the_other_doors_end_cleanly_or_with_one_sentence(module, names, value):

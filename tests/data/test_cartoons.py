@@ -53,7 +53,7 @@ def test_factors_are_uniform_and_independent_but_for_the_pair():
 
 def test_the_dataset_holds_the_drawings_of_its_factors(tmp_path):
     data = CartoonsDataModule(
-        name="cartoons", count=60, size=32, condition=["mouth"], batch_size=4, cache=str(tmp_path)
+        name="cartoons", count=60, size=32, attributes=["mouth"], batch_size=4, cache=str(tmp_path)
     )
     data.setup()
     assert data.shape == (3, 32, 32)

@@ -151,14 +151,14 @@ def test_evaluation_covers_odd_splits_exactly_once_over_processes():
     assert [len(Batches(part, "val", batch_size=16, rank=r, world=3)) for r in range(3)] == [len(s) for s in shares]
 
 
-def test_static_binarisation_is_one_draw_and_dynamic_a_fresh_one():
-    grey = DigitsDataModule(name="digits")
+def test_static_binarization_is_one_draw_and_dynamic_a_fresh_one():
+    gray = DigitsDataModule(name="digits")
     static, again = (
         DigitsDataModule(name="digits", binarize="static"),
         DigitsDataModule(name="digits", binarize="static", seed=5),
     )
     dynamic = DigitsDataModule(name="digits", binarize="dynamic")
-    for data in (grey, static, again, dynamic):
+    for data in (gray, static, again, dynamic):
         data.setup()
     assert set(static.images("train").unique().tolist()) == {0, 255}
     assert torch.equal(static.images("train"), again.images("train"))
@@ -170,14 +170,14 @@ def test_static_binarisation_is_one_draw_and_dynamic_a_fresh_one():
     assert not torch.equal(*draws)
     for images in (static.images("train").float() / 255, draws[0], dynamic.take("val", 180).x):
         assert set(images.unique().tolist()) == {0, 1}
-        assert images.mean().item() == pytest.approx(grey.images("train").float().mean().item() / 255, rel=0.05)
+        assert images.mean().item() == pytest.approx(gray.images("train").float().mean().item() / 255, rel=0.05)
     assert torch.equal(dynamic.take("val", 180).x[:50], dynamic.take("val", 50).x)
 
 
-def test_binary_images_have_their_grey_levels_as_means():
-    grey = torch.linspace(0, 1, 64).reshape(1, 1, 8, 8).expand(20_000, 1, 8, 8)
-    mean = binary(grey, 0, torch.arange(20_000)).mean(0)
-    torch.testing.assert_close(mean, grey[0], atol=5 * 0.5 / 20_000**0.5, rtol=0)
+def test_binary_images_have_their_gray_levels_as_means():
+    gray = torch.linspace(0, 1, 64).reshape(1, 1, 8, 8).expand(20_000, 1, 8, 8)
+    mean = binary(gray, 0, torch.arange(20_000)).mean(0)
+    torch.testing.assert_close(mean, gray[0], atol=5 * 0.5 / 20_000**0.5, rtol=0)
 
 
 def test_the_mean_image_baseline_is_numpys(digits):

@@ -42,7 +42,7 @@ def test_train_and_test_folders_are_honoured(tmp_path):
     for i in range(5):
         paint(tmp_path / f"in/train/{i}.png", i)
         paint(tmp_path / f"in/test/{i}.png", 100 + i)
-    data = prepared(tmp_path / "in", tmp_path, colour=False)
+    data = prepared(tmp_path / "in", tmp_path, color=False)
     assert values(data, "test") == [100, 101, 102, 103, 104]
     assert values(data, "train") + values(data, "val") == [0, 1, 2, 3, 4]
     assert data.context is None

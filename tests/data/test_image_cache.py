@@ -101,7 +101,7 @@ def test_a_static_draw_of_a_large_store_is_not_kept_and_is_the_same(tmp_path):
 
 
 class Large(ImageDataModule):
-    """Twenty grey images from a cache."""
+    """Twenty gray images from a cache."""
 
     def __init__(self, cache, **common):
         super().__init__(**common)
@@ -269,7 +269,7 @@ def gradient():
 
 
 @pytest.mark.parametrize("kind", ["png", "palette", "rgba", "bmp"])
-def test_colour_is_read_right_whatever_the_file(tmp_path, kind):
+def test_color_is_read_right_whatever_the_file(tmp_path, kind):
     picture = Image.fromarray(gradient())
     expected = gradient().astype(float)
     if kind == "palette":
@@ -281,15 +281,15 @@ def test_colour_is_read_right_whatever_the_file(tmp_path, kind):
         expected[:, :30] = 255  # transparency lies on white
     path = tmp_path / f"x.{'bmp' if kind == 'bmp' else 'png'}"
     picture.save(path)
-    pixels = read_picture(path, (40, 60), colour=True)
+    pixels = read_picture(path, (40, 60), color=True)
     assert np.abs(pixels.transpose(1, 2, 0) - expected).mean() < (6 if kind == "palette" else 0.01)
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
-    grey = (np.arange(64 * 64).reshape(64, 64) * 16).astype(np.uint16)
-    Image.fromarray(grey).save(tmp_path / "x.png")
-    pixels = read_picture(tmp_path / "x.png", (64, 64), colour=False)[0]
-    np.testing.assert_allclose(pixels, grey / 257, atol=1)
+    gray = (np.arange(64 * 64).reshape(64, 64) * 16).astype(np.uint16)
+    Image.fromarray(gray).save(tmp_path / "x.png")
+    pixels = read_picture(tmp_path / "x.png", (64, 64), color=False)[0]
+    np.testing.assert_allclose(pixels, gray / 257, atol=1)
 
 
 def test_a_rotated_photo_stands_upright(tmp_path):
@@ -297,30 +297,30 @@ def test_a_rotated_photo_stands_upright(tmp_path):
     exif = picture.getexif()
     exif[0x0112] = 6  # to be turned by 90 degrees clockwise
     picture.save(tmp_path / "x.png", exif=exif)
-    pixels = read_picture(tmp_path / "x.png", (60, 40), colour=True)
+    pixels = read_picture(tmp_path / "x.png", (60, 40), color=True)
     np.testing.assert_array_equal(pixels.transpose(1, 2, 0), np.rot90(gradient(), -1))
 
 
 def test_crop_keeps_proportions_and_stretch_does_not(tmp_path):
     Image.fromarray(gradient()).save(tmp_path / "x.png")
-    cropped = read_picture(tmp_path / "x.png", (40, 40), colour=True)
+    cropped = read_picture(tmp_path / "x.png", (40, 40), color=True)
     np.testing.assert_array_equal(cropped.transpose(1, 2, 0), gradient()[:, 10:50])
-    boxed = read_picture(tmp_path / "x.png", (20, 20), colour=True, box=20)
+    boxed = read_picture(tmp_path / "x.png", (20, 20), color=True, box=20)
     np.testing.assert_array_equal(boxed.transpose(1, 2, 0), gradient()[10:30, 20:40])
-    stretched = read_picture(tmp_path / "x.png", (40, 40), colour=True, fit="stretch")
+    stretched = read_picture(tmp_path / "x.png", (40, 40), color=True, fit="stretch")
     assert stretched[0].max() > 225
     assert stretched[0].min() < 10
 
 
-def test_dark_deep_grey_stays_dark_and_decimal_grey_is_seen(tmp_path):
+def test_dark_deep_gray_stays_dark_and_decimal_gray_is_seen(tmp_path):
     Image.fromarray(np.full((8, 8), 200, np.uint16)).save(tmp_path / "dark.png")
-    assert read_picture(tmp_path / "dark.png", (8, 8), colour=False).max() == 1  # 200 of 65,535
+    assert read_picture(tmp_path / "dark.png", (8, 8), color=False).max() == 1  # 200 of 65,535
     Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(tmp_path / "half.tif")
-    assert set(read_picture(tmp_path / "half.tif", (8, 8), colour=True).ravel()) == {128}
+    assert set(read_picture(tmp_path / "half.tif", (8, 8), color=True).ravel()) == {128}
 
 
 @pytest.mark.parametrize(
-    ("mode", "value", "colour", "expected"),
+    ("mode", "value", "color", "expected"),
     [
         ("CMYK", (0, 255, 255, 0), True, [255, 0, 0]),
         ("L", 100, True, [100, 100, 100]),
@@ -330,10 +330,10 @@ def test_dark_deep_grey_stays_dark_and_decimal_grey_is_seen(tmp_path):
         ("RGB", (255, 255, 255), False, [255]),
     ],
 )
-def test_every_mode_is_made_grey_or_colour(tmp_path, mode, value, colour, expected):
+def test_every_mode_is_made_gray_or_color(tmp_path, mode, value, color, expected):
     path = tmp_path / ("x.tif" if mode == "CMYK" else "x.png")
     Image.new(mode, (8, 8), value).save(path)
-    assert read_picture(path, (8, 8), colour=colour)[:, 4, 4].tolist() == expected
+    assert read_picture(path, (8, 8), color=color)[:, 4, 4].tolist() == expected
 
 
 @pytest.fixture
@@ -370,7 +370,7 @@ REASONS = {
 
 def test_files_that_are_no_pictures_are_found_each_with_its_reason(broken):
     files = sorted(file for file in broken.iterdir() if file.suffix)
-    rows = decode_files(files, lambda f: read_picture(f, (8, 8), colour=True), "x")(np.zeros((8, 3, 8, 8), np.uint8))
+    rows = decode_files(files, lambda f: read_picture(f, (8, 8), color=True), "x")(np.zeros((8, 3, 8, 8), np.uint8))
     found = {files[row].name: why for row, why in rows.items()}
     assert found.keys() == REASONS.keys()
     for name, why in REASONS.items():
@@ -379,7 +379,7 @@ def test_files_that_are_no_pictures_are_found_each_with_its_reason(broken):
     with pytest.raises(
         UserError, match=rf"^7 of 8 pictures cannot be read: {broken}/bomb\.png \(.*and 4 more\. Remove"
     ):
-        read_all(files, lambda f: read_picture(f, (8, 8), colour=True))
+        read_all(files, lambda f: read_picture(f, (8, 8), color=True))
 
 
 def test_a_file_that_the_disk_refuses_is_not_taken_for_a_broken_one(tmp_path, monkeypatch):
@@ -388,4 +388,4 @@ def test_a_file_that_the_disk_refuses_is_not_taken_for_a_broken_one(tmp_path, mo
 
     monkeypatch.setattr("autoencoders.data.image_io.Image.open", refuse)
     with pytest.raises(UserError, match=r"x\.png cannot be read \(Input/output error\)"):
-        decode_files([tmp_path / "x.png"], lambda f: read_picture(f, (8, 8), colour=True), "x")(np.zeros((1, 3, 8, 8)))
+        decode_files([tmp_path / "x.png"], lambda f: read_picture(f, (8, 8), color=True), "x")(np.zeros((1, 3, 8, 8)))

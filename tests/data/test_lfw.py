@@ -50,11 +50,11 @@ def test_photos_stand_in_name_order_cropped_and_resized(photos):
     difference = data.images("train")[0].numpy().transpose(1, 2, 0).astype(int) - np.asarray(expected).astype(int)
     assert np.abs(difference).max() <= 1
     assert data.context is None
-    assert prepared(photos, size=32, colour=False).shape == (1, 32, 32)
+    assert prepared(photos, size=32, color=False).shape == (1, 32, 32)
 
 
 def test_attributes_join_on_person_and_number_and_leave_out_photos_without(photos):
-    data = prepared(photos, size=32, condition=["Smiling", "Male"])
+    data = prepared(photos, size=32, attributes=["Smiling", "Male"])
     assert data.context.names == ("Smiling", "Male")
     assert [len(data.images(s)) for s in ("train", "val", "test")] == [23, 3, 2]
     whole = [(p, n) for p, count in PEOPLE.items() for n in range(1, count + 1)][:24]
@@ -63,7 +63,7 @@ def test_attributes_join_on_person_and_number_and_leave_out_photos_without(photo
 
 
 def test_all_attributes_can_be_asked_for(photos):
-    data = prepared(photos, size=32, condition="all")
+    data = prepared(photos, size=32, attributes="all")
     assert data.context.names == data.annotations("train").attribute_names
     assert {"Smiling", "Male"} < set(data.context.names)
     assert torch.equal(data.annotations("train").attributes, data._prepared("train").labels)
@@ -73,7 +73,7 @@ def test_an_unknown_attribute_lists_those_there_are(photos):
     with pytest.raises(
         UserError, match=r"names 'Bald', and lfw_attributes.txt has no such column. It has: attribute 0,"
     ):
-        prepared(photos, condition=["Bald"])
+        prepared(photos, attributes=["Bald"])
 
 
 def test_a_second_start_reads_no_photo(photos, monkeypatch):
@@ -115,7 +115,7 @@ def test_a_data_root_that_cannot_be_written_serves_all_the_same(photos, tmp_path
         return sorted((str(p), p.stat().st_mtime_ns) for p in (photos, *photos.rglob("*")))
 
     before, cache = state(), tmp_path_factory.mktemp("elsewhere")
-    data = LFWDataModule(name="lfw", root=str(photos), cache=str(cache), size=32, batch_size=2, condition=["Smiling"])
+    data = LFWDataModule(name="lfw", root=str(photos), cache=str(cache), size=32, batch_size=2, attributes=["Smiling"])
     data.prepare_data()
     data.setup()
     assert data.annotations("train").names

@@ -22,8 +22,8 @@ def test_gaussian_noise_has_its_sigma():
 
 
 def test_salt_and_pepper_sets_its_share_evenly_in_all_channels():
-    grey = torch.full((64, 3, 20, 24), 0.5)
-    y = SaltPepper(0.2)(grey, draws())
+    gray = torch.full((64, 3, 20, 24), 0.5)
+    y = SaltPepper(0.2)(gray, draws())
     assert (y != 0.5).float().mean().item() == pytest.approx(0.2, abs=0.01)
     assert y[y != 0.5].mean().item() == pytest.approx(0.5, abs=0.02)
     assert torch.equal(y[:, 0], y[:, 2])

@@ -15,11 +15,11 @@ def test_both_paths_join_their_ends_and_the_straight_one_is_even():
     torch.testing.assert_close(linear(a, b, STEPS)[:, 2], (a + b) / 2)
 
 
-def test_a_quarter_turn_about_a_centre():
-    a, b, centre = torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 3.0]]), torch.tensor([1.0, 1.0])
+def test_a_quarter_turn_about_a_center():
+    a, b, center = torch.tensor([[3.0, 1.0]]), torch.tensor([[1.0, 3.0]]), torch.tensor([1.0, 1.0])
     angle = STEPS * math.pi / 2
     expected = 1 + 2 * torch.stack([angle.cos(), angle.sin()], dim=1)
-    torch.testing.assert_close(spherical(a, b, STEPS, centre)[0], expected)
+    torch.testing.assert_close(spherical(a, b, STEPS, center)[0], expected)
 
 
 def test_the_radius_changes_evenly():
@@ -27,7 +27,7 @@ def test_the_radius_changes_evenly():
     torch.testing.assert_close(path[0].norm(dim=1), torch.linspace(1, 3, 5))
 
 
-def test_codes_in_line_with_the_centre_walk_straight():
+def test_codes_in_line_with_the_center_walk_straight():
     a = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
     b = torch.tensor([[-1.0, -1.0], [2.0, 0.0]])
     torch.testing.assert_close(spherical(a, b, STEPS), linear(a, b, STEPS))

@@ -9,7 +9,7 @@ from autoencoders.metrics import classical_restoration
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_denoisers_take_noise_away_from_grey_and_colour(channels):
+def test_denoisers_take_noise_away_from_gray_and_color(channels):
     axis = torch.linspace(0, 1, 32)
     clean = (0.5 + 0.3 * torch.sin(6 * axis[:, None] + 4 * axis)).expand(4, channels, 32, 32)
     noisy = clean + 0.15 * torch.randn(clean.shape)

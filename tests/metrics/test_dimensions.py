@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from autoencoders.metrics.dimension import components_for, neighbour_ratios, participation_ratio, spectrum, two_nn
+from autoencoders.metrics.dimension import components_for, neighbor_ratios, participation_ratio, spectrum, two_nn
 
 
 @pytest.mark.parametrize("shape", [(200, 6), (30, 80)])
@@ -18,7 +18,7 @@ def test_two_nn_counts_dimensions_in_a_wider_space(true):
     generator = torch.Generator().manual_seed(0)
     turned = torch.linalg.qr(torch.randn(20, 20, generator=generator)).Q[:true]
     x = torch.rand(3000, true, generator=generator) @ turned
-    assert two_nn(neighbour_ratios(torch.cat([x, x[:5]]))) == pytest.approx(true, rel=0.12)  # copies do no harm
+    assert two_nn(neighbor_ratios(torch.cat([x, x[:5]]))) == pytest.approx(true, rel=0.12)  # copies do no harm
 
 
 def test_shares_and_ratios():

@@ -14,7 +14,7 @@ from autoencoders.metrics.likelihood import importance_weighted
 from autoencoders.models.vae import VAE
 from autoencoders.objectives.beta_schedules import Constant
 from autoencoders.objectives.likelihoods import Gaussian
-from autoencoders.objectives.posteriors import Reparameterisation
+from autoencoders.objectives.posteriors import Reparameterization
 from autoencoders.types import Context, UserError
 from autoencoders.utils import counter_rng
 
@@ -58,7 +58,7 @@ def linear():
 
     def made(off):
         model = VAE(
-            shape=SHAPE, context=None, likelihood=Gaussian(SCALE, "linear"), penalty=Constant(1.0), latent_dim=LATENTS,
+            shape=SHAPE, context=None, likelihood=Gaussian(SCALE, "linear"), beta_schedule=Constant(1.0), latent_dim=LATENTS,
             encoder=lambda shape, condition: Flat(), decoder=lambda inputs, shape, condition: Linear(weight, bias),
         )  # fmt: skip
         variance = 1 / (1 + weight.square().sum(0) / SCALE**2)  # of the true posterior
@@ -110,7 +110,7 @@ def test_the_bound_lies_between_elbo_and_likelihood_and_closes(linear):
 
 def test_it_is_a_bound_that_closes_for_models_trained_with_wrong_noise_too(linear):
     model, x, exact = linear(0.0)
-    model.posteriors = Reparameterisation(noise="uniform", std="exp")
+    model.posteriors = Reparameterization(noise="uniform", std="exp")
     gaps = [float((exact + estimate(model, x, k).nll).mean()) for k in (1, 30, 3000)]
     assert gaps[0] > gaps[1] > gaps[2] > -0.01
     assert gaps[2] < 0.1  # too narrow a proposal: it closes slowly
@@ -157,7 +157,7 @@ def test_never_more_pairs_than_told_pass_the_decoder(linear, monkeypatch):
 
 @pytest.mark.parametrize("context", [Context("classes", tuple("abcd")), Context("attributes", ("Male", "Smiling"))])
 def test_labels_go_with_their_images(compose, context):
-    model = instantiate.build_model(compose("model=cvae", "net=fc", "latent_dim=3"), (1, 8, 8), context).eval()
+    model = instantiate.build_model(compose("model=cvae", "net=mlp", "latent_dim=3"), (1, 8, 8), context).eval()
     x, rows = torch.rand(6, 1, 8, 8), torch.arange(6)
     y = torch.arange(6) % 4 if context.kind == "classes" else torch.randn(6, 2)
     whole = importance_weighted(model, x, x, y, rows, samples=5)
@@ -170,7 +170,7 @@ def test_labels_go_with_their_images(compose, context):
 
 
 def test_a_model_without_a_prior_and_numbers_of_no_sense_are_refused(compose, linear):
-    ae = instantiate.build_model(compose("model=ae", "net=fc", "latent_dim=3"), (1, 8, 8), None)
+    ae = instantiate.build_model(compose("model=ae", "net=mlp", "latent_dim=3"), (1, 8, 8), None)
     with pytest.raises(UserError, match="no prior"):
         estimate(ae, torch.rand(2, 1, 8, 8), 5)
     for options in ({"samples": 0}, {"samples": 5, "together": 0}):

@@ -1,4 +1,4 @@
-"""model=judge: a classifier trained as an ordinary run."""
+"""model=classifier: a classifier trained as an ordinary run."""
 
 import json
 import shutil
@@ -18,11 +18,11 @@ from autoencoders.train import train
 from autoencoders.types import Context, UserError
 
 
-def test_it_learns_digits_and_opens_again(judge_folder):
-    metrics = json.loads((judge_folder / "metrics.json").read_text())
+def test_it_learns_digits_and_opens_again(classifier_folder):
+    metrics = json.loads((classifier_folder / "metrics.json").read_text())
     assert metrics["test/accuracy"] > 0.95
     assert metrics["test/majority"] < 0.15
-    run = loading.open_run(judge_folder)
+    run = loading.open_run(classifier_folder)
     test = run.batch("test")
     with torch.no_grad():
         probabilities, features = run.model.probabilities(test.x).double(), run.model.features(test.x)
@@ -34,13 +34,13 @@ def test_it_learns_digits_and_opens_again(judge_folder):
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
 
 
-def test_callbacks_that_draw_decoded_images_leave_it_alone(judge_folder):
-    assert sorted(p.name for p in (judge_folder / "figures").iterdir()) == ["curves"]
-    assert pd.read_csv(judge_folder / "metrics.csv")["train/accuracy"].dropna().iloc[-1] > 0.9
+def test_callbacks_that_draw_decoded_images_leave_it_alone(classifier_folder):
+    assert sorted(p.name for p in (classifier_folder / "figures").iterdir()) == ["curves"]
+    assert pd.read_csv(classifier_folder / "metrics.csv")["train/accuracy"].dropna().iloc[-1] > 0.9
 
 
 def test_its_last_lines_are_its_results_with_the_baseline(compose, capsys, tmp_path):
-    words = ["model=judge", "data=cartoons", "data.count=120", "data.size=16", "data.condition=[mouth,glasses]"]
+    words = ["model=classifier", "data=cartoons", "data.count=120", "data.size=16", "data.attributes=[mouth,glasses]"]
     words += [f"data.cache='{tmp_path}'", "data.batch_size=20", "trainer.max_epochs=1", "logger=none", "callbacks=none"]
     metrics = train(compose(*words))
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("test "))
@@ -51,7 +51,7 @@ def test_its_last_lines_are_its_results_with_the_baseline(compose, capsys, tmp_p
 
 
 def test_attributes_are_learned_where_the_training_images_divide(compose, tmp_path):
-    words = ["model=judge", "data=cartoons", "data.count=400", "data.size=16", "data.condition=[glasses,skin]"]
+    words = ["model=classifier", "data=cartoons", "data.count=400", "data.size=16", "data.attributes=[glasses,skin]"]
     words += [f"data.cache='{tmp_path}'", "data.batch_size=20", "optimizer.lr=3e-3"]
     config = compose(*words)
     data = instantiate.build(config["data"])
@@ -95,20 +95,30 @@ def test_logits_beyond_the_bins_count_at_their_ends():
     assert cross_entropy(logits, truth).isfinite().all()
 
 
-def test_what_cannot_work_is_one_sentence(compose, judge_folder):
-    with pytest.raises(UserError, match="model=judge needs labels"):
-        instantiate.build_model(compose("model=judge"), (1, 28, 28), None)
+def test_what_cannot_work_is_one_sentence(compose, classifier_folder):
+    with pytest.raises(UserError, match="model=classifier needs labels"):
+        instantiate.build_model(compose("model=classifier"), (1, 28, 28), None)
     with pytest.raises(UserError, match="features must be"):
-        instantiate.build_model(compose("model=judge", "model.features=0"), (1, 28, 28), Context("classes", ("a", "b")))
+        instantiate.build_model(
+            compose("model=classifier", "model.features=0"), (1, 28, 28), Context("classes", ("a", "b"))
+        )
     with pytest.raises(UserError, match="draws nothing"):
-        train(compose("model=judge", "application@after_fit=[reconstruct]"))
+        train(compose("model=classifier", "application@after_fit=[reconstruct]"))
     node = compose("application@after_fit=[reconstruct]")["after_fit"]["reconstruct"]
     with pytest.raises(UserError, match="asks an autoencoder"):
-        run_application(loading.open_run(judge_folder), "reconstruct", node)
+        run_application(loading.open_run(classifier_folder), "reconstruct", node)
 
 
 def test_a_resumed_training_goes_on_bit_for_bit(compose, tmp_path):
-    words = ["model=judge", "data=digits", "data.size=8", "net.width=8", "trainer=cpu", "logger=none", "test=false"]
+    words = [
+        "model=classifier",
+        "data=digits",
+        "data.size=8",
+        "net.width=8",
+        "trainer=cpu",
+        "logger=none",
+        "test=false",
+    ]
     words += ["callbacks=checkpoint", "trainer.max_epochs=2", "data.batch_size=250"]
     words += ["+callbacks.every={_target_: lightning.pytorch.callbacks.ModelCheckpoint}"]
     words += ["+callbacks.every.filename='{step}'", "+callbacks.every.every_n_train_steps=3"]

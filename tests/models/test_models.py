@@ -18,7 +18,7 @@ ATTRIBUTES = Context("attributes", ("Male", "Smiling"))
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (3, 62, 47), (3, 128, 128)]
 OPTIONS = {
     "model": ["ae", "vae", "cvae", "pca"],
-    "net": ["fc", "conv", "deepconv", "residual", "skip"],
+    "net": ["mlp", "conv", "deepconv", "residual", "skip"],
     "likelihood": ["bernoulli", "gaussian", "gaussian_learned", "laplace"],
     "beta": ["constant", "warmup", "cyclical", "capacity", "0.5"],
     "shape": SHAPES,
@@ -65,13 +65,13 @@ def test_every_pair_of_options_builds_and_gives_every_parameter_a_gradient(compo
             instantiate.build_model(config, row["shape"], row["context"])
         return
     model = instantiate.build_model(config, row["shape"], row["context"])
-    model.initialise(torch.randint(0, 256, (40, *row["shape"]), dtype=torch.uint8))
+    model.initialize(torch.randint(0, 256, (40, *row["shape"]), dtype=torch.uint8))
     batch = batch_for(row["shape"], row["context"])
     eps = torch.randn(6, model.latent_dim, generator=torch.Generator().manual_seed(1))
     terms = model.terms(batch, eps)
     assert terms.distortion.shape == terms.rate.shape == (6,)
     assert terms.pixels.mean.shape == batch.x.shape
-    loss = terms.distortion.mean() + model.penalty(terms.rate.mean(), 0.5)
+    loss = terms.distortion.mean() + model.beta_schedule(terms.rate.mean(), 0.5)
     assert torch.isfinite(loss)
     if row["model"] != "pca":  # fitted, not trained
         loss.backward()
@@ -135,7 +135,7 @@ def test_l1_prices_the_code_of_an_ae(compose):
 
 def test_pca_is_scikit_learns_on_real_digits(compose, digits):
     model = build(compose, "model=pca", "latent_dim=20")
-    model.initialise(digits.images("train"))
+    model.initialize(digits.images("train"))
     train, test = (digits.images(s).flatten(1).double().numpy() / 255 for s in ("train", "test"))
     reference = SklearnPCA(20, svd_solver="full").fit(train)
     images = torch.from_numpy(test).float().reshape(-1, 1, 28, 28)
@@ -188,7 +188,7 @@ def test_a_cvae_asks_for_missing_labels(compose):
 def test_a_linear_code_starts_independent_of_the_context_and_reconstructs_as_before(compose, tmp_path):
     """Else a decoder that is handed a good code never looks at the context."""
     words = ["model=cvae", "net=residual", "data=cartoons", "latent_dim=20", "data.size=16", "data.count=300"]
-    words += ["data.condition=[skin,mouth]", f"data.cache='{tmp_path}'", "data.batch_size=100", "schedule=constant"]
+    words += ["data.attributes=[skin,mouth]", f"data.cache='{tmp_path}'", "data.batch_size=100", "schedule=constant"]
     config = compose(*words)
     data = instantiate.build(config["data"])
     data.setup()

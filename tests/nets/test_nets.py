@@ -13,12 +13,12 @@ SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (1, 62, 47), (3, 64, 64), (3, 128
 @pytest.mark.parametrize("condition", [0, 5])
 @pytest.mark.parametrize("norm", ["batch", "none"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("net", [mlp, conv], ids=["fc", "conv"])
-def test_any_shape_goes_in_and_comes_out_and_every_parameter_learns(net, shape, norm, condition):
+@pytest.mark.parametrize("net", [mlp, conv], ids=["mlp", "conv"])
+def test_any_shape_goes_in_and_comes_out_and_every_parameter_learns(net, shape, norm, context_size):
     small = {"widths": [16, 8]} if net is mlp else {"width": 8, "max_width": 16}
-    encoder = net.Encoder(shape, condition, norm=norm, **small)
-    decoder = net.Decoder(7, shape, condition, norm=norm, **small)
-    context = torch.randn(9, condition) if condition else None
+    encoder = net.Encoder(shape, context_size, norm=norm, **small)
+    decoder = net.Decoder(7, shape, context_size, norm=norm, **small)
+    context = torch.randn(9, context_size) if context_size else None
     features = encoder(torch.rand(9, *shape), context)
     assert features.shape == (9, encoder.features)
     output = decoder(3 * torch.randn(9, 7), context)
@@ -40,16 +40,16 @@ def test_depth_adds_convolutions_and_keeps_shapes(shape):
 
 @pytest.mark.parametrize("condition", [0, 5])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_nets_whose_features_are_a_code_take_any_shape(shape, condition):
-    context = torch.randn(3, condition) if condition else None
+def test_nets_whose_features_are_a_code_take_any_shape(shape, context_size):
+    context = torch.randn(3, context_size) if context_size else None
     for encoder, decoder in (
         (
-            residual.Encoder(shape, condition, components=6, width=8),
-            residual.Decoder(6, shape, condition, components=6, width=8, blocks=1),
+            residual.Encoder(shape, context_size, components=6, width=8),
+            residual.Decoder(6, shape, context_size, components=6, width=8, blocks=1),
         ),
         (
-            e := skip.Encoder(shape, condition, bottleneck=6, widths=[8]),
-            skip.Decoder(e.code, shape, condition, bottleneck=6, widths=[8]),
+            e := skip.Encoder(shape, context_size, bottleneck=6, widths=[8]),
+            skip.Decoder(e.code, shape, context_size, bottleneck=6, widths=[8]),
         ),
     ):
         features = encoder(torch.rand(3, *shape), context)
@@ -67,7 +67,7 @@ def test_a_residual_net_starts_as_pca(digits):
         residual.Decoder(12, (1, 28, 28), components=12, width=4),
     )
     for net in (encoder, decoder):
-        net.initialise(images)
+        net.initialize(images)
     train, test = (digits.images(s).flatten(1).double().numpy() / 255 for s in ("train", "test"))
     reference = PCA(12, svd_solver="full").fit(train)
     x = torch.from_numpy(test).float().unflatten(1, (1, 28, 28))
@@ -102,7 +102,7 @@ def test_a_skip_nets_code_is_all_that_passes():
 
 @pytest.mark.parametrize("numbers", [1, 2])
 def test_a_code_is_its_own_mean_until_the_context_moves_it(numbers):
-    head, h = CodeHead(3, features=5, condition=2, numbers=numbers), torch.randn(4, 7)
+    head, h = CodeHead(3, features=5, context_size=2, numbers=numbers), torch.randn(4, 7)
     assert torch.equal(head(h), torch.cat([h[:, :3], torch.zeros(4, 3 * (numbers - 1))], dim=1))
     torch.nn.init.ones_(head.shift.weight)
     torch.testing.assert_close(head(h)[:, :3], h[:, :3] + h[:, 5:].sum(1, keepdim=True))
@@ -130,7 +130,7 @@ def test_scales_halve_down_to_four(shape, sizes):
 
 
 def test_images_too_small_for_convolutions_are_refused():
-    with pytest.raises(UserError, match="net=fc"):
+    with pytest.raises(UserError, match="net=mlp"):
         conv.Encoder((1, 7, 20))
 
 
@@ -161,7 +161,7 @@ def test_tanh_nets_start_as_glorot_and_bengio_and_at_the_mean_image():
             bound = (6 / (layer.in_features + layer.out_features)) ** 0.5
             assert 0.9 * bound < layer.weight.abs().max() <= bound
             assert layer.bias.abs().max() == 0
-    decoder.initialise(images)
+    decoder.initialize(images)
     with torch.no_grad():
         mean = decoder.output(torch.zeros(200)).sigmoid().numpy()
     np.testing.assert_allclose(mean, images.numpy().reshape(300, -1).mean(0) / 255, atol=1e-6)

@@ -12,26 +12,26 @@ def test_constant():
 
 
 def test_warmup_rises_linearly_then_stays():
-    penalty = Warmup(2, share=0.5)
-    assert [penalty.weight(p) for p in (0, 0.125, 0.25, 0.5, 0.9, 1)] == [0, 0.5, 1, 2, 2, 2]
+    beta_schedule = Warmup(2, share=0.5)
+    assert [beta_schedule.weight(p) for p in (0, 0.125, 0.25, 0.5, 0.9, 1)] == [0, 0.5, 1, 2, 2, 2]
 
 
 def test_cyclical_repeats_and_ends_at_its_value():
-    penalty = Cyclical(1, cycles=4, share=0.5)
-    assert [penalty.weight(p) for p in (0, 0.0625, 0.125, 0.2, 0.25, 0.3125, 1)] == [0, 0.5, 1, 1, 0, 0.5, 1]
+    beta_schedule = Cyclical(1, cycles=4, share=0.5)
+    assert [beta_schedule.weight(p) for p in (0, 0.0625, 0.125, 0.2, 0.25, 0.3125, 1)] == [0, 0.5, 1, 1, 0, 0.5, 1]
 
 
 def test_capacity_holds_the_rate_at_a_growing_target():
-    penalty = Capacity(10, capacity=30, share=0.5)
-    assert penalty(RATE, 0.0) == 200
-    assert penalty(RATE, 1 / 3) == pytest.approx(0, abs=1e-3)
-    assert penalty(RATE, 1.0) == penalty(torch.tensor(40.0), 1.0) == 100
+    beta_schedule = Capacity(10, capacity=30, share=0.5)
+    assert beta_schedule(RATE, 0.0) == 200
+    assert beta_schedule(RATE, 1 / 3) == pytest.approx(0, abs=1e-3)
+    assert beta_schedule(RATE, 1.0) == beta_schedule(torch.tensor(40.0), 1.0) == 100
 
 
 def test_penalties_keep_no_state():
-    penalty = Warmup(1)
-    forwards = [penalty.weight(p / 10) for p in range(11)]
-    assert [penalty.weight(p / 10) for p in reversed(range(11))][::-1] == forwards
+    beta_schedule = Warmup(1)
+    forwards = [beta_schedule.weight(p / 10) for p in range(11)]
+    assert [beta_schedule.weight(p / 10) for p in reversed(range(11))][::-1] == forwards
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_more_samples_close_the_weighted_bound_and_leave_the_elbo_where_it_is(li
         assert abs(elbo - one) < 3 * (error.square() + other.square()).sqrt()
 
 
-def test_the_gradient_weighs_each_samples_own_by_its_normalised_weight(linear):
+def test_the_gradient_weighs_each_samples_own_by_its_normalized_weight(linear):
     """Burda et al., equation 14: sum_k w_k / sum w_j grad log w_k."""
     off = torch.tensor(0.5, requires_grad=True)
     objective = IWAE(5)
@@ -151,7 +151,7 @@ def test_validation_is_the_bound_whatever_the_batches_and_never_decodes_more_tha
         terms = model.terms(batch, evaluation_noise(model, batch.index, "val", 5))
     found = evaluation_metrics(model, "val", whole / 30)
     assert found["val/loss"] == found["val/objective"] == pytest.approx(terms.bound.mean().item(), rel=1e-5)
-    assert found["val/nats"] == pytest.approx((terms.distortion + terms.rate).mean().item(), rel=1e-5)
+    assert found["val/neg_elbo"] == pytest.approx((terms.distortion + terms.rate).mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_trained_by_the_weighted_bound_and_resumed_on_its_ladder(compose, tmp_pa
     words += ["+callbacks.every.filename='{step}'", "+callbacks.every.every_n_train_steps=15"]
     words += [f"+callbacks.every.dirpath='{tmp_path}/every'", "+callbacks.every.save_top_k=-1"]
     metrics = train(compose(*words, folder=tmp_path / "whole"))
-    assert metrics["test/loss"] == metrics["test/objective"] < metrics["test/nats"] < 784 * math.log(2)
+    assert metrics["test/loss"] == metrics["test/objective"] < metrics["test/neg_elbo"] < 784 * math.log(2)
     train(compose(*words, f"resume='{tmp_path}/every/step=15.ckpt'", folder=tmp_path / "again"))
     states = [torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("whole", "again")]
     for key, value in states[0]["state_dict"].items():
@@ -191,11 +191,11 @@ def test_trained_by_the_weighted_bound_and_resumed_on_its_ladder(compose, tmp_pa
 
 
 def test_a_run_with_wrong_noise_says_so_in_its_record(compose, tmp_path, capsys):
-    words = ["model=vae", "posterior.noise=centred_uniform", "posterior.std=exp", "trainer=debug", "net.widths=[16]"]
+    words = ["model=vae", "posterior.noise=centered_uniform", "posterior.std=exp", "trainer=debug", "net.widths=[16]"]
     train(compose(*words, "logger=none", "callbacks=none", "test=false"))
     notes = json.loads((tmp_path / "run/run.json").read_text())["notes"]
     assert len(notes) == 3
-    assert "posterior.noise=centred_uniform is a mistake kept for study: U(-1, 1) has variance 1/3" in notes[0]
+    assert "posterior.noise=centered_uniform is a mistake kept for study: U(-1, 1) has variance 1/3" in notes[0]
     assert "bounds nothing" in notes[2]
     assert all(note in capsys.readouterr().out for note in notes[:1])
-    assert "noise centred_uniform, std exp" in loading.open_run(tmp_path / "run").title
+    assert "noise centered_uniform, std exp" in loading.open_run(tmp_path / "run").title

@@ -23,11 +23,11 @@ def test_bernoulli_is_torchs_on_binary_images():
     torch.testing.assert_close(Bernoulli()(OUTPUT).nll(binary), total(TorchBernoulli(logits=OUTPUT).log_prob(binary)))
 
 
-def test_bernoulli_on_grey_levels_is_the_mean_over_binary_draws():
-    output, grey = OUTPUT[:1], TARGET[:1]
-    draws = (torch.rand(20_000, *grey.shape[1:], generator=torch.Generator().manual_seed(1)) < grey).float()
+def test_bernoulli_on_gray_levels_is_the_mean_over_binary_draws():
+    output, gray = OUTPUT[:1], TARGET[:1]
+    draws = (torch.rand(20_000, *gray.shape[1:], generator=torch.Generator().manual_seed(1)) < gray).float()
     sampled = Bernoulli()(output.expand_as(draws)).nll(draws)
-    assert abs(sampled.mean() - Bernoulli()(output).nll(grey)) < 5 * sampled.std() / math.sqrt(len(draws))
+    assert abs(sampled.mean() - Bernoulli()(output).nll(gray)) < 5 * sampled.std() / math.sqrt(len(draws))
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "linear"])

@@ -143,12 +143,12 @@ def test_the_scale_of_a_weight_gives_its_beta(name):
         assert to_beta(0.01, name, **{**SIZES, "scale": scale}) == pytest.approx(beta)
 
 
-def test_s4s_sigma_as_grey_levels():
-    """S4: 64 x 64 RGB, batch 64: beta 1 with a decoder of 627 sqrt(sigma) grey levels."""
-    for sigma, grey_levels in ((0.5, 443), (0.05, 140), (0.01, 63), (0.001, 20), (0.0001, 6.3)):
+def test_s4s_sigma_as_gray_levels():
+    """S4: 64 x 64 RGB, batch 64: beta 1 with a decoder of 627 sqrt(sigma) gray levels."""
+    for sigma, gray_levels in ((0.5, 443), (0.05, 140), (0.01, 63), (0.001, 20), (0.0001, 6.3)):
         scale = scale_at(sigma, "s4", pixels=3 * 64 * 64, batch=64)
         assert 255 * scale == pytest.approx(627.07 * math.sqrt(sigma), rel=1e-4)
-        assert 255 * scale == pytest.approx(grey_levels, rel=0.01)
+        assert 255 * scale == pytest.approx(gray_levels, rel=0.01)
 
 
 def test_published_defaults_in_units_of_half_the_squared_errors():

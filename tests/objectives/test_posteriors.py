@@ -8,7 +8,7 @@ from autoencoders.objectives.posteriors import (
     STDS,
     GaussianPosterior,
     PointPosterior,
-    Reparameterisation,
+    Reparameterization,
 )
 
 
@@ -46,10 +46,10 @@ def test_a_point_has_no_rate_and_ignores_noise():
 
 @pytest.mark.parametrize(
     ("name", "mean", "variance"),
-    [("normal", 0, 1), ("shared_normal", 0, 1), ("uniform", 1 / 2, 1 / 12), ("centred_uniform", 0, 1 / 3)],
+    [("normal", 0, 1), ("shared_normal", 0, 1), ("uniform", 1 / 2, 1 / 12), ("centered_uniform", 0, 1 / 3)],
 )
 def test_noise_has_the_moments_it_says_fresh_and_by_row(name, mean, variance):
-    posteriors = Reparameterisation(noise=name)
+    posteriors = Reparameterization(noise=name)
     index = torch.arange(20_000)
     fresh = posteriors.fresh(3, 20_000, generator=torch.Generator().manual_seed(0), device="cpu")
     by_row = posteriors.by_row(7, index, 3)
@@ -67,7 +67,7 @@ def test_every_std_is_the_one_it_is_named_after():
     expected = {"exp_half": (raw / 2).exp(), "softplus": torch.nn.Softplus()(raw), "exp": raw.exp()}
     eps = torch.randn(40, 5, generator=torch.Generator().manual_seed(1))
     for name, std in expected.items():
-        q = Reparameterisation(std=name).from_numbers(numbers)
+        q = Reparameterization(std=name).from_numbers(numbers)
         z = q.sample(eps)
         torch.testing.assert_close(z, mean + std * eps)
         ratio = Normal(0.0, 1.0).log_prob(z) - Normal(mean, std).log_prob(z)
@@ -79,7 +79,7 @@ def test_every_std_is_the_one_it_is_named_after():
 
 def test_softplus_of_extreme_numbers_is_finite_and_has_gradients():
     numbers = torch.tensor([[0.0, 0.0, -1e4, 1e4]], requires_grad=True)
-    q = Reparameterisation(std="softplus").from_numbers(numbers)
+    q = Reparameterization(std="softplus").from_numbers(numbers)
     (q.kl().sum() + q.sample(torch.ones(1, 2)).sum()).backward()
     assert torch.isfinite(q.kl()).all()
     assert torch.isfinite(numbers.grad).all()
@@ -88,7 +88,7 @@ def test_softplus_of_extreme_numbers_is_finite_and_has_gradients():
 def test_only_what_samples_the_rates_own_gaussian_is_without_a_note():
     for noise in NOISES:
         for std in STDS:
-            chosen = Reparameterisation(noise, std)
+            chosen = Reparameterization(noise, std)
             right = noise == "normal" and std != "exp"
             assert chosen.gaussian == (noise in ("normal", "shared_normal") and std != "exp")
             assert bool(chosen.notes) != right

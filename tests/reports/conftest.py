@@ -20,13 +20,13 @@ CONFIG = {
     "model": {
         "_target_": "autoencoders.models.vae.VAE",
         "name": "vae",
-        "penalty": {"_target_": "autoencoders.objectives.beta_schedules.Constant", "value": 1},
+        "beta_schedule": {"_target_": "autoencoders.objectives.beta_schedules.Constant", "value": 1},
         "seed": 0,
     },
     "trainer": {"max_epochs": 8},
 }
 METRICS = {
-    "val/nats": 101.0, "test/nats": 100.0, "test/distortion": 90.0, "test/rate": 10.0, "test/mse": 0.0125,
+    "val/neg_elbo": 101.0, "test/neg_elbo": 100.0, "test/distortion": 90.0, "test/rate": 10.0, "test/mse": 0.0125,
     "test/psnr": 19.03, "test/active_units": 10.0, "test/mse_pca": 0.0135, "test/mse_mean_image": 0.06,
 }  # fmt: skip
 DATA = {"name": "digits", "sha256": "4bf620c0", "shape": [1, 8, 8], "images": {"train": 80, "val": 9, "test": 11}}
@@ -52,12 +52,12 @@ def make_run(tmp_path):
         folder = tmp_path / "runs" / name
         (folder / "figures/samples").mkdir(parents=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(merged(CONFIG, config or {}), sort_keys=False))
-        card = {"format": 2, "overrides": list(overrides), "status": "done", "data": DATA}
-        card |= {"git_commit": "c0ffee", "device": "cpu"}
-        (folder / "run.json").write_text(json.dumps(card | record))
+        metadata = {"format": 2, "overrides": list(overrides), "status": "done", "data": DATA}
+        metadata |= {"git_commit": "c0ffee", "device": "cpu"}
+        (folder / "run.json").write_text(json.dumps(metadata | record))
         (folder / "metrics.json").write_text(json.dumps(METRICS | (metrics or {})))
-        for step, grey in ((5, 60), (12, 200)):
-            Image.fromarray(np.full((4, 6), grey, np.uint8)).save(folder / f"figures/samples/{step:06d}.png")
+        for step, gray in ((5, 60), (12, 200)):
+            Image.fromarray(np.full((4, 6), gray, np.uint8)).save(folder / f"figures/samples/{step:06d}.png")
         return folder
 
     return make
@@ -68,7 +68,7 @@ def add_curves():
     """`add_curves(folder)`: a `metrics.csv` of two epochs."""
 
     def add(folder):
-        (folder / "metrics.csv").write_text("epoch,step,val/nats,val/mse\n0,5,150,0.05\n1,12,101,0.0125\n")
+        (folder / "metrics.csv").write_text("epoch,step,val/neg_elbo,val/mse\n0,5,150,0.05\n1,12,101,0.0125\n")
 
     return add
 

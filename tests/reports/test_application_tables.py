@@ -43,14 +43,14 @@ def test_a_baseline_that_is_best_is_marked(make_run, add_table):
 
 def test_a_number_a_row_becomes_a_row_a_measure(make_run, add_table):
     head = ("measure", "unit", "method", "value", "+-", "images", "note")
-    rows = [("-ELBO", "nats", "vae", 100, 2, 11, "bounds"), ("MSE", "", "vae", 0.02, 0.001, 11, ""),
+    rows = [("-ELBO", "neg_elbo", "vae", 100, 2, 11, "bounds"), ("MSE", "", "vae", 0.02, 0.001, 11, ""),
             ("MSE", "", "PCA-10", 0.03, 0.001, 11, ""), ("bits", "bits", "vae", "", "", 11, "n/a: no")]  # fmt: skip
     folder = make_run("a")
     add_table(folder, "evaluate/evaluation", [dict(zip(head, row, strict=True)) for row in rows])
     [answer] = answers(find_runs([folder]), "evaluate")
     assert [c.label for c in answer.table.columns] == ["a", "beside", "note"]
     assert [[row.head, row.detail, *(cell.text for cell in row.cells)] for row in answer.table.rows] == [
-        ["-ELBO", "nats", "100.0", "", "bounds"],
+        ["-ELBO", "neg_elbo", "100.0", "", "bounds"],
         ["MSE", "[0, 1]² pixels", "0.0200", "PCA-10 0.0300 ± 0.0010", ""],
     ]
 
@@ -63,7 +63,7 @@ def evaluated(folder, add_table, fid, floor):
     (folder / "tables/evaluate/metrics.json").write_text(json.dumps(found))
 
 
-def test_fid_is_compared_where_one_judge_saw_the_same_and_real_images_are_not_in_the_running(make_run, add_table):
+def test_fid_is_compared_where_one_classifier_saw_the_same_and_real_images_are_not_in_the_running(make_run, add_table):
     folders = [make_run(name) for name in "abc"]
     for folder, fid, floor in zip(folders, (14.0, 9.0, 2.0), (1.5, 1.5, 1.25), strict=True):
         evaluated(folder, add_table, fid, floor)

@@ -7,11 +7,13 @@ from autoencoders.reports.discovery import find_runs
 
 def test_one_choice_that_shows_twice_is_one_difference(make_run):
     folders = [
-        make_run(f"{i}", config={"beta.value": beta, "model.penalty.value": beta, "folder": f"f{i}", "name": f"n{i}"})
+        make_run(
+            f"{i}", config={"beta.value": beta, "model.beta_schedule.value": beta, "folder": f"f{i}", "name": f"n{i}"}
+        )
         for i, beta in enumerate((0.5, 1, 4))
     ]
     runs = find_runs(folders)
-    assert compared(runs) == {("beta.value", "model.penalty.value"): ["0.5", "1", "4"]}
+    assert compared(runs) == {("beta.value", "model.beta_schedule.value"): ["0.5", "1", "4"]}
     assert settings(runs) == ["beta=0.5", "beta=1", "beta=4"]
 
 

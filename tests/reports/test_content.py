@@ -110,7 +110,7 @@ def test_whatever_runs_say_is_escaped_in_markdown(evil, tmp_path):
 
 
 def test_every_metric_and_the_last_figure_of_every_run_is_there(make_run):
-    metrics = {"a": {"test/mse": 0.0123, "test/nats": 91.25}, "b": {"test/mse": 0.0234, "test/nats": 92.5}}
+    metrics = {"a": {"test/mse": 0.0123, "test/neg_elbo": 91.25}, "b": {"test/mse": 0.0234, "test/neg_elbo": 92.5}}
     folders = [make_run(name, values) for name, values in metrics.items()]
     text = page_of(*folders)
     for words in ("0.01230", "0.02340", "91.25", "92.50", "c0ffee"):
@@ -134,7 +134,9 @@ def test_a_run_that_did_not_end_is_shown_as_such(make_run):
     empty = make_run("c")
     for file in ("config.yaml", "metrics.json"):
         (empty / file).unlink()
-    (empty / "run.json").write_text(json.dumps({"format": 2, "overrides": 3, "data": [], "versions": "x", "seconds": "y"}))
+    (empty / "run.json").write_text(
+        json.dumps({"format": 2, "overrides": 3, "data": [], "versions": "x", "seconds": "y"})
+    )
     text = page_of(make_run("a"), folder, empty)
     assert "unfinished: it still runs, or was killed" in text
     assert "metrics.json is missing" in text
@@ -152,7 +154,7 @@ def test_a_sweep_shows_rate_and_distortion_and_curves(make_run, add_curves):
     page = build_report(find_runs(folders))
     drawn = {group.title: group.pictures for section in page.sections for group in section.groups}
     assert [p.caption for p in drawn["Rate against distortion"]] == ["test split of digits"]
-    assert [p.caption for p in drawn["Validation over the steps of training"]] == ["val/nats", "val/mse"]
+    assert [p.caption for p in drawn["Validation over the steps of training"]] == ["val/neg_elbo", "val/mse"]
     assert all(p.content.startswith(b"\x89PNG") for p in drawn["Rate against distortion"])
 
 
@@ -217,7 +219,7 @@ def test_markdown_tables_parse_and_links_lead_to_the_figures(make_run, tmp_path)
 
 def test_films_are_shown_too(make_run):
     folder = make_run("a")
-    frames = [Image.new("L", (5, 3), grey) for grey in (0, 200)]
+    frames = [Image.new("L", (5, 3), gray) for gray in (0, 200)]
     frames[0].save(folder / "figures/samples.gif", save_all=True, append_images=frames[1:])
     [_, film] = next(s for s in build_report(find_runs([folder])).sections if s.title == "Figures").groups
     assert (film.title, film.pictures[0].media, film.pictures[0].size) == ("samples, moving", "image/gif", (5, 3))

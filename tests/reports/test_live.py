@@ -81,8 +81,10 @@ def test_how_far_a_run_is(make_run, served):
 def test_a_run_that_has_not_ended_well_says_so(make_run, served, status, error):
     folder = running(make_run)
     ask = served(folder)
-    card = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps(card | {"status": status, "error": error, "warnings": ["Look out."]}))
+    metadata = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(
+        json.dumps(metadata | {"status": status, "error": error, "warnings": ["Look out."]})
+    )
     [run] = state(ask)["runs"]
     assert (run["state"], run["error"], run["warnings"]) == (status, error, ["Look out."])
 

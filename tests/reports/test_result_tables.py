@@ -29,18 +29,18 @@ def made(make_run, **metrics):
 
 
 def test_lower_nats_and_errors_and_higher_psnr_are_best(make_run):
-    table = summary(made(make_run, test__nats=(99, 98, 120), test__mse=(0.01, 0.02, 0.03), test__psnr=(20, 17, 22)))
-    assert best(table, "nats") == ["b"]
+    table = summary(made(make_run, test__neg_elbo=(99, 98, 120), test__mse=(0.01, 0.02, 0.03), test__psnr=(20, 17, 22)))
+    assert best(table, "neg_elbo") == ["b"]
     assert best(table, "mse") == ["a"]
     assert best(table, "psnr") == ["c"]
     assert best(table, "distortion") == best(table, "rate") == []  # the one is had for the other
 
 
 def test_ties_as_printed_are_all_best_and_nan_never_is(make_run):
-    table = summary(made(make_run, test__mse=(math.nan, 0.0100001, 0.01, 0.02), test__nats=(math.inf, 90, 91, 92)))
+    table = summary(made(make_run, test__mse=(math.nan, 0.0100001, 0.01, 0.02), test__neg_elbo=(math.inf, 90, 91, 92)))
     assert best(table, "mse") == ["b", "c"]
     assert column(table, "mse")[0].text == "n/a"
-    assert best(table, "nats") == ["b"]
+    assert best(table, "neg_elbo") == ["b"]
 
 
 def test_one_run_alone_and_equal_runs_have_no_best(make_run):
@@ -68,37 +68,41 @@ def test_nats_are_compared_under_one_likelihood_and_condition_alone(make_run):
     gaussian = {"likelihood._target_": "autoencoders.objectives.likelihoods.Gaussian"}
     told = {"model.name": "cvae", "model.join": "both"}
     runs = find_runs(
-        [make_run("a"), make_run("b", {"test/nats": 99}), make_run("c", {"test/nats": -500}, gaussian),
-         make_run("d", {"test/nats": 90, "test/mse": 0.001}, told)]
+        [make_run("a"), make_run("b", {"test/neg_elbo": 99}), make_run("c", {"test/neg_elbo": -500}, gaussian),
+         make_run("d", {"test/neg_elbo": 90, "test/mse": 0.001}, told)]
     )  # fmt: skip
     table = summary(runs)
-    assert best(table, "nats") == ["b"]
+    assert best(table, "neg_elbo") == ["b"]
     assert best(table, "mse") == ["d"]
 
 
 def test_a_mistake_kept_for_study_is_not_in_the_running(make_run):
     runs = find_runs(
-        [make_run("a"), make_run("b", {"test/nats": 99}), make_run("c", {"test/nats": 5}, notes=["It is wrong."])]
+        [
+            make_run("a"),
+            make_run("b", {"test/neg_elbo": 99}),
+            make_run("c", {"test/neg_elbo": 5}, notes=["It is wrong."]),
+        ]
     )
     table = summary(runs)
-    assert best(table, "nats") == ["b"]
+    assert best(table, "neg_elbo") == ["b"]
     assert "c: It is wrong." in table.notes
 
 
-def test_a_judge_has_its_accuracy_beside_the_majority(make_run):
-    folder = make_run("judge")
+def test_a_classifier_has_its_accuracy_beside_the_majority(make_run):
+    folder = make_run("classifier")
     (folder / "metrics.json").write_text('{"test/loss": 0.1, "test/accuracy": 0.98, "test/majority": 0.1}')
     table = summary(find_runs([folder]))
     assert [(c.label, c.beside) for c in table.columns] == [("accuracy", None), ("majority", 0)]
 
 
 def test_a_model_without_a_prior_has_no_nats(make_run):
-    folder = make_run("a", {"test/rate": 0.0, "test/nats": 50.0})
+    folder = make_run("a", {"test/rate": 0.0, "test/neg_elbo": 50.0})
     text = (folder / "metrics.json").read_text().replace("active_units", "something")
     (folder / "metrics.json").write_text(text)
-    table = summary(find_runs([folder, make_run("b"), make_run("c", {"test/nats": 99})]))
-    assert column(table, "nats")[0].value is None
-    assert best(table, "nats") == ["c"]
+    table = summary(find_runs([folder, make_run("b"), make_run("c", {"test/neg_elbo": 99})]))
+    assert column(table, "neg_elbo")[0].value is None
+    assert best(table, "neg_elbo") == ["c"]
 
 
 def test_named_columns_come_from_applications_too(make_run, tmp_path):
@@ -119,16 +123,16 @@ def test_named_columns_come_from_applications_too(make_run, tmp_path):
 def test_means_and_deviations_over_seeds(make_run):
     values = {(1, 0): 100, (1, 1): 102, (4, 0): 110, (4, 1): 113}
     runs = find_runs(
-        [make_run(f"{b}-{s}", {"test/nats": v}, {"beta.value": b, "seed": s, "data.seed": s, "model.seed": s})
+        [make_run(f"{b}-{s}", {"test/neg_elbo": v}, {"beta.value": b, "seed": s, "data.seed": s, "model.seed": s})
          for (b, s), v in values.items()]
     )  # fmt: skip
     table = over_seeds(runs)
     assert [row.head for row in table.rows] == ["beta=1", "beta=4"]
-    for cell, pair in zip(column(table, "nats"), ((100, 102), (110, 113)), strict=True):
+    for cell, pair in zip(column(table, "neg_elbo"), ((100, 102), (110, 113)), strict=True):
         assert cell.value == pytest.approx(statistics.fmean(pair))
         assert cell.error == pytest.approx(statistics.stdev(pair))
     assert [cell.text for cell in column(table, "seeds")] == ["2", "2"]
-    assert best(table, "nats") == ["beta=1"]
+    assert best(table, "neg_elbo") == ["beta=1"]
     assert column(table, "PCA")[0].error is None
     first, second = result_tables(runs, None)
     assert (first.title, first.marked, second.marked) == ("Mean over seeds", True, False)
@@ -154,7 +158,7 @@ def test_digits(values, errors, texts):
 
 @pytest.mark.parametrize(
     ("name", "better"),
-    [("test/nats", -1), ("-ELBO", -1), ("IW-NLL, K=100", -1), ("mse", -1), ("mse_pca", -1), ("psnr per image", 1),
+    [("test/neg_elbo", -1), ("-ELBO", -1), ("IW-NLL, K=100", -1), ("mse", -1), ("mse_pca", -1), ("psnr per image", 1),
      ("evaluate/SSIM/vae", 1), ("auroc", 1), ("precision at 5", 1), ("kid", -1), ("fpr at 95 % tpr", -1),
      ("rate", 0), ("val/objective", 0), ("images", 0), ("to nearest held-out", 0)],
 )  # fmt: skip

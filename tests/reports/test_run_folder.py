@@ -57,7 +57,11 @@ def test_no_run_is_one_sentence(tmp_path, name, sentence):
         ("run.json", "\xff\x00", "run.json cannot be read"),
         ("run.json", json.dumps({"format": 2, "status": "running"}), "unfinished: it still runs, or was killed"),
         ("run.json", json.dumps({"format": 2, "status": "failed", "error": "CUDA"}), "failed: CUDA"),
-        ("run.json", json.dumps({"format": 2, "status": "stopped", "error": "stopped in epoch 3"}), "stopped in epoch 3"),
+        (
+            "run.json",
+            json.dumps({"format": 2, "status": "stopped", "error": "stopped in epoch 3"}),
+            "stopped in epoch 3",
+        ),
     ],
 )
 def test_what_is_broken_is_said(make_run, file, content, problem):
@@ -75,4 +79,4 @@ def test_a_last_line_cut_short_leaves_the_curve_before_it(make_run, add_curves):
     with (folder / "metrics.csv").open("a") as file:
         file.write("2,19,9")
     [run] = find_runs([folder])
-    assert run.curves["val/nats"] == [(5, 150), (12, 101)]
+    assert run.curves["val/neg_elbo"] == [(5, 150), (12, 101)]

@@ -103,7 +103,7 @@ TARGETS = {
 }
 
 
-@pytest.mark.parametrize("where", ["model.encoder", "model.penalty", "data.corruption", "data", "model.schedule"])
+@pytest.mark.parametrize("where", ["model.encoder", "model.beta_schedule", "data.corruption", "data", "model.schedule"])
 @pytest.mark.parametrize("attack", TARGETS)
 def test_targets_of_an_opened_run_are_those_of_this_package(finished, tmp_path, canary, attack, where):
     state = state_of(finished)
@@ -166,24 +166,24 @@ def test_a_hostile_cache_of_images_is_not_unpickled(tmp_path, canary):
     assert not canary.exists()
 
 
-def test_yaml_that_builds_objects_is_only_read(tmp_path, door, canary):
+def test_yaml_that_builds_objects_is_only_read(tmp_path, run_command, canary):
     from autoencoders import report
 
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.yaml").write_text(f"x: !!python/object/apply:builtins.open ['{canary}', 'w']\n")
     (folder / "run.json").write_text('{"format": 2, "status": "done"}')
-    door(report, "runs=run", cwd=tmp_path)
+    run_command(report, "runs=run", cwd=tmp_path)
     assert not canary.exists()
     with pytest.raises(yaml.YAMLError):
         yaml.safe_load((folder / "config.yaml").read_text())
 
 
-def test_a_flag_of_hydra_that_loads_a_pickle_is_refused(tmp_path, door, canary):
+def test_a_flag_of_hydra_that_loads_a_pickle_is_refused(tmp_path, run_command, canary):
     from autoencoders import train as training
 
     (tmp_path / "bomb.pickle").write_bytes(pickle.dumps(Bomb(canary)))
-    done = door(training, "--experimental-rerun", "bomb.pickle", cwd=tmp_path)
+    done = run_command(training, "--experimental-rerun", "bomb.pickle", cwd=tmp_path)
     assert done.returncode == 2
     assert "--experimental-rerun loads a pickle" in done.stderr
     assert not canary.exists()
@@ -192,7 +192,7 @@ def test_a_flag_of_hydra_that_loads_a_pickle_is_refused(tmp_path, door, canary):
 HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>[a](javascript:alert(3))'
 
 
-def test_a_report_of_a_hostile_folder_escapes_everything_and_follows_no_link(tmp_path, door):
+def test_a_report_of_a_hostile_folder_escapes_everything_and_follows_no_link(tmp_path, run_command):
     from autoencoders import report
 
     folder, secret = tmp_path / "run", tmp_path / "secret"
@@ -203,7 +203,14 @@ def test_a_report_of_a_hostile_folder_escapes_everything_and_follows_no_link(tmp
     Image.new("RGB", (8, 8), (1, 2, 3)).save(secret / "photo.png", pnginfo=None)
     config = {"name": HOSTILE, "model": {"name": HOSTILE}, "data": {"name": HOSTILE}, "latent_dim": {"size": HOSTILE}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    record = {"format": 2, "status": "failed", "error": HOSTILE, "overrides": [HOSTILE], "notes": [HOSTILE], "warnings": [HOSTILE]}
+    record = {
+        "format": 2,
+        "status": "failed",
+        "error": HOSTILE,
+        "overrides": [HOSTILE],
+        "notes": [HOSTILE],
+        "warnings": [HOSTILE],
+    }
     (folder / "run.json").write_text(json.dumps(record))
     (folder / "metrics.json").write_text(json.dumps({HOSTILE: 1.0, "test/mse": 0.1}))
     (folder / "metrics.csv").write_text(f'step,"{HOSTILE.replace(chr(34), chr(34) * 2)}"\n1,2\n')
@@ -217,7 +224,7 @@ def test_a_report_of_a_hostile_folder_escapes_everything_and_follows_no_link(tmp
     (folder / "figures/linked/000001.png").symlink_to(secret / "photo.png")
     pages = {}
     for form in ("html", "md"):
-        done = door(report, "runs=run", f"format={form}", f"out=page.{form}", f"title={HOSTILE}", cwd=tmp_path)
+        done = run_command(report, "runs=run", f"format={form}", f"out=page.{form}", f"title={HOSTILE}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         pages[form] = re.sub(r"(?ms)^(```+)bash.*?^\1$", "", (tmp_path / f"page.{form}").read_text())  # code is shown
     for page in pages.values():

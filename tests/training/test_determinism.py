@@ -11,7 +11,7 @@ from autoencoders.train import train
 
 QUICK = ["model=cvae", "trainer=cpu", "trainer.max_epochs=1", "trainer.limit_train_batches=4", "logger=none"]
 QUICK += ["trainer.limit_val_batches=1", "test=false", "callbacks=none", "data.size=12", "seed=7"]
-NETS = {"conv": ["net=conv", "net.width=4", "model.join=every_layer"], "fc": ["net=fc", "net.widths=[32]"]}
+NETS = {"conv": ["net=conv", "net.width=4", "model.join=every_layer"], "mlp": ["net=mlp", "net.widths=[32]"]}
 
 
 def weights(folder):
@@ -22,7 +22,7 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("net", ["conv", pytest.param("fc", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("net", ["conv", pytest.param("mlp", marks=pytest.mark.slow)])
 def test_the_command_makes_the_weights_that_another_process_makes(compose, tmp_path, net):
     words = [*QUICK, *NETS[net]]
     done = subprocess.run(
@@ -52,7 +52,7 @@ def test_deterministic_holds_within_the_fit_and_not_after(compose, monkeypatch, 
         seen.append((algorithms, os.environ.get("CUBLAS_WORKSPACE_CONFIG")))
 
     monkeypatch.setattr(VAE, "on_train_start", look, raising=False)
-    train(compose(*QUICK, *NETS["fc"], *words))
+    train(compose(*QUICK, *NETS["mlp"], *words))
     assert seen == [(expected, ":4096:8" if expected[0] else None)]
     assert not torch.are_deterministic_algorithms_enabled()
     assert not {"CUBLAS_WORKSPACE_CONFIG", "PL_GLOBAL_SEED"} & set(os.environ)

@@ -14,7 +14,7 @@ from autoencoders.training import epoch_loop
 from autoencoders.training.pipeline import build_trainer
 
 QUICK = ["model=vae", "trainer=cpu", "trainer.max_epochs=2", "trainer.limit_train_batches=5", "logger=csv",
-         "trainer.limit_val_batches=1", "trainer.log_every_n_steps=2", "test=false", "data.size=12", "net=fc",
+         "trainer.limit_val_batches=1", "trainer.log_every_n_steps=2", "test=false", "data.size=12", "net=mlp",
          "net.widths=[32]", "callbacks=[checkpoint,health]", "callbacks.health.every_n_epochs=0"]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from matplotlib.figure import Figure
 
 from autoencoders import apply
-from autoencoders import train as door_of_training
+from autoencoders import train as train_module
 from autoencoders.callbacks.reconstructions import Reconstructions
 from autoencoders.callbacks.samples import Samples
 from autoencoders.config import instantiate
@@ -68,7 +68,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
 # A full disk ----------------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_leaves_every_checkpoint_good_and_says_how_to_go_on(door, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_every_checkpoint_good_and_says_how_to_go_on(run_command, tmp_path, monkeypatch):
     """The second epoch's checkpoints are cut short: last.ckpt, and previous.ckpt linked to it, are the first's."""
     plain = Path.write_bytes
 
@@ -81,7 +81,7 @@ def test_a_full_disk_leaves_every_checkpoint_good_and_says_how_to_go_on(door, tm
     words = [*TINY, "callbacks=checkpoint", "test=false", "hydra.run.dir=run"]
     with monkeypatch.context() as patch:
         patch.setattr(checkpointing.Path, "write_bytes", cut)
-        done = door(door_of_training, *words, cwd=tmp_path)
+        done = run_command(train_module, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
         f"autoencoders: {tmp_path}/run could not be written (No space left on device). Make room there, or choose "
@@ -91,7 +91,7 @@ def test_a_full_disk_leaves_every_checkpoint_good_and_says_how_to_go_on(door, tm
     assert record(tmp_path / "run")["error"] in done.stderr
     assert steps(tmp_path / "run", "last", "previous") == [19, 19]
     assert sorted(os.listdir(tmp_path / "run/checkpoints")) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
-    done = door(door_of_training, *words[:-1], "resume=run", cwd=tmp_path)
+    done = run_command(train_module, *words[:-1], "resume=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert steps(tmp_path / "run", "last", "previous") == [38, 19]
 
@@ -158,13 +158,13 @@ def test_a_training_goes_on_where_figures_applications_and_loggers_fail(spared):
     )
     assert all(torch.equal(good[key], bad[key]) for key in good)
     assert record(root / "bad")["status"] == "done"
-    assert metrics["test/nats"] > 0
+    assert metrics["test/neg_elbo"] > 0
     files = ((root / name / "metrics.csv").read_text().splitlines() for name in ("good", "bad"))
     tables = [list(csv.DictReader(lines)) for lines in files]
-    for key in ("val/objective", "train/loss", "test/nats"):
+    for key in ("val/objective", "train/loss", "test/neg_elbo"):
         values = [[row[key] for row in rows if row[key]] for rows in tables]
         assert values[0] == values[1], key
-        assert len(values[0]) == (1 if key == "test/nats" else 2), key
+        assert len(values[0]) == (1 if key == "test/neg_elbo" else 2), key
 
 
 def test_each_failure_is_told_once_by_its_option(spared):
@@ -193,11 +193,13 @@ def test_debug_shows_where_a_figure_fails(compose, monkeypatch):
         train(compose(*TINY, *words, "debug=true", "test=false"))
 
 
-def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_command(door, tmp_path, monkeypatch):
+def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_command(
+    run_command, tmp_path, monkeypatch
+):
     present = MediaWriter.present
     monkeypatch.setattr(MediaWriter, "present", raising(FULL, lambda self, name, *_: name == "browse", present))
     words = [*TINY, "trainer.max_epochs=1", "callbacks=checkpoint", "application@after_fit=[browse,reconstruct]"]
-    done = door(door_of_training, *words, "hydra.run.dir=run", cwd=tmp_path)
+    done = run_command(train_module, *words, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 2
     warning = (
         "application browse failed at step 19 (No space left on device), and the run goes on; the training and its "
@@ -210,7 +212,7 @@ def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_com
     ]
     assert f"warning  {warning}" in done.stdout
     assert record(tmp_path / "run")["status"] == "done"
-    assert json.loads((tmp_path / "run/metrics.json").read_text())["test/nats"] > 0
+    assert json.loads((tmp_path / "run/metrics.json").read_text())["test/neg_elbo"] > 0
     assert (tmp_path / "run/tables/reconstruct/metrics.json").is_file()
 
 
@@ -264,26 +266,26 @@ def test_wandb_goes_offline_where_its_server_is_not(tmp_path, monkeypatch, capsy
     ("words", "option"),
     [(["hydra.run.dir=file/x"], "hydra.run.dir"), (["-m", "hydra.sweep.dir=file/x"], "hydra.sweep.dir")],
 )
-def test_a_run_folder_that_cannot_be_made_is_one_sentence(door, tmp_path, words, option):
+def test_a_run_folder_that_cannot_be_made_is_one_sentence(run_command, tmp_path, words, option):
     (tmp_path / "file").touch()
-    done = door(door_of_training, *words, cwd=tmp_path)
+    done = run_command(train_module, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
         f"autoencoders: file/x cannot be used (Not a directory). Choose a place that you may write to with {option}.\n"
     )
 
 
-def test_a_run_folder_without_permission_is_one_sentence(door, tmp_path, monkeypatch):
+def test_a_run_folder_without_permission_is_one_sentence(run_command, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
-    done = door(door_of_training, "hydra.run.dir=run", cwd=tmp_path)
+    done = run_command(train_module, "hydra.run.dir=run", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "run cannot be used (Permission denied). Choose a place" in done.stderr
 
 
-def test_an_answer_that_cannot_be_written_is_one_sentence(spared, door, tmp_path):
+def test_an_answer_that_cannot_be_written_is_one_sentence(spared, run_command, tmp_path):
     (tmp_path / "file").touch()
     words = [f"run={spared[0]}/good", "application=reconstruct", "folder=file/x"]
-    done = door(apply, *words, cwd=tmp_path)
+    done = run_command(apply, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
         "autoencoders: file/x/figures/reconstruct/rows cannot be used (Not a directory). Choose a place that you may "

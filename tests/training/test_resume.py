@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
-from autoencoders import train as door_of_training
+from autoencoders import train as train_module
 from autoencoders.loggers import csv
 from autoencoders.runs import loading
 from autoencoders.train import train
@@ -179,13 +179,13 @@ def test_a_signal_after_the_training_is_recorded_too(compose, tmp_path, monkeypa
     assert stopped.value.where == f"after its training, which {tmp_path}/run/checkpoints/last.ckpt keeps"
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "stopped"
     assert signal.getsignal(number) is before
-    assert "test/nats" in train(compose(*words, f"resume='{tmp_path}/run'"))
+    assert "test/neg_elbo" in train(compose(*words, f"resume='{tmp_path}/run'"))
 
 
 def test_a_refused_resume_leaves_the_run_as_it_was(compose, tmp_path):
     train(compose(*WORDS, "trainer.max_epochs=1"))
     before = {file: file.read_bytes() for file in (tmp_path / "run").glob("*.*")}
-    with pytest.raises(UserError, match="planned for 19 optimiser steps"):
+    with pytest.raises(UserError, match="planned for 19 optimizer steps"):
         train(compose(*WORDS, "trainer.max_epochs=2", "resume=auto"))
     assert {file: file.read_bytes() for file in (tmp_path / "run").glob("*.*")} == before
 
@@ -208,7 +208,7 @@ def test_a_resumed_run_adds_its_time_up(compose, tmp_path):
     assert more["epochs"] == 3
 
 
-def test_a_drawn_seed_is_kept_by_a_resume_and_by_a_sweep(compose, door, tmp_path, starts):
+def test_a_drawn_seed_is_kept_by_a_resume_and_by_a_sweep(compose, run_command, tmp_path, starts):
     words = [*WORDS, "schedule=constant", "beta=constant", "seed=null"]
     train(compose(*words, "trainer.max_epochs=1"))
     last = tmp_path / "run/checkpoints/last.ckpt"
@@ -217,17 +217,17 @@ def test_a_drawn_seed_is_kept_by_a_resume_and_by_a_sweep(compose, door, tmp_path
     assert loading.load_checkpoint(last)["hyper_parameters"]["seed"] == seed
     sweep = ["-m", "seed=null", "beta=1", *(w for w in WORDS if "beta" not in w), "hydra.sweep.dir=sweep"]
     for _ in range(2):
-        done = door(door_of_training, *sweep, cwd=tmp_path)
+        done = run_command(train_module, *sweep, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert "is done already, and skipped" in done.stdout
     assert starts == [0, 19, 0]
 
 
-def test_the_terminal_says_how_to_go_on(door, tmp_path, monkeypatch):
+def test_the_terminal_says_how_to_go_on(run_command, tmp_path, monkeypatch):
     from autoencoders.models.vae import VAE
 
     monkeypatch.setattr(VAE, "on_train_epoch_end", lambda self: os.kill(os.getpid(), signal.SIGTERM))
-    done = door(door_of_training, *WORDS, "hydra.run.dir=a run", cwd=tmp_path)
+    done = run_command(train_module, *WORDS, "hydra.run.dir=a run", cwd=tmp_path)
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stderr.startswith("autoencoders: stopped after step 19, which ")
     assert f"Go on with: python -m autoencoders.train {WORDS[0]}" in done.stderr
@@ -259,21 +259,21 @@ def test_auto_begins_where_there_is_nothing(compose, tmp_path, starts):
         loading.newest_checkpoint(tmp_path / "nowhere")
 
 
-def test_a_sweep_that_is_run_again_does_what_is_left(door, tmp_path, starts):
+def test_a_sweep_that_is_run_again_does_what_is_left(run_command, tmp_path, starts):
     words = ["-m", "beta=1,2", *(w for w in WORDS if "beta" not in w), "hydra.sweep.dir=sweep"]
-    assert door(door_of_training, *words, cwd=tmp_path).returncode == 0
+    assert run_command(train_module, *words, cwd=tmp_path).returncode == 0
     second = next((tmp_path / "sweep").glob("1_*"))
     for name in ("run.json", "metrics.json"):
         (second / name).unlink()
     shutil.copy(second / "checkpoints/previous.ckpt", second / "checkpoints/last.ckpt")
-    done = door(door_of_training, *words, cwd=tmp_path)
+    done = run_command(train_module, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert starts == [0, 0, 72]
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line[:1] in ("0", "1")}
     assert "done" in lines["0"]
     assert "skipped, done before" in lines["0"]
     assert "skipped" not in lines["1"]
-    other = door(door_of_training, *words, "data.shift=1", cwd=tmp_path)
+    other = run_command(train_module, *words, "data.shift=1", cwd=tmp_path)
     assert other.returncode == 2
     assert "holds a finished run of another configuration: data.shift is 1 and was 0" in other.stderr
     assert [json.loads(f.read_text())["status"] for f in (tmp_path / "sweep").glob("*/run.json")] == ["done", "done"]

@@ -33,9 +33,9 @@ def test_settings_are_averaged_over_their_seeds(folder):
     rows = over_seeds(jobs)
     assert [(row["overrides"], row["seeds"]) for row in rows] == [("beta=0.5", 3), ("beta=4", 2)]
     for row, chosen in zip(rows, (jobs[:3], [jobs[3], jobs[5]]), strict=True):
-        values = [job["test/nats"] for job in chosen]
-        assert row["test/nats"] == pytest.approx(np.mean(values))
-        assert row["test/nats sd"] == pytest.approx(np.std(values, ddof=1))
+        values = [job["test/neg_elbo"] for job in chosen]
+        assert row["test/neg_elbo"] == pytest.approx(np.mean(values))
+        assert row["test/neg_elbo sd"] == pytest.approx(np.std(values, ddof=1))
     lines = seeds_table(rows)
     assert len(lines) == 3
     assert lines[1].startswith("beta=0.5")

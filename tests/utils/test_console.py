@@ -48,7 +48,7 @@ def screened(monkeypatch):
 
 
 def visible(screen):
-    """The text without its colours and movements, and without what was drawn over."""
+    """The text without its colors and movements, and without what was drawn over."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n")
 
 
@@ -79,7 +79,7 @@ def test_a_run_on_a_terminal(compose, screened):
     epochs = re.findall(r"^ +(\d)/2 +([\d.]+) ", text, re.MULTILINE)
     assert [epoch for epoch, _ in epochs] == ["1", "2"]
     assert float(epochs[1][1]) == pytest.approx(metrics["val/objective"], abs=0.01)
-    assert re.search(rf"test .*\n +vae +{metrics['test/nats']:.2f}", text)
+    assert re.search(rf"test .*\n +vae +{metrics['test/neg_elbo']:.2f}", text)
     assert re.search(r"PCA-10 +0\.0137", text)
     assert max(map(len, text.splitlines())) <= 80
     assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")  # the cursor is back
@@ -104,7 +104,7 @@ CHOSEN = {
     "model=cvae beta=1 latent_dim=4 logger=none": {"logger": "wandb → none", "latent_dim.size": "10 → 4"},
     "data=lfw data.size=45 callbacks=[default,gif] +trainer.fast_dev_run=false": {
         "data": "digits → lfw",
-        "net": "fc → residual",
+        "net": "mlp → residual",
         "likelihood": "bernoulli → gaussian",
         "data.size": "28 → 45",
         "optimizer.lr": "0.006 → 0.001",

@@ -25,8 +25,8 @@ def test_components_of_large_images_leave_the_same_unexplained(digits, monkeypat
     reference = PCA(20, svd_solver="full").fit(train)
     np.testing.assert_allclose(variances, reference.explained_variance_, rtol=1e-5)
     np.testing.assert_allclose(components @ components.T, np.eye(20), atol=1e-5)
-    centred = test - mean.numpy()
-    ours = ((centred - centred @ components.numpy().T @ components.numpy()) ** 2).mean()
+    centered = test - mean.numpy()
+    ours = ((centered - centered @ components.numpy().T @ components.numpy()) ** 2).mean()
     theirs = ((test - reference.inverse_transform(reference.transform(test))) ** 2).mean()
     assert ours == pytest.approx(theirs, rel=1e-5)
 

@@ -1,4 +1,4 @@
-"""How close drawn and reconstructed images are to real ones, as a judge's features: FID, KID, density, coverage."""
+"""How close drawn and reconstructed images are to real ones, as a classifier's features: FID, KID, density, coverage."""
 
 from __future__ import annotations
 
@@ -34,22 +34,24 @@ class Set(NamedTuple):
     note: str
 
 
-def feature_rows(run: Run, split: str, judge: TrainedJudge | None, drawn: int, seed: int) -> list[Row]:
+def feature_rows(run: Run, split: str, classifier: TrainedJudge | None, drawn: int, seed: int) -> list[Row]:
     """FID, KID, density and coverage of samples and of reconstructions, against real images of `split`.
 
     Every set has as many images, since FID depends on the number. Real images that are not of `split` are the floor, a
     Gaussian over principal components and noise the ceiling; reconstructions are of images outside `split`.
     """
     name = run.model.name
-    if judge is None:
-        note = f"n/a: give judge=<run of model=judge data={run.data.name}>"
+    if classifier is None:
+        note = f"n/a: give classifier=<run of model=classifier data={run.data.name}>"
         return [Row(f"{measure}, {kind}", "", name, math.nan, 0, note) for kind in KINDS for measure in MEASURES]
     source, count = outside(split), set_size(run, split, drawn)
     if count <= NEIGHBOURS + 1:
         note = f"n/a: {count} images are too few"
         return [Row(f"{measure}, {kind}", "", name, math.nan, 0, note) for kind in KINDS for measure in MEASURES]
-    real = judge.features(real_images(run, split, count))
-    found = {one[:2]: (compared(real, judge.features(one.images)), one.note) for one in sets(run, source, count, seed)}
+    real = classifier.features(real_images(run, split, count))
+    found = {
+        one[:2]: (compared(real, classifier.features(one.images)), one.note) for one in sets(run, source, count, seed)
+    }
     return [
         Row(f"{measure}, {kind}", "", method, values[measure], count, note)
         for kind in KINDS for measure in MEASURES
@@ -84,7 +86,7 @@ def sets(run: Run, source: str, count: int, seed: int) -> Iterator[Set]:
     name, pca, generator = run.model.name, run.pca(), torch.Generator().manual_seed(seed)
     density = StandardNormal() if run.model.has_prior else GaussianFull()
     density.fit(run.codes("train").z)
-    told = ", labels of training images" if run.model.condition else ""
+    told = ", labels of training images" if run.model.context_size else ""
     note = f"decoder means of codes from {density.name}{told}"
     yield Set("samples", name, draw(run, density, count, 1.0, seed), note)
     train = real_images(run, "train", FITTED)

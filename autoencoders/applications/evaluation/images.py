@@ -9,7 +9,7 @@ import torch
 from autoencoders.applications.base import mean_and_error
 from autoencoders.applications.evaluation.table import Row
 from autoencoders.applications.label_accuracy import conditions, verdicts
-from autoencoders.applications.label_classifiers import Judge, TrainedJudge, right, truth
+from autoencoders.applications.label_classifiers import Classifier, TrainedJudge, right, truth
 from autoencoders.applications.reconstruct import errors
 from autoencoders.runs.run import Run
 
@@ -25,46 +25,50 @@ def reconstruction_rows(run: Run, split: str) -> list[Row]:
     ]  # fmt: skip
 
 
-def conditional_rows(run: Run, split: str, judge: Judge, codes: int, seed: int) -> list[Row]:
-    """How often the judge sees the label that was asked for, and how much images of one label differ.
+def conditional_rows(run: Run, split: str, classifier: Classifier, codes: int, seed: int) -> list[Row]:
+    """How often the classifier sees the label that was asked for, and how much images of one label differ.
 
     Args:
         run: of a conditional model.
         split: of the real images beside it.
-        judge: trained, or a stand-in, whose features are pixels and say nothing more.
+        classifier: trained, or a stand-in, whose features are pixels and say nothing more.
         codes: per label, from N(0, I), each decoded once.
         seed: of the codes.
     """
     generator = torch.Generator().manual_seed(seed)
-    table, _ = verdicts(run, split, judge, conditions(run, 1.0), codes, generator)
+    table, _ = verdicts(run, split, classifier, conditions(run, 1.0), codes, generator)
     rows = []
     for row in table.to_dict("records"):
         note = f"; decoder means, {codes} codes a label" if row["method"] == run.model.name else ""
         value = row["accuracy"], row["accuracy +-"]
-        rows.append(Row("label seen", "share", row["method"], value, row["images"], f"by {judge.name}{note}"))
+        rows.append(Row("label seen", "share", row["method"], value, row["images"], f"by {classifier.name}{note}"))
     spreads = {"pixel deviation within a label": "[0, 1]"}
-    if isinstance(judge, TrainedJudge):
+    if isinstance(classifier, TrainedJudge):
         spreads["feature deviation within a label"] = "features"
     for key, unit in spreads.items():
         rows += [Row(key, unit, r["method"], r[key], r["images"]) for r in table.to_dict("records")[:2]]
     return rows
 
 
-def judge_rows(run: Run, split: str, judge: TrainedJudge) -> list[Row]:
-    """How right the judge is on real images of the split, beside always saying what most training images have."""
+def classifier_rows(run: Run, split: str, classifier: TrainedJudge) -> list[Row]:
+    """How right the classifier is on real images of the split, beside always saying what most training images have."""
     known = run.annotations(split)
     if known.classes is None and known.attributes is None:
-        return [Row("judge", "share", judge.name, math.nan, 0, "n/a: these data have no labels")]
-    known, count = truth(run, split, judge.labels), len(run.data.images(split))
+        return [Row("classifier", "share", classifier.name, math.nan, 0, "n/a: these data have no labels")]
+    known, count = truth(run, split, classifier.labels), len(run.data.images(split))
     parts = torch.arange(count).split(1000)
-    seen = torch.cat([right(judge, run.batch(split, rows).target, known[rows]) for rows in parts]).nanmean(1)
-    majority = judge.run.model.majority.cpu()
+    seen = torch.cat([right(classifier, run.batch(split, rows).target, known[rows]) for rows in parts]).nanmean(1)
+    majority = classifier.run.model.majority.cpu()
     often = (known == majority).double().reshape(count, -1)
     often = often.masked_fill(~known.double().isfinite().reshape(count, -1), torch.nan).nanmean(1)
-    named = [(judge.name, seen), ("majority", often)]
-    what = judge.labels.kind if judge.labels.kind == "classes" else f"mean of {judge.labels.size} attributes"
+    named = [(classifier.name, seen), ("majority", often)]
+    what = (
+        classifier.labels.kind
+        if classifier.labels.kind == "classes"
+        else f"mean of {classifier.labels.size} attributes"
+    )
     return [
-        Row("judge", "share", name, mean_and_error(each[each.isfinite()]), int(each.isfinite().sum()),
+        Row("classifier", "share", name, mean_and_error(each[each.isfinite()]), int(each.isfinite().sum()),
             f"accuracy on real {split} images, {what}")
         for name, each in named
     ]  # fmt: skip

@@ -24,7 +24,7 @@ def likelihood_rows(run: Run, split: str) -> list[Row]:
     distortion, rate, count = codes.distortion.double(), codes.rate.double(), len(codes.z)
     mean = mean_image_nll(run, split)
     if run.model.has_prior:
-        told = " given the label" if run.model.condition else ""
+        told = " given the label" if run.model.context_size else ""
         bounds = f"bounds -log p(x){told}" if run.model.posteriors.gaussian else "no bound: see run.json's notes"
         elbo = Row("-ELBO", "nats", name, mean_and_error(distortion + rate), count, bounds)
         priced = [Row("rate", "nats", name, mean_and_error(rate), count)]
@@ -84,7 +84,7 @@ def no_bits(run: Run, split: str, index: Tensor) -> str | None:
     """Why -log p(x) is not the code length of these images; None where it is."""
     target = run.batch(split, index[:ROWS_PER_CHUNK]).target
     if not isinstance(run.model.family, Bernoulli):
-        return "a density of pixels, and 8-bit pixels are not dequantised"
+        return "a density of pixels, and 8-bit pixels are not dequantized"
     if not ((target == 0) | (target == 1)).all():
-        return "the cross-entropy of grey levels, no likelihood of them (data.binarize=dynamic has one)"
+        return "the cross-entropy of gray levels, no likelihood of them (data.binarize=dynamic has one)"
     return None

@@ -1,4 +1,4 @@
-"""Distances between images and their nearest neighbours."""
+"""Distances between images and their nearest neighbors."""
 
 from __future__ import annotations
 

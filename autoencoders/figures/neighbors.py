@@ -14,7 +14,7 @@ TILE, UNDER = 0.92, 0.2
 """Inches: the side of an image, and the room for the number under it."""
 
 
-def neighbour_grid(
+def neighbor_grid(
     queries: np.ndarray,
     found: np.ndarray,
     distances: np.ndarray,
@@ -23,7 +23,7 @@ def neighbour_grid(
     title: str,
     caption: str = "",
 ) -> Figure:
-    """A row per query: the query, a gap, its neighbours with their distances; a frame around those of its label.
+    """A row per query: the query, a gap, its neighbors with their distances; a frame around those of its label.
 
     Args:
         queries: (Q, C, H, W) in [0, 1].
