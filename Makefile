@@ -34,15 +34,17 @@ bench: install  ## Training against a bare loop, the usual way and pythae; start
 	$(BIN)/python benchmarks/starts.py
 	$(BIN)/python benchmarks/scale.py --light
 
-test: install  ## Lint, then the tests, in a few minutes
-	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
+test: lint  ## Lint, then the tests, in a few minutes
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: install  ## The tests that train for minutes, on real data
 	$(BIN)/python -m pytest -m slow
 
-lint: install  ## Style alone
+lint: install  ## Style, types, import contracts and spelling
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell autoencoders conf docs experiments tests README.md CHANGELOG.md
 
 clean:  ## Remove the environment and caches; runs/ stays
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist

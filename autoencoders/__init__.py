@@ -8,7 +8,7 @@ Letters used in every shape comment of this package:
 Importing this package is light; torch, lightning and the rest load when a module that needs them does.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load(path, trust=()):  # noqa: ANN001, ANN201 - the types would load torch

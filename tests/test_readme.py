@@ -58,7 +58,7 @@ def test_its_reporting_commands_run(run_command, tmp_path):
         folder = tmp_path / "runs" / name
         (folder / "figures/samples").mkdir(parents=True)
         (folder / "config.yaml").write_text("{model: {name: vae}, data: {name: digits}}")
-        (folder / "run.json").write_text('{"status": "done"}')
+        (folder / "run.json").write_text('{"format": 2, "status": "done"}')
         (folder / "metrics.json").write_text('{"test/neg_elbo": 98, "test/mse": 0.01, "test/active_units": 2}')
         (folder / "figures/samples/000001.png").write_bytes((REPOSITORY / "docs/cvae-mnist-samples.png").read_bytes())
     assert len(REPORT) >= 3

@@ -21,7 +21,7 @@ def find_runs(patterns: Iterable[str | Path]) -> list[RunFolder]:
         UserError: if a pattern matches no run, or every run is of another format.
     """
     runs = [read(path, label) for path, label in folders(patterns).items()]
-    if all(run.problems and not run.record for run in runs):
+    if all(run.refused for run in runs):
         raise UserError(runs[0].problems[0])
     return runs
 

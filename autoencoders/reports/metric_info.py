@@ -26,7 +26,7 @@ class Measure:
 
 
 KNOWN = (
-    (r"nats|-elbo.*|iw-nll.*", Measure("nats per image", -1, "bound")),
+    (r"neg_elbo|-elbo.*|iw-nll.*", Measure("nats per image", -1, "bound")),
     (r"bits per dimension", Measure("bits", -1, "bound")),
     # One part of the bound can always be had for the other; an objective depends on beta.
     (r"distortion|rate|objective|loss|kl|gained over elbo|aggregate gap", Measure("nats per image", 0, "likelihood")),

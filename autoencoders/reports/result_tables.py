@@ -89,7 +89,7 @@ def remarks(runs: Sequence[RunFolder], table: Table) -> list[str]:
     """What a reader must know to compare: on how many images, what is not compared, what is missing."""
     notes = []
     counts = {lookup(run.record, "data", "images", "test") for run in runs} - {None}
-    if counts and any(column.label in ("neg_elbo", "mse") for column in table.columns):
+    if counts and any(column.label in ("neg elbo", "mse") for column in table.columns):
         notes.append(f"Measured on {' or '.join(f'{n:,}' for n in sorted(counts))} test images a run.")
     finished = [run for run in runs if any(name.endswith("/distortion") for name in run.metrics)]
     if any(not run.has_prior for run in finished) and any(run.has_prior for run in finished):

@@ -31,6 +31,7 @@ class RunFolder:
         record: `run.json`.
         metrics: `metrics.json`, numbers alone.
         problems: what is not as a finished run leaves it, a sentence each.
+        refused: whether the folder was written in another format, so that nothing of it was read.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class RunFolder:
     record: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    refused: bool = False
 
     @property
     def overrides(self) -> list[str]:
@@ -136,7 +138,7 @@ def read(path: Path, label: str) -> RunFolder:
         try:
             check_format(record.get("format"), path / "run.json")
         except UserError as error:
-            return RunFolder(path, label, problems=[*problems, str(error)])
+            return RunFolder(path, label, problems=[*problems, str(error)], refused=True)
     status, reason = str(record.get("status", "done")), record.get("error")
     if status != "done":
         words = {"running": "unfinished: it still runs, or was killed", "failed": "failed"}.get(status, status)

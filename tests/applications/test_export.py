@@ -50,7 +50,7 @@ def test_bad_exports_are_refused(run, tmp_path):
     file.write_text(json.dumps(plain))
     with pytest.raises(UserError, match=r"names the target 'os.system'"):
         autoencoders.load(tmp_path / "export")
-    file.write_text("{}")
+    file.write_text('{"format": 2}')
     with pytest.raises(UserError, match="does not describe"):
         autoencoders.load(tmp_path / "export")
     with pytest.raises(UserError, match="neither a checkpoint"):

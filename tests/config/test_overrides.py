@@ -212,7 +212,7 @@ def test_a_mistake_is_told_before_anything_heavy_is_loaded(tmp_path):
 CASES = [
     ("model=vea", "model has no option 'vea'. Did you mean model=vae?"),
     ("trainer.max_epoch=3", "There is no option trainer.max_epoch. Did you mean trainer.max_epochs?"),
-    ("model=null", "model has no option 'null'. Its options: ae, cvae"),
+    ("model=null", "model has no option 'null'. Its options: ae, classifier, cvae"),
     ("net=3", "net has no option '3'. Its options: conv"),
     ("lr=1e-3", "There is no option lr. Did you mean optimizer.lr?"),
     ("optimizer.weight_decay=1", "is given as +optimizer.weight_decay=1."),

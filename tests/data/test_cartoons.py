@@ -65,7 +65,7 @@ def test_the_dataset_holds_the_drawings_of_its_factors(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options", [{"condition": ["Smiling"]}, {"correlated": ["mouth"]}, {"correlation": 2.0}, {"count": 3}]
+    "options", [{"attributes": ["Smiling"]}, {"correlated": ["mouth"]}, {"correlation": 2.0}, {"count": 3}]
 )
 def test_bad_options_are_named(options):
     with pytest.raises(UserError, match=r"cartoons|correlated"):

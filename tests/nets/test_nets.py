@@ -10,7 +10,7 @@ from autoencoders.types import UserError
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (1, 62, 47), (3, 64, 64), (3, 128, 128)]
 
 
-@pytest.mark.parametrize("condition", [0, 5])
+@pytest.mark.parametrize("context_size", [0, 5])
 @pytest.mark.parametrize("norm", ["batch", "none"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("net", [mlp, conv], ids=["mlp", "conv"])
@@ -38,7 +38,7 @@ def test_depth_adds_convolutions_and_keeps_shapes(shape):
     assert conv.Decoder(5, shape, width=4, depth=2)(torch.randn(2, 5)).shape == (2, *shape)
 
 
-@pytest.mark.parametrize("condition", [0, 5])
+@pytest.mark.parametrize("context_size", [0, 5])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_nets_whose_features_are_a_code_take_any_shape(shape, context_size):
     context = torch.randn(3, context_size) if context_size else None

@@ -128,9 +128,9 @@ def test_an_exported_model_is_looked_at_as_a_checkpoint_is(finished, tmp_path, c
     from autoencoders.runs.loading import CONFIG, WEIGHTS
 
     state = state_of(finished)["hyper_parameters"]
-    config = {k: v for k, v in state.items() if k not in ("shape", "context")}
-    config["model"]["penalty"] = {"_target_": "pathlib.Path.touch", "_args_": [str(canary)]}
-    (tmp_path / CONFIG).write_text(json.dumps({"shape": [1, 28, 28], "context": None, "config": config}))
+    config = {k: v for k, v in state.items() if k not in ("format", "shape", "context")}
+    config["model"]["beta_schedule"] = {"_target_": "pathlib.Path.touch", "_args_": [str(canary)]}
+    (tmp_path / CONFIG).write_text(json.dumps({"format": 2, "shape": [1, 28, 28], "context": None, "config": config}))
     save_file({"x": torch.zeros(1)}, tmp_path / WEIGHTS)
     with pytest.raises(UserError, match="names the target"):
         autoencoders.load(tmp_path)

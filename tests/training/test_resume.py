@@ -163,7 +163,7 @@ def test_a_signal_sent_twice_at_once_is_one(compose, tmp_path, monkeypatch):
     with pytest.raises(RunStopped) as stopped:
         train(compose(*WORDS))
     assert stopped.value.where.startswith("after step 7, which ")
-    monkeypatch.setattr(signals, "APART", 0)
+    monkeypatch.setattr(signals, "REPEAT_SECONDS", 0)
     with pytest.raises(RunStopped) as stopped:
         train(compose(*WORDS, folder=tmp_path / "impatient"))
     assert stopped.value.where.startswith("at once, by a second signal")
@@ -173,7 +173,7 @@ def test_a_signal_sent_twice_at_once_is_one(compose, tmp_path, monkeypatch):
 def test_a_signal_after_the_training_is_recorded_too(compose, tmp_path, monkeypatch, number):
     before, words = signal.getsignal(number), (*WORDS, "trainer.max_epochs=1")
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "measure", lambda *_: [signal.raise_signal(number) for _ in range(2)])
+        patch.setattr(pipeline, "test_run", lambda *_: [signal.raise_signal(number) for _ in range(2)])
         with pytest.raises(RunStopped, match=str(128 + number)) as stopped:
             train(compose(*words))
     assert stopped.value.where == f"after its training, which {tmp_path}/run/checkpoints/last.ckpt keeps"
@@ -201,7 +201,7 @@ def test_a_resumed_run_adds_its_time_up(compose, tmp_path):
     assert again["images_per_second"] == pytest.approx(first["images_per_second"])
     assert again["started"] == first["started"]
     state = torch.load(last, weights_only=True)
-    state["callbacks"]["Clock"]["age"] += 1000  # as if it had taken so long
+    state["callbacks"]["Throughput"]["age"] += 1000  # as if it had taken so long
     torch.save(state, last)
     more = record(3)
     assert 1000 < more["seconds"] < 2000

@@ -60,8 +60,8 @@ def test_one_checkpoint_measures_the_same_by_one_process_and_by_two(folders, tmp
     (tmp_path / "measure.py").write_text(
         "import json, sys\n"
         "import lightning.pytorch as pl\n"
-        "from autoencoders import runs\n"
-        "run, count = runs.open_run(sys.argv[1]), int(sys.argv[2])\n"
+        "from autoencoders.runs.loading import open_run\n"
+        "run, count = open_run(sys.argv[1]), int(sys.argv[2])\n"
         "options = dict(accelerator='cpu', devices=count, strategy='ddp' if count > 1 else 'auto', logger=False)\n"
         "trainer = pl.Trainer(**options, enable_checkpointing=False, enable_progress_bar=False)\n"
         "measured = trainer.validate(run.model, run.data, verbose=False)[0]\n"
@@ -163,7 +163,7 @@ def test_jobs_side_by_side_end_in_the_same_table(tmp_path):
     assert run(*words, "hydra.sweep.dir=basic", cwd=tmp_path).returncode == 0
     for one, other in zip(table(tmp_path / "joblib"), table(tmp_path / "basic"), strict=True):
         assert one["overrides"] == other["overrides"]
-        assert float(one["test/neg_elbo"]) == pytest.approx(float(other["test/neg_elbo"]), rel=1e-4)
+        assert float(one["test/distortion"]) == pytest.approx(float(other["test/distortion"]), rel=1e-4)
 
 
 def test_slurm_without_slurm_is_one_sentence(tmp_path):

@@ -19,7 +19,7 @@ def test_drivers_are_searched_for_no_longer_where_there_is_no_gpu(there, kept, m
     assert os.environ[VARIABLE] == kept
 
 
-@pytest.mark.parametrize(("words", "kind"), [([], "Unprofiled"), (["+trainer.profiler=simple"], "SimpleProfiler")])
+@pytest.mark.parametrize(("words", "kind"), [([], "NullProfiler"), (["+trainer.profiler=simple"], "SimpleProfiler")])
 def test_a_profiler_that_was_asked_for_stays(words, kind, tmp_path):
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
