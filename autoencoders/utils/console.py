@@ -5,6 +5,7 @@ Where there is none (a pipe, a log file, CI, NO_COLOR, TERM=dumb) doors print pl
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -182,6 +183,48 @@ def wrap_words(words: Iterable[str], room: int, gap: str = "   ") -> Iterator[st
             line = f"{line}{gap}{word}" if line else word
     if line:
         yield line
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> int:
+    """Print a table that fits the terminal, or 80 columns where there is none.
+
+    Columns are left out from the right until the others fit; a cell of the first column that is still too long is
+    folded between words. Numbers are aligned at the right.
+
+    Args:
+        headers: one per column.
+        rows: cells, formatted.
+        title: a line above the table; empty for none.
+
+    Returns:
+        The number of columns left out.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    console, gap = _console(), 2
+    widths = [max(len(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
+    shown = len(headers)
+    while shown > 1 and sum(widths[:shown]) + gap * (shown - 1) > console.width:
+        shown -= 1
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
+    for i, header in enumerate(headers[:shown]):
+        numeric = all(not row[i] or row[i].lstrip("-.")[:1].isdigit() for row in rows)
+        table.add_column(Text(header), justify="right" if numeric and i else "left", overflow="fold", no_wrap=i > 0)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row[:shown]))
+    if title:
+        console.print(Text(title, "bold"))
+    console.print(table)
+    return len(headers) - shown
+
+
+def format_with_error(value: float, error: float) -> str:
+    """A value and its standard error in one cell, `0.629 ± 0.041`, with two digits of the error."""
+    if not (math.isfinite(value) and math.isfinite(error) and error > 0):
+        return format_number(value)
+    decimals = min(8, max(0, 1 - math.floor(math.log10(error))))
+    return f"{value:,.{decimals}f} ± {error:,.{decimals}f}"
 
 
 def format_number(value: float) -> str:
