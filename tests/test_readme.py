@@ -1,4 +1,4 @@
-"""The README stays true: its commands run, and what it links to exists."""
+"""The commands of the README run, and its links exist."""
 
 import os
 import re
@@ -23,7 +23,7 @@ MAKE = [c for c in COMMANDS if c.startswith("make ")]
 
 
 @pytest.mark.parametrize("words", [pytest.param(w, marks=pytest.mark.slow if "data=lfw" in w else ()) for w in TRAIN])
-def test_its_training_commands_run(words, run_command, tmp_path):
+def test_training_commands_run(words, run_command, tmp_path):
     words = shlex.split(words)
     for name, folder in (("data=mnist", "MNIST/raw"), ("data=lfw", "lfw")):
         if name in words and not os.path.isdir(os.path.join(os.environ.get("AUTOENCODERS_DATA", ""), folder)):
@@ -42,7 +42,7 @@ def test_its_training_commands_run(words, run_command, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_its_asking_commands_run(run_command, tmp_path):
+def test_apply_commands_run(run_command, tmp_path):
     words = ["model=vae", "latent_dim=10", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
     assert run_command(train, *words, "hydra.run.dir=runs/digits", cwd=tmp_path).returncode == 0
     words = ["model=classifier", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
@@ -53,7 +53,7 @@ def test_its_asking_commands_run(run_command, tmp_path):
         assert done.returncode == 0, done.stderr
 
 
-def test_its_reporting_commands_run(run_command, tmp_path):
+def test_report_commands_run(run_command, tmp_path):
     for name in ("digits", "ae"):
         folder = tmp_path / "runs" / name
         (folder / "figures/samples").mkdir(parents=True)
@@ -69,21 +69,21 @@ def test_its_reporting_commands_run(run_command, tmp_path):
 
 
 @pytest.mark.parametrize("command", MAKE)
-def test_its_make_targets_exist(command):
+def test_make_targets_exist(command):
     target = command.split()[1]
     assert re.search(rf"^{target}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
 
 
-def test_it_names_every_option():
+def test_every_option_is_named():
     missing = [f"{g}={o}" for g, options in config_groups().items() for o in options if f"`{o}`" not in README]
     assert missing == []
 
 
-def test_nothing_is_left_to_fill_in():
+def test_no_placeholder_remains():
     assert re.findall(r"\b[A-Z]{3,}_[A-Z_]{3,}\b", README.replace("AUTOENCODERS_DATA", "")) == []
 
 
-def test_its_links_lead_somewhere():
+def test_links_exist():
     targets = [t for t in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in t]
     assert [t for t in targets if not (REPOSITORY / t).exists()] == []
     assert any(t.endswith(".png") for t in targets)
