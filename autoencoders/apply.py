@@ -1,6 +1,6 @@
 """Usage: python -m autoencoders.apply run=<folder or checkpoint> application=<name> [key=value ...].
 
-Asks a trained run: figures, tables and numbers beside their baselines, into the run's folder.
+Apply a trained run: save figures, tables and numbers with baselines in its folder.
 
 Examples:
   python -m autoencoders.apply run=runs/my-run application=reconstruct
@@ -25,13 +25,13 @@ from autoencoders.utils import error_messages
 from autoencoders.utils.startup import load_heavy_libraries
 
 LINES = 60
-"""Rows, at most, of a table that the terminal shows."""
+"""Maximum number of rows of a printed table."""
 PATHS = ("run", "classifier", "images", "root", "folder")
-"""Options that are paths: taken as they stand, whatever characters they hold."""
+"""Options that are paths and are taken literally."""
 
 
 def main() -> None:
-    """What the command line runs."""
+    """Run the command line."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text(__doc__, ("application",)))
         return
@@ -41,7 +41,7 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
 def job(config: DictConfig) -> None:
-    """Open the run and answer every application asked for."""
+    """Load the run and run the requested applications."""
     with translate_job_errors():
         plain = resolve_config(config)
         load_heavy_libraries()
@@ -50,10 +50,10 @@ def job(config: DictConfig) -> None:
 
 
 def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
-    """Answer the applications of a resolved configuration, and deliver what they find.
+    """Run the applications of a resolved configuration and save their results.
 
     Raises:
-        UserError: where the run cannot be opened, or an application does not fit it.
+        UserError: if the run cannot be loaded, or an application does not fit it.
     """
     import torch
 
@@ -62,7 +62,7 @@ def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
     from autoencoders.runs import loading
 
     if config["split"] not in ("train", "val", "test"):
-        raise UserError(f"split must be train, val or test, and is {config['split']}.")
+        raise UserError(f"split must be train, val or test, got {config['split']}.")
     run = loading.open_run(config["run"])
     if config["root"]:
         run.data.move(config["root"])
@@ -79,10 +79,10 @@ def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
 
 
 def summary(result: ApplicationResult, files: list[Path]) -> str:
-    """The lines that the terminal shows of what an application found."""
+    """Return the printed lines of an application's result."""
     lines = []
     for key, table in result.tables.items():
-        if len(table.columns) == 1:  # text, line by line
+        if len(table.columns) == 1:  # lines of text
             lines += [f"  {key}", *(f"    {line}" for line in table.iloc[:, 0].astype(str))]
         elif len(table) <= LINES:
             words = table.to_string(index=False, float_format=lambda v: f"{v:.5g}", na_rep="")

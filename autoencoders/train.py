@@ -1,15 +1,15 @@
 """Usage: python -m autoencoders.train [group=option ...] [key=value ...].
 
-Trains an AE, VAE or CVAE on images and keeps everything it made in one folder under runs/.
+Train an AE, VAE or CVAE on images and save the results in one folder under runs/.
 
 Examples:
-  python -m autoencoders.train                                       the default CVAE on digits, in seconds
+  python -m autoencoders.train                                       default CVAE on digits, in seconds
   python -m autoencoders.train model=vae data=mnist latent_dim=2
   python -m autoencoders.train model=cvae data=mnist net=conv beta=warmup beta.value=4
-  python -m autoencoders.train -m model=vae data=mnist beta=0.5,1,4  a sweep, one run each
+  python -m autoencoders.train -m model=vae data=mnist beta=0.5,1,4  sweep, one run per value
   python -m autoencoders.train trainer.max_epochs=50 data.batch_size=256 optimizer.lr=1e-3
   python -m autoencoders.train 'callbacks=[default,gif]' logger=none
-  python -m autoencoders.train model=ae --cfg job                    print the composed configuration
+  python -m autoencoders.train model=ae --cfg job                    print the configuration
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ from autoencoders.utils.startup import load_heavy_libraries, restore_settings
 
 
 def main() -> None:
-    """What the command line runs."""
+    """Run the command line."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text(__doc__))
         return
     try:
         run_entry_point(job)
-    except KeyboardInterrupt:  # outside of training, which keeps a checkpoint first
+    except KeyboardInterrupt:  # outside of training, which saves a checkpoint first
         print("autoencoders: interrupted.", file=sys.stderr)
         sys.exit(130)
-    finally:  # a launcher that lost a job's process ends in an error: what the others did is told all the same
+    finally:  # a launcher that lost a process raises an error: the table of the other jobs is still written
         sweeps.finish_sweep()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(config: DictConfig) -> float | None:
-    """One job: train, and return `val/objective` of the best epoch, for sweepers that minimize.
+    """Train one run and return `val/objective` of the best epoch, for sweepers that minimize it.
 
-    Heavy libraries load in here, so that help, completion and configuration errors answer at once.
+    Heavy libraries are imported here, so that help, completion and configuration errors respond quickly.
     """
     hydra_config = HydraConfig.get()
     with translate_job_errors(hydra_config.runtime.output_dir):
@@ -62,7 +62,7 @@ def job(config: DictConfig) -> float | None:
 
 
 def run(plain: dict[str, Any], hydra_config: Any) -> dict[str, float]:
-    """The run of a resolved configuration, by itself or as a job of a sweep; its final metrics."""
+    """Run a resolved configuration, alone or as a job of a sweep, and return its final metrics."""
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     if sweeping:
         sweeps.limit_threads(hydra_config.launcher)
@@ -80,7 +80,7 @@ def run(plain: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         ):
             return sweeps.run_multiprocess_job(plain, hydra_config)
         if sweeping and not plain["resume"]:
-            plain["resume"] = "auto"  # a job that failed or was killed goes on when its sweep is run again
+            plain["resume"] = "auto"  # a failed or killed job continues when its sweep is started again
         given = (
             sweeping
             or plain["resume"] not in (None, "auto")
@@ -98,11 +98,11 @@ def run(plain: dict[str, Any], hydra_config: Any) -> dict[str, float]:
             raise
         return {
             "val/objective": sweeps.record_failed_job(plain, overrides, error)
-        }  # the other jobs go on; the sweep's table tells
+        }  # the other jobs continue; the table of the sweep reports it
 
 
 def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
-    """What was chosen, against what is composed where nothing is typed; see `choices.changed`."""
+    """Return the settings that differ from the default configuration; see `config.diff.describe_changes`."""
     from autoencoders.config import diff
 
     default = hydra.compose("train", ["folder=''"], return_hydra_config=True)
@@ -114,9 +114,9 @@ def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_confi
 
 
 def resume_hint(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) -> str:
-    """What to type to go on with a run that was stopped; nothing where there is no checkpoint yet."""
+    """Return the command that continues a stopped run, or an empty string if there is no checkpoint yet."""
     if sweeping:
-        return " Go on by the same command with the same hydra.sweep.dir."
+        return " Continue with the same command and the same hydra.sweep.dir."
     from autoencoders.runs import loading
 
     if not Path(config["folder"], loading.LAST).is_file():
@@ -124,25 +124,25 @@ def resume_hint(config: dict[str, Any], overrides: Sequence[str], sweeping: bool
     words = [word for word in overrides if not word.startswith("resume=")]
     resume = f"resume={config['folder']}"
     if not re.fullmatch(r"[\w./=-]+", resume):
-        resume = quote_option(resume, ("resume",))  # as Hydra's grammar wants it
-    return f" Go on with: python -m autoencoders.train {shlex.join([*words, resume])}"
+        resume = quote_option(resume, ("resume",))  # quoted for Hydra's grammar
+    return f" Continue with: python -m autoencoders.train {shlex.join([*words, resume])}"
 
 
 def train(
     config: dict[str, Any], overrides: Sequence[str] = (), changes: Callable[[], list] = list
 ) -> dict[str, float]:
-    """Train one run and keep everything it made in `config["folder"]`.
+    """Train one run and save its results in `config["folder"]`.
 
     Args:
         config: the resolved configuration, plain containers.
-        overrides: what the user typed, for the record.
-        changes: gives what a terminal is told of them, see `choices.changed`.
+        overrides: the command-line overrides, for the record.
+        changes: returns the settings to print, see `config.diff.describe_changes`.
 
     Returns:
-        The final metrics, as `metrics.json` holds them.
+        The final metrics, as in `metrics.json`.
 
     Raises:
-        UserError: where what was asked for cannot be done; configuration is checked before any data work.
+        UserError: if the run is not possible as configured. The configuration is validated before any data is loaded.
     """
     with restore_settings():
         return pipeline.train_run(config, overrides, changes)

@@ -1,4 +1,4 @@
-"""The nouns every layer shares: what a batch is, what a condition is, and what a user's mistake is."""
+"""Types that all packages share: batches, codes, annotations, results of applications, and errors."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Shape = tuple[int, int, int]
 
 
 class UserError(Exception):
-    """Something the user asked for cannot be done.
+    """An error caused by the user, such as a wrong option.
 
-    The message says what was expected, what came, where, and what to do. The doors print it as one
-    sentence and leave with a non-zero exit; any other exception is a defect of ours.
+    The message states what was expected, what was given, and what to do. Entry points print it as one sentence and exit
+    with a non-zero status. Any other exception is a bug.
     """
 
 
 class RunStopped(SystemExit):
     """A signal ended the run, which can be resumed.
 
-    A SystemExit, so that a sweep ends with it: whoever presses Ctrl-C does not want the next job.
+    It is a SystemExit, so that it also ends a sweep.
 
     Args:
-        number: of the signal; the exit status is 128 more, as shells have it.
-        where: what the run had come to, for the line on the terminal.
+        number: the signal. The exit status is 128 more, as in shells.
+        where: what the run was doing, for the message.
     """
 
     def __init__(self, number: int, where: str) -> None:
@@ -40,14 +40,13 @@ class RunStopped(SystemExit):
 
 
 class Batch(NamedTuple):
-    """What one step sees.
+    """One batch.
 
     Attributes:
-        x: (B, C, H, W) float32 in [0, 1]: what the encoder sees.
-        target: (B, C, H, W) float32 in [0, 1]: what the decoder must explain; `x` itself unless the input
-            was corrupted.
-        y: (B,) int64 classes, (B, A) float32 attributes, or None where the data has neither.
-        index: (B,) int64: the row in the split.
+        x: (B, C, H, W) float32 in [0, 1]: the input of the encoder.
+        target: (B, C, H, W) float32 in [0, 1]: the target of the decoder; equal to `x` unless the input is corrupted.
+        y: (B,) int64 classes, (B, A) float32 attributes, or None if the data has no labels.
+        index: (B,) int64: rows in the split.
     """
 
     x: Tensor
@@ -56,17 +55,17 @@ class Batch(NamedTuple):
     index: Tensor
 
     def parts(self, size: int) -> list[Batch]:
-        """The batch in pieces of at most so many images."""
+        """Return the batch in chunks of at most `size` images."""
         starts = range(0, len(self.x), size)
         return [Batch(*(None if a is None else a[start : start + size] for a in self)) for start in starts]
 
 
 class Codes(NamedTuple):
-    """A split as a model encodes it, on the CPU, row by row.
+    """The codes of a split, on the CPU, in the order of its rows.
 
     Attributes:
         z: (N, Z) float32 posterior means.
-        y: (N,) int64 classes, (N, A) float32 attributes the model was told, or None.
+        y: (N,) int64 classes, (N, A) float32 attributes that the model is conditioned on, or None.
         index: (N,) int64 rows in the split.
         distortion: (N,) float32 -log p(target | z), in nats, with z sampled by row as in validation.
         rate: (N,) float32 KL(q || p), in nats.
@@ -81,14 +80,14 @@ class Codes(NamedTuple):
 
 @dataclass
 class ApplicationResult:
-    """What an application answers; it neither saves nor shows.
+    """The result of an application, which neither saves nor shows anything.
 
     Attributes:
-        metrics: name -> number, flat: what a test or a dashboard reads.
+        metrics: name -> number.
         figures: name -> matplotlib figure.
-        tables: name -> table, methods in rows where there are baselines.
+        tables: name -> table, with one row per method: the model, then its baselines.
         animations: name -> frames (T, H, W, 3) in [0, 1].
-        examples: name -> table, a row per image, whose cells may be images, (C, H, W) in [0, 1]: for dashboards.
+        examples: name -> table with one row per image, for dashboards. Cells may be images, (C, H, W) in [0, 1].
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -100,16 +99,16 @@ class ApplicationResult:
 
 @dataclass
 class Annotations:
-    """What is known of each image of a split, whether or not a model is told.
+    """Everything known about each image of a split, whether or not a model uses it.
 
     Attributes:
         names: N file names, or None.
-        groups: (N,) int64, such as persons, of whom a split may hold several images, or None.
-        group_names: a name for each group.
-        attributes: (N, A) float32, NaN where unknown, or None.
+        groups: (N,) int64, for example persons with several images, or None.
+        group_names: one name per group.
+        attributes: (N, A) float32, NaN if unknown, or None.
         attribute_names: A names.
         classes: (N,) int64, or None.
-        class_names: a name for each class.
+        class_names: one name per class.
     """
 
     names: list[str] | None = None
@@ -121,7 +120,7 @@ class Annotations:
     class_names: tuple[str, ...] = ()
 
     def rows(self, index: Tensor) -> Annotations:
-        """Those of these rows."""
+        """Return the annotations of these rows."""
         picked = {name: getattr(self, name) for name in ("groups", "attributes", "classes")}
         picked = {name: None if values is None else values[index] for name, values in picked.items()}
         names = None if self.names is None else [self.names[i] for i in index.tolist()]
@@ -131,34 +130,34 @@ class Annotations:
         )  # fmt: skip
 
     def attribute(self, name: str) -> Tensor:
-        """(N,) values of one attribute.
+        """Return the (N,) values of one attribute.
 
         Raises:
-            UserError: where there is none of that name; it lists those there are.
+            UserError: if there is no attribute of this name. The message lists all attributes.
         """
         if name not in self.attribute_names:
             known = ", ".join(self.attribute_names) or "none"
-            raise UserError(f"These data have no attribute {name!r}. They have: {known}.")
+            raise UserError(f"The data has no attribute {name!r}. Its attributes: {known}.")
         return self.attributes[:, self.attribute_names.index(name)]
 
 
 @dataclass(frozen=True)
 class Context:
-    """What labels mean: the names of the classes, or of the attributes, that a CVAE is conditioned on."""
+    """The labels that a model is conditioned on: the names of the classes or of the attributes."""
 
     kind: Literal["classes", "attributes"]
     names: tuple[str, ...]
 
     @property
     def size(self) -> int:
-        """K, the length of the vector that encodes one label: one-hot for classes, one number an attribute."""
+        """Size K of the context vector of one image: one-hot for classes, one number per attribute."""
         return len(self.names)
 
     def to_dict(self) -> dict:
-        """Plain containers, for a checkpoint that loads without executing code."""
+        """Return plain containers, for a checkpoint that can be loaded without executing code."""
         return {"kind": self.kind, "names": list(self.names)}
 
     @classmethod
     def from_dict(cls, plain: dict | None) -> Context | None:
-        """The inverse of `to_dict`; None stays None."""
+        """Invert `to_dict`; None stays None."""
         return None if plain is None else cls(plain["kind"], tuple(plain["names"]))

@@ -1,4 +1,4 @@
-"""How a door refuses: one sentence and exit status 2, whatever raised; what Hydra says on several lines included."""
+"""Errors on the command line: every user error is one sentence with exit status 2, including those of Hydra."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from autoencoders.config.overrides import suggest_name
 from autoencoders.types import UserError
 
 FULL = "HYDRA_FULL_ERROR"
-"""Hydra's environment variable that asks for whole tracebacks, where it is 1."""
+"""Hydra's environment variable for full tracebacks."""
 
 NO_WORD = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
-"""Values that Hydra reads as something else than a word, which no option of a group is."""
+"""Values that Hydra does not parse as a word. No option of a group has such a name."""
 
 
 def run_entry_point(job: Callable[[], Any]) -> None:
-    """Run what `hydra.main` made of a door's job; what is wrong with its command line is one sentence, exit status 2.
+    """Run the job of an entry point, decorated with `hydra.main`, and report errors of the command line.
 
-    Until the job itself begins, nothing but the command line and the configuration can be at fault, whatever the
-    exception is called. An exception from within is a defect of ours, and shows its traceback; with `debug=true`, or
-    HYDRA_FULL_ERROR=1 in the environment, everything does.
+    Before the job starts, an exception can only be caused by the command line or the configuration. An exception inside
+    the job is a bug and shows its traceback. With `debug=true`, or HYDRA_FULL_ERROR=1 in the environment, every
+    exception does.
     """
     try:
         _check_words(sys.argv[1:])
@@ -49,17 +49,17 @@ def run_entry_point(job: Callable[[], Any]) -> None:
 
 
 def refuse(error: Exception) -> None:
-    """Say in one sentence what is wrong, and leave with exit status 2."""
+    """Print an error in one sentence and exit with status 2."""
     print(f"autoencoders: {sentence(error)}", file=sys.stderr)
     sys.exit(2)
 
 
 @contextmanager
 def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
-    """Refuse where a UserError comes out of the block of a door's job: Hydra would announce it as a failed job.
+    """Exit with one sentence if the block raises a UserError. Hydra would report it as a failed job.
 
     Args:
-        folder: that Hydra has made for a run; where nothing came into it, nothing stays.
+        folder: the folder that Hydra created for the run. It is removed if it is empty.
     """
     try:
         yield
@@ -73,15 +73,15 @@ def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
 
 
 def showing() -> bool:
-    """Whether the command line, or Hydra's own environment variable, asks for tracebacks of mistakes."""
+    """Return whether the command line or Hydra's environment variable requests tracebacks of user errors."""
     return "debug=true" in (word.lower() for word in sys.argv[1:]) or os.environ.get(FULL) == "1"
 
 
 def resolve_config(config: DictConfig) -> dict[str, Any]:
-    """A composed configuration as plain containers, with every interpolation resolved.
+    """Return a composed configuration as plain containers, with all interpolations resolved.
 
     Raises:
-        UserError: where something is still to be given, or an interpolation leads nowhere.
+        UserError: if a required value is missing, or an interpolation cannot be resolved.
     """
     try:
         plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -91,7 +91,7 @@ def resolve_config(config: DictConfig) -> dict[str, Any]:
 
 
 def sentence(error: BaseException) -> str:
-    """What an exception says, on one line; what Hydra and OmegaConf say, in our words."""
+    """Return the message of an exception on one line, with messages of Hydra and OmegaConf reworded."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
@@ -120,7 +120,7 @@ def sentence(error: BaseException) -> str:
 
 @contextmanager
 def letting_through() -> Iterator[None]:
-    """Have Hydra let exceptions through, instead of printing some of their lines, or composing again to meet them."""
+    """Let Hydra raise exceptions, instead of printing parts of them or composing again."""
 
     def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
         options = {"with_log_configuration": False, "run_mode": RunMode.MULTIRUN, "validate_sweep_overrides": False}
@@ -135,20 +135,18 @@ def letting_through() -> Iterator[None]:
 
 
 def _check_words(words: list[str]) -> None:
-    """Raise UserError for flags that are not Hydra's, or that load what may run code."""
+    """Raise UserError for flags that Hydra does not have, and for flags that load files which may execute code."""
     parser = utils.get_args_parser()
 
     def error(message: str) -> None:
-        raise UserError(
-            f"This command line cannot be read: {message}. Options are group=option and key=value, see --help."
-        )
+        raise UserError(f"The command line cannot be parsed: {message}. Use group=option and key=value, see --help.")
 
     parser.error = error
     for word in words:
         name, sign, value = word.partition("=")
         options = config_groups().get(name.lstrip("+").partition("@")[0]) if sign and NO_WORD.fullmatch(value) else None
-        if options and name not in NUMERIC_GROUPS:  # Hydra would not say which
-            none = f" ~{name} takes it away." if name in OPTIONAL_GROUPS else ""
-            raise UserError(f"{name} has no option {value!r}. Its options: {', '.join(options)}.{none}")
+        if options and name not in NUMERIC_GROUPS:  # Hydra's message does not list the options
+            none = f" ~{name} removes it." if name in OPTIONAL_GROUPS else ""
+            raise UserError(f"{name} must be one of {', '.join(options)}, got {value!r}.{none}")
     if parser.parse_args(words).experimental_rerun:
         raise UserError("--experimental-rerun loads a pickle, which may run code. Use resume=<run> instead.")

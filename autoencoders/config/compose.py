@@ -1,9 +1,9 @@
-"""From words on the command line to one config: where `conf/` is, and numbers as group options.
+"""Composition of the configuration: the folder `conf/`, and numbers as group options.
 
-`beta=4`, `latent_dim=16` and sweeps of them (`-m beta=0.5,1,4`, `range(2,5)`) are what people type; Hydra
-takes only names of files as options. Here a config source invents `<group>/<number>` on request, and the one
-place in Hydra that refuses numbers is given their text. This module is imported by every door at its top, so
-that launchers which import the task function in another process have it too. Only hydra is loaded here.
+Users type `beta=4`, `latent_dim=16` and sweeps of them (`-m beta=0.5,1,4`, `range(2,5)`), but Hydra accepts only names
+of files as options. A config source provides `<group>/<number>` on request, and the one place in Hydra that refuses
+numbers gets their text. Every entry point imports this module at the top, so that launchers which import the task
+function in another process import it too. It imports only Hydra.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from omegaconf import OmegaConf
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "train.yaml").is_file())
-"""The config folder: inside an installed wheel, else beside the package in a checkout."""
+"""The config folder: in an installed wheel, or next to the package in a checkout."""
 
 SHARED = "shared"
-"""The folder of what several options build on; no group of its own."""
+"""Folder of configs that several options extend. It is not a group."""
 NUMERIC_GROUPS = {"latent_dim": ("size", int, 1, []), "beta": ("value", float, 0, ["constant"])}
-"""Groups that take a bare number: the field it tunes, its type, its least value, the option it builds on."""
+"""Groups that accept a number: the field that it sets, its type, its minimum, and the option that it extends."""
 OPTIONAL_GROUPS = ("budget", "experiment")
-"""Groups of which a run may have none."""
+"""Groups without a required option."""
 
 
 def _continued(resume: str | None, otherwise: str) -> str:
-    """The folder of the run that `resume` names, by folder or checkpoint; the other one for none, or for `auto`."""
+    """Return the folder of the run that `resume` names, by folder or checkpoint; `otherwise` if it is null or `auto`."""
     path = Path(str(resume)) if resume and resume != "auto" else None
     if path is not None and path.is_dir():
         return str(path)
@@ -44,12 +44,12 @@ def _continued(resume: str | None, otherwise: str) -> str:
 
 
 def _geometric_sum(ratio: int, terms: int) -> int:
-    """1 + ratio + ratio^2 + ...: epochs of a ladder whose first rung is one epoch."""
+    """Return 1 + ratio + ratio^2 + ...: the epochs of a ladder schedule whose first rung is one epoch."""
     return sum(int(ratio) ** i for i in range(int(terms)))
 
 
 def _file_name(name: object) -> str:
-    """A run's name as a part of its folder's: whatever separates folders, or a file system minds, is `_`."""
+    """Return the name of a run as a folder name: path separators and special characters become `_`."""
     words = re.sub(r"[^\w.,=+@() \[\]-]+", "_", str(name))
     return words.encode()[:150].decode(errors="ignore")
 
@@ -60,7 +60,7 @@ OmegaConf.register_new_resolver("geometric_sum", _geometric_sum, replace=True)
 
 
 def config_groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
-    """The config groups and the options in each, from the folders of a search path."""
+    """Return the config groups and their options, from the folders of a search path."""
     found: dict[str, set[str]] = {}
     for file in sorted(file for folder in folders for file in folder.glob("*/**/*.yaml")):
         group = file.parent.relative_to(next(f for f in folders if file.is_relative_to(f))).as_posix()
@@ -70,7 +70,7 @@ def config_groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
 
 
 def help_text(door: str, only: tuple[str, ...] = ()) -> str:
-    """A door's docstring and its groups: Hydra's own help composes the config first and takes three times as long."""
+    """Return the docstring of an entry point with its config groups. Hydra's help takes three times as long."""
     shown = {group: options for group, options in config_groups().items() if not only or group in only}
     width = max(map(len, shown))
     lines = []
@@ -80,9 +80,9 @@ def help_text(door: str, only: tuple[str, ...] = ()) -> str:
 
 
 def quote_option(word: str, names: Sequence[str]) -> str:
-    """A word of the command line, in the quotes that Hydra's grammar wants where it sets one of these options.
+    """Quote the value of a command-line argument for Hydra's grammar, if it sets one of these options.
 
-    They are then taken as they stand, whatever characters they hold; `null` and what is in quotes already stay.
+    The value is then taken literally. `null` and values in quotes stay unchanged.
     """
     name, sign, value = word.partition("=")
     if name not in names or not sign or value in ("null", "") or (value[0] == value[-1] and value[0] in "'\""):
@@ -92,15 +92,15 @@ def quote_option(word: str, names: Sequence[str]) -> str:
 
 def _in_quotes(value: str) -> str:
     escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
-    escaped = escaped.replace("'", "\\'").replace("${", "\\${")  # the latter is no interpolation
+    escaped = escaped.replace("'", "\\'").replace("${", "\\${")  # a literal ${ and no interpolation
     return f"'{escaped}'"
 
 
 def merge_list_option(words: Sequence[str], name: str) -> list[str]:
-    """The words of a command line, with every `<name>=<value>` gathered into one list.
+    """Merge all arguments `<name>=<value>` into one list.
 
-    A shell makes two words of `runs=runs/{a,b}`, of which Hydra would take the last; and a single path is taken as
-    it stands, where Hydra's grammar would see commas and brackets.
+    A shell expands `runs=runs/{a,b}` to two arguments, of which Hydra would use the last. A single path is quoted,
+    because Hydra's grammar would parse its commas and brackets.
     """
     values = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
     if not values:
@@ -111,7 +111,7 @@ def merge_list_option(words: Sequence[str], name: str) -> list[str]:
 
 
 def numeric_config(path: str) -> dict | None:
-    """The config that `<group>/<number>` stands for, or None where that is no number the group takes."""
+    """Return the config of `<group>/<number>`, or None if it is not a number that the group accepts."""
     group, _, text = path.removesuffix(".yaml").strip("/").partition("/")
     if group not in NUMERIC_GROUPS:
         return None
@@ -127,40 +127,40 @@ def numeric_config(path: str) -> dict | None:
 
 
 class NumericSource(ConfigSource):
-    """A config source whose only files are `<group>/<number>`."""
+    """A config source that provides `<group>/<number>`."""
 
     @staticmethod
     def scheme() -> str:
-        """The source's address, `numeric://`."""
+        """Address of the source, `numeric://`."""
         return "numeric"
 
     def available(self) -> bool:
-        """Always there."""
+        """Return True: the source needs no files."""
         return True
 
     def is_group(self, config_path: str) -> bool:
-        """Whether numbers can be options here."""
+        """Return whether a group accepts numbers."""
         return config_path.strip("/") in {"", *NUMERIC_GROUPS}
 
     def is_config(self, config_path: str) -> bool:
-        """Whether the path ends in a number its group takes."""
+        """Return whether the path ends in a number that its group accepts."""
         return numeric_config(config_path) is not None
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
-        """Nothing to list: the numbers have no end."""
+        """Return an empty list: numbers cannot be listed."""
         return []
 
     def load_config(self, config_path: str) -> ConfigResult:
-        """The config of a number."""
+        """Return the config of a number."""
         config = numeric_config(config_path)
         if config is None:
             raise ConfigLoadError(f"{config_path} is not a number that its group takes.")
-        # Hydra reads the package from this header; without the key it fails.
+        # Hydra reads the package from this header and fails without the key.
         return ConfigResult("numeric", "numeric://", OmegaConf.create(config), header={"package": None})
 
 
 class NumericPath(SearchPathPlugin):
-    """Puts the numeric source last in the search path, so that a real file of that name wins."""
+    """Append the numeric source to the search path, so that a file of the same name has priority."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the source."""

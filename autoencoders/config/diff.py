@@ -1,4 +1,4 @@
-"""What a user has chosen, against a run of which nothing is said."""
+"""Differences between configurations."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any
 from autoencoders.config.compose import numeric_config
 
 IGNORED_KEYS = ("name", "folder", "runs", "resume", "debug", "logger", "after_fit")
-"""Keys that say where a run is and who is told, not what it is. Applications change nothing of a run either."""
+"""Keys of locations and logging, and of applications, which do not influence the training."""
 PATH_KEYS = ("dirpath", "root", "cache", "memory")
-"""Last parts of keys that are places on a machine."""
+"""Last components of keys that hold paths or machine limits."""
 PASSIVE_CALLBACKS = ("autoencoders.callbacks.", "lightning.pytorch.callbacks.ModelCheckpoint")
-"""Callbacks that draw, tell and keep, and change nothing of what is learned."""
+"""Callbacks that draw, log or save, and do not influence the training."""
 REPEATING_GROUPS = ("model", "callbacks")
-"""Groups whose keys repeat others' by interpolation: the others give a difference its name."""
+"""Groups that repeat keys of other groups by interpolation. A difference is named after the other group."""
 SHORT_KEYS = {"beta.value": "beta", "latent_dim.size": "latent_dim"}
-"""Keys with a shorter spelling on the command line."""
+"""Keys with a shorter form on the command line."""
 ABSENT_TEXT = "\u2013"
-"""An en dash: what stands where there is no value."""
+"""An en dash: the text for a missing value."""
 
 
 def describe_changes(config: Mapping, defaults: Mapping, overrides: Sequence[str]) -> list[tuple[str, str]]:
-    """What was chosen, against a run of which nothing is said: setting -> `old → new`.
+    """Return the settings that differ from the defaults: setting -> `old → new`.
 
-    First the options of groups, also those that another's option has chosen (data=lfw its net); then values. Where a
-    group has another option all its values are others, and only those are told that were typed.
+    Options of groups come first, including those selected by another option (data=lfw selects its net), then values. If
+    another option of a group is selected, only those of its values are listed that the user set.
 
     Args:
-        config: resolved, with the option of each group under `choices`.
-        defaults: the same, where nothing is typed.
-        overrides: what was typed.
+        config: the resolved configuration, with the selected options under `choices`.
+        defaults: the default configuration, in the same form.
+        overrides: the command-line overrides.
     """
     old, new = defaults["choices"], config["choices"]
     found = {
@@ -47,7 +47,7 @@ def describe_changes(config: Mapping, defaults: Mapping, overrides: Sequence[str
         if known and known[0] not in found:
             told |= {*keys, *(SHORT_KEYS.get(key, key) for key in keys)}
             found[known[0]] = tuple(values)
-    for key, value in typed:  # of a callback or a logger, say
+    for key, value in typed:  # for example of a callback or a logger
         was = format_value(old[key] if key in old else lookup(defaults, *key.split(".")))
         if key not in told and was != value and numeric_config(f"{key}/{value}") is None:
             found[key] = (was, value)
@@ -55,18 +55,18 @@ def describe_changes(config: Mapping, defaults: Mapping, overrides: Sequence[str
 
 
 def flatten(node: Any, prefix: str) -> dict[str, Any]:
-    """Nested containers as one level of dotted keys."""
+    """Return nested containers as one level of dotted keys."""
     if not isinstance(node, Mapping):
         return {prefix: node}
     return {key: value for name, child in node.items() for key, value in flatten(child, f"{prefix}.{name}").items()}
 
 
 class Absent:
-    """What stands where a configuration has no such key."""
+    """Marker for a key that a configuration does not have."""
 
 
 def diff_configs(configs: Sequence[Mapping]) -> dict[str, list[Any]]:
-    """Key -> its value in each configuration, for keys that differ; values may be whole nodes, or `Absent`."""
+    """Return the keys that differ, with the value in each configuration. Values may be nodes, or `Absent`."""
     found: dict[str, list[Any]] = {}
 
     def walk(key: str, nodes: list[Any]) -> None:
@@ -76,7 +76,7 @@ def diff_configs(configs: Sequence[Mapping]) -> dict[str, list[Any]]:
             found[key.removesuffix("._target_")] = nodes
             return
         names = dict.fromkeys(name for node in nodes for name in node if name not in PATH_KEYS)
-        if key and len({str(node.get("name")) for node in nodes}) > 1:  # a class by its name: `model`, `data`
+        if key and len({str(node.get("name")) for node in nodes}) > 1:  # a class, by its name: `model`, `data`
             found[key] = [node.get("name", Absent) for node in nodes]
             names = [name for name in names if name not in ("name", "_target_")]
         for name in names:
@@ -94,9 +94,9 @@ def _child(node: Mapping, name: Any) -> Any:
 
 
 def group_aliases(found: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[str]]:
-    """Keys that say the same of every configuration, the plainest first -> their values in words.
+    """Group keys with equal values in every configuration, shortest key first, and format the values.
 
-    One choice shows in many places (`beta.value` is also `model.beta_schedule.value`); it is one difference.
+    One choice appears under several keys: `beta.value` is also `model.beta_schedule.value`.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
     for key in sorted(found, key=lambda key: (key.split(".")[0] in REPEATING_GROUPS, key.count("."), key)):
@@ -111,7 +111,7 @@ def group_aliases(found: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[
 
 
 def _alias(first: str, key: str) -> bool:
-    """Whether two keys name one choice: by the same word at their ends, or by the group of the first."""
+    """Return whether two keys hold one choice: their last components match, or one repeats the group of the other."""
     one, other = first.split("."), key.split(".")
     return other[-1].endswith(one[-1]) or one[0] == other[-1]
 
@@ -121,7 +121,7 @@ def _rank(key: str) -> tuple:
 
 
 def format_value(value: Any) -> str:
-    """A value in a cell: a class by its last name, a node by its class."""
+    """Format a value for a table cell: a class by its name, a node by its class."""
     if value is Absent:
         return ABSENT_TEXT
     if isinstance(value, Mapping):
@@ -137,16 +137,16 @@ def format_value(value: Any) -> str:
 
 
 def lookup(node: Any, *keys: str) -> Any:
-    """A value in nested dicts, None where a key is not there."""
+    """Return a value of nested dicts, or None if a key is missing."""
     for key in keys:
         node = node.get(key) if isinstance(node, dict) else None
     return node
 
 
 def result_settings(config: Mapping, seeded: bool = True) -> dict[str, Any]:
-    """What decides a run's results, flat; not where it is, what logs it, or how it was started.
+    """Return the flat settings that determine the results of a run, without paths, loggers and the way it was started.
 
-    Its seed neither, where that was drawn.
+    Without the seed, if it was drawn at random.
     """
     return {
         key: value

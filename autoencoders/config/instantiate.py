@@ -1,4 +1,4 @@
-"""Build the objects that a configuration names, and refuse targets that may not be built."""
+"""Instantiate the objects that a configuration names, and refuse targets that are not allowed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 FORMAT = 2
-"""Version of run folders, checkpoints and exports; others are refused."""
+"""Format version of run folders, checkpoints and exports. Others are refused."""
 ALLOWED_PREFIXES = (*(f"autoencoders.{part}." for part in ("data", "models", "nets", "objectives")), "torch.optim.")
-"""Where the classes may live that the configuration of an opened run names; see `is_allowed_target`."""
+"""Modules whose classes the configuration of a loaded run may name; see `is_allowed_target`."""
 
 
 def build(node: Mapping, **arguments: Any) -> Any:
-    """The object a config node names; its own containers become plain dicts and lists.
+    """Instantiate a config node. Containers in the node become plain dicts and lists.
 
-    Arguments pass untouched (Hydra would turn dataclasses among them into config nodes), and so does a UserError
-    from a nested node (Hydra would bury it).
+    Arguments are passed unchanged, although Hydra would convert dataclasses to config nodes. A UserError of a nested
+    node is raised as it is.
     """
     try:
         return hydra_instantiate(node, _partial_=True, _convert_="all")(**arguments)
@@ -38,13 +38,16 @@ def build(node: Mapping, **arguments: Any) -> Any:
 
 
 def instantiate(path: str, node: Mapping, factory: Callable | None = None, **arguments: Any) -> Any:
-    """What a config node names, built; whatever its class objects to is a UserError that names the node.
+    """Check the options of a config node and instantiate it. Any error becomes a UserError that names the node.
 
     Args:
-        path: what the node is called.
+        path: name of the node.
         node: plain containers.
-        factory: what builds it; None for `build`.
-        **arguments: of the factory.
+        factory: function that builds the object; None for `build`.
+        **arguments: arguments of the factory.
+
+    Raises:
+        UserError: if an option is wrong, or the class raises an exception.
     """
     check_options(path, node)
     try:
@@ -53,22 +56,22 @@ def instantiate(path: str, node: Mapping, factory: Callable | None = None, **arg
         raise
     except Exception as error:
         raise UserError(
-            f"{path} cannot be set up as asked: {root_cause_message(error)} (debug=true shows where)."
+            f"{path} cannot be instantiated: {root_cause_message(error)} (debug=true shows the traceback)."
         ) from error
 
 
 def root_cause_message(error: BaseException) -> str:
-    """What was wrong, on one line, without what a library wraps around it."""
+    """Return the message of the innermost exception, on one line."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
 
 
 def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoencoder:
-    """The configured model for images of this shape and context.
+    """Build the configured model for images of this shape and this context.
 
-    Its hyperparameters, and so its checkpoints, hold the plain configuration, shape and context: a checkpoint
-    alone opens, without executing code.
+    Its hyperparameters, and thus its checkpoints, contain the plain configuration, shape and context, so that a
+    checkpoint can be loaded alone and without executing code.
     """
     model = build(config["model"], shape=tuple(shape), context=context)
     described = None if context is None else context.to_dict()
@@ -78,25 +81,29 @@ def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoe
 
 
 def check_targets(config: Mapping, origin: Path, trust: tuple[str, ...] = ()) -> None:
-    """Raise UserError where a file's configuration of model or data names what may not be built.
+    """Raise UserError if the model or data configuration of a file names a target that is not allowed.
 
     See `is_allowed_target`.
     """
-    if any("${" in text for text in _texts([config["model"], config["data"]])):  # would be looked up, code and all
-        raise UserError(f"{origin} holds an interpolation, which no finished run's configuration does: not opened.")
+    if any(
+        "${" in text for text in _texts([config["model"], config["data"]])
+    ):  # it would be resolved, which may execute code
+        raise UserError(
+            f"{origin} contains an interpolation, which the configuration of a run never does. It is not loaded."
+        )
     for target in _targets([config["model"], config["data"]]):
         if not (is_allowed_target(target) or target.startswith(trust)):
             raise UserError(
-                f"{origin} names the target {target!r}, which is no class of this package and no optimizer or "
-                f"schedule of torch. If you trust it, open the run with trust=({target.partition('.')[0] + '.'!r},)."
+                f"{origin} names the target {target!r}, which is neither a class of this package nor an optimizer or "
+                f"schedule of torch. If you trust it, load the run with trust=({target.partition('.')[0] + '.'!r},)."
             )
 
 
 def is_allowed_target(target: str) -> bool:
-    """Whether a target is a class defined where its name says, in one of the ALLOWED packages.
+    """Return whether a target is a class of an allowed module, defined in the module that it is named after.
 
-    A prefix is not enough: through the names a module imports, `autoencoders.runs.loading.Path.write_text` is a file
-    writer. Functions are refused, and so is whatever is reached through another module's namespace.
+    A prefix is not sufficient: through the names that a module imports, `autoencoders.runs.loading.Path.write_text`
+    would be a file writer. Functions, and names reached through the namespace of another module, are refused.
     """
     if not target.startswith(ALLOWED_PREFIXES):
         return False
@@ -116,7 +123,7 @@ def is_allowed_target(target: str) -> bool:
 
 
 def _texts(node: Any) -> Iterator[str]:
-    """Every text in nested plain containers, names included."""
+    """Yield every string in nested plain containers, including keys."""
     if isinstance(node, str):
         yield node
     for child in (
@@ -126,7 +133,7 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def _targets(node: Any) -> Iterator[str]:
-    """Every `_target_` in nested plain containers."""
+    """Yield every `_target_` in nested plain containers."""
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield str(node["_target_"])

@@ -1,7 +1,7 @@
-"""The folder of a run or a sweep, refused in a sentence where it cannot be made.
+"""Check that the folder of a run or a sweep can be created.
 
-Hydra makes it before a door has the word, and would end in a traceback. It loads this at every start, so that only
-Hydra is imported here at the top.
+Hydra creates it before the entry point runs, and would end with a traceback. Hydra imports this module at every start,
+so it imports only Hydra at the top.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ from autoencoders.utils.error_messages import disk_error_message
 
 
 class OutputDirCheck(Callback):
-    """Makes the folder first, and leaves with a failing exit where it cannot."""
+    """Create the output folder, or print one sentence and exit with a failure."""
 
     def on_run_start(self, config: Mapping, **keywords: Any) -> None:
-        """Of a run."""
+        """Create the folder of a run."""
         self._make(lambda: config.hydra.run.dir, "hydra.run.dir")
 
     def on_multirun_start(self, config: Mapping, **keywords: Any) -> None:
-        """Of a sweep."""
+        """Create the folder of a sweep."""
         self._make(lambda: config.hydra.sweep.dir, "hydra.sweep.dir")
 
     def _make(self, asked: Callable[[], str], option: str) -> None:
         try:
             folder = Path(asked())
-        except OmegaConfBaseException:  # Hydra asks next, and its exception, unlike a callback's, reaches the door
+        except (
+            OmegaConfBaseException
+        ):  # Hydra resolves it next, and its exception, unlike one of a callback, reaches the entry point
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)

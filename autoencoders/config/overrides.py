@@ -1,8 +1,7 @@
-"""Options of the command line, checked while Hydra composes: unknown names, and values of another kind.
+"""Checks of command-line overrides while Hydra composes: unknown names, and values of the wrong type.
 
-What an option may hold is read off its default in the composed configuration: a number stays a number, text stays
-text, a list a list, and where the default is null anything may stand. Hydra itself takes whatever it can parse. This
-module is imported by every door at its top; only hydra is loaded here.
+The type of an option is that of its default in the composed configuration. If the default is null, any value is
+accepted. Every entry point imports this module at the top; it imports only Hydra.
 """
 
 from __future__ import annotations
@@ -23,29 +22,29 @@ from autoencoders.types import UserError
 KINDS = {
     "true or false": (bool,),
     "a number": (int, float),
-    "text": (str, int, float),  # 32 and 2024-01 are words too
+    "text": (str, int, float),  # 32 and 2024-01 may be text
     "a list": (list,),
     "a group of options": (dict,),
     "null": (type(None),),
 }
-"""What a default's kind is called, and the types that may take its place; the first that fits the default."""
+"""Names of the types of defaults, and the Python types that are accepted. The first that matches the default applies."""
 ALSO = {
-    "trainer.devices": ("a list", "text"),  # all, one by one, or auto
-    "trainer.max_epochs": ("null",),  # beside trainer.max_steps
+    "trainer.devices": ("a list", "text"),  # a number, a list of devices, or auto
+    "trainer.max_epochs": ("null",),  # together with trainer.max_steps
     "data.attributes": ("text",),  # all
     "seed": ("null",),
 }
-"""Options that take more than their default shows."""
+"""Further types that some options accept."""
 REMOVABLE = ("callbacks.", "logger.", "after_fit.", "application.", "hydra.")
-"""Where `~key` may take something away: every other option is read by somebody."""
+"""Prefixes of options that `~key` may remove. All other options are required."""
 
 
 def check_override(override: Override, config: DictConfig) -> None:
-    """Raise UserError where an option of the command line is unknown, or holds another kind of value than its default.
+    """Raise UserError if an override names an unknown option, or its value does not have the type of the default.
 
     Args:
-        override: what was typed.
-        config: what it is applied to, with all groups composed.
+        override: the parsed override.
+        config: the configuration that it is applied to, with all groups composed.
     """
     key = override.key_or_group
     if key.partition(".")[0] == "hydra" or override.package is not None:
@@ -53,7 +52,7 @@ def check_override(override: Override, config: DictConfig) -> None:
     found, default = _default(config, key)
     if override.is_delete():
         if not key.startswith(REMOVABLE):
-            raise UserError(f"~{key} takes away an option that a run reads. Set {key}=<value> instead.")
+            raise UserError(f"~{key} would remove a required option. Set {key}=<value> instead.")
         return
     if not found:
         if override.is_add() or override.is_force_add():
@@ -61,16 +60,16 @@ def check_override(override: Override, config: DictConfig) -> None:
         near = suggest_name(key, list(_keys(config)))
         parent = OmegaConf.select(config, key.rpartition(".")[0], throw_on_missing=False) if "." in key else None
         if not near and isinstance(parent, DictConfig) and "_target_" in parent:
-            near = f" One that the class takes, and conf/ does not list, is given as +{override.input_line}."
+            near = f" To set an option of the class that conf/ does not list, use +{override.input_line}."
         raise UserError(f"There is no option {key}.{near}")
     value = _looked_up(config, _plain(override.value()))
     if not _open(value) and not isinstance(value, Mapping) and (elsewhere := _part(config, default)):
-        raise UserError(f"{key} is {default}, a part with options of its own. Choose {elsewhere}=<option>.")
+        raise UserError(f"{key} refers to {default}, which has options of its own. Set {elsewhere}=<option>.")
     _check_kind(key, default, value)
 
 
 def _looked_up(config: DictConfig, value: Any) -> Any:
-    """What an interpolation stands for, where that can be said by now; any other value as it is."""
+    """Resolve an interpolation if possible; return any other value unchanged."""
     if not (isinstance(value, str) and "${" in value):
         return value
     node = OmegaConf.create({"value": value})
@@ -82,16 +81,18 @@ def _looked_up(config: DictConfig, value: Any) -> Any:
 
 
 def _part(config: DictConfig, default: Any) -> str:
-    """The group that a default stands for, where that is a part with options: `net` of `${net.encoder}`."""
+    """Return the group of a default that refers to a node with options: `net` for `${net.encoder}`; else an empty
+    string.
+    """
     elsewhere = re.fullmatch(r"\$\{([\w.]+)\}", default) if isinstance(default, str) else None
     node = OmegaConf.select(config, elsewhere[1], throw_on_missing=False) if elsewhere else None
     return elsewhere[1].partition(".")[0] if isinstance(node, DictConfig) else ""
 
 
 def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
-    """` Did you mean <the nearest of the known names>?`, or nothing where none is near.
+    """Return ` Did you mean <nearest name>?`, or an empty string if no known name is similar.
 
-    Within a group of options that there is, those of the group are compared; else whole names, and last parts: `lr` is
+    If the group exists, only its options are compared; otherwise full names, and last components: `lr` is similar to
     `optimizer.lr`.
     """
     group, _, last = name.rpartition(".")
@@ -105,12 +106,14 @@ def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
 
 
 def _default(config: DictConfig, key: str) -> tuple[bool, Any]:
-    """Whether there is such an option, and what it is, interpolations as they stand."""
+    """Return whether an option exists, and its default, with interpolations unresolved."""
     node, passed = config, ""
     for part in key.split("."):
         if node._is_interpolation() and passed:
             rest = key.removeprefix(f"{passed}.")
-            raise UserError(f"{passed} is {node._value()}, and takes nothing of its own. Set {rest} there instead.")
+            raise UserError(
+                f"{passed} refers to {node._value()} and has no options of its own. Set {rest} there instead."
+            )
         if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
             return False, None
         if part not in node.keys():  # noqa: SIM118 (`in` is False for ??? and for what cannot be resolved)
@@ -125,15 +128,15 @@ def _check_kind(key: str, default: Any, value: Any) -> None:
     kind = next(name for name, types in KINDS.items() if isinstance(default, types))
     allowed = [kind, *ALSO.get(key, ())]
     if not any(_is(value, name) for name in allowed):
-        usual = "" if isinstance(default, Mapping) else f" (it is {default!r} by default)"
-        raise UserError(f"{key} must be {' or '.join(allowed)}, and is {value!r}{usual}.")
+        usual = "" if isinstance(default, Mapping) else f" (default: {default!r})"
+        raise UserError(f"{key} must be {' or '.join(allowed)}, got {value!r}{usual}.")
     if isinstance(value, list) and isinstance(default, list) and default:
         for member in value:
             _check_kind(key, default[0], member)
 
 
 def _open(value: Any) -> bool:
-    """Whether a value says nothing of its kind: still to be given, or to be looked up elsewhere."""
+    """Return whether a value has no known type yet: it is missing, or an interpolation."""
     return isinstance(value, str) and (value == "???" or "${" in value)
 
 
@@ -144,7 +147,7 @@ def _is(value: Any, kind: str) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """A parsed value with its quoted texts as texts."""
+    """Return a parsed value with quoted strings as plain strings."""
     if isinstance(value, QuotedString):
         return value.text
     if isinstance(value, Mapping):
@@ -153,7 +156,7 @@ def _plain(value: Any) -> Any:
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    """Every dotted name of a configuration, groups too."""
+    """Yield every dotted key of a configuration, including groups."""
     if node._is_none() or node._is_missing() or node._is_interpolation():
         return
     for name in node.keys():  # noqa: SIM118
@@ -166,14 +169,16 @@ def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
 
 
 def _watch() -> None:
-    """Have Hydra ask `check_override` before it applies an option, in every door, sweep and launcher."""
+    """Let Hydra call `check_override` before it applies an override, in every entry point, sweep and launcher."""
     if getattr(ConfigLoaderImpl._apply_overrides_to_config, "watched", False):
         return
     plain = ConfigLoaderImpl._apply_overrides_to_config
 
     def apply(overrides: list[Override], cfg: DictConfig) -> None:
         repeated = len({override.key_or_group for override in overrides}) < len(overrides)
-        before = copy.deepcopy(cfg) if repeated else cfg  # an option given twice has its default both times
+        before = (
+            copy.deepcopy(cfg) if repeated else cfg
+        )  # an option that is set twice is checked against its default both times
         for override in overrides:
             check_override(override, before)
             plain([override], cfg)

@@ -1,6 +1,6 @@
-"""Options of config nodes against the classes that they name: which there are, and of what type.
+"""Options of config nodes, checked against the signatures of the classes that they name.
 
-Read off the signatures of the classes; their ranges are checked by their constructors, which raise UserError.
+Names and types are read from the annotations. Ranges are checked by the constructors, which raise UserError.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from hydra.utils import get_object
 from autoencoders.config.overrides import suggest_name
 from autoencoders.types import UserError
 
-logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it would log the error that it raises
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it logs the error that it raises
 NAMES = {
     "int": int, "float": float, "bool": bool, "str": str, "None": type(None), "Sequence[int]": list[int],
     "Sequence[str]": list[str], "tuple[float, float]": list[float],
 }  # fmt: skip
-"""Annotations of our own classes, which are texts and not evaluated: those that say what an option may be."""
+"""Types of the annotations of this package, which are unevaluated strings."""
 WORDS = {
     int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null", list: "a list",
     dict: "a group of options",
@@ -31,10 +31,11 @@ WORDS = {
 
 
 def check_options(path: str, node: Any) -> None:
-    """Raise UserError where nested config nodes give their classes options that these do not take, or of other types.
+    """Raise UserError if nested config nodes contain options that their classes do not have, or values of the wrong
+    type.
 
     Args:
-        path: what the node is called, `data` say.
+        path: name of the node, for example `data`.
         node: plain containers.
     """
     if isinstance(node, Mapping):
@@ -58,37 +59,37 @@ def _check_node(path: str, node: Mapping) -> None:
             known = [option for option in options if option not in node]
             raise UserError(f"{path} has no option {name!r}.{suggest_name(str(name), known, path + '.{}')}")
         kinds = annotation_types(options.get(name, Any))
-        automatic = value == "auto" and path.endswith("schedule")  # becomes the run's steps
+        automatic = value == "auto" and path.endswith("schedule")  # is replaced by the steps of the run
         if not automatic and not isinstance(value, Mapping) and not matches_type(value, kinds):
-            plain = [kind for kind in kinds if kind in WORDS or typing.get_origin(kind)]  # no yaml holds a Tensor
+            plain = [kind for kind in kinds if kind in WORDS or typing.get_origin(kind)]  # YAML cannot contain a Tensor
             wanted = " or ".join(dict.fromkeys(_called(kind) for kind in plain or kinds))
-            raise UserError(f"{path}.{name} must be {wanted}, and is {value!r}.")
+            raise UserError(f"{path}.{name} must be {wanted}, got {value!r}.")
 
 
 def find_target(path: str, target: Any) -> Any:
-    """The class or function that a config node names.
+    """Return the class or function that a config node names.
 
     Raises:
-        UserError: where there is none of that name.
+        UserError: if it does not exist.
     """
     try:
         return get_object(target)
-    except Exception as error:  # whatever importing it makes of a wrong name
+    except Exception as error:  # the import of a wrong name may raise anything
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}._target_ is {target!r}, which cannot be found: {reason}.") from error
+        raise UserError(f"{path}._target_ must name a class or function, got {target!r}: {reason}.") from error
 
 
 def constructor_parameters(target: Callable) -> dict[str, Any]:
-    """The options a class or function takes, with their annotations; `**` where it takes any.
+    """Return the parameters of a class or function with their annotations, and `**` if it accepts any.
 
-    What a constructor passes on as `**common` is looked up in the class above.
+    Parameters that a constructor passes on as `**common` are those of its base class.
     """
     makers = [c.__init__ for c in target.__mro__ if "__init__" in vars(c)] if isinstance(target, type) else [target]
     options: dict[str, Any] = {}
     for maker in makers:
         try:
             given = list(inspect.signature(maker).parameters.values())
-        except (TypeError, ValueError):  # of C
+        except (TypeError, ValueError):  # a builtin implemented in C
             return options | {"**": Any}
         kinds = {parameter.kind for parameter in given}
         options = {p.name: p.annotation for p in given if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} | options
@@ -98,7 +99,7 @@ def constructor_parameters(target: Callable) -> dict[str, Any]:
 
 
 def annotation_types(annotation: Any) -> tuple[Any, ...]:
-    """The alternatives of an annotation; `(Any,)` where it says nothing that could be checked."""
+    """Return the alternatives of an annotation; `(Any,)` if it cannot be checked."""
     if isinstance(annotation, str):
         words = [word.strip() for word in annotation.split("|")]
         return tuple(NAMES[word] for word in words) if set(words) <= set(NAMES) else (Any,)
@@ -108,7 +109,7 @@ def annotation_types(annotation: Any) -> tuple[Any, ...]:
 
 
 def matches_type(value: Any, kinds: tuple[Any, ...]) -> bool:
-    """Whether a plain value is of one of these kinds; yes where a kind is none that is known here."""
+    """Return whether a plain value has one of these types. Unknown types match every value."""
     return any(_fits(value, kind) for kind in kinds)
 
 
@@ -121,11 +122,11 @@ def _fits(value: Any, kind: Any) -> bool:
         return isinstance(value, list) and all(any(matches_type(v, annotation_types(k)) for k in inner) for v in value)
     if kind in (Any, inspect.Parameter.empty):
         return True
-    if kind not in WORDS:  # such as Path or Tensor, which no yaml holds; a str may stand for the former
+    if kind not in WORDS:  # such as Path or Tensor, which YAML cannot contain; a Path may be given as text
         return not isinstance(kind, type) or (issubclass(kind, os.PathLike) and isinstance(value, str))
     if kind in (int, float) and isinstance(value, bool):
         return False
-    return isinstance(value, (int, float) if kind is float else kind) and value == value  # NaN is no number
+    return isinstance(value, (int, float) if kind is float else kind) and value == value  # NaN is not accepted
 
 
 def _called(kind: Any) -> str:

@@ -1,7 +1,7 @@
-"""Objections heard early: every part that a configuration names is built once, on no device, before any data work.
+"""Validate a configuration before any data is loaded: every object is instantiated once on the meta device.
 
-Ranges are checked by the constructors of the classes, which raise UserError. Only what somebody else's class takes
-unasked is declared here, in LEAST.
+Ranges are checked by the constructors, which raise UserError. This module only adds ranges of classes of other
+libraries, in LEAST.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ LEAST = {
     "num_nodes": 1, "limit_train_batches": 1, "limit_val_batches": 1, "limit_test_batches": 1,
     "val_check_interval": 1,
 }  # fmt: skip
-"""The least whole number of options of Lightning's Trainer, which takes less and trains or measures nothing then."""
+"""Minimum of integer options of Lightning's Trainer. Lightning accepts smaller values and then does nothing."""
 STEPS = 100
-"""Optimizer steps of the run that a schedule is rehearsed for."""
+"""Number of optimizer steps for which a schedule is built."""
 COPIES = 4
-"""Of the weights, in training with Adam: themselves, their gradients, two moments."""
+"""Copies of the weights in memory during training with Adam: weights, gradients and two moments."""
 
 
 def validate(config: Mapping) -> None:
-    """Build the configured parts on no device, for large images with labels, to hear their objections early.
+    """Raise UserError if a configured object cannot be instantiated.
 
-    What depends on the real shape or labels may still be refused later. A model of somebody's own that cannot be
-    built this way has made no objection: only a UserError counts.
+    Models are built on the meta device, for large images with labels. Constraints that depend on the real shape or
+    labels are checked later. If a user's own model cannot be built on the meta device, only a UserError counts.
     """
     for name in ("beta", "likelihood", "objective", "posterior", "corruption"):
         instantiate(name, config[name])
@@ -48,7 +48,7 @@ def validate(config: Mapping) -> None:
     _check_trainer(config["trainer"])
     if config["trainer"].get("max_epochs") == -1 and not _ends(config):
         raise UserError(
-            "trainer.max_epochs is -1, and nothing else ends the run. Set it, or trainer.max_steps, or add "
+            "trainer.max_epochs=-1 needs another end of the run. Set trainer.max_epochs or trainer.max_steps, or add "
             "callbacks=[default,early_stopping]."
         )
     _check_applications(config)
@@ -57,19 +57,19 @@ def validate(config: Mapping) -> None:
 
 
 def check_combination(config: Mapping, trainer: pl.Trainer, data: ImageDataModule) -> None:
-    """Raise UserError where model, data and trainer, each in order by itself, cannot work together.
+    """Raise UserError if model, data and trainer are valid but cannot be combined.
 
-    Asked before the data are read, which may take long.
+    This is called before the data is loaded, which may take long.
     """
     if not data.tells:
         _hear(config["model"], None)
     if trainer.world_size > 1 and getattr(find_target("model", config["model"]["_target_"]), "alone", False):
         name = config["model"]["name"]
-        raise UserError(f"model={name} is fitted, not trained, by one process. Give trainer.devices=1.")
+        raise UserError(f"model={name} is fitted by a single process. Set trainer.devices=1.")
 
 
 def _hear(model: Mapping, context: Context | None) -> None:
-    """Build a model on no device, and raise its objection, should it have one."""
+    """Build a model on the meta device and raise its UserError, if there is one."""
     import torch
 
     objection = None
@@ -105,11 +105,11 @@ def _rehearse_optimizer(config: Mapping) -> None:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"optimizer and schedule cannot be set up as asked: {root_cause_message(error)}.") from error
+        raise UserError(f"optimizer and schedule cannot be instantiated: {root_cause_message(error)}.") from error
 
 
 def _partial(path: str, node: Mapping) -> functools.partial:
-    """What waits for its first argument."""
+    """Return a partial of the class of a node, which lacks its first argument."""
     check_options(path, node)
     return functools.partial(
         find_target(path, node["_target_"]), **{k: v for k, v in node.items() if not k.startswith("_")}
@@ -122,40 +122,37 @@ def _check_trainer(trainer: Mapping) -> None:
         share = name.startswith(("limit_", "val_check")) and isinstance(value, float) and 0 < value <= 1
         ends = name == "max_epochs" and value == -1
         if value is not None and not share and not ends and not (isinstance(value, int) and value >= least):
-            raise UserError(f"trainer.{name} must be a whole number from {least} up, and is {value}.")
+            raise UserError(f"trainer.{name} must be an integer of at least {least}, got {value}.")
     clip, steps = trainer.get("gradient_clip_val"), trainer.get("max_steps")
     if isinstance(clip, (int, float)) and not clip >= 0:
-        raise UserError(f"trainer.gradient_clip_val must be a norm from 0 up, and is {clip}.")
+        raise UserError(f"trainer.gradient_clip_val must be a number of at least 0, got {clip}.")
     if steps not in (None, -1) and not (isinstance(steps, int) and steps >= 1):
-        raise UserError(f"trainer.max_steps must be a whole number from 1 up, or -1 for no limit, and is {steps}.")
+        raise UserError(f"trainer.max_steps must be an integer of at least 1, or -1 for no limit, got {steps}.")
 
 
 def _check_applications(config: Mapping) -> None:
     for name, node in config["after_fit"].items():
         if node is not None and not isinstance(node, Mapping):
             raise UserError(
-                f"after_fit.{name} must be an application's options, and is {node!r}. Choose some by "
-                "application@after_fit=[reconstruct,sample], and leave one out by ~after_fit.<name>."
+                f"after_fit.{name} must be the options of an application, got {node!r}. Select applications with "
+                "application@after_fit=[reconstruct,sample], and remove one with ~after_fit.<name>."
             )
     asked = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
     if config["after_fit"] and not hasattr(find_target("model", config["model"]["_target_"]), "decode"):
-        raise UserError(
-            f"application@after_fit asks an autoencoder, and model={config['model']['name']} draws nothing. Leave it "
-            "out."
-        )
+        raise UserError(f"application@after_fit needs an autoencoder, got model={config['model']['name']}. Remove it.")
     for name, node in asked.items():
         if node.get("split", "test") not in ("train", "val", "test"):
-            raise UserError(f"after_fit.{name}.split must be train, val or test, and is {node['split']}.")
+            raise UserError(f"after_fit.{name}.split must be train, val or test, got {node['split']}.")
 
 
 def check_memory(config: Mapping, shape: Shape, context: Context | None, training_here: bool) -> None:
-    """Raise UserError where a model's weights alone need more memory than this machine has.
+    """Raise UserError if the weights of a model need more memory than the machine has.
 
     Args:
-        config: of the run.
-        shape: of the images.
-        context: what the labels mean.
-        training_here: whether gradients and the optimizer's moments lie in the same memory.
+        config: the resolved configuration.
+        shape: (C, H, W) of the images.
+        context: description of the labels.
+        training_here: whether gradients and the moments of the optimizer are in the same memory.
     """
     import torch
 
@@ -166,11 +163,11 @@ def check_memory(config: Mapping, shape: Shape, context: Context | None, trainin
         there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except UserError:
         raise
-    except Exception:  # a model of somebody's own, or a system that does not tell: no objection
+    except Exception:  # a user's own model, or a system that does not report its memory: no check
         return
     needed = 4 * count * (COPIES if training_here else 1)
     if needed > there:
         raise UserError(
-            f"The model has {count:,} weights, which take {needed / 1e9:,.0f} GB in training, and this machine has "
-            f"{there / 1e9:,.0f} GB. Lower latent_dim or the net's widths."
+            f"The model has {count:,} weights, which need {needed / 1e9:,.0f} GB during training, but this machine has "
+            f"{there / 1e9:,.0f} GB. Lower latent_dim or the widths of the net."
         )

@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def to_numpy(images: Tensor) -> np.ndarray:
-    """A NumPy copy on the CPU, float32."""
+    """Return a float32 NumPy copy on the CPU."""
     return images.detach().float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes: a file is replaced completely or not at all."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path, mine: str = "") -> Iterator[Path]:
-    """A place beside `path` to write to; what is there takes its place, or goes where anything went wrong.
+    """Yield a temporary path next to `path`; on success it replaces `path`, on an error it is removed.
 
-    Beside it, and not in the folder for temporary files: that may be on another disk, from which a file is copied into
-    place, over the one that was there and whatever is linked to it.
+    The temporary file is not in the system's folder for temporary files, which may be on another disk: moving a file
+    from there would copy it over the existing one.
 
     Args:
-        path: of the file; its folder is made.
-        mine: what tells this process from others that may write the same file at the same time.
+        path: the file to write. Its folder is created.
+        mine: a suffix unique to this process, if several processes may write the same file at the same time.
 
     Yields:
         `<path><mine>.partial`.

@@ -1,20 +1,20 @@
-"""Going through a store of images a part at a time: how much memory that takes does not depend on their size."""
+"""Chunks of rows, which bound the memory of a computation over a large array."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 CHUNK_BYTES = 2**28
-"""Bytes of one copy of a part, of which a computation may hold a few."""
+"""Bytes of one temporary array. A computation may hold a few of them."""
 
 
 def chunk_slices(count: int, row: int, most: int) -> Iterator[slice]:
-    """Slices that go through N rows in order.
+    """Yield slices that cover N rows in order.
 
     Args:
         count: N.
-        row: bytes that a computation makes of one row; a part has as many as PART holds of them, and at least one.
-        most: rows of a part, where they are so small that more would fit.
+        row: bytes of the temporary array per row. A chunk has as many rows as fit into CHUNK_BYTES, at least one.
+        most: maximum number of rows in a chunk.
     """
     size = max(1, min(most, CHUNK_BYTES // row))
     return (slice(start, min(start + size, count)) for start in range(0, count, size))

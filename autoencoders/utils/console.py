@@ -1,6 +1,7 @@
-"""How a terminal looks: blocks of facts, a few lines that follow a training, a bar. The only file that says rich.
+"""Terminal output: blocks of text, tables, a live display of the training, progress bars. The only user of Rich.
 
-Where there is none (a pipe, a log file, CI, NO_COLOR, TERM=dumb) doors print plain lines, and rich is not loaded.
+Without an interactive terminal (a pipe, a log file, CI, NO_COLOR, TERM=dumb) plain lines are printed and Rich draws
+nothing.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PER_SECOND = 2
-"""How often what follows a training is drawn, by a thread of its own: a step knows nothing of it."""
+"""Refreshes of the live display per second. A separate thread draws it, so that training steps do not wait."""
 
 MARGIN = 8
-"""Characters of the labels at the left."""
+"""Width of the labels on the left, in characters."""
 
 
 def is_interactive() -> bool:
-    """Whether a person looks at a terminal that can move its cursor, and this process has it for itself.
+    """Return whether stdout is a terminal that supports cursor movement and is used by this process alone.
 
-    Jobs that run side by side (joblib) share one, and print plain lines.
+    Parallel jobs (joblib) share a terminal and print plain lines.
     """
     import multiprocessing
 
@@ -39,7 +40,7 @@ def is_interactive() -> bool:
 
 
 def line_width() -> int:
-    """Characters in a line."""
+    """Return the width of the terminal in characters."""
     return _console().width
 
 
@@ -50,14 +51,14 @@ def _console() -> Console:
 
 
 class Block(NamedTuple):
-    """Lines under a label.
+    """Lines with a label.
 
     Attributes:
-        label: at the left.
+        label: shown on the left.
         rows: cells.
-        head: of the columns; empty for none.
-        right: columns that are aligned at the right.
-        faint: rows that matter less.
+        head: column headers; empty for none.
+        right: indices of right-aligned columns.
+        faint: indices of rows in a dim style.
     """
 
     label: str
@@ -68,7 +69,7 @@ class Block(NamedTuple):
 
 
 def print_blocks(blocks: Iterable[Block], title: str = "") -> None:
-    """Print blocks below each other, labels at the left."""
+    """Print blocks below each other, with their labels on the left."""
     from rich.table import Table
     from rich.text import Text
 
@@ -97,13 +98,13 @@ def _inner(block: Block) -> Table:
 
 
 class TrainingState(NamedTuple):
-    """What is shown of a training while it goes on.
+    """State of a training for the live display.
 
     Attributes:
-        share: of it that is done, in [0, 1]; None where it has no end.
-        before: words before the bar.
-        after: words behind it.
-        values: words below.
+        share: completed share in [0, 1]; None if the training has no end.
+        before: text before the progress bar.
+        after: texts after the progress bar.
+        values: metrics below the progress bar.
     """
 
     share: float | None
@@ -113,19 +114,19 @@ class TrainingState(NamedTuple):
 
 
 class LiveDisplay:
-    """Lines at the bottom of a terminal that follow a training; what is printed meanwhile goes above them.
+    """Lines at the bottom of the terminal that show the state of a training. Other output is printed above them.
 
-    A thread draws them, from what `state` then says: that must be cheap, and wait for nothing.
+    A thread calls `state` for every refresh, so it must be cheap and must not wait for the device.
 
     Args:
-        state: called for every drawing.
+        state: returns the current state.
     """
 
     def __init__(self, state: Callable[[], TrainingState]) -> None:
         from rich.live import Live
 
         self._state, self._console = state, _console()
-        # Words for a stderr that is a file stay there.
+        # If stderr is redirected to a file, its output stays there.
         self._live = Live(
             console=self._console,
             refresh_per_second=PER_SECOND,
@@ -136,13 +137,13 @@ class LiveDisplay:
         self._live.start()
 
     def say(self, line: str, style: str = "") -> None:
-        """Print a line above."""
+        """Print a line above the display."""
         from rich.text import Text
 
         self._console.print(Text(line, style))
 
     def close(self) -> None:
-        """Take the lines away, and give the terminal back as it was."""
+        """Remove the display and restore the terminal."""
         self._live.stop()
 
     def _drawn(self) -> Group:
@@ -158,7 +159,7 @@ class LiveDisplay:
         from rich.table import Table
         from rich.text import Text
 
-        # One column is left free: a line that fills a terminal breaks in some.
+        # Leave one column free: some terminals wrap a line of full width.
         room = self._console.width - len(state.before) - 2 - 1
         after = next(wrap_words(state.after, max(room - 12, 0)), "")
         bar = max(min(room - len(after) - 2, 40), 4)
@@ -173,7 +174,7 @@ class LiveDisplay:
 
 
 def wrap_words(words: Iterable[str], room: int, gap: str = "   ") -> Iterator[str]:
-    """Words in lines of at most so many characters, where one word alone is not longer."""
+    """Wrap words into lines of at most `room` characters; a longer word gets a line of its own."""
     line = ""
     for word in words:
         if line and len(line) + len(gap) + len(word) > room:
@@ -186,18 +187,18 @@ def wrap_words(words: Iterable[str], room: int, gap: str = "   ") -> Iterator[st
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> int:
-    """Print a table that fits the terminal, or 80 columns where there is none.
+    """Print a table that fits the terminal, or 80 columns without a terminal.
 
-    Columns are left out from the right until the others fit; a cell of the first column that is still too long is
-    folded between words. Numbers are aligned at the right.
+    Columns are dropped from the right until the others fit. A first column that is still too wide is folded. Numbers
+    are aligned to the right.
 
     Args:
         headers: one per column.
-        rows: cells, formatted.
+        rows: formatted cells.
         title: a line above the table; empty for none.
 
     Returns:
-        The number of columns left out.
+        The number of dropped columns.
     """
     from rich.table import Table
     from rich.text import Text
@@ -220,7 +221,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: st
 
 
 def format_with_error(value: float, error: float) -> str:
-    """A value and its standard error in one cell, `0.629 ± 0.041`, with two digits of the error."""
+    """Format a value with its standard error, `0.629 ± 0.041`, with two digits of the error."""
     if not (math.isfinite(value) and math.isfinite(error) and error > 0):
         return format_number(value)
     decimals = min(8, max(0, 1 - math.floor(math.log10(error))))
@@ -228,21 +229,21 @@ def format_with_error(value: float, error: float) -> str:
 
 
 def format_number(value: float) -> str:
-    """Four digits, and no exponents of large numbers."""
+    """Format a number with four digits and without exponents for large numbers."""
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def track_progress(
     items: Iterable[T], what: str, total: int | None, unit: str = "images", size: Callable[[T], int] = lambda item: 1
 ) -> Iterator[T]:
-    """The items, with a bar while they come; without one where there is no terminal.
+    """Yield items and show a progress bar, if the terminal is interactive.
 
     Args:
-        items: whatever is counted.
-        what: is being done.
-        total: units in all; None where nobody knows.
-        unit: of the count; `bytes` are told in their multiples.
-        size: units that an item stands for.
+        items: the items.
+        what: description of the task.
+        total: total number of units; None if unknown.
+        unit: name of the unit; `bytes` are shown in their multiples.
+        size: number of units of an item.
     """
     if not is_interactive():
         yield from items

@@ -1,8 +1,8 @@
-"""Random numbers that are a function of a key and a row, so that nothing has to be remembered.
+"""Counter-based random numbers: a function of a seed, a row and a column, without a state.
 
-Evaluation noise must not depend on the batch size or on how processes divide the rows, and must not touch
-any global generator. A counter hash gives it: splitmix64 (Steele, Lea and Flood, "Fast splittable
-pseudorandom number generators", 2014) of (key, row, column), then Box-Muller for normal draws.
+Evaluation noise must not depend on the batch size or on the number of processes, and must not use a global generator.
+The numbers are the hash splitmix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014) of
+(seed, row, column), followed by the Box-Muller transform for normal numbers.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _GAMMA, _MIX1, _MIX2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111E
 
 
 def _signed(value: int) -> int:
-    """The int64 with the same 64 bits."""
+    """Return the int64 with the same 64 bits."""
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
 def derive_seed(*parts: int | str) -> int:
-    """Mix integers and words into one 63-bit seed: `key(seed, "train", epoch, step, rank)`."""
+    """Mix integers and strings into one 63-bit seed, for example `derive_seed(seed, "train", epoch, step, rank)`."""
     state = 0
     for part in parts:
         number = zlib.crc32(part.encode()) if isinstance(part, str) else part
@@ -35,7 +35,7 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """Logical right shift: torch's int64 shift repeats the sign bit, so it is masked away."""
+    """Shift right logically. An int64 shift in torch repeats the sign bit, which is masked here."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -47,10 +47,10 @@ def _splitmix(x: Tensor) -> Tensor:
 
 
 def uniform(seed: int, index: Tensor, size: int) -> Tensor:
-    """Uniform draws in (0, 1) that depend on the seed, the row and the column alone.
+    """Sample uniform numbers in (0, 1) that depend only on the seed, the row and the column.
 
     Args:
-        seed: any integer, usually `key(...)`.
+        seed: any integer, usually from `derive_seed`.
         index: (B,) int64 rows.
         size: numbers per row.
 
@@ -59,22 +59,22 @@ def uniform(seed: int, index: Tensor, size: int) -> Tensor:
     """
     rows = _splitmix(index.long() ^ seed)[:, None]  # (B, 1)
     columns = torch.arange(size, device=index.device) * _signed(_GAMMA)
-    bits = _shift(_splitmix(rows + columns), 41)  # (B, size), 23 bits: with the half, what a float32 holds exactly
+    bits = _shift(_splitmix(rows + columns), 41)  # (B, size), 23 bits: adding 0.5 is then exact in float32
     return (bits.float() + 0.5) * 2.0**-23
 
 
 def pair_indices(index: Tensor, numbers: Tensor) -> Tensor:
-    """(B S,) rows for several draws of each row: those numbered (S,), from 0 up, of the first row, then the next.
+    """Return (B S,) virtual rows for several samples per row, ordered by row and then by sample number.
 
     Args:
         index: (B,) int64 rows below 2^31.
-        numbers: (S,) int64 below 2^32.
+        numbers: (S,) int64 sample numbers below 2^32.
     """
     return ((index[:, None] << 32) + numbers).flatten()
 
 
 def normal(seed: int, index: Tensor, size: int) -> Tensor:
-    """Standard normal draws, (B, size) float32, with the arguments and guarantees of `uniform`."""
+    """Sample standard normal numbers, (B, size) float32; arguments and guarantees as in `uniform`."""
     half = (size + 1) // 2
     u = uniform(seed, index, 2 * half)
     radius = (-2 * u[:, :half].log()).sqrt()

@@ -1,7 +1,7 @@
-"""Several processes for one run: who starts them, and what they must agree on before they can talk to each other.
+"""Several processes for one run: how they are started, and what they must agree on.
 
-Lightning starts the processes of one machine itself, by running the command line again; `torchrun` and `srun`
-start them from outside, on several machines too. Nothing heavy is imported here at the top.
+Lightning starts the processes of one machine by repeating the command line. `torchrun` and `srun` start them
+externally, also on several machines. This module imports nothing heavy at the top.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from collections.abc import Mapping
 from autoencoders.types import UserError
 
 SEED = "AUTOENCODERS_DRAWN_SEED"
-"""Environment variable by which processes that Lightning starts get the seed that the first of them drew."""
+"""Environment variable that passes the seed drawn by rank zero to the processes that Lightning starts."""
 
 
 def uses_several_processes(trainer: Mapping) -> bool:
-    """Whether a trainer's configuration asks for more than one process."""
+    """Return whether a trainer config requests more than one process."""
     return str(trainer["devices"]) not in ("1", "[0]") or trainer["num_nodes"] != 1
 
 
 def is_rank_zero() -> bool:
-    """Whether this process is the one that speaks."""
+    """Return whether this process has rank zero."""
     from lightning.pytorch.utilities import rank_zero_only
 
     return rank_zero_only.rank == 0
 
 
 def has_external_launcher() -> bool:
-    """Whether torchrun or srun started this process, and others with it."""
+    """Return whether torchrun or srun started this process together with others."""
     from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
     slurm = SLURMEnvironment.detect() and int(os.environ.get("SLURM_NTASKS", 1)) > 1
@@ -37,23 +37,23 @@ def has_external_launcher() -> bool:
 
 
 def check_process_agreement(config: Mapping, folder_given: bool) -> None:
-    """Raise UserError where processes started from outside would each choose a folder or a seed of their own."""
+    """Raise UserError if externally started processes would each choose their own folder or seed."""
     if not has_external_launcher():
         return
     if not folder_given:
         raise UserError(
-            "Processes started by torchrun or srun must agree on the run's folder, and each would name one after its "
-            "own clock. Give hydra.run.dir=runs/<a name>."
+            "Processes started by torchrun or srun must share one run folder, but the default name depends on the clock "
+            "of each process. Set hydra.run.dir=runs/<name>."
         )
     if config["seed"] is None:
         raise UserError(
-            "Processes started by torchrun or srun must agree on the seed, and seed=null lets each draw its own. Give "
+            "Processes started by torchrun or srun must share one seed, but with seed=null each draws its own. Set "
             "seed=<number>."
         )
 
 
 def draw_seed() -> int:
-    """A fresh seed on rank zero; on the processes that Lightning starts for it, the same."""
+    """Return a new random seed on rank zero, and the same seed on the processes that Lightning starts."""
     from lightning.pytorch.utilities import rank_zero_only
 
     if rank_zero_only.rank == 0:

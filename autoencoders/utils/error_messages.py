@@ -1,4 +1,4 @@
-"""What a machine does to a run, in a sentence: a full disk, a place that cannot be written, memory that ran out."""
+"""Messages for faults of the machine: a full disk, missing permissions, memory that ran out."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from autoencoders.types import UserError
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 DISK_BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO)
-"""Errors of a disk: it is full, it or a path on it refuses, it is out of order. Any other is a defect of ours."""
+"""Error numbers of a full disk, of missing permissions and bad paths, and of a broken disk. Others are bugs."""
 
 PEER_GONE = ("Connection closed by peer", "Connection reset by peer")
-"""What the other processes of a run say when one has ended, which says why."""
+"""Messages of the other processes of a run after one of them has ended. That one reports the reason."""
 EVALUATION, READING = ("validation_step", "test_step"), ("prepare_data", "setup", "fingerprint")
-"""Functions that tell, from where an error was raised, what a run was doing."""
+"""Names of functions that show, in a traceback, what a run was doing."""
 
 
 @contextmanager
 def translate_errors(config: Mapping[str, Any]) -> Iterator[None]:
-    """Raise a fault of the machine as the sentence that `explain_error` makes of it; everything else as it is."""
+    """Raise a fault of the machine as the UserError of `explain_error`; let other exceptions pass."""
     try:
         yield
     except Exception as error:
@@ -36,10 +36,11 @@ def translate_errors(config: Mapping[str, Any]) -> Iterator[None]:
 
 
 def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError | None:
-    """An error as a sentence that says where, what is kept and what to do; None where it is no fault of a machine.
+    """Return an error as a UserError that names the place, what is kept and what to do, or None if it is no fault of
+    the machine.
 
     Args:
-        error: whatever ended a run, or what was asked of one.
+        error: the exception that ended a training or an application.
         config: the resolved configuration, plain containers.
     """
     if isinstance(error, UserError):
@@ -53,25 +54,27 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
     if is_out_of_memory(error):
         return UserError(f"{memory_error_message(error, config)}{kept_checkpoint_hint(config)}")
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in PEER_GONE):
-        return UserError(f"Another process of this run has ended, and this one with it.{kept_checkpoint_hint(config)}")
+        return UserError(
+            f"Another process of this run has ended, so this process ends too.{kept_checkpoint_hint(config)}"
+        )
     return None
 
 
 def disk_error_message(error: OSError, path: str | Path, option: str) -> str:
-    """What the disk or its permissions refused, and what to do.
+    """Describe an error of the disk or of its permissions, and what to do.
 
     Args:
-        error: what was raised.
-        path: what was being written.
-        option: that moves it elsewhere.
+        error: the exception.
+        path: the file or folder that was written.
+        option: the option that selects another folder.
     """
     if error.errno in DISK_FULL:
-        return f"{path} could not be written ({short_reason(error)}). Make room there, or choose another disk with {option}."
-    return f"{path} cannot be used ({short_reason(error)}). Choose a place that you may write to with {option}."
+        return f"{path} could not be written ({short_reason(error)}). Free some space, or choose another disk with {option}."
+    return f"{path} cannot be used ({short_reason(error)}). Choose a folder with write permission with {option}."
 
 
 def short_reason(error: BaseException) -> str:
-    """An error in a few words: its type, and the first line of what it says."""
+    """Return the type of an error and the first line of its message."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
@@ -81,7 +84,9 @@ def short_reason(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out, of the machine or of an accelerator; torch tells some of it in words alone."""
+    """Return whether the memory of the machine or of an accelerator ran out. Torch reports some cases only in the
+    message.
+    """
     words = str(error)
     told = any(sign in words for sign in ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED"))
     named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
@@ -89,32 +94,32 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def memory_error_message(error: BaseException, config: Mapping[str, Any]) -> str:
-    """Whose memory ran out, doing what, and which options take less of it, with their values."""
+    """Name the memory that ran out, the activity, and the options that reduce memory, with their values."""
     data, objective = config.get("data") or {}, config.get("objective") or {}
     doing = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
     if not data:
-        when, turns = "answering", ["ask for fewer images (application.<name>.count, where it has one)"]
+        when, turns = "the application", ["use fewer images (application.<name>.count, if it has this option)"]
         turns += ["set device=cpu"] if config.get("device") == "cuda" else []
     elif doing & set(EVALUATION):
-        when, turns = "evaluation", [f"lower data.eval_batch_size (it is {data.get('eval_batch_size')})"]
+        when, turns = "evaluation", [f"lower data.eval_batch_size (now {data.get('eval_batch_size')})"]
     elif doing & set(READING) and "training_step" not in doing:
-        when, turns = "preparing the data", [f"lower data.memory (it is {data.get('memory'):g} bytes)"]
+        when, turns = "preparing the data", [f"lower data.memory (now {data.get('memory'):g} bytes)"]
     else:
-        when, turns = "training", [f"lower data.batch_size (it is {data.get('batch_size')})"]
+        when, turns = "training", [f"lower data.batch_size (now {data.get('batch_size')})"]
         if str((config.get("trainer") or {}).get("precision", "32")).startswith("32"):
             turns.append("set trainer.precision=bf16-mixed")
     if when in ("training", "evaluation") and objective.get("samples", 1) > 1:
-        turns.append(f"lower objective.samples (it is {objective['samples']})")
+        turns.append(f"lower objective.samples (now {objective['samples']})")
     whose = "the machine" if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error) else "the GPU"
     words = ", or ".join(turns)
-    return f"Memory of {whose} ran out in {when} ({short_reason(error)[:200]}). {words[0].upper()}{words[1:]}."
+    return f"The memory of {whose} ran out during {when} ({short_reason(error)[:200]}). {words[0].upper()}{words[1:]}."
 
 
 def kept_checkpoint_hint(config: Mapping[str, Any]) -> str:
-    """What of a run is on disk all the same, as a sentence to end with; nothing where it has no checkpoint."""
+    """Return a sentence about the last checkpoint of the run, or an empty string if there is none."""
     folder = Path(config.get("folder") or "")
     last = folder / "checkpoints" / "last.ckpt"
     if "resume" not in config or not last.is_file():
         return ""
     shown = os.path.relpath(folder)
-    return f" checkpoints/last.ckpt is from before it; resume={folder if shown.startswith('..') else shown} goes on."
+    return f" checkpoints/last.ckpt was written before; continue with resume={folder if shown.startswith('..') else shown}."

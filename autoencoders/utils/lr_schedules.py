@@ -1,4 +1,4 @@
-"""Learning-rate schedules: their length, and checks of the learning rate."""
+"""Learning-rate schedules: construction for a number of steps, and a check of the learning rate."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 
 def check_learning_rate(optimizer: Optimizer) -> Optimizer:
-    """The optimizer; torch takes learning rates with which nothing is learned.
+    """Return the optimizer if its learning rate is valid. Torch accepts rates with which nothing is learned.
 
     Raises:
-        UserError: where the rate is not above 0, or not finite.
+        UserError: if the learning rate is not above 0, or not finite.
     """
     for group in optimizer.param_groups:
         if not 0 < group["lr"] < math.inf:
-            raise UserError(f"optimizer.lr must be a number above 0, and is {group['lr']}.")
+            raise UserError(f"optimizer.lr must be a number above 0, got {group['lr']}.")
     return optimizer
 
 
 def build_schedule(optimizer: Optimizer, schedule: Callable, steps: float) -> LRScheduler:
-    """The schedule of an optimizer's rate, its `auto` replaced by the run's optimizer steps.
+    """Build the schedule of an optimizer, with `auto` arguments replaced by the optimizer steps of the run.
 
     Raises:
-        UserError: where it spans the run, and the run has no end.
+        UserError: if the schedule spans the run and the run has no end.
     """
     if not math.isfinite(steps):
         raise UserError(
-            "The learning-rate schedule spans the run, and this run has no end. Set trainer.max_epochs "
-            "or trainer.max_steps, or choose schedule=constant."
+            "The length of the learning-rate schedule is that of the run, but this run has no end. Set "
+            "trainer.max_epochs or trainer.max_steps, or choose schedule=constant."
         )
     keywords = {name: int(steps) if value == "auto" else value for name, value in schedule.keywords.items()}
     return schedule.func(optimizer, **keywords)
 
 
 def spans_run(schedule: Callable | None) -> bool:
-    """Whether a schedule is laid over the whole run."""
+    """Return whether the length of a schedule depends on the length of the run."""
     return schedule is not None and "auto" in schedule.keywords.values()

@@ -1,4 +1,4 @@
-"""Principal components of a uint8 store of images of any size: a net, a model and a baseline start from them."""
+"""Principal components of uint8 images of any size, used by the residual net, the PCA model and the baselines."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from autoencoders.types import UserError
 from autoencoders.utils.chunks import chunk_slices
 
 DENSE_LIMIT = 4096
-"""Up to this many pixels the covariance is decomposed whole; beyond it, by Krylov iteration."""
+"""Number of pixels up to which the covariance matrix is decomposed. Larger images use Krylov iteration."""
 TOLERANCE, ROUNDS = 1e-6, 30
 _CHUNK = 2048
-"""Images that are read at once, unless they are large: a memory-mapped store is never copied whole."""
+"""Number of small images read at a time, so that a memory-mapped array is never copied completely."""
 _EXACT = 2**24 // 255**2
-"""Images whose products of pixels, at most 255^2 each, add up to a whole number that float32 still holds."""
+"""Number of images whose products of pixels, at most 255^2 each, have a sum that is exact in float32."""
 
 
-@functools.lru_cache(maxsize=1)  # the same images serve a net, a model and a baseline
+@functools.lru_cache(maxsize=1)  # the net, the model and the baseline use the same images
 def principal_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The leading principal components, exact up to DENSE_LIMIT pixels, as scikit-learn's PCA gives them.
+    """Return the leading principal components, exact up to DENSE_LIMIT pixels, as scikit-learn's PCA computes them.
 
     Args:
         images: (N, C, H, W) uint8.
         count: number of components, at most min(N - 1, C H W).
 
     Returns:
-        The mean (D,), the components (count, D), orthonormal, each with its largest entry positive, and
-        their variances (count,), all float64, for pixels in [0, 1].
+        The mean (D,), the components (count, D), orthonormal, each with a positive largest entry, and their variances
+        (count,), all float64, for pixels in [0, 1].
 
     Raises:
-        UserError: where the images do not hold that many components.
+        UserError: if there are fewer components than requested.
     """
     number, pixels = len(images), images[0].numel()
     if count > min(number - 1, pixels):
         raise UserError(
             f"{number} training images of {pixels} pixels have at most {min(number - 1, pixels)} principal "
-            f"components, and latent_dim is {count}. Lower latent_dim."
+            f"components, got latent_dim={count}. Lower latent_dim."
         )
     total = sum(images[part].flatten(1).sum(0) for part in chunk_slices(number, 8 * pixels, _CHUNK))  # int64
     mean = total.double() / (255 * number)
@@ -53,9 +53,10 @@ def principal_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
 
 
 def _covariance(images: Tensor, total: Tensor) -> Tensor:
-    """The (D, D) float64 covariance of pixels in [0, 1], given their (D,) sums over the images.
+    """Return the (D, D) float64 covariance of pixels in [0, 1], given their (D,) sums over the images.
 
-    Products are summed in float32, several times as fast as float64, and none is rounded: they are whole numbers.
+    Products are summed in float32, which is several times faster than float64. All sums are integers that float32
+    represents exactly.
     """
     number, products = len(images), torch.zeros(len(total), len(total), dtype=torch.float64, device=total.device)
     for start in range(0, number, _EXACT):
@@ -65,19 +66,19 @@ def _covariance(images: Tensor, total: Tensor) -> Tensor:
 
 
 def _krylov(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Leading eigenpairs of the covariance from products with the images alone.
+    """Return the leading eigenpairs of the covariance, using only products with the images.
 
-    Randomized block Krylov iteration (Musco and Musco, 2015, "Randomized block Krylov methods for stronger and
-    faster approximate singular value decomposition"), until the eigenvalues asked for agree to TOLERANCE from one
-    round to the next: what the components leave unexplained is then exact to five digits, while single components
-    of nearly equal variance may still be mixed with one another.
+    Randomized block Krylov iteration (Musco and Musco, 2015, "Randomized block Krylov methods for stronger and faster
+    approximate singular value decomposition") runs until the requested eigenvalues agree to TOLERANCE between two
+    rounds. The unexplained variance is then exact to five digits; single components of nearly equal variance may still
+    be mixed.
     """
     pixels = len(mean)
     size, mean = min(pixels, max(count // 2, 20)), mean.float()
     block = torch.randn(pixels, size, generator=torch.Generator().manual_seed(0))
     basis, product, before = torch.empty(pixels, 0), torch.empty(pixels, 0), torch.zeros(count, dtype=torch.float64)
     for _ in range(ROUNDS):
-        for _ in range(2):  # twice is enough: what rounding leaves of the earlier blocks goes the second time
+        for _ in range(2):  # the second pass removes the rounding errors of the first
             block = torch.linalg.qr(block - basis @ (basis.T @ block)).Q
         basis = torch.cat([basis, block], dim=1)
         block = _covariance_times(images, mean, block)
@@ -94,7 +95,7 @@ def _krylov(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _covariance_times(images: Tensor, mean: Tensor, block: Tensor) -> Tensor:
-    """The training images' covariance matrix (D, D), never formed, times (D, B)."""
+    """Multiply the covariance matrix of the images (D, D), which is never formed, by (D, B)."""
     product = torch.zeros_like(block)
     for part in chunk_slices(len(images), 4 * len(mean), _CHUNK):
         centered = images[part].flatten(1).float().div_(255).sub_(mean)
@@ -104,7 +105,7 @@ def _covariance_times(images: Tensor, mean: Tensor, block: Tensor) -> Tensor:
 
 @dataclass
 class PCABaseline:
-    """Coordinates on principal components of the training images, and back.
+    """Projection onto principal components of the training images, and back.
 
     Attributes:
         mean: (D,) float64.
@@ -118,13 +119,13 @@ class PCABaseline:
 
     @classmethod
     def of(cls, images: Tensor, count: int) -> PCABaseline:
-        """Fitted to uint8 images (N, C, H, W)."""
+        """Fit to uint8 images (N, C, H, W)."""
         mean, components, _ = principal_components(images, count)
         return cls(mean, components, tuple(images[0].shape))
 
     @property
     def name(self) -> str:
-        """What tables call it."""
+        """Name in tables."""
         return f"PCA-{len(self.components)}"
 
     def encode(self, x: Tensor) -> Tensor:
@@ -136,5 +137,5 @@ class PCABaseline:
         return (self.mean + z.double() @ self.components).float().unflatten(1, self.shape)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """The projection of images, (N, C, H, W)."""
+        """Project images, (N, C, H, W)."""
         return self.decode(self.encode(x))

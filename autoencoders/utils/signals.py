@@ -1,4 +1,4 @@
-"""Signals that end a run: Ctrl-C, and what queues and `kill` send."""
+"""Signals that end a run: SIGINT (Ctrl-C) and SIGTERM (queues and `kill`)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from types import FrameType
 from autoencoders.types import RunStopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Ctrl-C, and what queues and `kill` send."""
+"""Ctrl-C, and the signal of queues and `kill`."""
 
 
 REPEAT_SECONDS = 1.0
-"""Seconds within which a second signal is the first once more: `timeout` sends it to a process and to its group."""
+"""Seconds within which a second signal counts as the first: `timeout` sends it to a process and to its group."""
 
 
 _latest = -math.inf
@@ -25,12 +25,13 @@ _latest = -math.inf
 
 @contextmanager
 def stop_on_signals(where: Callable[[], str]) -> Iterator[None]:
-    """Have `SIGNALS` raise `Stopped` wherever a run is; training takes them over, to end its batch first (`Last`).
+    """Raise `RunStopped` on a signal. During training the callback `LastCheckpoint` handles signals instead, to finish
+    the batch.
 
     Args:
-        where: what the run had come to when one came.
+        where: returns what the run was doing, for the message.
     """
-    if threading.current_thread() is not threading.main_thread():  # only that one may
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
 
@@ -47,7 +48,7 @@ def stop_on_signals(where: Callable[[], str]) -> Iterator[None]:
 
 
 def is_repeated_signal() -> bool:
-    """Whether a signal that has just come is one with the latest, see `REPEAT_SECONDS`."""
+    """Return whether the signal just received repeats the previous one, see `REPEAT_SECONDS`."""
     global _latest
     before, _latest = _latest, time.monotonic()
     return _latest - before < REPEAT_SECONDS

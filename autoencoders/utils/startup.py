@@ -1,4 +1,4 @@
-"""What every door does before heavy work: load the libraries fast, and take away what they say for nothing."""
+"""Start-up of the entry points: fast imports of the heavy libraries, and suppression of irrelevant output."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from contextlib import contextmanager
 from typing import Any
 
 VARIABLES = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "CUBLAS_WORKSPACE_CONFIG", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
-"""What is written into the environment: by us, and by Lightning (deterministic matrix products on a GPU, the seed)."""
+"""Environment variables set by this package and by Lightning (deterministic matrix products on a GPU, the seed)."""
 
 
 def load_heavy_libraries() -> None:
-    """Import them without garbage collection: a quarter of the time goes into objects that live for ever."""
-    if "lightning.pytorch" not in sys.modules:  # a later job of a sweep has them: freezing would keep its predecessor
+    """Import the heavy libraries without garbage collection, which takes a quarter of the time otherwise."""
+    if (
+        "lightning.pytorch" not in sys.modules
+    ):  # already imported by an earlier job of the sweep, whose objects must not be frozen
         gc.disable()
         import lightning.pytorch  # noqa: F401
 
         gc.freeze()
         gc.enable()
-        atexit.register(gc.unfreeze)  # else some extension modules report everything as leaked
+        atexit.register(gc.unfreeze)  # otherwise some extension modules report leaks at exit
     skip_driver_search()
     silence_libraries()
 
 
 def skip_driver_search() -> None:
-    """Where there is no GPU, let torch not search the disk for NVIDIA's library again in every optimizer step.
+    """Cache the result of torch's search for NVIDIA's library if there is no GPU.
 
-    Lightning asks torch to look for GPUs through NVML, which does not disturb processes that are forked later. Without
-    a GPU the answer is never kept, and each search costs .1 ms.
+    Lightning lets torch search for GPUs through NVML, which is safe for processes that are forked later. Without a GPU
+    torch does not cache the result, and the search costs .1 ms in every optimizer step.
     """
     import torch
 
@@ -41,12 +43,12 @@ def skip_driver_search() -> None:
 
 @contextmanager
 def restore_settings() -> Iterator[None]:
-    """Put back what Lightning sets for the whole process and leaves: the next job of a sweep may want it otherwise."""
+    """Restore process-wide settings that Lightning changes, for the next job of a sweep."""
     import torch
 
     algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     benchmark, environment = torch.backends.cudnn.benchmark, {name: os.environ.get(name) for name in VARIABLES}
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # whoever loads a checkpoint: it executes no code
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # checkpoints are loaded without executing code
     try:
         yield
     finally:
@@ -60,7 +62,7 @@ def restore_settings() -> Iterator[None]:
 
 
 def silence_libraries() -> None:
-    """Take away the lines of libraries that tell a user nothing about the run."""
+    """Suppress messages of libraries that are irrelevant to the user."""
     import logging
     import warnings
 
@@ -70,27 +72,27 @@ def silence_libraries() -> None:
         ".*smaller than the logging interval.*",
         ".*configure_optimizers.*None.*",
         ".*dataloader is not resumable.*",
-        ".*training_step.*returned.*None.*",  # model=pca has nothing to step
+        ".*training_step.*returned.*None.*",  # model=pca has no optimizer
         ".*parameters.*is an empty generator.*",
         ".*exists and is not empty.*",
-        ".*could not find the monitored key.*",  # a run may end before its first validation; last.ckpt is there
-        ".*sync_dist=True.*",  # our sums are added up over processes before they are logged
-        ".*could be decompression bomb.*",  # a large photo, which is read all the same; larger ones are refused
+        ".*could not find the monitored key.*",  # a run may end before its first validation; last.ckpt exists
+        ".*sync_dist=True.*",  # sums are reduced over processes before they are logged
+        ".*could be decompression bomb.*",  # large photos are accepted; even larger ones are refused
     )
     for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)
 
 
 def slow_precision_warning(trainer: Any) -> str | None:
-    """What to say of bfloat16 on a processor that has no instructions for it and emulates them; None elsewhere."""
+    """Return a warning if bfloat16 is used on a CPU without instructions for it, else None."""
     import torch
 
     if trainer.strategy.root_device.type != "cpu" or trainer.precision != "bf16-mixed":
         return None
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # newer than the oldest torch we run on
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # missing in the oldest supported torch
     if capabilities.get("architecture") != "x86_64" or capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
         return None
     return (
-        "this processor has no bfloat16 instructions, and trainer.precision=bf16-mixed is several times slower on it "
-        "than trainer.precision=32-true."
+        "this processor has no bfloat16 instructions: trainer.precision=bf16-mixed is several times slower than "
+        "trainer.precision=32-true."
     )
