@@ -1,1 +1,1 @@
-"""When a figure is due, and of which batch. None of them touches a global random generator or the weights."""
+"""Callbacks. None of them uses a global random generator or changes the weights."""

@@ -1,4 +1,4 @@
-"""Applications, asked while the model learns."""
+"""Applications during training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from autoencoders.types import ApplicationResult
 
 
 class Applications(FigureCallback):
-    """Asks the model as it is, and delivers what is found, every few epochs and at the end.
+    """Apply the model during training, every few epochs and at the end.
 
     Args:
         applications: name -> a function of a run and a split.
-        split: that they ask about, whatever their own option says: who watches a training must not see the test.
-        every_n_epochs: see `Drawing`.
+        split: the split that all applications use. The test split should not be used during training.
+        every_n_epochs: see `FigureCallback`.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Applications(FigureCallback):
         self.applications, self.split = dict(applications), split
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Ask each; one that fails keeps no other from answering."""
+        """Run every application, even if another one fails."""
         for name, application in self.applications.items():
-            with continue_on_error(trainer, self, f"application {name}", "what it answers is missing there."):
+            with continue_on_error(trainer, self, f"application {name}", "its results are missing there."):
                 writer.present(name, application(Run.live(trainer, model), split=self.split), trainer.global_step)

@@ -1,4 +1,4 @@
-"""What every drawing callback shares: when it fires, on rank zero, with the model as it would be evaluated."""
+"""Base class of callbacks that draw figures: on rank zero, in evaluation mode, with errors reported."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from autoencoders.utils.error_messages import short_reason
 
 
 def at_least(least: int, **options: int) -> None:
-    """Raise UserError where an option of a callback, a whole number, is less than this."""
+    """Raise UserError if an integer option of a callback is below its minimum."""
     for name, value in options.items():
         if value < least:
-            raise UserError(f"callbacks: {name} must be a whole number from {least} up, and is {value}.")
+            raise UserError(f"callbacks: {name} must be an integer of at least {least}, got {value}.")
 
 
 class FigureCallback(pl.Callback):
-    """Draws every `every_n_epochs` epochs and after the last; nothing of a model that lacks what it draws.
+    """Draw figures every `every_n_epochs` epochs and after the last one, if the model supports them.
 
     Args:
-        every_n_epochs: how often; 0 for the last epoch alone.
+        every_n_epochs: interval; 0 for the last epoch only.
     """
 
     draws: str | None = None
-    """The method of a model without which there is nothing to draw: a classifier neither encodes nor decodes."""
+    """Method that the model needs for this figure, or None. A classifier has neither `encode` nor `decode`."""
 
     def __init__(self, every_n_epochs: int = 5) -> None:
         if every_n_epochs < 0:
-            raise UserError(f"every_n_epochs must be 0 (the last epoch alone) or more, and is {every_n_epochs}.")
+            raise UserError(f"every_n_epochs must be at least 0 (0 for the last epoch only), got {every_n_epochs}.")
         self.every_n_epochs = every_n_epochs
         self._drawn_at = -1
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Make the figures and deliver them; a subclass says which."""
+        """Draw and save the figures. Subclasses implement this method."""
         raise NotImplementedError
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw where an epoch is due."""
+        """Draw if the epoch is due."""
         if self.every_n_epochs and (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             self._draw(trainer, pl_module)
 
@@ -65,7 +65,7 @@ class FigureCallback(pl.Callback):
 
 @contextmanager
 def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; each module's own mode is restored."""
+    """Switch to evaluation mode without gradients, and restore the mode of every module."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -77,13 +77,13 @@ def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
 
 
 def heading(trainer: pl.Trainer, model: pl.LightningModule) -> str:
-    """Model, data, beta, latent size and epoch: what every title says."""
-    # Epochs begun: `current_epoch` counts the finished ones, and hooks at an epoch's end do not agree on that.
+    """Return the title of a figure: model, data, beta, latent size and epoch."""
+    # Started epochs: `current_epoch` counts finished ones, and hooks at the end of an epoch differ in that.
     return f"{run_title(model, trainer.datamodule)}, epoch {trainer.fit_loop.epoch_progress.current.ready}"
 
 
 def validation_codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple[Tensor, Tensor | None]:
-    """The codes (N, Z) and labels of the first validation rows, on the CPU."""
+    """Return the codes (N, Z) and labels of the first validation rows, on the CPU."""
     batch = trainer.datamodule.take("val", count)
     labels = [None] * len(batch.x) if batch.y is None else batch.y.to(model.device).split(500)
     chunks = zip(batch.x.to(model.device).split(500), labels, strict=False)
@@ -91,12 +91,12 @@ def validation_codes(trainer: pl.Trainer, model: pl.LightningModule, count: int)
 
 
 def warn(trainer: pl.Trainer, name: str, sentence: str) -> None:
-    """Say what a user should know: on the terminal, in `run.json` and in the loggers; rank zero alone speaks.
+    """Print a warning, and add it to `run.json` and to the loggers. Rank zero only.
 
     Args:
-        trainer: of the run.
-        name: what it is about, in one word for a dashboard.
-        sentence: what was seen, and what to do.
+        trainer: trainer of the run.
+        name: topic in one word, for a dashboard.
+        sentence: what happened, and what to do.
     """
     if trainer.is_global_zero:
         record.record_warning(Path(trainer.default_root_dir), sentence)
@@ -107,16 +107,16 @@ def warn(trainer: pl.Trainer, name: str, sentence: str) -> None:
 def continue_on_error(
     trainer: pl.Trainer, who: object, what: str | None = None, lost: str | None = None
 ) -> Iterator[list[str]]:
-    """Nothing that fails in here ends a training: it is told, once, and with debug=true raised all the same.
+    """Catch errors of the block and report them once, so that training continues. With debug=true they are raised.
 
     Args:
-        trainer: of the run.
-        who: the callback or logger at work, which remembers what was told.
-        what: failed, in the sentence; None for the callback by its option.
-        lost: what comes of it, and what to do; None for a callback's figure.
+        trainer: trainer of the run.
+        who: the callback or logger, which remembers what was reported.
+        what: what failed, for the message; None for the option of the callback.
+        lost: the consequence, and what to do; None for a missing figure.
 
     Yields:
-        A list that is empty, and has the reason in it where something failed.
+        An empty list, to which the reason is appended if the block fails.
     """
     reasons = []
     try:
@@ -128,15 +128,15 @@ def continue_on_error(
         reasons.append(short_reason(error))
         option = option_of(who, settings.get("callbacks") or {})
         what, told = what or option, who.__dict__.setdefault("_told", set())
-        lost = lost or f"its figures are missing there. {option}=null leaves it out, debug=true shows where it fails."
+        lost = lost or f"its figures are missing there. {option}=null disables it, debug=true shows the traceback."
         if what not in told:
             told.add(what)
-            sentence = f"{what} failed at step {trainer.global_step:,} ({reasons[0]}), and the run goes on; {lost}"
+            sentence = f"{what} failed at step {trainer.global_step:,} ({reasons[0]}), and training continues; {lost}"
             warn(trainer, what.replace(".", "_").replace("/", "_"), sentence)
 
 
 def option_of(callback: object, nodes: Mapping[str, Any]) -> str:
-    """The option that a callback was configured by, `callbacks.<name>`; its class where it was not."""
+    """Return the option that configured a callback, `callbacks.<name>`, or its class name."""
     kind = type(callback)
     target = f"{kind.__module__}.{kind.__name__}"
     names = [name for name, node in nodes.items() if node and node.get("_target_") == target]

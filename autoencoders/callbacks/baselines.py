@@ -1,4 +1,4 @@
-"""The numbers that belong beside an MSE: the mean image's, and exact PCA's with a code of the same size."""
+"""Baselines of the mean squared error: the mean image, and exact PCA with as many components as latents."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Baselines(pl.Callback):
-    """Logs `mse_mean_image` and `mse_pca` of validation and test, both fitted to the training images alone.
+    """Log `mse_mean_image` and `mse_pca` of validation and test, both fitted to the training images.
 
     Args:
-        pca: whether to fit PCA; on thousands of images of 12,288 pixels it takes half a minute.
+        pca: whether to fit PCA. For thousands of images of 12,288 pixels it takes half a minute.
     """
 
     def __init__(self, pca: bool = True) -> None:
@@ -25,7 +25,7 @@ class Baselines(pl.Callback):
         self._measured: dict[str, dict[str, float]] = {}
 
     def measure(self, data: ImageDataModule, split: str, code: int) -> dict[str, float]:
-        """What to call each baseline, and its MSE per pixel on a split; measured once."""
+        """Return the MSE per pixel of each baseline on a split, by metric name. It is computed once."""
         if split not in self._measured:
             found = {f"PCA-{code}": pca_mse(data, split, code) if self.pca else None}
             found["mean image"] = data.mean_image_mse(split)
@@ -33,8 +33,8 @@ class Baselines(pl.Callback):
         return self._measured[split]
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log them beside the model's own `test/mse`."""
-        if not hasattr(pl_module, "decode"):  # a classifier
+        """Log the baselines next to `test/mse`."""
+        if not hasattr(pl_module, "decode"):  # for example a classifier
             return
         with continue_on_error(trainer, self):
             for split in ("val", "test"):
@@ -43,7 +43,7 @@ class Baselines(pl.Callback):
 
 
 def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dict[str, float]:
-    """The baselines that belong beside a figure of a split: the mean image's MSE, and PCA's where it is asked for."""
+    """Return the baselines of a split for a figure: MSE of the mean image, and of PCA if it is configured."""
     for callback in trainer.callbacks:
         if isinstance(callback, Baselines):
             return callback.measure(trainer.datamodule, split, model.latent_dim)
@@ -51,10 +51,10 @@ def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dic
 
 
 def pca_mse(data: ImageDataModule, split: str, count: int) -> float | None:
-    """MSE per pixel, against the target, of projecting a split's inputs on that many components of the training images.
+    """Return the MSE per pixel of projecting the inputs of a split on principal components, compared with the targets.
 
-    Corrupted inputs are projected as they are: PCA is told no more than the model. As many components as pixels
-    return the input; None where the training images do not hold so many.
+    Corrupted inputs are projected as they are, so that PCA has the same information as the model. With as many
+    components as pixels the projection is the input. Returns None if the training images have fewer components.
     """
     train = data.images("train")
     whole = count >= train[0].numel()

@@ -1,4 +1,4 @@
-"""What a training that goes wrong should turn, by the option's name."""
+"""Diagnosis of training problems, with the options to change."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
 
 COLLAPSED = 0.01
-"""Nats per latent below which codes say nothing: with no active unit either, the posterior is the prior for nearly
-every image, which Lucas et al., "Don't blame the ELBO!", 2019, define as collapse (their epsilon; the value is ours:
-twice the KL of a latent whose posterior means vary by .01, the bound of an active unit)."""
+"""Nats per latent below which a posterior without active units has collapsed. Lucas et al., "Don't blame the ELBO!",
+2019, define collapse as a posterior within epsilon of the prior for nearly every image. The value of epsilon is ours:
+twice the KL of a latent whose posterior means have a variance of .01, the threshold of an active unit."""
 
 EARLY = 0.25
-"""Share of a run before which nothing is called a collapse; a schedule of beta may ask for more."""
+"""Share of a run before which no collapse is reported. A schedule of beta may require more."""
 
 SOON = 200
-"""Optimizer steps before which latents may not have come to life yet."""
+"""Optimizer steps before which latents may still be inactive."""
 
 IDLE = 0.5
-"""Share of latents that must be inactive at the end for a smaller latent_dim to be worth a sentence."""
+"""Share of latents that must be inactive at the end for a warning about latent_dim."""
 
 
 class Vitals(NamedTuple):
-    """What is known after a validation.
+    """State of a training after validation.
 
     Attributes:
         step: optimizer steps done.
-        progress: the share of the run that is done, in [0, 1]; 1 for one without an end.
-        over: whether the training is.
+        progress: completed share of the run, in [0, 1]; 1 for a run without an end.
+        over: whether training has ended.
         rate: nats per image, or None.
         active: active units, or None for a model without a prior.
         low: latents whose log-variance is at its lower bound.
@@ -49,7 +49,7 @@ class Vitals(NamedTuple):
 
 
 def advise(vitals: Vitals, model: Autoencoder) -> dict[str, str]:
-    """Name of what goes wrong -> a sentence that says what, and what to turn; empty where all is well."""
+    """Return the problems: name -> sentence with the options to change. Empty if there is none."""
     found = {}
     if model.has_prior and vitals.active is not None and vitals.step >= SOON:
         if vitals.active == 0 and vitals.rate < COLLAPSED * model.latent_dim:
@@ -66,18 +66,18 @@ def advise(vitals: Vitals, model: Autoencoder) -> dict[str, str]:
 
 
 def collapse(vitals: Vitals, model: Autoencoder) -> str:
-    """The posterior is the prior: what to turn depends on what beta and likelihood are."""
+    """Describe a posterior that equals the prior. The advice depends on beta and the likelihood."""
     beta_schedule, turns = model.beta_schedule, []
     if beta_schedule.value > 1:
         turns.append(f"lower beta.value (it is {beta_schedule.value:g}; 1 is the evidence lower bound)")
-    # A rate that is free at first gives the decoder something to read before it costs (Bowman et al., 2016).
-    if model.objective.weighted:  # which has no other beta than 1
+    # With a rate that is free at first, the decoder learns to use the code (Bowman et al., 2016).
+    if model.objective.weighted:  # the importance-weighted bound requires beta=1
         turns.append("choose objective=elbo and beta=warmup")
     elif isinstance(beta_schedule, Constant):
         turns.append("let it rise with beta=warmup")
     if not isinstance(beta_schedule, Capacity) and not model.objective.weighted:
         turns.append("ask for a rate with beta=capacity")
-    # In a linear VAE, a latent collapses where the scale exceeds what it would explain (Lucas et al., 2019).
+    # In a linear VAE a latent collapses if the scale exceeds the deviation it explains (Lucas et al., 2019).
     words = ", or ".join(turns) + scaled(model, "lower")
     return (
         f"The posterior has collapsed: none of {model.latent_dim} latents is active and the rate is "
@@ -86,9 +86,9 @@ def collapse(vitals: Vitals, model: Autoencoder) -> str:
 
 
 def at_bound(vitals: Vitals, model: Autoencoder) -> str:
-    """Log-variances that are clamped, and so learn no more: too cheap a rate, or a training that diverges."""
+    """Describe log-variances at their bounds, which no longer learn: the rate is too cheap, or training diverges."""
     beta, turns = model.beta_schedule.value, []
-    if not vitals.high and beta < 1:  # nothing keeps codes from being exact
+    if not vitals.high and beta < 1:  # without a rate, codes become exact
         turns.append(f"Raise beta.value (it is {beta:g}){scaled(model, 'raise')}")
     turns.append("lower optimizer.lr, or set trainer.gradient_clip_val=1")
     words = ", or ".join(turns)
@@ -101,13 +101,13 @@ def at_bound(vitals: Vitals, model: Autoencoder) -> str:
 
 
 def scaled(model: Autoencoder, verb: str) -> str:
-    """Advice on the likelihood's scale, where it has a fixed one."""
+    """Return the advice on the scale of the likelihood, if it is fixed."""
     scale = getattr(model.family, "scale", None)
     return "" if scale is None else f", or {verb} likelihood.scale (it is {scale:g})"
 
 
 def likelihood(model: Autoencoder) -> dict[str, str]:
-    """A learned scale at the smallest that is allowed."""
+    """Describe a learned scale at its minimum."""
     family = model.family
     if not isinstance(family, GaussianLearned) or float(family.log_scale.detach().exp()) > family.minimum * 1.001:
         return {}

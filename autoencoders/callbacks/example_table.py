@@ -1,4 +1,4 @@
-"""Validation images one by one: a table to sort and filter, for the loggers that take one."""
+"""Table of single validation images, for loggers that accept tables."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from autoencoders.utils.arrays import to_numpy
 
 
 class ExampleTable(FigureCallback):
-    """The table `examples`, at the end: row, class, input, target, output, distortion, rate and MSE of single images.
+    """Log the table `examples` at the end: row, class, input, target, output, distortion, rate and MSE per image.
 
-    Distortion and rate are in nats, of z as validation samples it; the output and its MSE per pixel are of the
+    Distortion and rate are in nats, with z sampled as in validation. The output and its MSE per pixel are those of the
     posterior mean.
 
     Args:
-        count: images, the first of the validation split.
-        every_n_epochs: see `Drawing`.
+        count: number of images, from the start of the validation split.
+        every_n_epochs: see `FigureCallback`.
     """
 
     draws = "decode"
@@ -28,7 +28,7 @@ class ExampleTable(FigureCallback):
         self.count = count
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Measure each image; nothing where nobody takes a table."""
+        """Measure each image, if a logger accepts tables."""
         if not (writer.takes_tables and self.count):
             return
         import pandas as pd

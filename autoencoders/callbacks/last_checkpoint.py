@@ -1,4 +1,4 @@
-"""checkpoints/last.ckpt, whatever happens: after every epoch, every so many steps, and when a signal ends the run."""
+"""Save checkpoints/last.ckpt after every epoch, every few steps, and when a signal ends the run."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ from autoencoders.utils.signals import SIGNALS, is_repeated_signal
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps `last.ckpt`, and as `previous.ckpt` the one before it, should the newest be damaged.
+    """Save `last.ckpt`, and keep the one before as `previous.ckpt`, in case the newest is damaged.
 
-    Ctrl-C and SIGTERM let the batch end, write `last.ckpt` and raise `Stopped`; a second one, at least a second later,
-    leaves at once.
+    Ctrl-C and SIGTERM finish the batch, write `last.ckpt` and raise `RunStopped`. A second signal, at least a second
+    later, ends the run immediately.
 
     Args:
-        dirpath: the folder of the checkpoints.
+        dirpath: folder of the checkpoints.
         every_n_steps: optimizer steps between checkpoints within an epoch; None for none.
     """
 
     def __init__(self, dirpath: str, every_n_steps: int | None = None) -> None:
         if every_n_steps is not None and every_n_steps < 1:
-            raise UserError(f"every_n_steps must be optimizer steps from 1 up, or null, and is {every_n_steps}.")
+            raise UserError(f"every_n_steps must be an integer of at least 1, or null, got {every_n_steps}.")
         self.path, self.every_n_steps = Path(dirpath, "last.ckpt"), every_n_steps
         self._signal: int | None = None
         self._before: dict[int, object] = {}
         self._trainer: pl.Trainer | None = None
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write `last.ckpt`, whole or not at all; the one that was there becomes `previous.ckpt`."""
+        """Write `last.ckpt` atomically. The existing file becomes `previous.ckpt`."""
         if trainer.is_global_zero and self.path.is_file():
-            with atomic_write(self.path.with_name("previous.ckpt")) as again:  # never a moment without a last.ckpt
-                again.unlink(missing_ok=True)  # of a process that was killed
+            with atomic_write(self.path.with_name("previous.ckpt")) as again:  # so that last.ckpt always exists
+                again.unlink(missing_ok=True)  # left by a killed process
                 try:
                     os.link(self.path, again)
-                except OSError:  # a file system without links
+                except OSError:  # the file system does not support links
                     shutil.copyfile(self.path, again)
         trainer.save_checkpoint(self.path)
 
     # When -----------------------------------------------------------------------------------------------
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """After every epoch, validated or not.
+        """Save after every epoch, with or without validation.
 
-        Lightning logs the epoch's metrics after this, and a run killed in between would not log them again: they are
-        written first.
+        Lightning logs the metrics of the epoch after this hook, and a run killed in between would not log them again.
+        They are therefore written first.
         """
         step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
         for logger in trainer.loggers:
@@ -64,18 +64,20 @@ class LastCheckpoint(Checkpoint):
         self.save(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A signal that came in validation, or in an epoch's last batch: the checkpoint is there."""
+        """Stop after a signal during validation, or in the last batch of an epoch: the checkpoint is already written."""
         if self.path.is_file() and self._stopping(trainer):
             self._stop(trainer)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        """After a batch that ends a step, but the epoch's last, whose validation a resumed run would not repeat."""
+        """Save after a batch that ends a step, except the last of an epoch, whose validation a resume would skip."""
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
-        every = 1 if trainer.world_size == 1 else trainer.log_every_n_steps  # processes must agree, which takes time
+        every = (
+            1 if trainer.world_size == 1 else trainer.log_every_n_steps
+        )  # processes must agree, which needs communication
         stopping = trainer.global_step % every == 0 and self._stopping(trainer)
         if due or stopping:
             self.save(trainer)
@@ -85,19 +87,19 @@ class LastCheckpoint(Checkpoint):
     # Signals --------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals over from Lightning, which would leave without a checkpoint."""
+        """Replace Lightning's signal handlers, which would exit without a checkpoint."""
         self._trainer = trainer
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give them back; a signal that came too late for a batch still ends the run."""
+        """Restore the handlers. A signal after the last batch still ends the run."""
         self._give_back()
         if self._stopping(trainer):
             self._stop(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Give them back."""
+        """Restore the handlers."""
         self._give_back()
 
     def _give_back(self) -> None:
@@ -110,12 +112,10 @@ class LastCheckpoint(Checkpoint):
             return
         if self._signal is not None:
             self._give_back()
-            raise RunStopped(
-                number, f"at once, by a second signal; {self.path} is of the last time that one was written"
-            )
+            raise RunStopped(number, f"immediately, by a second signal; {self.path} was written before")
         self._signal = number
         if number == signal.SIGTERM and self._trainer.strategy.launcher is not None:
-            self._trainer.strategy.launcher.kill(number)  # the other processes that Lightning started
+            self._trainer.strategy.launcher.kill(number)  # stop the other processes that Lightning started
 
     def _stopping(self, trainer: pl.Trainer) -> bool:
         asked = self._signal is not None

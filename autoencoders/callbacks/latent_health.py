@@ -1,4 +1,4 @@
-"""How the latents and the gradients of a training are doing: one panel, and advice where something goes wrong."""
+"""Panel and warnings about the latents and the gradients of a training."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from autoencoders.figures.health import History
 
 AT_ONCE = 500
-"""Images that pass through the encoder together."""
+"""Images that pass through the encoder at a time."""
 
 AT_BOUND = 0.01
-"""Share of the images whose log-variance is at its bound from which a latent is counted as being there."""
+"""Share of images with a log-variance at its bound from which a latent counts as being at the bound."""
 
 
 class Seen(NamedTuple):
-    """Validation images as the encoder sees them.
+    """Encoded validation images.
 
     Attributes:
         mean: (N, Z) posterior means.
-        z: (N, Z) a sample of each.
+        z: (N, Z) one sample of each posterior.
         low: latents whose log-variance is at its lower bound.
         high: latents whose log-variance is at its upper bound.
     """
@@ -46,14 +46,14 @@ class Seen(NamedTuple):
 
 
 class LatentHealth(FigureCallback):
-    """`figures/health/<step>.png`, `val/gap_to_prior` and its like, `step/gradient_norm`, and warnings with advice.
+    """Draw `figures/health/<step>.png`, log `val/gap_to_prior` and `step/gradient_norm`, and warn about problems.
 
-    The gradient's norm is measured only in the steps that the logger writes. Warnings go to the terminal, to
-    `run.json` and to the loggers, each once a run.
+    The gradient norm is measured only in steps that are logged. Each warning is issued once per run, on the terminal,
+    in `run.json` and in the loggers.
 
     Args:
-        codes: at most so many validation images are encoded after every validation.
-        every_n_epochs: between two panels; see `Drawing`.
+        codes: maximum number of validation images encoded after every validation.
+        every_n_epochs: interval between panels; see `FigureCallback`.
     """
 
     draws = "posterior"
@@ -66,23 +66,23 @@ class LatentHealth(FigureCallback):
         self._warned: list[str] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """What has been said, for a run that is resumed."""
+        """Return the warnings issued so far, for a resumed run."""
         return {"warned": list(self._warned)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Not to say it again."""
+        """Restore the warnings issued so far."""
         self._warned = list(state_dict["warned"])
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Log the gradient's norm, before it is clipped, where the logger writes; it stays on the device."""
+        """Log the gradient norm before clipping, in steps that are logged. It stays on the device."""
         if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             pl_module.log("step/gradient_norm", torch.nn.utils.get_total_norm(gradients), batch_size=1)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Encode validation images and log what the sums over the split do not hold."""
+        """Encode validation images and log the metrics that the sums over the split do not contain."""
         if trainer.state.fn != "fit" or trainer.sanity_checking or not hasattr(pl_module, self.draws):
             return
         with continue_on_error(trainer, self), evaluation_mode(pl_module):
@@ -94,7 +94,7 @@ class LatentHealth(FigureCallback):
             pl_module.log_dict({f"val/{k}": v for k, v in found.items() if math.isfinite(v)})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Warn, once all metrics are known, and hand the distributions to the loggers that take them."""
+        """Issue warnings after all metrics are known, and log the histograms."""
         if self._seen is not None and trainer.state.fn == "fit":
             self._warn(trainer, pl_module)
             self._distribute(MediaWriter.of(trainer), trainer)
@@ -108,7 +108,7 @@ class LatentHealth(FigureCallback):
             writer.histogram("kl", np.array(kl), trainer.global_step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the last state; say what can be said only at the end."""
+        """Draw the last state, and issue the warnings that apply at the end."""
         super().on_train_end(trainer, pl_module)
         if self._seen is not None:
             self._warn(trainer, pl_module, over=True)
@@ -131,7 +131,7 @@ class LatentHealth(FigureCallback):
                 warn(trainer, name, sentence)
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Read what has been written so far, and draw."""
+        """Draw the panel from the metrics written so far."""
         path = Path(trainer.default_root_dir, "metrics.csv")
         if self._seen is None or not path.is_file():
             return
@@ -150,7 +150,7 @@ class LatentHealth(FigureCallback):
 
         def points(column: str, over: str = "epoch") -> np.ndarray | None:
             found = table[[over, column]].dropna().to_numpy(float) if column in table else np.zeros((0, 2))
-            found[:, 0] += over == "epoch"  # epochs from 1, as everywhere
+            found[:, 0] += over == "epoch"  # epochs are counted from 1
             return found if len(found) else None
 
         names = sorted(name for name in table if name.startswith("val_kl/latent_"))
@@ -172,13 +172,13 @@ class LatentHealth(FigureCallback):
 
 @torch.no_grad()
 def look(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> Seen:
-    """Encode the first validation rows; a sample of each posterior is drawn with noise fixed by row."""
+    """Encode the first validation rows, with one sample of each posterior from noise that depends on the row only."""
     batch, parts = trainer.datamodule.take("val", count), []
     labels = [None] * len(batch.x) if batch.y is None else batch.y.to(model.device).split(AT_ONCE)
     for x, y, index in zip(batch.x.split(AT_ONCE), labels, batch.index.split(AT_ONCE), strict=False):
         posterior = model.posterior(x.to(model.device), y)
         z = posterior.sample(evaluation_noise(model, index.to(model.device), "val"))
-        # A posterior without a variance of its own per latent has no bound to run to.
+        # A posterior without a log-variance per latent has no bounds.
         log_variance = getattr(posterior, "log_variance", torch.zeros_like(z))
         parts.append((posterior.mean, z, log_variance <= -LOG_VARIANCE_BOUND, log_variance >= LOG_VARIANCE_BOUND))
     mean, z, low, high = (torch.cat(column).float().cpu() for column in zip(*parts, strict=True))
@@ -186,7 +186,7 @@ def look(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> Seen:
 
 
 def caption(history: History, seen: Seen) -> str:
-    """The latest numbers of the panel, in a line."""
+    """Return the latest values of the panel in one line."""
     words = []
     if history.active is not None:
         words.append(f"{history.active[-1, 1]:.0f} of {history.latents} latents active")

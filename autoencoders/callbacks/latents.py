@@ -1,4 +1,4 @@
-"""The codes of validation images in the plane."""
+"""Plot of validation codes in the plane."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from autoencoders.loggers.media import MediaWriter
 
 
 class LatentPlot(FigureCallback):
-    """`figures/latents/<step>.png`: codes themselves where there are two, their leading PCs otherwise.
+    """Draw `figures/latents/<step>.png`: the codes if there are two latents, else their leading principal components.
 
-    At the end also `figures/latents_tsne/<step>.png`, for more than two latents.
+    For more than two latents, `figures/latents_tsne/<step>.png` is drawn at the end.
 
     Args:
-        codes: at most so many validation images.
-        tsne_codes: at most so many of them in the t-SNE; 0 for none. 1,000 take about two seconds.
-        seed: of the t-SNE.
-        every_n_epochs: see `Drawing`.
+        codes: maximum number of validation images.
+        tsne_codes: maximum number of codes in the t-SNE; 0 for none. 1,000 take about two seconds.
+        seed: seed of the t-SNE.
+        every_n_epochs: see `FigureCallback`.
     """
 
     draws = "encode"
@@ -38,7 +38,7 @@ class LatentPlot(FigureCallback):
         self.codes, self.tsne_codes, self.seed = codes, tsne_codes, seed
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Codes, or their projection, colored by class."""
+        """Draw the codes or their projection, colored by class."""
         codes, style = self._codes(trainer, model, self.codes)
         points, axes = plane(codes)
         from autoencoders.figures.latents import scatter
@@ -47,7 +47,7 @@ class LatentPlot(FigureCallback):
         writer.deliver("latents", scatter(points, heading(trainer, model), axes, **style), trainer.global_step)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """The t-SNE of the last codes."""
+        """Draw the t-SNE of the last codes."""
         drawn = trainer.is_global_zero and self._drawn_at >= 0
         if not (drawn and self.tsne_codes and pl_module.latent_dim > 2):
             return

@@ -1,4 +1,4 @@
-"""Loss curves, from the run's own metrics.csv."""
+"""Loss curves from metrics.csv."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from autoencoders.loggers.media import MediaWriter
 
 
 class LossCurves(FigureCallback):
-    """`figures/curves/<step>.png`: objective, distortion and rate of training and validation, and validation MSE.
+    """Draw `figures/curves/<step>.png`: objective, distortion, rate and MSE in training and validation.
 
-    Of a classifier: objective and accuracy.
+    For a classifier: objective and accuracy.
     """
 
     def __init__(self, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Read what has been written so far; nothing is drawn before there is a point."""
+        """Draw the metrics written so far, if there are any."""
         import pandas as pd
 
         path = Path(trainer.default_root_dir, "metrics.csv")

@@ -1,4 +1,4 @@
-"""A stop where numbers are no longer finite, before a checkpoint is overwritten, with what explains it."""
+"""Stop training at values that are not finite, before a checkpoint is overwritten, and report the cause."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from autoencoders.types import Batch, UserError
 
 
 class NaNGuard(pl.Callback):
-    """Ends a training whose loss, gradients or weights are not finite, and saves the batch that it began with.
+    """End a training whose loss, gradients or weights are not finite, and save the first such batch.
 
-    A sum that was not finite once never is again, so the sums that the model keeps on the device are the flag: every
-    step copies them, with a gradient's sum, into a row of a table there, and the table is read every so many steps.
-    Weights are looked at before validation, at an epoch's end and before any checkpoint is written, so that the
-    last checkpoint is always of finite weights.
+    A running sum that is not finite stays so. Every step therefore copies the sums that the model keeps on the device,
+    with the sum of a gradient, to a row of a table on the device. The table is read every few steps. Weights are
+    checked before validation, at the end of an epoch and before every checkpoint, so that the last checkpoint always
+    has finite weights.
 
     Args:
-        every_n_steps: batches between two looks, for each of which the host waits for the device.
+        every_n_steps: batches between two reads of the table, each of which waits for the device.
     """
 
     def __init__(self, every_n_steps: int = 50) -> None:
         if every_n_steps < 1:
-            raise UserError(f"every_n_steps must be a number of batches from 1 up, and is {every_n_steps}.")
+            raise UserError(f"every_n_steps must be an integer of at least 1, got {every_n_steps}.")
         self.every_n_steps = every_n_steps
         self._error: UserError | SystemExit | None = None
         self._row, self._batch, self._size, self._looked_at = 0, -1, 1, None
@@ -34,11 +34,11 @@ class NaNGuard(pl.Callback):
         self._first: torch.nn.Parameter | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Make the table: row 0 is the step before the first, then a row per step."""
+        """Create the table: row 0 for the state before the first step, then one row per step."""
         double = torch.float32 if pl_module.device.type == "mps" else torch.float64
         self._table = torch.zeros(self.every_n_steps + 1, 4, dtype=double, device=pl_module.device)
         sums = getattr(pl_module, "training_sums", None)
-        if sums is not None and sums.total is not None:  # of a run that is resumed
+        if sums is not None and sums.total is not None:  # for a resumed run
             self._table[0, :3] = sums.total
         # Of the earliest layer: on its way there, a gradient that is not finite spoils all others. Under 16-mixed
         # some are not by design, and the scaler then skips the step.
@@ -47,39 +47,39 @@ class NaNGuard(pl.Callback):
             self._first = next(small, None)
 
     def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note the gradient; nothing waits for the device."""
+        """Record the gradient, without waiting for the device."""
         if self._first is not None and self._first.grad is not None:
             self._table[self._row + 1, 3] = self._first.grad.sum()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Note the sums, and look where it is time."""
+        """Record the sums, and check the table if it is due."""
         sums = getattr(pl_module, "training_sums", None)
         self._row, self._batch, self._size = self._row + 1, batch_idx, len(batch.x)
         if sums is not None:
             self._table[self._row, :3] = sums.total
-        elif outputs:  # a model whose loss has no such terms
+        elif outputs:  # a model whose loss has no terms
             self._table[self._row, 2] = self._table[self._row - 1, 2] + outputs["loss"] * self._size
         if self._row == self.every_n_steps:
             self._look(trainer, pl_module)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look before anything is measured."""
+        """Check before validation."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._look(trainer, pl_module, weights=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Look before anything is drawn."""
+        """Check before figures are drawn."""
         self._look(trainer, pl_module, weights=True)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
-        """Look before a file is overwritten."""
+        """Check before a checkpoint is overwritten."""
         if self._table is not None:
             self._look(trainer, pl_module, weights=True)
 
     def _look(self, trainer: pl.Trainer, model: pl.LightningModule, weights: bool = False) -> None:
-        """Raise where something is not finite on any process; forget the rows where all is well."""
+        """Raise an error if a value is not finite on any process, else clear the table."""
         if self._error is not None:
             raise self._error
         here = (trainer.current_epoch, self._batch)
@@ -89,19 +89,19 @@ class NaNGuard(pl.Callback):
         spoilt = spoilt_weight(model) if weights else None
         if trainer.strategy.reduce_boolean_decision(bad or spoilt is not None, all=False):
             failure = first_failure(self._tables(trainer).cpu() / self._size, self._batch, spoilt)
-            # One process speaks; were another's exit a failure, Lightning would kill that one before it is done.
+            # One process reports. Others exit with 0, since Lightning would kill the reporting one on a failure.
             self._error = explained(trainer, model, failure) if trainer.is_global_zero else SystemExit(0)
             raise self._error
         self._looked_at = here if weights else self._looked_at
         self._restart()
 
     def _restart(self) -> None:
-        """Forget the steps but the last one, which the next failure may have begun with."""
+        """Clear the table except for the last step, in which the next failure may begin."""
         self._table[0] = self._table[self._row]
         self._table[1:], self._row = 0, 0
 
     def _tables(self, trainer: pl.Trainer) -> torch.Tensor:
-        """(R, n + 1, 4): the table's rows in use, of every process."""
+        """Return the used rows of the tables of all processes, (R, n + 1, 4)."""
         rows = self._table[: self._row + 1]
         tables = torch.zeros(trainer.world_size, *rows.shape, dtype=rows.dtype, device=rows.device)
         tables[trainer.global_rank] = rows
@@ -109,7 +109,7 @@ class NaNGuard(pl.Callback):
 
 
 def spoilt_weight(model: torch.nn.Module) -> str | None:
-    """The name of the first parameter or buffer that is not finite, None where all are; waits for the device once."""
+    """Return the name of the first parameter or buffer that is not finite, or None. It waits for the device once."""
     tensors = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     if not tensors:
         return None
@@ -118,7 +118,7 @@ def spoilt_weight(model: torch.nn.Module) -> str | None:
 
 
 def final_weights_error(trainer: pl.Trainer, model: pl.LightningModule) -> UserError | None:
-    """What to say at the end of a training that nothing watched, of a loss or weights that are not finite."""
+    """Return an error if the loss or the weights are not finite after a training without this callback, or None."""
     found = {k: float(v) for k, v in trainer.callback_metrics.items() if k in ("train/loss", "val/objective")}
     bad = [f"{name} is {value}" for name, value in found.items() if not math.isfinite(value)]
     weight = spoilt_weight(model)
@@ -126,7 +126,7 @@ def final_weights_error(trainer: pl.Trainer, model: pl.LightningModule) -> UserE
     if not bad:
         return None
     return UserError(
-        f"Training has ended with numbers that are not finite: {', '.join(bad)}. {advice('loss', trainer, model)} "
-        "checkpoints/last.ckpt keeps the last weights as they are; with callbacks=[checkpoint,health] training stops "
-        "where it begins, and a checkpoint from before stays."
+        f"Training ended with values that are not finite: {', '.join(bad)}. {advice('loss', trainer, model)} "
+        "checkpoints/last.ckpt contains these weights. With callbacks=[checkpoint,health] training stops at the first "
+        "such value and keeps an earlier checkpoint."
     )

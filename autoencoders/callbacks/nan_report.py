@@ -1,4 +1,4 @@
-"""What went wrong where a number was not finite: which term, at which step, of which batch, and what to turn."""
+"""Report of a value that is not finite: the term, the step, the batch, and the options to change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN, COLUMNS = 60, 12
-"""Images of the batch that are drawn, and how many in a row."""
+"""Number of images of the batch in the figure, and per row."""
 
 WHAT = {
     "data": "its images or labels hold NaN or infinity",
@@ -40,13 +40,13 @@ WHAT = {
 
 
 class Failure(NamedTuple):
-    """The first thing that was not finite.
+    """The first value that was not finite.
 
     Attributes:
         term: a key of WHAT.
-        number: of the batch in its epoch, from 0.
-        weight: for `parameters`, the first that is not finite.
-        steps: (n, 3) distortion, rate and loss of the batches up to that one, in nats per image.
+        number: number of the batch in its epoch, from 0.
+        weight: for `parameters`, the name of the first weight that is not finite.
+        steps: (n, 3) distortion, rate and loss of the batches up to this one, in nats per image.
     """
 
     term: str
@@ -56,13 +56,13 @@ class Failure(NamedTuple):
 
 
 def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
-    """Read what steps have left.
+    """Find the first value that is not finite in the tables of all processes.
 
     Args:
-        table: (R, n + 1, 4) of R processes: sums per image of distortion, rate and loss before the first of n steps
-            and after each, and a sum over a gradient of that step; a model without these terms has the loss alone.
-        latest: the number of the last of the n batches in its epoch.
-        weight: the name of a weight that is not finite now, where one was found.
+        table: (R, n + 1, 4) for R processes: sums of distortion, rate and loss before the first of n steps and after
+            each step, and the sum of a gradient of that step. A model without terms has the loss only.
+        latest: number of the last of the n batches in its epoch.
+        weight: name of a weight that is not finite, if there is one.
     """
     finite = table.isfinite()
     spoilt, stuck = ~finite[:, :, :3].all(2), ~finite[:, :, 3].all(0)  # (R, n + 1), (n + 1,)
@@ -76,7 +76,7 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
     before = max(row - int(spoilt.any()), 0)
     if stuck[before]:
         term, row = "gradient", before
-        while row > 0 and stuck[row - 1]:  # gradients add up over batches that are accumulated
+        while row > 0 and stuck[row - 1]:  # gradients accumulate over several batches
             row -= 1
     weight = weight if term == "parameters" else None
     number = max(latest - (table.shape[1] - 1 - row), 0)
@@ -84,7 +84,7 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
 
 
 def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) -> UserError:
-    """Save the batch and the steps before it into `<run>/nan/`, draw it, and say it in a sentence or two."""
+    """Save the batch and the steps before it to `<run>/nan/`, draw the batch, and return the message."""
     told = bool(model.context_size)
     batch = rebuilt(trainer, failure.number, told)
     rows = [] if batch is None else batch.index[~finite_rows(batch, told)].tolist()
@@ -115,18 +115,18 @@ def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) 
 
 
 def optimizer_step(trainer: pl.Trainer, number: int) -> int:
-    """The optimizer step, from 1, that batch `number` of this epoch belongs to."""
+    """Return the optimizer step, from 1, of batch `number` of this epoch."""
     together, latest = trainer.accumulate_grad_batches, trainer.fit_loop.epoch_loop.batch_idx
-    last = latest + 1 == trainer.num_training_batches  # an epoch's last batches step, however few they are
+    last = latest + 1 == trainer.num_training_batches  # the last batches of an epoch end a step, however few they are
     done = -(-(latest + 1) // together) if last else (latest + 1) // together
     return trainer.global_step - done + number // together + 1
 
 
 def rebuilt(trainer: pl.Trainer, number: int, told: bool) -> Batch | None:
-    """A batch of this epoch again.
+    """Load a batch of this epoch again.
 
-    A loader of somebody's own may have an order of its own: of what it gives, the first batch that is not finite is
-    taken, so that what is wrong with the data is seen all the same, and None where all are finite.
+    A user's own data module may have its own order. Then the first batch that is not finite is returned, so that bad
+    data is still found, or None if all batches are finite.
     """
     datamodule = trainer.datamodule
     batch = datamodule.training_batch(number) if hasattr(datamodule, "training_batch") else None
@@ -137,13 +137,13 @@ def rebuilt(trainer: pl.Trainer, number: int, told: bool) -> Batch | None:
 
 
 def finite_rows(batch: Batch, told: bool = False) -> Tensor:
-    """(B,) bool: which images are finite, and their labels where the model is `told` them; others may be unknown."""
+    """Return (B,) bool: which images are finite, and their labels if the model is conditional."""
     parts = [batch.x, batch.target, *([batch.y] if told and batch.y is not None else [])]
     return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
 
 
 def advice(term: str, trainer: pl.Trainer, model: pl.LightningModule) -> str:
-    """What to turn, by the option's name; what is turned already is not named."""
+    """Return the options to change, without those that are already set."""
     settings = dict(model.hparams)
     rate, l1 = settings.get("optimizer", {}).get("lr"), getattr(model, "l1", 0)
     family = getattr(model, "family", None)
@@ -171,7 +171,7 @@ def advice(term: str, trainer: pl.Trainer, model: pl.LightningModule) -> str:
 
 
 def keep(folder: Path, batch: Batch | None, failure: Failure, place: dict[str, int]) -> None:
-    """`batch.pt` (plain tensors), `steps.csv` of the batches before it, and `failure.json`."""
+    """Write `batch.pt` (plain tensors), `steps.csv` of the batches before it, and `failure.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     record = {**place, "term": failure.term, "weight": failure.weight}
     if batch is not None:
@@ -186,12 +186,14 @@ def keep(folder: Path, batch: Batch | None, failure: Failure, place: dict[str, i
 
 
 def picture(batch: Batch, title: str, caption: str) -> Figure:
-    """The batch's images, any that are not finite first; NaN is black."""
+    """Draw the images of the batch, those that are not finite first; NaN is black."""
     from autoencoders.figures.grids import image_grid
 
     first = finite_rows(batch).int().argsort(stable=True)[:SHOWN]
     images = to_numpy(batch.x[first])
     columns = min(COLUMNS, len(images))
-    grid = np.ones((-(-len(images) // columns) * columns, *images.shape[1:]), dtype=np.float32)  # white where none is
+    grid = np.ones(
+        (-(-len(images) // columns) * columns, *images.shape[1:]), dtype=np.float32
+    )  # white if there is no image
     grid[: len(images)] = images
     return image_grid(grid.reshape(-1, columns, *images.shape[1:]), title, caption=caption)

@@ -1,4 +1,4 @@
-"""A line per epoch; on a terminal a table of them, with lines below it that follow the training."""
+"""Progress of the training: one line per epoch, and on a terminal a table with a live display."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from autoencoders.utils import console
 COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4g"),
            ("val/accuracy", ".4f"))  # fmt: skip
 WIDTHS = {"epoch": 9, "images/s": 9, "time": 8}
-"""Characters of a table's columns that are not validation metrics."""
+"""Widths of the table's columns that are not validation metrics, in characters."""
 STEPS = ("loss", "distortion", "rate", "beta", "lr")
-"""What the lines below the table say of the latest steps."""
+"""Metrics of the latest steps in the live display."""
 
 
 class Progress(pl.Callback):
-    """Prints one line after every epoch; on a terminal also follows the steps between.
+    """Print one line after every epoch; on a terminal also show the steps in between.
 
-    Nothing happens in a step: a thread reads what the trainer counts and what `metrics.csv` was last told, and waits
-    for no device.
+    Nothing happens in a step: a thread reads the counters of the trainer and the latest values of `metrics.csv`,
+    without waiting for the device.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Progress(pl.Callback):
         self._columns: list[tuple[str, int]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Begin to follow, where there is a terminal."""
+        """Start the live display on a terminal."""
         if not trainer.is_global_zero or not console.is_interactive():
             return
         written = _written(trainer)
@@ -48,11 +48,11 @@ class Progress(pl.Callback):
         self._board = console.LiveDisplay(partial(self._state, trainer, {} if written is None else written.latest))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note of which epoch the latest validation metrics are."""
+        """Remember the epoch of the latest validation metrics."""
         self._validated = trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the epoch's line; there is none where it had ended before this process went on."""
+        """Print the line of the epoch, unless a resumed run had already finished it."""
         if not trainer.is_global_zero or not trainer.datamodule.served:
             return
         values = {}
@@ -68,11 +68,11 @@ class Progress(pl.Callback):
             self._row({"epoch": epoch.strip(), **values, "images/s": speed, "time": seconds})
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Give the terminal back."""
+        """Close the live display."""
         self._close()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Give the terminal back, before anything is said of it."""
+        """Close the live display before the error is printed."""
         self._close()
 
     def _close(self) -> None:
@@ -81,7 +81,7 @@ class Progress(pl.Callback):
             board.close()
 
     def _row(self, cells: Mapping[str, str]) -> None:
-        """Print a row, below the heads of its columns where it is the first; what does not fit is left out."""
+        """Print a row, with the headers above the first one. Columns that do not fit are left out."""
         if not self._columns:
             wanted = {name: WIDTHS.get(name, max(len(name.removeprefix("val/")), 8)) for name in cells}
             order = sorted(wanted, key=lambda name: (name not in ("epoch", "val/objective"), name == "time"))
@@ -98,7 +98,7 @@ class Progress(pl.Callback):
         self._board.say(_aligned(cells, self._columns), "bold" if better else "")
 
     def _state(self, trainer: pl.Trainer, latest: Mapping[str, float]) -> console.TrainingState:
-        """What there is to show now; called by the thread that draws."""
+        """Return the current state; called by the drawing thread."""
         step, seconds = trainer.global_step, time.perf_counter() - self._began
         share = step / self._steps if math.isfinite(self._steps) else None
         speed = trainer.datamodule.served / max(_clock(trainer).elapsed(), 1e-9)

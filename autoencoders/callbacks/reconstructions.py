@@ -1,4 +1,4 @@
-"""Input, target and output of the same validation rows, every few epochs; optionally as a GIF at the end."""
+"""Input, target and output of fixed validation rows, every few epochs, and optionally a GIF at the end."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from autoencoders.utils.arrays import to_numpy
 
 
 class Reconstructions(FigureCallback):
-    """`figures/reconstructions/<step>.png`: the first rows of the validation split, through the posterior mean.
+    """Draw `figures/reconstructions/<step>.png`: the first validation rows, reconstructed from the posterior mean.
 
     Args:
-        count: images.
-        every_n_epochs: see `Drawing`.
+        count: number of images.
+        every_n_epochs: see `FigureCallback`.
     """
 
     draws = "decode"
@@ -29,7 +29,7 @@ class Reconstructions(FigureCallback):
         self.count = count
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Input, target where it differs, output."""
+        """Draw input, target if it differs, and output."""
         batch = trainer.datamodule.take("val", self.count)
         y = None if batch.y is None else batch.y.to(model.device)
         x, target, output = to_numpy(batch.x), to_numpy(batch.target), to_numpy(model(batch.x.to(model.device), y))
@@ -47,18 +47,18 @@ class Reconstructions(FigureCallback):
 
 
 class ReconstructionsGif(pl.Callback):
-    """`figures/reconstructions.gif` at the end of the fit, of every picture `Reconstructions` has drawn.
+    """Write `figures/reconstructions.gif` at the end of the fit, from all figures of `Reconstructions`.
 
     Args:
-        seconds_per_frame: how long each stays.
+        seconds_per_frame: duration of each frame.
     """
 
     def __init__(self, seconds_per_frame: float = 0.6) -> None:
         if not 0 < seconds_per_frame <= 60:
-            raise UserError(f"seconds_per_frame must lie above 0, up to 60, and is {seconds_per_frame}.")
+            raise UserError(f"seconds_per_frame must be above 0 and at most 60, got {seconds_per_frame}.")
         self.seconds_per_frame = seconds_per_frame
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Bind the pictures; `on_fit_end` comes after every `on_train_end`, so the last one is there."""
+        """Write the GIF. `on_fit_end` runs after every `on_train_end`, so that the last figure exists."""
         with continue_on_error(trainer, self):
             MediaWriter.of(trainer).animate("reconstructions", self.seconds_per_frame, trainer.global_step)

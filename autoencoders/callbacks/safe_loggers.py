@@ -1,4 +1,4 @@
-"""Loggers that fail end no training."""
+"""Errors of loggers do not end a training."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from autoencoders.loggers.csv import MetricsCSVLogger
 
 METHODS = ("log_metrics", "log_hyperparams", "after_save_checkpoint", "save", "finalize", "send_picture",
            "send_table", "send_histogram")  # fmt: skip
-"""What Lightning and the gallery call of a logger."""
+"""Methods of a logger that Lightning and the media writer call."""
 
 
 class SafeLoggers(pl.Callback):
-    """Goes on where a logger cannot write, and says so once for each; the door adds it.
+    """Catch the errors of loggers and report each once. The pipeline adds this callback.
 
-    A logger is asked again at the next step: a disk may have room again.
+    A logger is called again at the next step, since the cause may be temporary.
     """
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Put a watch around what Lightning calls, on the loggers themselves: who asks for their type finds it."""
+        """Wrap the methods of the loggers in place, so that their types stay unchanged."""
         for logger in trainer.loggers:
             for name in METHODS if not hasattr(logger, "_watched") else ():
-                if not hasattr(logger, name):  # not every logger takes pictures
+                if not hasattr(logger, name):  # not every logger accepts figures
                     continue
                 setattr(logger, name, _watched(trainer, logger, getattr(logger, name)))
             logger._watched = True

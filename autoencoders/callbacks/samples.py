@@ -1,4 +1,4 @@
-"""Images decoded from drawn codes: the same codes at every epoch, so that pictures compare."""
+"""Images decoded from sampled codes, which are the same in every epoch."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from autoencoders.loggers.media import MediaWriter
 from autoencoders.utils.arrays import to_numpy
 
 COMBINED = 3
-"""Attributes whose combinations make the columns of a grid: two to the power of this many."""
+"""Number of attributes whose combinations are the columns of a grid: two to the power of this number."""
 
 
 class Samples(FigureCallback):
-    """`figures/samples/<step>.png`: a grid from the prior; for a CVAE a row per code, a column per class.
+    """Draw `figures/samples/<step>.png`: a grid of prior samples; for a CVAE one code per row and one class per column.
 
-    A model without a prior samples from a Gaussian fitted to its validation codes, and the title says so.
+    A model without a prior samples from a Gaussian fitted to its validation codes, which the title states.
 
     Args:
         rows: rows of the grid.
-        columns: columns, where the classes do not set them.
-        codes: how many validation codes a Gaussian is fitted to.
-        seed: of the codes, in a generator of their own.
-        every_n_epochs: see `Drawing`.
+        columns: columns of the grid, unless the classes determine them.
+        codes: number of validation codes that the Gaussian is fitted to.
+        seed: seed of the codes, which have their own generator.
+        every_n_epochs: see `FigureCallback`.
     """
 
     draws = "decode"
@@ -42,7 +42,7 @@ class Samples(FigureCallback):
         self.rows, self.columns, self.codes, self.seed = rows, columns, codes, seed
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Draw codes, decode them, lay them out."""
+        """Sample codes, decode them and draw the grid."""
         generator = torch.Generator().manual_seed(self.seed)
         density = StandardNormal(model.latent_dim)
         if not model.has_prior:
@@ -66,10 +66,10 @@ class Samples(FigureCallback):
         writer.deliver("samples", figure, trainer.global_step)
 
     def _columns(self, trainer: pl.Trainer, model: pl.LightningModule) -> tuple[Sequence[str], Tensor | None, int]:
-        """A name and a label for every column of a conditional model's grid, and how many columns there are.
+        """Return the name and label of every column of a conditional model's grid, and the number of columns.
 
-        Classes in their order; of attributes the combinations of a low and a high value (the 10 and 90 % quantiles
-        of the validation images), the first few of them, the others at their means.
+        For classes, all classes. For attributes, the combinations of a low and a high value (the 10 and 90 % quantiles
+        of the validation images) of the first attributes, with the others at their means.
         """
         if not model.context_size:
             return (), None, self.columns

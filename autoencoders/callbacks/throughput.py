@@ -1,4 +1,4 @@
-"""How fast a run trains, and a profiler that takes no time where none was asked for."""
+"""Training speed, and a profiler without overhead."""
 
 from __future__ import annotations
 
@@ -13,24 +13,26 @@ NOTHING = contextlib.nullcontext()
 
 
 class NullProfiler(PassThroughProfiler):
-    """Lightning's profiler for none, whose hundred contexts a step are one: a generator each would cost .1 ms."""
+    """Lightning's null profiler with one shared context. Lightning creates a hundred generators per step, which take .1
+    ms.
+    """
 
     def profile(self, action_name: str) -> contextlib.AbstractContextManager:
-        """The same context that does nothing, whatever the action."""
+        """Return the shared context that does nothing."""
         return NOTHING
 
 
 class Throughput(pl.Callback):
-    """Counts training images and the seconds they took, without validation and figures; the door adds it.
+    """Count training images and seconds, without validation and figures. The pipeline adds this callback.
 
-    A resumed run goes on from what its checkpoint had counted.
+    A resumed run continues from the counts of its checkpoint.
 
     Attributes:
-        images: trained on so far, over all processes.
-        seconds: they took.
+        images: training images so far, over all processes.
+        seconds: training seconds so far.
         rate: images per second in the last epoch.
-        begun: whether training has begun in this process.
-        ended: whether it has come to its end.
+        begun: whether training has started in this process.
+        ended: whether training has ended.
     """
 
     def __init__(self) -> None:
@@ -39,43 +41,43 @@ class Throughput(pl.Callback):
 
     @property
     def age(self) -> float:
-        """Seconds that the run has taken with everything it does: since this clock was made, and up to a checkpoint."""
+        """Total seconds of the run: since this callback was created, plus those of the checkpoint."""
         return time.perf_counter() - self._made
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run goes on from."""
+        """Return the counts for a checkpoint."""
         return {"images": self.images, "seconds": self.seconds, "age": self.age}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the counts."""
         self.images, self.seconds, self._made = state["images"], state["seconds"], self._made - state["age"]
 
     @property
     def images_per_second(self) -> float | None:
-        """Over the whole fit; None before anything was trained."""
+        """Images per second over the complete fit; None before the first epoch has ended."""
         return self.images / self.seconds if self.seconds else None
 
     def elapsed(self) -> float:
-        """Seconds of training since the epoch began."""
+        """Training seconds of the current epoch."""
         return time.perf_counter() - self._start
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the epoch's clock."""
+        """Start the clock of the epoch."""
         self._start, self.begun = time.perf_counter(), True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note it."""
+        """Note the end of training."""
         self.ended = True
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop it."""
+        """Pause the clock."""
         self._paused = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Go on, validation left out."""
+        """Resume the clock."""
         self._start += time.perf_counter() - self._paused
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Add the epoch up; nothing is counted per batch, where a callback would cost time."""
+        """Add the counts of the epoch. Nothing is counted per batch, which would cost time."""
         images, seconds = trainer.datamodule.served, self.elapsed()
         self.images, self.seconds, self.rate = self.images + images, self.seconds + seconds, images / seconds

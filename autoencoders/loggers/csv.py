@@ -1,4 +1,4 @@
-"""The run's own logger: every metric in one metrics.csv."""
+"""The logger of every run: all metrics in one metrics.csv."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from autoencoders.utils.atomic import atomic_write
 
 
 class MetricsCSVLogger(Logger):
-    """Every metric into one wide `metrics.csv`, a row per step; appended to when a run is resumed.
+    """Log all metrics to one wide `metrics.csv`, with one row per step. A resumed run appends to it.
 
-    Lightning's CSVLogger deletes an existing file, and writes two rows where training and validation metrics
-    fall on one step.
+    Lightning's CSVLogger deletes an existing file, and writes two rows if training and validation metrics belong to one
+    step.
 
     Args:
         path: the file.
-        resumed: keep the rows before the first step logged of a file that is there, instead of beginning anew.
+        resumed: keep the existing rows before the first logged step, instead of starting a new file.
 
     Attributes:
-        latest: the value of every metric that it was last told.
+        latest: the latest value of every metric.
     """
 
     def __init__(self, path: str | Path, resumed: bool = False) -> None:
@@ -31,24 +31,24 @@ class MetricsCSVLogger(Logger):
         self.path, self.resumed, self.latest = Path(path), resumed, {}
         self._columns: list[str] | None = None
         self._row: dict[str, Any] = {}
-        self._offset = 0  # where the pending row begins in the file
+        self._offset = 0  # offset of the current row in the file
 
     @property
     def name(self) -> str:
-        """What Lightning calls it."""
+        """Name of the logger."""
         return "metrics"
 
     @property
     def version(self) -> str:
-        """There is one."""
+        """Empty: there is one version."""
         return ""
 
     def log_hyperparams(self, *args: Any, **keywords: Any) -> None:
-        """The configuration is in `config.yaml`."""
+        """Do nothing: the configuration is in `config.yaml`."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add to the row of this step; a row is written again as long as its step lasts."""
+        """Add metrics to the row of this step. The row is rewritten until the next step."""
         if self._columns is None:
             self._open(step)
         if self._row.get("step") != step:
@@ -61,7 +61,7 @@ class MetricsCSVLogger(Logger):
         if fresh:
             with self.path.open(newline="") as file:
                 rows = list(csv.DictReader(file))
-            if self._offset < self.path.stat().st_size:  # the last is this one, which is written again
+            if self._offset < self.path.stat().st_size:  # the last row is the current one, which is rewritten
                 rows.pop()
             self._rewrite(rows, [*self._columns, *fresh])
             self._offset = self.path.stat().st_size
@@ -70,7 +70,7 @@ class MetricsCSVLogger(Logger):
                 file.seek(self._offset)
                 csv.DictWriter(file, self._columns).writerow(self._row)
                 file.flush()
-            finally:  # on a full disk too, that the next row does not begin in the middle of this one
+            finally:  # also on a full disk, so that the next row does not start in the middle of this one
                 file.truncate()
 
     def _open(self, step: int | None) -> None:

@@ -1,4 +1,4 @@
-"""Figures to disk and to every logger: one PNG, the same bytes everywhere; tables, histograms and words beside them."""
+"""Media writer: figures, tables, histograms and texts, to disk and to every logger."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ DPI = 100
 
 
 class MediaWriter:
-    """Takes a figure once and delivers it; acts on rank zero only.
+    """Save figures and results in the run folder and pass them to the loggers. Active on rank zero only.
 
     Args:
-        folder: the run's folder; figures go to `<folder>/figures/<key>/<step>.png`.
-        loggers: each gets the same PNG under the same key, where it takes pictures.
-        active: whether this process is rank zero.
-        title: model, data, beta and latent size: the caption of pictures in a dashboard, with the step.
+        folder: the run folder. Figures are saved as `<folder>/figures/<key>/<step>.png`.
+        loggers: loggers, which receive the same PNG files.
+        active: whether this process has rank zero.
+        title: model, data, beta and latent size, for captions.
     """
 
     def __init__(self, folder: str | Path, loggers: list[Logger], active: bool = True, title: str = "") -> None:
@@ -42,20 +42,20 @@ class MediaWriter:
 
     @classmethod
     def of(cls, trainer: pl.Trainer) -> MediaWriter:
-        """The gallery of the run that a trainer works on."""
+        """Return the media writer of a trainer's run."""
         title = run_title(trainer.lightning_module, trainer.datamodule)
         return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title)
 
     def deliver(self, key: str, figure: Figure, step: int) -> Path | None:
-        """Save a figure and hand it to the loggers.
+        """Save a figure and pass it to the loggers.
 
         Args:
-            key: what it shows, such as `reconstructions`: the folder on disk and the panel in a dashboard.
-            figure: a matplotlib figure; it is closed by going out of use, pyplot is not involved.
-            step: the optimizer step it belongs to.
+            key: name of the figure, such as `reconstructions`: its folder on disk, and its panel in a dashboard.
+            figure: a matplotlib figure, created without pyplot.
+            step: the optimizer step.
 
         Returns:
-            The PNG's path, or None off rank zero.
+            The path of the PNG file, or None on other ranks.
         """
         if not self.active:
             return None
@@ -66,14 +66,14 @@ class MediaWriter:
         return path
 
     def present(self, name: str, result: ApplicationResult, step: int) -> list[Path]:
-        """Deliver what an application found, under its name.
+        """Save the result of an application and pass it to the loggers.
 
-        Figures go where figures go, tables to `<folder>/tables/<name>/<table>.csv` (those of one column, lines of text,
-        to `<table>.md`), metrics to `metrics.json` beside them and, as `<name>/<metric>`, to the loggers. W&B gets the
-        tables too, and those of single images, which would repeat on disk what the figures show.
+        Tables are saved as `<folder>/tables/<name>/<table>.csv`, those with a single column of text as `<table>.md`,
+        and metrics as `metrics.json`. Loggers receive metrics as `<name>/<metric>`. Tables of single images are passed
+        to loggers only, because the figures on disk show the same images.
 
         Returns:
-            The files written; none off rank zero.
+            The saved files; none on other ranks.
         """
         if not self.active:
             return []
@@ -101,15 +101,15 @@ class MediaWriter:
         return files
 
     def note(self, key: str, sentence: str, step: int, failed: bool = False) -> None:
-        """Hand a sentence to the loggers that take text: W&B's summary and alerts, TensorBoard's texts.
+        """Pass a text to the loggers that accept texts: W&B's summary and alerts, TensorBoard's texts.
 
-        One that fails is passed over: the sentence may be that it does, and it is on the terminal already.
+        A failing logger is ignored: the text is already on the terminal, and may be about that failure.
 
         Args:
-            key: what it is about.
-            sentence: what was seen, and what to do.
-            step: the optimizer step it belongs to.
-            failed: whether it says why the run has ended.
+            key: topic of the text.
+            sentence: the text.
+            step: the optimizer step.
+            failed: whether the text gives the reason why the run ended.
         """
         for logger in self.loggers if self.active else ():
             with contextlib.suppress(Exception):
@@ -120,23 +120,23 @@ class MediaWriter:
 
     @property
     def takes_tables(self) -> bool:
-        """Whether there is a logger that tables and histograms can be handed to."""
+        """Whether a logger accepts tables and histograms."""
         return self.active and any(isinstance(logger, WandbMediaLogger) for logger in self.loggers)
 
     def tabulate(self, key: str, table: pd.DataFrame, step: int) -> None:
-        """Hand a table to the loggers that take one; cells may be images, (C, H, W) in [0, 1]."""
+        """Pass a table to the loggers that accept tables. Cells may be images, (C, H, W) in [0, 1]."""
         for logger in self.loggers if self.active else ():
             if isinstance(logger, WandbMediaLogger):
                 logger.send_table(key, table, step)
 
     def histogram(self, key: str, values: np.ndarray, step: int) -> None:
-        """Hand the distribution of values to the loggers that take one."""
+        """Pass a histogram of values to the loggers that accept histograms."""
         for logger in self.loggers if self.active else ():
             if isinstance(logger, WandbMediaLogger):
                 logger.send_histogram(key, values, step)
 
     def animate(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
-        """Bind every PNG delivered under a key into `figures/<key>.gif` and hand that to the loggers."""
+        """Combine all PNG files of a key into `figures/<key>.gif`, and pass it to the loggers."""
         frames = sorted((self.folder / "figures" / key).glob("*.png"))
         if not self.active or len(frames) < 2:
             return None
@@ -146,7 +146,7 @@ class MediaWriter:
         return self._save_film(key, pictures, seconds_per_frame, step)
 
     def _film(self, key: str, frames: np.ndarray, step: int) -> Path:
-        """`figures/<key>.gif` of frames (T, H, W, 3) in [0, 1]."""
+        """Save frames (T, H, W, 3) in [0, 1] as `figures/<key>.gif`."""
         from PIL import Image
 
         pictures = [Image.fromarray((frame * 255).round().astype("uint8")) for frame in frames]
@@ -170,7 +170,7 @@ class MediaWriter:
 
 
 def log_run_metadata(loggers: list[Logger], metadata: Mapping[str, Any]) -> None:
-    """Hand what is known of a run at its start, as `run.json` holds it, to the loggers that can be filtered by it."""
+    """Pass the metadata of a run to the loggers, at its start."""
     for logger in loggers:
         if isinstance(logger, WandbMediaLogger):
             logger.describe(metadata)
@@ -181,6 +181,6 @@ def log_run_metadata(loggers: list[Logger], metadata: Mapping[str, Any]) -> None
 def close_loggers(
     loggers: list[Logger], results: Mapping[str, float], checkpoint: Path, failed: bool = False
 ) -> str | None:
-    """End the runs of the loggers that have one, see `WandbRun.close`; returns the line that says where it is."""
+    """Close the loggers that have a run of their own. Return the line that locates the W&B run."""
     places = [logger.close(results, checkpoint, failed) for logger in loggers if isinstance(logger, WandbMediaLogger)]
     return next(filter(None, places), None)

@@ -1,4 +1,4 @@
-"""What TensorBoard gets beyond Lightning's scalars: figures' files as they are, texts, settings beside results."""
+"""TensorBoard logger with figures, animations, texts, and settings with results."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 RESULTS = ("val/objective", "val/mse", "test/neg_elbo", "test/mse", "test/accuracy")
-"""Metrics beside the settings of every run, under HPARAMS: the last value of each, where there is one."""
+"""Metrics shown with the settings of every run under HPARAMS."""
 
 
 class TensorBoardMediaLogger(TensorBoardLogger):
-    """Lightning's logger, whose HPARAMS page has the run's settings and its results (not a metric that is always -1).
+    """Lightning's TensorBoard logger, with the results of the run on its HPARAMS page instead of a constant -1.
 
     Args:
-        **settings: as for Lightning's.
+        **settings: arguments of Lightning's logger.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -34,7 +34,7 @@ class TensorBoardMediaLogger(TensorBoardLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **keywords: Any) -> None:
-        """Write `hparams.yaml`, as Lightning does, and the settings, flat, with the names of the results."""
+        """Write `hparams.yaml`, and the flat settings with the names of the results."""
         super().log_hyperparams(params, *args, **keywords)
         from lightning.fabric.utilities.logger import _flatten_dict
         from torch.utils.tensorboard.summary import hparams
@@ -44,7 +44,7 @@ class TensorBoardMediaLogger(TensorBoardLogger):
             self.experiment._get_file_writer().add_summary(summary)
 
     def picture(self, key: str, path: Path, step: int) -> None:
-        """Hand a PNG or GIF file over as it is: nothing is encoded a second time, and films move."""
+        """Write a PNG or GIF file unchanged, so that it is not encoded twice and animations are kept."""
         from PIL import Image
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -54,5 +54,5 @@ class TensorBoardMediaLogger(TensorBoardLogger):
         self.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=key, image=picture)]), step)
 
     def text(self, key: str, sentence: str, step: int) -> None:
-        """Hand a sentence over, under TEXT."""
+        """Write a text under TEXT."""
         self.experiment.add_text(key, sentence, step)

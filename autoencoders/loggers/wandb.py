@@ -1,8 +1,8 @@
-"""A W&B run: what goes into it, under which keys, and how much of it at most. With the dashboard it alone says wandb.
+"""W&B logger with figures, tables, alerts and artifacts, and a limit on their size.
 
-The summary, and so a row of W&B's table of runs, holds what `metrics.json` holds: validation metrics of the best epoch
-so far, flat. `define_metric(summary="min")` would nest each (`{"min": ...}`), which a sweep's panels do not read, and
-take each from an epoch of its own.
+The summary, a row of W&B's table of runs, has the metrics of `metrics.json`: those of the best epoch so far.
+`define_metric(summary="min")` would nest each metric (`{"min": ...}`), which the panels of sweeps do not read, and take
+each from a different epoch.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS, SIDE, BINS = 200, 64, 64
-"""Of a table: rows, and pixels of an image's longer side, at most; of a histogram: bins."""
+"""Maximum number of rows of a table, of pixels of an image's longer side, and number of bins of a histogram."""
 ARTIFACT = ("online", "always", "never")
 FALLBACK = {"online": "offline", "offline": "disabled"}
-"""The mode that a run goes on with where one cannot begin."""
+"""Mode that replaces a mode which cannot start."""
 TAG, TITLE = 64, 63
-"""Characters that W&B allows a tag, and an alert's title."""
+"""Maximum lengths of a tag and of the title of an alert in W&B."""
 
 
 class WandbMediaLogger(WandbLogger):
-    """Lightning's W&B logger: online where a login, a key or WANDB_MODE says so, else offline, never a prompt.
+    """W&B logger: online if a login, a key or WANDB_MODE requests it, else offline. It never prompts.
 
-    It goes offline where the server does not answer: no training waits for it or ends.
+    It switches to offline if the server does not respond, so that training neither waits nor ends.
 
     Args:
-        save_dir: the run's folder; W&B writes to its `wandb/`.
-        model: the model's name.
-        job_type: None for `classifier`, `sweep` (one of a group, or of a sweep of W&B's) or `train`, as it is.
-        artifact: when the best checkpoint becomes an artifact: `online` alone, `always`, or `never`.
-        media_megabytes: of pictures, at most; those beyond it are on disk alone.
-        init_timeout: seconds to wait for the server before the run goes on offline.
-        finish_timeout: seconds to wait, when the run has ended, for what is not uploaded yet.
-        **settings: project, name, group, tags, entity, notes, ... as for `wandb.init`.
+        save_dir: the run folder. W&B writes to its `wandb/`.
+        model: name of the model.
+        job_type: None to choose `classifier`, `sweep` (a run with a group, or of a W&B sweep) or `train`.
+        artifact: when the best checkpoint becomes an artifact: `online`, `always`, or `never`.
+        media_megabytes: limit on figures, in megabytes. Figures beyond it are only on disk.
+        init_timeout: seconds to wait for the server before the run continues offline.
+        finish_timeout: seconds to wait for uploads at the end of the run.
+        **settings: arguments of `wandb.init`: project, name, group, tags, entity, notes, ...
 
     Raises:
-        UserError: for an unknown `artifact`, or a bound that is none.
+        UserError: if `artifact` is unknown, or a limit is not a number of at least 0.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class WandbMediaLogger(WandbLogger):
         **settings: Any,
     ) -> None:
         if artifact not in ARTIFACT:
-            raise UserError(f"logger.wandb.artifact must be one of {list(ARTIFACT)}, and is {artifact!r}.")
+            raise UserError(f"logger.wandb.artifact must be one of {', '.join(ARTIFACT)}, got {artifact!r}.")
         if not isinstance(media_megabytes, (int, float)) or media_megabytes < 0:
             message = f"logger.wandb.media_megabytes must be a number from 0 up, and is {media_megabytes!r}."
             raise UserError(message)
-        # W&B's own lines on the terminal would bury ours; what matters of them, the door prints.
+        # Suppress W&B's own output; the important lines are printed at the end of the run.
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
@@ -89,9 +89,9 @@ class WandbMediaLogger(WandbLogger):
             finish_timeout=finish_timeout,
             finish_timeout_raises=True,
         )
-        # Not the logger's own offline=True: it sets WANDB_MODE for the rest of the process, later jobs included.
+        # The logger's offline=True would set WANDB_MODE for the rest of the process, including later jobs.
         super().__init__(save_dir=save_dir, mode=mode, settings=own, job_type=job_type, **settings)
-        self._wandb_init.pop("anonymous", None)  # Lightning passes an option that W&B only warns about
+        self._wandb_init.pop("anonymous", None)  # Lightning passes an option that W&B warns about
         self._artifact, self._bytes_left, self._left_out = artifact, media_megabytes * 1e6, 0
         self._best: dict[str, float] = {}
         self._defined: set[str] = set()
@@ -99,32 +99,32 @@ class WandbMediaLogger(WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """W&B's run, begun when it is first asked for."""
+        """The W&B run, which is created on first access."""
         try:
             return super().experiment
-        except Exception as error:  # W&B's own kinds, and whatever its process makes of a full disk
+        except Exception as error:  # W&B's exceptions, and those of its process on a full disk
             mode = self._wandb_init["mode"]
             if mode not in FALLBACK:
                 raise
             self._wandb_init["mode"] = FALLBACK[mode]
             record_warning(
                 Path(self.save_dir),
-                f"W&B could not begin {mode} ({short_reason(error)}), and this run's is {FALLBACK[mode]}; metrics.csv and "
-                "figures/ have everything.",
+                f"W&B could not start {mode} ({short_reason(error)}) and is {FALLBACK[mode]} for this run; metrics.csv "
+                "and figures/ are complete.",
             )
         return self.experiment
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
-        """The configuration; the net joins the tags."""
+        """Log the configuration, and add the net to the tags."""
         super().log_hyperparams(params)
-        target = dict(params).get("model", {}).get("encoder", {}).get("_target_", "")  # PCA has none
+        target = dict(params).get("model", {}).get("encoder", {}).get("_target_", "")  # PCA has no net
         if net := ".".join(target.split(".")[:-1]).rpartition(".")[2][:TAG]:
             self.experiment.tags = tuple(dict.fromkeys([*(self.experiment.tags or ()), net]))
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics; of a validation also the pair of rate and distortion, and the best epoch's into the summary."""
+        """Log metrics. After validation, also log the pair of rate and distortion, and update the summary."""
         pair = {f"rate_distortion/{name}": metrics.get(f"val/{name}") for name in ("rate", "distortion")}
         metrics = {**metrics, **pair} if all(pair.values()) else dict(metrics)
         for name in metrics.keys() - self._defined:
@@ -139,11 +139,11 @@ class WandbMediaLogger(WandbLogger):
 
     @rank_zero_only
     def describe(self, metadata: Mapping[str, Any]) -> None:
-        """Put what is known of the run at its start beside its configuration, to filter by."""
+        """Add the metadata of the run to the W&B configuration."""
         self.experiment.config.update({"run": dict(metadata)}, allow_val_change=True)
 
     def send_picture(self, name: str, path: Path, caption: str, step: int) -> None:
-        """A PNG or GIF file, as long as there is room for it."""
+        """Log a PNG or GIF file, within the limit on figures."""
         import wandb
 
         size = path.stat().st_size
@@ -157,7 +157,7 @@ class WandbMediaLogger(WandbLogger):
         self.experiment.log({media_key(name): media, STEP: step})
 
     def send_histogram(self, name: str, values: np.ndarray, step: int) -> None:
-        """How values of any shape are distributed, in BINS bins."""
+        """Log a histogram of values of any shape, with BINS bins."""
         import numpy as np
         import wandb
 
@@ -165,7 +165,7 @@ class WandbMediaLogger(WandbLogger):
         self.experiment.log({media_key(name): wandb.Histogram(np_histogram=counted), STEP: step})
 
     def send_table(self, name: str, table: pd.DataFrame, step: int) -> None:
-        """A table to sort and filter: its first ROWS rows; cells that are images, (C, H, W) in [0, 1], as such."""
+        """Log the first ROWS rows of a table. Cells may be images, (C, H, W) in [0, 1]."""
         import wandb
 
         columns = [_column(table.iloc[:ROWS, i].tolist()) for i in range(table.shape[1])]
@@ -175,7 +175,7 @@ class WandbMediaLogger(WandbLogger):
 
     @contextmanager
     def _staged(self) -> Iterator[None]:
-        """Offline, have what a table holds copied into the run's folder, not into the user's, where it would stay."""
+        """In offline mode, copy the files of a table to the run folder instead of the user's folder."""
         before = os.environ.get("WANDB_DATA_DIR")
         if self.experiment.offline:
             os.environ["WANDB_DATA_DIR"] = str(Path(self.save_dir, "wandb").absolute())
@@ -187,21 +187,21 @@ class WandbMediaLogger(WandbLogger):
                 os.environ["WANDB_DATA_DIR"] = before
 
     def say(self, key: str, sentence: str, failed: bool) -> None:
-        """A sentence for the summary, and an alert, which W&B passes on as its settings say."""
+        """Add a text to the summary, and send an alert."""
         self.experiment.summary[key] = sentence
         title = key.rpartition("/")[2].replace("_", " ").capitalize()[:TITLE]
         self.experiment.alert(title=title, text=sentence, level="ERROR" if failed else "WARN")
 
     def close(self, results: Mapping[str, float], checkpoint: Path, failed: bool) -> str | None:
-        """End W&B's run, so that the next job of a sweep gets its own.
+        """Finish the W&B run, so that the next job of a sweep gets its own.
 
         Args:
-            results: what `metrics.json` holds.
-            checkpoint: the best one, if there is such a file.
-            failed: whether the run did not come to its end.
+            results: contents of `metrics.json`.
+            checkpoint: path of the best checkpoint; the file may be missing.
+            failed: whether the run failed.
 
         Returns:
-            Where the run is; None where none was begun.
+            The location of the run, or None if it was not created.
         """
         import wandb
 
@@ -212,7 +212,7 @@ class WandbMediaLogger(WandbLogger):
         where = f"offline; {sync}" if run.offline else run.url
         try:
             self._end(run, results, checkpoint, failed)
-        except Exception as error:  # a TimeoutError, or its process has died: the run's own folder has it all
+        except Exception as error:  # a timeout, or its process died: the run folder has everything
             return f"not all uploaded ({short_reason(error)}); {sync}"
         return where
 
@@ -223,13 +223,13 @@ class WandbMediaLogger(WandbLogger):
         wanted = self._artifact == "always" or (self._artifact == "online" and not run.offline)
         if wanted and checkpoint.is_file() and not failed:
             artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata=dict(results))
-            artifact.add_file(str(checkpoint), policy="immutable", skip_cache=True)  # no copy of it
+            artifact.add_file(str(checkpoint), policy="immutable", skip_cache=True)  # without a copy
             run.log_artifact(artifact, aliases=["best"])
         run.finish(exit_code=int(failed))
 
 
 def _column(values: list[Any]) -> list[Any]:
-    """Values as W&B's tables take them: images as such, what is of several kinds as text."""
+    """Convert values for a W&B table: images to W&B images, mixed types to text."""
     import numpy as np
     import wandb
 

@@ -1,6 +1,6 @@
-"""W&B's two workspaces of a project, as code: one to look at runs, one to compare the runs of sweeps.
+"""Two W&B workspaces of a project, defined in code: one for runs, one for sweeps.
 
-Both are built without a network: what they name, runs log; what W&B shows of it, `wandb-workspaces` says.
+Both are built without a network. They name metrics that runs log.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BETA, LATENTS, RATE = (wr.Config(name) for name in ("beta.value", "latent_dim.size", "optimizer.lr"))
-"""What sweeps are over, as `config.yaml` nests it."""
+"""Settings of a sweep, as nested in `config.yaml`."""
 SETTINGS = ["config:beta.value.value", "config:latent_dim.value.size", "config:optimizer.value.lr"]
 RESULTS = [f"summary:{name}" for name in ("val/neg_elbo", "test/neg_elbo", "test/rate", "test/mse", "test/mse_pca")]
-"""Columns of the table of runs; W&B puts a `.value` behind the first part of a configuration's key."""
+"""Columns of the table of runs. W&B appends `.value` to the first component of a configuration key."""
 COMPARED = "val/neg_elbo"
-"""What settings are judged by: the objective weighs the rate by beta, and so compares no runs of different beta."""
+"""Metric by which settings are compared. The objective depends on beta and does not compare runs of different beta."""
 CURVES = ("objective", "distortion", "rate", "mse")
 
 
 def workspaces(entity: str, project: str, name: str) -> dict[str, ws.Workspace]:
-    """The workspaces, by what they show: `runs` and `sweeps`.
+    """Return the workspaces by name: `runs` and `sweeps`.
 
     Args:
         entity: a user or a team.
-        project: of the runs.
-        name: what the workspaces' names begin with.
+        project: project of the runs.
+        name: prefix of the workspaces' names.
     """
     runs = ws.Workspace(
         entity=entity,
@@ -41,7 +41,7 @@ def workspaces(entity: str, project: str, name: str) -> dict[str, ws.Workspace]:
         sections=run_sections(),
         settings=ws.WorkspaceSettings(x_axis=STEP, group_by_prefix="first"),
         runset_settings=ws.RunsetSettings(pinned_columns=[*RESULTS, *SETTINGS]),
-        auto_generate_panels=True,  # what else a run has logged, applications say, and histograms, comes below
+        auto_generate_panels=True,  # further panels, such as those of applications and histograms, follow
     )
     sweeps = ws.Workspace(
         entity=entity,
@@ -57,13 +57,13 @@ def workspaces(entity: str, project: str, name: str) -> dict[str, ws.Workspace]:
     )
     for kind, workspace in (("runs", runs), ("sweeps", sweeps)):
         panels = [panel for section in workspace.sections for panel in section.panels]
-        for number, panel in enumerate(panels):  # drawn at random otherwise: the same text every time
+        for number, panel in enumerate(panels):  # random by default; fixed, so that the output is reproducible
             panel._id = f"{kind}{number}"
     return {"runs": runs, "sweeps": sweeps}
 
 
 def run_sections() -> list[ws.Section]:
-    """Curves, rate and distortion, the latent space, pictures, and single images in a table."""
+    """Return the sections for runs: curves, rate and distortion, latent space, figures, table of single images."""
     training = [_lines(f"{name}, training and validation", f"train/{name}", f"val/{name}") for name in CURVES[:3]]
     pictures = [_media(name) for name in ("reconstructions", "samples")]
     latent = [_media(name) for name in ("latents", "latents_tsne", "health")]
@@ -84,7 +84,7 @@ def run_sections() -> list[ws.Section]:
 
 
 def sweep_sections() -> list[ws.Section]:
-    """Rate against distortion, settings against results, pictures in the order of beta, curves."""
+    """Return the sections for sweeps: rate and distortion, settings and results, figures by beta, curves."""
     against = [
         _scatter(f"test {name} against beta", BETA, f"test/{name}", log_x=True) for name in ("neg_elbo", "mse", "rate")
     ]

@@ -1,8 +1,8 @@
-"""A run is a folder. This module builds what its configuration names, and opens it again.
+"""Load a trained run from its folder, from a checkpoint or from an export, without executing code from the files.
 
 <run>/config.yaml     the resolved configuration          <run>/figures/<key>/<step>.png
 <run>/run.json        versions, commit, data, speed       <run>/metrics.csv    every metric by step
-<run>/metrics.json    the final metrics, flat             <run>/checkpoints/{best,last}.ckpt
+<run>/metrics.json    the final metrics                   <run>/checkpoints/{best,last}.ckpt
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ if TYPE_CHECKING:
 
 BEST, LAST, PREVIOUS = (Path("checkpoints", f"{name}.ckpt") for name in ("best", "last", "previous"))
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
-"""Files of a model that `application=export` wrote."""
+"""Files of an exported model."""
 
 
 RESUME_MAY_CHANGE = ("root", "cache", "memory", "eval_batch_size", "name")
 
 
 def check_resumable(checkpoint: Path, config: Mapping) -> None:
-    """Raise UserError where model or data differ from those the checkpoint was trained with, naming the keys."""
+    """Raise UserError if model or data differ from those of the checkpoint. The message names the keys."""
     saved = load_checkpoint(checkpoint)["hyper_parameters"]
     differing = []
     for section in ("model", "data"):
         was, now = flatten(saved[section], section), flatten(config[section], section)
         for key in sorted(was.keys() | now.keys()):
             if was.get(key) != now.get(key) and key.rpartition(".")[2] not in RESUME_MAY_CHANGE:
-                differing.append(f"{key} is {now.get(key)} and was {was.get(key)}")
+                differing.append(f"{key} is {now.get(key)} instead of {was.get(key)}")
     if differing:
         raise UserError(
-            f"This command and {checkpoint} differ: {'; '.join(differing[:5])}. Resume with the run's own options "
-            "(they are in its config.yaml)."
+            f"The options must be those of {checkpoint}: {'; '.join(differing[:5])}. Resume with the run's own "
+            "options (see its config.yaml)."
         )
 
 
 def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
-    """A run from its folder or from a checkpoint alone, on the CPU.
+    """Load a run from its folder or from a checkpoint, on the CPU.
 
     Args:
-        path: a run's folder or a `.ckpt` file.
+        path: a run folder or a `.ckpt` file.
         trust: further prefixes of targets that the configuration may name, such as your own package.
 
     Raises:
-        UserError: where there is no run, or its configuration names something that is not allowed.
+        UserError: if there is no run, or its configuration names a target that is not allowed.
     """
     from autoencoders.runs.run import Run
 
@@ -71,27 +71,27 @@ def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint's plain contents, on the CPU, without executing code.
+    """Load the plain contents of a checkpoint, on the CPU, without executing code.
 
     Raises:
-        UserError: where the file is no checkpoint of a run of this package.
+        UserError: if the file is not a checkpoint of this package.
     """
     import torch
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         missing = {"model", "data", "shape", "context"} - set(state["hyper_parameters"])
-    except Exception as error:  # whatever a file that is something else makes of it
-        message = f"{path} is not a checkpoint of a run of this package ({type(error).__name__})."
+    except Exception as error:  # any other file may raise anything
+        message = f"{path} is not a checkpoint of this package ({type(error).__name__})."
         raise UserError(message) from error
     if missing:
-        raise UserError(f"{path} is a checkpoint of something else: it does not say its {', '.join(sorted(missing))}.")
+        raise UserError(f"{path} is not a checkpoint of this package: it lacks {', '.join(sorted(missing))}.")
     check_format(state["hyper_parameters"].get("format"), path)
     return state
 
 
 def check_format(found: object, path: Path) -> None:
-    """Raise UserError where a run's file was written by a version of this package that this one cannot read."""
+    """Raise UserError if a file was written in a format that this version cannot read."""
     if found != FORMAT:
         written = "an earlier version of autoencoders" if found is None else f"format {found}"
         raise UserError(
@@ -100,25 +100,25 @@ def check_format(found: object, path: Path) -> None:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """The best checkpoint of a run's folder, else its last; a file as it is."""
+    """Return the best checkpoint of a run folder, else the last one. A file is returned unchanged."""
     path = Path(path)
     for candidate in (path, path / BEST, path / LAST):
         if candidate.is_file():
             return candidate
-    raise UserError(f"{path} is neither a checkpoint nor the folder of a run: it has no {BEST} and no {LAST}.")
+    raise UserError(f"{path} must be a checkpoint or a run folder, but it has neither {BEST} nor {LAST}.")
 
 
 def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
-    """The newest checkpoint of a run's folder that can be read, to resume from; a file as it is.
+    """Return the newest readable checkpoint of a run folder, to resume from. A file is returned unchanged.
 
-    One that is damaged is named on the terminal, and the one before it taken.
+    A damaged checkpoint is reported, and the previous one is used.
 
     Args:
-        path: a run's folder or a checkpoint.
-        needed: whether to refuse a folder that has none at all; None is returned where not.
+        path: a run folder or a checkpoint.
+        needed: whether to raise UserError if the folder has no checkpoint; otherwise None is returned.
 
     Raises:
-        UserError: where there is none, or none that can be read.
+        UserError: if there is no checkpoint, or none can be read.
     """
     path = Path(path)
     files = [file for file in (path, *(path / name for name in (LAST, PREVIOUS, BEST))) if file.is_file()]
@@ -130,20 +130,20 @@ def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
             damaged.append(str(error))
         else:
             for words in damaged:
-                print(f"autoencoders: {words} Resuming from {file}, the one before it.", file=sys.stderr)
+                print(f"autoencoders: {words} Resuming from the previous checkpoint {file}.", file=sys.stderr)
             return file
     if damaged:
-        raise UserError(" ".join([*damaged, "There is no other checkpoint to resume from."]))
+        raise UserError(" ".join([*damaged, "There is no other checkpoint."]))
     if needed:
-        raise UserError(f"{path} is neither a checkpoint nor the folder of a run: it has no {LAST} and no {BEST}.")
+        raise UserError(f"{path} must be a checkpoint or a run folder, but it has neither {LAST} nor {BEST}.")
     return None
 
 
 def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
-    """The model that `export` wrote, in evaluation mode on the CPU.
+    """Load a model written by `application=export`, in evaluation mode on the CPU.
 
     Raises:
-        UserError: where the folder is no export, or its configuration names something that is not allowed.
+        UserError: if the folder is not an export, or its configuration names a target that is not allowed.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -168,14 +168,14 @@ def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
 
 
 def load(path: str | Path, trust: tuple[str, ...] = ()) -> Autoencoder:
-    """A model in evaluation mode on the CPU, from a run's folder, a checkpoint or an export.
+    """Load a model in evaluation mode on the CPU, from a run folder, a checkpoint or an export.
 
     Args:
-        path: a run's folder, a `.ckpt` file, or a folder that `application=export` wrote.
+        path: a run folder, a `.ckpt` file, or a folder written by `application=export`.
         trust: further prefixes of targets that the configuration may name, such as your own package.
 
     Raises:
-        UserError: where there is none of these.
+        UserError: if the path is none of these.
     """
     path = Path(path).expanduser()
     if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():

@@ -1,4 +1,4 @@
-"""What a run writes about itself: metrics.csv, metrics.json, run.json."""
+"""The record of a run: config.yaml, run.json and metrics.json."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ VERSIONS = ("autoencoders", "torch", "torchvision", "lightning", "hydra-core", "
 
 
 class Record:
-    """Keeps the records of one run while it lasts: a context manager that notes how it ended.
+    """Context manager that writes the record of a run and notes how it ended.
 
-    Those of a run that is resumed stay as they were where going on is refused.
+    If a resume is refused, the record stays unchanged.
 
     Args:
-        folder: the run's folder, made here.
+        folder: the run folder, which is created.
         config: the resolved configuration.
-        card: see `run_metadata`; a resumed run keeps the time it was first started.
-        begun: whether training has begun.
+        metadata: see `run_metadata`; a resumed run keeps the time of its first start.
+        begun: returns whether training has started.
     """
 
     def __init__(self, folder: Path, config: Mapping, metadata: dict[str, Any], begun: Callable[[], bool]) -> None:
@@ -54,7 +54,7 @@ class Record:
 
     @property
     def warnings(self) -> list[str]:
-        """What has been said so far, see `record_warning`."""
+        """Warnings so far, see `record_warning`."""
         return _read(self.folder / "run.json").get("warnings", [])
 
     def __enter__(self) -> Record:
@@ -72,7 +72,7 @@ class Record:
         self._write(status="running", started=started)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        with contextlib.suppress(OSError):  # a full disk must not hide what ended the run
+        with contextlib.suppress(OSError):  # a full disk must not hide the exception that ended the run
             if isinstance(error, UserError) and self._before and not self.begun():
                 self._restore()
             elif kind is RunStopped:
@@ -89,22 +89,22 @@ class Record:
 
     @rank_zero_only
     def finish(self, metrics: dict[str, float], **fields: Any) -> None:
-        """Write the final metrics, and what is known at the end."""
+        """Write the final metrics and further fields."""
         self.results = metrics
         write_json(self.folder / "metrics.json", metrics)
         self._write(status="done", **fields)
 
 
 def write_json(path: Path, content: Mapping) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file atomically."""
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def record_warning(folder: Path, sentence: str) -> None:
-    """Say what a user should know: on the terminal, and in the `warnings` of the run's record, where there is one."""
+    """Print a warning, and add it to the record of the run, if there is one."""
     print(f"autoencoders: warning: {sentence}", file=sys.stderr, flush=True)
-    with contextlib.suppress(OSError):  # the sentence may be that the disk is full
+    with contextlib.suppress(OSError):  # the warning may be about a full disk
         path = folder / "run.json"
         if record := _read(path):
             write_json(path, record | {"warnings": [*record.get("warnings", []), sentence]})
@@ -115,7 +115,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]) -> dict[str, Any]:
-    """What a run was made with: versions, commit, data, size, machine."""
+    """Return the metadata of a run: versions, commit, data, size, machine."""
     versions = {}
     for package in VERSIONS:
         try:
@@ -135,7 +135,7 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
             "shape": list(data.shape),
             "images": {split: len(data.images(split)) for split in ("train", "val", "test")},
         },
-        "code": getattr(model, "latent_dim", None),  # a classifier has none
+        "code": getattr(model, "latent_dim", None),  # None for a classifier
         "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
         "parameters": sum(p.numel() for p in model.parameters()),
         "notes": [*getattr(model, "notes", ()), *data.notes],
@@ -143,7 +143,7 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
 
 
 def best_validation_metrics(path: Path) -> dict[str, float]:
-    """The validation metrics of the epoch with the lowest `val/objective`, from a `metrics.csv`."""
+    """Return the validation metrics of the epoch with the lowest `val/objective`, from a `metrics.csv`."""
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
@@ -153,7 +153,7 @@ def best_validation_metrics(path: Path) -> dict[str, float]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the package's checkout, with `+changes` where it has uncommitted ones."""
+    """Return the commit of the package's checkout, with `+changes` if it has uncommitted changes."""
     here = Path(__file__).resolve().parent
 
     def git(*words: str) -> str | None:
@@ -163,7 +163,7 @@ def _git_commit() -> str | None:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    # An installed package may lie inside somebody else's repository: only a checkout of our own counts.
+    # An installed package may be inside another repository: only a checkout of this package counts.
     if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None
     return f"{git('rev-parse', 'HEAD')}{'+changes' if git('status', '--porcelain', '-uno') else ''}"

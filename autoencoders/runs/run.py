@@ -1,4 +1,4 @@
-"""A run that can be asked: its model, its data, and what the one makes of the other."""
+"""A trained run, loaded from its folder: model, data, codes and reconstructions."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
 
 ROWS_PER_CHUNK = 250
-"""Images that pass through a network together."""
+"""Images that pass through a network at a time."""
 
 
 @dataclass
 class Run:
-    """A run opened again, or one that is being trained.
+    """A loaded run, or a run in training.
 
     Attributes:
-        path: its folder, or the checkpoint it was opened from.
+        path: its folder, or the checkpoint that it was loaded from.
         config: the resolved configuration, plain containers.
-        model: with the weights of the best checkpoint (the last where there is none), in evaluation mode.
-        data: the datamodule, not prepared until something asks for it.
-        checkpoint: the file the weights came from; None for a run that is being trained.
+        model: in evaluation mode, with the weights of the best checkpoint, or of the last if there is none.
+        data: the data module. It is prepared on first use.
+        checkpoint: the file of the weights; None for a run in training.
         step: the optimizer step of the weights.
     """
 
@@ -53,22 +53,24 @@ class Run:
 
     @classmethod
     def live(cls, trainer: pl.Trainer, model: Autoencoder) -> Run:
-        """The run that a trainer works on, as it is now."""
+        """Return the run of a trainer in its current state."""
         config, path = dict(model.hparams), Path(trainer.default_root_dir)
         return cls(path, config, model, trainer.datamodule, step=trainer.global_step, _ready=True)
 
     @property
     def title(self) -> str:
-        """Model, data, beta and latent size: what every figure says."""
+        """Title of figures: model, data, beta and latent size."""
         return run_title(self.model, self.data)
 
     def prepare(self) -> Run:
-        """Read the data, once, and see that they are what the model was trained on."""
+        """Load the data once, and check that it has the shape that the model was trained on."""
         if not self._ready:
             self.data.prepare_data()
             self.data.setup()
             if self.data.shape != self.model.shape:
-                raise UserError(f"The model takes images of {self.model.shape}, and the data have {self.data.shape}.")
+                raise UserError(
+                    f"The images must have shape {self.model.shape}, as in training, got {self.data.shape}."
+                )
             self._ready = True
         return self
 
@@ -76,16 +78,16 @@ class Run:
 
     @torch.no_grad()
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Codes (N, Z) of images (N, C, H, W), and labels where the model is told; on the CPU, in parts."""
+        """Encode images (N, C, H, W) to codes (N, Z), with labels if the model is conditional. On the CPU, in chunks."""
         return torch.cat([self.model.encode(a, b).float().cpu() for a, b in self._parts(x, y)])
 
     @torch.no_grad()
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Expected images (N, C, H, W) of codes (N, Z), on the CPU, in parts."""
+        """Decode codes (N, Z) to expected images (N, C, H, W). On the CPU, in chunks."""
         return torch.cat([self.model.decode(a, b).float().cpu() for a, b in self._parts(z, y)])
 
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Images through the posterior mean and back, (N, C, H, W)."""
+        """Reconstruct images from their posterior means, (N, C, H, W)."""
         return self.decode(self.encode(x, y), y)
 
     def _parts(self, a: Tensor, y: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
@@ -97,30 +99,31 @@ class Run:
         ]
 
     def batch(self, split: str, rows: Tensor | int | None = None) -> Batch:
-        """Rows of a split as evaluation sees them: an index tensor, the first so many, or all of them."""
+        """Return rows of a split as in evaluation: an index tensor, the first `rows`, or all rows."""
         count = len(self.prepare().data.images(split))
         if not isinstance(rows, Tensor):
             rows = torch.arange(count if rows is None else min(rows, count))
         return self.data.evaluation(split).batch(rows)
 
     def annotations(self, split: str) -> Annotations:
-        """What is known of each image of a split."""
+        """Return everything known about each image of a split."""
         return self.prepare().data.annotations(split)
 
     def pictures(self, path: str | Path) -> tuple[Tensor, list[str]]:
-        """Somebody's own pictures, a file or all in a folder, prepared like the data: (N, C, H, W) floats, and names.
+        """Read image files of the user, one file or all in a folder, preprocessed like the data: (N, C, H, W) floats,
+        and names.
 
         Raises:
-            UserError: where there is nothing, or something that cannot be read.
+            UserError: if there is no image, or one cannot be read.
         """
         path = Path(path).expanduser()
         if not path.exists():
-            raise UserError(f"images must be a picture or a folder of pictures, and there is no {path}.")
+            raise UserError(f"images must be an image file or a folder of images, but {path} does not exist.")
         files = list_images(path)
         return self.prepare().data.read_pictures(files).float() / 255, [file.name for file in files]
 
     def codes(self, split: str) -> Codes:
-        """A split, encoded once: kept in memory, and beside the checkpoint for whoever asks next."""
+        """Return the codes of a split. They are computed once, kept in memory and saved in the run folder."""
         if split not in self._codes:
             file = self._file(split)
             saved = None if file is None else load_codes(file)
@@ -133,7 +136,7 @@ class Run:
         return self._codes[split]
 
     def _file(self, split: str) -> Path | None:
-        """`codes/<split>-<digest>.npz` in the run's folder; the digest is of checkpoint and pixels."""
+        """Return `codes/<split>-<digest>.npz` in the run folder. The digest covers checkpoint and pixels."""
         if self.checkpoint is None:
             return None
         status = self.checkpoint.stat()
@@ -155,13 +158,13 @@ class Run:
         return Codes(joined[0], None if y[0] is None else torch.cat(y), torch.cat(index), joined[1], joined[2])
 
     def pca(self, count: int | None = None) -> PCABaseline:
-        """PCA of the training images with as many components as latents (or `count`): the baseline of a code."""
+        """Return PCA of the training images with as many components as latents (or `count`), the baseline of the codes."""
         train = self.prepare().data.images("train")
         return PCABaseline.of(train, min(count or self.model.latent_dim, len(train) - 1, train[0].numel()))
 
 
 def load_codes(file: Path) -> Codes | None:
-    """Codes that were kept, without executing code; None where there are none, or the file is something else."""
+    """Load saved codes without executing code. Return None if the file is missing or invalid."""
     try:
         with np.load(file, allow_pickle=False) as saved:
             parts = {k: torch.from_numpy(v) for k, v in saved.items()}
@@ -171,14 +174,14 @@ def load_codes(file: Path) -> Codes | None:
 
 
 def save_codes(file: Path, codes: Codes) -> None:
-    """Write codes whole or not at all; those of earlier weights go."""
+    """Save codes atomically, and remove those of earlier weights."""
     file.parent.mkdir(parents=True, exist_ok=True)
     for older in file.parent.glob(f"{file.name.partition('-')[0]}-*.npz"):
-        older.unlink(missing_ok=True)  # another process may ask the same run
+        older.unlink(missing_ok=True)  # another process may use the same run
     with atomic_write(file) as partial, partial.open("wb") as stream:
         np.savez(stream, **{k: v.numpy() for k, v in codes._asdict().items() if v is not None})
 
 
 def run_title(model: Autoencoder, data: ImageDataModule) -> str:
-    """Model, data, beta and latent size: what every figure says."""
+    """Return the title of figures: model, data, beta and latent size."""
     return ", ".join([f"{model.name.upper()} on {data.name}", *model.traits])

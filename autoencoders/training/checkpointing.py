@@ -1,4 +1,4 @@
-"""Checkpoints on disk: whole or not at all, whatever wants them written."""
+"""Atomic writing of checkpoints."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from autoencoders.utils.atomic import atomic_write
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's own, but for how a file takes its place.
+    """Lightning's checkpoint writer, with atomic replacement of the file.
 
-    Lightning writes to the folder for temporary files and moves; from another disk that is a copy into the file that
-    is there. On a full disk, `last.ckpt` and `previous.ckpt`, linked to it, are then both lost.
+    Lightning writes to the system's folder for temporary files and moves the file. From another disk this is a copy
+    into the existing file. On a full disk `last.ckpt` and `previous.ckpt`, which is linked to it, would both be lost.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Write a checkpoint whole; where that fails, the one that was there stays.
+        """Write a checkpoint atomically. If this fails, the existing file is kept.
 
         Raises:
-            OSError: where the disk is full, or the folder cannot be written.
+            OSError: if the disk is full, or the folder cannot be written.
         """
-        buffer = io.BytesIO()  # torch would hide the reason of a failed write
+        buffer = io.BytesIO()  # writing directly, torch would hide the reason of a failure
         torch.save(checkpoint, buffer)
         with atomic_write(Path(path)) as partial:
             partial.write_bytes(buffer.getbuffer())

@@ -1,8 +1,8 @@
-"""Lightning's loop over the batches of an epoch, without what a step of this run has no use for.
+"""Lightning's loop over the batches of an epoch, without unused hooks.
 
-Lightning asks every callback, at each of seven moments of every step, whether it has something to do there, and wraps
-the step into a closure of closures that few optimizers need: .8 to 1.6 ms of Python, a tenth of a small network's step
-on a CPU. Here those who have nothing to do are not asked. What happens, and in which order, is what Lightning does.
+Lightning calls every callback at seven points of every step, whether or not it defines the hook, and wraps the step in
+nested closures that few optimizers need: .8 to 1.6 ms of Python, a tenth of the step of a small network on a CPU. This
+loop calls only defined hooks, with the operations and the order of Lightning's loop.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 
 MOMENTS = ("on_train_batch_start", "on_before_zero_grad", "on_before_backward", "on_after_backward",
            "on_before_optimizer_step", "on_train_batch_end")  # fmt: skip
-"""Of a step, at which callbacks may act, in their order."""
+"""Callback hooks of a step, in their order."""
 OWN = ("optimizer_step", "optimizer_zero_grad", "backward", "lr_scheduler_step", "on_before_batch_transfer",
        "on_after_batch_transfer")  # fmt: skip
-"""Beside these, what a model or a datamodule may do its own way: then Lightning's loop does the step."""
+"""Further hooks that a model or data module may override. Lightning's loop then runs the step."""
 
 
 class Step(NamedTuple):
-    """What the steps of an epoch do.
+    """The operations of the steps of an epoch.
 
     Attributes:
-        model: that is trained.
-        optimizer: its only one.
+        model: the trained model.
+        optimizer: its only optimizer.
         transfer: moves a batch to a device.
-        interrupted: whether validations come between them, which may ask for what a step logged.
-        act: moment -> what is called there.
+        interrupted: whether validation runs within the epoch, which may read metrics logged by a step.
+        act: hook name -> function that calls it.
     """
 
     model: pl.LightningModule
@@ -48,26 +48,28 @@ class Step(NamedTuple):
 
 
 class TrainingEpochs(_TrainingEpochLoop):
-    """One device, one optimizer, a step per batch, no profiler: the usual run; Lightning's own steps for all others."""
+    """A loop for the usual run: one device, one optimizer, one step per batch, no profiler. Others use Lightning's
+    steps.
+    """
 
     _step: Step | None = None
 
     @classmethod
     def install(cls, trainer: pl.Trainer) -> None:
-        """Take the place of the trainer's own loop."""
+        """Replace the loop of a trainer."""
         stock = trainer.fit_loop.epoch_loop
         if type(stock) is _TrainingEpochLoop:
             trainer.fit_loop.epoch_loop = cls(trainer, stock.min_steps, stock.max_steps)
 
     def on_run_start(self, data_fetcher: Any) -> None:
-        """Look, before an epoch, at what its steps have to do."""
+        """Determine the operations of a step before the epoch starts."""
         super().on_run_start(data_fetcher)
         usual = not isinstance(data_fetcher, _DataLoaderIterDataFetcher)
-        usual &= not self.automatic_optimization._skip_backward  # as averaging of weights does for batch norm's sake
+        usual &= not self.automatic_optimization._skip_backward  # as weight averaging does for batch norm
         self._step = usual_step(self.trainer) if usual else None
 
     def advance(self, data_fetcher: Any) -> None:
-        """One batch: `_TrainingEpochLoop.advance`."""
+        """Run one batch, as `_TrainingEpochLoop.advance` does."""
         if self._step is None or self.restarting:
             super().advance(data_fetcher)
             return
@@ -86,14 +88,14 @@ class TrainingEpochs(_TrainingEpochLoop):
         self._schedule(number + 1)
         act["on_train_batch_end"](outputs, batch, number)
         if interrupted or logs.should_update_logs or self._is_training_done:
-            logs.on_batch_end()  # gathers what was logged; until then, whoever asks has it gathered
+            logs.on_batch_end()  # collects logged metrics; before that, they are collected on access
         else:
             trainer._results.batch = trainer._results.batch_size = None
         progress.increment_completed()
         logs.update_train_step_metrics()
 
     def _optimize(self, batch: Any, number: int) -> dict[str, Any]:
-        """Forward, backward and the optimizer's step: `_AutomaticOptimization.run`."""
+        """Run forward pass, backward pass and optimizer step, as `_AutomaticOptimization.run` does."""
         trainer, (model, optimizer, _, _, act) = self.trainer, self._step
         progress, outside = self.automatic_optimization.optim_progress.optimizer, model._current_fx_name
         progress.step.increment_ready()
@@ -118,7 +120,7 @@ class TrainingEpochs(_TrainingEpochLoop):
         return {} if result.loss is None else result.asdict()
 
     def _schedule(self, done: int) -> None:
-        """Step the schedules that go by steps, after so many of this epoch, and at its end the others."""
+        """Step the schedules: those by step after each step, and those by epoch at its end."""
         for config in self.trainer.lr_scheduler_configs:
             if config.interval == "step" and done % config.frequency == 0:
                 self.scheduler_progress.increment_ready()
@@ -129,7 +131,7 @@ class TrainingEpochs(_TrainingEpochLoop):
 
 
 def usual_step(trainer: pl.Trainer) -> Step | None:
-    """What the steps of an epoch do; None where Lightning's own loop must do them."""
+    """Return the operations of a step, or None if Lightning's loop must run it."""
     model, strategy, precision = trainer.lightning_module, trainer.strategy, trainer.precision_plugin
     plain = (
         type(strategy) is SingleDeviceStrategy
@@ -157,13 +159,13 @@ def usual_step(trainer: pl.Trainer) -> Step | None:
 
 
 def acting(trainer: pl.Trainer, model: pl.LightningModule, moment: str) -> Callable[..., None]:
-    """A function of what callbacks get at a moment, which calls those that define something for it."""
+    """Return a function that calls a hook of the callbacks which define it."""
     methods = [getattr(c, moment) for c in trainer.callbacks if overridden(c, pl.Callback, moment)]
     return partial(_call, methods, moment, trainer, model) if methods else _nothing
 
 
 def overridden(part: Any, base: type, name: str) -> bool:
-    """Whether an object does something of its own where its base class does nothing, or something else."""
+    """Return whether an object overrides a method of its base class."""
     return part is not None and (name in vars(part) or getattr(type(part), name) is not getattr(base, name))
 
 

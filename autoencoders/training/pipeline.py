@@ -1,4 +1,4 @@
-"""One run from its resolved configuration: checked, its parts made, fitted, measured, asked, and written down."""
+"""One training run: prepare the configuration, instantiate, fit, test, run applications, write the record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
 
 
 def train_run(config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list]) -> dict[str, float]:
-    """Train one run; see `autoencoders.train.train`, which leaves no trace of it in the process."""
+    """Train one run; see `autoencoders.train.train`, which also restores process-wide settings."""
     from autoencoders.callbacks.throughput import Throughput
     from autoencoders.runs import loading
 
@@ -27,8 +27,8 @@ def train_run(config: dict[str, Any], overrides: Sequence[str], changes: Callabl
 
     def where() -> str:
         if clock.ended:
-            return f"after its training, which {Path(config['folder'], loading.LAST)} keeps"
-        return "in its training, of which no checkpoint is kept" if clock.begun else "before its training began"
+            return f"after training, which is saved in {Path(config['folder'], loading.LAST)}"
+        return "during training, without a checkpoint" if clock.begun else "before training"
 
     with signals.stop_on_signals(where):
         return _train_run(config, overrides, changes, clock)
@@ -94,7 +94,7 @@ def _train_run(
 
 
 def instantiate_section(config: dict[str, Any], section: str) -> list[Any]:
-    """The callbacks, or the loggers, that the configuration names; one that is null is left out."""
+    """Instantiate the callbacks or the loggers of a configuration. Null entries are skipped."""
     from autoencoders.config.instantiate import instantiate
 
     nodes = {name: node for name, node in config[section].items() if node}
@@ -102,14 +102,12 @@ def instantiate_section(config: dict[str, Any], section: str) -> list[Any]:
 
 
 def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
-    """The configuration with its seed, and the checkpoint to resume from; what needs no data is checked here."""
+    """Return the configuration with its seed, and the checkpoint to resume from, after all checks that need no data."""
     from autoencoders.config import validation
     from autoencoders.runs import loading
 
     if not isinstance(config["folder"], str):
-        raise UserError(
-            f"folder must be the run's folder, and is {config['folder']}. Leave it out: hydra.run.dir says it."
-        )
+        raise UserError(f"folder must be a path, got {config['folder']}. Set hydra.run.dir instead.")
     folder, auto = Path(config["folder"]), config["resume"] == "auto"
     resume = (
         loading.newest_checkpoint(folder if auto else config["resume"], needed=not auto) if config["resume"] else None
@@ -120,28 +118,28 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
         config = {**config, "seed": seed, **parts}
     for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
         if not isinstance(value, int) or not least <= value < 2**32:
-            raise UserError(f"{name} must be a whole number from {least} up, and is {value}.")
+            raise UserError(f"{name} must be an integer of at least {least}, got {value}.")
     if str(config["trainer"]["precision"]) not in PRECISIONS:
         raise UserError(
-            f"trainer.precision must be one of {list(PRECISIONS)}, and is {config['trainer']['precision']}: "
-            "likelihood and rate are computed in float32."
+            f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {config['trainer']['precision']}. "
+            "Likelihood and rate are computed in float32."
         )
     validation.validate(config)
     for node in config["after_fit"].values():
         if isinstance(node, dict) and node.get("classifier"):
-            loading.find_checkpoint(node["classifier"])  # report a wrong path before training
+            loading.find_checkpoint(node["classifier"])  # reports a wrong path before training
     if resume:
         loading.check_resumable(resume, config)
     if distributed.is_rank_zero() and not config["resume"] and (folder / "run.json").exists():
         raise UserError(
-            f"{folder} holds a run already, which is not overwritten. Choose another hydra.run.dir, or continue that "
-            f"run with resume='{folder}'."
+            f"{folder} already contains a run, which is not overwritten. Choose another hydra.run.dir, or continue "
+            f"that run with resume='{folder}'."
         )
     return config, resume
 
 
 def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
-    """Lightning's Trainer; checkpoints and progress come from callbacks or not at all."""
+    """Build Lightning's Trainer. Checkpoints and progress are handled by callbacks only."""
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
     from lightning.pytorch.profilers import PassThroughProfiler
 
@@ -162,17 +160,17 @@ def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any
     )
     if type(trainer.profiler) is PassThroughProfiler:
         trainer.profiler = NullProfiler()
-    elif trainer.profiler.filename is None:  # would be printed, by a logger that is silenced
+    elif trainer.profiler.filename is None:  # otherwise Lightning would print it with a silenced logger
         trainer.profiler.dirpath, trainer.profiler.filename = config["folder"], "profile"
     TrainingEpochs.install(trainer)
     return trainer
 
 
 def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None) -> None:
-    """Fit, and keep the last weights whatever the callbacks are.
+    """Fit the model, and save the last weights even without a checkpoint callback.
 
     Raises:
-        UserError: where they, or the loss, are not finite in the end.
+        UserError: if the weights or the loss are not finite at the end.
     """
     import torch
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -183,12 +181,12 @@ def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None
 
     if compiled:
         model.terms = torch.compile(model.terms)
-    trainer.ckpt_path = resume  # not an argument of fit: the model's setup hook must know that it resumes
+    trainer.ckpt_path = resume  # not an argument of fit, because the model's setup hook reads it
     try:
         trainer.fit(model, datamodule=data)
     except (MisconfigurationException, RuntimeError) as error:
         if isinstance(error, MisconfigurationException) or "conditioned on metric" in str(error):  # early stopping
-            raise UserError(f"Training cannot go on as configured: {root_cause_message(error)}.") from error
+            raise UserError(f"Training cannot continue as configured: {root_cause_message(error)}.") from error
         raise
     trainer.ckpt_path = None
     if not trainer.checkpoint_callbacks:
@@ -198,7 +196,7 @@ def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None
 
 
 def test_run(trainer: Any, model: Any, data: Any) -> dict[str, float]:
-    """The test metrics of the best checkpoint (the last weights where no callback chose one), and the baselines."""
+    """Return the test metrics of the best checkpoint, or of the last weights if there is none, with their baselines."""
     from autoencoders.runs import loading
 
     best = Path(trainer.default_root_dir, loading.BEST)
@@ -207,13 +205,15 @@ def test_run(trainer: Any, model: Any, data: Any) -> dict[str, float]:
 
 
 def apply_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | None:
-    """Ask the model the applications that the configuration lists, on rank zero; what to type where some failed."""
+    """Run the configured applications on rank zero. Return a message with the command that repeats failed ones, or
+    None.
+    """
     from autoencoders.applications.base import run_application
     from autoencoders.callbacks.base import continue_on_error, evaluation_mode
     from autoencoders.loggers.media import MediaWriter
     from autoencoders.runs.run import Run
 
-    # An experiment's settings for an application that was not chosen ask nothing.
+    # Options that an experiment sets for an application that is not selected are ignored.
     asked = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
     if not asked or not trainer.is_global_zero:
         return None
@@ -221,13 +221,13 @@ def apply_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | N
     with evaluation_mode(model):
         for name, node in asked.items():
             with continue_on_error(
-                trainer, writer, f"application {name}", "the training and its numbers are kept."
+                trainer, writer, f"application {name}", "the training and its metrics are kept."
             ) as reasons:
                 writer.present(name, run_application(run, name, node), trainer.global_step)
             failed += [name] * len(reasons)
     if not failed:
         return None
     words = shlex.join([f"run={config['folder']}", f"application=[{','.join(failed)}]"])
-    return f"The training is done; of what it was asked, {', '.join(failed)} failed. Ask again with: python -m " + (
+    return f"The training is complete, but {', '.join(failed)} failed. Run again with: python -m " + (
         f"autoencoders.apply {words}"
     )

@@ -1,4 +1,4 @@
-"""What a run says on the terminal before it trains, and when it has ended."""
+"""Terminal output of a run before and after training."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from autoencoders.runs.record import Record
 
 LISTED = 6
-"""Attributes, at most, whose accuracies the last lines spell out; metrics.json has all."""
+"""Maximum number of attributes whose accuracies are printed. metrics.json has all of them."""
 SHARED = 12
-"""Classes or attributes, at most, whose shares of the training images are told."""
+"""Maximum number of classes or attributes whose frequencies are printed."""
 RESULTS = {"neg_elbo": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
-"""Metrics in the table of results, and how they are written."""
+"""Metrics of the table of results, and their formats."""
 
 
 # Before ---------------------------------------------------------------------------------------------------
@@ -34,13 +34,13 @@ RESULTS = {"neg_elbo": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
 
 @rank_zero_only
 def opening(record: Record, model: Autoencoder, data: ImageDataModule, changes: Callable[[], list] = list) -> None:
-    """What is about to be trained, on what: one line, or on a terminal what was chosen, the data and the layers.
+    """Print what is going to be trained: one line, or on a terminal the changed settings, the data and the layers.
 
     Args:
-        record: of the run.
-        model: not yet trained.
-        data: prepared.
-        changes: gives what was chosen, see `choices.changed`; asked on a terminal alone.
+        record: record of the run.
+        model: the untrained model.
+        data: the prepared data module.
+        changes: returns the changed settings, see `config.diff.describe_changes`; called on a terminal only.
     """
     metadata, name = record.metadata, record.config["name"]
     if console.is_interactive():
@@ -50,7 +50,8 @@ def opening(record: Record, model: Autoencoder, data: ImageDataModule, changes: 
         return
     counts, shape = " + ".join(f"{n:,}" for n in metadata["data"]["images"].values()), _sides(metadata["data"]["shape"])
     print(
-        f"{name}: {metadata['parameters']:,} parameters, {_code(metadata)}, {metadata['data']['name']} {counts} images of {shape}"
+        f"{name}: {metadata['parameters']:,} parameters, {_code(metadata)}, "
+        f"{metadata['data']['name']} {counts} images of {shape}"
     )
     for note in metadata["notes"]:
         print(f"note     {note}")
@@ -61,12 +62,12 @@ def _sides(shape: Sequence[int]) -> str:
 
 
 def _code(metadata: Mapping) -> str:
-    size = metadata["code"]  # a classifier has none
+    size = metadata["code"]  # None for a classifier
     return f"code of {size:,} numbers for {math.prod(metadata['data']['shape']):,}" if size else metadata["labels"]
 
 
 def data_card(metadata: Mapping, data: ImageDataModule) -> Block:
-    """Where the images come from, how many there are, and of what."""
+    """Return the block about the data: source, number of images, shape and labels."""
     images, source = metadata["data"]["images"], (type(data).__doc__ or "").strip().partition("\n")[0]
     rows = [["name", metadata["data"]["name"]]]
     rows.append(["images", ", ".join(f"{split} {count:,}" for split, count in images.items())])
@@ -78,7 +79,7 @@ def data_card(metadata: Mapping, data: ImageDataModule) -> Block:
 
 
 def _shares(data: ImageDataModule) -> str:
-    """Names and, where they are few, how many of the training images have each."""
+    """Return the names of classes or attributes and, if there are few, their frequencies in the training images."""
     names, known = data.context.names, data.annotations("train")
     if len(names) > SHARED:
         return f"{', '.join(names[:SHARED])}, ..."
@@ -91,9 +92,9 @@ def _shares(data: ImageDataModule) -> str:
 
 
 def structure(metadata: Mapping, model: Autoencoder) -> Block:
-    """The layers, what leaves each, and their parameters."""
+    """Return the block about the model: layers, output shapes and parameters."""
     found, rows, part = [], [], ""
-    with contextlib.suppress(Exception), evaluation_mode(model):  # a model of somebody's own may be called otherwise
+    with contextlib.suppress(Exception), evaluation_mode(model):  # a user's own model may have another name
         found = summarize_layers(model)
     for layer in found:
         kinds = f"{layer.count} x " * (layer.count > 1) + ", ".join(layer.kinds)
@@ -108,11 +109,11 @@ def structure(metadata: Mapping, model: Autoencoder) -> Block:
 
 @rank_zero_only
 def closing(record: Record, where: str | None) -> None:
-    """The numbers with their baselines, and where everything is.
+    """Print the results with their baselines, and the paths of all files.
 
     Args:
-        record: of the finished run.
-        where: W&B's run, None where there is none.
+        record: record of the finished run.
+        where: location of the W&B run; None if there is none.
     """
     metadata, results, speed = record.metadata, record.results, record.metadata["images_per_second"]
     took = f"{metadata['epochs']} epoch{'s' * (metadata['epochs'] != 1)} in {metadata['seconds']:.0f} s"
@@ -137,9 +138,9 @@ def closing(record: Record, where: str | None) -> None:
 
 
 def results_table(record: Record, split: str) -> Block:
-    """A split's numbers in a row, those of its baselines below."""
+    """Return the block of the metrics of a split, with the baselines in the rows below."""
     found = {k.removeprefix(f"{split}/"): v for k, v in record.results.items() if k.startswith(f"{split}/")}
-    names = [name for name in RESULTS if found.get(name)]  # an autoencoder without a prior has a rate of 0
+    names = [name for name in RESULTS if found.get(name)]  # the rate of an AE is 0
     rows = [[record.config["model"]["name"], *(f"{found[name]:{RESULTS[name]}}" for name in names)]]
     for key, word in (("mse_pca", f"PCA-{record.metadata['code']}"), ("mse_mean_image", "mean image")):
         if key in found:
@@ -148,7 +149,7 @@ def results_table(record: Record, split: str) -> Block:
 
 
 def split_line(metadata: Mapping, results: Mapping[str, float], split: str) -> str:
-    """A split's numbers, with their baselines beside them."""
+    """Return the metrics of a split with their baselines, on one line."""
     m = {k.removeprefix(f"{split}/"): v for k, v in results.items() if k.startswith(f"{split}/")}
     if "accuracy" in m:
         return _verdict(metadata, results, split, m)
@@ -161,7 +162,7 @@ def split_line(metadata: Mapping, results: Mapping[str, float], split: str) -> s
 
 
 def _verdict(metadata: Mapping, results: Mapping[str, float], split: str, m: Mapping[str, float]) -> str:
-    """A classifier's numbers beside those of always saying what is most frequent; each attribute's where few."""
+    """Return the accuracy of a classifier with that of the most frequent label, for each attribute if there are few."""
 
     def error(share: float) -> float:
         return math.sqrt(share * (1 - share) / metadata["data"]["images"][split])

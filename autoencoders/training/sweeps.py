@@ -1,7 +1,7 @@
-"""A multirun: how its jobs run and fail, and at its end one table of all, and one figure, rate against distortion.
+"""Multirun: execution of its jobs, and a table and a figure of all jobs at the end.
 
-Jobs leave their results in their folders, whatever launcher ran them and in whichever process; the end reads them.
-Hydra loads this at every start, so that only Hydra is imported here at the top.
+Jobs leave their results in their folders, whichever launcher and process ran them. Hydra imports this module at every
+start, so it imports only Hydra at the top.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ METRICS = ("test/neg_elbo", "test/distortion", "test/rate", "test/mse", "val/obj
 
 
 def limit_threads(launcher: Mapping) -> None:
-    """As many threads as processors the launcher grants a job (submitit), before torch is imported.
+    """Limit the number of threads to the CPUs that the launcher grants a job (submitit), before torch is imported.
 
-    Joblib and Ray do so themselves, and Hydra's basic launcher runs one job at a time, on all of them.
+    Joblib and Ray do this themselves, and Hydra's basic launcher runs one job at a time on all CPUs.
     """
     if launcher.get("cpus_per_task"):
         os.environ.setdefault("OMP_NUM_THREADS", str(launcher.cpus_per_task))
 
 
 def run_multiprocess_job(config: Mapping, hydra: Mapping) -> dict[str, float]:
-    """Run one job by a command of its own, as if it had been typed, in its place in the sweep; its metrics.
+    """Run one job of several processes as a command of its own, in its folder of the sweep, and return its metrics.
 
-    Further processes are started with the command line of the first, which here would be the whole sweep's; and
-    Lightning kills the first where another dies, which would end the sweep.
+    Lightning starts further processes with the command line of the first, which would be that of the complete sweep. It
+    also kills the first process if another one dies, which would end the sweep.
     """
     folder = Path(config["folder"]).absolute()
-    # Where an earlier start of the sweep has left a part of it, it goes on.
+    # Continue a job that an earlier start of the sweep has left unfinished.
     words = ["resume=auto", *hydra.overrides.task, *(w for w in hydra.overrides.hydra if "hydra.searchpath=" in w)]
     if "wandb" in config["logger"]:
         words.append(f"logger.wandb.group='{config['logger']['wandb']['group']}'")
@@ -56,10 +56,10 @@ def run_multiprocess_job(config: Mapping, hydra: Mapping) -> dict[str, float]:
 
 
 def load_finished_job(config: Mapping) -> dict[str, float] | None:
-    """The metrics of a job that an earlier start of the same sweep has done; None where it is still to do.
+    """Return the metrics of a job that an earlier start of the sweep has finished, or None if it is not finished.
 
     Raises:
-        UserError: where its folder holds a finished run of another configuration.
+        UserError: if its folder contains a finished run of another configuration.
     """
     import yaml
 
@@ -72,19 +72,19 @@ def load_finished_job(config: Mapping) -> dict[str, float] | None:
     check_format(record.get("format"), folder / "run.json")
     before = yaml.safe_load((folder / "config.yaml").read_text())
     then, now = (result_settings(part, seeded=config["seed"] is not None) for part in (before, config))
-    differing = [f"{key} is {now.get(key)} and was {then.get(key)}" for key in sorted(then.keys() | now.keys())
+    differing = [f"{key} is {now.get(key)} instead of {then.get(key)}" for key in sorted(then.keys() | now.keys())
                  if then.get(key) != now.get(key)]  # fmt: skip
     if differing:
         raise UserError(
-            f"{folder} holds a finished run of another configuration: {'; '.join(differing[:5])}. Choose another "
+            f"{folder} contains a finished run of another configuration: {'; '.join(differing[:5])}. Choose another "
             "hydra.sweep.dir."
         )
-    print(f"autoencoders: {folder.name} is done already, and skipped.")
+    print(f"autoencoders: {folder.name} is already finished and is skipped.")
     return _read(folder / "metrics.json")
 
 
 def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
-    """Record that a job failed, and why, also where it had no folder yet; a sweeper is told NaN."""
+    """Record the failure of a job and its reason, even if it has no folder yet. Return NaN for the sweeper."""
     import traceback
 
     from autoencoders.runs.record import write_json
@@ -94,7 +94,7 @@ def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exceptio
     file = Path(config["folder"], "run.json")
     file.parent.mkdir(parents=True, exist_ok=True)
     record = _read(file)
-    if record.get("status") != "failed":  # the run may have told already
+    if record.get("status") != "failed":  # the run may have recorded it already
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         record |= {"format": FORMAT, "overrides": list(overrides), "status": "failed", "error": reason}
         write_json(file, record)
@@ -102,18 +102,18 @@ def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exceptio
 
 
 class SweepTable(Callback):
-    """Writes `sweep.csv` and `rate_distortion.png` into the sweep's folder, and prints the table."""
+    """Write `sweep.csv` and `rate_distortion.png` to the folder of the sweep, and print the table."""
 
     open_sweep: Path | None = None
-    """The folder of the sweep that this process has begun and not yet ended."""
+    """Folder of the sweep that this process has started and not finished."""
     begun = 0.0
-    """When, in seconds since 1970: a job that was done before has been skipped."""
+    """Start of the sweep in seconds since 1970. Jobs that finished earlier were skipped."""
 
     def on_multirun_start(self, config: Mapping, **keywords: Any) -> None:
-        """Remember the sweep; refuse a launcher that has nothing to launch with, which would end in a traceback."""
+        """Remember the sweep, and refuse a launcher without its command, which would end with a traceback."""
         if "slurm" in config.hydra.launcher._target_.lower() and shutil.which("srun") is None:
             print(
-                "autoencoders: hydra/launcher=submitit_slurm needs a Slurm cluster, and there is no srun on the PATH. "
+                "autoencoders: hydra/launcher=submitit_slurm needs a Slurm cluster, but srun is not on the PATH. "
                 "Run this on a login node, or choose hydra/launcher=submitit_local.",
                 file=sys.stderr,
             )
@@ -121,23 +121,23 @@ class SweepTable(Callback):
         SweepTable.open_sweep, SweepTable.begun = Path(config.hydra.sweep.dir), time.time()
 
     def on_multirun_end(self, config: Mapping, **keywords: Any) -> None:
-        """Gather, write, print; leave with a failing exit where a job failed."""
+        """Write and print the table, and exit with a failure if a job failed."""
         if finish_sweep():
             sys.exit(1)
 
 
 class SweepReport(Callback):
-    """Binds a finished multirun into one page, `report.html` in its folder, by the report door.
+    """Write a report of a finished multirun, `report.html`, to its folder.
 
     Args:
-        question: what stands above the page.
+        question: text at the top of the page.
     """
 
     def __init__(self, question: str | None = None) -> None:
         self.question = question
 
     def on_multirun_end(self, config: Mapping, **keywords: Any) -> None:
-        """A process of its own: the door reads its configuration anew."""
+        """Run the report command in a process of its own, which composes its own configuration."""
         folder = Path(config.hydra.sweep.dir)
         words = [f"runs={folder}", f"out={folder / 'report.html'}"]
         words += [f"question={self.question}"] if self.question else []
@@ -147,12 +147,12 @@ class SweepReport(Callback):
 
 
 def finish_sweep() -> bool:
-    """End the open sweep, whether or not its launcher came to the end; whether a job failed."""
+    """Finish the sweep of this process, even if its launcher failed. Return whether a job failed."""
     folder, SweepTable.open_sweep = SweepTable.open_sweep, None
     jobs = gather(folder, SweepTable.begun) if folder is not None and folder.is_dir() else []
     if not jobs:
         if folder is not None and folder.is_dir() and [file.name for file in folder.iterdir()] == ["multirun.yaml"]:
-            shutil.rmtree(folder)  # refused before its first job
+            shutil.rmtree(folder)  # the sweep was refused before its first job
         return False
     _write(folder / "sweep.csv", jobs)
     print("\n" + "\n".join(table(jobs)))
@@ -175,16 +175,16 @@ def finish_sweep() -> bool:
         print(f"figure   {folder}/rate_distortion.png")
     failed = [job for job in jobs if job["status"] != "done"]
     if failed:
-        print(f"autoencoders: {len(failed)} of {len(jobs)} jobs did not finish, see the table.", file=sys.stderr)
+        print(f"autoencoders: {len(failed)} of {len(jobs)} jobs did not finish; see the table.", file=sys.stderr)
     return bool(failed)
 
 
 def gather(folder: Path, begun: float = 0.0) -> list[dict[str, Any]]:
-    """A row per job, in the order of their numbers: overrides that differ, status, reason, metrics, folder.
+    """Return one row per job, ordered by job number: overrides that differ, status, reason, metrics, folder.
 
     Args:
-        folder: of the sweep.
-        begun: when it was started, in seconds since 1970: what was done before then was skipped, and is said to be.
+        folder: folder of the sweep.
+        begun: start of the sweep in seconds since 1970. Jobs that finished earlier are marked as skipped.
     """
     numbered = [(int(m[1]), path) for path in folder.iterdir() if (m := re.match(r"(\d+)_", path.name))]
     rows = []
@@ -195,8 +195,8 @@ def gather(folder: Path, begun: float = 0.0) -> list[dict[str, Any]]:
             {
                 "job": number,
                 "overrides": record.get("overrides", []),
-                "status": record.get("status", "lost").replace("running", "lost"),  # its process has died
-                "reason": "skipped, done before" if skipped else record.get("error", ""),
+                "status": record.get("status", "lost").replace("running", "lost"),  # its process died
+                "reason": "skipped, finished before" if skipped else record.get("error", ""),
                 **{name: metrics.get(name, "") for name in METRICS},
                 "seconds": record.get("seconds", ""),
                 "folder": path.name,
@@ -207,9 +207,9 @@ def gather(folder: Path, begun: float = 0.0) -> list[dict[str, Any]]:
 
 
 def over_seeds(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row per setting that several seeds were tried for: mean and standard deviation (n - 1) of every metric.
+    """Return one row per setting with several seeds: mean and standard deviation (n - 1) of every metric.
 
-    Jobs that did not finish are left out, and `seeds` counts the others; no rows where the sweep has no `seed=`.
+    Unfinished jobs are excluded, and `seeds` counts the others. Without `seed=` in the sweep there are no rows.
     """
     settings: dict[str, list[dict[str, Any]]] = {}
     for job in jobs:
@@ -229,7 +229,7 @@ def over_seeds(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def seeds_table(rows: list[dict[str, Any]]) -> list[str]:
-    """The rows of `over_seeds` as lines of aligned text."""
+    """Return the rows of `over_seeds` as lines of aligned text."""
     cells = [["overrides", "seeds", *METRICS]]
     for row in rows:
         numbers = []
@@ -241,7 +241,7 @@ def seeds_table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def table(jobs: list[dict[str, Any]]) -> list[str]:
-    """The rows as lines of aligned text: numbers short, a failure's reason instead of its metrics."""
+    """Return the rows as lines of aligned text, with short numbers, and the reason of a failure instead of metrics."""
     names = ["job", "overrides", "status", *METRICS]
     cells = [names]
     for job in jobs:
@@ -271,15 +271,15 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def run_in_subprocess(words: Sequence[str], folder: Path, cwd: str) -> str | None:
-    """Train one run by a command of its own, and wait; whatever happens to its processes leaves this one alone.
+    """Train one run as a command of its own and wait for it. A crash of its processes does not affect this one.
 
     Args:
-        words: options, as on the command line.
-        folder: of the run.
-        cwd: where relative paths among the options begin.
+        words: command-line arguments.
+        folder: folder of the run.
+        cwd: working directory, for relative paths among the arguments.
 
     Returns:
-        None where it ended well, else the last thing it said.
+        None on success, else its last message.
     """
     command = [sys.executable, "-m", "autoencoders.train", *words, f"hydra.run.dir='{folder}'"]
     done = subprocess.run(command, cwd=cwd, stderr=subprocess.PIPE, text=True)
