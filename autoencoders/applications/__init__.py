@@ -1,1 +1,1 @@
-"""One question each: `application(run, ...) -> Findings`. They neither save nor show; the gallery delivers."""
+"""Applications: `application(run, ...) -> ApplicationResult`, one question each. They neither save nor show anything."""

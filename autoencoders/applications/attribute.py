@@ -1,4 +1,4 @@
-"""Add an attribute to a face, or take it away: what the edit does, what else it changes, who is still themselves."""
+"""Add or remove an attribute of faces, and measure the effect, the side effects and the identity."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ def attribute(
     measured: int = 200,
     classifier: str | None = None,
 ) -> ApplicationResult:
-    """A direction from training codes, added to and taken from held-out images, judged by one that saw real images.
+    """Compute a direction from training codes, add it to and subtract it from held-out images, and measure the effect.
 
-    A shift of 1 is the difference, in the classifier's logits, between real held-out images with and without the
-    attribute. Values divide into with and without at 0, or at the median where 0 leaves one side empty. Data with
-    classes have each class for an attribute.
+    A classifier that was trained on real images measures the effect. A shift of 1 is the difference of its logits
+    between real held-out images with and without the attribute. Values are divided at 0, or at the median if 0 leaves
+    one side empty. For data with classes, every class is an attribute.
 
     Args:
         run: the run.
-        split: whose images are edited and measured.
-        images: a picture or a folder of pictures of your own, to edit.
-        attribute: its name; None for the last there is.
+        split: split whose images are edited and measured.
+        images: your own images to edit, a file or a folder.
+        attribute: name of the attribute; None for the last one.
         method: `mean_difference` or `logistic`, see `autoencoders.latent.directions`.
-        orthogonal: attributes the edit leaves alone: codes are compared at equal values of them.
-        alphas: strengths of the strip and of the dose-response; 1 is the whole difference of the means.
-        strength: of the rows before and after, and of the shares in the table.
-        count: images shown.
-        measured: images without the attribute that the numbers are of, at most.
-        classifier: a run of `model=classifier`; None for a stand-in, logistic regression on pixels.
+        orthogonal: attributes to keep: codes are compared at equal values of them.
+        alphas: strengths of the strip and of the dose-response; 1 is the difference of the means.
+        strength: strength of the rows before and after, and of the shares in the table.
+        count: number of images in the figures.
+        measured: maximum number of images without the attribute that are measured.
+        classifier: a run of `model=classifier`; None for logistic regression on pixels.
 
     Returns:
-        Figures `add`, `subtract` (of a split's own images), `strip` and `dose`; tables `edits` (a row per method),
-        `dose` (the classifier's shift at every strength) and `leakage` (its shift in every attribute).
+        Figures `add`, `subtract` (for images of a split), `strip` and `dose`; tables `edits` (one row per method),
+        `dose` (the shift at every strength) and `leakage` (the shift of every attribute).
 
     Raises:
-        UserError: where the data lack the attribute, or a split has too few with or without it, or the classifier does not
-            fit.
+        UserError: if the data lacks the attribute, a split has too few images with or without it, or the classifier
+            does not fit.
     """
     alphas = checked(alphas, strength)
     known, names = binary_attributes(run, tuple(dict.fromkeys(("train", "val", split))))
@@ -96,19 +96,19 @@ def attribute(
 
 
 def checked(alphas: Sequence[float], strength: float) -> list[float]:
-    """Strengths in order, with 0 and the one that is reported among them."""
+    """Return the sorted strengths, including 0 and the reported strength."""
     try:
         return sorted({0.0, float(strength), *map(float, alphas)})
     except (TypeError, ValueError) as error:
-        raise UserError(f"alphas must be a list of numbers, such as [0,.5,1], and is {alphas}.") from error
+        raise UserError(f"alphas must be a list of numbers, such as [0,.5,1], got {alphas}.") from error
 
 
 def check_counts(
     known: dict[str, Tensor], chosen: int, others: Sequence[int], names: Sequence[str], split: str
 ) -> None:
-    """Raise where a split has too few images with or without an attribute."""
+    """Raise UserError if a split has too few images with or without an attribute."""
     if chosen in others:
-        raise UserError(f"orthogonal names {names[chosen]}, which is the attribute itself. Leave it out.")
+        raise UserError(f"orthogonal must not contain the edited attribute {names[chosen]}. Remove it.")
     for which in (chosen, *others):
         for part in ("train", split):
             values = known[part][:, which]
@@ -123,14 +123,14 @@ def check_counts(
 def effect(
     editor: Editor, batch: Batch, gauge: Gauge, slope: Tensor, strength: float
 ) -> dict[str, float | tuple[float, float]]:
-    """What the edit does to the classifier: shift per unit of strength, in gaps; its verdicts; the change elsewhere.
+    """Return the effect of an edit: shift per unit of strength, predicted share, change of other attributes.
 
     Args:
         editor: the method.
         batch: B images without the attribute.
-        gauge: the classifier, tried on real images.
+        gauge: the calibrated classifier.
         slope: (B, A) shifts per unit of strength.
-        strength: of the edited images whose verdicts are counted.
+        strength: strength of the edited images whose predictions are counted.
     """
     chosen = gauge.chosen
     verdicts = {a: gauge.logits(editor.edit(batch, a))[:, chosen] > 0 for a in (0.0, strength)}
@@ -145,7 +145,7 @@ def effect(
 
 
 def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) -> pd.DataFrame:
-    """A row per strength: the classifier's shift under each method, and the share of images it grew in since the last."""
+    """Return one row per strength: the shift of each method, and the share of images whose shift increased."""
     rows = {}
     for i, alpha in enumerate(alphas):
         columns = {name: mean_and_error(s[i, :, chosen]) for name, s in shifts.items()}
@@ -156,7 +156,7 @@ def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) 
 
 
 def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge) -> pd.DataFrame:
-    """A row per attribute: its shift per unit of strength under each method, and the classifier's AUROC in it."""
+    """Return one row per attribute: its shift per unit of strength for each method, and the classifier's AUROC."""
     slope = {name: slopes(s, alphas) for name, s in shifts.items()}
     rows = {}
     for i, attribute_name in enumerate(gauge.names):
@@ -176,7 +176,7 @@ def strips(
     title: str,
     caption: str,
 ) -> dict[str, object]:
-    """The pictures: before and after adding it, before and after taking it away, and rising strengths."""
+    """Draw the figures: before and after adding, before and after subtracting, and increasing strengths."""
     from autoencoders.figures.grids import image_grid
 
     alphas, strength = strengths
@@ -203,7 +203,7 @@ def strips(
 
 
 def dose_figure(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge, title: str, caption: str) -> object:
-    """The classifier's shift over strength for every method, and the other attributes' under the model."""
+    """Draw the shift over strength for every method, and the shifts of other attributes for the model."""
     from autoencoders.figures.dose_response import dose_response
 
     names, chosen = gauge.names, gauge.chosen

@@ -1,4 +1,4 @@
-"""Edits along a direction, and what a classifier that saw real images alone makes of them."""
+"""Edits along a direction, and their effect on the logits of a classifier."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from autoencoders.runs.run import Run
 from autoencoders.types import Batch, UserError
 
 LIMIT = 10_000
-"""Training images that directions are fitted on, and held-out ones that the classifier is tried on, at most."""
+"""Maximum number of training images that directions are fitted to, and of held-out images that calibrate the
+classifier."""
 AT_ONCE = 500
 
 
 class Editor(NamedTuple):
-    """A way to edit images.
+    """A method that edits images.
 
     Attributes:
-        name: what tables call it.
-        step: what strength 1 adds to a code.
+        name: name in tables.
+        step: vector that strength 1 adds to a code.
         encode: batch -> codes.
         decode: codes and their batch -> images.
     """
@@ -39,19 +40,19 @@ class Editor(NamedTuple):
     decode: Callable[[Tensor, Batch], Tensor]
 
     def edit(self, batch: Batch, strength: float) -> Tensor:
-        """Images (B, C, H, W) in [0, 1] with the attribute changed by so many steps."""
+        """Return images (B, C, H, W) in [0, 1] with the attribute changed by `strength` steps."""
         return self.decode(self.encode(batch) + strength * self.step, batch).clamp(0, 1)
 
 
 class Gauge(NamedTuple):
-    """A classifier, and how its logits read: tried on real held-out images.
+    """A classifier, calibrated on real held-out images.
 
     Attributes:
-        classifier: trained, or a stand-in.
-        names: A attributes, or classes, that it tells.
-        chosen: which of them is edited.
-        gaps: (A,) by how much the mean logits of real images with and without each differ.
-        aurocs: (A,) of its logits on these images: how far it can be trusted.
+        classifier: a trained classifier, or logistic regression on pixels.
+        names: A attributes, or classes.
+        chosen: index of the edited attribute.
+        gaps: (A,) differences of the mean logits between real images with and without each attribute.
+        aurocs: (A,) AUROCs of the logits on these images.
     """
 
     classifier: Classifier
@@ -61,22 +62,22 @@ class Gauge(NamedTuple):
     aurocs: list[float]
 
     def logits(self, images: Tensor) -> Tensor:
-        """(N, A) of images (N, C, H, W)."""
+        """Return logits (N, A) of images (N, C, H, W)."""
         return attribute_logits(self.classifier, images)
 
 
 def fitted(
     run: Run, split: str, known: dict[str, Tensor], chosen: int, others: Sequence[int], method: str
 ) -> tuple[list[Editor], dict[str, tuple[float, float]]]:
-    """The model, PCA and pixels, each with its direction, and the AUROC of that direction on held-out images.
+    """Return the model, PCA and pixels as editors, and the AUROC of each direction on held-out images.
 
     Args:
         run: the run.
-        split: the held-out images.
-        known: split -> (N, A), 1 with, 0 without, NaN unknown.
-        chosen: the attribute.
-        others: those that the direction holds equal.
-        method: see `direction`.
+        split: split of the held-out images.
+        known: split -> (N, A): 1 with, 0 without, NaN unknown.
+        chosen: index of the attribute.
+        others: attributes that the direction keeps equal.
+        method: see `attribute_direction`.
 
     Returns:
         The editors, the model first, and name -> AUROC with its bootstrap error.
@@ -105,14 +106,16 @@ def fitted(
 
 
 def gauged(run: Run, split: str, classifier: Classifier, attribute: str) -> Gauge:
-    """A classifier, tried on real images of `split`.
+    """Calibrate a classifier on real images of `split`.
 
     Raises:
-        UserError: where the classifier does not tell the attribute.
+        UserError: if the classifier does not predict the attribute.
     """
     names = classifier.labels.names
     if attribute not in names:
-        raise UserError(f"The classifier ({classifier.name}) does not tell {attribute}. It tells: {listed(names)}.")
+        raise UserError(
+            f"The classifier ({classifier.name}) does not predict {attribute}. It predicts: {listed(names)}."
+        )
     rows = spread_rows(LIMIT, len(run.data.images(split)))
     logits = torch.cat([attribute_logits(classifier, run.batch(split, r).target) for r in rows.split(AT_ONCE)])
     y = positives(truth(run, split, classifier.labels)[rows], classifier.labels)
@@ -123,13 +126,15 @@ def gauged(run: Run, split: str, classifier: Classifier, attribute: str) -> Gaug
 
 
 def dose(editor: Editor, batch: Batch, gauge: Gauge, alphas: Sequence[float]) -> Tensor:
-    """(strengths, N, A): by how much every strength moves the classifier's logits, from strength 0, in gaps."""
+    """Return (strengths, N, A): the shift of the classifier's logits at every strength, relative to strength 0, in
+    gaps.
+    """
     start = gauge.logits(editor.edit(batch, 0.0))
     return torch.stack([(gauge.logits(editor.edit(batch, a)) - start) / gauge.gaps for a in alphas])
 
 
 def slopes(shifts: Tensor, alphas: Sequence[float]) -> Tensor:
-    """(N, A) shift per unit of strength, least squares through the origin, of shifts (strengths, N, A)."""
+    """Return (N, A) shifts per unit of strength, by least squares through the origin, from (strengths, N, A)."""
     a = torch.tensor(alphas, dtype=shifts.dtype)
     return (a[:, None, None] * shifts).sum(0) / a.square().sum()
 
@@ -137,15 +142,15 @@ def slopes(shifts: Tensor, alphas: Sequence[float]) -> Tensor:
 def identity(
     run: Run, split: str, editor: Editor, batch: Batch, strength: float, classifier: Classifier
 ) -> dict[str, object]:
-    """Whether the nearest real image of the split to an edited one is of the same person.
+    """Measure whether the nearest real image of the split to an edited image shows the same person.
 
-    Where the data name no persons, a person is one image. Distances are Euclidean, of pixels, which hardly know a
-    person in another photo, and of a trained classifier's features, which know more than pixels of what makes images alike
-    but also see the edited attribute: the share falls by the edit itself.
+    If the data has no persons, every image is a person. Distances are Euclidean, of pixels, which hardly identify a
+    person in another photo, and of the features of a trained classifier, which identify it better but also depend on
+    the edited attribute: the share decreases by the edit itself.
 
     Returns:
-        `identity kept`, the share; `distance ratio`, from the edited image to its own original over that to the
-        nearest of another person; `identity unedited`, the share at strength 0; the same with `, features`.
+        `identity kept`, the share; `distance ratio`, the distance of the edited image to its original divided by that
+        to the nearest other person; `identity unedited`, the share at strength 0; the same with `, features`.
     """
     spaces = {"": pixels} | ({", features": classifier.features} if isinstance(classifier, TrainedJudge) else {})
     rows, groups = torch.arange(len(run.data.images(split))).split(AT_ONCE), run.annotations(split).groups

@@ -1,4 +1,4 @@
-"""What applications share: numbers with their errors, tables with baselines, the user's own pictures."""
+"""Helpers of applications: means with errors, tables with baselines, images to show."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ RESAMPLES = 1000
 
 
 def run_application(run: Run, name: str, node: Mapping[str, Any]) -> ApplicationResult:
-    """What the application that a config node names finds, its options of plain types checked first.
+    """Check the options of a configured application and run it.
 
     Raises:
-        UserError: where an option is of another type than the application takes, or the application says why not.
+        UserError: if an option has the wrong type, or the application does not fit the run.
     """
     if not hasattr(run.model, "decode"):
         raise UserError(
-            f"{name} asks an autoencoder, and {run.path} holds a {run.model.name}, which draws nothing. Give the run "
-            f"of an autoencoder, and this one as classifier={run.path}."
+            f"application={name} needs the run of an autoencoder, got a {run.model.name} in {run.path}. Set run to an "
+            f"autoencoder, and use this run as classifier={run.path}."
         )
     check_options(f"application.{name}", node)
     return instantiate.build(node, run=run)
 
 
 def mean_and_error(values: Tensor | np.ndarray) -> tuple[float, float]:
-    """The mean of independent values (N,), and its standard error."""
+    """Return the mean of independent values (N,), and its standard error."""
     values = torch.as_tensor(np.asarray(values), dtype=torch.float64)
     error = values.std() / math.sqrt(len(values)) if len(values) > 1 else math.nan
     return float(values.mean()), float(error)
@@ -44,13 +44,13 @@ def mean_and_error(values: Tensor | np.ndarray) -> tuple[float, float]:
 def bootstrap_error(
     statistic: Callable[[np.ndarray], float], count: int, seed: int = 0, resamples: int = RESAMPLES
 ) -> float:
-    """Standard error of a statistic of `count` rows, by resampling them `resamples` times (Efron, 1979).
+    """Return the bootstrap standard error of a statistic of `count` rows (Efron, 1979).
 
     Args:
-        statistic: given (count,) row numbers, drawn with replacement; NaN where a draw does not define it.
+        statistic: function of (count,) row numbers, sampled with replacement; NaN if a sample does not define it.
         count: N.
-        seed: of the draws.
-        resamples: fewer where the statistic takes its time.
+        seed: seed of the samples.
+        resamples: number of samples.
     """
     rng = np.random.default_rng(seed)
     values = np.array([statistic(rng.integers(0, count, count)) for _ in range(resamples)])
@@ -58,11 +58,11 @@ def bootstrap_error(
 
 
 def comparison(methods: Mapping[str, Mapping[str, Any]], first: str = "method") -> pd.DataFrame:
-    """A table with a row per method: the model first, then its baselines.
+    """Return a table with one row per method: the model first, then its baselines.
 
     Args:
-        methods: name -> column -> value; a pair (mean, standard error) becomes two columns, `x` and `x +-`.
-        first: what the first column is called.
+        methods: name -> column -> value. A pair (mean, standard error) becomes two columns, `x` and `x +-`.
+        first: header of the first column.
     """
     rows = []
     for name, columns in methods.items():
@@ -77,7 +77,7 @@ def comparison(methods: Mapping[str, Mapping[str, Any]], first: str = "method") 
 
 
 def flat(table: pd.DataFrame) -> dict[str, float]:
-    """A comparison as flat metrics, `<column>/<row>`, numbers alone."""
+    """Return the numbers of a comparison table as metrics, `<column>/<row>`."""
     metrics = {}
     for _, row in table.iterrows():
         for key, value in list(row.items())[1:]:
@@ -87,18 +87,18 @@ def flat(table: pd.DataFrame) -> dict[str, float]:
 
 
 def spread_rows(count: int, total: int) -> Tensor:
-    """`count` rows of a split of `total`, evenly apart: neighbors are often alike (one person, one class)."""
+    """Return `count` evenly spaced rows of `total`: neighboring rows are often similar (one person, one class)."""
     return torch.linspace(0, total - 1, min(count, total)).round().long()
 
 
 def shown(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, list[str]]:
-    """What a figure shows: the user's own pictures where there are any, else rows of a split evenly apart.
+    """Return the images for a figure: the user's own images if given, else evenly spaced rows of a split.
 
     Returns:
-        The batch, and a label for each image: a file's name, or the row.
+        The batch, and a label for each image: the file name, or the row.
 
     Raises:
-        UserError: where the model is conditional and the pictures have no labels.
+        UserError: if the model is conditional and the images have no labels.
     """
     number_of_images(count, "count")
     if images is None:
@@ -106,8 +106,8 @@ def shown(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, 
         return batch, [str(i) for i in batch.index.tolist()]
     if run.model.context_size:
         raise UserError(
-            f"{run.model.name} is conditioned on {run.model.labels.kind}, which your own pictures do not come with. "
-            "Leave images out, or ask an unconditional model."
+            f"{run.model.name} is conditioned on {run.model.labels.kind}, which your own images do not have. Omit "
+            "images, or use an unconditional model."
         )
     x, names = run.pictures(images)
     x, names = x[:count], names[:count]
@@ -115,12 +115,12 @@ def shown(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, 
 
 
 def number_of_images(value: int, name: str, least: int = 1) -> int:
-    """An option that counts images, checked."""
+    """Return an option that counts images, after a check."""
     if not isinstance(value, int) or value < least:
-        raise UserError(f"{name} must be a whole number from {least} up, and is {value}.")
+        raise UserError(f"{name} must be an integer of at least {least}, got {value}.")
     return value
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names in a sentence."""
+    """Return names as a comma-separated list."""
     return ", ".join(map(str, names)) or "none"

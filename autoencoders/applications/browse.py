@@ -1,4 +1,4 @@
-"""What is in the data, and how are the codes distributed? Labels, counts, histograms and moments."""
+"""Overview of the data and of the distribution of the codes: labels, counts, histograms and moments."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ def browse(
     count: int = 24,
     attributes: tuple[str, ...] | list[str] = (),
 ) -> ApplicationResult:
-    """Images with their labels; counts per class or statistics per attribute; the distribution of the codes.
+    """Show images with labels, counts per class or statistics per attribute, and the distribution of the codes.
 
     Args:
         run: the run.
-        split: whose images and codes.
-        images: a picture or a folder of pictures of your own, shown as the model sees them in place of the split's.
-        count: images shown.
-        attributes: shown under the images, at most two; none for what the model was told, else the first.
+        split: split of the images and codes.
+        images: your own images, a file or a folder, shown preprocessed in place of those of the split.
+        count: number of images in the figure.
+        attributes: attributes shown below the images, at most two. By default those that the model is conditioned on,
+            else the first.
 
     Returns:
         Figures `images`, `codes` and `moments`; tables `classes` or `attributes` of every split, `latents` with the
-        moments of each dimension, and `moments`: averages over dimensions beside those of PCA codes (scaled to unit
-        variance on the training images) and of as many draws from a standard normal.
+        moments of each dimension, and `moments`: averages over dimensions, for the codes, PCA codes (scaled to unit
+        variance on the training images) and as many samples of a standard normal.
     """
     from autoencoders.figures.labelled_grid import labelled_grid
     from autoencoders.figures.moments import code_histograms, moment_panels
@@ -71,11 +72,11 @@ def browse(
 
 
 def chosen(run: Run, split: str, attributes: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """The attributes shown under images, at most two."""
+    """Return the attributes shown below images, at most two."""
     known = run.annotations(split)
     if attributes:
         for name in attributes:
-            known.attribute(name)  # raises where the data have none of that name
+            known.attribute(name)  # raises UserError if there is no such attribute
         return tuple(attributes)[:2]
     if run.model.labels is not None and run.model.labels.kind == "attributes":
         return run.model.labels.names[:2]
@@ -83,7 +84,7 @@ def chosen(run: Run, split: str, attributes: tuple[str, ...] | list[str]) -> tup
 
 
 def labelled(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
-    """A short label per image: its class, values of attributes, or nothing."""
+    """Return a short label per image: its class, attribute values, or an empty string."""
     if known.classes is not None:
         return [known.class_names[c][:WIDE] for c in known.classes.tolist()]
     if known.attributes is None or not attributes:
@@ -98,7 +99,7 @@ def labelled(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
 
 
 def contents(run: Run) -> dict[str, pd.DataFrame]:
-    """Images per class and split, or each attribute's mean, spread and quartiles with their count."""
+    """Return the number of images per class and split, or mean, standard deviation, quartiles and count per attribute."""
     parts = {split: run.annotations(split) for split in ("train", "val", "test")}
     first = parts["train"]
     tables = {"splits": pd.DataFrame([{k: len(run.data.images(k)) for k in parts}])}
@@ -114,20 +115,20 @@ def contents(run: Run) -> dict[str, pd.DataFrame]:
 
 
 def moments(z: Tensor) -> Tensor:
-    """Mean, variance, skewness and excess kurtosis of every dimension of (N, Z) codes, (Z, 4) float64."""
+    """Return mean, variance, skewness and excess kurtosis of every dimension of (N, Z) codes, (Z, 4) float64."""
     mean, deviation = z.mean(0), z.std(0, unbiased=False).clamp(min=1e-12)
     standard = (z - mean) / deviation
     return torch.stack([mean, z.var(0), standard.pow(3).mean(0), standard.pow(4).mean(0) - 3], dim=1)
 
 
 def expectations(count: int) -> dict[str, tuple[float, float]]:
-    """The moments of a standard normal, and their standard errors for `count` draws, to first order."""
+    """Return the moments of a standard normal, and their first-order standard errors for `count` samples."""
     errors = (1 / count, 2 / count, 6 / count, 24 / count)
     return {n: (v, math.sqrt(e)) for n, v, e in zip(MOMENTS, (0.0, 1.0, 0.0, 0.0), errors, strict=True)}
 
 
 def beside(run: Run, split: str, z: Tensor) -> dict[str, Tensor]:
-    """The model's codes, PCA's, and draws from a standard normal, each (N, Z)."""
+    """Return the codes of the model, PCA codes, and samples of a standard normal, each (N, Z)."""
     pca = run.pca()
     scale = coordinates(run, "train").std(0).clamp(min=1e-12)
     drawn = torch.randn(z.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -135,13 +136,13 @@ def beside(run: Run, split: str, z: Tensor) -> dict[str, Tensor]:
 
 
 def coordinates(run: Run, split: str) -> Tensor:
-    """PCA codes of a split as the encoder sees it, (N, K) float64."""
+    """Return PCA codes of the inputs of a split, (N, K) float64."""
     pca = run.pca()
     return torch.cat([pca.encode(batch.x) for batch in run.data.evaluation(split)]).double()
 
 
 def summary(z: Tensor) -> dict[str, object]:
-    """Averages over dimensions, with the standard error over dimensions, of how codes differ from a standard normal."""
+    """Return averages over dimensions, with standard errors, of the differences between codes and a standard normal."""
     mean, variance, skewness, kurtosis = moments(z).unbind(1)
     return {
         "|mean|": mean_and_error(mean.abs()),

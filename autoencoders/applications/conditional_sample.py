@@ -1,4 +1,4 @@
-"""Does a conditional model draw what it is told? One code under every label, one label for many codes."""
+"""Samples of a conditional model with requested labels."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ def conditional_sample(
     seed: int = 0,
     classifier: str | None = None,
 ) -> ApplicationResult:
-    """A grid with one code from the prior per row and one label per column; single labels with a code per image.
+    """Decode one code per row with every label, and many codes with one label, and measure the label accuracy.
 
-    The labels of a model conditioned on classes are its classes; of one conditioned on attributes, all combinations of
-    signs, each attribute at its mean over the training images of that sign. A classifier says how often the label is seen
-    that was asked for: beside its accuracy on real images, and beside images whose labels are drawn anew after
-    decoding. A model whose images of a label are all alike would satisfy the classifier, so the spread within a label, of
-    pixels and of the classifier's features, stands beside it.
+    The labels of a model conditioned on classes are its classes. For attributes they are all combinations of signs,
+    each attribute at its mean over the training images of that sign. A classifier measures how often the requested
+    label is recognized; baselines are its accuracy on real images, and on decoded images with random labels. Since
+    identical images per label would have a perfect accuracy, the variation of pixels and of features within a label is
+    reported too.
 
     Args:
-        run: of a conditional model.
-        split: whose images the classifier is measured on.
+        run: run of a conditional model.
+        split: split that the classifier is evaluated on.
         codes: rows of the grid.
         labels: classes, or combinations such as `Male+ Smiling-`, to show with many codes; None for the last two.
-        strength: factor on the attributes' deviation from their training mean; classes have none.
-        measured: images decoded, and real images at most, per label, for the numbers.
-        seed: of the codes.
-        classifier: a run of `model=classifier`; None for a stand-in, logistic regression on pixels.
+        strength: factor on the deviation of the attributes from their training means; not used for classes.
+        measured: number of decoded images, and maximum number of real images, per label.
+        seed: seed of the codes.
+        classifier: a run of `model=classifier`; None for logistic regression on pixels.
 
     Returns:
         Figures `grid` and `many`; the tables `judged` (accuracy, and standard deviations within a label) and `labels`
         (accuracy per label).
 
     Raises:
-        UserError: where the model is not conditional, or has no label of that name, or the classifier does not fit.
+        UserError: if the model is not conditional, has no label of that name, or the classifier does not fit.
     """
     from autoencoders.figures.grids import image_grid
 
     if not run.model.context_size:
         raise UserError(
-            f"{run.model.name} is told no labels, so nothing can be asked for. Ask a run with model=cvae, or use "
-            "application=sample."
+            f"application=conditional_sample needs a conditional model, got {run.model.name}. Use a run of model=cvae, "
+            "or application=sample."
         )
     number_of_images(codes, "codes")
     number_of_images(measured, "measured", 2)
@@ -88,10 +88,10 @@ def conditional_sample(
 
 
 def positions(names: Sequence[str], labels: Sequence[str | int] | None) -> list[int]:
-    """Which of the labels are shown with many codes."""
+    """Return the indices of the labels shown with many codes."""
     if labels is None:
         return list(range(len(names)))[-2:]
     wrong = [str(label) for label in labels if str(label) not in names]
     if wrong:
-        raise UserError(f"The model has no label {listed(wrong)}. It has: {listed(names)}.")
+        raise UserError(f"The model has no label {listed(wrong)}. Its labels: {listed(names)}.")
     return [names.index(str(label)) for label in labels]

@@ -1,4 +1,4 @@
-"""Does it notice what it was not trained on? Anomaly scores beside PCA, the mean image and mere complexity."""
+"""Anomaly detection, with PCA, the mean image and image complexity as baselines."""
 
 from __future__ import annotations
 
@@ -36,29 +36,30 @@ def detect(
     limit: int = 2000,
     count: int = 8,
 ) -> ApplicationResult:
-    """Scores of normal and anomalous images, thresholds from validation, and how well each score tells them apart.
+    """Score normal and anomalous images, set thresholds on validation images, and measure how well each score separates
+    them.
 
-    Anomalies are images of the classes that `data.exclude` kept from training, or `other` images, or both. A model
-    told a class scores an image under each class it was trained on, and the least counts.
+    Anomalies are images of the classes that `data.exclude` removed from training, or `other` images, or both. A model
+    conditioned on classes scores an image with each training class, and the lowest score counts.
 
     Args:
         run: the run.
-        split: whose images are normal (without excluded classes).
-        other: another dataset, resized and gray or colored like the run's, or `noise` (uniform pixels), or
-            `shuffled` (normal images with their pixels shuffled), or None.
-        images: a picture or a folder of pictures of your own, to score against the thresholds.
-        quantile: of the validation scores: the threshold, above which an image is called anomalous.
-        limit: at most so many images of validation, of normal and of anomalous ones, evenly apart.
-        count: images shown per row.
+        split: split of the normal images (without excluded classes).
+        other: another dataset, converted to the size and color of the run's images, or `noise` (uniform pixels), or
+            `shuffled` (normal images with shuffled pixels), or None.
+        images: your own images to score, a file or a folder.
+        quantile: quantile of the validation scores that is the threshold for anomalies.
+        limit: maximum number of validation, normal and anomalous images, evenly spaced.
+        count: number of images per row of the figures.
 
     Returns:
         Figures `histograms`, `extremes` and `errors`; the tables `detection`: AUROC, average precision (chance: the
         share of anomalies), false positives at 95 % true positives, with bootstrap errors, and the rates at the
-        threshold; `own`: scores of your own pictures, and which thresholds they exceed; examples `scored`: single
+        threshold; `own`: scores of your own images, and the thresholds that they exceed; examples `scored`: single
         images with their scores.
 
     Raises:
-        UserError: where there is nothing to compare with.
+        UserError: if there are no anomalies to compare with.
     """
     check(run.prepare(), split, other, images, quantile)
     number_of_images(limit, "limit", 2)
@@ -89,34 +90,35 @@ def detect(
 
 
 def check(run: Run, split: str, other: str | None, images: str | None, quantile: float) -> None:
-    """Raise UserError where the options do not go together."""
+    """Raise UserError if the options are inconsistent."""
     if not 0 < quantile < 1:
-        raise UserError(f"quantile must be a share in (0, 1), and is {quantile}.")
+        raise UserError(f"quantile must be in (0, 1), got {quantile}.")
     if other is not None and other not in OTHERS:
-        raise UserError(f"other must be one of {listed(OTHERS)}, and is {other!r}.")
+        raise UserError(f"other must be one of {listed(OTHERS)}, got {other!r}.")
     if other == run.data.name:
-        raise UserError(f"other={other} is what the model was trained on. Choose one of {listed(OTHERS)}.")
+        raise UserError(f"other must differ from the training data, got {other}. Choose one of {listed(OTHERS)}.")
     if other is None and images is None and (not len(run.data.excluded) or split != "test"):
         raise UserError(
-            "application=detect needs something anomalous. Name other images (application.detect.other="
-            "noise|shuffled|fashion|mnist|digits|lfw|cartoons), give images=<your pictures>, or ask split=test of a "
-            "run trained with data.exclude=[<classes>]."
+            "application=detect needs anomalies. Set application.detect.other=noise|shuffled|fashion|mnist|digits|lfw|"
+            "cartoons, or images=<your images>, or use split=test of a run trained with data.exclude=[<classes>]."
         )
     if run.model.context_size and run.model.labels.kind == "attributes" and (other not in (None, "shuffled") or images):
         raise UserError(
-            f"{run.model.name} is conditioned on attributes, which other images do not come with. Ask for "
-            "other=shuffled, or ask an unconditional model."
+            f"{run.model.name} is conditioned on attributes, which other images do not have. Use other=shuffled, or "
+            "an unconditional model."
         )
 
 
 def described(run: Run, other: str | None) -> str:
-    """What the anomalies are, in words."""
+    """Describe the anomalies."""
     names = [f"class {', '.join(run.data.exclude)}"] if run.data.exclude else []
     return " and ".join([*names, *([other] if other else [])])
 
 
 class Classifier:
-    """Every score of an image; higher is more anomalous. Baselines and the latent density are fitted to training."""
+    """Anomaly scores of images; higher is more anomalous. Baselines and the latent density are fitted to training
+    images.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run, self.pca = run, run.pca()
@@ -124,7 +126,7 @@ class Classifier:
 
     @torch.no_grad()
     def scores(self, batch: Batch, split: str) -> dict[str, np.ndarray]:
-        """Name -> (N,)."""
+        """Return name -> (N,)."""
         run, found = self.run, []
         labels = self._labels(batch)
         for y in labels:
@@ -155,21 +157,21 @@ class Classifier:
         return terms.distortion.cpu(), terms.rate.cpu(), terms.posterior.mean.float().cpu()
 
     def output(self, batch: Batch) -> Tensor:
-        """Reconstructions (N, C, H, W), under the label that explains each image best where there is a choice."""
+        """Return reconstructions (N, C, H, W), with the label that gives each image its lowest score."""
         outputs = torch.stack([self.run.reconstruct(batch.x, y) for y in self._labels(batch)])
         best = (outputs - batch.target).flatten(2).square().sum(2).argmin(0)
         return outputs[best, torch.arange(len(best))]
 
 
 def joined(batches: list[Batch]) -> Batch:
-    """Anomalies of several kinds as one batch, numbered anew; labels where all have them."""
+    """Concatenate batches of anomalies and renumber their rows. Labels are kept if all have them."""
     y = None if any(b.y is None for b in batches) else torch.cat([b.y for b in batches])
     x, target = torch.cat([b.x for b in batches]), torch.cat([b.target for b in batches])
     return Batch(x, target, y, torch.arange(len(x)))
 
 
 def others(run: Run, other: str, normal: Batch, limit: int) -> Batch:
-    """Images from elsewhere, (N, C, H, W) like the run's, binarized and corrupted as they are."""
+    """Return images from another source, (N, C, H, W) like those of the run, with the same binarization and corruption."""
     generator = torch.Generator().manual_seed(0)
     images = (normal.target * 255).round().byte()
     if other == "noise":
@@ -180,14 +182,14 @@ def others(run: Run, other: str, normal: Batch, limit: int) -> Batch:
     else:
         images = fitted(dataset(run, other), run.model.shape, limit)
     views = dict(run.data.views)
-    if views["binarize"] == "static":  # a draw that is fixed by row, like dynamic binarization in evaluation
+    if views["binarize"] == "static":  # random numbers fixed by row, as for dynamic binarization in evaluation
         views["binarize"] = "dynamic"
     y = normal.y if other == "shuffled" else None
     return Batches(Split(images, y), "test", batch_size=len(images), **views).batch(torch.arange(len(images)))
 
 
 def dataset(run: Run, name: str) -> Any:
-    """Another dataset's test images, uint8; downloads from where the run's are."""
+    """Return the test images of another dataset, uint8, downloaded to the same folder."""
     options = {"name": name, "root": str(run.data.root), "batch_size": 1}
     cache = getattr(run.data, "cache", None)
     if name == "digits":
@@ -211,7 +213,7 @@ def dataset(run: Run, name: str) -> Any:
 
 
 def fitted(images: Any, shape: tuple[int, int, int], limit: int) -> Tensor:
-    """Images of any size and color as (N, C, H, W) uint8 of this shape, at most `limit`, evenly apart."""
+    """Convert images of any size and color to (N, C, H, W) uint8 of this shape, at most `limit`, evenly spaced."""
     images = images[spread_rows(limit, len(images))].float()
     images = torch.nn.functional.interpolate(images, size=shape[1:], mode="bilinear", antialias=True)
     if shape[0] == 1 and images.shape[1] == 3:
@@ -230,7 +232,7 @@ def compare(
     what: str,
     count: int,
 ) -> None:
-    """Add the table `detection` and the figures to the findings."""
+    """Add the table `detection` and the figures to the result."""
     from autoencoders.figures.anomalies import error_maps, score_histograms
     from autoencoders.figures.grids import image_grid
 

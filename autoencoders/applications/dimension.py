@@ -1,4 +1,4 @@
-"""How many of its latents does a code use? Spectrum, intrinsic dimension, error over the components kept."""
+"""Dimension of the codes: spectrum, intrinsic dimension, error over the number of kept components."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ STEPS = 10
 
 
 def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int = 500) -> ApplicationResult:
-    """Explained variance of codes, their intrinsic dimension, and what reconstruction loses with fewer components.
+    """Measure the explained variance of codes, their intrinsic dimension, and the error with fewer components.
 
     Args:
         run: the run.
-        split: whose codes are projected and decoded, and whose intrinsic dimension is estimated.
-        rows: training images that the spectra are of, at most (and of `split` for TwoNN).
-        measured: images of `split` that are decoded at every number of components, at most.
+        split: split whose codes are projected and decoded, and whose intrinsic dimension is estimated.
+        rows: maximum number of training images for the spectra (and of images of `split` for TwoNN).
+        measured: maximum number of images of `split` that are decoded at every number of components.
 
     Returns:
-        Figure `dimension`; tables `spectrum`: components that explain 90, 95 and 99 % of the variance,
-        participation ratio and TwoNN of codes, image principal components and pixels; `kept`: MSE per pixel of
-        [0, 1] with the leading components of codes alone, beside as many components of the images.
+        Figure `dimension`; tables `spectrum`: components that explain 90, 95 and 99 % of the variance, participation
+        ratio and TwoNN of codes, image principal components and pixels; `kept`: MSE per pixel of [0, 1] with only the
+        leading components of the codes, and with as many image components.
     """
     from autoencoders.figures.dimension import spectra_and_errors
 
@@ -61,7 +61,7 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
 
 
 def describe(variances: np.ndarray, held_out: Tensor) -> dict[str, object]:
-    """The numbers of one representation: from its training variances, and from held-out features for TwoNN."""
+    """Return the row of one representation, from its training variances, and from held-out features for TwoNN."""
     ratios = neighbor_ratios(held_out)
     counts = {f"for {share:.0%}".replace("%", " %"): components_for(variances, share) for share in SHARES}
     return {
@@ -74,9 +74,9 @@ def describe(variances: np.ndarray, held_out: Tensor) -> dict[str, object]:
 
 
 def kept_table(run: Run, split: str, rows: Tensor, pca: PCABaseline) -> pd.DataFrame:
-    """A row per number of components: the MSE of the decoder fed with projected codes, and of image PCA.
+    """Return one row per number of components: the MSE of decoded projected codes, and of image PCA.
 
-    The components of codes are those of the whole training split.
+    The components of the codes are those of the complete training split.
     """
     train, batch = run.codes("train").z.double(), run.batch(split, rows)
     mean = train.mean(0)
@@ -96,5 +96,5 @@ def kept_table(run: Run, split: str, rows: Tensor, pca: PCABaseline) -> pd.DataF
 
 
 def errors(output: Tensor, target: Tensor) -> Tensor:
-    """(N,) MSE per pixel of each image."""
+    """Return the (N,) MSE per pixel of each image."""
     return (output.clamp(0, 1) - target).flatten(1).square().mean(1)

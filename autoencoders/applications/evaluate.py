@@ -1,4 +1,4 @@
-"""Numbers that can be believed: likelihood, reconstruction, latents and pictures, in one table with errors."""
+"""Evaluation of a run: likelihood, reconstruction, latents and image quality in one table with errors."""
 
 from __future__ import annotations
 
@@ -28,30 +28,30 @@ def evaluate(
     codes: int = 1000,
     seed: int = 0,
 ) -> ApplicationResult:
-    """Likelihood, errors, latents, and how real the pictures are, each number beside its baseline.
+    """Measure likelihood, reconstruction errors, latents and image quality, each with a baseline.
 
-    ELBO and its parts, importance-weighted likelihood, errors, active units, gap to the prior; FID, KID, density and
-    coverage of samples and reconstructions in a classifier's features; of a conditional model, how often the classifier sees the
-    label that was asked for, and how much the images of a label differ.
+    ELBO and its terms, importance-weighted likelihood, errors, active units, gap to the prior; FID, KID, density and
+    coverage of samples and reconstructions in the features of a classifier; for a conditional model, how often the
+    classifier recognizes the requested label, and the variation within a label.
 
     Args:
         run: the run.
-        split: whose images are measured.
-        samples: K of the importance-weighted bound; published tables take 5000.
-        measured: images, evenly apart in the split, that this bound is computed for.
-        together: pairs of image and sample that pass through the decoder at a time; bounds the memory.
-        classifier: a run of `model=classifier`; without one nothing is said of features, and a stand-in, logistic regression on
-            pixels, sees the labels.
-        drawn: images of every set whose features are compared, at most.
-        codes: per label of a conditional model.
-        seed: of samples and codes.
+        split: split whose images are measured.
+        samples: K of the importance-weighted bound; published tables use 5000.
+        measured: number of images, evenly spaced in the split, for this bound.
+        together: number of pairs of image and sample that are decoded at a time; limits the memory.
+        classifier: a run of `model=classifier`. Without it no features are compared, and logistic regression on pixels
+            predicts the labels.
+        drawn: maximum number of images of every set whose features are compared.
+        codes: number of codes per label of a conditional model.
+        seed: seed of samples and codes.
 
     Returns:
-        The tables `evaluation`, `latents`, `markdown` (a row for a table of several runs) and `protocol` (how it
-        was measured, in a sentence); the figure `kl` for a model with a prior.
+        The tables `evaluation`, `latents`, `markdown` (one row for a table of several runs) and `protocol` (how the
+        numbers were measured); the figure `kl` for a model with a prior.
 
     Raises:
-        UserError: where a number makes no sense, or the classifier does not fit.
+        UserError: if an option is invalid, or the classifier does not fit.
     """
     for name, value, least in (("samples", samples, 1), ("measured", measured, 2), ("together", together, 1),
                                ("drawn", drawn, 2), ("codes", codes, 2)):  # fmt: skip
@@ -81,7 +81,7 @@ def evaluate(
 
 
 def likelihood_words(run: Run, table: pd.DataFrame, split: str, samples: int, together: int, seed: int) -> list[str]:
-    """How likelihood, errors and latents were measured."""
+    """Describe how likelihood, errors and latents were measured."""
     images, train = len(run.data.images(split)), len(run.data.images("train"))
     drawn = f"ELBO with one sample an image, noise by row, seed {EVALUATION_SEED}; "
     words = [
@@ -100,13 +100,14 @@ def likelihood_words(run: Run, table: pd.DataFrame, split: str, samples: int, to
 def classifier_words(
     run: Run, table: pd.DataFrame, split: str, classifier: TrainedJudge | None, drawn: int, seed: int
 ) -> list[str]:
-    """How the pictures were judged, and by whom."""
+    """Describe how the images were evaluated, and with which classifier."""
     if classifier is None:
         return []
     accuracy = table[(table["measure"] == "classifier") & (table["method"] == classifier.name)].iloc[0]
     trusted = f"right on {accuracy['value']:.2%} of {accuracy['images']} real {split} images"
     return [
-        f"classifier {classifier.run.path} ({classifier.name}), {trusted if accuracy['images'] else 'no labels to try it on'}",
+        f"classifier {classifier.run.path} ({classifier.name}), "
+        f"{trusted if accuracy['images'] else 'without labels to evaluate it'}",
         f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of {classifier.space}, in "
         f"float64, against {set_size(run, split, drawn)} {split} images evenly apart, as many of every set, seed "
         f"{seed}, reconstructions of {outside(split)} images; +- of FID by {RESAMPLES} bootstrap resamples, of KID by "

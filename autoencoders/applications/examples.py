@@ -1,4 +1,4 @@
-"""Tables of single images beside their numbers, for dashboards that sort and filter them."""
+"""Tables of single images with their values, for dashboards."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from autoencoders.types import Batch
 from autoencoders.utils.arrays import to_numpy
 
 EACH = 50
-"""Images, at most, of each kind."""
+"""Maximum number of images of each kind."""
 
 
 def scored(
     kinds: Mapping[str, tuple[Batch, Mapping[str, np.ndarray]]], thresholds: Mapping[str, float], main: str
 ) -> pd.DataFrame:
-    """A row per image: kind, image, whether the main score calls it anomalous, every score.
+    """Return one row per image: kind, image, whether the main score marks it as anomalous, and all scores.
 
     Args:
-        kinds: name -> images, and score -> (N,) values of them; of each kind EACH rows, evenly apart.
-        thresholds: score -> the value above which an image is called anomalous.
+        kinds: name -> images, and score -> (N,) values; EACH evenly spaced rows of each kind are used.
+        thresholds: score -> threshold for anomalies.
         main: the score that decides.
     """
     parts = []
@@ -37,14 +37,15 @@ def scored(
 def neighbors(
     names: list[str], images: np.ndarray, pictures: np.ndarray, distance: np.ndarray, matched: np.ndarray | None
 ) -> pd.DataFrame:
-    """A row per query: its name and image, how many neighbors are the same, and each with its distance.
+    """Return one row per query: its name and image, the number of matching neighbors, and each neighbor with its
+    distance.
 
     Args:
         names: Q names of the queries.
-        images: (Q, C, H, W) the queries.
+        images: (Q, C, H, W) queries.
         pictures: (Q, k, C, H, W) their neighbors, the nearest first.
-        distance: (Q, k) of the neighbors.
-        matched: (Q, k) bool, whether they show the same, or None where that is not known.
+        distance: (Q, k) distances of the neighbors.
+        matched: (Q, k) bool, whether they show the same class or person, or None if unknown.
     """
     columns: dict[str, list] = {"query": names, "image": list(images)}
     if matched is not None:

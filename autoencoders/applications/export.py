@@ -1,4 +1,4 @@
-"""A trained model for other programs: safetensors weights with their configuration, ONNX encoder and decoder."""
+"""Export of a trained model: safetensors weights with the configuration, ONNX encoder and decoder."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ OPSET = 18
 def export(
     run: Run, *, split: str = "test", folder: str | None = None, onnx: bool = False, count: int = 100
 ) -> ApplicationResult:
-    """Write the model to `<folder>/export/`, read it again, and compare the two on real images.
+    """Write the model to `<folder>/export/`, load it again, and compare both on real images.
 
-    `weights.safetensors` and `config.json` are what `autoencoders.load` opens. `encoder.onnx` takes `x`
-    (N, C, H, W), and `y` where the model is conditional, and gives `z` (N, Z), the posterior mean; `decoder.onnx`
-    takes `z`, and `y`, and gives `x`, the expected image; N is free.
+    `autoencoders.load` loads `weights.safetensors` and `config.json`. `encoder.onnx` has the inputs `x` (N, C, H, W),
+    and `y` if the model is conditional, and the output `z` (N, Z), the posterior mean. `decoder.onnx` has the inputs
+    `z`, and `y`, and the output `x`, the expected image. N is dynamic.
 
     Args:
         run: the run.
-        split: whose images the comparison uses.
-        folder: where `export/` goes; None for the run's own folder.
-        onnx: write the ONNX files too.
-        count: images compared, evenly apart.
+        split: split of the images that are compared.
+        folder: folder of `export/`; None for the run folder.
+        onnx: whether to write the ONNX files.
+        count: number of compared images, evenly spaced.
 
     Returns:
         The table `differences`: the largest absolute difference of codes and of images from the run's model, per
-        format, beside the difference that float32 makes between batches of one and of all.
+        format, and the difference between batches of one and the full batch in float32.
 
     Raises:
-        UserError: where a package is missing.
+        UserError: if a package is missing.
     """
     number_of_images(count, "count")
     target = Path(folder or (run.path if run.path.is_dir() else run.path.parent)) / "export"
@@ -78,16 +78,16 @@ def export(
 
 
 def largest(a: Tensor, b: Tensor) -> float:
-    """The largest absolute difference."""
+    """Return the largest absolute difference."""
     return float((a - b).abs().max())
 
 
 def write(run: Run, folder: Path) -> list[Path]:
-    """Weights and configuration; returns the files."""
+    """Write weights and configuration, and return the files."""
     from safetensors.torch import save_file
 
     model = run.model
-    # Copies: safetensors refuses tensors that share memory.
+    # Copies, because safetensors refuses tensors that share memory.
     state = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
     plain = {
@@ -103,7 +103,7 @@ def write(run: Run, folder: Path) -> list[Path]:
 
 
 class Encode(nn.Module):
-    """Images (and labels) to codes: what an ONNX file holds."""
+    """Map images (and labels) to codes; the module of an ONNX file."""
 
     def __init__(self, model: Autoencoder) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Encode(nn.Module):
 
 
 class Decode(Encode):
-    """Codes (and labels) to images."""
+    """Map codes (and labels) to images."""
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """(N, Z) -> (N, C, H, W)."""
@@ -123,7 +123,7 @@ class Decode(Encode):
 
 
 def write_onnx(model: Autoencoder, folder: Path, batch: Batch) -> list[Path]:
-    """`encoder.onnx` and `decoder.onnx`, with any number of images at once; returns the files."""
+    """Write `encoder.onnx` and `decoder.onnx` with a dynamic number of images, and return the files."""
     package("onnxscript")
     labels = (batch.y[:2],) if model.context_size else ()
     with torch.no_grad():
@@ -143,7 +143,7 @@ def write_onnx(model: Autoencoder, folder: Path, batch: Batch) -> list[Path]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without the lines in which the exporter and its optimizer tell of every node."""
+    """Suppress the log lines of the exporter and its optimizer."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -155,7 +155,7 @@ def quiet() -> Iterator[None]:
 
 
 def through_onnx(folder: Path, model: Autoencoder, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Codes of a batch and images of codes (N, Z), from the ONNX files alone."""
+    """Return codes of a batch and images of codes (N, Z), computed from the ONNX files."""
     session = package("onnxruntime").InferenceSession
     labels = {"y": batch.y.numpy()} if model.context_size else {}
 
@@ -167,7 +167,7 @@ def through_onnx(folder: Path, model: Autoencoder, batch: Batch, z: Tensor) -> t
 
 
 def package(name: str) -> object:
-    """An optional package, or a sentence that says how to get it."""
+    """Import an optional package, or raise UserError with the command that installs it."""
     import importlib
 
     try:

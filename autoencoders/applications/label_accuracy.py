@@ -1,4 +1,4 @@
-"""Whether a conditional model's images have the labels that it was told, as a classifier sees them."""
+"""Label accuracy of a conditional model, measured by a classifier."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
 MOST = 4
-"""Attributes, at most, whose combinations make the labels: 16."""
+"""Maximum number of attributes whose combinations are the labels: 16 labels."""
 
 
 def conditions(run: Run, strength: float) -> tuple[list[str], Tensor, Tensor]:
-    """The labels to draw: names, what the model is told, (L,) classes or (L, A) values, and bits (L,) or (L, A).
+    """Return the requested labels: their names, values for the model and bits for the classifier.
 
-    Attributes beyond the first MOST stay at their training mean; bits say class or sign, as the classifier sees them.
+    The values are (L,) classes or (L, A) attributes, and so are the bits: class or sign. Attributes beyond the first
+    MOST stay at their training means.
     """
     context, told = run.model.labels, run.codes("train").y
     if context.kind == "classes":
@@ -33,7 +34,7 @@ def conditions(run: Run, strength: float) -> tuple[list[str], Tensor, Tensor]:
     high = told > center(told)
     values = torch.stack(
         [torch.stack([told[~high[:, a], a].mean(), told[high[:, a], a].mean()]) for a in range(context.size)]
-    )  # (A, 2): the mean of either side
+    )  # (A, 2): the means of both sides
     signs = torch.tensor(list(itertools.product((0, 1), repeat=varied)))
     y = told.mean(0).repeat(len(signs), 1)
     y[:, :varied] = torch.stack([values[a, signs[:, a]] for a in range(varied)], dim=1)
@@ -45,7 +46,7 @@ def conditions(run: Run, strength: float) -> tuple[list[str], Tensor, Tensor]:
 
 
 def center(told: Tensor) -> Tensor:
-    """(A,) where each attribute that the model is told divides into with and without."""
+    """Return the (A,) thresholds that divide the attributes of the model."""
     return torch.tensor([attribute_threshold(values) for values in told.T])
 
 
@@ -53,18 +54,18 @@ def verdicts(
     run: Run, split: str, classifier: Classifier, asked: tuple[list[str], Tensor, Tensor], measured: int,
     generator: torch.Generator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
-    """The tables of what a classifier sees in decoded and in real images.
+    """Return the tables of label accuracies on decoded and on real images.
 
     Args:
-        run: of a conditional model.
-        split: of the real images.
-        classifier: trained, or a stand-in.
+        run: run of a conditional model.
+        split: split of the real images.
+        classifier: a trained classifier, or logistic regression on pixels.
         asked: see `conditions`.
-        measured: images per label, each of a code of its own.
-        generator: of the codes.
+        measured: number of images per label, each decoded from its own code.
+        generator: generator of the codes.
 
     Raises:
-        UserError: where the classifier does not tell an attribute that was asked for.
+        UserError: if the classifier does not predict a requested attribute.
     """
     names, y, bits = asked
     columns = told_columns(run, classifier, bits)
@@ -92,7 +93,7 @@ def verdicts(
 
 
 def by_label(names: list[str], correct: Tensor, rows: Tensor, real: Tensor, labels: Tensor) -> dict[str, dict]:
-    """A row per label: accuracy on decoded and on real images, and how many real ones there are."""
+    """Return one row per label: accuracy on decoded and on real images, and the number of real images."""
     found = {}
     for i, name in enumerate(names):
         held = real[labels == i].mean(1)
@@ -105,7 +106,7 @@ def by_label(names: list[str], correct: Tensor, rows: Tensor, real: Tensor, labe
 
 
 def measures(classifier: Classifier, correct: Tensor, images: Tensor, labels: Tensor) -> dict[str, object]:
-    """One row of the table: the share of labels seen, and the spread among images of one label."""
+    """Return one row of the table: the label accuracy, and the variation among images of one label."""
     return {
         "accuracy": mean_and_error(correct.mean(1)),
         "pixel deviation within a label": within_label_deviation(images, labels),
@@ -117,15 +118,15 @@ def measures(classifier: Classifier, correct: Tensor, images: Tensor, labels: Te
 
 
 def told_columns(run: Run, classifier: Classifier, bits: Tensor) -> list[int] | None:
-    """Which of the classifier's attributes the model is asked for; None for classes."""
+    """Return the indices of the classifier's attributes that the model is conditioned on; None for classes."""
     if bits.ndim == 1:
         return None
     wanted = run.model.labels.names[: bits.shape[1]]
     missing = [name for name in wanted if name not in classifier.labels.names]
     if missing:
         raise UserError(
-            f"The classifier ({classifier.name}) does not tell {listed(missing)}, which the model is asked for. It tells: "
-            f"{listed(classifier.labels.names)}."
+            f"The classifier ({classifier.name}) must predict {listed(missing)}, which the model is conditioned on. It "
+            f"predicts: {listed(classifier.labels.names)}."
         )
     return [classifier.labels.names.index(name) for name in wanted]
 
@@ -133,12 +134,12 @@ def told_columns(run: Run, classifier: Classifier, bits: Tensor) -> list[int] | 
 def labelled_images(
     run: Run, split: str, count: int, classifier: Classifier, columns: list[int] | None
 ) -> tuple[Tensor, Tensor]:
-    """At most `count` clean images of a split, evenly apart, and their classes (N,) or bits (N, A)."""
+    """Return at most `count` evenly spaced clean images of a split, and their classes (N,) or bits (N, A)."""
     known = truth(run, split, classifier.labels)
     rows = spread_rows(count, len(known))
     return run.data.images(split)[rows].float() / 255, (known if columns is None else known[:, columns].long())[rows]
 
 
 def number(labels: Tensor, bits: Tensor) -> Tensor:
-    """(N,) the column that each label, (N,) or (N, A), belongs to."""
+    """Return the (N,) column of each label, (N,) or (N, A)."""
     return labels if bits.ndim == 1 else (labels[:, None] == bits).all(2).long().argmax(1)

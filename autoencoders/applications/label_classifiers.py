@@ -1,4 +1,4 @@
-"""Who classifiers what a run draws: a trained classifier where one was given, else a stand-in fitted to the pixels at hand."""
+"""Classifiers of images: a trained one if given, else logistic regression on pixels, fitted to the run's data."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 from autoencoders.types import Context, UserError
 
 NOISE = 0.05
-"""Standard deviation of what is added to the pixels that the stand-in learns from."""
+"""Standard deviation of the noise added to the pixels that the logistic regression is fitted to."""
 LIMIT = 10_000
-"""Training images, and validation images, at most, that the stand-in is fitted to."""
+"""Maximum number of training images, and of validation images, that the logistic regression is fitted to."""
 
 
 class Classifier(Protocol):
-    """Sees labels in images, and knows how accurate it is in none: that is measured where it is used.
+    """Predicts labels of images. Its accuracy is measured where it is used.
 
     Attributes:
-        name: what tables call it.
-        labels: the classes or attributes that it tells.
-        space: what its features are, for a sentence.
+        name: name in tables.
+        labels: the classes or attributes that it predicts.
+        space: description of its features.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Classifier(Protocol):
     space: str
 
     def features(self, x: Tensor) -> Tensor:
-        """(N, F) of images (N, C, H, W) in [0, 1], on the CPU."""
+        """Return features (N, F) of images (N, C, H, W) in [0, 1], on the CPU."""
 
     def logits(self, x: Tensor) -> Tensor:
-        """(N, classes) or (N, A), on the CPU."""
+        """Return logits (N, classes) or (N, A), on the CPU."""
 
 
 @dataclass
@@ -51,27 +51,27 @@ class TrainedJudge:
 
     @property
     def name(self) -> str:
-        """Its run's, and how long it was trained."""
+        """Name of the run, and its number of steps."""
         return f"{self.run.config['name']}, step {self.run.step}"
 
     @property
     def labels(self) -> Context:
-        """As its data reported them."""
+        """Labels of its data."""
         return self.run.model.labels
 
     @property
     def space(self) -> str:
-        """Its features."""
+        """Description of its features."""
         return f"{self.run.model.width} features of the classifier"
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
-        """What its answer is read off."""
+        """Return the features of images."""
         return self._parts(x, self.run.model.features)
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
-        """Its answer."""
+        """Return the logits of images."""
         return self._parts(x, self.run.model)
 
     def _parts(self, x: Tensor, ask: object) -> Tensor:
@@ -89,50 +89,50 @@ class StandIn:
     space = "pixels"
 
     def features(self, x: Tensor) -> Tensor:
-        """The pixels."""
+        """Return the pixels."""
         return pixels(x.clamp(0, 1))
 
     def logits(self, x: Tensor) -> Tensor:
-        """Of the probe."""
+        """Return the logits of images."""
         return self.probe.logits(self.features(x))
 
 
 def classifier_of(run: Run, path: str | None) -> Classifier:
-    """The classifier that was given, or the stand-in, fitted to this run's training images.
+    """Return the given classifier, or logistic regression fitted to the run's training images.
 
     Raises:
-        UserError: as `trained_classifier`; or where the data have no labels.
+        UserError: if the given classifier does not fit, or the data has no labels.
     """
     return stand_in(run) if path is None else trained_classifier(run, path)
 
 
 def trained_classifier(run: Run, path: str) -> TrainedJudge:
-    """The classifier at a path, if it can classifier this run's images.
+    """Load the classifier at a path and check that it fits the run.
 
     Raises:
-        UserError: where there is no classifier, or one of other images or labels.
+        UserError: if there is no classifier, or it was trained on other images or labels.
     """
     try:
         opened = loading.open_run(path)
     except UserError as error:
-        raise UserError(f"The classifier cannot be opened: {error}") from error
+        raise UserError(f"The classifier cannot be loaded: {error}") from error
     if not isinstance(opened.model, Network):
         raise UserError(
-            f"classifier must be a run of model=classifier, and {path} holds a {opened.model.name}. Leave it out, or train one: "
+            f"classifier must be a run of model=classifier, got a {opened.model.name} in {path}. Omit it, or train one: "
             f"python -m autoencoders.train model=classifier data={run.data.name}."
         )
     if opened.model.shape != run.model.shape:
         raise UserError(
-            f"The classifier {path} sees images of {opened.model.shape}, and this run's are of {run.model.shape}. Give one "
-            f"that was trained on data={run.data.name} at this size."
+            f"The classifier {path} must take images of shape {run.model.shape}, got {opened.model.shape}. Use one "
+            f"trained on data={run.data.name} at this size."
         )
     own = known_labels(run)
     told = opened.model.labels
     fits = own is None or (own == told if told.kind == "classes" else set(told.names) <= set(own.names))
     if not fits:
         raise UserError(
-            f"The classifier {path} tells the {told.kind} {_some(told)}, and this run's data have the {own.kind} "
-            f"{_some(own)}. Give one that was trained on data={run.data.name}."
+            f"The classifier {path} must predict the {own.kind} {_some(own)} of the run's data, got the {told.kind} "
+            f"{_some(told)}. Use one trained on data={run.data.name}."
         )
     opened.model.to(run.model.device)
     return TrainedJudge(opened)
@@ -143,17 +143,15 @@ def _some(labels: Context) -> str:
 
 
 def stand_in(run: Run) -> StandIn:
-    """Fitted to training images, its penalty chosen on validation images."""
+    """Fit logistic regression to training images, with a regularization chosen on validation images."""
     labels = known_labels(run)
     if labels is None:
-        raise UserError(
-            "A classifier needs labels, and these data have neither classes nor attributes. Choose data that do."
-        )
+        raise UserError("A classifier needs labels, but the data has neither classes nor attributes. Use other data.")
     parts, generator = [], torch.Generator().manual_seed(0)
     for split in ("train", "val"):
         rows = spread_rows(LIMIT, len(run.data.images(split)))
         x = torch.cat([pixels(run.batch(split, some).target) for some in rows.split(ROWS_PER_CHUNK)])
-        # Some pixels hardly vary among real images: without noise, a trace of it in a drawn one would outvote the rest.
+        # Some pixels hardly vary among real images. Without noise, a small deviation in them would dominate.
         noisy = x + NOISE * torch.randn(x.shape, generator=generator)
         parts.append((noisy, truth(run, split, labels)[rows]))
     return StandIn(tune_probe(*parts, outputs=labels.size), labels)
@@ -163,7 +161,7 @@ def stand_in(run: Run) -> StandIn:
 
 
 def known_labels(run: Run) -> Context | None:
-    """The attributes, else the classes, that the run's data are annotated with, whether or not its model is told."""
+    """Return the attributes, else the classes, of the run's data, whether or not its model uses them."""
     known = run.annotations("train")
     if known.attributes is not None:
         return Context("attributes", tuple(known.attribute_names))
@@ -171,7 +169,7 @@ def known_labels(run: Run) -> Context | None:
 
 
 def truth(run: Run, split: str, labels: Context) -> Tensor:
-    """(N,) int64 classes of a split, or (N, A) attributes of these names, 1 with, 0 without, NaN unknown."""
+    """Return the (N,) int64 classes of a split, or (N, A) attributes of these names: 1 with, 0 without, NaN unknown."""
     if labels.kind == "classes":
         return run.annotations(split).classes
     values, names = binary_attributes(run, (split,))
@@ -179,13 +177,13 @@ def truth(run: Run, split: str, labels: Context) -> Tensor:
 
 
 def right(classifier: Classifier, x: Tensor, labels: Tensor, columns: list[int] | None = None) -> Tensor:
-    """1 where the label that the classifier sees is the one given, else 0, NaN where it is unknown.
+    """Return 1 where the classifier predicts the given label, else 0, and NaN where it is unknown.
 
     Args:
-        classifier: trained, or a stand-in.
+        classifier: a trained classifier, or logistic regression on pixels.
         x: (N, C, H, W).
         labels: (N,) classes, or (N, A) attributes as 1, 0 or NaN.
-        columns: which A of the classifier's attributes these are; None for all.
+        columns: indices of these attributes among those of the classifier; None for all.
 
     Returns:
         (N, 1) for classes, (N, A) for attributes, float64.
@@ -198,7 +196,7 @@ def right(classifier: Classifier, x: Tensor, labels: Tensor, columns: list[int] 
 
 
 def attribute_logits(classifier: Classifier, x: Tensor) -> Tensor:
-    """(N, A) one for each attribute; of classes, each against all others: log p - log(1 - p)."""
+    """Return (N, A) logits of attributes; for classes, of each class against all others: log p - log(1 - p)."""
     logits = classifier.logits(x)
     if classifier.labels.kind == "attributes":
         return logits
@@ -208,5 +206,5 @@ def attribute_logits(classifier: Classifier, x: Tensor) -> Tensor:
 
 
 def positives(known: Tensor, labels: Context) -> Tensor:
-    """(N, A) as 1, 0 or NaN: attributes as they are, classes (N,) one-hot."""
+    """Return (N, A) as 1, 0 or NaN: attributes unchanged, classes (N,) one-hot."""
     return known if labels.kind == "attributes" else functional.one_hot(known, labels.size).float()

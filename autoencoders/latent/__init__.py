@@ -1,1 +1,1 @@
-"""What can be said of codes without a network: projections, densities. Arrays in, arrays out."""
+"""Densities, directions, paths and projections of codes, without a network."""

@@ -1,4 +1,4 @@
-"""Densities over codes, all with `fit(z)`, `sample(n, generator)` and `log_density(z)`."""
+"""Densities over codes, with `fit(z)`, `sample(n, generator)` and `log_density(z)`."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from autoencoders.types import UserError
 
 
 class Density(Protocol):
-    """What every density over codes can do; `name` is what titles call it, `mean` (Z,) its mean once fitted."""
+    """Protocol of a density over codes. `name` is used in titles; `mean` (Z,) is available after the fit."""
 
     name: str
     mean: Tensor
 
     def fit(self, z: Tensor, validation: Tensor | None = None) -> Density:
-        """Fit to codes (N, Z); what is not a parameter (a bandwidth, a count) is chosen on validation codes (M, Z)."""
+        """Fit to codes (N, Z). Hyperparameters (a bandwidth, a count) are chosen on validation codes (M, Z)."""
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, Z) float32 draws on the CPU."""
+        """Return (count, Z) float32 samples on the CPU."""
 
     def log_density(self, z: Tensor) -> Tensor:
-        """(N,) float64 nats for (N, Z) codes: a density over all Z dimensions, so that numbers compare."""
+        """Return (N,) float64 nats for (N, Z) codes, of the density over all Z dimensions."""
 
 
 FLOOR = 1e-6
-"""Least variance in any direction, in units of the codes' mean variance: dead latents have none of their own."""
+"""Minimum variance in any direction, in units of the mean variance of the codes, for inactive latents."""
 
 
 class StandardNormal:
-    """N(0, I): the prior of a VAE."""
+    """N(0, I), the prior of a VAE."""
 
     name = "the prior N(0, I)"
 
@@ -46,49 +46,49 @@ class StandardNormal:
         return torch.zeros(self.latent_dim, dtype=torch.float64)
 
     def fit(self, z: Tensor, validation: Tensor | None = None) -> StandardNormal:
-        """Nothing to fit but the number of latents."""
+        """Set the number of latents."""
         self.latent_dim = z.shape[1]
         return self
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, Z) float32 draws on the CPU."""
+        """Return (count, Z) float32 samples on the CPU."""
         return torch.randn(count, self.latent_dim, generator=generator)
 
     def log_density(self, z: Tensor) -> Tensor:
-        """(N,) nats for (N, Z) codes."""
+        """Return (N,) nats for (N, Z) codes."""
         return -0.5 * (z.double().square() + math.log(2 * math.pi)).sum(1)
 
 
 class Uniform:
-    """The same interval for every latent: what codes fill whose noise was drawn from it.
+    """A uniform density with the same interval for every latent, for codes with uniform noise.
 
     Args:
-        low: end of the interval.
-        high: the other end, above it.
+        low: lower end of the interval.
+        high: upper end of the interval.
     """
 
     def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
         if not -math.inf < low < high < math.inf:
-            raise UserError(f"A uniform density needs low < high, and they are {low} and {high}.")
+            raise UserError(f"A uniform density needs low < high, got {low} and {high}.")
         self.low, self.high, self.latent_dim = float(low), float(high), None
         self.name = f"U({low:g}, {high:g})"
 
     @property
     def mean(self) -> Tensor:
-        """(Z,) the middle of the interval."""
+        """(Z,) center of the interval."""
         return torch.full((self.latent_dim,), (self.low + self.high) / 2, dtype=torch.float64)
 
     def fit(self, z: Tensor, validation: Tensor | None = None) -> Uniform:
-        """Nothing to fit but the number of latents."""
+        """Set the number of latents."""
         self.latent_dim = z.shape[1]
         return self
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, Z) float32 draws on the CPU."""
+        """Return (count, Z) float32 samples on the CPU."""
         return self.low + (self.high - self.low) * torch.rand(count, self.latent_dim, generator=generator)
 
     def log_density(self, z: Tensor) -> Tensor:
-        """(N,) nats for (N, Z) codes; -inf for a code outside."""
+        """Return (N,) nats for (N, Z) codes; -inf outside the interval."""
         inside = ((z >= self.low) & (z <= self.high)).all(1).double()
         return inside.log() - z.shape[1] * math.log(self.high - self.low)
 
@@ -99,7 +99,7 @@ class GaussianDiagonal:
     name = "independent Gaussians fitted to the codes"
 
     def fit(self, z: Tensor, validation: Tensor | None = None) -> GaussianDiagonal:
-        """Take mean and variance of each latent from (N, Z) codes, in float64."""
+        """Estimate mean and variance of each latent from (N, Z) codes, in float64."""
         z = z.double().cpu()
         variance = z.var(0)
         self.mean = z.mean(0)
@@ -107,22 +107,22 @@ class GaussianDiagonal:
         return self
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, Z) float32 draws on the CPU."""
+        """Return (count, Z) float32 samples on the CPU."""
         eps = torch.randn(count, len(self.mean), generator=generator, dtype=torch.float64)
         return (self.mean + eps * self.scale).float()
 
     def log_density(self, z: Tensor) -> Tensor:
-        """(N,) nats for (N, Z) codes."""
+        """Return (N,) nats for (N, Z) codes."""
         return torch.distributions.Normal(self.mean, self.scale).log_prob(z.double().cpu()).sum(1)
 
 
 class GaussianFull:
-    """A Gaussian with the mean and covariance of the codes it is fitted to."""
+    """A Gaussian with the mean and covariance of the codes."""
 
     name = "a Gaussian fitted to the codes"
 
     def fit(self, z: Tensor, validation: Tensor | None = None) -> GaussianFull:
-        """Take mean and covariance from (N, Z) codes, in float64."""
+        """Estimate mean and covariance from (N, Z) codes, in float64."""
         z = z.double().cpu()
         self.mean = z.mean(0)
         covariance = torch.atleast_2d(torch.cov(z.T))
@@ -131,12 +131,12 @@ class GaussianFull:
         return self
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, Z) float32 draws on the CPU."""
+        """Return (count, Z) float32 samples on the CPU."""
         eps = torch.randn(count, len(self.mean), generator=generator, dtype=torch.float64)
         return (self.mean + eps @ self.root.T).float()
 
     def log_density(self, z: Tensor) -> Tensor:
-        """(N,) nats for (N, Z) codes."""
+        """Return (N,) nats for (N, Z) codes."""
         normal = torch.distributions.MultivariateNormal(self.mean, scale_tril=self.root)
         return normal.log_prob(z.double().cpu())
 
@@ -145,10 +145,11 @@ class GaussianMixture:
     """A mixture of Gaussians with full covariances, fitted by expectation maximization.
 
     Args:
-        components: a count, or several: the one with the highest mean log-density on validation codes is kept.
-        rows: at most so many codes are fitted to, evenly apart.
-        iterations: of expectation maximization, at most.
-        seed: of the start.
+        components: number of components, or several: the one with the highest mean log-density on validation codes is
+            used.
+        rows: maximum number of codes to fit to, evenly spaced.
+        iterations: maximum number of iterations.
+        seed: seed of the initialization.
     """
 
     name = "a mixture of Gaussians"
@@ -158,11 +159,13 @@ class GaussianMixture:
     ) -> None:
         self.components = (components,) if isinstance(components, int) else tuple(components)
         if not self.components or min(self.components) < 1:
-            raise UserError(f"A mixture's components must be counts from 1 up, and are {components}.")
+            raise UserError(f"components must be integers of at least 1, got {components}.")
         self.rows, self.iterations, self.seed = rows, iterations, seed
 
     def fit(self, z: Tensor, validation: Tensor | None = None) -> GaussianMixture:
-        """Fit to (N, Z) codes; without validation codes every tenth row is kept for the choice of a count."""
+        """Fit to (N, Z) codes. Without validation codes, every tenth row is held out to choose the number of
+        components.
+        """
         import warnings
 
         from sklearn.exceptions import ConvergenceWarning
@@ -173,9 +176,11 @@ class GaussianMixture:
         z = z.double().cpu()[:: max(1, math.ceil(len(z) / self.rows))].numpy()
         floor = FLOOR * max(float(z.var(0).mean()), 1e-12)
         fitted = []
-        # One thread: k-means and BLAS otherwise compete for the cores, and the sums' order would vary.
+        # One thread, because k-means and BLAS would compete for the cores, and the order of sums would vary.
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # an early stop is a weaker fit, and measured as such
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # a fit that has not converged is weaker and is measured as it is
             for count in self.components:
                 mixture = Mixture(
                     min(count, len(z)), reg_covar=floor, max_iter=self.iterations, random_state=self.seed
@@ -190,7 +195,7 @@ class GaussianMixture:
         return self
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, Z) float32 draws on the CPU."""
+        """Return (count, Z) float32 samples on the CPU."""
         chosen = torch.multinomial(self.weights, count, replacement=True, generator=generator)
         eps = torch.randn(count, len(self.mean), generator=generator, dtype=torch.float64)
         draws = self.means[chosen]
@@ -200,13 +205,13 @@ class GaussianMixture:
         return draws.float()
 
     def log_density(self, z: Tensor) -> Tensor:
-        """(N,) nats for (N, Z) codes."""
+        """Return (N,) nats for (N, Z) codes."""
         parts = torch.distributions.MultivariateNormal(self.means[:, None], scale_tril=self.roots[:, None])
         return (parts.log_prob(z.double().cpu()) + self.weights.log()[:, None]).logsumexp(0)
 
 
 def held_out(z: Tensor, validation: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Codes to fit to and codes to choose on: the validation codes given, else every tenth row of the others."""
+    """Return codes to fit to and codes to choose on: the given validation codes, else every tenth row."""
     if validation is not None:
         return z, validation
     kept = torch.arange(len(z)) % 10 != 9

@@ -1,4 +1,4 @@
-"""Directions in a space of codes along which an attribute grows."""
+"""Directions in the space of codes along which an attribute increases."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ METHODS = ("mean_difference", "logistic")
 def attribute_direction(
     z: np.ndarray, positive: np.ndarray, method: str, others: Sequence[np.ndarray] = ()
 ) -> np.ndarray:
-    """The step that takes the average code without an attribute to where those with it are.
+    """Return the step from the mean code without an attribute to the mean code with it.
 
-    `mean_difference`: mean code with - mean code without. `logistic`: the part of that difference along the normal
-    w of a logistic regression, w (w . d) / (w . w). Others named, the difference is that between codes with equal
-    values of them. Orthogonal to the normal of another's classifier it would merely hide from that classifier: where
-    two attributes go together, the picture of the other changes all the same.
+    `mean_difference`: mean code with - mean code without. `logistic`: the component of that difference along the normal
+    w of a logistic regression, w (w . d) / (w . w). With other attributes given, the difference is taken at equal
+    values of them. Making it orthogonal to the normal of a classifier of the other attribute would only hide the change
+    from that classifier: the images of correlated attributes would change all the same.
 
     Args:
         z: (N, Z) training codes.
-        positive: (N,) bool, who has the attribute.
+        positive: (N,) bool, whether each has the attribute.
         method: one of METHODS.
-        others: (N,) values of each attribute to leave alone, NaN where unknown.
+        others: (N,) values of each attribute to keep, NaN if unknown.
 
     Returns:
-        (Z,) float64; strength 1 is this whole step.
+        (Z,) float64; strength 1 is the full step.
 
     Raises:
-        UserError: where the method is unknown.
+        UserError: if the method is unknown.
     """
     if method not in METHODS:
-        raise UserError(f"method must be one of {list(METHODS)}, and is {method!r}.")
+        raise UserError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     z = z.astype(np.float64)
     step = held_equal(z, positive, others) if others else z[positive].mean(0) - z[~positive].mean(0)
     if method == "logistic":
@@ -44,14 +44,16 @@ def attribute_direction(
 
 
 def held_equal(z: np.ndarray, positive: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """(Z,) coefficient of an attribute in the least-squares regression of codes on it, the others and a constant."""
+    """Return the (Z,) coefficient of an attribute in a least-squares regression of codes on it, the others and a
+    constant.
+    """
     design = np.column_stack([positive, np.ones(len(z)), *others]).astype(np.float64)
     known = np.isfinite(design).all(1)
     return np.linalg.lstsq(design[known], z[known], rcond=None)[0][0]
 
 
 def hyperplane_normal(z: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """(Z,) normal, in units of the codes as they are, of a logistic regression on standardized codes."""
+    """Return the (Z,) normal of a logistic regression on standardized codes, in units of the codes."""
     from sklearn.linear_model import LogisticRegression
 
     scale = z.std(0)

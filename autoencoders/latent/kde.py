@@ -11,36 +11,36 @@ from autoencoders.latent.densities import FLOOR, held_out
 from autoencoders.types import UserError
 
 BANDWIDTHS = tuple(0.05 * 2 ** (i / 4) for i in range(21))
-"""Tried for `held_out`, in standard deviations of a principal component: .05 to 1.6, each 1.19 times the last."""
+"""Bandwidths tried by `held_out`, in standard deviations of a principal component: .05 to 1.6, by factors of 1.19."""
 AT_ONCE = 200
 
 
 class PCAKDE:
-    """Principal components of the codes, a kernel density estimate on the leading ones, Gaussians on the rest.
+    """Kernel density estimate on the leading principal components of the codes, with Gaussians on the others.
 
-    log p(z) = log mean_n N(u; u_n, h^2 I) - sum log s_k + sum over the rest of log N(v_j; 0, s_j^2), with u the
-    leading coordinates in units of their standard deviations s_k, and v the others. So the kernel has the shape of
-    the codes' covariance, as in `scipy.stats.gaussian_kde`, and the density is one over all Z dimensions. The variance
-    of its samples along a leading component is 1 + h^2 times that of the codes: see `inflation`.
+    log p(z) = log mean_n N(u; u_n, h^2 I) - sum log s_k + sum over the others of log N(v_j; 0, s_j^2), where u are the
+    leading coordinates in units of their standard deviations s_k, and v the others. The kernel has the shape of the
+    codes' covariance, as in `scipy.stats.gaussian_kde`, and the density is over all Z dimensions. The variance of its
+    samples along a leading component is 1 + h^2 times that of the codes: see `inflation`.
 
     Args:
-        components: a count, or below 1 the share of variance that the leading components explain at least.
+        components: number of leading components, or, below 1, the share of variance that they explain at least.
         bandwidth: `held_out` (the one of BANDWIDTHS with the highest mean log-density of validation codes), `scott`
             (n^(-1 / (d + 4)); Scott, 1992, "Multivariate density estimation"), or h itself.
-        validation_rows: at most so many validation codes choose the bandwidth.
+        validation_rows: maximum number of validation codes that choose the bandwidth.
     """
 
     name = "a kernel density estimate on PCA coordinates"
 
     def __init__(self, components: float = 55, bandwidth: str | float = "held_out", validation_rows: int = 500) -> None:
         if components <= 0 or (components >= 1 and components != int(components)):
-            raise UserError(f"pca_kde keeps a whole number of components or a share below 1, not {components}.")
+            raise UserError(f"components must be an integer of at least 1 or a share below 1, got {components}.")
         if bandwidth not in ("held_out", "scott") and not (isinstance(bandwidth, (int, float)) and bandwidth > 0):
-            raise UserError(f"pca_kde's bandwidth is held_out, scott or a number above 0, not {bandwidth!r}.")
+            raise UserError(f"bandwidth must be held_out, scott or a number above 0, got {bandwidth!r}.")
         self.components, self.rule, self.validation_rows = components, bandwidth, validation_rows
 
     def fit(self, z: Tensor, validation: Tensor | None = None) -> PCAKDE:
-        """Fit to (N, Z) codes; without validation codes every tenth row is kept for the choice of a bandwidth."""
+        """Fit to (N, Z) codes. Without validation codes, every tenth row is held out to choose the bandwidth."""
         if self.rule == "held_out":
             z, validation = held_out(z, validation)
         z = z.double().cpu()
@@ -62,7 +62,7 @@ class PCAKDE:
 
     @property
     def inflation(self) -> float:
-        """1 + h^2: the variance of samples over that of the codes, along every leading component."""
+        """1 + h^2: the variance of samples relative to that of the codes, along every leading component."""
         return 1 + self.bandwidth**2
 
     def _count(self, variance: Tensor) -> int:
@@ -75,7 +75,7 @@ class PCAKDE:
         return (z - self.mean) @ self.axes / self.scale
 
     def _kernels(self, u: Tensor, bandwidths: tuple[float, ...]) -> Tensor:
-        """(len(bandwidths), M) float64 log-densities of whitened leading coordinates (M, d)."""
+        """Return (len(bandwidths), M) float64 log-densities of whitened leading coordinates (M, d)."""
         count, d = self.centers.shape
         columns = []
         for rows in u.split(AT_ONCE):
@@ -88,14 +88,14 @@ class PCAKDE:
         return BANDWIDTHS[int(self._kernels(u, BANDWIDTHS).mean(1).argmax())]
 
     def sample(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, Z) float32 draws on the CPU."""
+        """Return (count, Z) float32 samples on the CPU."""
         chosen = torch.randint(len(self.centers), (count,), generator=generator)
         eps = torch.randn(count, len(self.mean), generator=generator, dtype=torch.float64)
         eps[:, : self.kept] = self.centers[chosen] + self.bandwidth * eps[:, : self.kept]
         return (self.mean + (eps * self.scale) @ self.axes.T).float()
 
     def log_density(self, z: Tensor) -> Tensor:
-        """(N,) nats for (N, Z) codes, over all Z dimensions."""
+        """Return (N,) nats for (N, Z) codes, over all Z dimensions."""
         u = self._coordinates(z.double().cpu())
         rest = -0.5 * (u[:, self.kept :].square() + math.log(2 * math.pi)).sum(1)
         return self._kernels(u[:, : self.kept].float(), (self.bandwidth,))[0] + rest - self.scale.log().sum()

@@ -7,15 +7,16 @@ from torch import Tensor
 
 
 def linear(a: Tensor, b: Tensor, steps: Tensor) -> Tensor:
-    """Straight paths between codes (N, Z) at `steps` (S,) in [0, 1]: (N, S, Z)."""
+    """Return straight paths between codes (N, Z) at `steps` (S,) in [0, 1]: (N, S, Z)."""
     return torch.lerp(a[:, None], b[:, None], steps[None, :, None])
 
 
 def spherical(a: Tensor, b: Tensor, steps: Tensor, center: Tensor | float = 0.0) -> Tensor:
-    """Paths that turn about a center at a constant angular speed while the radius changes evenly.
+    """Return paths that rotate around a center at a constant angular speed, with a linearly changing radius.
 
-    In many dimensions nearly all codes of a Gaussian lie near a sphere, and the middle of a straight path well inside.
-    Source: Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling generative networks", 2016.
+    In many dimensions nearly all codes of a Gaussian are close to a sphere, and the middle of a straight path is far
+    inside. Source: Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling generative networks",
+    2016.
 
     Args:
         a: (N, Z) starts.
@@ -24,7 +25,7 @@ def spherical(a: Tensor, b: Tensor, steps: Tensor, center: Tensor | float = 0.0)
         center: (Z,), or one number.
 
     Returns:
-        (N, S, Z); the straight path where the two lie in one line with the center.
+        (N, S, Z); the straight path if start and end are collinear with the center.
     """
     a, b, t = a.double() - center, b.double() - center, steps.double()[None, :, None]
     long, other = (v.norm(dim=1).clamp(min=1e-12)[:, None, None] for v in (a, b))
@@ -34,5 +35,5 @@ def spherical(a: Tensor, b: Tensor, steps: Tensor, center: Tensor | float = 0.0)
     turned = (((1 - t) * angle).sin() * u + (t * angle).sin() * v) / sine.clamp(min=1e-12)
     path = turned * ((1 - t) * long + t * other)
     straight = torch.lerp(a[:, None], b[:, None], t)
-    no_turn = (sine < 1e-6) | (torch.minimum(long, other) <= 1e-12)  # in one line, or at the center
+    no_turn = (sine < 1e-6) | (torch.minimum(long, other) <= 1e-12)  # collinear, or at the center
     return (torch.where(no_turn, straight, path) + center).float()

@@ -1,4 +1,4 @@
-"""Codes in the plane: linear and neighbor-preserving projections."""
+"""Projections of codes to the plane."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 
 
 def plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    """Codes (N, Z) as points (N, 2) and the names of the two axes: themselves at Z = 2, else their leading PCs.
+    """Return codes (N, Z) as points (N, 2), and the axis labels.
 
-    The names tell the share of variance each component explains.
+    The points are the codes for Z = 2, else their leading principal components, whose labels state the explained
+    variance.
     """
     if codes.shape[1] == 1:
         return np.column_stack([codes[:, 0], np.zeros(len(codes))]), ("z 1", "")
@@ -22,9 +23,9 @@ def plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
 
 
 def tsne(codes: np.ndarray, seed: int = 0, iterations: int = 1000) -> np.ndarray:
-    """t-SNE of all codes (N, Z) in one fit, (N, 2); perplexity 30, less where there are few.
+    """Return t-SNE of all codes (N, Z) in one fit, (N, 2); perplexity 30, less for few codes.
 
-    Of 1,000 codes, half the iterations keep neighbors as well: trustworthiness .983 both times.
+    For 1,000 codes, half the iterations preserve neighbors as well (trustworthiness .983).
 
     Source: van der Maaten and Hinton, "Visualizing data using t-SNE", 2008.
     """
@@ -36,7 +37,7 @@ def tsne(codes: np.ndarray, seed: int = 0, iterations: int = 1000) -> np.ndarray
 
 
 def trustworthiness(codes: np.ndarray, points: np.ndarray, k: int = 10) -> float:
-    """How far the k neighbors of each point (N, 2) are neighbors among the codes (N, Z) too, in [0, 1].
+    """Return the share of the k neighbors of each point (N, 2) that are neighbors among the codes (N, Z), in [0, 1].
 
     Source: Venna and Kaski, "Neighborhood preservation in nonlinear projection methods", 2001.
     """

@@ -1,1 +1,1 @@
-"""Pure functions and sums on tensors: what is measured. Plain numbers come out, never figures."""
+"""Metrics: pure functions and sums on tensors. They return numbers, not figures."""

@@ -1,4 +1,4 @@
-"""How far codes, taken together, are from the prior."""
+"""Distance of the aggregate posterior from the prior."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 def gap_to_prior(z: Tensor) -> float:
-    """KL(N(m, S) || N(0, I)) in nats for the mean m and covariance S of codes (N, Z).
+    """Return KL(N(m, S) || N(0, I)) in nats for the mean m and covariance S of codes (N, Z).
 
-    (tr S + m'm - Z - log det S) / 2, of samples of the aggregate posterior q(z) = E q(z | x): 0 where the decoder
-    sees in training what N(0, I) gives it. Only first and second moments count. A finite sample of N(0, I) itself
-    gives about Z (Z + 3) / (4 N), so that one is reported beside it.
+    (tr S + m'm - Z - log det S) / 2, for samples of the aggregate posterior q(z) = E q(z | x). It is 0 if these have
+    the mean and covariance of the prior, and considers only first and second moments. A finite sample of N(0, I) itself
+    has about Z (Z + 3) / (4 N), so it should be reported as a baseline.
 
     Returns:
-        NaN where N <= Z: S then has no determinant.
+        NaN if N <= Z, since S is then singular.
     """
     z = z.double()
     count, size = z.shape

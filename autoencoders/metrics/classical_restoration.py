@@ -1,4 +1,4 @@
-"""Restoration without a network: what a trained model has to beat. Images (N, C, H, W) in [0, 1], in and out."""
+"""Classical image restoration, as baselines. Images are (N, C, H, W) in [0, 1]."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from torch import Tensor
 from autoencoders.types import UserError
 
 Method = Callable[[Tensor, Any], Tensor]
-"""A method with a free choice, which validation makes."""
+"""A method with one parameter, which is tuned on validation images."""
 
 
 def non_local_means(x: Tensor, sigma: float, choice: tuple[float, bool, int]) -> Tensor:
-    """Non-local means (Buades, Coll and Morel, 2005) within scikit-image's own distance.
+    """Non-local means (Buades, Coll and Morel, 2005), with scikit-image's default patch distance.
 
     Args:
         x: noisy images.
         sigma: standard deviation of the noise, in units of [0, 1].
-        choice: h in units of sigma; whether patch distances are corrected by the noise they are told (where
-            clamping has taken noise away, they had better not); pixels a side of a patch.
+        choice: h in units of sigma; whether patch distances are corrected by sigma (not advisable if clamping has
+            reduced the noise); patch size in pixels.
     """
     denoise, (strength, told, patch) = _scikit_image().denoise_nl_means, choice
     options = {"patch_size": patch, "h": strength * sigma, "fast_mode": True, "sigma": sigma if told else 0.0}
 
-    def one(image: np.ndarray) -> np.ndarray:  # an axis of one channel is taken for one of space
+    def one(image: np.ndarray) -> np.ndarray:  # scikit-image treats an axis of one channel as a spatial axis
         return denoise(image, channel_axis=0, **options) if len(image) > 1 else denoise(image[0], **options)
 
     return _each(x, one)
 
 
 def total_variation(x: Tensor, weight: float) -> Tensor:
-    """Total-variation denoising (Chambolle, 2004); a larger weight is smoother."""
+    """Total-variation denoising (Chambolle, 2004). A larger weight gives smoother images."""
     denoise = _scikit_image().denoise_tv_chambolle
     return _each(x, lambda image: denoise(image, weight=weight, channel_axis=0))
 
 
 def bm3d(x: Tensor, sigma: float) -> Tensor:
-    """Block matching and 3-D filtering (Dabov et al., 2007) by its authors' package; seconds per color image.
+    """Block matching and 3-D filtering (Dabov et al., 2007) with the authors' package. Takes seconds per color image.
 
     Args:
         x: noisy images.
@@ -49,7 +49,7 @@ def bm3d(x: Tensor, sigma: float) -> Tensor:
     try:
         import bm3d as package
     except ImportError as error:
-        raise UserError("bm3d=true needs the package bm3d. Install it: pip install bm3d.") from error
+        raise UserError("bm3d=true needs the package bm3d. Install it with pip install bm3d.") from error
     filtered = package.bm3d_rgb if x.shape[1] == 3 else package.bm3d
 
     def one(image: np.ndarray) -> np.ndarray:
@@ -60,18 +60,18 @@ def bm3d(x: Tensor, sigma: float) -> Tensor:
 
 
 def median(x: Tensor, size: float) -> Tensor:
-    """The median of a square of `size` pixels a side, every channel for itself."""
+    """Median filter of `size` x `size` pixels, per channel."""
     from scipy.ndimage import median_filter
 
     return _each(x, lambda image: median_filter(image, size=(1, int(size), int(size)), mode="reflect"))
 
 
 def biharmonic(x: Tensor, hidden: Tensor) -> Tensor:
-    """Fill hidden pixels so that the surface is biharmonic (Damelin and Hoang, 2018).
+    """Fill hidden pixels with a biharmonic surface (Damelin and Hoang, 2018).
 
     Args:
         x: images.
-        hidden: (N, 1, H, W) bool, True where a pixel is not known.
+        hidden: (N, 1, H, W) bool, True for unknown pixels.
     """
     inpaint = _scikit_image().inpaint_biharmonic
     filled = [
@@ -82,21 +82,21 @@ def biharmonic(x: Tensor, hidden: Tensor) -> Tensor:
 
 
 def pca_fill(x: Tensor, hidden: Tensor, mean: Tensor, components: Tensor, variances: Tensor, noise: float) -> Tensor:
-    """Fill hidden pixels from the code that fits the known ones best: least squares on principal components.
+    """Fill hidden pixels from the principal components that fit the known pixels best.
 
-    argmin_a |known (x - mean - a C)|^2 + noise * sum_k a_k^2 / variance_k: with noise > 0 the posterior mean of
-    probabilistic PCA (Tipping and Bishop, 1999), which the bare least squares (0) lacks where much is hidden.
+    argmin_a |known (x - mean - a C)|^2 + noise * sum_k a_k^2 / variance_k. With noise > 0 this is the posterior mean of
+    probabilistic PCA (Tipping and Bishop, 1999); noise = 0 is least squares, which is worse if many pixels are hidden.
 
     Args:
         x: (N, C, H, W) images.
-        hidden: (N, 1, H, W) bool, True where a pixel is not known.
+        hidden: (N, 1, H, W) bool, True for unknown pixels.
         mean: (D,) float64.
         components: (K, D) float64, orthonormal.
-        variances: (K,) of the components, for pixels in [0, 1].
+        variances: (K,) variances of the components, for pixels in [0, 1].
         noise: variance of a pixel around its projection, in units of [0, 1] squared.
 
     Returns:
-        (N, C, H, W): known pixels as they are.
+        (N, C, H, W), with known pixels unchanged.
     """
     known = (~hidden).expand_as(x).flatten(1).double()  # (N, D)
     ridge = torch.diag(noise / variances.clamp(min=1e-12) + 1e-9)
@@ -109,14 +109,14 @@ def pca_fill(x: Tensor, hidden: Tensor, mean: Tensor, components: Tensor, varian
 
 
 def tune_parameter(method: Method, values: Sequence[Any], x: Tensor, target: Tensor) -> Any:
-    """The value with the least mean squared error on (validation) images."""
+    """Return the parameter with the lowest mean squared error on (validation) images."""
     errors = [float((method(x, value) - target).square().mean()) for value in values]
     return values[int(np.argmin(errors))]
 
 
 def _each(x: Tensor, method: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-    """A method of one (C, H, W) float64 image, over a batch, clipped to [0, 1]."""
-    results = [method(image).reshape(image.shape) for image in x.double().numpy()]  # some drop a single channel
+    """Apply a method for one (C, H, W) float64 image to a batch, and clip to [0, 1]."""
+    results = [method(image).reshape(image.shape) for image in x.double().numpy()]  # some methods drop a single channel
     return torch.from_numpy(np.stack(results)).float().clamp(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""How right a classifier is: sums over a batch that add up exactly, and the metrics their means give."""
+"""Metrics of a classifier: exact sums over batches, and the metrics of their means."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from autoencoders.metrics.probes import auroc_of_counts
 from autoencoders.types import Context
 
 BINS, WIDTH = 1500, 0.02
-"""Logits are counted in bins of WIDTH around 0 for the AUROC, the outermost ones in the bins at the ends."""
+"""Logits are counted in BINS bins of WIDTH around 0 for the AUROC. The outermost bins include all larger values."""
 
 
 def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """-log p(label) of each image, (B,) nats, summed over the attributes that are known.
+    """Return -log p(label) of each image, (B,) nats, summed over known attributes.
 
     Args:
         logits: (B, K) of classes or (B, A) of attributes.
-        truth: (B,) int64 classes, or (B, A) float32, 1 with, 0 without, NaN unknown.
+        truth: (B,) int64 classes, or (B, A) float32: 1 with, 0 without, NaN unknown.
     """
     if not truth.is_floating_point():
         return functional.cross_entropy(logits, truth, reduction="none")
@@ -28,7 +28,7 @@ def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def classification_sums(logits: Tensor, truth: Tensor, majority: Tensor) -> Tensor:
-    """Sums over a batch, float64, that `classification_metrics` reads the means of.
+    """Return sums over a batch, float64, whose means are the input of `classification_metrics`.
 
     Args:
         logits: as for `cross_entropy`.
@@ -36,8 +36,8 @@ def classification_sums(logits: Tensor, truth: Tensor, majority: Tensor) -> Tens
         majority: () the most frequent class, or (A,) bits, of the training images.
 
     Returns:
-        (3,) loss, right, right by majority; for attributes (1 + A (3 + 2 BINS),): loss, then for each attribute known,
-        right and right by majority, then the counts of logits of images with and without it.
+        (3,) loss, correct, correct by majority; for attributes (1 + A (3 + 2 BINS),): loss, then for each attribute
+        known, correct and correct by majority, then counts of logits of images with and without it.
     """
     loss = cross_entropy(logits, truth)
     if not truth.is_floating_point():
@@ -53,9 +53,10 @@ def classification_sums(logits: Tensor, truth: Tensor, majority: Tensor) -> Tens
 
 
 def classification_metrics(split: str, means: Tensor, labels: Context) -> dict[str, float]:
-    """The metrics of a split from the means over its images of what `classification_sums` sums.
+    """Return the metrics of a split from the means of `classification_sums` over its images.
 
-    Attributes have each `<split>_accuracy/<name>`, `_majority/` and `_auroc/`; without the name is their mean.
+    Each attribute has `<split>_accuracy/<name>`, `_majority/` and `_auroc/`; the metrics without a name are their
+    means.
     """
     if labels.kind == "classes":
         loss, accuracy, majority = means.tolist()

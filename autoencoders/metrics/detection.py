@@ -1,4 +1,4 @@
-"""How well a score tells anomalies from normal images: higher is more anomalous."""
+"""Anomaly detection metrics of a score; higher is more anomalous."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ NAMES = ("auroc", "ap", "fpr at 95 % tpr")
 
 
 def detection_metrics(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve, average precision, and the false positive rate at 95 % true positives.
+    """Return the area under the ROC curve, average precision, and the false positive rate at 95 % true positives.
 
-    Ties are handled as scikit-learn's `roc_auc_score` and `average_precision_score` do.
+    Ties are handled as in scikit-learn's `roc_auc_score` and `average_precision_score`.
 
     Args:
         normal: (N,) scores.
@@ -35,7 +35,7 @@ def detection_metrics(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
 
 
 def detection_error(normal: np.ndarray, anomalous: np.ndarray, resamples: int = 300, seed: int = 0) -> np.ndarray:
-    """Standard errors (3,) of `detection_metrics`, both sides drawn again with replacement (Efron, 1979)."""
+    """Return bootstrap standard errors (3,) of `detection_metrics`, resampling both sides (Efron, 1979)."""
     rng = np.random.default_rng(seed)
     draws = [
         detection_metrics(rng.choice(normal, len(normal)), rng.choice(anomalous, len(anomalous)))
@@ -45,6 +45,6 @@ def detection_error(normal: np.ndarray, anomalous: np.ndarray, resamples: int = 
 
 
 def total_variation(images: np.ndarray) -> np.ndarray:
-    """Mean absolute difference of neighboring pixels of (N, C, H, W) images, (N,): how busy each is."""
+    """Return the mean absolute difference of neighboring pixels of (N, C, H, W) images, (N,), a measure of complexity."""
     down, across = np.abs(np.diff(images, axis=2)), np.abs(np.diff(images, axis=3))
     return down.mean((1, 2, 3)) + across.mean((1, 2, 3))

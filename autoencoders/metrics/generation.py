@@ -1,4 +1,4 @@
-"""How close a set of images is to another, both as features: FID, KID, density and coverage, in float64."""
+"""Distances between two sets of images, given as features: FID, KID, density and coverage, in float64."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 AT_ONCE = 1000
-"""Rows whose distances, or kernels, to all others are in memory together."""
+"""Rows whose distances or kernels to all others are in memory at a time."""
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^1/2), of Gaussians with the means and covariances of the features.
+    """Return |m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^1/2) for the means and covariances of two sets of features.
 
-    Of features of a network this is the FID (Heusel et al., 2017, "GANs trained by a two time-scale update rule").
-    It is biased upwards, the more the smaller the sets: compare sets of one size.
+    For features of a network this is the FID (Heusel et al., 2017, "GANs trained by a two time-scale update rule"). It
+    is biased upwards, more so for small sets: compare sets of equal size.
 
     Args:
         a: (N, F) features.
@@ -26,7 +26,7 @@ def frechet_distance(a: Tensor, b: Tensor) -> float:
 
 
 def _gaussian(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (F,), symmetric root of the covariance (F, F), and the covariance's trace."""
+    """Return the mean (F,), the symmetric root of the covariance (F, F), and the trace of the covariance."""
     x = x.double()
     covariance = torch.atleast_2d(torch.cov(x.T))
     values, vectors = torch.linalg.eigh(covariance)
@@ -34,10 +34,10 @@ def _gaussian(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def kernel_distance(a: Tensor, b: Tensor) -> tuple[float, float]:
-    """The squared maximum mean discrepancy under the kernel (x.y / F + 1)^3, unbiased, with its standard error.
+    """Return the unbiased squared maximum mean discrepancy with the kernel (x.y / F + 1)^3, and its standard error.
 
-    Of features of a network this is the KID (Binkowski et al., 2018, "Demystifying MMD GANs"), here over all pairs, not
-    over random subsets; it may come out below 0 where the sets are alike. The error is the jackknife's.
+    For features of a network this is the KID (Binkowski et al., 2018, "Demystifying MMD GANs"), here over all pairs
+    instead of random subsets. It may be negative for similar sets. The error is a jackknife estimate.
 
     Args:
         a: (N, F) features, N > 2.
@@ -48,38 +48,42 @@ def kernel_distance(a: Tensor, b: Tensor) -> tuple[float, float]:
     within_a, within_b, between = own_a.sum() / (n * (n - 1)), own_b.sum() / (m * (m - 1)), to_b.sum() / (n * m)
     variance = torch.zeros((), dtype=torch.float64)
     for own, others, count, size, rest in ((own_a, to_b, n, m, within_b), (own_b, to_a, m, n, within_a)):
-        left = (own.sum() - 2 * own) / ((count - 1) * (count - 2))  # within, each row left out in turn
+        left = (own.sum() - 2 * own) / ((count - 1) * (count - 2))  # within one set, leaving out each row in turn
         values = left + rest - 2 * (others.sum() - others) / ((count - 1) * size)
         variance = variance + (count - 1) / count * (values - values.mean()).square().sum()
     return float(within_a + within_b - 2 * between), float(variance.sqrt())
 
 
 def _kernel_sums(a: Tensor, b: Tensor, same: bool = False) -> Tensor:
-    """(N,) sums over b (M, F) of the kernel with each of a (N, F); without each with itself where they are the same."""
+    """Return (N,) sums of the kernel of each row of a (N, F) with all of b (M, F), without itself if a and b are the
+    same.
+    """
     a, b = a.double(), b.double()
     sums = torch.cat([(part @ b.T / a.shape[1] + 1).pow_(3).sum(1) for part in a.split(AT_ONCE)])
     return sums - (a.square().sum(1) / a.shape[1] + 1).pow(3) if same else sums
 
 
 def density_and_coverage(real: Tensor, drawn: Tensor, k: int = 5) -> tuple[Tensor, Tensor]:
-    """Where drawn images lie among real ones (Naeem et al., 2020, "Reliable fidelity and diversity metrics").
+    """Return density and coverage per image (Naeem et al., 2020, "Reliable fidelity and diversity metrics").
 
-    A real image's neighborhood is the ball to its k-th nearest real image. Density is how many of these a drawn image
-    lies in, over k: about 1 where both are alike, above it where drawn images crowd where real ones do. Coverage is the
-    share of real images with a drawn one in their neighborhood: about 1 - 2^-k for two large sets that are alike.
+    The neighborhood of a real image is the ball to its k-th nearest real image. Density is the number of neighborhoods
+    that contain a generated image, divided by k: about 1 for equal distributions, larger if generated images
+    concentrate in dense regions. Coverage is the share of real images with a generated image in their neighborhood:
+    about 1 - 2^-k for two large sets of equal distribution.
 
     Args:
         real: (N, F) features, N > k.
         drawn: (M, F) features.
-        k: neighbors.
+        k: number of neighbors.
 
     Returns:
-        (M,) what each drawn image adds to the mean that is the density, and (N,) 1 for each real image covered, else 0.
+        (M,) the contribution of each generated image to the mean density, and (N,) 1 for each covered real image, else
+        0.
     """
     real, drawn = real.double(), drawn.double()
     inside, covered = torch.zeros(len(drawn), dtype=torch.float64), []
     for part in real.split(AT_ONCE):
-        radius = torch.cdist(part, real).kthvalue(k + 1).values[:, None]  # the nearest is the image itself
+        radius = torch.cdist(part, real).kthvalue(k + 1).values[:, None]  # the nearest image is the image itself
         within = torch.cdist(part, drawn) < radius
         inside += within.sum(0)
         covered.append(within.any(1))

@@ -1,4 +1,4 @@
-"""How alike two images are."""
+"""Similarity of two images."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from torch import Tensor
 
 
 def psnr_per_image(mse: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each image, in dB, from its MSE per pixel of [0, 1], (N,); at most 100."""
+    """Return the peak signal-to-noise ratio of each image in dB, from its MSE per pixel of [0, 1], (N,); at most 100."""
     return -10 * mse.clamp_min(1e-10).log10()
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Structural similarity (Wang et al., 2004) of images (N, C, H, W) in [0, 1], one number each, (N,).
+    """Return the structural similarity (Wang et al., 2004) of images (N, C, H, W) in [0, 1], (N,).
 
-    Gaussian window of 11 pixels and standard deviation 1.5, smaller where the image is; averaged over the windows that
-    lie inside the image, as by the authors and scikit-image (torchmetrics' mean takes the padded border too).
+    Gaussian window of 11 pixels and standard deviation 1.5, smaller for small images. The mean is over windows inside
+    the image, as in the paper and in scikit-image (torchmetrics includes the padded border).
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -24,5 +24,5 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
         a, b, gaussian_kernel=True, sigma=sigma, kernel_size=side, reduction="none", data_range=1.0,
         return_full_image=True,
     )  # fmt: skip
-    border = int(3.5 * sigma + 0.5)  # what torchmetrics takes for the window's radius
+    border = int(3.5 * sigma + 0.5)  # the radius of torchmetrics' window
     return everywhere[..., border:-border, border:-border].flatten(1).mean(1)

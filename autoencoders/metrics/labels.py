@@ -1,4 +1,4 @@
-"""Attributes with real values, divided into with and without."""
+"""Division of real-valued attributes into with and without."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 ENOUGH = 20
-"""Images with and without an attribute that a direction, a probe or a division asks for."""
+"""Minimum number of images with and without an attribute for a direction, a probe or a threshold."""
 
 
 def attribute_threshold(values: Tensor) -> float:
-    """Where attribute values (N,) divide into with and without: 0, or the median where 0 leaves one side empty.
+    """Return the threshold of attribute values (N,): 0, or the median if 0 leaves one side empty.
 
-    Signs divide -1 from 1 and scores centered on 0, as those of LFW; 0 and 1 divide at .5.
+    Zero divides signs and centered scores, such as those of LFW; values of 0 and 1 are divided at .5.
     """
     values = values[values.isfinite()]
     distinct = values.unique()
@@ -23,5 +23,5 @@ def attribute_threshold(values: Tensor) -> float:
 
 
 def binarize_at(values: Tensor, at: float | Tensor) -> Tensor:
-    """1 above, 0 at or below, NaN where unknown: float32 of the values' shape, (N,) or, with (A,) places, (N, A)."""
+    """Return 1 above the threshold, 0 at or below, NaN if unknown: float32, (N,), or (N, A) with (A,) thresholds."""
     return torch.where(values.isfinite(), (values > at).float(), torch.nan)

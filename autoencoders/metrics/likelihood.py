@@ -1,4 +1,4 @@
-"""How likely images are under a model, by importance sampling: a bound that closes as samples are added."""
+"""Likelihood of images under a model by importance sampling."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from autoencoders.objectives.posteriors import GaussianPosterior
 
 TOGETHER = 500
-"""Pairs of image and sample that pass through the decoder together, unless told otherwise."""
+"""Default number of pairs of image and sample that are decoded at a time."""
 
 
 class Estimate(NamedTuple):
-    """What K samples of q(z | x) say of each image, on the CPU.
+    """Importance-weighted estimates from K samples of q(z | x) per image, on the CPU.
 
     Attributes:
-        nll: (N,) float64, -log 1/K sum_k p(x, z_k) / q(z_k | x), in nats: above -log p(x) on average.
+        nll: (N,) float64, -log 1/K sum_k p(x, z_k) / q(z_k | x), in nats: an upper bound of -log p(x) on average.
         negative_elbo: (N,) float64, -1/K sum_k log p(x, z_k) / q(z_k | x) of the same samples, in nats.
         effective: (N,) float64, (sum_k w_k)^2 / sum_k w_k^2, from 1 (one sample has all the weight) to K.
     """
@@ -34,11 +34,11 @@ class Estimate(NamedTuple):
 
 
 class WeightSums:
-    """The sums over samples that an estimate needs, as they come: log-sum-exp relative to the largest so far.
+    """Running sums of importance weights: log-sum-exp relative to the largest weight so far.
 
     Args:
         images: B.
-        device: of the log-weights.
+        device: device of the log-weights.
     """
 
     def __init__(self, images: int, device: torch.device) -> None:
@@ -59,7 +59,7 @@ class WeightSums:
         self.largest, self.count = largest, self.count + logs.shape[1]
 
     def estimate(self) -> Estimate:
-        """From all the samples so far."""
+        """Return the estimates of the samples so far."""
         nll = math.log(self.count) - self.largest - self.weights.log()
         parts = nll, -self.total / self.count, self.weights.square() / self.squares
         return Estimate(*(part.cpu() for part in parts))
@@ -77,35 +77,35 @@ def importance_weighted(
     seed: int = 0,
     together: int = TOGETHER,
 ) -> Estimate:
-    """The importance-weighted bound, -log p(x) <= -E log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x).
+    """Return the importance-weighted bound, -log p(x) <= -E log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x).
 
-    At K = 1 it is the negative ELBO; it falls as K grows (Burda, Grosse and Salakhutdinov, 2015, "Importance
-    weighted autoencoders"). Samples come from the Gaussian with the posterior's mean and standard deviation, whatever
-    the noise in training was, so that this is always a bound. They are a function of (seed, row, k): neither the size
-    of a batch nor `together` changes them, and the first K of many are those of a smaller K. Memory grows with
-    `together`, not with K.
+    For K = 1 it is the negative ELBO, and it decreases with K (Burda, Grosse and Salakhutdinov, 2015, "Importance
+    weighted autoencoders"). Samples come from the Gaussian with the posterior's mean and standard deviation,
+    independent of the noise used in training, so that it is always a bound. They are a function of (seed, row, k): they
+    do not depend on the batch size or on `together`, and the first K of many are those of a smaller K. Memory grows
+    with `together`, not with K.
 
     Args:
-        model: a VAE or CVAE in evaluation mode; for a CVAE it is log p(x | y).
-        x: (N, C, H, W), what the encoder sees.
-        target: (N, C, H, W), what the decoder must explain: x unless the input was corrupted.
-        y: (N,) classes or (N, A) attributes, which an unconditional model does not look at, or None.
+        model: a VAE or CVAE in evaluation mode; for a CVAE the bound is on log p(x | y).
+        x: (N, C, H, W), input of the encoder.
+        target: (N, C, H, W), target of the decoder: x unless the input is corrupted.
+        y: (N,) classes or (N, A) attributes, or None. An unconditional model ignores them.
         index: (N,) int64 rows in the split, below 2^31.
         samples: K, below 2^32.
-        seed: of the samples.
-        together: pairs of image and sample that pass through the decoder at a time.
+        seed: seed of the samples.
+        together: pairs of image and sample that are decoded at a time.
 
     Raises:
-        UserError: where the model has no prior, or a number makes no sense.
+        UserError: if the model has no prior, or an option is invalid.
     """
     if not model.has_prior:
-        raise UserError(f"{model.name} has a point posterior and no prior, so that no image has a likelihood under it.")
+        raise UserError(f"{model.name} has no prior, so images have no likelihood. Use a VAE or a CVAE.")
     for name, value in {"samples": samples, "together": together}.items():
         if not isinstance(value, int) or value < 1:
-            raise UserError(f"{name} must be a whole number from 1 up, and is {value}.")
-    images = max(1, together // samples)  # of which all samples pass at once; else one image, sample after sample
+            raise UserError(f"{name} must be an integer of at least 1, got {value}.")
+    images = max(1, together // samples)  # all samples of some images at a time; else chunks of samples of one image
     parts = []
-    for start in range(0, len(x), together):  # the encoder passes each image once
+    for start in range(0, len(x), together):  # each image is encoded once
         rows = [None if a is None else a[start : start + together].to(model.device) for a in (x, target, y, index)]
         posterior = model.posterior(rows[0], rows[2])
         for first in range(0, len(rows[0]), images):
@@ -128,7 +128,7 @@ def _log_weights(
     numbers: Tensor,
     seed: int,
 ) -> Tensor:
-    """log p(x | z_k) p(z_k) / q(z_k | x) of B images and the samples of these numbers (S,): (B, S), in nats."""
+    """Return log p(x | z_k) p(z_k) / q(z_k | x) of B images for the samples with these numbers (S,): (B, S), in nats."""
     count = len(numbers)
     target, y = (None if a is None else a.repeat_interleave(count, 0) for a in (target, y))
     posterior = posterior.repeat(count)

@@ -1,4 +1,4 @@
-"""Distances between images and their nearest neighbors."""
+"""Distances between images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ AT_ONCE = 2000
 
 
 def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
-    """Root mean squared difference per pixel between all pairs, (N, M) float32, for pixels in [0, 1].
+    """Return the root mean squared difference per pixel between all pairs, (N, M) float32, for pixels in [0, 1].
 
     Args:
         images: (N, C, H, W) floats in [0, 1].
-        others: (M, C, H, W) floats in [0, 1] or uint8 (or anything that gives such by a slice).
+        others: (M, C, H, W) floats in [0, 1] or uint8, or an object whose slices are such tensors.
     """
-    a = images.flatten(1).float() - 0.5  # smaller squares, less rounding
+    a = images.flatten(1).float() - 0.5  # smaller squares have smaller rounding errors
     parts = []
     for start in range(0, len(others), AT_ONCE):
         b = others[start : start + AT_ONCE]
@@ -25,7 +25,8 @@ def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
 
 
 def within_label_deviation(images: Tensor, labels: Tensor) -> float:
-    """Standard deviation of pixels among the images of one label, root mean square over pixels and labels.
+    """Return the standard deviation of pixels among the images of one label, as a root mean square over pixels and
+    labels.
 
     Args:
         images: (N, C, H, W).

@@ -1,4 +1,4 @@
-"""What a linear or a nearest-neighbor classifier reads off features: probes of codes, classifiers of images."""
+"""Linear and nearest-neighbor classifiers on features."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 from torch.nn import functional
 
 L2 = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
-"""Strengths of the penalty that validation chooses from, strongest first."""
+"""Regularization strengths to choose from on validation data, strongest first."""
 
 
 class LinearProbe:
-    """Logistic regression on standardized features, by L-BFGS.
+    """Logistic regression on standardized features, fitted by L-BFGS.
 
-    Minimizes mean cross-entropy + l2 / 2 * |weights|^2, biases free: scikit-learn's LogisticRegression of
-    C = 1 / (N l2), for thousands of pixels and several attributes at once.
+    It minimizes mean cross-entropy + l2 / 2 * |weights|^2, without regularization of biases: scikit-learn's
+    LogisticRegression with C = 1 / (N l2), for thousands of features and several attributes at a time.
 
     Args:
-        l2: strength of the penalty.
-        iterations: of L-BFGS at most.
+        l2: strength of the regularization.
+        iterations: maximum number of L-BFGS iterations.
     """
 
     def __init__(self, l2: float = 1e-2, iterations: int = 100) -> None:
@@ -29,16 +29,18 @@ class LinearProbe:
         self.weight: Tensor | None = None
 
     def fit(self, x: Tensor, y: Tensor, outputs: int | None = None) -> LinearProbe:
-        """Fit, from the weights of an earlier fit where there was one.
+        """Fit, starting from the weights of an earlier fit if there was one.
 
         Args:
             x: (N, D) features.
-            y: (N,) int64 classes, or (N, A) float32 attributes, 0 or 1, NaN where unknown.
-            outputs: how many classes there are; None for those up to the largest in y.
+            y: (N,) int64 classes, or (N, A) float32 attributes: 0 or 1, NaN if unknown.
+            outputs: number of classes; None for the largest class in y.
         """
         x = x.float()
         self.mean, scale = x.mean(0), x.std(0)
-        self.scale = torch.where(scale > 1e-6 * scale.max().clamp_min(1e-12), scale, torch.inf)  # constant: no say
+        self.scale = torch.where(
+            scale > 1e-6 * scale.max().clamp_min(1e-12), scale, torch.inf
+        )  # a constant feature has no influence
         x = (x - self.mean) / self.scale
         outputs = y.shape[1] if y.is_floating_point() else outputs or int(y.max()) + 1
         if self.weight is None:
@@ -61,12 +63,12 @@ class LinearProbe:
         return self
 
     def logits(self, x: Tensor) -> Tensor:
-        """(N, classes or A) of features (N, D)."""
+        """Return logits (N, classes or A) of features (N, D)."""
         return ((x.float() - self.mean) / self.scale) @ self.weight.T + self.bias
 
     @property
     def normals(self) -> Tensor:
-        """(classes or A, D): how the logits change with the features as they are, not standardized."""
+        """Return (classes or A, D) gradients of the logits with respect to the unstandardized features."""
         return self.weight / self.scale
 
 
@@ -80,12 +82,12 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 def tune_probe(
     train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], iterations: int = 100, outputs: int | None = None
 ) -> LinearProbe:
-    """The probe whose penalty, of L2, has the least cross-entropy on validation data.
+    """Return the probe whose regularization, of L2, has the lowest cross-entropy on validation data.
 
     Args:
         train: features (N, D) and labels as for `LinearProbe.fit`.
         val: the same, held out.
-        iterations: of L-BFGS at most, for each strength.
+        iterations: maximum number of L-BFGS iterations for each strength.
         outputs: as for `LinearProbe.fit`.
     """
     best, least, probe = None, math.inf, LinearProbe(iterations=iterations)
@@ -106,7 +108,7 @@ def tune_probe(
 
 
 def auroc(scores: Tensor | np.ndarray, positive: Tensor | np.ndarray) -> float:
-    """The chance that a positive scores above a negative (ties count half); NaN where one of the two is missing.
+    """Return the probability that a positive scores above a negative (ties count half); NaN if one of them is missing.
 
     Args:
         scores: (N,), higher for positives.
@@ -123,24 +125,24 @@ def auroc(scores: Tensor | np.ndarray, positive: Tensor | np.ndarray) -> float:
 
 
 def auroc_of_counts(positive: Tensor, negative: Tensor) -> Tensor:
-    """The same of scores that were counted in bins, for A attributes at once: (A,) float64.
+    """Return the AUROC of A attributes from scores counted in bins, (A,) float64.
 
     Args:
-        positive: (A, bins) how many positives, or what share of all images, score in each bin, lowest first.
-        negative: (A, bins) the same of negatives.
+        positive: (A, bins) number of positives, or share of all images, per bin, lowest first.
+        negative: (A, bins) the same for negatives.
     """
-    below = negative.cumsum(1) - negative / 2  # of its own bin, half
+    below = negative.cumsum(1) - negative / 2  # half of its own bin
     return (positive * below).sum(1) / (positive.sum(1) * negative.sum(1))
 
 
 def knn_predictions(train: Tensor, labels: Tensor, test: Tensor | None = None, k: int = 10) -> Tensor:
-    """Majority class of the k nearest training features (Euclidean), ties to the nearest of them.
+    """Return the majority class of the k nearest training features (Euclidean); the nearest decides ties.
 
     Args:
         train: (N, D).
         labels: (N,) int64.
-        test: (M, D); None: each of `train` with itself left out.
-        k: neighbors.
+        test: (M, D); None for each row of `train`, without itself.
+        k: number of neighbors.
 
     Returns:
         (M,) int64.
@@ -149,5 +151,7 @@ def knn_predictions(train: Tensor, labels: Tensor, test: Tensor | None = None, k
 
     found = labels[nearest_neighbors(train, train if test is None else test, k, itself=test is None)[0]]  # (M, k)
     counts = functional.one_hot(found, int(labels.max()) + 1).double()
-    weight = 1 - 1e-3 * torch.arange(found.shape[1]) / found.shape[1]  # a nearer vote weighs a trace more
+    weight = (
+        1 - 1e-3 * torch.arange(found.shape[1]) / found.shape[1]
+    )  # nearer neighbors weigh slightly more, to break ties
     return (counts * weight[None, :, None]).sum(1).argmax(1)

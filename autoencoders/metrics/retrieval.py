@@ -1,4 +1,4 @@
-"""Nearest neighbors, and how good a ranking of them is."""
+"""Nearest neighbors, and metrics of a ranking."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from autoencoders.types import UserError
 
 METRICS = ("euclidean", "cosine")
 AT_ONCE = 500
-"""Queries whose distances to a whole database are in memory together."""
+"""Queries whose distances to the complete database are in memory at a time."""
 
 
 def feature_distances(queries: Tensor, database: Tensor, metric: str = "euclidean") -> Tensor:
-    """(Q, N) distances of features (Q, D) to features (N, D).
+    """Return (Q, N) distances of features (Q, D) to features (N, D).
 
-    `euclidean`, or `cosine`: 1 - cosine of the angle between the two, in [0, 2].
+    `euclidean`, or `cosine`: 1 - cosine of the angle, in [0, 2].
     """
     if metric == "cosine":
         return 1 - functional.normalize(queries, dim=1) @ functional.normalize(database, dim=1).T
     if metric != "euclidean":
-        raise UserError(f"metric must be one of {list(METRICS)}, and is {metric!r}.")
+        raise UserError(f"metric must be one of {', '.join(METRICS)}, got {metric!r}.")
     return torch.cdist(queries, database)
 
 
 def nearest_neighbors(
     database: Tensor, queries: Tensor, k: int, metric: str = "euclidean", itself: bool | Tensor = False
 ) -> tuple[Tensor, Tensor]:
-    """The k nearest of a database.
+    """Return the k nearest rows of a database.
 
     Args:
         database: (N, D).
         queries: (Q, D).
-        k: how many, at most N.
+        k: number of neighbors, at most N.
         metric: see `feature_distances`.
-        itself: True where query i is database row i, or (Q,) their rows in the database: these are left out.
+        itself: True if query i is database row i, or (Q,) the rows of the queries in the database; these are excluded.
 
     Returns:
         Their rows (Q, k), nearest first, and their distances (Q, k).
@@ -56,16 +56,16 @@ def nearest_neighbors(
 def ranking_quality(
     database: Tensor, database_labels: Tensor, queries: Tensor, labels: Tensor, rows: Tensor | None, metric: str
 ) -> dict[str, Tensor]:
-    """Precision at 1 and 5 and average precision of every query.
+    """Return precision at 1 and 5 and average precision of every query.
 
-    Average precision: the mean, over the relevant images, of the precision at the rank of each.
+    Average precision is the mean, over the relevant images, of the precision at the rank of each.
 
     Args:
         database: (N, D).
-        database_labels: (N,) int64; a database image is relevant to a query of the same label.
-        queries: (Q, D), each with something relevant in the database.
+        database_labels: (N,) int64. A database image is relevant to a query of the same label.
+        queries: (Q, D), each with at least one relevant image in the database.
         labels: (Q,) int64.
-        rows: (Q,) the queries' own rows in the database, left out; None where they are not in it.
+        rows: (Q,) rows of the queries in the database, which are excluded; None if they are not in it.
         metric: see `feature_distances`.
 
     Returns:
@@ -87,7 +87,7 @@ def ranking_quality(
 
 
 def chance_quality(relevant: Tensor, total: int) -> dict[str, Tensor]:
-    """What a random order is expected to have, in closed form.
+    """Return the expected metrics of a random order, in closed form.
 
     precision = R / N; average precision = (H_N + (R - 1) / (N - 1) * (N - H_N)) / N with the harmonic number H_N
     (Bestgen, 2015, "Exact expected average precision of the random baseline for system evaluation").

@@ -1,4 +1,4 @@
-"""Sums over images that stay on the device, so that a metric is exact for any split and any batch size."""
+"""Running sums over images on the device, which give exact means for any split and batch size."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from torch import Tensor
 Mark = tuple[Tensor | None, int]
 
 ACTIVE_VARIANCE = 0.01
-"""A latent is active when the variance of its posterior mean over the data exceeds this (Burda et al., 2016)."""
+"""A latent is active if the variance of its posterior mean over the data exceeds this value (Burda et al., 2016)."""
 
 
 class RunningSums:
-    """One vector of sums and the number of images behind it; adding never waits for the device.
+    """A vector of sums and the number of images. Adding does not wait for the device.
 
-    A mean of batch means is wrong where batches differ in size; sums are right, and several processes add up.
+    A mean of batch means is wrong if batches differ in size. Sums are exact, and can be added over processes.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Clear all sums."""
         self._total: Tensor | None = None
         self.count = 0
 
     def state(self, marks: Mapping[str, Mark | None], reduce: Callable[[Tensor], Tensor]) -> dict:
-        """Sums and marks over all processes, in plain containers, for a checkpoint; `reduce` sums over processes."""
+        """Return sums and marks over all processes as plain containers, for a checkpoint; `reduce` sums over processes."""
 
         def whole(point: Mark | None) -> tuple[Tensor, int] | None:
             if point is None or point[0] is None:
@@ -40,7 +40,7 @@ class RunningSums:
         return {"now": whole((self._total, self.count)), **{name: whole(mark) for name, mark in marks.items()}}
 
     def load(self, state: Mapping, first: bool, device: torch.device) -> dict[str, Mark | None]:
-        """Go on from a checkpoint's sums, which the `first` process takes over for all; its marks."""
+        """Restore the sums of a checkpoint on the `first` process, and return the marks."""
 
         def own(point: tuple[Tensor, int] | None) -> Mark | None:
             if point is None:
@@ -52,18 +52,18 @@ class RunningSums:
 
     @property
     def total(self) -> Tensor | None:
-        """(M,) the sums so far, on the device: not finite from the first addition on that was not; None before one."""
+        """(M,) sums so far, on the device; None before the first addition. A sum that is not finite stays so."""
         return self._total
 
     def add(self, sums: Tensor, count: int) -> None:
         """Add (M,) sums over `count` images."""
-        if self._total is None:  # float64, which Apple's GPUs lack
+        if self._total is None:  # float64, which Apple's GPUs do not support
             self._total = torch.zeros_like(sums, dtype=torch.float32 if sums.device.type == "mps" else torch.float64)
         self._total += sums
         self.count += count
 
     def mark(self) -> Mark:
-        """A point in time that `means` and `window` can count from."""
+        """Return the current state, from which `means` and `window` can count."""
         return (None if self._total is None else self._total.clone(), self.count)
 
     def _since(self, mark: Mark | None) -> tuple[Tensor, int]:
@@ -71,9 +71,9 @@ class RunningSums:
         return self._total if before is None else self._total - before, self.count - count
 
     def means(self, reduce: Callable[[Tensor], Tensor] | None = None, since: Mark | None = None) -> Tensor:
-        """(M,) float64 means per image on the CPU; `reduce` sums a vector over processes.
+        """Return (M,) float64 means per image on the CPU; `reduce` sums a vector over processes.
 
-        With nothing added, an empty vector.
+        Without additions the vector is empty.
         """
         if self._total is None or self.count == (since or (None, 0))[1]:
             return torch.zeros(0, dtype=torch.float64)
@@ -83,18 +83,18 @@ class RunningSums:
         return total[:-1] / total[-1]
 
     def window(self, since: Mark | None) -> tuple[Tensor, Mark]:
-        """(M,) means over what was added since a mark, and a new mark; all stays on the device."""
+        """Return (M,) means since a mark, and a new mark, all on the device."""
         total, count = self._since(since)
         return total / count, self.mark()
 
 
 def psnr(mse: float) -> float:
-    """Peak signal-to-noise ratio in decibels for a mean squared error of images in [0, 1]: -10 log10(mse)."""
+    """Return the peak signal-to-noise ratio in dB for a mean squared error of images in [0, 1]: -10 log10(mse)."""
     return math.inf if mse <= 0 else -10 * math.log10(mse)
 
 
 def active_units(mean: Tensor, mean_of_squares: Tensor) -> int:
-    """The number of latents whose posterior mean varies over the data by more than ACTIVE_VARIANCE.
+    """Return the number of latents whose posterior mean has a variance above ACTIVE_VARIANCE over the data.
 
     Args:
         mean: (Z,) average of the posterior means over images.

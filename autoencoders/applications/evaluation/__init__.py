@@ -1,1 +1,1 @@
-"""The parts of `application=evaluate`, by subject; each gives rows of one table."""
+"""Rows of the table of `application=evaluate`, by topic."""

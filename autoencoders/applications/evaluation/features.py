@@ -1,4 +1,4 @@
-"""How close drawn and reconstructed images are to real ones, as a classifier's features: FID, KID, density, coverage."""
+"""Distance of samples and reconstructions from real images in a classifier's features: FID, KID, density, coverage."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from autoencoders.metrics.generation import density_and_coverage, frechet_distan
 from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 
 NEIGHBOURS = 5
-"""k of density and coverage: that of the paper."""
+"""Number of neighbors k of density and coverage, as in the paper."""
 FITTED = 10_000
-"""Training images, at most, that the Gaussian over principal components is fitted to."""
+"""Maximum number of training images that the Gaussian over principal components is fitted to."""
 MEASURES = ("FID", "KID", "density", "coverage")
 KINDS = ("samples", "reconstructions")
 
 
 class Set(NamedTuple):
-    """Images that are compared with the real ones: of a kind, by a method, with a note on how they came about."""
+    """A set of images to compare with real ones: kind, method, and a note on its origin."""
 
     kind: str
     method: str
@@ -35,10 +35,10 @@ class Set(NamedTuple):
 
 
 def feature_rows(run: Run, split: str, classifier: TrainedJudge | None, drawn: int, seed: int) -> list[Row]:
-    """FID, KID, density and coverage of samples and of reconstructions, against real images of `split`.
+    """Return FID, KID, density and coverage of samples and reconstructions, compared with real images of `split`.
 
-    Every set has as many images, since FID depends on the number. Real images that are not of `split` are the floor, a
-    Gaussian over principal components and noise the ceiling; reconstructions are of images outside `split`.
+    All sets have the same number of images, because FID depends on it. Real images of another split are the best case,
+    a Gaussian over principal components and noise are baselines. Reconstructions are of images outside `split`.
     """
     name = run.model.name
     if classifier is None:
@@ -60,17 +60,17 @@ def feature_rows(run: Run, split: str, classifier: TrainedJudge | None, drawn: i
 
 
 def outside(split: str) -> str:
-    """The split that reconstructed images are of: never the reference's, and held out where possible."""
+    """Return the split of the reconstructed images: not that of the reference, and held out if possible."""
     return "train" if split == "val" else "val"
 
 
 def set_size(run: Run, split: str, drawn: int) -> int:
-    """How many images every set has."""
+    """Return the number of images of every set."""
     return min(drawn, *(len(run.prepare().data.images(s)) for s in (split, outside(split))))
 
 
 def compared(real: Tensor, features: Tensor) -> dict[str, tuple[float, float]]:
-    """Every measure with its standard error, of features (N, F) against those of as many real images."""
+    """Return every measure with its standard error, for features (N, F) and as many features of real images."""
     error = bootstrap_error(lambda rows: frechet_distance(real[rows], features[rows]), len(real), resamples=RESAMPLES)
     density, coverage = density_and_coverage(real, features, NEIGHBOURS)
     return {
@@ -82,7 +82,7 @@ def compared(real: Tensor, features: Tensor) -> dict[str, tuple[float, float]]:
 
 
 def sets(run: Run, source: str, count: int, seed: int) -> Iterator[Set]:
-    """What is compared, one set at a time."""
+    """Yield the sets to compare, one at a time."""
     name, pca, generator = run.model.name, run.pca(), torch.Generator().manual_seed(seed)
     density = StandardNormal() if run.model.has_prior else GaussianFull()
     density.fit(run.codes("train").z)
@@ -104,6 +104,6 @@ def sets(run: Run, source: str, count: int, seed: int) -> Iterator[Set]:
 
 
 def real_images(run: Run, split: str, count: int) -> Tensor:
-    """Images of a split, evenly apart, as evaluation's targets: (N, C, H, W)."""
+    """Return evenly spaced targets of a split, (N, C, H, W)."""
     rows = spread_rows(count, len(run.data.images(split)))
     return torch.cat([run.batch(split, some).target for some in rows.split(ROWS_PER_CHUNK)])

@@ -1,4 +1,4 @@
-"""How good single images are: errors of reconstructions; whether a conditional model draws the label it is told."""
+"""Quality of single images: errors of reconstructions, and label accuracy of a conditional model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autoencoders.runs.run import Run
 
 
 def reconstruction_rows(run: Run, split: str) -> list[Row]:
-    """Errors of reconstructions from posterior means, of PCA with as many components and of the mean image."""
+    """Return errors of reconstructions from posterior means, of PCA with as many components, and of the mean image."""
     table = errors(run, split).to_dict("records")
     columns = {"mse": "[0, 1]^2", "psnr per image": "dB", "ssim": ""}
     return [
@@ -26,14 +26,14 @@ def reconstruction_rows(run: Run, split: str) -> list[Row]:
 
 
 def conditional_rows(run: Run, split: str, classifier: Classifier, codes: int, seed: int) -> list[Row]:
-    """How often the classifier sees the label that was asked for, and how much images of one label differ.
+    """Return how often the classifier recognizes the requested label, and the variation within a label.
 
     Args:
-        run: of a conditional model.
-        split: of the real images beside it.
-        classifier: trained, or a stand-in, whose features are pixels and say nothing more.
-        codes: per label, from N(0, I), each decoded once.
-        seed: of the codes.
+        run: run of a conditional model.
+        split: split of the real images for comparison.
+        classifier: a trained classifier, or logistic regression on pixels, whose features are not reported.
+        codes: number of codes per label, from N(0, I), each decoded once.
+        seed: seed of the codes.
     """
     generator = torch.Generator().manual_seed(seed)
     table, _ = verdicts(run, split, classifier, conditions(run, 1.0), codes, generator)
@@ -51,7 +51,7 @@ def conditional_rows(run: Run, split: str, classifier: Classifier, codes: int, s
 
 
 def classifier_rows(run: Run, split: str, classifier: TrainedJudge) -> list[Row]:
-    """How right the classifier is on real images of the split, beside always saying what most training images have."""
+    """Return the accuracy of the classifier on real images of the split, and that of the most frequent label."""
     known = run.annotations(split)
     if known.classes is None and known.attributes is None:
         return [Row("classifier", "share", classifier.name, math.nan, 0, "n/a: these data have no labels")]

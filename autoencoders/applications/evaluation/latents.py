@@ -1,4 +1,4 @@
-"""How the latents are used: active units, KL per latent, the gap between aggregate posterior and prior."""
+"""Use of the latents: active units, KL per latent, gap between aggregate posterior and prior."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from autoencoders.utils import counter_rng
 
 
 class Latents(NamedTuple):
-    """A split as the posterior sees it, (N, Z) each: its mean, one sample, and the KL per latent in nats."""
+    """Posteriors of a split, (N, Z) each: mean, one sample, and KL per latent in nats."""
 
     mean: Tensor
     sample: Tensor
@@ -29,7 +29,7 @@ class Latents(NamedTuple):
 
 @torch.no_grad()
 def latents(run: Run, split: str) -> Latents:
-    """Every image of a split through the encoder."""
+    """Encode every image of a split."""
     parts = []
     for batch in run.prepare().data.evaluation(split):
         y = None if batch.y is None else batch.y.to(run.model.device)
@@ -40,7 +40,7 @@ def latents(run: Run, split: str) -> Latents:
 
 
 def latents_table(found: Latents) -> pd.DataFrame:
-    """A row per latent, by KL."""
+    """Return one row per latent, ordered by KL."""
     variance = found.mean.var(0, correction=0)
     table = pd.DataFrame(
         {
@@ -55,7 +55,9 @@ def latents_table(found: Latents) -> pd.DataFrame:
 
 
 def latent_rows(run: Run, found: Latents) -> list[Row]:
-    """Active units, and how far the aggregate posterior is from the prior, beside true samples of the prior."""
+    """Return active units, and the distance of the aggregate posterior from the prior, with samples of the prior as
+    baseline.
+    """
     name, (count, size) = run.model.name, found.mean.shape
     active = int((found.mean.var(0, correction=0) > ACTIVE_VARIANCE).sum())
     gap = gap_to_prior(found.sample)
@@ -74,7 +76,7 @@ def latent_rows(run: Run, found: Latents) -> list[Row]:
 
 
 def kl_figure(run: Run, table: pd.DataFrame, split: str) -> object:
-    """Bars of KL per latent."""
+    """Draw the KL per latent as bars."""
     from autoencoders.figures.bars import kl_bars
 
     active = table["active"].to_numpy()

@@ -1,4 +1,4 @@
-"""How likely the images of a split are: ELBO, its parts, and the importance-weighted bound."""
+"""Likelihood of the images of a split: ELBO, its terms, and the importance-weighted bound."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from autoencoders.objectives.likelihoods import Bernoulli
 from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 
 FITTED = 2000
-"""Training images that the scale of the mean image's likelihood is fitted to."""
+"""Number of training images that the scale of the mean image's likelihood is fitted to."""
 
 
 def likelihood_rows(run: Run, split: str) -> list[Row]:
-    """The negative ELBO and its parts, on the whole split, beside the mean image under the same likelihood."""
+    """Return the negative ELBO and its terms on the complete split, with the mean image under the same likelihood as
+    baseline.
+    """
     name, codes = run.model.name, run.codes(split)
     distortion, rate, count = codes.distortion.double(), codes.rate.double(), len(codes.z)
     mean = mean_image_nll(run, split)
@@ -43,9 +45,9 @@ NO_PRIOR = "n/a: a point posterior, and no prior over codes"
 
 @torch.no_grad()
 def mean_image_nll(run: Run, split: str) -> Tensor:
-    """-log p(x) of each image, (N,) nats, where the mean training image is what the likelihood expects.
+    """Return -log p(x) of each image, (N,) nats, with the mean training image as the mean of the likelihood.
 
-    A learned scale would be that of the model's residuals; it is fitted to the mean image's instead.
+    A learned scale is that of the model's residuals; here it is fitted to the residuals of the mean image.
     """
     family, mean, train = deepcopy(run.model.family).cpu(), run.data.mean_image().float(), run.data.images("train")
     sample = train[spread_rows(FITTED, len(train))].float() / 255
@@ -56,7 +58,7 @@ def mean_image_nll(run: Run, split: str) -> Tensor:
 
 
 def bound_rows(run: Run, split: str, measured: int, samples: int, together: int, seed: int) -> list[Row]:
-    """The importance-weighted bound, the ELBO of the same samples, effective samples and bits per dimension."""
+    """Return the importance-weighted bound, the ELBO of the same samples, effective samples and bits per dimension."""
     name, index = run.model.name, spread_rows(measured, len(run.prepare().data.images(split)))
     nll, bits = f"IW-NLL, K={samples}", "bits per dimension"
     reason = no_bits(run, split, index) if run.model.has_prior else NO_PRIOR
@@ -81,7 +83,7 @@ def bound_rows(run: Run, split: str, measured: int, samples: int, together: int,
 
 
 def no_bits(run: Run, split: str, index: Tensor) -> str | None:
-    """Why -log p(x) is not the code length of these images; None where it is."""
+    """Return why -log p(x) is not the code length of these images, or None if it is."""
     target = run.batch(split, index[:ROWS_PER_CHUNK]).target
     if not isinstance(run.model.family, Bernoulli):
         return "a density of pixels, and 8-bit pixels are not dequantized"

@@ -1,4 +1,4 @@
-"""The table: one row a number, with its unit, method, error and count; how it was measured; a row for Markdown."""
+"""The table of an evaluation: one row per number, with unit, method, error and count."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pandas as pd
 from autoencoders.runs.run import Run
 
 RESAMPLES = 50
-"""Of a bootstrap of statistics that need a covariance matrix each."""
+"""Number of bootstrap samples of statistics that need a covariance matrix each."""
 
 
 @dataclass
 class Row:
-    """One number of the table; NaN where it is not applicable, and `note` then says why."""
+    """One number of the table; NaN if not applicable, with the reason in `note`."""
 
     measure: str
     unit: str
@@ -26,14 +26,14 @@ class Row:
 
 
 def as_columns(row: Row) -> dict:
-    """A row of the table."""
+    """Return the cells of a row."""
     value, error = row.value if isinstance(row.value, tuple) else (row.value, math.nan)
     return {"measure": row.measure, "unit": row.unit, "method": row.method, "value": value, "+-": error,
             "images": row.images, "note": row.note}  # fmt: skip
 
 
 def as_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """`<measure>/<method>` and `<measure>_error/<method>`, numbers alone."""
+    """Return the numbers as metrics, `<measure>/<method>` and `<measure>_error/<method>`."""
     metrics = {}
     for row in table.to_dict("records"):
         for suffix, value in (("", row["value"]), ("_error", row["+-"])):
@@ -43,7 +43,7 @@ def as_metrics(table: pd.DataFrame) -> dict[str, float]:
 
 
 def markdown(run: Run, table: pd.DataFrame) -> pd.DataFrame:
-    """The model's numbers as a Markdown table of one row: header, rule and row, a line each."""
+    """Return the model's numbers as a Markdown table with one row, as lines."""
     own = table[table["method"] == run.model.name]
     cells = {"run": run.title} | {
         f"{r['measure']}": "n/a" if math.isnan(r["value"]) else
