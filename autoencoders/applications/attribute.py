@@ -115,8 +115,8 @@ def check_counts(
             have, lack = int((values == 1).sum()), int((values == 0).sum())
             if min(have, lack) < ENOUGH:
                 raise UserError(
-                    f"{names[which]} needs at least {ENOUGH} images with it and as many without, and {part} has {have} "
-                    f"and {lack}. Choose another attribute or split."
+                    f"{names[which]} needs at least {ENOUGH} images with and without it, but {part} has {have} and "
+                    f"{lack}. Choose another attribute or split."
                 )
 
 
