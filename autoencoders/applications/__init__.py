@@ -1,1 +1,1 @@
-"""Applications: `application(run, ...) -> ApplicationResult`, one question each. They neither save nor show anything."""
+"""Applications: `application(run, ...) -> ApplicationResult`. They neither save nor show anything."""

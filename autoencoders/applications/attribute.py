@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,9 @@ from autoencoders.metrics.labels import ENOUGH
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch, UserError
 from autoencoders.utils.arrays import to_numpy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def attribute(
@@ -60,7 +64,7 @@ def attribute(
         UserError: if the data lacks the attribute, a split has too few images with or without it, or the classifier
             does not fit.
     """
-    alphas = checked(alphas, strength)
+    alphas = sort_strengths(alphas, strength)
     known, names = binary_attributes(run, tuple(dict.fromkeys(("train", "val", split))))
     chosen = len(names) - 1 if attribute is None else column(names, attribute)
     others = [column(names, name) for name in orthogonal]
@@ -89,13 +93,18 @@ def attribute(
     title, model = f"{run.title}: {names[chosen]}", edits.iloc[0]
     words = ", ".join(f"{row['method']} {row['shift per unit']:.2f}" for _, row in edits.iterrows())
     caption = f"shift per unit of strength: {words}; {len(batch.x)} {split} images; {gauge.classifier.name}"
-    figures = strips(run, split, images, editors[0], known[split][:, chosen], (alphas, strength), count, title, caption)
+    number_of_images(count, "count")
+    if images is not None:
+        examples = user_examples(run, split, images, count, strength)
+    else:
+        examples = split_examples(run, split, known[split][:, chosen], count, strength)
+    figures = edit_figures(editors[0], examples, alphas, title, caption)
     about = f"AUROC on real {split} images: classifier {gauge.aurocs[gauge.chosen]:.3f}, direction {model['auroc']:.3f}"
     figures["dose"] = dose_figure(shifts, alphas, gauge, title, f"{about}; {gauge.classifier.name}")
     return ApplicationResult(flat(edits) | flat(tables["dose"]) | flat(tables["leakage"]), figures, tables)
 
 
-def checked(alphas: Sequence[float], strength: float) -> list[float]:
+def sort_strengths(alphas: Sequence[float], strength: float) -> list[float]:
     """Return the sorted strengths, including 0 and the reported strength."""
     try:
         return sorted({0.0, float(strength), *map(float, alphas)})
@@ -110,12 +119,12 @@ def check_counts(
     if chosen in others:
         raise UserError(f"orthogonal must not contain the edited attribute {names[chosen]}. Remove it.")
     for which in (chosen, *others):
-        for part in ("train", split):
-            values = known[part][:, which]
+        for name in ("train", split):
+            values = known[name][:, which]
             have, lack = int((values == 1).sum()), int((values == 0).sum())
             if min(have, lack) < ENOUGH:
                 raise UserError(
-                    f"{names[which]} needs at least {ENOUGH} images with and without it, but {part} has {have} and "
+                    f"{names[which]} needs at least {ENOUGH} images with and without it, but {name} has {have} and "
                     f"{lack}. Choose another attribute or split."
                 )
 
@@ -133,12 +142,12 @@ def effect(
         strength: strength of the edited images whose predictions are counted.
     """
     chosen = gauge.chosen
-    verdicts = {a: gauge.logits(editor.edit(batch, a))[:, chosen] > 0 for a in (0.0, strength)}
+    predictions = {a: gauge.logits(editor.edit(batch, a))[:, chosen] > 0 for a in (0.0, strength)}
     others = torch.cat([slope[:, :chosen], slope[:, chosen + 1 :]], 1).mean(0).abs()
     return {
         "shift per unit": mean_and_error(slope[:, chosen]),
-        "judged with": mean_and_error(verdicts[strength].float()),
-        "judged with, unedited": float(verdicts[0.0].float().mean()),
+        "judged with": mean_and_error(predictions[strength].float()),
+        "judged with, unedited": float(predictions[0.0].float().mean()),
         "leakage": float(others.mean()) if len(others) else np.nan,
         "leakage per shift": float(others.mean() / slope[:, chosen].mean().abs()) if len(others) else np.nan,
     }
@@ -165,44 +174,50 @@ def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gau
     return comparison(rows, "attribute")
 
 
-def strips(
-    run: Run,
-    split: str,
-    images: str | None,
-    editor: Editor,
-    values: Tensor,
-    strengths: tuple[list[float], float],
-    count: int,
-    title: str,
-    caption: str,
-) -> dict[str, object]:
-    """Draw the figures: before and after adding, before and after subtracting, and increasing strengths."""
+class Examples(NamedTuple):
+    """Images to edit in a figure, their labels, and the strength of the edit."""
+
+    batch: Batch
+    labels: list[str]
+    strength: float
+
+
+def user_examples(run: Run, split: str, images: str, count: int, strength: float) -> dict[str, Examples]:
+    """Return the user's own images, to which the attribute is added and from which it is subtracted."""
+    batch, labels = shown(run, split, count, images)
+    return {"add": Examples(batch, labels, strength), "subtract": Examples(batch, labels, -strength)}
+
+
+def split_examples(run: Run, split: str, values: Tensor, count: int, strength: float) -> dict[str, Examples]:
+    """Return images without the attribute, to which it is added, and images with it, from which it is subtracted."""
+    examples = {}
+    for key, value, sign in (("add", 0, 1), ("subtract", 1, -1)):
+        rows = (values == value).nonzero().flatten()
+        batch = run.batch(split, rows[spread_rows(count, len(rows))])
+        examples[key] = Examples(batch, [str(i) for i in batch.index.tolist()], sign * strength)
+    return examples
+
+
+def edit_figures(
+    editor: Editor, examples: dict[str, Examples], alphas: Sequence[float], title: str, caption: str
+) -> dict[str, Figure]:
+    """Draw images before and after adding and subtracting the attribute, and with increasing strengths."""
     from autoencoders.figures.grids import image_grid
 
-    alphas, strength = strengths
-    number_of_images(count, "count")
-    if images is not None:
-        batch, names = shown(run, split, count, images)
-        changes = {"add": (batch, names, strength), "subtract": (batch, names, -strength)}
-    else:
-        changes = {}
-        for key, has, sign in (("add", 0, 1), ("subtract", 1, -1)):
-            rows = (values == has).nonzero().flatten()
-            batch = run.batch(split, rows[spread_rows(count, len(rows))])
-            changes[key] = (batch, [str(i) for i in batch.index.tolist()], sign * strength)
     figures = {}
-    for key, (batch, columns, alpha) in changes.items():
-        grid = np.stack([to_numpy(p) for p in (batch.x, editor.edit(batch, 0.0), editor.edit(batch, alpha))])
+    for key, (batch, labels, alpha) in examples.items():
+        images = batch.x, editor.edit(batch, 0.0), editor.edit(batch, alpha)
         rows = ["input", "output", f"output {alpha:+g}"]
-        figures[key] = image_grid(grid, title, rows=rows, columns=columns, caption=caption)
-    batch, names, _ = changes["add"]
+        grid = np.stack([to_numpy(row) for row in images])
+        figures[key] = image_grid(grid, title, rows=rows, columns=labels, caption=caption)
+    batch, labels, _ = examples["add"]
     grid = np.stack([to_numpy(batch.x), *(to_numpy(editor.edit(batch, a)) for a in alphas)], 1)[:6]
     columns = ["input", *(f"{a:g}" for a in alphas)]
-    figures["strip"] = image_grid(grid, title, rows=names[:6], columns=columns, caption=caption)
+    figures["strip"] = image_grid(grid, title, rows=labels[:6], columns=columns, caption=caption)
     return figures
 
 
-def dose_figure(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge, title: str, caption: str) -> object:
+def dose_figure(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge, title: str, caption: str) -> Figure:
     """Draw the shift over strength for every method, and the shifts of other attributes for the model."""
     from autoencoders.figures.dose_response import dose_response
 

@@ -15,13 +15,12 @@ from autoencoders.applications.representations import SIDE, attributes, pixels, 
 from autoencoders.latent.directions import attribute_direction
 from autoencoders.metrics.probes import auroc
 from autoencoders.metrics.retrieval import feature_distances
-from autoencoders.runs.run import Run
+from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 from autoencoders.types import Batch, UserError
 
 LIMIT = 10_000
 """Maximum number of training images that directions are fitted to, and of held-out images that calibrate the
 classifier."""
-AT_ONCE = 500
 
 
 class Editor(NamedTuple):
@@ -117,7 +116,7 @@ def gauged(run: Run, split: str, classifier: Classifier, attribute: str) -> Gaug
             f"The classifier ({classifier.name}) does not predict {attribute}. It predicts: {listed(names)}."
         )
     rows = spread_rows(LIMIT, len(run.data.images(split)))
-    logits = torch.cat([attribute_logits(classifier, run.batch(split, r).target) for r in rows.split(AT_ONCE)])
+    logits = torch.cat([attribute_logits(classifier, run.batch(split, r).target) for r in rows.split(ROWS_PER_CHUNK)])
     y = positives(truth(run, split, classifier.labels)[rows], classifier.labels)
     columns = list(zip(logits.T, y.T, strict=True))
     gaps = torch.stack([a[b == 1].mean() - a[b == 0].mean() for a, b in columns])
@@ -126,9 +125,7 @@ def gauged(run: Run, split: str, classifier: Classifier, attribute: str) -> Gaug
 
 
 def dose(editor: Editor, batch: Batch, gauge: Gauge, alphas: Sequence[float]) -> Tensor:
-    """Return (strengths, N, A): the shift of the classifier's logits at every strength, relative to strength 0, in
-    gaps.
-    """
+    """Return the shifts of the logits relative to strength 0, in gaps, (strengths, N, A)."""
     start = gauge.logits(editor.edit(batch, 0.0))
     return torch.stack([(gauge.logits(editor.edit(batch, a)) - start) / gauge.gaps for a in alphas])
 
@@ -153,7 +150,7 @@ def identity(
         to the nearest other person; `identity unedited`, the share at strength 0; the same with `, features`.
     """
     spaces = {"": pixels} | ({", features": classifier.features} if isinstance(classifier, TrainedJudge) else {})
-    rows, groups = torch.arange(len(run.data.images(split))).split(AT_ONCE), run.annotations(split).groups
+    rows, groups = torch.arange(len(run.data.images(split))).split(ROWS_PER_CHUNK), run.annotations(split).groups
     persons = torch.cat(rows) if groups is None else groups
     own, found = persons[batch.index], {}
     for suffix, space in spaces.items():

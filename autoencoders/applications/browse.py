@@ -99,7 +99,7 @@ def labelled(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
 
 
 def contents(run: Run) -> dict[str, pd.DataFrame]:
-    """Return the number of images per class and split, or mean, standard deviation, quartiles and count per attribute."""
+    """Return the number of images per class and split, or statistics of each attribute."""
     parts = {split: run.annotations(split) for split in ("train", "val", "test")}
     first = parts["train"]
     tables = {"splits": pd.DataFrame([{k: len(run.data.images(k)) for k in parts}])}

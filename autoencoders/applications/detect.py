@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+from autoencoders.applications.anomaly_scores import AnomalyScores, concatenate, other_images
 from autoencoders.applications.base import comparison, flat, listed, number_of_images, spread_rows
 from autoencoders.applications.examples import scored
-from autoencoders.data.loader import Batches, Split
-from autoencoders.latent.densities import GaussianFull
-from autoencoders.metrics.detection import NAMES, detection_error, detection_metrics, total_variation
-from autoencoders.models.evaluation import evaluation_noise
-from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.metrics.detection import NAMES, detection_error, detection_metrics
+from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch, UserError
 from autoencoders.utils.arrays import to_numpy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
 UNITS = {
@@ -36,11 +37,11 @@ def detect(
     limit: int = 2000,
     count: int = 8,
 ) -> ApplicationResult:
-    """Score normal and anomalous images, set thresholds on validation images, and measure how well each score separates
-    them.
+    """Score normal and anomalous images, and measure how well each score separates them.
 
-    Anomalies are images of the classes that `data.exclude` removed from training, or `other` images, or both. A model
-    conditioned on classes scores an image with each training class, and the lowest score counts.
+    Thresholds are set on validation images. Anomalies are images of the classes that `data.exclude` removed from
+    training, or `other` images, or both. A model conditioned on classes scores an image with each training class, and
+    the lowest score counts.
 
     Args:
         run: the run.
@@ -61,26 +62,25 @@ def detect(
     Raises:
         UserError: if there are no anomalies to compare with.
     """
-    check(run.prepare(), split, other, images, quantile)
+    check_options(run.prepare(), split, other, images, quantile)
     number_of_images(limit, "limit", 2)
-    held_out = torch.zeros(len(run.data.images(split)), dtype=torch.bool)
+    excluded = torch.zeros(len(run.data.images(split)), dtype=torch.bool)
     if len(run.data.excluded):
-        held_out = torch.isin(run.annotations(split).classes, run.data.excluded)
-    rows = {"normal": (~held_out).nonzero()[:, 0], "held out": held_out.nonzero()[:, 0]}
-    rows = {name: part[spread_rows(limit, len(part))] if len(part) else part for name, part in rows.items()}
-    classifier = Classifier(run)
-    validation = classifier.scores(run.batch("val", spread_rows(limit, len(run.data.images("val")))), "val")
+        excluded = torch.isin(run.annotations(split).classes, run.data.excluded)
+    scorer = AnomalyScores(run)
+    validation = scorer.scores(run.batch("val", spread_rows(limit, len(run.data.images("val")))), "val")
     thresholds = {name: float(np.quantile(values, quantile)) for name, values in validation.items()}
-    normal = run.batch(split, rows["normal"])
-    strange = [run.batch(split, rows["held out"])] if len(rows["held out"]) else []
+    normal = run.batch(split, limit_rows(~excluded, limit))
+    anomalies = [run.batch(split, limit_rows(excluded, limit))] if excluded.any() else []
     if other is not None:
-        strange.append(others(run, other, normal, limit))
+        anomalies.append(other_images(run, other, normal, limit))
     result = ApplicationResult()
-    if strange:
-        compare(result, run, classifier, thresholds, normal, joined(strange), split, described(run, other), count)
+    if anomalies:
+        compared = Comparison(normal, concatenate(anomalies), split, describe_anomalies(run, other))
+        add_comparison(result, scorer, thresholds, compared, count)
     if images is not None:
         x, names = run.pictures(images)
-        scores = classifier.scores(Batch(x, x, None, torch.arange(len(x))), "own")
+        scores = scorer.scores(Batch(x, x, None, torch.arange(len(x))), "own")
         table = pd.DataFrame({"image": names})
         for name, values in scores.items():
             table[name], table[f"{name} anomalous"] = values, values > thresholds[name]
@@ -89,7 +89,29 @@ def detect(
     return result
 
 
-def check(run: Run, split: str, other: str | None, images: str | None, quantile: float) -> None:
+class Comparison(NamedTuple):
+    """The images of a comparison.
+
+    Attributes:
+        normal: normal images.
+        anomalous: anomalous images.
+        split: split of the normal images.
+        what: description of the anomalies.
+    """
+
+    normal: Batch
+    anomalous: Batch
+    split: str
+    what: str
+
+
+def limit_rows(selected: Tensor, limit: int) -> Tensor:
+    """Return at most `limit` evenly spaced rows of those selected by a mask (N,)."""
+    rows = selected.nonzero()[:, 0]
+    return rows[spread_rows(limit, len(rows))] if len(rows) else rows
+
+
+def check_options(run: Run, split: str, other: str | None, images: str | None, quantile: float) -> None:
     """Raise UserError if the options are inconsistent."""
     if not 0 < quantile < 1:
         raise UserError(f"quantile must be in (0, 1), got {quantile}.")
@@ -109,179 +131,100 @@ def check(run: Run, split: str, other: str | None, images: str | None, quantile:
         )
 
 
-def described(run: Run, other: str | None) -> str:
+def describe_anomalies(run: Run, other: str | None) -> str:
     """Describe the anomalies."""
     names = [f"class {', '.join(run.data.exclude)}"] if run.data.exclude else []
     return " and ".join([*names, *([other] if other else [])])
 
 
-class Classifier:
-    """Anomaly scores of images; higher is more anomalous. Baselines and the latent density are fitted to training
-    images.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self.run, self.pca = run, run.pca()
-        self.density = GaussianFull().fit(run.codes("train").z)
-
-    @torch.no_grad()
-    def scores(self, batch: Batch, split: str) -> dict[str, np.ndarray]:
-        """Return name -> (N,)."""
-        run, found = self.run, []
-        labels = self._labels(batch)
-        for y in labels:
-            terms = [self._terms(part, split) for part in batch._replace(y=y).parts(ROWS_PER_CHUNK)]
-            found.append([torch.cat(column) for column in zip(*terms, strict=True)])
-        distortion, rate, z = (torch.stack(column) for column in zip(*found, strict=True))  # (labels, N, ...)
-        density = torch.stack([-self.density.log_density(codes) for codes in z])
-        columns: dict[str, Any] = {"distortion": distortion.min(0).values}
-        if run.model.has_prior:
-            columns["negative elbo"] = (distortion + rate).min(0).values
-        columns["latent density"] = density.min(0).values
-        columns[self.pca.name] = (self.pca.reconstruct(batch.x) - batch.target).flatten(1).square().sum(1)
-        columns["mean image"] = (batch.target - run.data.mean_image()).flatten(1).square().sum(1)
-        scores = {name: values.double().numpy() for name, values in columns.items()}
-        return {**scores, "total variation": total_variation(to_numpy(batch.target))}
-
-    def _labels(self, batch: Batch) -> list[Tensor | None]:
-        model = self.run.model
-        if not model.context_size or model.labels.kind == "attributes":
-            return [batch.y]
-        known = sorted(set(range(model.labels.size)) - set(self.run.data.excluded.tolist()))
-        return [torch.full((len(batch.x),), label) for label in known]
-
-    def _terms(self, batch: Batch, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        model = self.run.model
-        moved = Batch(*(None if part is None else part.to(model.device) for part in batch))
-        terms = model.terms(moved, evaluation_noise(model, moved.index, split))
-        return terms.distortion.cpu(), terms.rate.cpu(), terms.posterior.mean.float().cpu()
-
-    def output(self, batch: Batch) -> Tensor:
-        """Return reconstructions (N, C, H, W), with the label that gives each image its lowest score."""
-        outputs = torch.stack([self.run.reconstruct(batch.x, y) for y in self._labels(batch)])
-        best = (outputs - batch.target).flatten(2).square().sum(2).argmin(0)
-        return outputs[best, torch.arange(len(best))]
-
-
-def joined(batches: list[Batch]) -> Batch:
-    """Concatenate batches of anomalies and renumber their rows. Labels are kept if all have them."""
-    y = None if any(b.y is None for b in batches) else torch.cat([b.y for b in batches])
-    x, target = torch.cat([b.x for b in batches]), torch.cat([b.target for b in batches])
-    return Batch(x, target, y, torch.arange(len(x)))
-
-
-def others(run: Run, other: str, normal: Batch, limit: int) -> Batch:
-    """Return images from another source, (N, C, H, W) like those of the run, with the same binarization and corruption."""
-    generator = torch.Generator().manual_seed(0)
-    images = (normal.target * 255).round().byte()
-    if other == "noise":
-        images = torch.randint(0, 256, images.shape, generator=generator, dtype=torch.uint8)
-    elif other == "shuffled":
-        order = torch.rand(len(images), images[0, 0].numel(), generator=generator).argsort(1)
-        images = images.flatten(2).gather(2, order[:, None].expand(-1, images.shape[1], -1)).view_as(images)
-    else:
-        images = fitted(dataset(run, other), run.model.shape, limit)
-    views = dict(run.data.views)
-    if views["binarize"] == "static":  # random numbers fixed by row, as for dynamic binarization in evaluation
-        views["binarize"] = "dynamic"
-    y = normal.y if other == "shuffled" else None
-    return Batches(Split(images, y), "test", batch_size=len(images), **views).batch(torch.arange(len(images)))
-
-
-def dataset(run: Run, name: str) -> Any:
-    """Return the test images of another dataset, uint8, downloaded to the same folder."""
-    options = {"name": name, "root": str(run.data.root), "batch_size": 1}
-    cache = getattr(run.data, "cache", None)
-    if name == "digits":
-        from autoencoders.data.digits import DigitsDataModule as Data
-    elif name == "mnist":
-        from autoencoders.data.mnist import MNISTDataModule as Data
-    elif name == "fashion":
-        from autoencoders.data.fashion import FashionMNISTDataModule as Data
-    elif name == "lfw":
-        from autoencoders.data.lfw import LFWDataModule as Data
-
-        options |= {"cache": cache, "split": "alphabetical"}
-    else:
-        from autoencoders.data.cartoons import CartoonsDataModule as Data
-
-        options |= {"cache": cache, "count": 2000}
-    data = Data(**options)
-    data.prepare_data()
-    data.setup()
-    return data.images("test")
-
-
-def fitted(images: Any, shape: tuple[int, int, int], limit: int) -> Tensor:
-    """Convert images of any size and color to (N, C, H, W) uint8 of this shape, at most `limit`, evenly spaced."""
-    images = images[spread_rows(limit, len(images))].float()
-    images = torch.nn.functional.interpolate(images, size=shape[1:], mode="bilinear", antialias=True)
-    if shape[0] == 1 and images.shape[1] == 3:
-        images = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
-    return images.expand(-1, shape[0], -1, -1).round().clamp(0, 255).byte()
-
-
-def compare(
-    result: ApplicationResult,
-    run: Run,
-    classifier: Classifier,
-    thresholds: dict[str, float],
-    normal: Batch,
-    strange: Batch,
-    split: str,
-    what: str,
-    count: int,
+def add_comparison(
+    result: ApplicationResult, scorer: AnomalyScores, thresholds: dict[str, float], compared: Comparison, count: int
 ) -> None:
     """Add the table `detection` and the figures to the result."""
-    from autoencoders.figures.anomalies import error_maps, score_histograms
-    from autoencoders.figures.grids import image_grid
+    normal, anomalous, split, what = compared
+    scores = scorer.scores(normal, split), scorer.scores(anomalous, "strange")
+    rows = detection_rows(scores, thresholds)
+    share = len(anomalous.x) / (len(anomalous.x) + len(normal.x))
+    table = comparison({**rows, "chance": {"auroc": 0.5, "ap": share, "fpr at 95 % tpr": 0.95}}, "score")
+    main = "negative elbo" if "negative elbo" in rows else "distortion"
+    auroc = {name: row["auroc"] for name, row in rows.items()}
+    title = f"{scorer.run.title}; anomalous: {what}"
+    result.figures["histograms"] = histogram_figure(scores, thresholds, auroc, title, compared)
+    few = min(count, len(normal.x), len(anomalous.x))
+    result.figures["extremes"] = extremes_figure(scores, main, auroc, title, compared, few)
+    result.figures["errors"] = error_figure(scorer, main, auroc, title, compared, few)
+    result.tables["detection"] = table
+    result.examples["scored"] = scored({"normal": (normal, scores[0]), what: (anomalous, scores[1])}, thresholds, main)
+    result.metrics.update(flat(table))
 
-    good, bad = classifier.scores(normal, split), classifier.scores(strange, "strange")
+
+Scores = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
+"""Scores by name of normal images, and of anomalous images."""
+
+
+def detection_rows(scores: Scores, thresholds: dict[str, float]) -> dict[str, dict[str, Any]]:
+    """Return one row per score: detection metrics with errors, and the rates at the threshold."""
     rows = {}
     for name, threshold in thresholds.items():
-        values = detection_metrics(good[name], bad[name])
-        errors = detection_error(good[name], bad[name])
-        row = {key: (float(v), float(e)) for key, v, e in zip(NAMES, values, errors, strict=True)}
-        hits, alarms = (bad[name] > threshold).mean(), (good[name] > threshold).mean()
-        row |= {"detected": float(hits), "false alarms": float(alarms), "threshold": threshold}
-        rows[name] = row | {"normal": len(normal.x), "anomalous": len(strange.x)}
-    share = len(strange.x) / (len(strange.x) + len(normal.x))
-    rows["chance"] = {"auroc": 0.5, "ap": share, "fpr at 95 % tpr": 0.95}
-    table = comparison(rows, "score")
-    main = "negative elbo" if "negative elbo" in rows else "distortion"
-    title = f"{run.title}; anomalous: {what}"
-    auroc = {name: row["auroc"] for name, row in rows.items() if name != "chance"}
-    panels = {
-        f"{name}: AUROC {auroc[name][0]:.3f}; {UNITS.get(name, 'squared error')}": (
-            good[name],
-            bad[name],
-            thresholds[name],
-        )
-        for name in auroc
+        normal, anomalous = scores[0][name], scores[1][name]
+        metrics = zip(NAMES, detection_metrics(normal, anomalous), detection_error(normal, anomalous), strict=True)
+        row: dict[str, Any] = {key: (float(value), float(error)) for key, value, error in metrics}
+        row["detected"] = float((anomalous > threshold).mean())
+        row["false alarms"] = float((normal > threshold).mean())
+        rows[name] = row | {"threshold": threshold, "normal": len(normal), "anomalous": len(anomalous)}
+    return rows
+
+
+def histogram_figure(
+    scores: Scores, thresholds: dict[str, float], auroc: dict[str, tuple], title: str, compared: Comparison
+) -> Figure:
+    """Draw one histogram per score."""
+    from autoencoders.figures.anomalies import score_histograms
+
+    panels = {}
+    for name, (value, _) in auroc.items():
+        label = f"{name}: AUROC {value:.3f}; {UNITS.get(name, 'squared error')}"
+        panels[label] = (scores[0][name], scores[1][name], thresholds[name])
+    names = f"normal {compared.split} images", compared.what
+    return score_histograms(panels, f"{title}; dashed: threshold from validation", names)
+
+
+def extremes_figure(
+    scores: Scores, main: str, auroc: dict[str, tuple], title: str, compared: Comparison, few: int
+) -> Figure:
+    """Draw the images with the lowest and the highest main score."""
+    from autoencoders.figures.grids import image_grid
+
+    by_normal, by_anomalous = np.argsort(scores[0][main]), np.argsort(scores[1][main])
+    images = {
+        "most normal": compared.normal.target[by_normal[:few].copy()],
+        "least normal": compared.normal.target[by_normal[::-1][:few].copy()],
+        "anomalies, highest scores": compared.anomalous.target[by_anomalous[::-1][:few].copy()],
+        "anomalies, lowest scores": compared.anomalous.target[by_anomalous[:few].copy()],
     }
-    result.figures["histograms"] = score_histograms(
-        panels, f"{title}; dashed: threshold of validation", (f"normal {split} images", what)
-    )
-    few = min(count, len(normal.x), len(strange.x))
-    by_good, by_bad = np.argsort(good[main]), np.argsort(bad[main])
-    chosen = {
-        "most normal": normal.target[by_good[:few].copy()],
-        "least normal": normal.target[by_good[::-1][:few].copy()],
-        "anomalies, caught first": strange.target[by_bad[::-1][:few].copy()],
-        "anomalies, caught last": strange.target[by_bad[:few].copy()],
-    }
-    best = max((n for n in auroc if n not in ("distortion", "negative elbo", "latent density")), key=auroc.get)
-    caption = f"by {main}: AUROC {auroc[main][0]:.3f}; best baseline {best}: {auroc[best][0]:.3f}"
-    result.figures["extremes"] = image_grid(
-        np.stack([to_numpy(part) for part in chosen.values()]), title, list(chosen), caption=caption
-    )
+    grid = np.stack([to_numpy(row) for row in images.values()])
+    return image_grid(grid, title, list(images), caption=summarize_auroc(main, auroc))
+
+
+def error_figure(
+    scorer: AnomalyScores, main: str, auroc: dict[str, tuple], title: str, compared: Comparison, few: int
+) -> Figure:
+    """Draw inputs, outputs and errors of normal and anomalous images."""
+    from autoencoders.figures.anomalies import error_maps
+
     half = max(few // 2, 1)
-    mixed = [Batch(*(None if p is None else p[spread_rows(half, len(b.x))] for p in b)) for b in (normal, strange)]
-    shown = joined(mixed)
-    words = tuple(["normal"] * half + ["other"] * half)
-    result.figures["errors"] = error_maps(
-        to_numpy(shown.target), to_numpy(classifier.output(shown)), title, words, caption
-    )
-    result.tables["detection"] = table
-    result.examples["scored"] = scored({"normal": (normal, good), what: (strange, bad)}, thresholds, main)
-    result.metrics.update(flat(table))
+    mixed = []
+    for batch in (compared.normal, compared.anomalous):
+        rows = spread_rows(half, len(batch.x))
+        mixed.append(Batch(*(None if values is None else values[rows] for values in batch)))
+    images = concatenate(mixed)
+    labels = tuple(["normal"] * half + ["other"] * half)
+    outputs = to_numpy(scorer.output(images))
+    return error_maps(to_numpy(images.target), outputs, title, labels, summarize_auroc(main, auroc))
+
+
+def summarize_auroc(main: str, auroc: dict[str, tuple]) -> str:
+    """Return the AUROC of the main score and of the best baseline, for captions."""
+    baselines = [name for name in auroc if name not in ("distortion", "negative elbo", "latent density")]
+    best = max(baselines, key=lambda name: auroc[name])
+    return f"by {main}: AUROC {auroc[main][0]:.3f}; best baseline {best}: {auroc[best][0]:.3f}"

@@ -104,12 +104,12 @@ def classifier_words(
     if classifier is None:
         return []
     accuracy = table[(table["measure"] == "classifier") & (table["method"] == classifier.name)].iloc[0]
-    trusted = f"right on {accuracy['value']:.2%} of {accuracy['images']} real {split} images"
+    accuracy_text = f"correct on {accuracy['value']:.2%} of {accuracy['images']} real {split} images"
     return [
         f"classifier {classifier.run.path} ({classifier.name}), "
-        f"{trusted if accuracy['images'] else 'without labels to evaluate it'}",
-        f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of {classifier.space}, in "
-        f"float64, against {set_size(run, split, drawn)} {split} images evenly apart, as many of every set, seed "
-        f"{seed}, reconstructions of {outside(split)} images; +- of FID by {RESAMPLES} bootstrap resamples, of KID by "
+        f"{accuracy_text if accuracy['images'] else 'without labels to evaluate it'}",
+        f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of "
+        f"{classifier.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images, as "
+        f"many of every set, seed {seed}, reconstructions of {outside(split)} images; +- of FID by {RESAMPLES} bootstrap resamples, of KID by "
         "jackknife",
     ]

@@ -37,8 +37,7 @@ def scored(
 def neighbors(
     names: list[str], images: np.ndarray, pictures: np.ndarray, distance: np.ndarray, matched: np.ndarray | None
 ) -> pd.DataFrame:
-    """Return one row per query: its name and image, the number of matching neighbors, and each neighbor with its
-    distance.
+    """Return one row per query: name, image, number of matching neighbors, neighbors with distances.
 
     Args:
         names: Q names of the queries.

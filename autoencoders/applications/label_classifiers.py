@@ -118,7 +118,7 @@ def trained_classifier(run: Run, path: str) -> TrainedJudge:
         raise UserError(f"The classifier cannot be loaded: {error}") from error
     if not isinstance(opened.model, Network):
         raise UserError(
-            f"classifier must be a run of model=classifier, got a {opened.model.name} in {path}. Omit it, or train one: "
+            f"classifier must be a run of model=classifier, got {opened.model.name} in {path}. Omit it, or train one: "
             f"python -m autoencoders.train model=classifier data={run.data.name}."
         )
     if opened.model.shape != run.model.shape:

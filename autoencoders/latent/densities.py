@@ -163,9 +163,7 @@ class GaussianMixture:
         self.rows, self.iterations, self.seed = rows, iterations, seed
 
     def fit(self, z: Tensor, validation: Tensor | None = None) -> GaussianMixture:
-        """Fit to (N, Z) codes. Without validation codes, every tenth row is held out to choose the number of
-        components.
-        """
+        """Fit to (N, Z) codes. Without validation codes, every tenth row is held out."""
         import warnings
 
         from sklearn.exceptions import ConvergenceWarning

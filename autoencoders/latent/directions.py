@@ -44,9 +44,7 @@ def attribute_direction(
 
 
 def held_equal(z: np.ndarray, positive: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the (Z,) coefficient of an attribute in a least-squares regression of codes on it, the others and a
-    constant.
-    """
+    """Return the (Z,) coefficient of an attribute in a regression of codes on it and the others."""
     design = np.column_stack([positive, np.ones(len(z)), *others]).astype(np.float64)
     known = np.isfinite(design).all(1)
     return np.linalg.lstsq(design[known], z[known], rcond=None)[0][0]

@@ -45,6 +45,6 @@ def detection_error(normal: np.ndarray, anomalous: np.ndarray, resamples: int = 
 
 
 def total_variation(images: np.ndarray) -> np.ndarray:
-    """Return the mean absolute difference of neighboring pixels of (N, C, H, W) images, (N,), a measure of complexity."""
+    """Return the mean absolute difference of neighboring pixels of (N, C, H, W) images, (N,)."""
     down, across = np.abs(np.diff(images, axis=2)), np.abs(np.diff(images, axis=3))
     return down.mean((1, 2, 3)) + across.mean((1, 2, 3))

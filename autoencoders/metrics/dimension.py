@@ -39,8 +39,9 @@ def neighbor_ratios(x: Tensor) -> np.ndarray:
 
 
 def two_nn(ratios: np.ndarray) -> float:
-    """Return the intrinsic dimension from neighbor ratios mu: the slope of -log(1 - F(mu)) over log mu through the
-    origin.
+    """Return the intrinsic dimension from neighbor ratios mu.
+
+    It is the slope of -log(1 - F(mu)) over log mu through the origin.
 
     Source: Facco, d'Errico, Rodriguez and Laio, 2017, "Estimating the intrinsic dimension of datasets by a minimal
     neighborhood information". It underestimates dimensions above about 20.

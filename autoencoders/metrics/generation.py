@@ -55,9 +55,7 @@ def kernel_distance(a: Tensor, b: Tensor) -> tuple[float, float]:
 
 
 def _kernel_sums(a: Tensor, b: Tensor, same: bool = False) -> Tensor:
-    """Return (N,) sums of the kernel of each row of a (N, F) with all of b (M, F), without itself if a and b are the
-    same.
-    """
+    """Return (N,) sums of the kernel of each row of a (N, F) with all other rows of b (M, F)."""
     a, b = a.double(), b.double()
     sums = torch.cat([(part @ b.T / a.shape[1] + 1).pow_(3).sum(1) for part in a.split(AT_ONCE)])
     return sums - (a.square().sum(1) / a.shape[1] + 1).pow(3) if same else sums

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def psnr_per_image(mse: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio of each image in dB, from its MSE per pixel of [0, 1], (N,); at most 100."""
+    """Return the peak signal-to-noise ratio in dB, at most 100, of the MSE per pixel of each image, (N,)."""
     return -10 * mse.clamp_min(1e-10).log10()
 
 

@@ -128,7 +128,7 @@ def _log_weights(
     numbers: Tensor,
     seed: int,
 ) -> Tensor:
-    """Return log p(x | z_k) p(z_k) / q(z_k | x) of B images for the samples with these numbers (S,): (B, S), in nats."""
+    """Return log p(x | z_k) p(z_k) / q(z_k | x) for the sample numbers (S,): (B, S), in nats."""
     count = len(numbers)
     target, y = (None if a is None else a.repeat_interleave(count, 0) for a in (target, y))
     posterior = posterior.repeat(count)

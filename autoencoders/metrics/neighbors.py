@@ -25,8 +25,9 @@ def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
 
 
 def within_label_deviation(images: Tensor, labels: Tensor) -> float:
-    """Return the standard deviation of pixels among the images of one label, as a root mean square over pixels and
-    labels.
+    """Return the standard deviation of pixels among images of one label.
+
+    It is a root mean square over pixels and labels.
 
     Args:
         images: (N, C, H, W).

@@ -29,7 +29,7 @@ class RunningSums:
         self.count = 0
 
     def state(self, marks: Mapping[str, Mark | None], reduce: Callable[[Tensor], Tensor]) -> dict:
-        """Return sums and marks over all processes as plain containers, for a checkpoint; `reduce` sums over processes."""
+        """Return sums and marks of all processes as plain containers; `reduce` sums over processes."""
 
         def whole(point: Mark | None) -> tuple[Tensor, int] | None:
             if point is None or point[0] is None:

@@ -55,9 +55,7 @@ def latents_table(found: Latents) -> pd.DataFrame:
 
 
 def latent_rows(run: Run, found: Latents) -> list[Row]:
-    """Return active units, and the distance of the aggregate posterior from the prior, with samples of the prior as
-    baseline.
-    """
+    """Return active units and the gap to the prior, with samples of the prior as baseline."""
     name, (count, size) = run.model.name, found.mean.shape
     active = int((found.mean.var(0, correction=0) > ACTIVE_VARIANCE).sum())
     gap = gap_to_prior(found.sample)

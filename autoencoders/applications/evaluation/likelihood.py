@@ -19,9 +19,7 @@ FITTED = 2000
 
 
 def likelihood_rows(run: Run, split: str) -> list[Row]:
-    """Return the negative ELBO and its terms on the complete split, with the mean image under the same likelihood as
-    baseline.
-    """
+    """Return the negative ELBO and its terms on a split, with the mean image as baseline."""
     name, codes = run.model.name, run.codes(split)
     distortion, rate, count = codes.distortion.double(), codes.rate.double(), len(codes.z)
     mean = mean_image_nll(run, split)

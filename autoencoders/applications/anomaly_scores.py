@@ -1,0 +1,122 @@
+"""Anomaly scores of images, with baselines, and images from other sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from autoencoders.applications.base import spread_rows
+from autoencoders.data.loader import Batches, Split
+from autoencoders.latent.densities import GaussianFull
+from autoencoders.metrics.detection import total_variation
+from autoencoders.models.evaluation import evaluation_noise
+from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.types import Batch
+from autoencoders.utils.arrays import to_numpy
+
+
+class AnomalyScores:
+    """Scores of images; higher is more anomalous. Baselines and the latent density use training images."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.pca = run, run.pca()
+        self.density = GaussianFull().fit(run.codes("train").z)
+
+    @torch.no_grad()
+    def scores(self, batch: Batch, split: str) -> dict[str, np.ndarray]:
+        """Return name -> (N,)."""
+        run, found = self.run, []
+        labels = self._labels(batch)
+        for y in labels:
+            terms = [self._terms(part, split) for part in batch._replace(y=y).parts(ROWS_PER_CHUNK)]
+            found.append([torch.cat(column) for column in zip(*terms, strict=True)])
+        distortion, rate, z = (torch.stack(column) for column in zip(*found, strict=True))  # (labels, N, ...)
+        density = torch.stack([-self.density.log_density(codes) for codes in z])
+        columns: dict[str, Any] = {"distortion": distortion.min(0).values}
+        if run.model.has_prior:
+            columns["negative elbo"] = (distortion + rate).min(0).values
+        columns["latent density"] = density.min(0).values
+        columns[self.pca.name] = (self.pca.reconstruct(batch.x) - batch.target).flatten(1).square().sum(1)
+        columns["mean image"] = (batch.target - run.data.mean_image()).flatten(1).square().sum(1)
+        scores = {name: values.double().numpy() for name, values in columns.items()}
+        return {**scores, "total variation": total_variation(to_numpy(batch.target))}
+
+    def _labels(self, batch: Batch) -> list[Tensor | None]:
+        model = self.run.model
+        if not model.context_size or model.labels.kind == "attributes":
+            return [batch.y]
+        known = sorted(set(range(model.labels.size)) - set(self.run.data.excluded.tolist()))
+        return [torch.full((len(batch.x),), label) for label in known]
+
+    def _terms(self, batch: Batch, split: str) -> tuple[Tensor, Tensor, Tensor]:
+        model = self.run.model
+        moved = Batch(*(None if part is None else part.to(model.device) for part in batch))
+        terms = model.terms(moved, evaluation_noise(model, moved.index, split))
+        return terms.distortion.cpu(), terms.rate.cpu(), terms.posterior.mean.float().cpu()
+
+    def output(self, batch: Batch) -> Tensor:
+        """Return reconstructions (N, C, H, W), with the label that gives each image its lowest score."""
+        outputs = torch.stack([self.run.reconstruct(batch.x, y) for y in self._labels(batch)])
+        best = (outputs - batch.target).flatten(2).square().sum(2).argmin(0)
+        return outputs[best, torch.arange(len(best))]
+
+
+def concatenate(batches: list[Batch]) -> Batch:
+    """Concatenate batches of anomalies and renumber their rows. Labels are kept if all have them."""
+    y = None if any(b.y is None for b in batches) else torch.cat([b.y for b in batches])
+    x, target = torch.cat([b.x for b in batches]), torch.cat([b.target for b in batches])
+    return Batch(x, target, y, torch.arange(len(x)))
+
+
+def other_images(run: Run, other: str, normal: Batch, limit: int) -> Batch:
+    """Return images from another source, prepared like those of the run: (N, C, H, W)."""
+    generator = torch.Generator().manual_seed(0)
+    images = (normal.target * 255).round().byte()
+    if other == "noise":
+        images = torch.randint(0, 256, images.shape, generator=generator, dtype=torch.uint8)
+    elif other == "shuffled":
+        order = torch.rand(len(images), images[0, 0].numel(), generator=generator).argsort(1)
+        images = images.flatten(2).gather(2, order[:, None].expand(-1, images.shape[1], -1)).view_as(images)
+    else:
+        images = convert_images(load_dataset(run, other), run.model.shape, limit)
+    views = dict(run.data.views)
+    if views["binarize"] == "static":  # random numbers fixed by row, as for dynamic binarization in evaluation
+        views["binarize"] = "dynamic"
+    y = normal.y if other == "shuffled" else None
+    return Batches(Split(images, y), "test", batch_size=len(images), **views).batch(torch.arange(len(images)))
+
+
+def load_dataset(run: Run, name: str) -> Any:
+    """Return the test images of another dataset, uint8, downloaded to the same folder."""
+    options = {"name": name, "root": str(run.data.root), "batch_size": 1}
+    cache = getattr(run.data, "cache", None)
+    if name == "digits":
+        from autoencoders.data.digits import DigitsDataModule as Data
+    elif name == "mnist":
+        from autoencoders.data.mnist import MNISTDataModule as Data
+    elif name == "fashion":
+        from autoencoders.data.fashion import FashionMNISTDataModule as Data
+    elif name == "lfw":
+        from autoencoders.data.lfw import LFWDataModule as Data
+
+        options |= {"cache": cache, "split": "alphabetical"}
+    else:
+        from autoencoders.data.cartoons import CartoonsDataModule as Data
+
+        options |= {"cache": cache, "count": 2000}
+    data = Data(**options)
+    data.prepare_data()
+    data.setup()
+    return data.images("test")
+
+
+def convert_images(images: Any, shape: tuple[int, int, int], limit: int) -> Tensor:
+    """Convert images of any size and color to (N, C, H, W) uint8 of this shape, at most `limit`, evenly spaced."""
+    images = images[spread_rows(limit, len(images))].float()
+    images = torch.nn.functional.interpolate(images, size=shape[1:], mode="bilinear", antialias=True)
+    if shape[0] == 1 and images.shape[1] == 3:
+        images = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    return images.expand(-1, shape[0], -1, -1).round().clamp(0, 255).byte()
