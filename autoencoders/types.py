@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    import torch
     from matplotlib.figure import Figure
     from torch import Tensor
 
@@ -54,10 +55,20 @@ class Batch(NamedTuple):
     y: Tensor | None
     index: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        y = None if self.y is None else self.y.to(device)
+        return Batch(self.x.to(device), self.target.to(device), y, self.index.to(device))
+
+    def select(self, rows: Tensor | slice) -> Batch:
+        """Return rows of the batch."""
+        y = None if self.y is None else self.y[rows]
+        return Batch(self.x[rows], self.target[rows], y, self.index[rows])
+
     def parts(self, size: int) -> list[Batch]:
         """Return the batch in chunks of at most `size` images."""
         starts = range(0, len(self.x), size)
-        return [Batch(*(None if a is None else a[start : start + size] for a in self)) for start in starts]
+        return [self.select(slice(start, start + size)) for start in starts]
 
 
 class Codes(NamedTuple):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import spread_rows
+from autoencoders.data.datamodule import ImageDataModule
 from autoencoders.data.loader import Batches, Split
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.detection import total_variation
@@ -45,15 +46,15 @@ class AnomalyScores:
         return {**scores, "total variation": total_variation(to_numpy(batch.target))}
 
     def _labels(self, batch: Batch) -> list[Tensor | None]:
-        model = self.run.model
-        if not model.context_size or model.labels.kind == "attributes":
+        model, labels = self.run.model, self.run.model.labels
+        if labels is None or not model.context_size or labels.kind == "attributes":
             return [batch.y]
-        known = sorted(set(range(model.labels.size)) - set(self.run.data.excluded.tolist()))
+        known = sorted(set(range(labels.size)) - set(self.run.data.excluded.tolist()))
         return [torch.full((len(batch.x),), label) for label in known]
 
     def _terms(self, batch: Batch, split: str) -> tuple[Tensor, Tensor, Tensor]:
         model = self.run.model
-        moved = Batch(*(None if part is None else part.to(model.device) for part in batch))
+        moved = batch.to(model.device)
         terms = model.terms(moved, evaluation_noise(model, moved.index, split))
         return terms.distortion.cpu(), terms.rate.cpu(), terms.posterior.mean.float().cpu()
 
@@ -66,7 +67,8 @@ class AnomalyScores:
 
 def concatenate(batches: list[Batch]) -> Batch:
     """Concatenate batches of anomalies and renumber their rows. Labels are kept if all have them."""
-    y = None if any(b.y is None for b in batches) else torch.cat([b.y for b in batches])
+    labels = [batch.y for batch in batches if batch.y is not None]
+    y = torch.cat(labels) if len(labels) == len(batches) else None
     x, target = torch.cat([b.x for b in batches]), torch.cat([b.target for b in batches])
     return Batch(x, target, y, torch.arange(len(x)))
 
@@ -82,7 +84,7 @@ def other_images(run: Run, other: str, normal: Batch, limit: int) -> Batch:
         images = images.flatten(2).gather(2, order[:, None].expand(-1, images.shape[1], -1)).view_as(images)
     else:
         images = convert_images(load_dataset(run, other), run.model.shape, limit)
-    views = dict(run.data.views)
+    views: dict[str, Any] = dict(run.data.views)
     if views["binarize"] == "static":  # random numbers fixed by row, as for dynamic binarization in evaluation
         views["binarize"] = "dynamic"
     y = normal.y if other == "shuffled" else None
@@ -91,29 +93,30 @@ def other_images(run: Run, other: str, normal: Batch, limit: int) -> Batch:
 
 def load_dataset(run: Run, name: str) -> Any:
     """Return the test images of another dataset, uint8, downloaded to the same folder."""
-    options = {"name": name, "root": str(run.data.root), "batch_size": 1}
-    cache = getattr(run.data, "cache", None)
+    from autoencoders.data.cartoons import CartoonsDataModule
+    from autoencoders.data.digits import DigitsDataModule
+    from autoencoders.data.fashion import FashionMNISTDataModule
+    from autoencoders.data.lfw import LFWDataModule
+    from autoencoders.data.mnist import MNISTDataModule
+
+    options: dict[str, Any] = {"name": name, "root": str(run.data.root), "batch_size": 1}
+    data: ImageDataModule
     if name == "digits":
-        from autoencoders.data.digits import DigitsDataModule as Data
+        data = DigitsDataModule(**options)
     elif name == "mnist":
-        from autoencoders.data.mnist import MNISTDataModule as Data
+        data = MNISTDataModule(**options)
     elif name == "fashion":
-        from autoencoders.data.fashion import FashionMNISTDataModule as Data
+        data = FashionMNISTDataModule(**options)
     elif name == "lfw":
-        from autoencoders.data.lfw import LFWDataModule as Data
-
-        options |= {"cache": cache, "split": "alphabetical"}
+        data = LFWDataModule(**options, cache=run.data.cache, split="alphabetical")
     else:
-        from autoencoders.data.cartoons import CartoonsDataModule as Data
-
-        options |= {"cache": cache, "count": 2000}
-    data = Data(**options)
+        data = CartoonsDataModule(**options, cache=run.data.cache, count=2000)
     data.prepare_data()
     data.setup()
     return data.images("test")
 
 
-def convert_images(images: Any, shape: tuple[int, int, int], limit: int) -> Tensor:
+def convert_images(images: Any, shape: tuple[int, ...], limit: int) -> Tensor:
     """Convert images of any size and color to (N, C, H, W) uint8 of this shape, at most `limit`, evenly spaced."""
     images = images[spread_rows(limit, len(images))].float()
     images = torch.nn.functional.interpolate(images, size=shape[1:], mode="bilinear", antialias=True)

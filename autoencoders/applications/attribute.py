@@ -157,7 +157,7 @@ def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) 
     """Return one row per strength: the shift of each method, and the share of images whose shift increased."""
     rows = {}
     for i, alpha in enumerate(alphas):
-        columns = {name: mean_and_error(s[i, :, chosen]) for name, s in shifts.items()}
+        columns: dict[str, object] = {name: mean_and_error(s[i, :, chosen]) for name, s in shifts.items()}
         first = next(iter(shifts.values()))[:, :, chosen]
         columns["share that grew"] = float((first[i] > first[i - 1]).float().mean()) if i else np.nan
         rows[f"{alpha:g}"] = columns
@@ -167,7 +167,7 @@ def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) 
 def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge) -> pd.DataFrame:
     """Return one row per attribute: its shift per unit of strength for each method, and the classifier's AUROC."""
     slope = {name: slopes(s, alphas) for name, s in shifts.items()}
-    rows = {}
+    rows: dict[str, dict[str, object]] = {}
     for i, attribute_name in enumerate(gauge.names):
         rows[attribute_name] = {f"shift, {name}": mean_and_error(s[:, i]) for name, s in slope.items()}
         rows[attribute_name]["classifier auroc"] = gauge.aurocs[i]

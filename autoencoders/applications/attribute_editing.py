@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -92,7 +94,7 @@ def fitted(
     for name, z in representations(run, "train", rows, pca).items():
         step = attribute_direction(z.numpy(), (y[:, chosen] == 1).numpy(), method, equal)
         scores = held_out[name].double().numpy() @ step
-        error = bootstrap_error(lambda i, s=scores: auroc(s[i], positive[i]), len(kept))
+        error = bootstrap_error(partial(_auroc_of_rows, scores, positive), len(kept))
         aurocs[name], steps[name] = (auroc(scores, positive), error), torch.from_numpy(step).float()
     channels, *size = run.model.shape
     small = steps["pixels"].reshape(1, channels, *(min(SIDE, side) for side in size))
@@ -102,6 +104,10 @@ def fitted(
     )
     linear = Editor(pca.name, steps[pca.name], lambda b: pca.encode(b.x), lambda z, b: pca.decode(z))
     return [model, linear, Editor("pixels", picture, lambda b: b.x, lambda z, b: z)], aurocs
+
+
+def _auroc_of_rows(scores: np.ndarray, positive: np.ndarray, rows: np.ndarray) -> float:
+    return auroc(scores[rows], positive[rows])
 
 
 def gauged(run: Run, split: str, classifier: Classifier, attribute: str) -> Gauge:
@@ -152,7 +158,8 @@ def identity(
     spaces = {"": pixels} | ({", features": classifier.features} if isinstance(classifier, TrainedJudge) else {})
     rows, groups = torch.arange(len(run.data.images(split))).split(ROWS_PER_CHUNK), run.annotations(split).groups
     persons = torch.cat(rows) if groups is None else groups
-    own, found = persons[batch.index], {}
+    own = persons[batch.index]
+    result: dict[str, object] = {}
     for suffix, space in spaces.items():
         originals, kept = torch.cat([space(run.batch(split, r).target) for r in rows]), {}
         for alpha in (0.0, strength):
@@ -160,7 +167,7 @@ def identity(
             kept[alpha] = (persons[d.argmin(1)] == own).float()
             original = d[torch.arange(len(d)), batch.index]
             other = d.masked_fill(persons == own[:, None], torch.inf).amin(1)
-        found[f"identity kept{suffix}"] = mean_and_error(kept[strength])
-        found[f"identity unedited{suffix}"] = float(kept[0.0].mean())
-        found[f"distance ratio{suffix}"] = mean_and_error(original / other)
-    return found
+        result[f"identity kept{suffix}"] = mean_and_error(kept[strength])
+        result[f"identity unedited{suffix}"] = float(kept[0.0].mean())
+        result[f"distance ratio{suffix}"] = mean_and_error(original / other)
+    return result

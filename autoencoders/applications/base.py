@@ -82,7 +82,7 @@ def flat(table: pd.DataFrame) -> dict[str, float]:
     for _, row in table.iterrows():
         for key, value in list(row.items())[1:]:
             if isinstance(value, (int, float, np.number)) and math.isfinite(value):
-                metrics[f"{key.replace(' +-', '_error')}/{row.iloc[0]}"] = float(value)
+                metrics[f"{str(key).replace(' +-', '_error')}/{row.iloc[0]}"] = float(value)
     return metrics
 
 
@@ -104,7 +104,7 @@ def shown(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, 
     if images is None:
         batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
         return batch, [str(i) for i in batch.index.tolist()]
-    if run.model.context_size:
+    if run.model.labels is not None and run.model.context_size:
         raise UserError(
             f"{run.model.name} is conditioned on {run.model.labels.kind}, which your own images do not have. Omit "
             "images, or use an unconditional model."

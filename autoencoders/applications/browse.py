@@ -100,14 +100,17 @@ def labelled(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
 
 def contents(run: Run) -> dict[str, pd.DataFrame]:
     """Return the number of images per class and split, or statistics of each attribute."""
-    parts = {split: run.annotations(split) for split in ("train", "val", "test")}
-    first = parts["train"]
-    tables = {"splits": pd.DataFrame([{k: len(run.data.images(k)) for k in parts}])}
+    annotations = {split: run.annotations(split) for split in ("train", "val", "test")}
+    first = annotations["train"]
+    tables = {"splits": pd.DataFrame([{k: len(run.data.images(k)) for k in annotations}])}
     if first.classes is not None:
-        counts = {k: torch.bincount(v.classes, minlength=len(v.class_names)).tolist() for k, v in parts.items()}
+        counts = {}
+        for name, known in annotations.items():
+            if known.classes is not None:
+                counts[name] = torch.bincount(known.classes, minlength=len(known.class_names)).tolist()
         tables["classes"] = pd.DataFrame({"class": list(first.class_names), **counts})
     if first.attributes is not None:
-        values = torch.cat([v.attributes for v in parts.values()]).double().numpy()
+        values = torch.cat([v.attributes for v in annotations.values() if v.attributes is not None]).double().numpy()
         frame = pd.DataFrame(values, columns=list(first.attribute_names))
         tables["attributes"] = frame.describe().T.reset_index(names="attribute")
         tables["attributes"]["share above 0"] = (frame > 0).sum().to_numpy() / frame.notna().sum().to_numpy()

@@ -65,8 +65,9 @@ def detect(
     check_options(run.prepare(), split, other, images, quantile)
     number_of_images(limit, "limit", 2)
     excluded = torch.zeros(len(run.data.images(split)), dtype=torch.bool)
-    if len(run.data.excluded):
-        excluded = torch.isin(run.annotations(split).classes, run.data.excluded)
+    classes = run.annotations(split).classes
+    if len(run.data.excluded) and classes is not None:
+        excluded = torch.isin(classes, run.data.excluded)
     scorer = AnomalyScores(run)
     validation = scorer.scores(run.batch("val", spread_rows(limit, len(run.data.images("val")))), "val")
     thresholds = {name: float(np.quantile(values, quantile)) for name, values in validation.items()}
@@ -124,7 +125,8 @@ def check_options(run: Run, split: str, other: str | None, images: str | None, q
             "application=detect needs anomalies. Set application.detect.other=noise|shuffled|fashion|mnist|digits|lfw|"
             "cartoons, or images=<your images>, or use split=test of a run trained with data.exclude=[<classes>]."
         )
-    if run.model.context_size and run.model.labels.kind == "attributes" and (other not in (None, "shuffled") or images):
+    attributes = run.model.labels is not None and run.model.labels.kind == "attributes"
+    if run.model.context_size and attributes and (other not in (None, "shuffled") or images):
         raise UserError(
             f"{run.model.name} is conditioned on attributes, which other images do not have. Use other=shuffled, or "
             "an unconditional model."
@@ -215,8 +217,7 @@ def error_figure(
     half = max(few // 2, 1)
     mixed = []
     for batch in (compared.normal, compared.anomalous):
-        rows = spread_rows(half, len(batch.x))
-        mixed.append(Batch(*(None if values is None else values[rows] for values in batch)))
+        mixed.append(batch.select(spread_rows(half, len(batch.x))))
     images = concatenate(mixed)
     labels = tuple(["normal"] * half + ["other"] * half)
     outputs = to_numpy(scorer.output(images))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from autoencoders.applications.base import number_of_images
@@ -14,6 +16,9 @@ from autoencoders.applications.label_classifiers import TrainedJudge, stand_in, 
 from autoencoders.models.evaluation import EVALUATION_SEED
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def evaluate(
@@ -60,11 +65,12 @@ def evaluate(
     rows = likelihood_rows(run, split)
     rows += bound_rows(run, split, min(measured, len(run.data.images(split))), samples, together, seed)
     rows += reconstruction_rows(run, split)
-    tables, figures = {}, {}
+    tables: dict[str, pd.DataFrame] = {}
+    figures: dict[str, Figure] = {}
     if run.model.has_prior:
-        found = latents(run, split)
-        tables["latents"] = latents_table(found)
-        rows += latent_rows(run, found)
+        encoded = latents(run, split)
+        tables["latents"] = latents_table(encoded)
+        rows += latent_rows(run, encoded)
         figures["kl"] = kl_figure(run, tables["latents"], split)
     rows += feature_rows(run, split, trained, drawn, seed)
     if run.model.context_size:
@@ -110,6 +116,7 @@ def classifier_words(
         f"{accuracy_text if accuracy['images'] else 'without labels to evaluate it'}",
         f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of "
         f"{classifier.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images, as "
-        f"many of every set, seed {seed}, reconstructions of {outside(split)} images; +- of FID by {RESAMPLES} bootstrap resamples, of KID by "
+        f"many of every set, seed {seed}, reconstructions of {outside(split)} images; +- of FID by {RESAMPLES} "
+        "bootstrap resamples, of KID by "
         "jackknife",
     ]

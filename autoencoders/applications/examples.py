@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,13 +26,13 @@ def scored(
         thresholds: score -> threshold for anomalies.
         main: the score that decides.
     """
-    parts = []
+    tables = []
     for kind, (batch, scores) in kinds.items():
         rows = spread_rows(EACH, len(batch.x)).tolist()
-        columns = {"kind": kind, "image": list(to_numpy(batch.target[rows]))}
+        columns: dict[str, Any] = {"kind": kind, "image": list(to_numpy(batch.target[rows]))}
         columns["called anomalous"] = scores[main][rows] > thresholds[main]
-        parts.append(pd.DataFrame(columns | {name: values[rows] for name, values in scores.items()}))
-    return pd.concat(parts, ignore_index=True)
+        tables.append(pd.DataFrame(columns | {name: values[rows] for name, values in scores.items()}))
+    return pd.concat(tables, ignore_index=True)
 
 
 def neighbors(

@@ -19,7 +19,8 @@ from autoencoders.applications.base import comparison, flat, number_of_images, s
 from autoencoders.config.instantiate import FORMAT
 from autoencoders.runs.loading import CONFIG, WEIGHTS, load_export
 from autoencoders.runs.run import Run
-from autoencoders.types import ApplicationResult, Batch, UserError
+from autoencoders.types import ApplicationResult, Batch
+from autoencoders.utils.extras import import_extra
 
 if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
@@ -124,8 +125,8 @@ class Decode(Encode):
 
 def write_onnx(model: Autoencoder, folder: Path, batch: Batch) -> list[Path]:
     """Write `encoder.onnx` and `decoder.onnx` with a dynamic number of images, and return the files."""
-    package("onnxscript")
-    labels = (batch.y[:2],) if model.context_size else ()
+    import_extra("onnxscript", "export", "application=export")
+    labels = (batch.y[:2],) if model.context_size and batch.y is not None else ()
     with torch.no_grad():
         z = model.encode(batch.x[:2], *labels)
     free, files = torch.export.Dim("N"), []
@@ -156,22 +157,11 @@ def quiet() -> Iterator[None]:
 
 def through_onnx(folder: Path, model: Autoencoder, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor]:
     """Return codes of a batch and images of codes (N, Z), computed from the ONNX files."""
-    session = package("onnxruntime").InferenceSession
-    labels = {"y": batch.y.numpy()} if model.context_size else {}
+    session = import_extra("onnxruntime", "export", "application=export").InferenceSession
+    labels = {"y": batch.y.numpy()} if model.context_size and batch.y is not None else {}
 
-    def ask(name: str, **inputs: np.ndarray) -> Tensor:
+    def run_network(name: str, **inputs: np.ndarray) -> Tensor:
         network = session(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
         return torch.from_numpy(network.run(None, {**inputs, **labels})[0])
 
-    return ask("encoder", x=batch.x.numpy()), ask("decoder", z=z.numpy())
-
-
-def package(name: str) -> object:
-    """Import an optional package, or raise UserError with the command that installs it."""
-    import importlib
-
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        root = name.partition(".")[0]
-        raise UserError(f"application=export needs {root}. Install it: pip install 'autoencoders[export]'.") from error
+    return run_network("encoder", x=batch.x.numpy()), run_network("decoder", z=z.numpy())

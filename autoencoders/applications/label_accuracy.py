@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import comparison, listed, mean_and_error, spread_rows
-from autoencoders.applications.label_classifiers import Classifier, right, truth
+from autoencoders.applications.label_classifiers import Classifier, require_labels, right, truth
 from autoencoders.latent.densities import StandardNormal
 from autoencoders.metrics.labels import attribute_threshold
 from autoencoders.metrics.neighbors import within_label_deviation
@@ -26,28 +26,30 @@ def conditions(run: Run, strength: float) -> tuple[list[str], Tensor, Tensor]:
     The values are (L,) classes or (L, A) attributes, and so are the bits: class or sign. Attributes beyond the first
     MOST stay at their training means.
     """
-    context, told = run.model.labels, run.codes("train").y
+    context, labels = require_labels(run.model.labels), run.codes("train").y
     if context.kind == "classes":
         y = torch.arange(context.size)
         return [str(name) for name in context.names], y, y
+    if labels is None:
+        raise UserError("The training images have no attributes. Use a run of a conditional model.")
     varied = min(context.size, MOST)
-    high = told > center(told)
+    high = labels > center(labels)
     values = torch.stack(
-        [torch.stack([told[~high[:, a], a].mean(), told[high[:, a], a].mean()]) for a in range(context.size)]
+        [torch.stack([labels[~high[:, a], a].mean(), labels[high[:, a], a].mean()]) for a in range(context.size)]
     )  # (A, 2): the means of both sides
     signs = torch.tensor(list(itertools.product((0, 1), repeat=varied)))
-    y = told.mean(0).repeat(len(signs), 1)
+    y = labels.mean(0).repeat(len(signs), 1)
     y[:, :varied] = torch.stack([values[a, signs[:, a]] for a in range(varied)], dim=1)
-    y = told.mean(0) + strength * (y - told.mean(0))
+    y = labels.mean(0) + strength * (y - labels.mean(0))
     names = [
         " ".join(f"{name}{'-+'[bit]}" for name, bit in zip(context.names, row, strict=False)) for row in signs.tolist()
     ]
     return names, y, signs
 
 
-def center(told: Tensor) -> Tensor:
+def center(labels: Tensor) -> Tensor:
     """Return the (A,) thresholds that divide the attributes of the model."""
-    return torch.tensor([attribute_threshold(values) for values in told.T])
+    return torch.tensor([attribute_threshold(values) for values in labels.T])
 
 
 def verdicts(
@@ -86,7 +88,7 @@ def verdicts(
     }
     if bits.ndim == 2:
         for row, correct in zip(table.values(), is_right.values(), strict=True):
-            for a, name in enumerate(run.model.labels.names[: bits.shape[1]]):
+            for a, name in enumerate(require_labels(run.model.labels).names[: bits.shape[1]]):
                 row[f"accuracy of {name}"] = float(correct[:, a].mean())
     model, others, _ = is_right.values()
     return comparison(table), comparison(by_label(names, model, rows, others, truth_of_real), first="label")
@@ -121,7 +123,7 @@ def told_columns(run: Run, classifier: Classifier, bits: Tensor) -> list[int] | 
     """Return the indices of the classifier's attributes that the model is conditioned on; None for classes."""
     if bits.ndim == 1:
         return None
-    wanted = run.model.labels.names[: bits.shape[1]]
+    wanted = require_labels(run.model.labels).names[: bits.shape[1]]
     missing = [name for name in wanted if name not in classifier.labels.names]
     if missing:
         raise UserError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -24,17 +25,19 @@ LIMIT = 10_000
 
 
 class Classifier(Protocol):
-    """Predicts labels of images. Its accuracy is measured where it is used.
+    """Predicts labels of images. Its accuracy is measured where it is used."""
 
-    Attributes:
-        name: name in tables.
-        labels: the classes or attributes that it predicts.
-        space: description of its features.
-    """
+    @property
+    def name(self) -> str:
+        """Name in tables."""
 
-    name: str
-    labels: Context
-    space: str
+    @property
+    def labels(self) -> Context:
+        """The classes or attributes that it predicts."""
+
+    @property
+    def space(self) -> str:
+        """Description of its features."""
 
     def features(self, x: Tensor) -> Tensor:
         """Return features (N, F) of images (N, C, H, W) in [0, 1], on the CPU."""
@@ -50,6 +53,11 @@ class TrainedJudge:
     run: Run
 
     @property
+    def network(self) -> Network:
+        """The classifier itself."""
+        return cast("Network", self.run.model)  # checked when it is loaded
+
+    @property
     def name(self) -> str:
         """Name of the run, and its number of steps."""
         return f"{self.run.config['name']}, step {self.run.step}"
@@ -57,26 +65,26 @@ class TrainedJudge:
     @property
     def labels(self) -> Context:
         """Labels of its data."""
-        return self.run.model.labels
+        return require_labels(self.run.model.labels)
 
     @property
     def space(self) -> str:
         """Description of its features."""
-        return f"{self.run.model.width} features of the classifier"
+        return f"{self.network.width} features of the classifier"
 
     @torch.no_grad()
     def features(self, x: Tensor) -> Tensor:
         """Return the features of images."""
-        return self._parts(x, self.run.model.features)
+        return self._apply(x, self.network.features)
 
     @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         """Return the logits of images."""
-        return self._parts(x, self.run.model)
+        return self._apply(x, self.network)
 
-    def _parts(self, x: Tensor, ask: object) -> Tensor:
-        model = self.run.model
-        return torch.cat([ask(part.clamp(0, 1).to(model.device)).float().cpu() for part in x.split(ROWS_PER_CHUNK)])
+    def _apply(self, x: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        device = self.run.model.device
+        return torch.cat([function(rows.clamp(0, 1).to(device)).float().cpu() for rows in x.split(ROWS_PER_CHUNK)])
 
 
 @dataclass
@@ -126,16 +134,22 @@ def trained_classifier(run: Run, path: str) -> TrainedJudge:
             f"The classifier {path} must take images of shape {run.model.shape}, got {opened.model.shape}. Use one "
             f"trained on data={run.data.name} at this size."
         )
-    own = known_labels(run)
-    told = opened.model.labels
-    fits = own is None or (own == told if told.kind == "classes" else set(told.names) <= set(own.names))
-    if not fits:
+    own, predicted = known_labels(run), require_labels(opened.model.labels)
+    fits = own is None or (own == predicted if predicted.kind == "classes" else set(predicted.names) <= set(own.names))
+    if own is not None and not fits:
         raise UserError(
-            f"The classifier {path} must predict the {own.kind} {_some(own)} of the run's data, got the {told.kind} "
-            f"{_some(told)}. Use one trained on data={run.data.name}."
+            f"The classifier {path} must predict the {own.kind} {_some(own)} of the run's data, got the "
+            f"{predicted.kind} {_some(predicted)}. Use one trained on data={run.data.name}."
         )
     opened.model.to(run.model.device)
     return TrainedJudge(opened)
+
+
+def require_labels(labels: Context | None) -> Context:
+    """Return the labels of a model that has some."""
+    if labels is None:
+        raise UserError("The model is not conditioned on labels. Use a run of a conditional model.")
+    return labels
 
 
 def _some(labels: Context) -> str:
@@ -147,14 +161,14 @@ def stand_in(run: Run) -> StandIn:
     labels = known_labels(run)
     if labels is None:
         raise UserError("A classifier needs labels, but the data has neither classes nor attributes. Use other data.")
-    parts, generator = [], torch.Generator().manual_seed(0)
+    datasets, generator = [], torch.Generator().manual_seed(0)
     for split in ("train", "val"):
         rows = spread_rows(LIMIT, len(run.data.images(split)))
         x = torch.cat([pixels(run.batch(split, some).target) for some in rows.split(ROWS_PER_CHUNK)])
         # Some pixels hardly vary among real images. Without noise, a small deviation in them would dominate.
         noisy = x + NOISE * torch.randn(x.shape, generator=generator)
-        parts.append((noisy, truth(run, split, labels)[rows]))
-    return StandIn(tune_probe(*parts, outputs=labels.size), labels)
+        datasets.append((noisy, truth(run, split, labels)[rows]))
+    return StandIn(tune_probe(datasets[0], datasets[1], outputs=labels.size), labels)
 
 
 # Labels -------------------------------------------------------------------------------------------------
@@ -170,8 +184,9 @@ def known_labels(run: Run) -> Context | None:
 
 def truth(run: Run, split: str, labels: Context) -> Tensor:
     """Return the (N,) int64 classes of a split, or (N, A) attributes of these names: 1 with, 0 without, NaN unknown."""
-    if labels.kind == "classes":
-        return run.annotations(split).classes
+    known = run.annotations(split).classes
+    if labels.kind == "classes" and known is not None:
+        return known
     values, names = binary_attributes(run, (split,))
     return values[split][:, [names.index(name) for name in labels.names]]
 

@@ -37,8 +37,8 @@ class StandardNormal:
 
     name = "the prior N(0, I)"
 
-    def __init__(self, latent_dim: int | None = None) -> None:
-        self.latent_dim = latent_dim
+    def __init__(self, latent_dim: int = 0) -> None:
+        self.latent_dim = latent_dim  # set by fit if 0
 
     @property
     def mean(self) -> Tensor:
@@ -70,7 +70,7 @@ class Uniform:
     def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
         if not -math.inf < low < high < math.inf:
             raise UserError(f"A uniform density needs low < high, got {low} and {high}.")
-        self.low, self.high, self.latent_dim = float(low), float(high), None
+        self.low, self.high, self.latent_dim = float(low), float(high), 0
         self.name = f"U({low:g}, {high:g})"
 
     @property
@@ -171,19 +171,19 @@ class GaussianMixture:
         from threadpoolctl import threadpool_limits
 
         z, validation = held_out(z, validation) if len(self.components) > 1 else (z, z)
-        z = z.double().cpu()[:: max(1, math.ceil(len(z) / self.rows))].numpy()
-        floor = FLOOR * max(float(z.var(0).mean()), 1e-12)
+        scored = validation.double().cpu().numpy()
+        codes = z.double().cpu()[:: max(1, math.ceil(len(z) / self.rows))].numpy()
+        floor = FLOOR * max(float(codes.var(0).mean()), 1e-12)
         fitted = []
         # One thread, because k-means and BLAS would compete for the cores, and the order of sums would vary.
         with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # a fit that has not converged is weaker and is measured as it is
+            # A fit that has not converged is weaker and is measured as it is.
+            warnings.simplefilter("ignore", ConvergenceWarning)
             for count in self.components:
                 mixture = Mixture(
-                    min(count, len(z)), reg_covar=floor, max_iter=self.iterations, random_state=self.seed
-                ).fit(z)
-                fitted.append((mixture.score(validation.double().cpu().numpy()), mixture))
+                    min(count, len(codes)), reg_covar=floor, max_iter=self.iterations, random_state=self.seed
+                ).fit(codes)
+                fitted.append((mixture.score(scored), mixture))
         best = max(fitted, key=lambda pair: pair[0])[1]
         self.weights = torch.from_numpy(best.weights_)
         self.means = torch.from_numpy(best.means_)  # (K, Z)

@@ -41,8 +41,9 @@ class PCAKDE:
 
     def fit(self, z: Tensor, validation: Tensor | None = None) -> PCAKDE:
         """Fit to (N, Z) codes. Without validation codes, every tenth row is held out to choose the bandwidth."""
+        chosen_on = z
         if self.rule == "held_out":
-            z, validation = held_out(z, validation)
+            z, chosen_on = held_out(z, validation)
         z = z.double().cpu()
         self.mean = z.mean(0)
         variance, vectors = torch.linalg.eigh(torch.atleast_2d(torch.cov(z.T)))
@@ -51,7 +52,7 @@ class PCAKDE:
         self.kept = self._count(variance)
         self.centers = self._coordinates(z)[:, : self.kept].float()  # (N, d)
         if self.rule == "held_out":
-            rows = validation[:: max(1, math.ceil(len(validation) / self.validation_rows))]
+            rows = chosen_on[:: max(1, math.ceil(len(chosen_on) / self.validation_rows))]
             self.bandwidth = self._best(self._coordinates(rows.double().cpu())[:, : self.kept].float())
         elif self.rule == "scott":
             self.bandwidth = len(z) ** (-1 / (self.kept + 4))

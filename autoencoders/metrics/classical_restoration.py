@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.types import UserError
+from autoencoders.utils.extras import import_extra
 
 Method = Callable[[Tensor, Any], Tensor]
 """A method with one parameter, which is tuned on validation images."""
@@ -24,8 +26,8 @@ def non_local_means(x: Tensor, sigma: float, choice: tuple[float, bool, int]) ->
         choice: h in units of sigma; whether patch distances are corrected by sigma (not advisable if clamping has
             reduced the noise); patch size in pixels.
     """
-    denoise, (strength, told, patch) = _scikit_image().denoise_nl_means, choice
-    options = {"patch_size": patch, "h": strength * sigma, "fast_mode": True, "sigma": sigma if told else 0.0}
+    denoise, (strength, corrected, patch) = _scikit_image().denoise_nl_means, choice
+    options = {"patch_size": patch, "h": strength * sigma, "fast_mode": True, "sigma": sigma if corrected else 0.0}
 
     def one(image: np.ndarray) -> np.ndarray:  # scikit-image treats an axis of one channel as a spatial axis
         return denoise(image, channel_axis=0, **options) if len(image) > 1 else denoise(image[0], **options)
@@ -120,12 +122,5 @@ def _each(x: Tensor, method: Callable[[np.ndarray], np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(results)).float().clamp(0, 1)
 
 
-def _scikit_image() -> object:
-    try:
-        from skimage import restoration
-    except ImportError as error:
-        raise UserError(
-            "The classical baselines of application=restore need scikit-image. Install it: "
-            "pip install 'autoencoders[restore]'."
-        ) from error
-    return restoration
+def _scikit_image() -> ModuleType:
+    return import_extra("skimage.restoration", "restore", "application=restore")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
-from autoencoders.types import UserError
+from autoencoders.types import Batch, UserError
 from autoencoders.utils import counter_rng
 
 if TYPE_CHECKING:
@@ -104,36 +104,34 @@ def importance_weighted(
         if not isinstance(value, int) or value < 1:
             raise UserError(f"{name} must be an integer of at least 1, got {value}.")
     images = max(1, together // samples)  # all samples of some images at a time; else chunks of samples of one image
-    parts = []
+    estimates = []
     for start in range(0, len(x), together):  # each image is encoded once
-        rows = [None if a is None else a[start : start + together].to(model.device) for a in (x, target, y, index)]
-        posterior = model.posterior(rows[0], rows[2])
-        for first in range(0, len(rows[0]), images):
+        chunk = Batch(x, target, y, index).select(slice(start, start + together)).to(model.device)
+        posterior = cast("GaussianPosterior", model.posterior(chunk.x, chunk.y))  # the model has a prior
+        for first in range(0, len(chunk.x), images):
             some = slice(first, first + images)
-            explained, labels, row = (None if a is None else a[some] for a in rows[1:])
-            sums = WeightSums(len(row), model.device)
+            rows = chunk.select(some)
+            sums = WeightSums(len(rows.x), model.device)
             for k in range(0, samples, together):
                 numbers = torch.arange(k, min(k + together, samples), device=model.device)
-                sums.add(_log_weights(model, posterior.rows(some), explained, labels, row, numbers, seed))
-            parts.append(sums.estimate())
-    return Estimate(*(torch.cat(column) for column in zip(*parts, strict=True)))
+                sums.add(_log_weights(model, posterior.rows(some), rows, numbers, seed))
+            estimates.append(sums.estimate())
+    return Estimate(*(torch.cat(column) for column in zip(*estimates, strict=True)))
 
 
 def _log_weights(
     model: Autoencoder,
     posterior: GaussianPosterior,
-    target: Tensor,
-    y: Tensor | None,
-    row: Tensor,
+    batch: Batch,
     numbers: Tensor,
     seed: int,
 ) -> Tensor:
     """Return log p(x | z_k) p(z_k) / q(z_k | x) for the sample numbers (S,): (B, S), in nats."""
     count = len(numbers)
-    target, y = (None if a is None else a.repeat_interleave(count, 0) for a in (target, y))
+    target = batch.target.repeat_interleave(count, 0)
+    y = None if batch.y is None else batch.y.repeat_interleave(count, 0)
     posterior = posterior.repeat(count)
-    eps = counter_rng.normal(
-        counter_rng.derive_seed(seed, "importance"), counter_rng.pair_indices(row, numbers), model.latent_dim
-    )  # (B S, Z)
+    rows = counter_rng.pair_indices(batch.index, numbers)
+    eps = counter_rng.normal(counter_rng.derive_seed(seed, "importance"), rows, posterior.mean.shape[1])  # (B S, Z)
     z = posterior.sample(eps)
     return (posterior.log_ratio(z, eps) - model.likelihood(z, y).nll(target)).unflatten(0, (-1, count))

@@ -26,7 +26,7 @@ class LinearProbe:
 
     def __init__(self, l2: float = 1e-2, iterations: int = 100) -> None:
         self.l2, self.iterations = l2, iterations
-        self.weight: Tensor | None = None
+        self.weight, self.bias = torch.zeros(0), torch.zeros(0)  # empty before the first fit
 
     def fit(self, x: Tensor, y: Tensor, outputs: int | None = None) -> LinearProbe:
         """Fit, starting from the weights of an earlier fit if there was one.
@@ -38,12 +38,11 @@ class LinearProbe:
         """
         x = x.float()
         self.mean, scale = x.mean(0), x.std(0)
-        self.scale = torch.where(
-            scale > 1e-6 * scale.max().clamp_min(1e-12), scale, torch.inf
-        )  # a constant feature has no influence
+        # A constant feature has no influence.
+        self.scale = torch.where(scale > 1e-6 * scale.max().clamp_min(1e-12), scale, torch.inf)
         x = (x - self.mean) / self.scale
         outputs = y.shape[1] if y.is_floating_point() else outputs or int(y.max()) + 1
-        if self.weight is None:
+        if not self.weight.numel():
             self.weight, self.bias = torch.zeros(outputs, x.shape[1]), torch.zeros(outputs)
         parameters = [self.weight.requires_grad_(), self.bias.requires_grad_()]
         optimizer = torch.optim.LBFGS(
@@ -98,12 +97,8 @@ def tune_probe(
         if loss >= least:
             break
         best, least = LinearProbe(l2, iterations), loss
-        best.mean, best.scale, best.weight, best.bias = (
-            probe.mean,
-            probe.scale,
-            probe.weight.clone(),
-            probe.bias.clone(),
-        )
+        best.mean, best.scale = probe.mean, probe.scale
+        best.weight, best.bias = probe.weight.clone(), probe.bias.clone()
     return best or probe
 
 

@@ -31,24 +31,24 @@ class RunningSums:
     def state(self, marks: Mapping[str, Mark | None], reduce: Callable[[Tensor], Tensor]) -> dict:
         """Return sums and marks of all processes as plain containers; `reduce` sums over processes."""
 
-        def whole(point: Mark | None) -> tuple[Tensor, int] | None:
+        def reduced(point: Mark | None) -> tuple[Tensor, int] | None:
             if point is None or point[0] is None:
                 return None
             total = reduce(torch.cat([point[0], point[0].new_tensor([point[1]])])).cpu()
             return total[:-1], int(total[-1])
 
-        return {"now": whole((self._total, self.count)), **{name: whole(mark) for name, mark in marks.items()}}
+        return {"now": reduced((self._total, self.count)), **{name: reduced(mark) for name, mark in marks.items()}}
 
     def load(self, state: Mapping, first: bool, device: torch.device) -> dict[str, Mark | None]:
         """Restore the sums of a checkpoint on the `first` process, and return the marks."""
 
-        def own(point: tuple[Tensor, int] | None) -> Mark | None:
+        def restored(point: tuple[Tensor, int] | None) -> Mark | None:
             if point is None:
                 return None
             return (point[0] if first else torch.zeros_like(point[0])).to(device), point[1] if first else 0
 
-        self._total, self.count = own(state["now"]) or (None, 0)
-        return {name: own(point) for name, point in state.items() if name != "now"}
+        self._total, self.count = restored(state["now"]) or (None, 0)
+        return {name: restored(point) for name, point in state.items() if name != "now"}
 
     @property
     def total(self) -> Tensor | None:
@@ -68,6 +68,8 @@ class RunningSums:
 
     def _since(self, mark: Mark | None) -> tuple[Tensor, int]:
         before, count = mark or (None, 0)
+        if self._total is None:
+            return torch.zeros(0, dtype=torch.float64), 0
         return self._total if before is None else self._total - before, self.count - count
 
     def means(self, reduce: Callable[[Tensor], Tensor] | None = None, since: Mark | None = None) -> Tensor:

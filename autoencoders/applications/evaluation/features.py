@@ -13,7 +13,7 @@ from autoencoders.applications.base import bootstrap_error, mean_and_error, spre
 from autoencoders.applications.evaluation.table import RESAMPLES, Row
 from autoencoders.applications.label_classifiers import TrainedJudge
 from autoencoders.applications.sample import draw
-from autoencoders.latent.densities import GaussianFull, StandardNormal
+from autoencoders.latent.densities import Density, GaussianFull, StandardNormal
 from autoencoders.metrics.generation import density_and_coverage, frechet_distance, kernel_distance
 from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 
@@ -84,10 +84,10 @@ def compared(real: Tensor, features: Tensor) -> dict[str, tuple[float, float]]:
 def sets(run: Run, source: str, count: int, seed: int) -> Iterator[Set]:
     """Yield the sets to compare, one at a time."""
     name, pca, generator = run.model.name, run.pca(), torch.Generator().manual_seed(seed)
-    density = StandardNormal() if run.model.has_prior else GaussianFull()
+    density: Density = StandardNormal() if run.model.has_prior else GaussianFull()
     density.fit(run.codes("train").z)
-    told = ", labels of training images" if run.model.context_size else ""
-    note = f"decoder means of codes from {density.name}{told}"
+    labels = ", labels of training images" if run.model.context_size else ""
+    note = f"decoder means of codes from {density.name}{labels}"
     yield Set("samples", name, draw(run, density, count, 1.0, seed), note)
     train = real_images(run, "train", FITTED)
     linear = GaussianFull().fit(pca.encode(train)).sample(count, generator)

@@ -55,12 +55,12 @@ def classifier_rows(run: Run, split: str, classifier: TrainedJudge) -> list[Row]
     known = run.annotations(split)
     if known.classes is None and known.attributes is None:
         return [Row("classifier", "share", classifier.name, math.nan, 0, "n/a: these data have no labels")]
-    known, count = truth(run, split, classifier.labels), len(run.data.images(split))
-    parts = torch.arange(count).split(1000)
-    seen = torch.cat([right(classifier, run.batch(split, rows).target, known[rows]) for rows in parts]).nanmean(1)
-    majority = classifier.run.model.majority.cpu()
-    often = (known == majority).double().reshape(count, -1)
-    often = often.masked_fill(~known.double().isfinite().reshape(count, -1), torch.nan).nanmean(1)
+    labels, count = truth(run, split, classifier.labels), len(run.data.images(split))
+    chunks = torch.arange(count).split(1000)
+    seen = torch.cat([right(classifier, run.batch(split, rows).target, labels[rows]) for rows in chunks]).nanmean(1)
+    majority = classifier.network.majority.cpu()
+    often = (labels == majority).double().reshape(count, -1)
+    often = often.masked_fill(~labels.double().isfinite().reshape(count, -1), torch.nan).nanmean(1)
     named = [(classifier.name, seen), ("majority", often)]
     what = (
         classifier.labels.kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,11 @@ from autoencoders.metrics.aggregate_posterior import gap_to_prior
 from autoencoders.metrics.running_sums import ACTIVE_VARIANCE
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.runs.run import Run
+from autoencoders.types import UserError
 from autoencoders.utils import counter_rng
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Latents(NamedTuple):
@@ -30,13 +34,15 @@ class Latents(NamedTuple):
 @torch.no_grad()
 def latents(run: Run, split: str) -> Latents:
     """Encode every image of a split."""
-    parts = []
+    posteriors = []
     for batch in run.prepare().data.evaluation(split):
         y = None if batch.y is None else batch.y.to(run.model.device)
         posterior = run.model.posterior(batch.x.to(run.model.device), y)
         eps = evaluation_noise(run.model, batch.index.to(run.model.device), split)
-        parts.append((posterior.mean, posterior.sample(eps), posterior.kl()))
-    return Latents(*(torch.cat(column).double().cpu() for column in zip(*parts, strict=True)))
+        if eps is None:
+            raise UserError(f"{run.model.name} has no posterior to sample from. Use a VAE or a CVAE.")
+        posteriors.append((posterior.mean, posterior.sample(eps), posterior.kl()))
+    return Latents(*(torch.cat(column).double().cpu() for column in zip(*posteriors, strict=True)))
 
 
 def latents_table(found: Latents) -> pd.DataFrame:
@@ -73,11 +79,11 @@ def latent_rows(run: Run, found: Latents) -> list[Row]:
     ]  # fmt: skip
 
 
-def kl_figure(run: Run, table: pd.DataFrame, split: str) -> object:
+def kl_figure(run: Run, table: pd.DataFrame, split: str) -> Figure:
     """Draw the KL per latent as bars."""
     from autoencoders.figures.bars import kl_bars
 
     active = table["active"].to_numpy()
     caption = f"{split} KL {table['kl'].sum():.2f} nats over {len(table)} latents, {active.sum()} of them active"
-    values = (table[key].to_numpy() for key in ("latent", "kl", "kl +-"))
-    return kl_bars(*values, active, run.title, caption)
+    latent, kl, errors = (table[key].to_numpy() for key in ("latent", "kl", "kl +-"))
+    return kl_bars(latent, kl, errors, active, run.title, caption)

@@ -24,17 +24,18 @@ def likelihood_rows(run: Run, split: str) -> list[Row]:
     distortion, rate, count = codes.distortion.double(), codes.rate.double(), len(codes.z)
     mean = mean_image_nll(run, split)
     if run.model.has_prior:
-        told = " given the label" if run.model.context_size else ""
-        bounds = f"bounds -log p(x){told}" if run.model.posteriors.gaussian else "no bound: see run.json's notes"
+        given = " given the label" if run.model.context_size else ""
+        gaussian = getattr(run.model.posteriors, "gaussian", False)
+        bounds = f"bounds -log p(x){given}" if gaussian else "no bound: see the notes in run.json"
         elbo = Row("-ELBO", "nats", name, mean_and_error(distortion + rate), count, bounds)
-        priced = [Row("rate", "nats", name, mean_and_error(rate), count)]
+        rates = [Row("rate", "nats", name, mean_and_error(rate), count)]
     else:
-        elbo, priced = Row("-ELBO", "nats", name, math.nan, count, NO_PRIOR), []
+        elbo, rates = Row("-ELBO", "nats", name, math.nan, count, NO_PRIOR), []
     return [
         elbo,
         Row("distortion", "nats", name, mean_and_error(distortion), count),
         Row("distortion", "nats", "mean image", mean_and_error(mean), count, "the same likelihood without a latent"),
-        *priced,
+        *rates,
     ]
 
 
