@@ -30,7 +30,7 @@ MAX_LABELED_CURVES = 8
 def dose_response(
     strengths: np.ndarray,
     methods: Mapping[str, Curve],
-    others: Mapping[str, Curve],
+    other_attributes: Mapping[str, Curve],
     attribute: str,
     title: str,
     caption: str,
@@ -43,7 +43,7 @@ def dose_response(
     Args:
         strengths: (n,) strengths of the edit.
         methods: method -> curve of the edited attribute.
-        others: attribute -> curve under the first method, largest shift first.
+        other_attributes: attribute -> curve under the first method, largest shift first.
         attribute: name of the edited attribute.
         title: one line above the panels.
         caption: a smaller line under the title.
@@ -53,15 +53,15 @@ def dose_response(
     left, right = (figure.add_axes((x, 0.13, 0.34, 0.6)) for x in (0.08, 0.51))
     colors = (BLUE, ORANGE, GREEN)
     _plot_curves(left, strengths, methods, [colors[i % len(colors)] for i in range(len(methods))], len(methods))
-    other_colors = [CLASS_COLORS[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(others))]
-    _plot_curves(right, strengths, others, other_colors, MAX_LABELED_CURVES)
+    other_colors = [CLASS_COLORS[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(other_attributes))]
+    _plot_curves(right, strengths, other_attributes, other_colors, MAX_LABELED_CURVES)
     style_axes(left, f"shift in {attribute}", "strength", "shift in classifier output (1: real images)")
     style_axes(right, f"shift in other attributes, {next(iter(methods))}", "strength")
     limits = [*left.get_ylim(), *right.get_ylim()]
     for ax in (left, right):  # on a shared scale, the side effects can be compared with the intended effect
         ax.set_ylim(min(limits), max(limits))
     left.legend(frameon=False, fontsize=LABEL_SIZE)
-    if others:
+    if other_attributes:
         right.legend(frameon=False, fontsize=LABEL_SIZE, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 

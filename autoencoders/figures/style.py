@@ -45,7 +45,7 @@ def add_header(figure: Figure, title: str, caption: str, x: float, title_y: floa
 
 
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Set a left-aligned title and small axis labels, hide the top and right spines, and mute the others.
+    """Set a left-aligned title and small axis labels, hide the top and right spines, and color the other spines gray.
 
     Args:
         axes: the axes to style.

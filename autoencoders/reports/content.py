@@ -28,8 +28,8 @@ class ReportOptions:
 
     Attributes:
         title: heading of the report; None for the models and the data.
-        question: question that the runs answer; an empty line separates paragraphs.
-        conclusion: answer to the question; an empty line separates paragraphs.
+        question: question of the report; an empty line separates paragraphs.
+        conclusion: conclusion of the report; an empty line separates paragraphs.
         metrics: columns of the results, header -> metric; see `results_table`. None for the default columns.
         figures: names or patterns of the figures to show; None for all.
         sections: names of the sections to show: `commands`, `differences`, `results`, `rate_and_distortion`,

@@ -97,12 +97,12 @@ def test_a_new_figure_changes_the_page_and_incomplete_figures_are_skipped(make_r
     first = request("/")[2].decode()
     version = get_state(request)["version"]
     assert f'data-version="{version}"' in first
-    whole = (folder / "figures/samples/000012.png").read_bytes()
-    (folder / "figures/samples/000030.png").write_bytes(whole[:-9])
+    complete = (folder / "figures/samples/000012.png").read_bytes()
+    (folder / "figures/samples/000030.png").write_bytes(complete[:-9])
     assert get_state(request)["version"] != version
     [address] = re.findall(r'src="(picture/\w+)"', request("/")[2].decode())
     status, headers, content = request(f"/{address}")
-    assert (status, headers["Content-Type"], content) == (200, "image/png", whole)
+    assert (status, headers["Content-Type"], content) == (200, "image/png", complete)
     (folder / "run.json").write_text("{")  # as long as it is being written
     assert request("/")[0] == 200
     assert get_state(request)["runs"][0]["label"] == "a"
