@@ -1,6 +1,7 @@
-"""The door: what it writes where, what it refuses; what is in the page is tested in tests/reports."""
+"""The entry point: output files and error messages. The content of pages is tested in tests/reports."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ ODD = "a run, with [brackets] = 'quotes' ${x} (1)"
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two runs, one of an unlucky name."""
+    """Write two run folders, one with special characters in its name."""
     for name, mse in (("a", 0.01), (ODD, 0.02)):
         run = tmp_path / "runs" / name
         run.mkdir(parents=True)
@@ -25,19 +26,19 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def asked(monkeypatch, folder):
-    """`asked(runs=..., ...)`: write a report as the door does, in a folder that holds runs/."""
+def write_report(monkeypatch, folder):
+    """Return `write_report(runs=..., ...)`, which writes a report in a folder that contains `runs`."""
     monkeypatch.chdir(folder)
 
-    def ask(**options):
-        nothing = ("out", "format", "title", "question", "verdict", "metrics", "figures", "parts")
-        config = {**dict.fromkeys(nothing), "runs": "runs/*", "megabytes": 10, "copy": False, "debug": False}
-        return report.write(config | options)
+    def write(**options):
+        unset = ("out", "format", "title", "question", "verdict", "metrics", "figures", "sections")
+        config = {**dict.fromkeys(unset), "runs": "runs/*", "megabytes": 10, "copy": False, "debug": False}
+        return report.write_report(config | options)
 
-    return ask
+    return write
 
 
-def test_it_writes_a_page_into_the_current_folder_and_says_so(run_command, folder):
+def test_the_report_is_written_to_the_current_folder(run_command, folder):
     done = run_command(report, "runs=runs/a", f"runs=runs/{ODD}", "title=Which, [a] or ${b}?", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("report   report.html (2 runs, 0 figures, 0.0 MB)\n")
@@ -46,7 +47,7 @@ def test_it_writes_a_page_into_the_current_folder_and_says_so(run_command, folde
     assert sorted(path.name for path in folder.iterdir()) == ["report.html", "runs"]
 
 
-def test_a_mistake_is_one_sentence_and_writes_nothing(run_command, folder):
+def test_a_user_error_is_one_line_and_writes_no_file(run_command, folder):
     done = run_command(report, "runs=elsewhere/*", cwd=folder)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -54,7 +55,24 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(run_command, folder):
     assert sorted(path.name for path in folder.iterdir()) == ["runs"]
 
 
-def test_help_says_how(run_command, folder):
+def test_a_single_run_of_another_format_is_refused_in_one_line(run_command, folder):
+    (folder / "runs/a/run.json").write_text(json.dumps({"status": "done"}))
+    done = run_command(report, "runs=runs/a", cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "run.json must be of format 2" in done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["runs"]
+
+
+def test_a_run_of_another_format_among_others_is_listed_as_not_read(run_command, folder):
+    (folder / "runs/a/run.json").write_text(json.dumps({"status": "done"}))
+    done = run_command(report, "runs=runs/*", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^not read a: runs/a/run\.json must be of format 2", done.stdout, re.MULTILINE)
+    assert "run.json must be of format 2" in (folder / "report.html").read_text()
+
+
+def test_help_shows_examples(run_command, folder):
     done = run_command(report, "--help", cwd=folder)
     assert done.returncode == 0
     assert "runs='runs/*'" in done.stdout
@@ -70,33 +88,33 @@ def test_help_says_how(run_command, folder):
         ({"out": "page.htm"}, "page.htm"),
     ],
 )
-def test_where_it_writes(asked, folder, options, file):
-    assert asked(**options).as_posix() == file
+def test_the_output_path(write_report, folder, options, file):
+    assert write_report(**options).as_posix() == file
     text = (folder / file).read_text()
     assert text.startswith("# " if file.endswith(".md") else "<!doctype html>")
     assert "0.02" in text
 
 
-def test_a_run_that_did_not_end_is_told_on_the_terminal_too(asked, folder, capsys):
+def test_an_incomplete_run_is_reported_on_the_terminal(write_report, folder, capsys):
     (folder / "runs/a/metrics.json").unlink()
-    asked()
-    assert "not all  a: metrics.json is missing\n" in capsys.readouterr().out
+    write_report()
+    assert "problem  a: metrics.json is missing\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("options", "message"),
     [
-        ({"format": "pdf"}, "format must be html or md, and is pdf"),
-        ({"format": "md", "out": "a.html"}, r"format=md makes a \.md file, and out is a\.html"),
-        ({"megabytes": "many"}, "megabytes must be a number from 0 up, and is 'many'"),
-        ({"copy": "yes"}, "copy must be true or false, and is 'yes'"),
-        ({"figures": "samples"}, r"figures must be a list, such as figures=\[a,b\], and is 'samples'"),
-        ({"parts": ["resluts"]}, "There is no part resluts in this report"),
+        ({"format": "pdf"}, "format must be html or md, got pdf"),
+        ({"format": "md", "out": "a.html"}, r"out must end in \.md for format=md, got a\.html"),
+        ({"megabytes": "many"}, "megabytes must be a number of at least 0, got 'many'"),
+        ({"copy": "yes"}, "copy must be true or false, got 'yes'"),
+        ({"figures": "samples"}, r"figures must be a list, got 'samples'\. Write figures=\[a,b\]"),
+        ({"sections": ["resluts"]}, "There is no section resluts in this report"),
         ({"metrics": ["test/fid"]}, "No run has the metric test/fid"),
         ({"out": "runs/a/run.json/x.html"}, "The report cannot be written to"),
         ({"runs": []}, "runs is empty"),
     ],
 )
-def test_what_it_refuses(asked, options, sentence):
-    with pytest.raises(UserError, match=sentence):
-        asked(**options)
+def test_invalid_options_are_refused(write_report, options, message):
+    with pytest.raises(UserError, match=message):
+        write_report(**options)

@@ -1,4 +1,5 @@
-"""Arrays -> matplotlib Figure. Pure: nothing here saves, shows, or touches pyplot's global state.
+"""Functions that turn arrays into matplotlib figures.
 
-Images are drawn in the fixed range [0, 1], enlarged by a whole factor so that every pixel stays square.
+They have no side effects: they save nothing, show nothing, and do not use the global state of pyplot. Images are drawn
+in the fixed range [0, 1] and enlarged by an integer factor, so that every pixel stays square.
 """

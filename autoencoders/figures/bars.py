@@ -1,4 +1,4 @@
-"""One number per latent."""
+"""Bar chart of the KL divergence per latent."""
 
 from __future__ import annotations
 
@@ -6,39 +6,40 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from autoencoders.figures.style import BLUE, FAINT, INK, LABEL, TITLE, canvas, plain
+from autoencoders.figures.style import BLUE, LABEL_SIZE, TEXT_COLOR, add_header, new_figure, style_axes
 
-NAMED = 40
-"""Bars that fit with a name under each."""
+MAX_LABELED_BARS = 40
+"""With more bars than this, bars have no label and no error bar."""
+INACTIVE_COLOR = "#c9cdd6"
 
 
 def kl_bars(
     latents: np.ndarray, kl: np.ndarray, errors: np.ndarray, active: np.ndarray, title: str, caption: str
 ) -> Figure:
-    """A bar per latent, in the order given; inactive ones pale.
+    """Draw one bar per latent, in the order of the arrays. Inactive latents are gray.
 
     Args:
-        latents: (Z,) their numbers.
-        kl: (Z,) in nats.
-        errors: (Z,) standard errors, in nats.
+        latents: (Z,) indices of the latents.
+        kl: (Z,) KL divergences in nats.
+        errors: (Z,) standard errors in nats.
         active: (Z,) bool.
-        title: one line above.
-        caption: a smaller one under it.
+        title: one line above the axes.
+        caption: a smaller line under the title.
     """
-    figure = canvas(7.8, 4.2)
-    figure.text(0.018, 0.965, title, va="top", fontsize=TITLE, color=INK)
-    figure.text(0.018, 0.9, caption, va="top", fontsize=LABEL, color=FAINT)
+    labeled = len(kl) <= MAX_LABELED_BARS
+    figure = new_figure(7.8, 4.2)
+    add_header(figure, title, caption, 0.018, 0.965, 0.9)
     ax = figure.add_axes((0.085, 0.13, 0.89, 0.67))
-    colors = np.where(active, BLUE, "#c9cdd6")
-    bars = {"width": 0.8} if len(kl) <= NAMED else {"width": 1.0, "linewidth": 0}
-    shown = errors if len(kl) <= NAMED else None
-    ax.bar(np.arange(len(kl)), kl, color=colors, yerr=shown, ecolor=INK, capsize=2, **bars)
-    if len(kl) <= NAMED:
-        ax.set_xticks(np.arange(len(kl)), [str(i) for i in latents])
+    positions, colors = np.arange(len(kl)), np.where(active, BLUE, INACTIVE_COLOR)
+    if labeled:
+        ax.bar(positions, kl, width=0.8, color=colors, yerr=errors, ecolor=TEXT_COLOR, capsize=2)
+        ax.set_xticks(positions, [str(i) for i in latents])
+    else:
+        ax.bar(positions, kl, width=1.0, linewidth=0, color=colors)
     ax.set_xlim(-0.7, len(kl) - 0.3)
-    plain(ax, "", "latent, by KL" if len(kl) <= NAMED else "rank by KL", "KL(q || p), nats")
+    style_axes(ax, "", "latent, sorted by KL" if labeled else "rank by KL", "KL(q || p), nats")
     handles = [Patch(color=BLUE, label=f"active ({active.sum()})")]
     if not active.all():
-        handles.append(Patch(color="#c9cdd6", label=f"inactive ({(~active).sum()})"))
-    ax.legend(handles=handles, frameon=False, fontsize=LABEL, loc="upper right")
+        handles.append(Patch(color=INACTIVE_COLOR, label=f"inactive ({(~active).sum()})"))
+    ax.legend(handles=handles, frameon=False, fontsize=LABEL_SIZE, loc="upper right")
     return figure

@@ -1,4 +1,4 @@
-"""Codes as small heat maps."""
+"""Images with their codes drawn as small heat maps."""
 
 from __future__ import annotations
 
@@ -7,47 +7,46 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.figures.style import FAINT, INK, LABEL, TITLE, canvas
+from autoencoders.figures.style import LABEL_SIZE, MUTED_COLOR, TEXT_COLOR, add_header, new_figure
 
 
 def code_heatmaps(
     inputs: np.ndarray, codes: np.ndarray, outputs: np.ndarray, title: str, caption: str = "", count: int = 6
 ) -> Figure:
-    """A row per image: original, its code as a heat map, output.
+    """Draw one row per image: the input, its code as a heat map, and the output.
 
     Args:
         inputs: (N, C, H, W) in [0, 1].
-        codes: (N, Z), drawn in rows of a nearly square map, all on one scale that is symmetric around 0.
+        codes: (N, Z); each is wrapped into the rows of a heat map. All share one color scale, symmetric around 0.
         outputs: (N, C, H, W).
-        title: one line above.
-        caption: a smaller one under it.
-        count: at most so many rows.
+        title: one line above the grid.
+        caption: a smaller line under the title.
+        count: largest number of rows.
     """
     count, size = min(count, len(inputs)), codes.shape[1]
-    wide = math.ceil(math.sqrt(size * 2))
+    map_width = math.ceil(math.sqrt(size * 2))
     limit = float(np.abs(codes[:count]).max()) or 1.0
-    figure = canvas(6.6, 1.05 * count + 0.75)
-    figure.text(0.02, 1 - 0.12 / figure.get_figheight(), title, va="top", fontsize=TITLE, color=INK)
-    figure.text(0.02, 1 - 0.34 / figure.get_figheight(), caption, va="top", fontsize=LABEL, color=FAINT)
-    top = 1 - 0.72 / figure.get_figheight()
+    figure = new_figure(6.6, 1.05 * count + 0.75)
+    height = figure.get_figheight()
+    add_header(figure, title, caption, 0.02, 1 - 0.12 / height, 1 - 0.34 / height)
+    top = 1 - 0.72 / height
     grid = figure.add_gridspec(count, 3, width_ratios=(1, 2.4, 1), left=0.02, right=0.88, bottom=0.02, top=top,
                                hspace=0.08, wspace=0.04)  # fmt: skip
     for i in range(count):
-        code = np.full(wide * math.ceil(size / wide), np.nan)
+        code = np.full(map_width * math.ceil(size / map_width), np.nan)
         code[:size] = codes[i]
-        for j, picture in enumerate((inputs[i], code.reshape(-1, wide), outputs[i])):
-            ax = figure.add_subplot(grid[i, j])
+        panels = [figure.add_subplot(grid[i, j]) for j in range(3)]
+        for ax, image in ((panels[0], inputs[i]), (panels[2], outputs[i])):
+            pixels = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
+            ax.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        mesh = panels[1].imshow(
+            code.reshape(-1, map_width), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
+        )
+        for ax, heading in zip(panels, ("input", f"code, {size} numbers", "output"), strict=True):
             ax.set_axis_off()
-            if j == 1:
-                mesh = ax.imshow(
-                    picture, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
-                )
-            else:
-                picture = np.clip(picture.transpose(1, 2, 0), 0, 1)
-                ax.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             if i == 0:
-                ax.set_title(("input", f"code, {size} numbers", "output")[j], fontsize=LABEL, color=INK)
+                ax.set_title(heading, fontsize=LABEL_SIZE, color=TEXT_COLOR)
     bar = figure.colorbar(mesh, cax=figure.add_axes((0.9, 0.02, 0.015, top - 0.02)))
-    bar.ax.tick_params(labelsize=LABEL - 1, colors=FAINT)
+    bar.ax.tick_params(labelsize=LABEL_SIZE - 1, colors=MUTED_COLOR)
     bar.outline.set_visible(False)
     return figure

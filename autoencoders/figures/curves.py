@@ -1,80 +1,97 @@
-"""Metrics over the optimizer steps of a run."""
+"""Loss curves of one run, and rate against distortion of several runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from autoencoders.figures.style import BLUE, FAINT, INK, LABEL, ORANGE, canvas, plain
+from autoencoders.figures.style import (
+    BLUE,
+    LABEL_SIZE,
+    MUTED_COLOR,
+    ORANGE,
+    TEXT_COLOR,
+    TITLE_SIZE,
+    new_figure,
+    style_axes,
+)
 
-COLOURS = {"train": BLUE, "val": ORANGE}
+SPLIT_COLORS = {"train": BLUE, "val": ORANGE}
+AXIS_LABELS = {"mse": "MSE of pixels in [0, 1]", "accuracy": "accuracy"}
 
-
-NEAR = 3.0
-"""A baseline above so many times a curve's first value is left out: it would press the curve flat."""
+MAX_BASELINE_RATIO = 3.0
+"""A baseline larger than this multiple of the curve's first value is not drawn: it would flatten the curve."""
 
 
 def loss_curves(
     curves: Mapping[str, Mapping[str, np.ndarray]], title: str, baselines: Mapping[str, Mapping[str, float]]
 ) -> Figure:
-    """A panel per metric with its training and validation curves; the best validation value is marked.
+    """Plot one panel per metric with its training and validation curves. The best validation value is marked.
 
     Args:
         curves: metric -> split (`train` or `val`) -> (n, 2) array of steps and values.
-        title: one line above.
-        baselines: metric -> name -> value of a baseline, a dotted line where it is near.
+        title: one line above the panels.
+        baselines: metric -> name -> value of a baseline. Baselines close to the curve are drawn as dotted lines.
     """
-    figure = canvas(3.3 * len(curves) + 0.4, 3.2)
+    figure = new_figure(3.3 * len(curves) + 0.4, 3.2)
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
     for ax, (metric, splits) in zip(panels, curves.items(), strict=True):
         for split, points in splits.items():
-            ax.plot(*points.T, color=COLOURS[split], lw=1.6, marker="o", ms=2.5, label=split)
+            ax.plot(*points.T, color=SPLIT_COLORS[split], lw=1.6, marker="o", ms=2.5, label=split)
         if "val" in splits and metric != "rate":
-            best = np.argmax if metric == "accuracy" else np.argmin
-            step, value = splits["val"][best(splits["val"][:, 1])]
-            words = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-            ax.annotate(words, (step, value), xytext=(0, 8), textcoords="offset points", ha="right",
-                        fontsize=LABEL, color=ORANGE)  # fmt: skip
-            ax.plot([step], [value], "o", color=ORANGE, ms=5)
+            _mark_best(ax, splits["val"], higher_is_better=metric == "accuracy")
         first = max(points[0, 1] for points in splits.values())
         for name, value in baselines.get(metric, {}).items():
-            if value <= NEAR * first:
-                ax.axhline(value, color=FAINT, ls=":", lw=1)
+            if value <= MAX_BASELINE_RATIO * first:
+                ax.axhline(value, color=MUTED_COLOR, ls=":", lw=1)
                 ax.annotate(name, (0.02, value), xycoords=("axes fraction", "data"), ha="left", va="bottom",
-                            fontsize=LABEL - 1, color=FAINT)  # fmt: skip
-        unit = {"mse": "mse of [0, 1] pixels", "accuracy": "accuracy"}.get(metric, f"{metric}, nats per image")
-        plain(ax, "", "optimizer step", unit)
-    panels[0].legend(frameon=False, fontsize=LABEL)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+                            fontsize=LABEL_SIZE - 1, color=MUTED_COLOR)  # fmt: skip
+        style_axes(ax, "", "optimizer step", AXIS_LABELS.get(metric, f"{metric}, nats per image"))
+    panels[0].legend(frameon=False, fontsize=LABEL_SIZE)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE_SIZE)
     figure.tight_layout()
     return figure
 
 
+def _mark_best(ax: Axes, points: np.ndarray, higher_is_better: bool) -> None:
+    """Mark the best point of a curve and write its value above it."""
+    best = np.argmax(points[:, 1]) if higher_is_better else np.argmin(points[:, 1])
+    step, value = points[best]
+    label = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    ax.annotate(label, (step, value), xytext=(0, 8), textcoords="offset points", ha="right",
+                fontsize=LABEL_SIZE, color=ORANGE)  # fmt: skip
+    ax.plot([step], [value], "o", color=ORANGE, ms=5)
+
+
 def rate_distortion(rates: Sequence[float], distortions: Sequence[float], labels: Sequence[str], title: str) -> Figure:
-    """A point per run: what it spends on codes against what is left to explain; lines of equal nats behind.
+    """Plot rate against distortion, one point per run.
+
+    A dotted line of slope -1 shows all points whose sum of rate and distortion equals the lowest sum of the runs.
 
     Args:
         rates: nats per image.
         distortions: nats per image.
-        labels: a word per point.
-        title: one line above.
+        labels: one label per point.
+        title: one line above the axes; the lowest sum is added to it.
     """
-    figure = canvas(6.4, 4.8)
+    figure = new_figure(6.4, 4.8)
     ax = figure.add_subplot()
     order = np.argsort(rates)
     x, y = np.asarray(rates)[order], np.asarray(distortions)[order]
-    ax.plot(x, y, color=FAINT, lw=1, zorder=1)
+    ax.plot(x, y, color=MUTED_COLOR, lw=1, zorder=1)
     ax.scatter(x, y, color=BLUE, s=36, zorder=2)
-    for i, a, b in zip(order, x, y, strict=True):  # the curve falls and is convex: above, to the right, it is free
-        ax.annotate(labels[i], (a, b), xytext=(6, 5), textcoords="offset points", fontsize=LABEL, color=INK,
-                    parse_math=False)  # fmt: skip
+    # The curve is convex and falls, so the upper right of a point is free for its label.
+    for i, rate, distortion in zip(order, x, y, strict=True):
+        ax.annotate(labels[i], (rate, distortion), xytext=(6, 5), textcoords="offset points", fontsize=LABEL_SIZE,
+                    color=TEXT_COLOR, parse_math=False)  # fmt: skip
     ax.margins(0.15)
     best = int(np.argmin(x + y))
     ax.axline((x[best], y[best]), slope=-1, color=ORANGE, lw=1, ls=":", zorder=0)
-    title = f"{title}: at best {x[best] + y[best]:.2f} nats (dotted: as many)"
-    plain(ax, title, "rate, nats per image", "distortion, nats per image")
-    ax.title.set_parse_math(False)  # names are no formulas
+    title = f"{title}: lowest sum {x[best] + y[best]:.2f} nats (dotted: the same sum)"
+    style_axes(ax, title, "rate, nats per image", "distortion, nats per image")
+    ax.title.set_parse_math(False)  # a dollar sign in a name does not start a formula
     figure.tight_layout()
     return figure

@@ -1,56 +1,76 @@
-"""What edits do, over their strength."""
+"""Effect of attribute edits against their strength."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from autoencoders.figures.style import BLUE, CLASSES, FAINT, GREEN, INK, LABEL, ORANGE, TITLE, canvas, plain
+from autoencoders.figures.style import (
+    BLUE,
+    CLASS_COLORS,
+    GREEN,
+    LABEL_SIZE,
+    MUTED_COLOR,
+    ORANGE,
+    add_header,
+    new_figure,
+    style_axes,
+)
 
 Curve = tuple[np.ndarray, np.ndarray]
-SHOWN = 8
-"""Other attributes with a name of their own in the legend: those that move most come first."""
+"""Means and standard errors, (n,) each."""
+
+MAX_LABELED_CURVES = 8
+"""Number of other attributes that have a color and a legend entry."""
 
 
 def dose_response(
     strengths: np.ndarray,
     methods: Mapping[str, Curve],
-    others: Mapping[str, Curve],
+    other_attributes: Mapping[str, Curve],
     attribute: str,
     title: str,
     caption: str,
 ) -> Figure:
-    """Left: a classifier's shift in the attribute, by method. Right: in the other attributes, under the first method.
+    """Plot the shift in a classifier's output over the strength of an edit.
+
+    The left panel shows the edited attribute, one line per method. The right panel shows the other attributes under the
+    first method. A shift of 1 is the difference between real images with and without the attribute.
 
     Args:
-        strengths: (n,).
-        methods: name -> means and standard errors, (n,) each, 1 being the gap between real images with and without.
-        others: attribute -> the same, those that move most first.
-        attribute: its name.
-        title: one line above.
-        caption: a smaller one under it.
+        strengths: (n,) strengths of the edit.
+        methods: method -> curve of the edited attribute.
+        other_attributes: attribute -> curve under the first method, largest shift first.
+        attribute: name of the edited attribute.
+        title: one line above the panels.
+        caption: a smaller line under the title.
     """
-    figure = canvas(9.6, 4.0)
-    figure.text(0.012, 0.97, title, va="top", fontsize=TITLE, color=INK)
-    figure.text(0.012, 0.905, caption, va="top", fontsize=LABEL, color=FAINT)
+    figure = new_figure(9.6, 4.0)
+    add_header(figure, title, caption, 0.012, 0.97, 0.905)
     left, right = (figure.add_axes((x, 0.13, 0.34, 0.6)) for x in (0.08, 0.51))
-    named = list(others.items())
-    for ax, curves, colors in ((left, methods.items(), (BLUE, ORANGE, GREEN)), (right, named, CLASSES)):
-        ax.axhline(0, color=FAINT, lw=0.8)
-        ax.axhline(1, color=FAINT, lw=0.8, ls=":")
-        for i, (name, (mean, error)) in enumerate(curves):
-            color = colors[i % len(colors)] if ax is left or i < SHOWN else FAINT
-            label = name if ax is left or i < SHOWN else None
-            ax.plot(strengths, mean, color=color, marker="o", ms=3, lw=1.5, label=label)
-            ax.fill_between(strengths, mean - error, mean + error, color=color, alpha=0.2, lw=0)
-    plain(left, f"shift in {attribute}", "strength", "classifier's shift, 1: gap of real images")
-    plain(right, f"shift in the others, {next(iter(methods))}", "strength")
+    colors = (BLUE, ORANGE, GREEN)
+    _plot_curves(left, strengths, methods, [colors[i % len(colors)] for i in range(len(methods))], len(methods))
+    other_colors = [CLASS_COLORS[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(other_attributes))]
+    _plot_curves(right, strengths, other_attributes, other_colors, MAX_LABELED_CURVES)
+    style_axes(left, f"shift in {attribute}", "strength", "shift in classifier output (1: real images)")
+    style_axes(right, f"shift in other attributes, {next(iter(methods))}", "strength")
     limits = [*left.get_ylim(), *right.get_ylim()]
-    for ax in (left, right):  # one scale: how large leakage is beside the effect
+    for ax in (left, right):  # on a shared scale, the side effects can be compared with the intended effect
         ax.set_ylim(min(limits), max(limits))
-    left.legend(frameon=False, fontsize=LABEL)
-    if named:
-        right.legend(frameon=False, fontsize=LABEL, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    left.legend(frameon=False, fontsize=LABEL_SIZE)
+    if other_attributes:
+        right.legend(frameon=False, fontsize=LABEL_SIZE, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
+
+
+def _plot_curves(ax: Axes, strengths: np.ndarray, curves: Mapping[str, Curve], colors: list[str], labeled: int) -> None:
+    """Plot curves with bands of one standard error; only the first `labeled` curves have a legend entry."""
+    ax.axhline(0, color=MUTED_COLOR, lw=0.8)
+    ax.axhline(1, color=MUTED_COLOR, lw=0.8, ls=":")
+    for i, (name, (mean, error)) in enumerate(curves.items()):
+        label = name if i < labeled else None
+        ax.plot(strengths, mean, color=colors[i], marker="o", ms=3, lw=1.5, label=label)
+        ax.fill_between(strengths, mean - error, mean + error, color=colors[i], alpha=0.2, lw=0)

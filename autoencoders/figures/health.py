@@ -1,37 +1,45 @@
-"""How a training is doing, beyond its loss."""
+"""One figure of training diagnostics: active units, KL per latent, gradient norm, and gap to the prior."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-from autoencoders.figures.style import BLUE, FAINT, INK, LABEL, ORANGE, TITLE, canvas, plain
+from autoencoders.figures.style import BLUE, LABEL_SIZE, MUTED_COLOR, ORANGE, add_header, new_figure, style_axes
 
-DEAD = 0.01
-"""Nats below which a latent's KL is drawn as nothing. Where posterior means vary by .01, the least that counts as an
-active unit (Burda et al., 2016), their part of the KL is .005."""
+MIN_KL = 0.01
+"""Lower end of the KL color scale in nats.
+
+A latent counts as active if the variance of its posterior means exceeds .01 (Burda et al., 2016). At that threshold the
+means contribute .005 nats to its KL divergence.
+"""
+
+MAX_MARKED_POINTS = 60
+"""Lines with more points than this have no markers."""
 
 
 @dataclass
 class History:
-    """What the panel shows; a part that is None is left out.
+    """Diagnostics recorded during training. A field that is None has no panel.
 
     Attributes:
-        latents: Z.
-        active: (E, 2) epochs, and how many latents were active.
-        kl: (E, Z) nats per latent.
-        kl_epochs: (E,) their epochs.
-        gap: (E, 2) epochs, and the gap of the aggregate posterior to the prior in nats.
-        floor: the gap that a true sample of the prior, of the same size, has on average.
-        dimension: (E, 2) epochs, and the effective number of dimensions that codes fill.
-        spread: (Z,) standard deviations of codes along each latent.
-        gradient: (S, 2) optimizer steps, and the gradient's norm.
-        clip: the norm that gradients are clipped to, or None.
+        latents: number of latents Z.
+        active: (E, 2) epochs and numbers of active units.
+        kl: (E, Z) KL divergence per latent in nats.
+        kl_epochs: (E,) epochs of `kl`.
+        gap: (E, 2) epochs and the KL divergence from the aggregate posterior to the prior in nats.
+        floor: mean of `gap` for a sample of the prior of the same size.
+        dimension: (E, 2) epochs and effective dimensions of the codes.
+        spread: (Z,) standard deviation of the codes per latent.
+        gradient: (S, 2) optimizer steps and gradient norms.
+        clip: largest gradient norm after clipping, or None.
     """
 
     latents: int
@@ -47,118 +55,143 @@ class History:
 
 
 def health(history: History, title: str, caption: str) -> Figure:
-    """One panel: active units, KL per latent, gradient norm and gap to the prior, or what an AE has of these.
+    """Plot the recorded diagnostics, one panel each.
 
     Args:
-        history: what to show.
-        title: one line above.
-        caption: a smaller one under it.
+        history: diagnostics of one run.
+        title: one line above the panels.
+        caption: a smaller line under the title.
     """
-    parts: dict[str, Callable[[Axes, History], None]] = {
-        "active": _active, "kl": _kl, "dimension": _dimension, "spread": _spread, "gradient": _gradient, "gap": _gap,
-    }  # fmt: skip
-    drawn = [draw for name, draw in parts.items() if getattr(history, name) is not None]
-    columns = 2 if len(drawn) == 4 else max(len(drawn), 1)
-    rows = max(-(-len(drawn) // columns), 1)
+    panels = _panels(history)
+    columns = 2 if len(panels) == 4 else max(len(panels), 1)
+    rows = max(-(-len(panels) // columns), 1)
     width, height = max(4.3 * columns, 5.6), 2.8 * rows + 0.6
-    figure = canvas(width, height)
-    figure.text(0.17 / width, 1 - 0.12 / height, title, va="top", fontsize=TITLE, color=INK)
-    figure.text(0.17 / width, 1 - 0.36 / height, caption, va="top", fontsize=LABEL, color=FAINT)
-    # Margins in inches: measuring what the labels need takes as long as drawing the rest.
+    figure = new_figure(width, height)
+    add_header(figure, title, caption, 0.17 / width, 1 - 0.12 / height, 1 - 0.36 / height)
+    # Fixed margins in inches: measuring the labels (`tight_layout`) would double the drawing time.
     figure.subplots_adjust(left=0.72 / width, right=1 - 0.3 / width, bottom=0.5 / height, top=1 - 0.9 / height,
                            wspace=0.28, hspace=0.42)  # fmt: skip
-    for i, draw in enumerate(drawn):
-        draw(figure.add_subplot(rows, columns, i + 1), history)
+    for i, draw in enumerate(panels):
+        draw(figure.add_subplot(rows, columns, i + 1))
     return figure
 
 
-def _points(ax: Axes, points: np.ndarray, color: str = BLUE) -> None:
-    ax.plot(*points.T, color=color, lw=1.6, marker="o", ms=3 if len(points) < 60 else 0)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+def _panels(history: History) -> list[Callable[[Axes], None]]:
+    """Return the drawing function of each panel that has data, in order."""
+    panels: list[Callable[[Axes], None]] = []
+    if history.active is not None:
+        panels.append(partial(_draw_active_units, active=history.active, latents=history.latents))
+    if history.kl is not None and history.kl_epochs is not None:
+        panels.append(partial(_draw_kl, kl=history.kl, epochs=history.kl_epochs))
+    if history.dimension is not None:
+        panels.append(partial(_draw_dimensions, dimension=history.dimension, latents=history.latents))
+    if history.spread is not None:
+        panels.append(partial(_draw_spread, spread=history.spread))
+    if history.gradient is not None:
+        panels.append(partial(_draw_gradient_norm, gradient=history.gradient, clip=history.clip))
+    if history.gap is not None:
+        panels.append(partial(_draw_gap, gap=history.gap, floor=history.floor))
+    return panels
+
+
+def _draw_active_units(ax: Axes, active: np.ndarray, latents: int) -> None:
+    _plot_line(ax, active)
+    ax.set_ylim(-0.04 * latents, 1.16 * latents)
+    _draw_reference(ax, latents, f"all {latents}")
+    style_axes(ax, "active units", "epoch", "latents")
+
+
+def _draw_dimensions(ax: Axes, dimension: np.ndarray, latents: int) -> None:
+    _plot_line(ax, dimension)
+    ax.set_ylim(0, 1.16 * latents)
+    _draw_reference(ax, latents, f"{latents} equal variances")
+    style_axes(ax, "effective dimensions of codes", "epoch", "participation ratio")
+
+
+def _draw_kl(ax: Axes, kl: np.ndarray, epochs: np.ndarray) -> None:
+    """Draw one column per epoch and one row per latent, sorted by the KL divergence at the last epoch."""
+    from matplotlib.colors import LogNorm
+
+    order = np.argsort(-np.nan_to_num(kl[-1]), kind="stable")
+    values = np.clip(kl.T[order], MIN_KL, None)
+    step = max(float(np.diff(epochs).min()), 1.0) if len(epochs) > 1 else 1.0
+    edges = np.append(epochs - step / 2, epochs[-1] + step / 2)
+    top = max(float(np.nanmax(values)), 10 * MIN_KL)
+    mesh = ax.pcolormesh(edges, np.arange(len(order) + 1) + 0.5, values, cmap="Blues", norm=LogNorm(MIN_KL, top))
+    ax.invert_yaxis()
+    if len(epochs) == 1:
+        ax.set_xticks(epochs)
+    else:
+        ax.xaxis.set_major_locator(_integer_locator())
+    ax.yaxis.set_major_locator(_integer_locator())
+    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, format=lambda value, _: f"{value:g}")
+    bar.ax.yaxis.set_minor_formatter("")
+    bar.ax.tick_params(labelsize=LABEL_SIZE - 1, colors=MUTED_COLOR)
+    bar.outline.set_visible(False)
+    style_axes(ax, "KL per latent, nats", "epoch", "latent, by rank")
+
+
+def _draw_spread(ax: Axes, spread: np.ndarray) -> None:
+    values = np.sort(spread)[::-1]
+    marker_size = 3 if len(values) < MAX_MARKED_POINTS else 0
+    ax.plot(np.arange(1, len(values) + 1), values, color=BLUE, lw=1.6, marker="o", ms=marker_size)
+    ax.set_ylim(0, 1.08 * max(values[0], 1e-12))
+    ax.xaxis.set_major_locator(_integer_locator())
+    style_axes(ax, "spread of each latent", "latent, by rank", "standard deviation of codes")
+
+
+def _draw_gradient_norm(ax: Axes, gradient: np.ndarray, clip: float | None) -> None:
+    positive = gradient[np.isfinite(gradient[:, 1]) & (gradient[:, 1] > 0)]
+    _plot_line(ax, positive if len(positive) else gradient)
+    if clip is not None:
+        _draw_reference(ax, clip, f"clipped to {clip:g}")
+    if len(positive):
+        _set_log_scale(ax)
+    style_axes(ax, "gradient norm", "optimizer step", "before clipping")
+
+
+def _draw_gap(ax: Axes, gap: np.ndarray, floor: float | None) -> None:
+    _plot_line(ax, gap, ORANGE)
+    if floor is not None:
+        _draw_reference(ax, floor, "a sample of the prior")
+    _set_log_scale(ax)
+    style_axes(ax, "aggregate posterior against prior", "epoch", "KL of the Gaussian fit, nats")
+
+
+def _plot_line(ax: Axes, points: np.ndarray, color: str = BLUE) -> None:
+    """Plot (n, 2) points with integer ticks on the horizontal axis."""
+    ax.plot(*points.T, color=color, lw=1.6, marker="o", ms=3 if len(points) < MAX_MARKED_POINTS else 0)
+    ax.xaxis.set_major_locator(_integer_locator())
     if len(points) == 1:
         ax.set_xlim(points[0, 0] - 1, points[0, 0] + 1)
 
 
-def _logarithmic(ax: Axes) -> None:
-    """A logarithmic axis of at least half a decade, with plain numbers on it."""
+def _integer_locator() -> MaxNLocator:
+    """Return matplotlib's default tick locator, restricted to integers."""
+    return MaxNLocator(nbins="auto", steps=[1, 2, 2.5, 5, 10], integer=True)
+
+
+def _set_log_scale(ax: Axes) -> None:
+    """Set a logarithmic vertical axis that spans at least half a decade and has decimal tick labels."""
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     middle = math.sqrt(low * high)
     low, high = min(low, middle / 1.8), max(high, middle * 1.8)
     ax.set_ylim(low, high)
-    leading = (1, 1.5, 2, 3, 4, 5, 7) if high < 5 * low else (1, 2, 5) if high < 100 * low else (1,)
+    digits: tuple[float, ...] = (1,)
+    if high < 5 * low:
+        digits = (1, 1.5, 2, 3, 4, 5, 7)
+    elif high < 100 * low:
+        digits = (1, 2, 5)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    ticks = [m * 10.0**e for e in exponents for m in leading if low <= m * 10.0**e <= high]
+    ticks = [digit * 10.0**e for e in exponents for digit in digits if low <= digit * 10.0**e <= high]
     ax.set_yticks(ticks, [f"{tick:,g}" for tick in ticks])
     ax.yaxis.set_minor_formatter("")
-    ax.tick_params(which="minor", color=FAINT)
+    ax.tick_params(which="minor", color=MUTED_COLOR)
 
 
-def _dotted(ax: Axes, height: float, words: str) -> None:
-    ax.axhline(height, color=FAINT, ls=":", lw=1)
-    ax.annotate(words, (0.99, height), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-                ha="right", va="bottom", fontsize=LABEL - 1, color=FAINT)  # fmt: skip
-
-
-def _active(ax: Axes, history: History) -> None:
-    _points(ax, history.active)
-    ax.set_ylim(-0.04 * history.latents, 1.16 * history.latents)
-    _dotted(ax, history.latents, f"all {history.latents}")
-    plain(ax, "active units", "epoch", "latents")
-
-
-def _dimension(ax: Axes, history: History) -> None:
-    _points(ax, history.dimension)
-    ax.set_ylim(0, 1.16 * history.latents)
-    _dotted(ax, history.latents, f"all {history.latents} alike")
-    plain(ax, "dimensions that codes fill", "epoch", "participation ratio")
-
-
-def _kl(ax: Axes, history: History) -> None:
-    """A column per epoch, a row per latent, those that cost most at the last epoch on top."""
-    from matplotlib.colors import LogNorm
-
-    order = np.argsort(-np.nan_to_num(history.kl[-1]), kind="stable")
-    values = np.clip(history.kl.T[order], DEAD, None)
-    epochs = history.kl_epochs
-    step = max(float(np.diff(epochs).min()), 1.0) if len(epochs) > 1 else 1.0
-    edges = np.append(epochs - step / 2, epochs[-1] + step / 2)
-    top = max(float(np.nanmax(values)), 10 * DEAD)
-    mesh = ax.pcolormesh(edges, np.arange(len(order) + 1) + 0.5, values, cmap="Blues", norm=LogNorm(DEAD, top))
-    ax.invert_yaxis()
-    if len(epochs) == 1:
-        ax.set_xticks(epochs)
-    else:
-        ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.yaxis.get_major_locator().set_params(integer=True)
-    bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, format=lambda value, _: f"{value:g}")
-    bar.ax.yaxis.set_minor_formatter("")
-    bar.ax.tick_params(labelsize=LABEL - 1, colors=FAINT)
-    bar.outline.set_visible(False)
-    plain(ax, "KL per latent, nats", "epoch", "latent, by rank")
-
-
-def _spread(ax: Axes, history: History) -> None:
-    values = np.sort(history.spread)[::-1]
-    ax.plot(np.arange(1, len(values) + 1), values, color=BLUE, lw=1.6, marker="o", ms=3 if len(values) < 60 else 0)
-    ax.set_ylim(0, 1.08 * max(values[0], 1e-12))
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    plain(ax, "spread of each latent", "latent, by rank", "standard deviation of codes")
-
-
-def _gradient(ax: Axes, history: History) -> None:
-    finite = history.gradient[np.isfinite(history.gradient[:, 1]) & (history.gradient[:, 1] > 0)]
-    _points(ax, finite if len(finite) else history.gradient)
-    if history.clip is not None:
-        _dotted(ax, history.clip, f"clipped to {history.clip:g}")
-    if len(finite):
-        _logarithmic(ax)
-    plain(ax, "gradient norm", "optimizer step", "before clipping")
-
-
-def _gap(ax: Axes, history: History) -> None:
-    _points(ax, history.gap, ORANGE)
-    if history.floor is not None:
-        _dotted(ax, history.floor, "a sample of the prior itself")
-    _logarithmic(ax)
-    plain(ax, "aggregate posterior to prior", "epoch", "KL of the Gaussian fit, nats")
+def _draw_reference(ax: Axes, height: float, label: str) -> None:
+    """Draw a dotted horizontal line with a label at its right end."""
+    ax.axhline(height, color=MUTED_COLOR, ls=":", lw=1)
+    ax.annotate(label, (0.99, height), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
+                ha="right", va="bottom", fontsize=LABEL_SIZE - 1, color=MUTED_COLOR)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Images in reading order, each with its label."""
+"""A grid of images with one label under each image."""
 
 from __future__ import annotations
 
@@ -7,23 +7,33 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.figures.style import INK, LABEL, TITLE, canvas
+from autoencoders.figures.style import LABEL_SIZE, TEXT_COLOR, add_header, new_figure
 
 
 def labelled_grid(images: np.ndarray, labels: Sequence[str], title: str, columns: int = 8) -> Figure:
-    """Images (N, C, H, W) in rows of `columns`, in the fixed range [0, 1], with a label under each."""
+    """Draw images in rows, with one label under each image.
+
+    Args:
+        images: (N, C, H, W), drawn in the fixed range [0, 1].
+        labels: N labels; an empty label is not drawn.
+        title: one line above the grid.
+        columns: largest number of images per row.
+    """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
-    side, strip, head = 1.1, 0.26 if any(labels) else 0.08, 0.45  # inches
-    width, height = max(columns * (side + 0.1) + 0.2, len(title) * 0.085), rows * (side + strip) + head
-    figure = canvas(width, height)
-    figure.text(0.1 / width, 1 - 0.1 / height, title, va="top", fontsize=TITLE, color=INK)
+    side, label_height, header_height = 1.1, 0.26 if any(labels) else 0.08, 0.45  # inches
+    width = max(columns * (side + 0.1) + 0.2, len(title) * 0.085)
+    height = rows * (side + label_height) + header_height
+    figure = new_figure(width, height)
+    add_header(figure, title, "", 0.1 / width, 1 - 0.1 / height, 0)
     for i, (image, label) in enumerate(zip(images, labels, strict=True)):
         row, column = divmod(i, columns)
-        left, top = 0.1 + column * (side + 0.1), head + row * (side + strip)
+        left, top = 0.1 + column * (side + 0.1), header_height + row * (side + label_height)
         ax = figure.add_axes((left / width, 1 - (top + side) / height, side / width, side / height))
-        picture = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
-        ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        pixels = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
+        ax.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         ax.set_axis_off()
-        ax.text(0.5, -0.03, label, transform=ax.transAxes, ha="center", va="top", fontsize=LABEL - 2, color=INK)
+        ax.text(
+            0.5, -0.03, label, transform=ax.transAxes, ha="center", va="top", fontsize=LABEL_SIZE - 2, color=TEXT_COLOR
+        )
     return figure

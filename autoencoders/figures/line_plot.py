@@ -1,4 +1,4 @@
-"""Several methods over one quantity."""
+"""Line plot of several methods with error bars."""
 
 from __future__ import annotations
 
@@ -7,32 +7,34 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.figures.style import BLUE, CLASSES, FAINT, LABEL, canvas, plain
+from autoencoders.figures.style import BLUE, CLASS_COLORS, LABEL_SIZE, MUTED_COLOR, new_figure, style_axes
 
 
 def line_plot(
     lines: Mapping[str, np.ndarray], title: str, x: str, y: str, mark: tuple[float, str] | None = None
 ) -> Figure:
-    """A line per method, the first one (the model) in front; error bars of one standard error.
+    """Plot one line per method with error bars of one standard error. The first line (the model) is drawn on top.
 
     Args:
-        lines: name -> (n, 3) array of positions, values and standard errors.
-        title: one line above.
-        x: what the horizontal axis is, with its unit.
-        y: what the vertical axis is, with its unit.
-        mark: a position, and a word for it.
+        lines: method -> (n, 3) array of positions, values and standard errors.
+        title: one line above the axes.
+        x: label of the horizontal axis, with its unit.
+        y: label of the vertical axis, with its unit.
+        mark: position of a vertical dotted line, and its label.
     """
-    figure = canvas(7.2, 4.4)
+    figure = new_figure(7.2, 4.4)
     ax = figure.add_subplot()
     for i, (name, points) in enumerate(lines.items()):
-        color, front = (BLUE, 3) if i == 0 else (CLASSES[i % len(CLASSES)], 2)
-        ax.errorbar(*points.T[:2], yerr=points[:, 2], color=color, lw=2.2 if i == 0 else 1.3, marker="o",
-                    ms=4 if i == 0 else 3, capsize=2, label=name, zorder=front)  # fmt: skip
+        is_model = i == 0
+        color = BLUE if is_model else CLASS_COLORS[i % len(CLASS_COLORS)]
+        ax.errorbar(points[:, 0], points[:, 1], yerr=points[:, 2], color=color, lw=2.2 if is_model else 1.3, marker="o",
+                    ms=4 if is_model else 3, capsize=2, label=name, zorder=3 if is_model else 2)  # fmt: skip
     if mark is not None:
-        ax.axvline(mark[0], color=FAINT, ls=":", lw=1, zorder=0)
-        ax.annotate(mark[1], (mark[0], 1), xycoords=("data", "axes fraction"), xytext=(4, -2), va="top",
-                    textcoords="offset points", fontsize=LABEL, color=FAINT)  # fmt: skip
-    plain(ax, title, x, y)
-    ax.legend(frameon=False, fontsize=LABEL, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        position, label = mark
+        ax.axvline(position, color=MUTED_COLOR, ls=":", lw=1, zorder=0)
+        ax.annotate(label, (position, 1), xycoords=("data", "axes fraction"), xytext=(4, -2), va="top",
+                    textcoords="offset points", fontsize=LABEL_SIZE, color=MUTED_COLOR)  # fmt: skip
+    style_axes(ax, title, x, y)
+    ax.legend(frameon=False, fontsize=LABEL_SIZE, loc="center left", bbox_to_anchor=(1.01, 0.5))
     figure.tight_layout()
     return figure

@@ -1,4 +1,4 @@
-"""Queries beside what was found for them."""
+"""Query images with their nearest neighbors."""
 
 from __future__ import annotations
 
@@ -8,50 +8,54 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from autoencoders.figures.style import FAINT, GREEN, INK, LABEL, TITLE, canvas
+from autoencoders.figures.style import GREEN, LABEL_SIZE, TEXT_COLOR, add_header, new_figure
 
-TILE, UNDER = 0.92, 0.2
-"""Inches: the side of an image, and the room for the number under it."""
+TILE, LABEL_HEIGHT = 0.92, 0.2
+"""Side of an image and height of the label under it, in inches."""
 
 
 def neighbor_grid(
     queries: np.ndarray,
-    found: np.ndarray,
+    neighbors: np.ndarray,
     distances: np.ndarray,
     same: np.ndarray | None,
     names: Sequence[str],
     title: str,
     caption: str = "",
 ) -> Figure:
-    """A row per query: the query, a gap, its neighbors with their distances; a frame around those of its label.
+    """Draw one row per query: the query, a gap, and its neighbors with their distances.
+
+    Neighbors with the label of the query have a green frame.
 
     Args:
         queries: (Q, C, H, W) in [0, 1].
-        found: (Q, K, C, H, W).
+        neighbors: (Q, K, C, H, W).
         distances: (Q, K).
-        same: (Q, K) bool, or None where labels are unknown.
-        names: Q labels under the queries.
-        title: one line above.
-        caption: a smaller one under it.
+        same: (Q, K) bool, whether the neighbor has the label of the query; None if labels are unknown.
+        names: Q labels of the queries.
+        title: one line above the grid.
+        caption: a smaller line under the title.
     """
-    count, k = found.shape[:2]
+    count, k = neighbors.shape[:2]
     width = max(0.24 + TILE * (k + 1.25), 0.075 * len(title), 0.066 * len(caption)) + 0.12
-    height = 0.75 + count * (TILE + UNDER)
-    figure = canvas(width, height)
-    figure.text(0.12 / width, 1 - 0.1 / height, title, va="top", fontsize=TITLE, color=INK)
-    figure.text(0.12 / width, 1 - 0.34 / height, caption, va="top", fontsize=LABEL, color=FAINT)
+    height = 0.75 + count * (TILE + LABEL_HEIGHT)
+    figure = new_figure(width, height)
+    add_header(figure, title, caption, 0.12 / width, 1 - 0.1 / height, 1 - 0.34 / height)
+
+    def draw_image(row: int, left: float, image: np.ndarray, label: str, framed: bool) -> None:
+        bottom = height - 0.65 - (row + 1) * (TILE + LABEL_HEIGHT) + LABEL_HEIGHT
+        ax = figure.add_axes((left / width, bottom / height, 0.94 * TILE / width, 0.94 * TILE / height))
+        pixels = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
+        ax.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        ax.set_axis_off()
+        ax.set_title(label, y=-0.21, fontsize=LABEL_SIZE - 1, color=GREEN if framed else TEXT_COLOR, pad=0)
+        if framed:
+            frame = Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec=GREEN, lw=3, clip_on=False)
+            ax.add_patch(frame)
+
     for i in range(count):
-        for j in range(-1, k):
-            left = 0.12 + (0 if j < 0 else TILE * (j + 1.25))
-            bottom = height - 0.65 - (i + 1) * (TILE + UNDER) + UNDER
-            ax = figure.add_axes((left / width, bottom / height, 0.94 * TILE / width, 0.94 * TILE / height))
-            picture = np.clip((queries[i] if j < 0 else found[i, j]).transpose(1, 2, 0), 0, 1)
-            ax.imshow(picture.squeeze(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            ax.set_axis_off()
-            words = f"query {names[i]}"[-14:] if j < 0 else f"{distances[i, j]:.3g}"
-            matched = j >= 0 and same is not None and bool(same[i, j])
-            ax.set_title(words, y=-0.21, fontsize=LABEL - 1, color=GREEN if matched else INK, pad=0)
-            if matched:
-                frame = Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec=GREEN, lw=3, clip_on=False)
-                ax.add_patch(frame)
+        draw_image(i, 0.12, queries[i], f"query {names[i]}"[-14:], framed=False)
+        for j in range(k):
+            framed = same is not None and bool(same[i, j])
+            draw_image(i, 0.12 + TILE * (j + 1.25), neighbors[i, j], f"{distances[i, j]:.3g}", framed)
     return figure

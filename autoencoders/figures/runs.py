@@ -7,53 +7,54 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.figures.style import CLASSES, FAINT, LABEL, canvas, plain
+from autoencoders.figures.style import CLASS_COLORS, LABEL_SIZE, MUTED_COLOR, new_figure, style_axes
 
-STYLES = ("-", "--", ":", "-.")
-"""Line styles: the next one each time the colors are used up."""
+LINE_STYLES = ("-", "--", ":", "-.")
+"""The next style is used each time all colors have been used."""
 
-BEGINNING, MUCH = 0.15, 1.5
-"""Steps before this share of all may leave the axes at the top, where they would take so many times its height."""
+EARLY_SHARE, MAX_EARLY_RATIO = 0.15, 1.5
+"""Values before this share of all steps are cut off if they would stretch the axis by more than this ratio."""
 
 
 def metric_over_runs(
     curves: Mapping[str, np.ndarray], title: str, y: str, baselines: Mapping[str, float] | None = None
 ) -> Figure:
-    """A line per run; dotted lines for baselines.
+    """Plot one line per run, and baselines as dotted lines.
 
-    The first epochs may leave the axes at the top, where they would press flat what follows.
+    The vertical axis may cut off the high values of the first epochs, which would flatten the rest of the curves.
 
     Args:
         curves: run -> (n, 2) array of steps and values.
-        title: one line above.
-        y: what the vertical axis is, with its unit.
-        baselines: name -> value; one beyond the axis is left out.
+        title: one line above the axes.
+        y: label of the vertical axis, with its unit.
+        baselines: name -> value. A baseline outside the axis is not drawn.
     """
-    figure = canvas(5.0, 3.6)
+    figure = new_figure(5.0, 3.6)
     ax = figure.add_subplot()
     for i, (name, points) in enumerate(curves.items()):
-        style = STYLES[i // len(CLASSES) % len(STYLES)]
+        style = LINE_STYLES[i // len(CLASS_COLORS) % len(LINE_STYLES)]
         marker = "o" if len(points) < 40 else None
-        ax.plot(*points.T, color=CLASSES[i % len(CLASSES)], ls=style, lw=1.6, marker=marker, ms=2.5, label=name)
-    ax.set_ylim(*_limits(list(curves.values())))
+        ax.plot(*points.T, color=CLASS_COLORS[i % len(CLASS_COLORS)], ls=style, lw=1.6, marker=marker, ms=2.5,
+                label=name)  # fmt: skip
+    ax.set_ylim(*_vertical_limits(list(curves.values())))
     for name, value in (baselines or {}).items():
         if ax.get_ylim()[0] <= value <= ax.get_ylim()[1]:
-            ax.axhline(value, color=FAINT, ls=":", lw=1)
+            ax.axhline(value, color=MUTED_COLOR, ls=":", lw=1)
             ax.annotate(name, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                        fontsize=LABEL - 1, color=FAINT)  # fmt: skip
-    plain(ax, title, "optimizer step", y)
-    legend = ax.legend(frameon=False, fontsize=LABEL - 1, loc="upper left", bbox_to_anchor=(-0.1, -0.18), ncols=2)
-    for text in legend.get_texts():  # names of runs are no formulas
+                        fontsize=LABEL_SIZE - 1, color=MUTED_COLOR)  # fmt: skip
+    style_axes(ax, title, "optimizer step", y)
+    legend = ax.legend(frameon=False, fontsize=LABEL_SIZE - 1, loc="upper left", bbox_to_anchor=(-0.1, -0.18), ncols=2)
+    for text in legend.get_texts():  # a dollar sign in a name does not start a formula
         text.set_parse_math(False)
     figure.tight_layout()
     return figure
 
 
-def _limits(curves: list[np.ndarray]) -> tuple[float, float]:
-    """What the vertical axis spans."""
+def _vertical_limits(curves: list[np.ndarray]) -> tuple[float, float]:
+    """Return the limits of the vertical axis; see `EARLY_SHARE`."""
     steps, values = np.concatenate(curves).T
-    low, high = values.min(), values[steps >= BEGINNING * steps.max()].max()
-    if values.max() - low <= MUCH * (high - low):
+    low, high = values.min(), values[steps >= EARLY_SHARE * steps.max()].max()
+    if values.max() - low <= MAX_EARLY_RATIO * (high - low):
         high = values.max()
-    room = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
-    return low - room, high + room
+    margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin

@@ -1,4 +1,4 @@
-"""Runs and sweeps bound into one page: what lies in their folders -> tables and pictures -> HTML or Markdown.
+"""Reports: combine the files of runs and sweeps into one HTML or Markdown page.
 
-Everything here reads the disk alone and writes nothing; no model is opened, and torch is not loaded.
+The modules read run folders only. They write nothing, load no model, and do not import torch.
 """

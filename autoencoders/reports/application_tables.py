@@ -1,121 +1,158 @@
-"""The tables that applications left, those of several runs bound into one."""
+"""Tables written by applications, combined over several runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from autoencoders.reports import evaluation_tables
-from autoencoders.reports.metric_info import measure
-from autoencoders.reports.result_tables import alike
-from autoencoders.reports.run_folder import RunFolder, lines, number, read_table
-from autoencoders.reports.tables import REAL, Cell, Column, Row, Table
+from autoencoders.reports.evaluation_tables import REQUIRED_COLUMNS, Rows, merge_evaluation_tables
+from autoencoders.reports.metric_info import get_metric_info
+from autoencoders.reports.run_folder import RunFolder, read_lines, read_table, to_number
+from autoencoders.reports.tables import REAL_PREFIX, Cell, Column, Row, Table
 
-LONGEST = 40
-"""Rows of one run's table, at most: what is longer is data, and is named, not shown."""
+MAX_ROWS = 40
+"""Longer tables are not shown. The report names their file."""
 
-NUMBERED = ("latent",)
-"""Heads of rows that each run numbers in its own way: its rows stay together."""
+UNMERGED_HEADERS = ("latent",)
+"""Headers of rows that are numbered separately in each run. The rows of a run stay together."""
 
-EVERY = "every run"
-WORDS_OF_ITS_OWN = "markdown"
-"""A table that is Markdown already; the report makes its own."""
+ALL_RUNS = "all runs"
+MARKDOWN_TABLE = "markdown"
+"""Name of a table that an application wrote as Markdown. It repeats the CSV tables."""
+
+NON_FINITE = ("nan", "inf", "-inf")
+ERROR_SUFFIX = " +-"
+"""Suffix of the column with the standard errors of another column."""
 
 
 @dataclass
-class Answer:
-    """What runs found when they were asked one thing.
+class ApplicationTable:
+    """One table of an application, combined over several runs.
 
     Attributes:
-        table: their tables bound together, or None where they are text.
-        texts: run -> lines.
-        left: what is not shown, and why.
+        name: `<application>/<table>`.
+        table: the combined table, or None for text.
+        texts: run -> lines of text.
+        omitted: tables that are not shown, and the reason.
     """
 
     name: str
     table: Table | None = None
     texts: dict[str, list[str]] = field(default_factory=dict)
-    left: list[str] = field(default_factory=list)
+    omitted: list[str] = field(default_factory=list)
 
 
 @dataclass
-class Found:
-    """One run's table: the columns of its rows, by head of the row."""
+class RunTable:
+    """The table of one run: row header -> column -> text."""
 
     run: RunFolder
-    head: str
+    header: str
     rows: dict[str, dict[str, str]]
 
 
-def answers(runs: Sequence[RunFolder], application: str) -> list[Answer]:
-    """Every table of an application, in the order of their names."""
+def collect_tables(runs: Sequence[RunFolder], application: str) -> list[ApplicationTable]:
+    """Return all tables of an application, sorted by name."""
     names = {name for run in runs for name in run.tables() if name.startswith(f"{application}/")}
-    names = sorted(names - {f"{application}/{WORDS_OF_ITS_OWN}"})
-    return [answer for name in names if (answer := _answer(name, runs)) is not None]
+    tables = [_collect_table(name, runs) for name in sorted(names - {f"{application}/{MARKDOWN_TABLE}"})]
+    return [table for table in tables if table.table or table.texts or table.omitted]
 
 
-def _answer(name: str, runs: Sequence[RunFolder]) -> Answer | None:
-    answer, found, numbers = Answer(name), [], []
+def _collect_table(name: str, runs: Sequence[RunFolder]) -> ApplicationTable:
+    """Combine one table of several runs."""
+    result = ApplicationTable(name)
+    tables: list[RunTable] = []
+    evaluations: list[tuple[RunFolder, Rows]] = []
     for run in runs:
         file = run.tables().get(name)
-        if file is not None and file.suffix == ".md":
-            answer.texts[run.label] = lines(file)
-        rows = read_table(file) if file is not None and file.suffix == ".csv" else []
-        if rows and set(rows[0]) >= evaluation_tables.COLUMNS:
-            numbers.append((run, rows))
-        elif len(rows) > LONGEST:
-            answer.left.append(f"{run.label}: {len(rows):,} rows, in {'/'.join(file.parts[-3:])}")
+        if file is None:
+            continue
+        if file.suffix == ".md":
+            result.texts[run.label] = read_lines(file)
+            continue
+        rows = read_table(file)
+        if rows and set(rows[0]) >= REQUIRED_COLUMNS:
+            evaluations.append((run, rows))
+        elif len(rows) > MAX_ROWS:
+            result.omitted.append(f"{run.label}: {len(rows):,} rows, in {'/'.join(file.parts[-3:])}")
         elif rows:
-            found.append(_plain(run, rows))
-    if found or numbers:
-        answer.table = bound(name, found) if found else evaluation_tables.by_measure(name, numbers)
-    return answer if answer.table or answer.texts or answer.left else None
+            tables.append(_to_run_table(run, rows))
+    if tables:
+        result.table = merge_tables(name, tables)
+    elif evaluations:
+        result.table = merge_evaluation_tables(name, evaluations)
+    return result
 
 
-def _plain(run: RunFolder, rows: Sequence[dict[str, str]]) -> Found:
-    """A table whose first column says what each row is of; rows of the same head are told apart by their second."""
-    first, *others = rows[0]
-    twice = len({row[first] for row in rows}) < len(rows)
-    if twice:
-        heads, others = [f"{row[first]}, {others[0]} {row[others[0]]}" for row in rows], others[1:]
-    else:
-        heads = [row[first] for row in rows]
-    table = {head: {key: row[key] for key in others} for head, row in zip(heads, rows, strict=True)}
-    return Found(run, first, table)
+def _to_run_table(run: RunFolder, rows: Rows) -> RunTable:
+    """Index a table by its first column, or by its first two columns if the first has duplicates."""
+    first, *columns = rows[0]
+    headers = [row[first] for row in rows]
+    if len(set(headers)) < len(rows):
+        second, *columns = columns
+        headers = [f"{row[first]}, {second} {row[second]}" for row in rows]
+    indexed = {header: {key: row[key] for key in columns} for header, row in zip(headers, rows, strict=True)}
+    return RunTable(run, first, indexed)
 
 
-def bound(name: str, found: Sequence[Found]) -> Table:
-    """The tables of several runs in one: first each run's own rows, then their baselines, the same ones once."""
-    rows = [row for part in found for row in part.rows.values()]
-    filled = list(dict.fromkeys(key for row in rows for key in row if row[key] and not key.endswith(" +-")))
-    texts = [key for key in filled if any(row.get(key) and not _numeric(row[key]) for row in rows)]
-    columns = [Column(key, measure(key), words=key in texts) for key in filled]
-    table = Table(name, found[0].head, columns, [])
-    heads = list(dict.fromkeys(head for part in found for head in part.rows))
-    own = {part.run.model for part in found}
-    if found[0].head in NUMBERED:
-        table.rows = [_row(part, head, filled, texts, part.run.label) for part in found for head in part.rows]
-        heads = []
-    for head in sorted(heads, key=lambda head: head not in own):  # stable: the others keep their order
-        having = [part for part in found if head in part.rows]
-        shared = len(having) > 1 and all(part.rows[head] == having[0].rows[head] for part in having)
-        for part in having[:1] if shared else having:
-            table.rows.append(_row(part, head, filled, texts, EVERY if shared else part.run.label))
-    return table.finish()
+def merge_tables(name: str, tables: Sequence[RunTable]) -> Table:
+    """Combine the tables of several runs.
+
+    The rows of the runs' own models come first, then the baselines. A baseline with equal values in all runs is shown
+    once.
+
+    Args:
+        name: one line above the table.
+        tables: tables with the same columns, in the order of the runs.
+    """
+    columns = _merge_columns(tables)
+    merged = Table(name, tables[0].header, columns, [])
+    if tables[0].header in UNMERGED_HEADERS:
+        merged.rows = [_to_row(table, header, columns, table.run.label) for table in tables for header in table.rows]
+        return merged.finish()
+    headers = dict.fromkeys(header for table in tables for header in table.rows)
+    models = {table.run.model_name for table in tables}
+    for header in sorted(headers, key=lambda header: header not in models):  # the sort keeps the order of equal keys
+        matches = [table for table in tables if header in table.rows]
+        shared = len(matches) > 1 and all(table.rows[header] == matches[0].rows[header] for table in matches)
+        if shared:
+            merged.rows.append(_to_row(matches[0], header, columns, ALL_RUNS))
+        else:
+            merged.rows += [_to_row(table, header, columns, table.run.label) for table in matches]
+    return merged.finish()
 
 
-def _numeric(text: str) -> bool:
-    return number(text) is not None or text.lower() in ("nan", "inf", "-inf")
+def _merge_columns(tables: Sequence[RunTable]) -> list[Column]:
+    """Return the columns that have a value in any table, without the columns of standard errors."""
+    rows = [row for table in tables for row in table.rows.values()]
+    keys = dict.fromkeys(key for row in rows for key in row if row[key] and not key.endswith(ERROR_SUFFIX))
+    return [Column(key, get_metric_info(key), is_text=_is_text(row.get(key) for row in rows)) for key in keys]
 
 
-def _row(part: Found, head: str, columns: Sequence[str], texts: Sequence[str], label: str) -> Row:
-    row = part.rows[head]
-    cells = [
-        Cell(text=row.get(key, "")) if key in texts else Cell(number(row.get(key)), number(row.get(f"{key} +-")))
-        for key in columns
-    ]
-    known = alike(part.run)
-    if head == part.run.model:
-        return Row(label, cells, part.run.setting, alike=known)
-    known = {} if head.startswith(REAL) else {**known, "bound": None}  # what is no run has no bound to compare
-    return Row(head, cells, label, baseline=part.run.model in part.rows, alike=known)
+def _is_text(values: Iterable[str | None]) -> bool:
+    """Return whether any nonempty value is not a number."""
+    return any(value and to_number(value) is None and value.lower() not in NON_FINITE for value in values)
+
+
+def _to_row(table: RunTable, header: str, columns: Sequence[Column], label: str) -> Row:
+    """Convert a row of a run's table.
+
+    Args:
+        table: the table of a run.
+        header: header of the row.
+        columns: columns of the combined table.
+        label: the run, or `ALL_RUNS`.
+    """
+    row, run = table.rows[header], table.run
+    cells = []
+    for column in columns:
+        key = column.label
+        if column.is_text:
+            cells.append(Cell(text=row.get(key, "")))
+        else:
+            cells.append(Cell(to_number(row.get(key)), to_number(row.get(f"{key}{ERROR_SUFFIX}"))))
+    if header == run.model_name:
+        return Row(label, cells, run.setting, comparison_keys=run.comparison_keys)
+    # A baseline has no ELBO, and real images are not compared.
+    keys = {} if header.startswith(REAL_PREFIX) else {**run.comparison_keys, "neg_elbo": None}
+    return Row(header, cells, label, baseline=run.model_name in table.rows, comparison_keys=keys)

@@ -1,4 +1,4 @@
-"""What sets the configurations of runs apart."""
+"""Differences between the configs of runs, as text and as tables."""
 
 from __future__ import annotations
 
@@ -8,73 +8,102 @@ from autoencoders.config.diff import ABSENT_TEXT, SHORT_KEYS, diff_configs, grou
 from autoencoders.reports.run_folder import RunFolder
 from autoencoders.reports.tables import Cell, Column, Row, Table
 
-SEEDS = ("seed", "model.seed", "data.seed")
-"""Keys of runs that are the same experiment once more."""
+SEED_KEYS = ("seed", "model.seed", "data.seed")
+"""Keys in which repetitions of one experiment differ."""
+
+MAX_ALIASES = 8
+"""Largest number of alias keys listed below a table."""
+
+MAX_SETTINGS = 3
+"""Largest number of differing settings in the description of a run."""
 
 
-REPEATED = 8
-"""Keys that repeat others and are named, at most."""
+def find_differences(runs: Sequence[RunFolder]) -> dict[tuple[str, ...], list[str]]:
+    """Return the settings that differ between runs.
 
+    Args:
+        runs: in order. A run without a config has no values.
 
-def compared(runs: Sequence[RunFolder]) -> dict[tuple[str, ...], list[str]]:
-    """`grouped` differences of runs; a run without a configuration has none of the values."""
-    known = [run for run in runs if run.config]
-    if len(known) < 2:
+    Returns:
+        Keys of one setting (see `group_aliases`) -> its value in each run.
+    """
+    indices = [i for i, run in enumerate(runs) if run.config]
+    if len(indices) < 2:
         return {}
-    groups = group_aliases(diff_configs([run.config for run in known]))
-    place = {id(run): i for i, run in enumerate(known)}
-    return {
-        keys: [values[place[id(run)]] if id(run) in place else ABSENT_TEXT for run in runs]
-        for keys, values in groups.items()
-    }
+    groups = group_aliases(diff_configs([runs[i].config for i in indices]))
+    differences = {}
+    for keys, known_values in groups.items():
+        values = [ABSENT_TEXT] * len(runs)
+        for i, value in zip(indices, known_values, strict=True):
+            values[i] = value
+        differences[keys] = values
+    return differences
 
 
-def settings(runs: Sequence[RunFolder], without: Sequence[str] = ()) -> list[str]:
-    """What sets each run apart, in words: at most three differences, as they would be typed; first what was typed.
+def describe_settings(runs: Sequence[RunFolder], ignored: Sequence[str] = ()) -> list[str]:
+    """Describe each run by the settings in which the runs differ, in the syntax of the command line.
 
-    What one kind of run has and another has not (a CVAE's `join`) says no more than the kind does.
+    A description has at most three settings. Settings from the command line come first. A setting that only some kinds
+    of models have (`join` of a CVAE) is left out: the name of the model already shows the difference.
 
     Args:
         runs: in order.
-        without: keys that are not told.
+        ignored: keys to leave out.
     """
-    typed = [word.lstrip("+~").partition("=")[0] for run in runs for word in run.overrides]
-    groups = [
-        item for item in compared(runs).items() if item[0][0] not in without and len(set(item[1]) - {ABSENT_TEXT}) > 1
+    overridden = {override.lstrip("+~").partition("=")[0] for run in runs for override in run.overrides}
+    differences = [
+        (keys, values)
+        for keys, values in find_differences(runs).items()
+        if keys[0] not in ignored and len(set(values) - {ABSENT_TEXT}) > 1
     ]
-    groups.sort(key=lambda item: not any(name in typed or SHORT_KEYS.get(name) in typed for name in item[0]))
-    chosen = [(SHORT_KEYS.get(keys[0], keys[0]), values) for keys, values in groups[:3]]
-    said = ([f"{key}={values[i]}" for key, values in chosen if values[i] != ABSENT_TEXT] for i in range(len(runs)))
-    return [", ".join(words) for words in said]
+    differences.sort(key=lambda item: not any(k in overridden or SHORT_KEYS.get(k) in overridden for k in item[0]))
+    chosen = [(SHORT_KEYS.get(keys[0], keys[0]), values) for keys, values in differences[:MAX_SETTINGS]]
+    descriptions = []
+    for i in range(len(runs)):
+        settings = [f"{key}={values[i]}" for key, values in chosen if values[i] != ABSENT_TEXT]
+        descriptions.append(", ".join(settings))
+    return descriptions
 
 
-def alike_but(runs: Sequence[RunFolder], keys: Sequence[str]) -> list[list[RunFolder]]:
-    """Runs in groups whose members differ in nothing but these keys."""
-    others = [values for names, values in compared(runs).items() if names[0] not in keys]
+def group_by_settings(runs: Sequence[RunFolder], ignored: Sequence[str]) -> list[list[RunFolder]]:
+    """Return groups of runs that have the same settings except for the ignored keys."""
+    differences = [values for keys, values in find_differences(runs).items() if keys[0] not in ignored]
     groups: dict[tuple[str, ...], list[RunFolder]] = {}
     for i, run in enumerate(runs):
-        groups.setdefault(tuple(values[i] for values in others), []).append(run)
+        groups.setdefault(tuple(values[i] for values in differences), []).append(run)
     return list(groups.values())
 
 
-def table(groups: Mapping[tuple[str, ...], list[str]], names: Sequence[str], title: str) -> Table:
-    """Differences as a table, keys in rows; in columns where they are fewer than what they are differences of.
+def differences_table(groups: Mapping[tuple[str, ...], list[str]], names: Sequence[str], title: str) -> Table:
+    """Create a table of differing settings.
+
+    The settings are columns if there are fewer settings than configs, and rows otherwise.
 
     Args:
-        groups: see `grouped`.
-        names: of what is compared.
-        title: a line above.
+        groups: keys of one setting -> its value in each config; see `find_differences`.
+        names: names of the configs.
+        title: one line above the table.
     """
-    repeated = [f"{keys[0]} is also {', '.join(keys[1:])}" for keys in groups if len(keys) > 1]
-    further = sum(len(keys) - 1 for keys in groups)
-    notes = [f"{'; '.join(repeated)}."] if repeated else []
-    if further > REPEATED:
-        notes = [f"{further} further keys repeat these values by interpolation."]
-    heads = [keys[0] for keys in groups]
+    notes = _alias_notes(list(groups))
+    settings = [keys[0] for keys in groups]
     if len(groups) < len(names):
-        columns = [Column(head, words=True) for head in heads]
+        columns = [Column(setting, is_text=True) for setting in settings]
         rows = [Row(name, [Cell(text=values[i]) for values in groups.values()]) for i, name in enumerate(names)]
         return Table(title, "run", columns, rows, notes)
-    columns = [Column(name, words=True) for name in names]
-    rows = [Row(head, [Cell(text=v) for v in values]) for head, values in zip(heads, groups.values(), strict=True)]
+    columns = [Column(name, is_text=True) for name in names]
+    rows = [
+        Row(setting, [Cell(text=value) for value in values])
+        for setting, values in zip(settings, groups.values(), strict=True)
+    ]
     return Table(title, "setting", columns, rows, notes)
+
+
+def _alias_notes(groups: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return a note about keys that have the value of another key."""
+    count = sum(len(keys) - 1 for keys in groups)
+    if count == 0:
+        return []
+    if count > MAX_ALIASES:
+        return [f"{count} more keys have the same values by interpolation."]
+    aliases = [f"{keys[0]} is also {', '.join(keys[1:])}" for keys in groups if len(keys) > 1]
+    return [f"{'; '.join(aliases)}."]

@@ -1,4 +1,4 @@
-"""What a report says, in order, whatever it is written as."""
+"""Content of a report, independent of its format."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
-from autoencoders.config import diff
-from autoencoders.reports import comparison
-from autoencoders.reports.application_tables import answers
-from autoencoders.reports.images import Group, galleries
-from autoencoders.reports.plots import rate_distortion, training_curves
-from autoencoders.reports.result_tables import over_seeds, summary
-from autoencoders.reports.run_cards import Card, metadata
+from autoencoders.config.diff import diff_configs, group_aliases
+from autoencoders.reports.application_tables import collect_tables
+from autoencoders.reports.comparison import describe_settings, differences_table, find_differences
+from autoencoders.reports.images import FigureGroup, collect_figures
+from autoencoders.reports.plots import plot_rate_distortion, plot_training_curves
+from autoencoders.reports.result_tables import results_table, seed_means_table
+from autoencoders.reports.run_cards import RunMetadata, collect_metadata
 from autoencoders.reports.run_folder import RunFolder
 from autoencoders.reports.tables import Table
 from autoencoders.types import UserError
@@ -21,13 +22,39 @@ from autoencoders.types import UserError
 COMMAND = "python -m autoencoders.train"
 
 
+@dataclass(frozen=True)
+class ReportOptions:
+    """Options of a report.
+
+    Attributes:
+        title: heading of the report; None for the models and the data.
+        question: question of the report; an empty line separates paragraphs.
+        conclusion: conclusion of the report; an empty line separates paragraphs.
+        metrics: columns of the results, header -> metric; see `results_table`. None for the default columns.
+        figures: names or patterns of the figures to show; None for all.
+        sections: names of the sections to show: `commands`, `differences`, `results`, `rate_and_distortion`,
+            `figures`, `curves`, names of applications, `runs`. None for all.
+        megabytes: largest total size of the figures of one run.
+        defaults: default config, with which a single run is compared.
+    """
+
+    title: str | None = None
+    question: str | None = None
+    conclusion: str | None = None
+    metrics: Mapping[str, str] | None = None
+    figures: Sequence[str] | None = None
+    sections: Sequence[str] | None = None
+    megabytes: float = 10.0
+    defaults: Mapping[str, Any] | None = None
+
+
 @dataclass
 class Section:
-    """A part under a heading: tables, then pictures, then lines of text."""
+    """A section: a heading, tables, figures, and lines of text. A section without content is false."""
 
     title: str
     tables: list[Table] = field(default_factory=list)
-    groups: list[Group] = field(default_factory=list)
+    groups: list[FigureGroup] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
@@ -35,11 +62,11 @@ class Section:
 
 
 @dataclass
-class Asked:
-    """What a run's command adds to what all share, and how it did not end well."""
+class RunCommand:
+    """The overrides of one run that not all runs share, and the problems of its folder."""
 
     label: str
-    words: str
+    overrides: str
     problem: str
 
 
@@ -48,134 +75,149 @@ class Report:
     """A report.
 
     Attributes:
-        title: its heading.
-        question: what was to be found out, paragraphs.
-        verdict: what was found, paragraphs.
-        common: the command that all runs share.
-        asked: of each run.
-        sections: in order; none of them empty.
-        cards: of each run.
+        title: heading.
+        question: paragraphs.
+        conclusion: paragraphs.
+        common_command: command with the overrides that all runs share.
+        commands: one entry per run.
+        sections: in order, without empty sections.
+        metadata: one entry per run.
     """
 
     title: str
-    question: list[str]
-    verdict: list[str]
-    common: str
-    asked: list[Asked]
-    sections: list[Section]
-    cards: list[Card]
+    question: list[str] = field(default_factory=list)
+    conclusion: list[str] = field(default_factory=list)
+    common_command: str = ""
+    commands: list[RunCommand] = field(default_factory=list)
+    sections: list[Section] = field(default_factory=list)
+    metadata: list[RunMetadata] = field(default_factory=list)
 
 
-def build_report(
-    runs: Sequence[RunFolder],
-    *,
-    title: str | None = None,
-    question: str | None = None,
-    verdict: str | None = None,
-    metrics: Mapping[str, str] | None = None,
-    figures: Sequence[str] | None = None,
-    parts: Sequence[str] | None = None,
-    megabytes: float = 10.0,
-    defaults: Mapping | None = None,
-    live: bool = False,
-) -> Report:
-    """Everything that runs left, bound together.
+def build_report(runs: Sequence[RunFolder], options: ReportOptions | None = None, live: bool = False) -> Report:
+    """Combine the files of runs into a report.
 
     Args:
-        runs: see `finding.find`.
-        title: by default the models and the data.
-        question: what was to be found out; paragraphs apart by an empty line.
-        verdict: what was found.
-        metrics: columns of the results; see `results.summary`.
-        figures: kinds of figures, or patterns; None: all.
-        parts: which sections: `asked`, `what_differs`, `results`, `rate_and_distortion`, `figures`, `curves`, names of
-            applications, `runs`; None: all.
-        megabytes: of one run's figures, at most.
-        defaults: the default configuration, which a single run is compared with.
-        live: runs still go on: curves are drawn elsewhere, and a figure that is not all written gives way to the last
-            that is.
+        runs: see `find_runs`.
+        options: options of the report.
+        live: whether the runs may still be training. The page then draws the curves from its own state, and incomplete
+            figures are replaced by the last complete ones.
 
     Raises:
-        UserError: where a metric, a figure or a part is asked for that there is not.
+        UserError: if a metric, figure or section of the options does not exist.
     """
-    for run, words in zip(runs, comparison.settings(runs), strict=True):
-        run.setting = words
-    groups, left = galleries(runs, figures, megabytes, whole=live)
+    options = options or ReportOptions()
+    for run, setting in zip(runs, describe_settings(runs), strict=True):
+        run.setting = setting
+    figures, omissions = collect_figures(runs, options.figures, options.megabytes, complete_only=live)
+    builders = _section_builders(runs, options, figures, omissions)
+    chosen = _choose_sections(("commands", *builders, "runs"), options.sections)
+    if live:
+        chosen.discard("curves")
+    report = Report(options.title or default_title(runs))
+    report.question, report.conclusion = split_paragraphs(options.question), split_paragraphs(options.conclusion)
+    if "commands" in chosen:
+        report.common_command, report.commands = collect_commands(runs)
+    sections = [build() for name, build in builders.items() if name in chosen]
+    report.sections = [section for section in sections if section]
+    if "runs" in chosen:
+        report.metadata = [collect_metadata(run) for run in runs]
+    return report
+
+
+def _section_builders(
+    runs: Sequence[RunFolder], options: ReportOptions, figures: Sequence[FigureGroup], omissions: list[str]
+) -> dict[str, Callable[[], Section]]:
+    """Return name -> function that builds the section, in order."""
+    run_figures = [group for group in figures if "/" not in group.title]
     builders: dict[str, Callable[[], Section]] = {
-        "what_differs": lambda: Section("What differs", differing_tables(runs, defaults)),
-        "results": lambda: Section("Results", result_tables(runs, metrics)),
-        "rate_and_distortion": lambda: Section("Rate and distortion", groups=filled(rate_distortion(runs))),
-        "figures": lambda: Section("Figures", groups=[g for g in groups if "/" not in g.title], texts=left),
-        "curves": lambda: Section("Curves", groups=filled(training_curves(runs))),
+        "differences": lambda: Section("Differences", build_difference_tables(runs, options.defaults)),
+        "results": lambda: Section("Results", build_result_tables(runs, options.metrics)),
+        "rate_and_distortion": lambda: _figure_section("Rate and distortion", plot_rate_distortion(runs)),
+        "figures": lambda: Section("Figures", groups=run_figures, texts=omissions),
+        "curves": lambda: _figure_section("Curves", plot_training_curves(runs)),
     }
-    for name in sorted({name.partition("/")[0] for run in runs for name in (*run.tables(), *of_applications(groups))}):
-        builders[name] = partial(application, name, runs, groups)
-    known = ("asked", *builders, "runs")
-    for part in parts or ():
-        if part not in known:
-            raise UserError(f"There is no part {part} in this report. It has: {', '.join(known)}.")
-    shown = [part for part in (known if parts is None else parts) if not (live and part == "curves")]
-    sections = [section for name, build in builders.items() if name in shown and (section := build())]
-    paragraphs = [[part.strip() for part in (text or "").split("\n\n") if part.strip()] for text in (question, verdict)]
-    common, asked = commands(runs) if "asked" in shown else ("", [])
-    cards = [metadata(run) for run in runs] if "runs" in shown else []
-    return Report(title or title_of(runs), *paragraphs, common, asked, sections, cards)
+    names = [name for run in runs for name in run.tables()]
+    names += [group.title for group in figures if "/" in group.title]
+    for application in sorted({name.partition("/")[0] for name in names}):
+        builders[application] = partial(build_application_section, application, runs, figures)
+    return builders
 
 
-def title_of(runs: Sequence[RunFolder]) -> str:
-    """The models, and what they were trained on."""
-    names = ([run.at(part, "name") for run in runs] for part in ("model", "data"))
-    models, data = (", ".join(dict.fromkeys(str(name) for name in found if name)) for found in names)
+def _choose_sections(known: Sequence[str], chosen: Sequence[str] | None) -> set[str]:
+    """Return the names of the sections to show.
+
+    Raises:
+        UserError: if a chosen section does not exist.
+    """
+    if chosen is None:
+        return set(known)
+    for name in chosen:
+        if name not in known:
+            raise UserError(f"There is no section {name} in this report. Choose from: {', '.join(known)}.")
+    return set(chosen)
+
+
+def split_paragraphs(text: str | None) -> list[str]:
+    """Split a text at empty lines."""
+    return [paragraph.strip() for paragraph in (text or "").split("\n\n") if paragraph.strip()]
+
+
+def default_title(runs: Sequence[RunFolder]) -> str:
+    """Return the names of the models and of the data."""
+    models, data = (
+        ", ".join(dict.fromkeys(str(name) for run in runs if (name := run.config_value(group, "name"))))
+        for group in ("model", "data")
+    )
     count = f": {len(runs)} runs" if len(runs) > 1 else ""
     return f"{models.upper()} on {data}{count}" if models and data else f"Report{count}"
 
 
-def commands(runs: Sequence[RunFolder]) -> tuple[str, list[Asked]]:
-    """The words that every run was started with, as a command, and what each adds to it."""
-    told = [run.overrides for run in runs if run.overrides]
-    shared = [word for word in told[0] if all(word in words for words in told)] if told else []
-    asked = [
-        Asked(run.label, shlex.join(word for word in run.overrides if word not in shared), "; ".join(run.problems))
-        for run in runs
-    ]
-    return f"{COMMAND} {shlex.join(shared)}".strip(), asked
+def collect_commands(runs: Sequence[RunFolder]) -> tuple[str, list[RunCommand]]:
+    """Return the command with the overrides that all runs share, and the other overrides of each run."""
+    all_overrides = [run.overrides for run in runs if run.overrides]
+    first = all_overrides[0] if all_overrides else []
+    shared = [override for override in first if all(override in overrides for overrides in all_overrides)]
+    commands = []
+    for run in runs:
+        own = [override for override in run.overrides if override not in shared]
+        commands.append(RunCommand(run.label, shlex.join(own), "; ".join(run.problems)))
+    return f"{COMMAND} {shlex.join(shared)}".strip(), commands
 
 
-def differing_tables(runs: Sequence[RunFolder], defaults: Mapping | None) -> list[Table]:
-    """How the configurations differ; of a single run, from the defaults."""
+def build_difference_tables(runs: Sequence[RunFolder], defaults: Mapping[str, Any] | None) -> list[Table]:
+    """Compare the configs of several runs, or the config of a single run with the defaults."""
     if len(runs) > 1:
-        groups, names, title = comparison.compared(runs), [run.label for run in runs], "Settings that differ"
+        groups, names, title = find_differences(runs), [run.label for run in runs], "Settings that differ"
     elif defaults and runs[0].config:
-        groups = diff.group_aliases(diff.diff_configs([defaults, runs[0].config]))
-        names, title = ["default", runs[0].label], "Settings that are not the default"
+        groups = group_aliases(diff_configs([defaults, runs[0].config]))
+        names, title = ["default", runs[0].label], "Settings that differ from the defaults"
     else:
-        groups = {}
-    return [comparison.table(groups, names, title)] if groups else []
+        return []
+    return [differences_table(groups, names, title)] if groups else []
 
 
-def result_tables(runs: Sequence[RunFolder], metrics: Mapping[str, str] | None) -> list[Table]:
-    """The numbers of every run; before them their means over seeds, which then alone have a best."""
-    single, means = summary(runs, metrics), over_seeds(runs, metrics)
+def build_result_tables(runs: Sequence[RunFolder], metrics: Mapping[str, str] | None) -> list[Table]:
+    """Return the means over seeds, if there are several seeds, and the metrics of all runs.
+
+    If there are means, the best values are marked only among the means.
+    """
+    single, means = results_table(runs, metrics), seed_means_table(runs, metrics)
     if means is not None:
-        single.unmark("Runs of one setting differ by chance: the best is marked among means.")
+        single.unmark("Runs with the same setting differ by chance. Best values are marked among the means.")
     return [table for table in (means, single) if table is not None and table.columns]
 
 
-def filled(group: Group) -> list[Group]:
-    """A group that has pictures."""
-    return [group] if group.pictures else []
-
-
-def of_applications(groups: Sequence[Group]) -> list[str]:
-    """Kinds of figures that applications drew, `<application>/<figure>`."""
-    return [group.title for group in groups if "/" in group.title]
-
-
-def application(name: str, runs: Sequence[RunFolder], groups: Sequence[Group]) -> Section:
-    """What runs found when they were asked: tables, figures, and what was said in words."""
-    section = Section(name, groups=[group for group in groups if group.title.startswith(f"{name}/")])
-    for answer in answers(runs, name):
-        section.tables += [answer.table] if answer.table is not None else []
-        section.texts += [f"{label}: {line}" for label, lines in answer.texts.items() for line in lines]
-        section.texts += [f"{answer.name} is too long for this page. {line}." for line in answer.left]
+def build_application_section(name: str, runs: Sequence[RunFolder], figures: Sequence[FigureGroup]) -> Section:
+    """Combine the tables, figures and texts of an application."""
+    section = Section(name, groups=[group for group in figures if group.title.startswith(f"{name}/")])
+    for result in collect_tables(runs, name):
+        if result.table is not None:
+            section.tables.append(result.table)
+        section.texts += [f"{label}: {line}" for label, lines in result.texts.items() for line in lines]
+        section.texts += [f"{result.name} is too long for this page. {omission}." for omission in result.omitted]
     return section
+
+
+def _figure_section(title: str, figures: FigureGroup) -> Section:
+    """Create a section of one group of figures, or an empty section."""
+    return Section(title, groups=[figures] if figures.pictures else [])

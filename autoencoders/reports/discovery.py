@@ -1,4 +1,4 @@
-"""Runs found by path or pattern."""
+"""Find run folders by path or pattern."""
 
 from __future__ import annotations
 
@@ -6,78 +6,93 @@ import glob
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from autoencoders.reports.run_folder import RunFolder, read
+from autoencoders.reports.run_folder import RunFolder, read_run_folder
 from autoencoders.types import UserError
 
-DEPTH = 2
-"""How far below a folder its runs are looked for: a sweep's jobs are one level down, sweeps among runs two."""
+MAX_DEPTH = 2
+"""Levels below a folder that are searched for runs: 1 for the jobs of a sweep, 2 for the jobs of several sweeps."""
 
 
 def find_runs(patterns: Iterable[str | Path]) -> list[RunFolder]:
-    """The runs that folders and patterns name, see `folders`.
+    """Read the runs in folders and patterns; see `find_run_folders`.
 
     Raises:
-        UserError: if a pattern matches no run, or every run is of another format.
+        UserError: if a pattern matches no run, or if all runs have another format.
     """
-    runs = [read(path, label) for path, label in folders(patterns).items()]
+    runs = [read_run_folder(path, label) for path, label in find_run_folders(patterns).items()]
     if all(run.refused for run in runs):
         raise UserError(runs[0].problems[0])
     return runs
 
 
-def folders(patterns: Iterable[str | Path]) -> dict[Path, str]:
-    """The folders of runs that folders and patterns name, each once, in that order; of a sweep's folder, its jobs.
+def find_run_folders(patterns: Iterable[str | Path]) -> dict[Path, str]:
+    """Return the run folders in folders and patterns, in order and without duplicates.
+
+    The folder of a sweep stands for its jobs.
 
     Returns:
-        Path -> a label that no other has.
+        Path -> unique label.
 
     Raises:
-        UserError: where a pattern matches nothing, or what it matches holds no run.
+        UserError: if a pattern matches nothing, or its matches contain no run.
     """
     paths: dict[Path, Path] = {}
     for pattern in map(str, patterns):
-        matches = _matches(pattern)
-        found = [run for match in matches for run in _below(match, DEPTH)]
-        if not found:
-            what = str(matches[0]) if len(matches) == 1 else f"None of the {len(matches)} matches of {pattern}"
-            raise UserError(
-                f"{what} is no run and holds none: a run's folder has a config.yaml or a run.json. Give folders of "
-                "runs or sweeps, or a pattern such as runs='runs/*'."
-            )
-        for path in found:
-            paths.setdefault(path.resolve(), path)
+        matches = _match_pattern(pattern)
+        folders = [folder for match in matches for folder in _search(match, MAX_DEPTH)]
+        if not folders:
+            _raise_no_run(pattern, matches)
+        for folder in folders:
+            paths.setdefault(folder.resolve(), folder)
     if not paths:
-        raise UserError("runs is empty. Give folders of runs or sweeps, or a pattern such as runs='runs/*'.")
-    return dict(zip(paths.values(), labels(list(paths)), strict=True))
+        raise UserError("runs is empty. Pass folders of runs or sweeps, or a pattern such as runs='runs/*'.")
+    return dict(zip(paths.values(), unique_labels(list(paths)), strict=True))
 
 
-def _matches(pattern: str) -> list[Path]:
-    """A path that exists as it stands, whatever characters it has; else what the pattern matches."""
+def _match_pattern(pattern: str) -> list[Path]:
+    """Return the path itself if it exists, even if it contains special characters; else the matches of the pattern."""
     path = Path(pattern).expanduser()
-    found = [path] if path.exists() else [Path(p) for p in glob.glob(str(path), recursive=True)]
-    if not found:
-        raise UserError(f"runs={pattern} matches nothing, seen from {Path.cwd()}. Give folders of runs, or a pattern.")
-    return sorted(found, key=_natural)
+    matches = [path] if path.exists() else [Path(p) for p in glob.glob(str(path), recursive=True)]
+    if not matches:
+        raise UserError(
+            f"runs={pattern} matches nothing in {Path.cwd()}. Pass folders of runs or sweeps, or a pattern."
+        )
+    return sorted(matches, key=_natural_key)
 
 
-def _natural(path: Path) -> list:
-    """A sort key that puts 9_... before 10_...."""
-    return [(int(word), "") if word.isdigit() else (-1, word) for word in re.split(r"(\d+)", str(path))]
+def _raise_no_run(pattern: str, matches: Sequence[Path]) -> NoReturn:
+    """Raise UserError for a pattern whose matches contain no run."""
+    subject = f"{matches[0]} is not a run folder and contains none"
+    if len(matches) > 1:
+        subject = f"None of the {len(matches)} matches of {pattern} is a run folder or contains one"
+    raise UserError(
+        f"{subject}: a run folder has a config.yaml or a run.json. Pass folders of runs or sweeps, or a pattern such "
+        "as runs='runs/*'."
+    )
 
 
-def _below(path: Path, depth: int) -> list[Path]:
+def _natural_key(path: Path) -> list[tuple[int, str]]:
+    """Return a sort key that orders numbers by value: 9_... before 10_...."""
+    pieces = re.split(r"(\d+)", str(path))
+    return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in pieces]
+
+
+def _search(path: Path, depth: int) -> list[Path]:
+    """Return the run folders at a path and at most `depth` levels below it."""
     if (path / "run.json").is_file() or (path / "config.yaml").is_file():
         return [path]
     if depth == 0 or not path.is_dir():
         return []
-    return [run for child in sorted(path.iterdir(), key=_natural) if child.is_dir() for run in _below(child, depth - 1)]
+    children = sorted(path.iterdir(), key=_natural_key)
+    return [folder for child in children if child.is_dir() for folder in _search(child, depth - 1)]
 
 
-def labels(paths: Sequence[Path]) -> list[str]:
-    """The last parts of resolved paths, as many as it takes to tell them apart."""
+def unique_labels(paths: Sequence[Path]) -> list[str]:
+    """Label resolved paths by their last components, as many as are needed to distinguish them."""
     for count in range(1, max(len(path.parts) for path in paths)):
-        names = ["/".join(path.parts[-count:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
+        labels = ["/".join(path.parts[-count:]) for path in paths]
+        if len(set(labels)) == len(labels):
+            return labels
     return [str(path) for path in paths]

@@ -1,86 +1,124 @@
-"""Tables with a row per number (measure, unit, method, value), of several runs side by side."""
+"""Tables with one row per number (columns `measure`, `unit`, `method`, `value`), combined over several runs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from autoencoders.reports.metric_info import measure
-from autoencoders.reports.result_tables import alike
-from autoencoders.reports.run_folder import RunFolder, number
-from autoencoders.reports.tables import AHEAD, REAL, Cell, Column, Row, Table
+from autoencoders.reports.metric_info import MetricInfo, get_metric_info
+from autoencoders.reports.run_folder import RunFolder, to_number
+from autoencoders.reports.tables import BETTER_BASELINE_MARK, REAL_PREFIX, Cell, Column, Row, Table
 
-COLUMNS = {"measure", "unit", "method", "value"}
-"""What such a table has; beside these `+-`, `note` and others."""
+REQUIRED_COLUMNS = {"measure", "unit", "method", "value"}
+"""Columns that identify such a table. It may also have `+-`, `note` and more."""
 
 Rows = Sequence[Mapping[str, str]]
-"""Of one run's table."""
+"""Rows of one run's table."""
+
+Tables = Sequence[tuple[RunFolder, Rows]]
+"""Runs and the rows of their tables."""
 
 
-def by_measure(name: str, found: Sequence[tuple[RunFolder, Rows]]) -> Table:
-    """A row per measure and a column per run; then what stands beside, baselines and references, and notes.
+@dataclass
+class Baseline:
+    """A baseline of one metric, and the runs whose tables contain it with the same value."""
+
+    method: str
+    cell: Cell
+    labels: list[str] = field(default_factory=list)
+
+
+def merge_evaluation_tables(name: str, tables: Tables) -> Table:
+    """Create a table with one row per metric and one column per run, followed by the baselines and notes.
 
     Args:
-        name: a line above.
-        found: runs, and the rows of each.
+        name: one line above the table.
+        tables: runs and the rows of their tables.
     """
-    names = dict.fromkeys(row["measure"] for _, rows in found for row in rows if number(row["value"]) is not None)
-    columns = [Column(run.label, unit=run.setting) for run, _ in found]
-    table = Table(name, "measure", [*columns, Column("beside", words=True), Column("note", words=True)], [], fixed=True)
-    table.rows = [_row(one, found) for one in names]
+    metrics = dict.fromkeys(row["measure"] for _, rows in tables for row in rows if to_number(row["value"]) is not None)
+    columns = [Column(run.label, unit=run.setting) for run, _ in tables]
+    columns += [Column("baselines", is_text=True), Column("note", is_text=True)]
+    table = Table(name, "metric", columns, [_merge_row(metric, tables) for metric in metrics], fixed=True)
     notes = [row.cells[-1].text for row in table.rows]
-    for row, before, note in zip(table.rows[1:], notes, notes[1:], strict=False):
-        row.cells[-1].text = "as above" if note and note == before else note
-    for i in (len(found) + 1, len(found)):
+    for row, previous, note in zip(table.rows[1:], notes, notes[1:], strict=False):
+        row.cells[-1].text = "as above" if note and note == previous else note
+    for i in (len(tables) + 1, len(tables)):  # remove empty text columns
         if not any(row.cells[i].text for row in table.rows):
-            for line in (table.columns, *(row.cells for row in table.rows)):
-                del line[i]
+            del table.columns[i]
+            for row in table.rows:
+                del row.cells[i]
     return table
 
 
-def _row(name: str, found: Sequence[tuple[RunFolder, Rows]]) -> Row:
-    """A measure's row: the runs' cells printed and marked together with what stands beside."""
-    own, beside = [], {}
-    for run, rows in found:
-        mine = {row["method"]: row for row in rows if row["measure"] == name}
-        own.append(Row(run.label, [_cell(mine.pop(run.model, {}))], alike=alike(run)))
-        for method, row in mine.items():
-            beside.setdefault((method, row["value"], row.get("+-", "")), (_cell(row), []))[1].append(run.label)
-    units = dict.fromkeys(row["unit"] for _, rows in found for row in rows if row["measure"] == name and row["unit"])
-    kind, others = measure(name), [Row(method, [cell]) for (method, *_), (cell, _) in beside.items()]
-    Table("", "", [Column(name, kind)], [*own, *others]).finish()
-    words, ahead = [], False
-    for (method, *_), (cell, labels) in beside.items():
-        better = not method.startswith(REAL) and _ahead(cell, [row.cells[0] for row in own], kind.better)
-        ahead |= better
-        text = f"{AHEAD} " * better + f"{method} {cell.text}" + (f" ± {cell.error_text}" if cell.error_text else "")
-        words.append(text + (f" ({', '.join(labels)})" if len(labels) < len(found) else ""))
-    cells = [*(row.cells[0] for row in own), Cell(text="; ".join(words), ahead=ahead), Cell(text=_notes(name, found))]
-    return Row(name, cells, ", ".join(units) or kind.unit)
+def _merge_row(metric: str, tables: Tables) -> Row:
+    """Create the row of one metric. The values of runs and baselines are formatted and compared together."""
+    info = get_metric_info(metric)
+    run_rows: list[Row] = []
+    baselines: dict[tuple[str, str, str], Baseline] = {}
+    for run, rows in tables:
+        by_method = {row["method"]: row for row in rows if row["measure"] == metric}
+        own_cell = _to_cell(by_method.pop(run.model_name, {}))
+        run_rows.append(Row(run.label, [own_cell], comparison_keys=run.comparison_keys))
+        for method, row in by_method.items():
+            key = (method, row["value"], row.get("+-", ""))
+            baselines.setdefault(key, Baseline(method, _to_cell(row))).labels.append(run.label)
+    baseline_rows = [Row(baseline.method, [baseline.cell]) for baseline in baselines.values()]
+    Table("", "", [Column(metric, info)], [*run_rows, *baseline_rows]).finish()
+    run_cells = [row.cells[0] for row in run_rows]
+    units = dict.fromkeys(row["unit"] for _, rows in tables for row in rows if row["measure"] == metric and row["unit"])
+    cells = [
+        *run_cells,
+        _baselines_cell(list(baselines.values()), run_cells, info, len(tables)),
+        Cell(text=_merge_notes(metric, tables)),
+    ]
+    return Row(metric, cells, ", ".join(units) or info.unit)
 
 
-def _cell(row: Mapping[str, str]) -> Cell:
-    return Cell(number(row.get("value")), number(row.get("+-")))
+def _baselines_cell(baselines: Sequence[Baseline], run_cells: Sequence[Cell], info: MetricInfo, runs: int) -> Cell:
+    """List the baselines of one metric. A baseline that is better than every run is marked.
+
+    Args:
+        baselines: in order.
+        run_cells: cells of the runs.
+        info: properties of the metric.
+        runs: number of runs; a baseline of fewer runs is followed by their labels.
+    """
+    texts, any_better = [], False
+    for baseline in baselines:
+        text = f"{baseline.method} {baseline.cell.text}"
+        if baseline.cell.error_text:
+            text += f" ± {baseline.cell.error_text}"
+        if len(baseline.labels) < runs:
+            text += f" ({', '.join(baseline.labels)})"
+        if not baseline.method.startswith(REAL_PREFIX) and _beats_all(baseline.cell, run_cells, info.direction):
+            text, any_better = f"{BETTER_BASELINE_MARK} {text}", True
+        texts.append(text)
+    return Cell(text="; ".join(texts), beats_run=any_better)
 
 
-def _ahead(cell: Cell, own: Sequence[Cell], better: int) -> bool:
-    """Whether a baseline is better than every run."""
-    values = [one.value for one in own if one.value is not None and math.isfinite(one.value)]
-    return bool(values) and cell.value is not None and all(better * (cell.value - value) > 0 for value in values)
+def _to_cell(row: Mapping[str, str]) -> Cell:
+    return Cell(to_number(row.get("value")), to_number(row.get("+-")))
 
 
-def _notes(name: str, found: Sequence[tuple[RunFolder, Rows]]) -> str:
-    """What is said of a measure, each note once; whose it is, where it is not all runs' own."""
-    having: dict[str, list[str]] = {}
-    for run, rows in found:
+def _beats_all(baseline: Cell, run_cells: Sequence[Cell], direction: int) -> bool:
+    """Return whether a baseline is better than every run with a finite value."""
+    values = [cell.value for cell in run_cells if cell.value is not None and math.isfinite(cell.value)]
+    if baseline.value is None or not values:
+        return False
+    return all(direction * (baseline.value - value) > 0 for value in values)
+
+
+def _merge_notes(metric: str, tables: Tables) -> str:
+    """Join the distinct notes on a metric. A note of a baseline names it, and a note of some runs names the runs."""
+    labels_by_note: dict[str, list[str]] = {}
+    for run, rows in tables:
         for row in rows:
-            if row["measure"] == name and row.get("note"):
-                whose = "" if row["method"] == run.model else f"{row['method']}: "
-                having.setdefault(f"{whose}{row['note']}", []).append(run.label)
-    notes = [f"{note}{f' ({one})' if (one := _some(labels, found)) else ''}" for note, labels in having.items()]
+            if row["measure"] == metric and row.get("note"):
+                prefix = "" if row["method"] == run.model_name else f"{row['method']}: "
+                labels_by_note.setdefault(f"{prefix}{row['note']}", []).append(run.label)
+    notes = []
+    for note, labels in labels_by_note.items():
+        distinct = list(dict.fromkeys(labels))
+        notes.append(f"{note} ({', '.join(distinct)})" if len(distinct) < len(tables) else note)
     return "; ".join(notes)
-
-
-def _some(labels: Sequence[str], found: Sequence[tuple[RunFolder, Rows]]) -> str:
-    """These runs, where they are not all."""
-    return ", ".join(dict.fromkeys(labels)) if len(set(labels)) < len(found) else ""

@@ -1,120 +1,147 @@
-// Asks the page's server every two seconds how far the runs are, draws their curves, and puts in what is new.
+// Requests the progress of the runs every two seconds, draws their curves, and updates the sections that have changed.
 "use strict";
-const place = document.querySelector("#live"), EVERY = 2000, SVG = "http://www.w3.org/2000/svg";
-// What the page was sent as, before its script changed it: only sections that differ are put in anew.
-const sources = new Map([...document.querySelectorAll("main > section")].map((part) => [part.id, part.outerHTML]));
-let tag = "", lost = 0;
+const progress = document.querySelector("#live"), INTERVAL = 2000, SVG = "http://www.w3.org/2000/svg";
+// Section id -> HTML as received, before scripts change it. Only sections with different HTML are replaced.
+const receivedHtml = new Map([...document.querySelectorAll("main > section")].map((section) => [section.id, section.outerHTML]));
+let etag = "", failures = 0;
 
-function make(name, classes, ...inside) {
+function createElement(name, className, ...children) {
   const element = document.createElement(name);
-  if (classes) element.className = classes;
-  element.append(...inside);
+  if (className) element.className = className;
+  element.append(...children);
   return element;
 }
-function svg(name, attributes, text) {
+function createSvg(name, attributes, text) {
   const element = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
   if (text !== undefined) element.textContent = text;
   return element;
 }
-const short = (x) => x === 0 ? "0" : Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3 ? x.toExponential(1) : String(Number(x.toPrecision(4)));
+function formatNumber(x) {
+  if (x === 0) return "0";
+  return Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3 ? x.toExponential(1) : String(Number(x.toPrecision(4)));
+}
 
-function card(run) {
-  const head = make("header", "", make("b", "", run.label), make("span", `state ${run.state}`, run.state === "quiet" ? "no sign: killed?" : run.state));
-  if (run.setting) head.append(make("small", "", run.setting));
-  const fill = make("i"), box = make("article", `run ${run.state}`, head);
+function createRunPanel(run) {
+  const state = run.state === "inactive" ? "inactive, maybe killed" : run.state;
+  const header = createElement("header", "", createElement("b", "", run.label), createElement("span", `state ${run.state}`, state));
+  if (run.setting) header.append(createElement("small", "", run.setting));
+  const panel = createElement("article", `run ${run.state}`, header);
   if (run.share !== null) {
-    fill.style.width = `${100 * run.share}%`;
-    box.append(make("div", "bar", fill));
+    const bar = createElement("i");
+    bar.style.width = `${100 * run.share}%`;
+    panel.append(createElement("div", "bar", bar));
   }
-  const facts = make("p", "facts", ...run.facts.map((words) => make("span", "", words)));
-  for (const [name, value] of run.values) facts.append(make("span", "", make("span", "name", `${name} `), value));
-  box.append(facts);
-  if (run.error) box.append(make("p", "bad", run.error));
-  for (const words of run.warnings) box.append(make("p", "bad", `Warning: ${words}`));
-  return box;
+  const facts = createElement("p", "facts", ...run.facts.map((fact) => createElement("span", "", fact)));
+  for (const [name, value] of run.values) facts.append(createElement("span", "", createElement("span", "name", `${name} `), value));
+  panel.append(facts);
+  if (run.error) panel.append(createElement("p", "bad", run.error));
+  for (const warning of run.warnings) panel.append(createElement("p", "bad", `Warning: ${warning}`));
+  return panel;
 }
 
-function ticks(low, high) {
+// Returns about five round numbers between two limits.
+function computeTicks(low, high) {
   const rough = (high - low) / 5 || 1, power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= rough), found = [];
-  for (let x = Math.ceil(low / step) * step; x <= high + step * 1e-9; x += step) found.push(Math.abs(x) < step * 1e-9 ? 0 : x);
-  return found;
+  const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= rough), ticks = [];
+  for (let x = Math.ceil(low / step) * step; x <= high + step * 1e-9; x += step) ticks.push(Math.abs(x) < step * 1e-9 ? 0 : x);
+  return ticks;
 }
 
-function chart(content, number) {
+function createChart(content, number) {
   const width = 420, height = 210, left = 48, right = 8, top = 8, bottom = 22;
-  const all = content.series.flatMap((line) => line.points), values = all.map((p) => p[1]).sort((a, b) => a - b);
-  // The first steps of a training are far from all others: what is above the upper twentieth may leave the frame.
-  const cut = values[Math.min(values.length - 1, Math.ceil(values.length * 0.95))], least = values[0];
-  const last = Math.max(...all.map((p) => p[0]), 1), pad = (cut - least || Math.abs(cut) || 1) * 0.06;
-  const low = least >= 0 && least - pad < 0 ? 0 : least - pad, high = cut + pad;
-  const x = (v) => left + (width - left - right) * v / last, y = (v) => height - bottom - (height - top - bottom) * (v - low) / (high - low);
-  const frame = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": content.title });
-  const clip = svg("clipPath", { id: `clip${number}` });
-  clip.append(svg("rect", { x: left, y: top - 2, width: width - left - right + 2, height: height - top - bottom + 4 }));
-  frame.append(clip);
-  for (const tick of ticks(low, high)) {
-    frame.append(svg("line", { x1: left, x2: width - right, y1: y(tick), y2: y(tick) }), svg("text", { x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, short(tick)));
+  const points = content.series.flatMap((line) => line.points), values = points.map((p) => p[1]).sort((a, b) => a - b);
+  // The first values of a training are much larger than the rest: the highest 5 % of the values may be cut off.
+  const largest = values[Math.min(values.length - 1, Math.ceil(values.length * 0.95))], smallest = values[0];
+  const lastStep = Math.max(...points.map((p) => p[0]), 1), margin = (largest - smallest || Math.abs(largest) || 1) * 0.06;
+  const low = smallest >= 0 && smallest - margin < 0 ? 0 : smallest - margin, high = largest + margin;
+  const x = (step) => left + (width - left - right) * step / lastStep;
+  const y = (value) => height - bottom - (height - top - bottom) * (value - low) / (high - low);
+  const svg = createSvg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": content.title });
+  const clip = createSvg("clipPath", { id: `clip${number}` });
+  clip.append(createSvg("rect", { x: left, y: top - 2, width: width - left - right + 2, height: height - top - bottom + 4 }));
+  svg.append(clip);
+  for (const tick of computeTicks(low, high)) {
+    svg.append(
+      createSvg("line", { x1: left, x2: width - right, y1: y(tick), y2: y(tick) }),
+      createSvg("text", { x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, formatNumber(tick)),
+    );
   }
-  for (const tick of ticks(0, last)) frame.append(svg("text", { x: x(tick), y: height - 5, "text-anchor": tick > last * 0.95 ? "end" : "middle" }, tick.toLocaleString("en")));
-  const legend = make("ul", "legend");
-  content.series.forEach((line) => {
-    const color = `c${line.color % 8}`;
-    const points = line.points;
-    if (points.length === 1) frame.append(svg("circle", { class: color, cx: x(points[0][0]), cy: y(points[0][1]), r: 3 }));
-    frame.append(svg("polyline", { class: color, "clip-path": `url(#clip${number})`, points: points.map(([a, b]) => `${x(a).toFixed(1)},${y(b).toFixed(1)}`).join(" ") }));
-    legend.append(make("li", color, make("span", "", `${line.name} ${short(line.points.at(-1)[1])}`)));
-  });
-  const unit = make("small", "", `${content.unit ? ` ${content.unit}` : ""}, over steps`);
-  return make("figure", "chart", make("figcaption", "", content.title, unit), frame, legend);
+  for (const tick of computeTicks(0, lastStep)) {
+    const anchor = tick > lastStep * 0.95 ? "end" : "middle";
+    svg.append(createSvg("text", { x: x(tick), y: height - 5, "text-anchor": anchor }, tick.toLocaleString("en")));
+  }
+  const legend = createElement("ul", "legend");
+  for (const line of content.series) {
+    const color = `c${line.color % 8}`, [firstStep, firstValue] = line.points[0];
+    if (line.points.length === 1) svg.append(createSvg("circle", { class: color, cx: x(firstStep), cy: y(firstValue), r: 3 }));
+    const path = line.points.map(([step, value]) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+    svg.append(createSvg("polyline", { class: color, "clip-path": `url(#clip${number})`, points: path }));
+    legend.append(createElement("li", color, createElement("span", "", `${line.name} ${formatNumber(line.points.at(-1)[1])}`)));
+  }
+  const unit = createElement("small", "", `${content.unit ? ` ${content.unit}` : ""}, over steps`);
+  return createElement("figure", "chart", createElement("figcaption", "", content.title, unit), svg, legend);
 }
 
-function draw(state) {
-  const charts = make("div", "charts", ...state.charts.map(chart));
-  place.replaceChildren(...state.runs.map(card), ...(state.charts.length ? [charts] : []));
+function drawProgress(state) {
+  const charts = createElement("div", "charts", ...state.charts.map(createChart));
+  progress.replaceChildren(...state.runs.map(createRunPanel), ...(state.charts.length ? [charts] : []));
 }
 
-// Puts in the sections that differ, once their pictures are there, and keeps what is looked at where it is.
-async function replace() {
-  const answer = await fetch("./", { cache: "no-store" });
-  const next = new DOMParser().parseFromString(await answer.text(), "text/html"), main = document.querySelector("main");
-  const fresh = [...next.querySelectorAll("main > section")];
-  const changed = fresh.filter((part) => sources.get(part.id) !== part.outerHTML);
-  const images = changed.flatMap((part) => [...part.querySelectorAll("img")]);
-  await Promise.all(images.map((image) => { const ahead = new Image(); ahead.src = image.src; return ahead.decode().catch(() => {}); }));
-  const looked = [...main.children].find((part) => part.getBoundingClientRect().bottom > 0), id = looked?.id, before = looked?.getBoundingClientRect().top;
-  const kept = new Map([...main.children].map((part) => [part.id, part]));
-  for (const part of fresh) {
-    const same = !changed.includes(part) && kept.get(part.id);
-    if (!same) sources.set(part.id, part.outerHTML);
-    if (same) main.append(same);
-    else { main.append(document.adoptNode(part)); kept.get(part.id)?.remove(); enhance(part); }
-    kept.delete(part.id);
+// Loads the figures of sections before they are inserted, so that the page does not jump.
+async function preloadImages(sections) {
+  const images = sections.flatMap((section) => [...section.querySelectorAll("img")]);
+  await Promise.all(images.map((image) => {
+    const loaded = new Image();
+    loaded.src = image.src;
+    return loaded.decode().catch(() => {});
+  }));
+}
+
+// Replaces the sections that have changed, and keeps the visible section at its position.
+async function updateSections() {
+  const response = await fetch("./", { cache: "no-store" });
+  const next = new DOMParser().parseFromString(await response.text(), "text/html"), main = document.querySelector("main");
+  const nextSections = [...next.querySelectorAll("main > section")];
+  const changed = nextSections.filter((section) => receivedHtml.get(section.id) !== section.outerHTML);
+  await preloadImages(changed);
+  const visible = [...main.children].find((section) => section.getBoundingClientRect().bottom > 0);
+  const id = visible?.id, before = visible?.getBoundingClientRect().top;
+  const current = new Map([...main.children].map((section) => [section.id, section]));
+  for (const section of nextSections) {
+    const unchanged = !changed.includes(section) && current.get(section.id);
+    if (unchanged) main.append(unchanged);
+    else {
+      receivedHtml.set(section.id, section.outerHTML);
+      main.append(document.adoptNode(section));
+      current.get(section.id)?.remove();
+      enhance(section);
+    }
+    current.delete(section.id);
   }
-  for (const part of kept.values()) part.remove();
+  for (const removed of current.values()) removed.remove();
   const header = next.querySelector("body > header");
   if (header) document.querySelector("body > header").replaceWith(header);
   document.title = next.title;
   const after = id && document.getElementById(id)?.getBoundingClientRect().top;
   if (before < 0 && after !== undefined) scrollBy({ top: after - before, behavior: "instant" });
-  place.dataset.version = next.querySelector("#live").dataset.version;
+  progress.dataset.version = next.querySelector("#live").dataset.version;
 }
 
-async function ask() {
+async function poll() {
   try {
-    const answer = await fetch("state", { cache: "no-store", headers: tag ? { "If-None-Match": tag } : {} });
-    if (answer.status === 200) {
-      const state = await answer.json();
-      draw(state);
-      if (state.version !== place.dataset.version) await replace();
-      tag = answer.headers.get("ETag");
+    const response = await fetch("state", { cache: "no-store", headers: etag ? { "If-None-Match": etag } : {} });
+    if (response.status === 200) {
+      const state = await response.json();
+      drawProgress(state);
+      if (state.version !== progress.dataset.version) await updateSections();
+      etag = response.headers.get("ETag");
     }
-    document.querySelector(".lost")?.remove();
-    lost = 0;
+    document.querySelector(".disconnected")?.remove();
+    failures = 0;
   } catch {
-    if (++lost === 3) place.prepend(make("p", "lost", "The server has ended: this is what it said last."));
+    if (++failures === 3) progress.prepend(createElement("p", "disconnected", "The server has stopped. This is the last state."));
   }
-  setTimeout(ask, document.hidden ? 5 * EVERY : EVERY);
+  setTimeout(poll, document.hidden ? 5 * INTERVAL : INTERVAL);
 }
-ask();
+poll();

@@ -1,4 +1,4 @@
-"""A page that follows runs while they train, made from nothing but what their folders hold."""
+"""Live page: a report that follows runs during training by reading their folders."""
 
 from __future__ import annotations
 
@@ -9,106 +9,114 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from autoencoders.reports import comparison
-from autoencoders.reports.content import Report, build_report
-from autoencoders.reports.discovery import folders
-from autoencoders.reports.html import address, render_html
+from autoencoders.reports.comparison import describe_settings
+from autoencoders.reports.content import Report, ReportOptions, build_report
+from autoencoders.reports.discovery import find_run_folders
+from autoencoders.reports.html import picture_url, render_html
 from autoencoders.reports.images import Picture
-from autoencoders.reports.live_progress import Seen, charts, progress
-from autoencoders.reports.run_folder import RunFolder, read
+from autoencoders.reports.live_progress import StepHistory, build_charts, describe_progress
+from autoencoders.reports.run_folder import RunFolder, read_run_folder
 from autoencoders.types import UserError
 
-FILES = ("config.yaml", "run.json", "metrics.json")
-PARTS = ("figures", "tables")
-"""What a page is made of; `metrics.csv` goes into its state alone."""
+PAGE_FILES = ("config.yaml", "run.json", "metrics.json")
+PAGE_FOLDERS = ("figures", "tables")
+"""Files and folders that the page shows. The state also includes `metrics.csv`."""
+
+Fingerprint = tuple[int, int] | None
+"""Modification time in nanoseconds and size of a file; None for a missing file."""
 
 
-class Live:
-    """What is served of runs that may still go on; every part is made anew only where its files have changed.
+class LivePage:
+    """A report of runs that may still be training. Runs and page are updated only if their files have changed.
 
     Args:
-        patterns: folders and patterns of runs, see `finding.folders`.
-        options: of the page, see `page.report`.
+        patterns: folders and patterns of runs; see `find_run_folders`.
+        options: options of the report.
 
     Raises:
-        UserError: where there is no run.
+        UserError: if there is no run.
     """
 
-    def __init__(self, patterns: Sequence[str], options: dict[str, Any]) -> None:
+    def __init__(self, patterns: Sequence[str], options: ReportOptions) -> None:
         self.patterns, self.options = patterns, options
         self._lock = threading.Lock()
-        self._folders = folders(patterns)
-        self._known: dict[Path, tuple[list, RunFolder]] = {}
-        self._seen: dict[Path, Seen] = {}
-        self._page, self._made, self._pictures = b"", "", {}
+        self._folders = find_run_folders(patterns)
+        self._runs: dict[Path, tuple[list[str | Fingerprint], RunFolder]] = {}
+        self._histories: dict[Path, StepHistory] = {}
+        self._page, self._page_version = b"", ""
+        self._pictures: dict[str, Picture] = {}
         self.state()
 
     @property
     def count(self) -> int:
-        """How many runs there are so far."""
+        """Current number of runs."""
         return len(self._folders)
 
     def state(self) -> bytes:
-        """How far the runs are, as JSON, and which version of the page shows what they have left."""
+        """Return the progress of the runs, their curves, and the version of the page, as JSON."""
         with self._lock:
-            runs, now = self._runs(), time.time()
+            runs, now = self._read_runs(), time.time()
             brief = len(runs) > 1
-            shown = [progress(run, self._seen.setdefault(run.path, Seen()), now, brief) for run in runs]
-            return json.dumps({"version": self._version(), "runs": shown, "charts": charts(runs)}).encode()
+            progress = [
+                describe_progress(run, self._histories.setdefault(run.path, StepHistory()), now, brief) for run in runs
+            ]
+            return json.dumps({"version": self._version(), "runs": progress, "charts": build_charts(runs)}).encode()
 
     def page(self) -> bytes:
-        """The page of what the runs have left so far."""
+        """Return the page for the current files of the runs."""
         with self._lock:
-            runs, version = self._runs(), self._version()
-            if version != self._made:
-                made = self._report(runs)
-                shown = {address(p): p for part in made.sections for group in part.groups for p in group.pictures}
-                self._pictures = {**dict(list(self._pictures.items())[-len(shown) :]), **shown}  # and those before
-                self._page, self._made = render_html(made, live=version).encode("utf-8", "replace"), version
+            runs, version = self._read_runs(), self._version()
+            if version != self._page_version:
+                report = self._build_report(runs)
+                pictures = [p for section in report.sections for group in section.groups for p in group.pictures]
+                current = {picture_url(picture): picture for picture in pictures}
+                previous = dict(list(self._pictures.items())[-len(current) :])  # an open page may still load them
+                self._pictures = {**previous, **current}
+                self._page = render_html(report, live_version=version).encode("utf-8", "replace")
+                self._page_version = version
             return self._page
 
-    def picture(self, name: str) -> Picture | None:
-        """A picture of the page, or of the one before it."""
-        return self._pictures.get(name)
+    def picture(self, url: str) -> Picture | None:
+        """Return a figure of the current or the previous page."""
+        return self._pictures.get(url)
 
-    def _report(self, runs: Sequence[RunFolder]) -> Report:
+    def _build_report(self, runs: Sequence[RunFolder]) -> Report:
         try:
-            return build_report(runs, **self.options, live=True)
-        except UserError as error:  # a figure or a metric that is asked for and not there yet
-            return Report(self.options["title"] or "Runs", [str(error)], [], "", [], [], [])
+            return build_report(runs, self.options, live=True)
+        except UserError as error:  # a figure or metric of the options may not exist yet
+            return Report(self.options.title or "Runs", [str(error)])
 
-    def _runs(self) -> list[RunFolder]:
-        """The runs, read again where a file of theirs has changed."""
-        with contextlib.suppress(UserError):  # all were taken away: what they were stays
-            self._folders = folders(self.patterns)
+    def _read_runs(self) -> list[RunFolder]:
+        """Return the runs. A run is read again if one of its files has changed."""
+        with contextlib.suppress(UserError):  # if all folders were deleted, keep the last state
+            self._folders = find_run_folders(self.patterns)
         changed = False
         for path, label in self._folders.items():
-            marks = [label, *(_mark(path / name) for name in (*FILES, "metrics.csv"))]
-            if path not in self._known or self._known[path][0] != marks:
-                run, changed = read(path, label), True
+            state = [label, *(_fingerprint(path / name) for name in (*PAGE_FILES, "metrics.csv"))]
+            if path not in self._runs or self._runs[path][0] != state:
+                run, changed = read_run_folder(path, label), True
                 if run.record.get("status") == "running":
-                    run.problems = []  # of a page that follows it, that is none
-                self._known[path] = (marks, run)
-        runs = [self._known[path][1] for path in self._folders]
+                    run.problems = []  # a live page expects unfinished runs
+                self._runs[path] = (state, run)
+        runs = [self._runs[path][1] for path in self._folders]
         if changed:
-            for run, words in zip(runs, comparison.settings(runs), strict=True):
-                run.setting = words
+            for run, setting in zip(runs, describe_settings(runs), strict=True):
+                run.setting = setting
         return runs
 
     def _version(self) -> str:
-        """Differs where anything does that a page shows."""
+        """Return a digest that changes with the files that the page shows."""
         digest = hashlib.sha256()
         for path, label in self._folders.items():
-            files = [path / name for name in FILES]
-            files += sorted(file for part in PARTS for file in (path / part).rglob("*.*"))
-            digest.update(json.dumps([label, [(str(file), _mark(file)) for file in files]]).encode())
+            files = [path / name for name in PAGE_FILES]
+            files += sorted(file for folder in PAGE_FOLDERS for file in (path / folder).rglob("*.*"))
+            digest.update(json.dumps([label, [(str(file), _fingerprint(file)) for file in files]]).encode())
         return digest.hexdigest()[:16]
 
 
-def _mark(file: Path) -> tuple[int, int] | None:
-    """Differs where the file does, as far as can be told without reading it."""
+def _fingerprint(file: Path) -> Fingerprint:
+    """Return modification time and size of a file, or None if it is missing."""
     try:
         status = file.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""How far runs are, from their folders alone: what a page shows while they go on."""
+"""Progress of runs during training, from the files in their folders."""
 
 from __future__ import annotations
 
@@ -9,55 +9,62 @@ from pathlib import Path
 from typing import Any
 
 from autoencoders.config.diff import lookup
-from autoencoders.reports.metric_info import measure
-from autoencoders.reports.run_folder import RunFolder, number
+from autoencoders.reports.metric_info import get_metric_info
+from autoencoders.reports.run_folder import RunFolder, to_number
 from autoencoders.utils.console import format_number
 
-STATUS = ("run.json", "metrics.csv", "checkpoints/last.ckpt", "figures")
-"""What a training touches; the newest is its last sign."""
+Points = Sequence[tuple[float, float]]
+"""Pairs of step and value."""
 
-QUIET = 600
-"""Seconds without a sign after which a run that says it runs may have been killed."""
+ACTIVITY_FILES = ("run.json", "metrics.csv", "checkpoints/last.ckpt", "figures")
+"""Files that a training updates. The newest modification time is the last activity."""
 
-WINDOW = 30
-"""How many pairs of time and step the speed is taken from."""
+INACTIVE_SECONDS = 600
+"""Seconds without activity after which a run with status `running` may have been killed."""
 
-DRAWN = ("objective", "distortion", "rate", "mse", "accuracy", "active_units")
-"""Metrics that are drawn, in this order."""
+SPEED_WINDOW = 30
+"""Number of recent observations from which the speed is computed."""
 
-POINTS = 300
-"""Of a curve, at most."""
+CHART_METRICS = ("objective", "distortion", "rate", "mse", "accuracy", "active_units")
+"""Metrics with a chart, in order."""
+
+STEP_METRICS = ("loss", "distortion", "rate")
+"""Metrics of single steps, shown before the first validation."""
+
+MAX_POINTS = 300
+"""Largest number of points per curve."""
 
 
 @dataclass
-class Seen:
-    """When a run was at which step, as its server has seen it.
+class StepHistory:
+    """Observations of a run's progress.
 
     Attributes:
-        at: pairs of seconds since 1970 and optimizer steps.
+        observations: pairs of time (seconds since 1970) and optimizer step, at most `SPEED_WINDOW`.
     """
 
-    at: list[tuple[float, float]] = field(default_factory=list)
+    observations: list[tuple[float, float]] = field(default_factory=list)
 
-    def note(self, time: float, step: float) -> None:
-        """One more pair, where something is new."""
-        if self.at and step < self.at[-1][1]:  # it began anew
-            self.at.clear()
-        if not self.at or step > self.at[-1][1]:
-            self.at = [*self.at[1 - WINDOW :], (time, step)]
+    def add(self, time: float, step: float) -> None:
+        """Add an observation if the step has changed. A smaller step means that the run was restarted."""
+        if self.observations and step < self.observations[-1][1]:
+            self.observations.clear()
+        if not self.observations or step > self.observations[-1][1]:
+            self.observations = [*self.observations[1 - SPEED_WINDOW :], (time, step)]
 
     @property
     def speed(self) -> float | None:
-        """Optimizer steps per second, with validation and figures; None before there are two pairs."""
-        if len(self.at) < 2 or self.at[-1][0] <= self.at[0][0]:
+        """Optimizer steps per second, including validation and figures; None for fewer than two observations."""
+        if len(self.observations) < 2:
             return None
-        return (self.at[-1][1] - self.at[0][1]) / (self.at[-1][0] - self.at[0][0])
+        (first_time, first_step), (last_time, last_step) = self.observations[0], self.observations[-1]
+        return (last_step - first_step) / (last_time - first_time) if last_time > first_time else None
 
 
-def last_sign(path: Path) -> float | None:
-    """When a training last touched its folder, in seconds since 1970; None where there is nothing."""
+def last_activity(path: Path) -> float | None:
+    """Return when a training last updated its folder, in seconds since 1970, or None for an empty folder."""
     times = []
-    for name in STATUS:
+    for name in ACTIVITY_FILES:
         try:
             times.append((path / name).stat().st_mtime)
         except OSError:
@@ -65,106 +72,167 @@ def last_sign(path: Path) -> float | None:
     return max(times, default=None)
 
 
-def planned(run: RunFolder) -> tuple[int | None, int | None]:
-    """Optimizer steps of an epoch and of the whole run, None where they cannot be told."""
-    images, batch = lookup(run.record, "data", "images", "train"), run.at("data", "batch_size")
-    if not isinstance(images, int) or not isinstance(batch, int) or batch < 1:
+def planned_steps(run: RunFolder) -> tuple[int | None, int | None]:
+    """Return the number of optimizer steps per epoch and in total; each is None if it is unknown."""
+    images, batch_size = lookup(run.record, "data", "images", "train"), run.config_value("data", "batch_size")
+    if not isinstance(images, int) or not isinstance(batch_size, int) or batch_size < 1:
         return None, None
-    batches, limit = images // batch, run.at("trainer", "limit_train_batches")
-    if number(limit) is not None:
-        share = isinstance(limit, float) and limit <= 1
-        batches = int(batches * limit) if share else min(batches, int(number(limit)))
-    epoch = math.ceil(batches / (number(run.at("trainer", "accumulate_grad_batches")) or 1))
-    epochs, steps = number(run.at("trainer", "max_epochs")), number(run.at("trainer", "max_steps"))
-    limits = [epoch * int(epochs)] if epochs is not None and epochs >= 0 else []
-    limits += [int(steps)] if steps is not None and steps >= 0 else []
-    return epoch or None, min(limits, default=0) or None
+    batches, limit = images // batch_size, run.config_value("trainer", "limit_train_batches")
+    limit_number = to_number(limit)
+    if limit_number is not None:
+        is_fraction = isinstance(limit, float) and limit <= 1
+        batches = int(batches * limit) if is_fraction else min(batches, int(limit_number))
+    epoch_steps = math.ceil(batches / (to_number(run.config_value("trainer", "accumulate_grad_batches")) or 1))
+    max_epochs, max_steps = (to_number(run.config_value("trainer", key)) for key in ("max_epochs", "max_steps"))
+    totals = []
+    if max_epochs is not None and max_epochs >= 0:
+        totals.append(epoch_steps * int(max_epochs))
+    if max_steps is not None and max_steps >= 0:
+        totals.append(int(max_steps))
+    return epoch_steps or None, min(totals, default=0) or None
 
 
-def progress(run: RunFolder, seen: Seen, now: float, brief: bool = False) -> dict[str, Any]:
-    """What a page shows of a run: plain values, for JSON.
+def describe_progress(run: RunFolder, history: StepHistory, now: float, brief: bool = False) -> dict[str, Any]:
+    """Return the progress of a run as JSON-compatible values.
 
     Args:
         run: its folder.
-        seen: what was seen of it before; this is noted too.
+        history: earlier observations of the run; the current one is added.
         now: seconds since 1970.
-        brief: tell one metric alone.
+        brief: whether to show only one metric.
     """
-    status, sign = str(run.record.get("status", "starting")), last_sign(run.path)
+    status, activity = str(run.record.get("status", "starting")), last_activity(run.path)
     step = max((points[-1][0] + 1 for points in run.curves.values()), default=0.0)
-    if status == "running" and sign is not None:
-        seen.note(sign, step)
-    epoch, steps = planned(run)
-    quiet = now - sign if sign is not None and status == "running" else 0.0
-    facts = {
+    inactive = 0.0
+    if status == "running" and activity is not None:
+        history.add(activity, step)
+        inactive = now - activity
+    epoch_steps, total_steps = planned_steps(run)
+    if status == "done":
+        facts = _finished_facts(run)
+    else:
+        facts = _position_facts(run, step, epoch_steps, total_steps)
+        if status == "running":
+            facts += _speed_facts(run, step, total_steps, history)
+    if inactive > 60:
+        facts.append(f"last activity {inactive / 60:.0f} min ago")
+    return {
         "label": run.label,
         "setting": run.setting,
-        "state": "quiet" if quiet > QUIET else status,
-        "share": 1.0 if status == "done" else min(step / steps, 1.0) if steps else None,
-        "facts": _facts(run, status, step, epoch, steps, seen),
-        "values": [[name, format_number(value)] for name, value in _latest(run, brief)],
-        "warnings": [str(words) for words in run.record.get("warnings") or [] if words],
+        "state": "inactive" if inactive > INACTIVE_SECONDS else status,
+        "share": _completed_share(status, step, total_steps),
+        "facts": facts,
+        "values": [[name, format_number(value)] for name, value in _latest_values(run, brief)],
+        "warnings": [str(warning) for warning in run.record.get("warnings") or [] if warning],
         "error": str(run.record.get("error") or ""),
     }
-    if quiet > 60:
-        facts["facts"].append(f"last sign {quiet / 60:.0f} min ago")
+
+
+def _completed_share(status: str, step: float, total_steps: int | None) -> float | None:
+    """Return the completed share of the training in [0, 1], or None if it is unknown."""
+    if status == "done":
+        return 1.0
+    return min(step / total_steps, 1.0) if total_steps else None
+
+
+def _position_facts(run: RunFolder, step: float, epoch_steps: int | None, total_steps: int | None) -> list[str]:
+    """Return the current epoch and step of an unfinished run."""
+    if not epoch_steps:
+        return []
+    epoch, position = f"epoch {max(math.ceil(step / epoch_steps), 1)}", f"step {step:,.0f}"
+    max_epochs = to_number(run.config_value("trainer", "max_epochs"))
+    if max_epochs is not None and max_epochs >= 0:
+        epoch += f" of {max_epochs:.0f}"
+    if total_steps:
+        position += f" of {total_steps:,}"
+    return [epoch, position]
+
+
+def _speed_facts(run: RunFolder, step: float, total_steps: int | None, history: StepHistory) -> list[str]:
+    """Return the speed of a running training and its remaining time."""
+    if not history.speed:
+        return []
+    batch_size = to_number(run.config_value("data", "batch_size")) or 0
+    accumulated = to_number(run.config_value("trainer", "accumulate_grad_batches")) or 1
+    facts = [f"{history.speed * batch_size * accumulated:,.0f} images/s"]
+    if total_steps and total_steps > step:
+        facts.append(f"{_format_duration((total_steps - step) / history.speed)} left")
     return facts
 
 
-def _facts(run: RunFolder, status: str, step: float, epoch: int | None, steps: int | None, seen: Seen) -> list[str]:
-    of = number(run.at("trainer", "max_epochs"))
-    words = []
-    if epoch and status != "done":
-        last = f" of {of:.0f}" if of is not None and of >= 0 else ""
-        words.append(f"epoch {max(math.ceil(step / epoch), 1)}{last}")
-        words.append(f"step {step:,.0f}" + (f" of {steps:,}" if steps else ""))
-    batch = (number(run.at("data", "batch_size")) or 0) * (number(run.at("trainer", "accumulate_grad_batches")) or 1)
-    if status == "running" and seen.speed:
-        words.append(f"{seen.speed * batch:,.0f} images/s")
-        words += [f"{_duration((steps - step) / seen.speed)} left"] if steps and steps > step else []
-    elif status == "done":
-        epochs, seconds, speed = (number(run.record.get(k)) for k in ("epochs", "seconds", "images_per_second"))
-        words += [f"{epochs:.0f} epochs"] if epochs else []
-        words += [f"in {_duration(seconds)}"] if seconds else []
-        words += [f"{speed:,.0f} images/s"] if speed else []
-    return words
+def _finished_facts(run: RunFolder) -> list[str]:
+    """Return epochs, duration and speed of a finished run."""
+    epochs, seconds, speed = (to_number(run.record.get(key)) for key in ("epochs", "seconds", "images_per_second"))
+    facts = []
+    if epochs:
+        facts.append(f"{epochs:.0f} epochs")
+    if seconds:
+        facts.append(f"in {_format_duration(seconds)}")
+    if speed:
+        facts.append(f"{speed:,.0f} images/s")
+    return facts
 
 
-def _duration(seconds: float) -> str:
+def _format_duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _latest(run: RunFolder, brief: bool) -> list[tuple[str, float]]:
-    """The newest validation metrics and the lowest objective so far; before there are any, the newest of the steps."""
-    found = {f"{split}/{name}": points for split, names in (("val", DRAWN), ("step", ("loss", "distortion", "rate")))
-             for name in names if (points := run.curves.get(f"{split}/{name}"))}  # fmt: skip
-    if validated := {name: points for name, points in found.items() if name.startswith("val/")}:
-        found = {"val/objective": found["val/objective"]} if brief and "val/objective" in found else validated
-    values = [(name, points[-1][1]) for name, points in found.items()]
-    lowest = [("lowest", min(value for _, value in found["val/objective"]))] if "val/objective" in found else []
-    return [*values[:1], *lowest, *values[1:]]
+def _latest_values(run: RunFolder, brief: bool) -> list[tuple[str, float]]:
+    """Return the latest validation metrics and the lowest objective, or metrics of steps before the first validation.
+
+    Args:
+        run: its folder.
+        brief: whether to show only the objective.
+    """
+    curves = _nonempty_curves(run, "val", CHART_METRICS) or _nonempty_curves(run, "step", STEP_METRICS)
+    objective = curves.get("val/objective")
+    if brief and objective:
+        curves = {"val/objective": objective}
+    values = [(name, points[-1][1]) for name, points in curves.items()]
+    if objective:
+        values.insert(1, ("lowest", min(value for _, value in objective)))
+    return values
 
 
-def charts(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
-    """Curves to draw, plain values: of one run training beside validation, of several the validation of each."""
-    found = []
-    for name in DRAWN:
-        if len(runs) == 1:
-            keys = {"training": f"train/{name}", "validation": f"val/{name}"}
-            series = {word: runs[0].curves.get(key, []) for word, key in keys.items()}
-        else:
-            series = {run.setting or run.label: run.curves.get(f"val/{name}", []) for run in runs}
-        lines = enumerate(series.items())
-        drawn = [{"name": word, "color": i, "points": thinned(points)} for i, (word, points) in lines if points]
-        if drawn and not all(value == 0 for line in drawn for _, value in line["points"]):
-            split = "" if len(runs) == 1 else "validation "
-            found.append({"title": f"{split}{name.replace('_', ' ')}", "unit": measure(name).unit, "series": drawn})
-    return found
+def _nonempty_curves(run: RunFolder, split: str, metrics: Sequence[str]) -> dict[str, Points]:
+    """Return `<split>/<metric>` -> points for the metrics that have points."""
+    curves = {f"{split}/{metric}": run.curves.get(f"{split}/{metric}", []) for metric in metrics}
+    return {name: points for name, points in curves.items() if points}
 
 
-def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most POINTS of them, the last among them."""
-    stride = math.ceil(len(points) / POINTS)
+def build_charts(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
+    """Return the curves to draw as JSON-compatible values.
+
+    A single run has training and validation curves. Several runs have one validation curve each.
+    """
+    charts = []
+    for metric in CHART_METRICS:
+        lines = _chart_lines(runs, metric)
+        if any(value != 0 for line in lines for _, value in line["points"]):
+            title = metric.replace("_", " ")
+            if len(runs) > 1:
+                title = f"validation {title}"
+            charts.append({"title": title, "unit": get_metric_info(metric).unit, "series": lines})
+    return charts
+
+
+def _chart_lines(runs: Sequence[RunFolder], metric: str) -> list[dict[str, Any]]:
+    """Return the nonempty lines of one chart. The color of a line does not depend on other lines having points."""
+    if len(runs) == 1:
+        curves = runs[0].curves
+        series = {"training": curves.get(f"train/{metric}", []), "validation": curves.get(f"val/{metric}", [])}
+    else:
+        series = {run.setting or run.label: run.curves.get(f"val/{metric}", []) for run in runs}
+    return [
+        {"name": name, "color": i, "points": thin_points(points)}
+        for i, (name, points) in enumerate(series.items())
+        if points
+    ]
+
+
+def thin_points(points: Points) -> list[tuple[float, float]]:
+    """Return evenly spaced points, about `MAX_POINTS` at most, including the last one."""
+    stride = math.ceil(len(points) / MAX_POINTS)
     return [*points[:-1:stride], points[-1]] if stride > 1 else list(points)

@@ -1,114 +1,161 @@
-"""A report as Markdown, for a README: pipe tables, and pictures by relative links."""
+"""Render a report as Markdown for a README: pipe tables, and figures with relative links."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
 from autoencoders.config.diff import ABSENT_TEXT
 from autoencoders.reports.content import Report, Section
-from autoencoders.reports.html import anchor
-from autoencoders.reports.images import Group, Picture
-from autoencoders.reports.tables import AHEAD, Cell, Table
+from autoencoders.reports.html import slugify
+from autoencoders.reports.images import FigureGroup, Picture
+from autoencoders.reports.run_cards import RunMetadata
+from autoencoders.reports.tables import BETTER_BASELINE_MARK, Cell, Row, Table
 
-BEST, OVERTAKEN = "Bold: the best of what can be compared.", f"{AHEAD}: a baseline that is better."
+BEST_NOTE = "Bold: the best of the comparable values."
+BETTER_BASELINE_NOTE = f"{BETTER_BASELINE_MARK}: a baseline that is better."
 
 
-def render_markdown(report: Report, folder: Path, beside: Path, copy: bool = False) -> tuple[str, dict[Path, bytes]]:
-    """The file's text, and the pictures that must be written for its links.
+@dataclass
+class FigureLinks:
+    """Links to figures, and the figure files to write for them.
+
+    Attributes:
+        folder: folder of the Markdown file; links are relative to it.
+        figure_folder: folder for the files to write.
+        copy: whether to copy the figures of runs. If not, links lead into the run folders.
+        files: path -> bytes of the files to write.
+    """
+
+    folder: Path
+    figure_folder: Path
+    copy: bool = False
+    files: dict[Path, bytes] = field(default_factory=dict)
+
+    def link(self, title: str, picture: Picture) -> str:
+        """Return the Markdown link to a figure. Add the file to `files` if it is copied or was drawn by the report."""
+        path = picture.path
+        if path is None or self.copy:
+            path = self._new_path(title, picture)
+            self.files[path] = picture.content
+        relative = Path(os.path.relpath(path.resolve(), self.folder.resolve()))
+        return f"![{escape_markdown(f'{title}: {picture.caption}')}]({quote(relative.as_posix())})"
+
+    def _new_path(self, title: str, picture: Picture) -> Path:
+        """Return a path that is not in use. Captions that differ only in punctuation get a number."""
+        stem = f"{slugify(title)}-{slugify(picture.caption)}"
+        suffix = "." + picture.media_type.partition("/")[2]
+        paths = (self.figure_folder / f"{stem}{f'-{i}' if i else ''}{suffix}" for i in count())
+        return next(path for path in paths if path not in self.files)
+
+
+def render_markdown(
+    report: Report, folder: Path, figure_folder: Path, copy: bool = False
+) -> tuple[str, dict[Path, bytes]]:
+    """Return the text of the Markdown file, and the figure files to write for its links.
 
     Args:
-        report: what it says.
-        folder: where the file will lie; links start there.
-        beside: a folder for pictures: those the report drew, and all of them where they are copied.
-        copy: whether figures of runs are copied, so that the file needs no run.
+        report: content of the file.
+        folder: folder of the Markdown file; links are relative to it.
+        figure_folder: folder for the figures that the report draws, and for all figures if they are copied.
+        copy: whether to copy the figures of runs, so that the file does not depend on the run folders.
     """
-    files: dict[Path, bytes] = {}
-    lines = [f"# {escaped(report.title)}", *map(escaped, report.question)]
-    lines += [f"**Verdict.** {escaped(' '.join(report.verdict))}"] if report.verdict else []
-    lines += [_commands(report)] if report.asked else []
+    links = FigureLinks(folder, figure_folder, copy)
+    blocks = [f"# {escape_markdown(report.title)}", *map(escape_markdown, report.question)]
+    if report.conclusion:
+        blocks.append(f"**Conclusion.** {escape_markdown(' '.join(report.conclusion))}")
+    if report.commands:
+        blocks.append(_render_commands(report))
     for section in report.sections:
-        lines += _section(section, folder, beside, copy, files)
-    lines += ["## Runs", *_cards(report)] if report.cards else []
-    return "\n\n".join(lines) + "\n", files
+        blocks += _render_section(section, links)
+    if report.metadata:
+        blocks += ["## Runs", "\n".join(map(_render_metadata, report.metadata))]
+    return "\n\n".join(blocks) + "\n", links.files
 
 
-def escaped(words: str) -> str:
-    """Words that Markdown and HTML leave as they are, on one line."""
-    flat = re.sub(r"[&<>|~$]", lambda found: f"&#{ord(found[0])};", " ".join(words.split()))
-    return re.sub(r"(?<!&)#|[\\`*_\[\]!]", lambda found: f"\\{found[0]}", flat)
+def escape_markdown(text: str) -> str:
+    """Return the text on one line, with the special characters of Markdown and HTML escaped."""
+    flat = re.sub(r"[&<>|~$]", lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
+    return re.sub(r"(?<!&)#|[\\`*_\[\]!]", lambda match: f"\\{match[0]}", flat)
 
 
-def _commands(report: Report) -> str:
-    lines = [f"{report.common} {asked.words}".strip() for asked in report.asked]
-    fence = "`" * max(3, 1 + max((len(run) for line in lines for run in re.findall("`+", line)), default=0))
+def _render_commands(report: Report) -> str:
+    """Return a code block with one command per run. Its fence is longer than any run of backticks inside."""
+    lines = [f"{report.common_command} {command.overrides}".strip() for command in report.commands]
+    longest = max((len(ticks) for line in lines for ticks in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
     return "\n".join([f"{fence}bash", *lines, fence])
 
 
-def _section(section: Section, folder: Path, beside: Path, copy: bool, files: dict[Path, bytes]) -> list[str]:
-    lines = [f"## {escaped(section.title)}"]
+def _render_section(section: Section, links: FigureLinks) -> list[str]:
+    blocks = [f"## {escape_markdown(section.title)}"]
     for table in section.tables:
-        lines += [f"**{escaped(table.title)}**", "\n".join(table_lines(table))]
-        marks = [BEST] * table.marked + [OVERTAKEN] * table.overtaken
-        lines += [f"*{escaped(' '.join([*marks, *table.notes]))}*"] if marks or table.notes else []
+        blocks += [f"**{escape_markdown(table.title)}**", "\n".join(table_lines(table))]
+        notes = list(table.notes)
+        if table.has_better_baseline:
+            notes.insert(0, BETTER_BASELINE_NOTE)
+        if table.has_best:
+            notes.insert(0, BEST_NOTE)
+        if notes:
+            blocks.append(f"*{escape_markdown(' '.join(notes))}*")
     for group in section.groups:
-        links = [_link(group, picture, folder, beside, copy, files) for picture in group.pictures]
-        lines.append("\n".join([f"**{escaped(group.title)}**", "", *_side_by_side(group, links)]))
-    return [*lines, *(escaped(text) for text in section.texts)]
+        blocks.append("\n".join([f"**{escape_markdown(group.title)}**", "", *_figure_lines(group, links)]))
+    return [*blocks, *map(escape_markdown, section.texts)]
 
 
 def table_lines(table: Table) -> list[str]:
-    """A table as pipes: the best in bold, a baseline better than its run with `◂`."""
-    units = [f" ({escaped(c.unit)})" if c.unit and c.beside is None else "" for c in table.columns]
-    heads = [escaped(column.label) + unit for column, unit in zip(table.columns, units, strict=True)]
-    rule = ["---", *("---" if column.words else "---:" for column in table.columns)]
-    rows = [[_head(row.head, row.detail, row.baseline), *(_cell(cell) for cell in row.cells)] for row in table.rows]
-    return [f"| {' | '.join(line)} |" for line in ([escaped(table.head), *heads], rule, *rows)]
+    """Return the lines of a pipe table. Best values are bold, and baselines better than their run are marked `◂`."""
+    headers, alignment = [escape_markdown(table.header)], ["---"]
+    for column in table.columns:
+        unit = f" ({escape_markdown(column.unit)})" if column.unit and column.baseline_of is None else ""
+        headers.append(escape_markdown(column.label) + unit)
+        alignment.append("---" if column.is_text else "---:")
+    rows = [[_render_row_header(row), *map(_render_cell, row.cells)] for row in table.rows]
+    return [_table_line(cells) for cells in (headers, alignment, *rows)]
 
 
-def _head(head: str, detail: str, baseline: bool) -> str:
-    words = f"*{escaped(head)}*" if baseline else escaped(head)
-    return f"{words} ({escaped(detail)})" if detail else words
+def _render_row_header(row: Row) -> str:
+    header = f"*{escape_markdown(row.header)}*" if row.baseline else escape_markdown(row.header)
+    return f"{header} ({escape_markdown(row.detail)})" if row.detail else header
 
 
-def _cell(cell: Cell) -> str:
-    words = escaped(cell.text) + (f" ± {escaped(cell.error_text)}" if cell.error_text else "")
-    return (
-        f"**{words}**"
-        if cell.best
-        else f"{words} {AHEAD}"
-        if cell.ahead and cell.value is not None
-        else words or ABSENT_TEXT
-    )
+def _render_cell(cell: Cell) -> str:
+    text = escape_markdown(cell.text)
+    if cell.error_text:
+        text += f" ± {escape_markdown(cell.error_text)}"
+    if cell.best:
+        return f"**{text}**"
+    if cell.beats_run and cell.value is not None:  # the text of other cells contains the mark
+        return f"{text} {BETTER_BASELINE_MARK}"
+    return text or ABSENT_TEXT
 
 
-def _side_by_side(group: Group, links: Sequence[str]) -> list[str]:
-    """Pictures in a row of a table, their captions above; wide ones below each other."""
-    captions = [escaped(f"{p.caption}{f' ({p.detail})' if p.detail else ''}") for p in group.pictures]
-    if group.wide or len(links) == 1:
-        return [line for pair in zip(links, captions, strict=True) for line in (f"{pair[0]}\\", f"*{pair[1]}*", "")]
-    return [f"| {' | '.join(line)} |" for line in (captions, ["---"] * len(links), links)]
+def _figure_lines(group: FigureGroup, links: FigureLinks) -> list[str]:
+    """Return figures in one row of a table with captions above, or wide figures below each other."""
+    captions = [_caption(picture) for picture in group.pictures]
+    images = [links.link(group.title, picture) for picture in group.pictures]
+    if group.wide or len(images) == 1:
+        lines: list[str] = []
+        for image, caption in zip(images, captions, strict=True):
+            lines += [f"{image}\\", f"*{caption}*", ""]
+        return lines
+    return [_table_line(cells) for cells in (captions, ["---"] * len(images), images)]
 
 
-def _link(group: Group, picture: Picture, folder: Path, beside: Path, copy: bool, files: dict[Path, bytes]) -> str:
-    path = picture.path
-    if path is None or copy:
-        suffix = "." + picture.media.partition("/")[2]
-        name = f"{anchor(group.title)}-{anchor(picture.caption)}"
-        names = (beside / f"{name}{f'-{i}' if i else ''}{suffix}" for i in count())
-        path = next(file for file in names if file not in files)  # captions may differ in their punctuation alone
-        files[path] = picture.content
-    relative = os.path.relpath(path.resolve(), folder.resolve())
-    return f"![{escaped(f'{group.title}: {picture.caption}')}]({quote(Path(relative).as_posix())})"
+def _caption(picture: Picture) -> str:
+    return escape_markdown(f"{picture.caption} ({picture.detail})" if picture.detail else picture.caption)
 
 
-def _cards(report: Report) -> list[str]:
-    cards = []
-    for metadata in report.cards:
-        facts = "; ".join(f"{key} {escaped(words)}" for key, words in metadata.facts.items())
-        cards.append(f"- **{escaped(metadata.label)}**, {escaped(metadata.title)}: {escaped(metadata.status)}. {facts}")
-    return ["\n".join(cards)]
+def _table_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _render_metadata(metadata: RunMetadata) -> str:
+    facts = "; ".join(f"{name} {escape_markdown(text)}" for name, text in metadata.facts.items())
+    title, status = escape_markdown(metadata.title), escape_markdown(metadata.status)
+    return f"- **{escape_markdown(metadata.label)}**, {title}: {status}. {facts}"

@@ -1,4 +1,4 @@
-"""What the measured quantities are: their unit, which way is better, what must agree to compare them; their digits."""
+"""Unit, direction and comparability of metrics, and the number of decimals in a column."""
 
 from __future__ import annotations
 
@@ -11,71 +11,85 @@ from typing import Literal
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A quantity.
+class MetricInfo:
+    """Properties of a metric.
 
     Attributes:
-        unit: as a column's head says it; empty for a pure number.
-        better: -1 where lower is better, 1 where higher is, 0 where neither can be said.
-        alike: what two runs must share for their values to be compared; see `RunFolder`.
+        unit: as shown in the header of a column; empty for a dimensionless metric.
+        direction: -1 if lower is better, 1 if higher is better, 0 if neither is better.
+        comparison_key: name of the key that two runs must share for their values to be compared; see
+            `RunFolder.comparison_keys`.
     """
 
     unit: str = ""
-    better: Literal[-1, 0, 1] = 0
-    alike: Literal["images", "likelihood", "bound", "classifier"] = "images"
+    direction: Literal[-1, 0, 1] = 0
+    comparison_key: Literal["images", "likelihood", "neg_elbo", "classifier"] = "images"
 
 
-KNOWN = (
-    (r"neg_elbo|-elbo.*|iw-nll.*", Measure("nats per image", -1, "bound")),
-    (r"bits per dimension", Measure("bits", -1, "bound")),
-    # One part of the bound can always be had for the other; an objective depends on beta.
-    (r"distortion|rate|objective|loss|kl|gained over elbo|aggregate gap", Measure("nats per image", 0, "likelihood")),
-    (r"mse.*", Measure("[0, 1]² pixels", -1)),
-    (r"fid.*|kid.*", Measure("", -1, "classifier")),
-    (r"coverage, .*|label seen", Measure("", 1, "classifier")),
-    (r"fpr .*|false alarms", Measure("", -1)),
-    (r"psnr.*", Measure("dB", 1)),
-    (r"ssim.*|auroc.*|ap|map|accuracy|precision .*|knn|linear|trustworthiness|detected", Measure("", 1)),
-    (r"seconds", Measure("s")),
+METRICS = (
+    (r"neg_elbo|-elbo.*|iw-nll.*", MetricInfo("nats per image", -1, "neg_elbo")),
+    (r"bits per dimension", MetricInfo("bits", -1, "neg_elbo")),
+    # Rate can be traded for distortion, and an objective depends on beta: neither direction is better.
+    (
+        r"distortion|rate|objective|loss|kl|gained over elbo|aggregate gap",
+        MetricInfo("nats per image", 0, "likelihood"),
+    ),
+    (r"mse.*", MetricInfo("[0, 1]² pixels", -1)),
+    (r"fid.*|kid.*", MetricInfo("", -1, "classifier")),
+    (r"coverage, .*|label seen", MetricInfo("", 1, "classifier")),
+    (r"fpr .*|false alarms", MetricInfo("", -1)),
+    (r"psnr.*", MetricInfo("dB", 1)),
+    (r"ssim.*|auroc.*|ap|map|accuracy|precision .*|knn|linear|trustworthiness|detected", MetricInfo("", 1)),
+    (r"seconds", MetricInfo("s")),
 )
-"""Patterns of names, lower case, the first that fits; of any other quantity nothing is claimed."""
+"""Patterns of lower-case metric names; the first match applies. Other metrics have no unit and no direction."""
 
 BASELINES = {"mse": {"mse_pca": "PCA", "mse_mean_image": "mean image"}, "accuracy": {"majority": "majority"}}
-"""Final metric -> the metrics of its baselines, and what they are called."""
+"""Final metric -> metric of a baseline -> name of the baseline."""
 
 
-def measure(name: str) -> Measure:
-    """What a metric or a table's column is, from its name: `test/neg_elbo`, `reconstruct/ssim/vae`, `psnr per image`."""
-    for part in name.lower().split("/"):
-        for pattern, known in KNOWN:
-            if re.fullmatch(pattern, part):
-                return known
-    return Measure()
+def get_metric_info(name: str) -> MetricInfo:
+    """Return the properties of a metric or table column: `test/neg_elbo`, `reconstruct/ssim/vae`, `psnr per image`."""
+    for component in name.lower().split("/"):
+        for pattern, info in METRICS:
+            if re.fullmatch(pattern, component):
+                return info
+    return MetricInfo()
 
 
-def decimals(values: Iterable[float], errors: Iterable[float] = ()) -> int:
-    """How many decimals a column is printed with.
+def count_decimals(values: Iterable[float], errors: Iterable[float] = ()) -> int:
+    """Return the number of decimals for a column.
 
-    Two digits of the median standard error. Without errors two decimals, none for thousands and whole numbers, and
-    four digits of a median value below 1.
+    With standard errors, the column shows two digits of the median error. Without errors it shows two decimals, no
+    decimals for integers and for a median of 1000 or more, and four digits for a median below 1.
+
+    Args:
+        values: numbers of the column.
+        errors: their standard errors.
     """
     values = [abs(v) for v in values if math.isfinite(v) and v != 0]
     errors = [e for e in errors if math.isfinite(e) and e > 0]
     if errors:
-        digits = 1 - math.floor(math.log10(statistics.median(errors)))
+        decimals = 1 - math.floor(math.log10(statistics.median(errors)))
     elif all(v == int(v) for v in values):
-        digits = 0
+        decimals = 0
     else:
-        magnitude = math.floor(math.log10(statistics.median(values)))
-        digits = 3 - magnitude if magnitude < 0 else 2 if magnitude < 3 else 0
-    return min(max(digits, 0), 8)
+        decimals = _decimals_for_magnitude(math.floor(math.log10(statistics.median(values))))
+    return min(max(decimals, 0), 8)
 
 
-def printed(value: float, digits: int) -> str:
-    """A number with that many decimals; two digits where these would show nothing of it."""
+def _decimals_for_magnitude(magnitude: int) -> int:
+    """Return the number of decimals for values of about `10**magnitude`."""
+    if magnitude < 0:
+        return 3 - magnitude
+    return 2 if magnitude < 3 else 0
+
+
+def format_metric(value: float, decimals: int) -> str:
+    """Format a number with a fixed number of decimals, or with two digits if it would be rounded to zero."""
     if not math.isfinite(value):
         return "n/a" if math.isnan(value) else f"{value}"
-    text = f"{value:,.{digits}f}"
+    text = f"{value:,.{decimals}f}"
     if value != 0 and float(text.replace(",", "")) == 0:
         return f"{value:.2g}"
     return text if len(text) < 14 else f"{value:.4g}"

@@ -1,43 +1,56 @@
-// Sorts a table by the column whose head is clicked, and opens pictures at their full size; the page works without.
+// Sorts a table when a column header is clicked, and shows a figure at full size. The page also works without scripts.
 "use strict";
-function sortable(table) {
-  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells], original = [...body.rows];
-  if (original.length < 2) return;
-  heads.forEach((head, i) => {
-    const value = (row) => {
-      const cell = row.cells[i];
-      return "v" in cell.dataset ? Number(cell.dataset.v) : i === 0 || cell.classList.contains("words") ? cell.textContent.trim() : NaN;
-    };
+
+function isMissing(value) {
+  return typeof value === "number" && Number.isNaN(value);
+}
+
+// Returns the sort value of a cell: a number, a text, or NaN for a missing number.
+function sortValue(row, index) {
+  const cell = row.cells[index];
+  if ("v" in cell.dataset) return Number(cell.dataset.v);
+  return index === 0 || cell.classList.contains("text") ? cell.textContent.trim() : NaN;
+}
+
+// Compares two sort values; missing values are last in both directions.
+function compare(x, y, ascending) {
+  if (isMissing(x) || isMissing(y)) return isMissing(x) - isMissing(y);
+  const numeric = typeof x === "number" && typeof y === "number";
+  const order = numeric ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true });
+  return ascending ? order : -order;
+}
+
+function makeSortable(table) {
+  const body = table.tBodies[0], headers = [...table.tHead.rows[0].cells], originalRows = [...body.rows];
+  if (originalRows.length < 2) return;
+  headers.forEach((header, index) => {
     const sort = () => {
-      const up = head.getAttribute("aria-sort") !== "ascending";
-      for (const other of heads) other.removeAttribute("aria-sort");
-      head.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const missing = (x) => typeof x === "number" && Number.isNaN(x);
-      body.append(...[...original].sort((a, b) => {
-        const x = value(a), y = value(b);
-        if (missing(x) || missing(y)) return missing(x) - missing(y);
-        const order = typeof x === "number" && typeof y === "number" ? x - y : String(x).localeCompare(String(y), undefined, { numeric: true });
-        return up ? order : -order;
-      }));
+      const ascending = header.getAttribute("aria-sort") !== "ascending";
+      for (const other of headers) other.removeAttribute("aria-sort");
+      header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
+      const rows = [...originalRows].sort((a, b) => compare(sortValue(a, index), sortValue(b, index), ascending));
+      body.append(...rows);
     };
-    head.classList.add("sorts");
-    head.tabIndex = 0;
-    head.addEventListener("click", sort);
-    head.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
+    header.classList.add("sortable");
+    header.tabIndex = 0;
+    header.addEventListener("click", sort);
+    header.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
   });
 }
-const dialog = document.querySelector("dialog"), large = dialog.querySelector("img");
-function opens(image) {
-  image.classList.add("opens");
+
+const dialog = document.querySelector("dialog"), dialogImage = dialog.querySelector("img");
+function makeZoomable(image) {
+  image.classList.add("zoomable");
   image.addEventListener("click", () => {
-    large.src = image.src;
-    large.alt = image.alt;
+    dialogImage.src = image.src;
+    dialogImage.alt = image.alt;
     dialog.showModal();
   });
 }
 dialog.addEventListener("click", () => dialog.close());
-function enhance(part) {
-  part.querySelectorAll("table:not(.fixed)").forEach(sortable);
-  part.querySelectorAll(".picture img").forEach(opens);
+
+function enhance(element) {
+  element.querySelectorAll("table:not(.fixed)").forEach(makeSortable);
+  element.querySelectorAll(".picture img").forEach(makeZoomable);
 }
 enhance(document);

@@ -1,4 +1,4 @@
-"""Pictures that only several runs can give: curves over their steps, rate against distortion."""
+"""Figures that the report draws from several runs: validation curves, and rate against distortion."""
 
 from __future__ import annotations
 
@@ -6,95 +6,103 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autoencoders.reports.comparison import SEEDS, alike_but, settings
-from autoencoders.reports.images import Group, Picture, size_of
-from autoencoders.reports.metric_info import BASELINES, measure
+from autoencoders.reports.comparison import SEED_KEYS, describe_settings, group_by_settings
+from autoencoders.reports.images import FigureGroup, Picture, read_size
+from autoencoders.reports.metric_info import BASELINES, get_metric_info
 from autoencoders.reports.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-OVER_STEPS = ("neg_elbo", "distortion", "rate", "mse")
-"""Validation metrics that are drawn over the steps of all runs."""
+CURVE_METRICS = ("neg_elbo", "distortion", "rate", "mse")
+"""Validation metrics that are plotted over the steps of all runs."""
 
-BETA = ("beta", "beta.value", "beta.share", "beta.cycles", "beta.capacity")
-"""Keys of the price of the rate."""
+BETA_KEYS = ("beta", "beta.value", "beta.share", "beta.cycles", "beta.capacity")
+"""Keys of the beta schedule."""
 
 DPI = 144
-LONGEST = 40
-"""Characters of a run's words in a picture, at most."""
+MAX_LABEL_LENGTH = 40
 
 
-def training_curves(runs: Sequence[RunFolder]) -> Group:
-    """A picture per validation metric, of all runs whose values can be compared."""
-    from autoencoders.figures.runs import metric_over_runs
-
-    drawings = Group("Validation over the steps of training")
-    for name in OVER_STEPS:
+def plot_training_curves(runs: Sequence[RunFolder]) -> FigureGroup:
+    """Plot each validation metric over the steps, with one figure per group of comparable runs."""
+    figures = FigureGroup("Validation metrics during training")
+    for name in CURVE_METRICS:
         groups: dict[str, list[RunFolder]] = {}
         for run in runs:
-            priced = run.has_prior or name not in ("neg_elbo", "rate")
-            if priced and len(run.curves.get(f"val/{name}", ())) > 1:
-                groups.setdefault((run.images if name == "mse" else run.likelihood) or "", []).append(run)
-        for group in groups.values():
-            if len(group) > 1:
-                import numpy as np
-
-                words = legend(group)
-                curves = {word: np.array(run.curves[f"val/{name}"]) for word, run in zip(words, group, strict=True)}
-                unit = f"{name}, {measure(name).unit}"
-                figure = metric_over_runs(curves, f"validation {name}", unit, _shared_baselines(group, name))
-                drawings.pictures.append(drawn(figure, f"val/{name}", f"{len(group)} runs"))
-    return drawings
+            has_metric = run.has_prior or name not in ("neg_elbo", "rate")
+            if has_metric and len(run.curves.get(f"val/{name}", ())) > 1:
+                key = run.images_key if name == "mse" else run.likelihood_key
+                groups.setdefault(key or "", []).append(run)
+        figures.pictures += [_plot_metric(group, name) for group in groups.values() if len(group) > 1]
+    return figures
 
 
-def legend(runs: Sequence[RunFolder]) -> list[str]:
-    """Runs in a few words each: their settings where these tell them apart, else their labels."""
-    words = settings(runs)
-    if not all(words) or len(set(words)) < len(runs):
-        words = [run.label for run in runs]
-    short = [_short(word) for word in words]
-    return short if len(set(short)) == len(runs) else [f"{i}: {word}" for i, word in enumerate(short)]
+def _plot_metric(runs: Sequence[RunFolder], name: str) -> Picture:
+    """Plot one validation metric of several runs."""
+    import numpy as np
+
+    from autoencoders.figures.runs import metric_over_runs
+
+    curves = {label: np.array(run.curves[f"val/{name}"]) for label, run in zip(legend_labels(runs), runs, strict=True)}
+    axis_label = f"{name}, {get_metric_info(name).unit}"
+    figure = metric_over_runs(curves, f"validation {name}", axis_label, _shared_baselines(runs, name))
+    return to_picture(figure, f"val/{name}", f"{len(runs)} runs")
 
 
-def _short(words: str) -> str:
-    return words if len(words) <= LONGEST else f"{words[: LONGEST - 3]}..."
+def legend_labels(runs: Sequence[RunFolder]) -> list[str]:
+    """Return a short unique label per run: its settings if they are unique, else its name."""
+    labels = describe_settings(runs)
+    if not all(labels) or len(set(labels)) < len(runs):
+        labels = [run.label for run in runs]
+    short_labels = [_shorten(label) for label in labels]
+    if len(set(short_labels)) == len(runs):
+        return short_labels
+    return [f"{i}: {label}" for i, label in enumerate(short_labels)]
+
+
+def _shorten(label: str) -> str:
+    return label if len(label) <= MAX_LABEL_LENGTH else f"{label[: MAX_LABEL_LENGTH - 3]}..."
 
 
 def _shared_baselines(runs: Sequence[RunFolder], name: str) -> dict[str, float]:
-    """Baselines of validation that are the same for all these runs."""
-    found = {}
-    for key, word in BASELINES.get(name, {}).items():
+    """Return the validation baselines of a metric that are equal in all runs."""
+    baselines = {}
+    for key, label in BASELINES.get(name, {}).items():
         values = {run.metrics.get(f"val/{key}") for run in runs}
-        if len(values) == 1 and None not in values:
-            found[word] = values.pop()
-    return found
+        value = values.pop()
+        if value is not None and not values:
+            baselines[label] = value
+    return baselines
 
 
-def rate_distortion(runs: Sequence[RunFolder]) -> Group:
-    """Rate against distortion, a picture for each group of runs that differ in beta and seed alone."""
-    from autoencoders.figures.curves import rate_distortion as figure_of
+def plot_rate_distortion(runs: Sequence[RunFolder]) -> FigureGroup:
+    """Plot rate against distortion, with one figure per group of runs that differ only in beta and seed."""
+    from autoencoders.figures.curves import rate_distortion
 
-    drawings = Group("Rate against distortion", large=True)
-    needed = {"test/rate", "test/distortion"}
-    measured = [run for run in runs if run.config and run.has_prior and needed <= set(run.metrics)]
-    places = settings(measured, (*BETA, *SEEDS))
-    for group in alike_but(measured, (*BETA, *SEEDS)):
-        if len({str(run.at("beta")) for run in group}) < 2 or len({run.bound for run in group}) > 1:
+    figures = FigureGroup("Rate against distortion", large=True)
+    required = {"test/rate", "test/distortion"}
+    measured = [run for run in runs if run.config and run.has_prior and required <= set(run.metrics)]
+    ignored = (*BETA_KEYS, *SEED_KEYS)
+    settings = describe_settings(measured, ignored)
+    for group in group_by_settings(measured, ignored):
+        if len({str(run.config_value("beta")) for run in group}) < 2 or len({run.neg_elbo_key for run in group}) > 1:
             continue
         rates, distortions = ([run.metrics[f"test/{key}"] for run in group] for key in ("rate", "distortion"))
-        words = settings(group, SEEDS)
-        first = [_short(word) if word not in words[:i] else "" for i, word in enumerate(words)]  # a setting once
-        title = str(group[0].at("data", "name") or "test")
-        figure = figure_of(rates, distortions, first, title)
-        where = ", ".join(filter(None, (f"test split of {title}", places[measured.index(group[0])])))
-        drawings.pictures.append(drawn(figure, where, f"{len(group)} runs"))
-    return drawings
+        labels = describe_settings(group, SEED_KEYS)
+        labels = [_shorten(label) if label not in labels[:i] else "" for i, label in enumerate(labels)]
+        title = str(group[0].config_value("data", "name") or "test")
+        figure = rate_distortion(rates, distortions, labels, title)
+        caption = ", ".join(filter(None, (f"test split of {title}", settings[measured.index(group[0])])))
+        figures.pictures.append(to_picture(figure, caption, f"{len(group)} runs"))
+    return figures
 
 
-def drawn(figure: Figure, caption: str, detail: str) -> Picture:
-    """A matplotlib figure as a PNG."""
+def to_picture(figure: Figure, caption: str, detail: str) -> Picture:
+    """Render a matplotlib figure as a PNG file."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
     content = stream.getvalue()
-    return Picture(content, "image/png", size_of(content), caption, detail)
+    size = read_size(content)
+    assert size is not None  # matplotlib has just written a PNG file
+    return Picture(content, "image/png", size, caption, detail)

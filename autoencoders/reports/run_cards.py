@@ -1,4 +1,4 @@
-"""What a run says about itself: how it ended, with what it was made, on which data and machine."""
+"""Metadata of a run: status, duration, device, data, versions and machine."""
 
 from __future__ import annotations
 
@@ -10,86 +10,96 @@ from autoencoders.reports.run_folder import RunFolder
 
 
 @dataclass
-class Card:
-    """A run.
+class RunMetadata:
+    """Metadata of a run.
 
     Attributes:
-        label: its name in the report.
-        title: model, data, beta and latent size.
-        good: whether it is as a finished run leaves it.
-        status: how it ended, or what is wrong.
-        facts: what -> words.
+        label: name of the run in the report.
+        title: model, data, beta and code size.
+        complete: whether the run has finished and its folder is complete.
+        status: how the run ended, or the problems of its folder.
+        facts: name -> text.
     """
 
     label: str
     title: str
-    good: bool
+    complete: bool
     status: str
     facts: dict[str, str]
 
 
-def metadata(run: RunFolder) -> Card:
-    """A run's card; what is not known is left out."""
+def collect_metadata(run: RunFolder) -> RunMetadata:
+    """Return the metadata of a run without unknown facts."""
     record = run.record
     facts = {
         "folder": str(run.path),
-        "started": _words(record.get("started")),
-        "took": _took(record),
-        "speed": _number(record.get("images_per_second"), "images/s"),
-        "device": _joined(record.get("device"), _number(lookup(record, "machine", "cores"), "cores")),
-        "seed": _words(run.at("seed")),
-        "parameters": _number(record.get("parameters")),
-        "code": _number(record.get("code"), "numbers per image"),
-        "labels": _words(record.get("labels")),
-        "data": _data(record.get("data")),
-        "data SHA-256": _words(lookup(record, "data", "sha256")),
-        "commit": _words(record.get("git_commit")),
-        "versions": _versions(record.get("versions")),
-        "machine": _words(lookup(record, "machine", "platform")),
+        "started": _to_text(record.get("started")),
+        "duration": _format_duration(record),
+        "speed": _format_count(record.get("images_per_second"), "images/s"),
+        "device": _join(record.get("device"), _format_count(lookup(record, "machine", "cores"), "cores")),
+        "seed": _to_text(run.config_value("seed")),
+        "parameters": _format_count(record.get("parameters")),
+        "code size": _format_count(record.get("code"), "numbers per image"),
+        "labels": _to_text(record.get("labels")),
+        "data": _format_data(record.get("data")),
+        "data SHA-256": _to_text(lookup(record, "data", "sha256")),
+        "commit": _to_text(record.get("git_commit")),
+        "versions": _format_versions(record.get("versions")),
+        "machine": _to_text(lookup(record, "machine", "platform")),
         "note": " ".join(run.notes),
     }
-    status = "; ".join(run.problems) or _words(record.get("status")) or "done"
-    return Card(run.label, title_of(run), not run.problems, status, {k: v for k, v in facts.items() if v})
+    status = "; ".join(run.problems) or _to_text(record.get("status")) or "done"
+    known_facts = {name: text for name, text in facts.items() if text}
+    return RunMetadata(run.label, run_title(run), not run.problems, status, known_facts)
 
 
-def title_of(run: RunFolder) -> str:
-    """Model, data, beta and latent size, as its figures say them; empty without a configuration."""
+def run_title(run: RunFolder) -> str:
+    """Return model, data, beta and code size as in the titles of figures, or an empty string without a config."""
     if not run.config:
         return ""
-    words = [f"{run.model.upper()} on {run.at('data', 'name')}"]
-    words += [f"beta {run.at('beta', 'value')}"] if run.has_prior else []
-    words += [f"{run.record['code']} latents"] if run.record.get("code") else []
-    return ", ".join(words)
+    items = [f"{run.model_name.upper()} on {run.config_value('data', 'name')}"]
+    if run.has_prior:
+        items.append(f"beta {run.config_value('beta', 'value')}")
+    if run.record.get("code"):
+        items.append(f"{run.record['code']} latents")
+    return ", ".join(items)
 
 
-def _words(value: object) -> str:
+def _to_text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _number(value: object, unit: str = "") -> str:
+def _format_count(value: object, unit: str = "") -> str:
     return f"{value:,.0f} {unit}".strip() if isinstance(value, (int, float)) and value else ""
 
 
-def _joined(*words: object) -> str:
-    return ", ".join(str(word) for word in words if word)
+def _join(*items: object) -> str:
+    return ", ".join(str(item) for item in items if item)
 
 
-def _took(record: Mapping) -> str:
+def _format_duration(record: Mapping) -> str:
+    """Return the duration of the training and the number of epochs."""
     epochs, seconds = record.get("epochs"), record.get("seconds")
     if not isinstance(seconds, (int, float)):
         return ""
-    time = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else None
-    return _joined(time or f"{seconds / 3600:.1f} h", _number(epochs, "epochs"))
+    if seconds < 120:
+        duration = f"{seconds:.0f} s"
+    elif seconds < 7200:
+        duration = f"{seconds / 60:.0f} min"
+    else:
+        duration = f"{seconds / 3600:.1f} h"
+    return _join(duration, _format_count(epochs, "epochs"))
 
 
-def _data(data: object) -> str:
+def _format_data(data: object) -> str:
+    """Return the name, the numbers of images per split, and the shape of the images."""
     if not isinstance(data, Mapping):
         return ""
     counts, shape = data.get("images"), data.get("shape")
-    images = " + ".join(_number(n) or "0" for n in counts.values()) if isinstance(counts, Mapping) else ""
+    images = " + ".join(_format_count(n) or "0" for n in counts.values()) if isinstance(counts, Mapping) else ""
     size = " x ".join(map(str, shape)) if isinstance(shape, list) else ""
-    return _joined(data.get("name"), images and f"{images} images", size)
+    return _join(data.get("name"), images and f"{images} images", size)
 
 
-def _versions(versions: object) -> str:
-    return _joined(*(f"{k} {v}" for k, v in versions.items() if v)) if isinstance(versions, Mapping) else ""
+def _format_versions(versions: object) -> str:
+    return _join(*(f"{k} {v}" for k, v in versions.items() if v)) if isinstance(versions, Mapping) else ""

@@ -1,6 +1,7 @@
-"""A live page on this machine alone: requests name no file, only the page, its state, and pictures by their digest.
+"""Server of the live page on this machine.
 
-Nothing is written, no folder is listed, and what is not on the page is not served.
+It serves the page, its state, and the figures on the page by their digest. Requests cannot name files, folders are not
+listed, and nothing is written.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from autoencoders.reports.live import Live
+from autoencoders.reports.content import ReportOptions
+from autoencoders.reports.live import LivePage
 from autoencoders.types import UserError
 
-HOST, NAMES = "127.0.0.1", ("127.0.0.1", "localhost")
-"""Where it is served, and the names by which a browser may ask: a foreign name that leads here is refused."""
+HOST, HOST_NAMES = "127.0.0.1", ("127.0.0.1", "localhost")
+"""Address of the server, and the accepted values of the Host header. Other host names are refused."""
 
-HEADERS = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -27,61 +29,66 @@ HEADERS = {
 }
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Answers `GET /`, `/state` and `/picture/<digest>`, and nothing else.
+class RequestHandler(BaseHTTPRequestHandler):
+    """Handles `GET /`, `/state` and `/picture/<digest>`. Other requests are refused.
 
     Args:
-        live: what is served.
-        *connection: see the base.
+        live_page: the page to serve.
+        *connection: arguments of the base class.
     """
 
-    timeout = 10  # seconds, of a connection that says nothing
+    timeout = 10  # seconds after which an idle connection is closed
     server_version, sys_version = "autoencoders", ""
 
-    def __init__(self, live: Live, *connection: Any) -> None:
-        self.live = live
+    def __init__(self, live_page: LivePage, *connection: Any) -> None:
+        self.live_page = live_page
         super().__init__(*connection)
 
     def do_GET(self) -> None:
-        """Answer."""
-        # A page elsewhere whose name was made to lead here sends that name along (DNS rebinding).
-        name = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
-        if name not in NAMES:
-            self._send(HTTPStatus.FORBIDDEN, b"Ask by 127.0.0.1 or localhost.\n")
+        """Handle a GET request."""
+        # The check of the host name prevents DNS rebinding: the request of a foreign page contains its own host name.
+        host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
+        if host not in HOST_NAMES:
+            self._send(HTTPStatus.FORBIDDEN, b"Use 127.0.0.1 or localhost as the host name.\n")
         elif self.path == "/":
-            self._send(HTTPStatus.OK, self.live.page(), "text/html; charset=utf-8")
+            self._send(HTTPStatus.OK, self.live_page.page(), "text/html; charset=utf-8")
         elif self.path == "/state":
-            self._state()
-        elif (picture := self.live.picture(self.path[1:])) is not None:
-            self._send(HTTPStatus.OK, picture.content, picture.media, cache="private, max-age=31536000, immutable")
+            self._send_state()
+        elif (picture := self.live_page.picture(self.path[1:])) is not None:
+            self._send(HTTPStatus.OK, picture.content, picture.media_type, cache="private, max-age=31536000, immutable")
         else:
-            self._send(HTTPStatus.NOT_FOUND, b"There is nothing here.\n")
+            self._send(HTTPStatus.NOT_FOUND, b"Not found.\n")
 
-    def _state(self) -> None:
-        content = self.live.state()
+    def _send_state(self) -> None:
+        """Send the state, or only a status code if the browser has it already."""
+        content = self.live_page.state()
         tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-        same = self.headers.get("If-None-Match") == tag
-        status = HTTPStatus.NOT_MODIFIED if same else HTTPStatus.OK
-        self._send(status, b"" if same else content, "application/json", tag=tag)
+        if self.headers.get("If-None-Match") == tag:
+            self._send(HTTPStatus.NOT_MODIFIED, b"", "application/json", tag=tag)
+        else:
+            self._send(HTTPStatus.OK, content, "application/json", tag=tag)
 
-    def _refuse(self) -> None:
-        self._send(HTTPStatus.METHOD_NOT_ALLOWED, b"Only GET is answered.\n")
+    def _refuse_method(self) -> None:
+        self._send(HTTPStatus.METHOD_NOT_ALLOWED, b"Only GET is allowed.\n")
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _refuse_method
 
     def _send(
         self,
         status: HTTPStatus,
         content: bytes,
-        media: str = "text/plain; charset=utf-8",
+        media_type: str = "text/plain; charset=utf-8",
         *,
         tag: str | None = None,
         cache: str = "no-store",
     ) -> None:
         self.send_response(status)
-        headers = {"Content-Type": media, "Content-Length": str(len(content)), "Cache-Control": cache, **HEADERS}
-        headers |= {"ETag": tag} if tag else {}
-        headers |= {"Allow": "GET"} if status == HTTPStatus.METHOD_NOT_ALLOWED else {}
+        headers = {"Content-Type": media_type, "Content-Length": str(len(content)), "Cache-Control": cache}
+        headers |= SECURITY_HEADERS
+        if tag:
+            headers["ETag"] = tag
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = "GET"
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -89,45 +96,46 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, *args: Any) -> None:
-        """The terminal is for other things."""
+        """Print nothing: the requests of the page would fill the terminal."""
 
 
 class Server(ThreadingHTTPServer):
-    """A server on this machine alone, whose threads end with it."""
+    """HTTP server whose threads end with the process."""
 
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that has gone away in the middle of an answer is nothing to speak of."""
+        """Report an error, except for a connection that the browser has closed."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
-def server(patterns: Sequence[str], options: dict[str, Any], port: int = 0) -> tuple[Server, Live]:
-    """A server of these runs that has its port and is not yet serving.
+def create_server(patterns: Sequence[str], options: ReportOptions, port: int = 0) -> tuple[Server, LivePage]:
+    """Create a server that is bound to its port but not yet serving.
 
     Args:
         patterns: folders and patterns of runs.
-        options: of the page, see `page.report`.
-        port: 0 for one that is free.
+        options: options of the report.
+        port: 0 for a free port.
 
     Raises:
-        UserError: where there is no run, or the port is taken.
+        UserError: if there is no run, or the port is in use.
     """
-    live = Live(patterns, options)
+    live_page = LivePage(patterns, options)
     try:
-        return Server((HOST, port), partial(Handler, live)), live
+        return Server((HOST, port), partial(RequestHandler, live_page)), live_page
     except OSError as error:
-        raise UserError(f"Port {port} of {HOST} cannot be had: {error.strerror}. Choose another, or port=0.") from error
+        reason = error.strerror
+        raise UserError(f"Port {port} of {HOST} cannot be used: {reason}. Choose another port, or port=0.") from error
 
 
-def serve(patterns: Sequence[str], options: dict[str, Any], port: int = 0) -> None:
-    """Serve until Ctrl-C, and say where; see `server`."""
-    served, live = server(patterns, options, port)
-    count = f"{live.count} {'run' if live.count == 1 else 'runs'}"
-    print(f"live     http://{HOST}:{served.server_port}/ ({count}; Ctrl-C ends it)", flush=True)
-    with served:
+def serve(patterns: Sequence[str], options: ReportOptions, port: int = 0) -> None:
+    """Print the address and serve the page until Ctrl-C; see `create_server`."""
+    server, live_page = create_server(patterns, options, port)
+    count = f"{live_page.count} {'run' if live_page.count == 1 else 'runs'}"
+    print(f"live     http://{HOST}:{server.server_port}/ ({count}; stop with Ctrl-C)", flush=True)
+    with server:
         try:
-            served.serve_forever()
+            server.serve_forever()
         except KeyboardInterrupt:
-            print("\nlive     ended", flush=True)
+            print("\nlive     stopped", flush=True)

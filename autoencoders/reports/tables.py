@@ -1,30 +1,30 @@
-"""Tables of a report: cells that know their number, the best of each column marked among what can be compared."""
+"""Tables of a report. The best value of each column is marked among the comparable rows."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
 
-from autoencoders.reports.metric_info import Measure, decimals, printed
+from autoencoders.reports.metric_info import MetricInfo, count_decimals, format_metric
 
-AHEAD = "◂"
-"""Before a baseline that is better."""
+BETTER_BASELINE_MARK = "◂"
+"""Marks a baseline that is better than the run."""
 
-REAL = "real "
-"""How rows of real images begin: what could be reached at best, not what is in the running."""
+REAL_PREFIX = "real "
+"""Prefix of rows of real images. They show the best possible value and are not compared with the runs."""
 
 
 @dataclass
 class Cell:
-    """A value, and how it is shown.
+    """A value and its formatted text.
 
     Attributes:
-        value: a number, or None where there is none.
-        error: its standard error, or None.
-        text: what is printed; made by `Table.finish` from a number.
-        error_text: the same of the error.
-        best: whether it is the best of its column among what can be compared with it.
-        ahead: of a baseline, whether it is better than the run it stands beside.
+        value: a number, or None for an empty or text cell.
+        error: standard error of the value, or None.
+        text: formatted value; set by `Table.finish` for a number.
+        error_text: formatted error.
+        best: whether it is the best value of its column among the comparable rows.
+        beats_run: whether it is the value of a baseline that is better than the run.
     """
 
     value: float | None = None
@@ -32,7 +32,7 @@ class Cell:
     text: str = ""
     error_text: str = ""
     best: bool = False
-    ahead: bool = False
+    beats_run: bool = False
 
 
 @dataclass
@@ -40,21 +40,21 @@ class Column:
     """A column.
 
     Attributes:
-        label: its head.
-        measure: what its numbers are.
-        unit: below the head; the measure's where none is given.
-        beside: for a baseline's column, the place among the columns of what it is the baseline of.
-        words: whether it holds text.
+        label: header of the column.
+        info: properties of the metric.
+        unit: shown below the header; by default the unit of the metric.
+        baseline_of: for the column of a baseline, the index of the column that it is the baseline of.
+        is_text: whether the column contains text.
     """
 
     label: str
-    measure: Measure = field(default_factory=Measure)
+    info: MetricInfo = field(default_factory=MetricInfo)
     unit: str = ""
-    beside: int | None = None
-    words: bool = False
+    baseline_of: int | None = None
+    is_text: bool = False
 
     def __post_init__(self) -> None:
-        self.unit = self.unit or self.measure.unit
+        self.unit = self.unit or self.info.unit
 
 
 @dataclass
@@ -62,18 +62,19 @@ class Row:
     """A row.
 
     Attributes:
-        head: what it is of.
-        cells: one for each column.
-        detail: more about the head, smaller.
-        baseline: whether it is a baseline's.
-        alike: the `images`, `likelihood`, `bound` and `classifier` (see `RunFolder`) of its numbers; None: not compared.
+        header: first cell of the row.
+        cells: one cell per column.
+        detail: smaller text after the header.
+        baseline: whether it is the row of a baseline.
+        comparison_keys: keys of the row's numbers; see `RunFolder.comparison_keys`. Values are compared only with rows
+            of the same key. A missing or None key excludes the row.
     """
 
-    head: str
+    header: str
     cells: list[Cell]
     detail: str = ""
     baseline: bool = False
-    alike: dict[str, str | None] = field(default_factory=dict)
+    comparison_keys: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -81,72 +82,82 @@ class Table:
     """A table.
 
     Attributes:
-        title: a line above.
-        head: what the rows are of.
-        columns: without that of the heads.
+        title: one line above the table.
+        header: header of the first column, which contains the row headers.
+        columns: all columns except the first.
         rows: in order.
-        notes: sentences below.
-        fixed: whether the order of the rows is not for a reader to change.
+        notes: sentences below the table.
+        fixed: whether the rows cannot be sorted on the page.
     """
 
     title: str
-    head: str
+    header: str
     columns: list[Column]
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
     fixed: bool = False
 
     @property
-    def marked(self) -> bool:
+    def has_best(self) -> bool:
         """Whether a best value is marked."""
         return any(cell.best for row in self.rows for cell in row.cells)
 
     @property
-    def overtaken(self) -> bool:
+    def has_better_baseline(self) -> bool:
         """Whether a baseline is better than a run."""
-        return any(cell.ahead for row in self.rows for cell in row.cells)
+        return any(cell.beats_run for row in self.rows for cell in row.cells)
 
     def finish(self) -> Table:
-        """Print every number, and mark the best of each column; the table itself."""
+        """Format all numbers, mark the best value of each column, and return the table."""
         for i, column in enumerate(self.columns):
-            cells = [row.cells[i] for row in self.rows]
-            together = [row.cells[i if column.beside is None else column.beside] for row in self.rows]
-            digits = decimals(
-                [c.value for c in together if c.value is not None], [c.error for c in together if c.error is not None]
-            )
-            for cell in cells:
-                if cell.value is not None:
-                    cell.text = printed(cell.value, digits)
-                if cell.error is not None and math.isfinite(cell.error):
-                    cell.error_text = printed(cell.error, digits)
-            if column.beside is None:
-                self._mark(i, column.measure)
+            self._format_column(i, column)
+            if column.baseline_of is None:
+                self._mark_best(i, column.info)
             else:
-                self._compare(i, column)
+                self._mark_better_baselines(i, column.baseline_of, column.info)
         return self
 
     def unmark(self, reason: str) -> None:
-        """Mark no best, and note why."""
-        for cell in (cell for row in self.rows for cell in row.cells):
-            cell.best = False
+        """Remove all marks of best values, and add the reason to the notes."""
+        for row in self.rows:
+            for cell in row.cells:
+                cell.best = False
         self.notes.append(reason)
 
-    def _mark(self, i: int, measure: Measure) -> None:
-        """Mark the best cells of a column; what is printed alike is as good."""
-        groups: dict[str, list[Cell]] = {}
+    def _format_column(self, i: int, column: Column) -> None:
+        """Format the numbers of a column. A baseline has as many decimals as the column it belongs to."""
+        reference = [row.cells[i if column.baseline_of is None else column.baseline_of] for row in self.rows]
+        decimals = count_decimals(
+            [cell.value for cell in reference if cell.value is not None],
+            [cell.error for cell in reference if cell.error is not None],
+        )
         for row in self.rows:
-            key = row.alike.get(measure.alike)
-            if key is not None and row.cells[i].value is not None and math.isfinite(row.cells[i].value):
-                groups.setdefault(key, []).append(row.cells[i])
-        for cells in groups.values() if measure.better else ():
-            best = max(cells, key=lambda cell: measure.better * cell.value)
-            if len({cell.text for cell in cells}) > 1:  # one alone, or all the same: there is no best
+            cell = row.cells[i]
+            if cell.value is not None:
+                cell.text = format_metric(cell.value, decimals)
+            if cell.error is not None and math.isfinite(cell.error):
+                cell.error_text = format_metric(cell.error, decimals)
+
+    def _mark_best(self, i: int, info: MetricInfo) -> None:
+        """Mark the best cells of a column. Cells with the same text are equally good."""
+        if info.direction == 0:
+            return
+        groups: dict[str, list[tuple[float, Cell]]] = {}
+        for row in self.rows:
+            key, cell = row.comparison_keys.get(info.comparison_key), row.cells[i]
+            if key is not None and cell.value is not None and math.isfinite(cell.value):
+                groups.setdefault(key, []).append((info.direction * cell.value, cell))
+        for scored_cells in groups.values():
+            _, best = max(scored_cells, key=lambda scored: scored[0])
+            cells = [cell for _, cell in scored_cells]
+            if len({cell.text for cell in cells}) > 1:  # a single value, or equal values, have no best
                 for cell in cells:
                     cell.best = cell.text == best.text
 
-    def _compare(self, i: int, column: Column) -> None:
-        """Note where a baseline is better than what it stands beside."""
+    def _mark_better_baselines(self, i: int, run_column: int, info: MetricInfo) -> None:
+        """Mark the baselines in column `i` that are better than the run's value in column `run_column`."""
         for row in self.rows:
-            own, other = row.cells[column.beside], row.cells[i]
-            if own.value is not None and other.value is not None:
-                other.ahead = column.measure.better * (other.value - own.value) > 0 and other.text != own.text
+            own, baseline = row.cells[run_column], row.cells[i]
+            if own.value is not None and baseline.value is not None:
+                better = info.direction * (baseline.value - own.value) > 0
+                baseline.beats_run = better and baseline.text != own.text

@@ -325,8 +325,8 @@ def test_the_command_ends_as_the_door_does(words):
 @given(
     st.sampled_from([apply, report]),
     st.lists(st.sampled_from(["run", "runs", "split", "application", "density", "classifier", "images", "root", "device",
-                              "folder", "format", "title", "metrics", "figures", "parts", "megabytes", "copy", "nope",
-                              "application.reconstruct.count"]), min_size=1, max_size=3), values)  # fmt: skip
+                              "folder", "format", "title", "metrics", "figures", "sections", "megabytes", "copy",
+                              "nope", "application.reconstruct.count"]), min_size=1, max_size=3), values)  # fmt: skip
 def test_the_other_doors_end_cleanly_or_with_one_sentence(module, names, value):
     start = ["run=nowhere", "application=reconstruct"] if module is apply else ["runs=nowhere"]
     with tempfile.TemporaryDirectory() as cwd:

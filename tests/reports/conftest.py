@@ -1,4 +1,4 @@
-"""Folders of runs, written by hand as a training leaves them."""
+"""Fixtures that write run folders with the files of a finished training."""
 
 import copy
 import csv
@@ -32,8 +32,8 @@ METRICS = {
 DATA = {"name": "digits", "sha256": "4bf620c0", "shape": [1, 8, 8], "images": {"train": 80, "val": 9, "test": 11}}
 
 
-def merged(base, changes):
-    """Nested dicts with dotted changes."""
+def apply_changes(base, changes):
+    """Return a copy of nested dicts with changes at dotted keys."""
     result = copy.deepcopy(base)
     for key, value in changes.items():
         *parents, last = key.split(".")
@@ -46,12 +46,12 @@ def merged(base, changes):
 
 @pytest.fixture
 def make_run(tmp_path):
-    """`make_run("a", {"test/mse": .01}, {"beta.value": 4}, overrides=[...])`: a folder, and its path."""
+    """Return `make_run("a", {"test/mse": .01}, {"beta.value": 4}, overrides=[...])`, which writes a run folder."""
 
     def make(name, metrics=None, config=None, overrides=("model=vae",), **record):
         folder = tmp_path / "runs" / name
         (folder / "figures/samples").mkdir(parents=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(merged(CONFIG, config or {}), sort_keys=False))
+        (folder / "config.yaml").write_text(yaml.safe_dump(apply_changes(CONFIG, config or {}), sort_keys=False))
         metadata = {"format": 2, "overrides": list(overrides), "status": "done", "data": DATA}
         metadata |= {"git_commit": "c0ffee", "device": "cpu"}
         (folder / "run.json").write_text(json.dumps(metadata | record))
@@ -65,7 +65,7 @@ def make_run(tmp_path):
 
 @pytest.fixture
 def add_curves():
-    """`add_curves(folder)`: a `metrics.csv` of two epochs."""
+    """Return `add_curves(folder)`, which writes a `metrics.csv` of two epochs."""
 
     def add(folder):
         (folder / "metrics.csv").write_text("epoch,step,val/neg_elbo,val/mse\n0,5,150,0.05\n1,12,101,0.0125\n")
@@ -75,7 +75,7 @@ def add_curves():
 
 @pytest.fixture
 def add_table():
-    """`add_table(folder, "reconstruct/errors", [{...}, ...])`: what an application would have left."""
+    """Return `add_table(folder, "reconstruct/errors", [{...}, ...])`, which writes a table of an application."""
 
     def add(folder, name, rows):
         file = folder / "tables" / f"{name}.csv"
@@ -90,7 +90,7 @@ def add_table():
 
 @pytest.fixture
 def add_text():
-    """`add_text(folder, "evaluate/protocol", "...")`: lines that an application would have left."""
+    """Return `add_text(folder, "evaluate/protocol", "...")`, which writes a text of an application."""
 
     def add(folder, name, text):
         file = folder / "tables" / f"{name}.md"

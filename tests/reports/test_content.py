@@ -1,4 +1,4 @@
-"""The page as it is written: everything inside, everything escaped, every number there."""
+"""Pages in HTML and Markdown: self-contained, escaped, and complete."""
 
 import base64
 import hashlib
@@ -7,22 +7,22 @@ import re
 from html import unescape
 from html.parser import HTMLParser
 
-import markdown as reader
+import markdown as reference_markdown
 import pytest
 from PIL import Image
 
-from autoencoders.reports.content import build_report
+from autoencoders.reports.content import ReportOptions, build_report
 from autoencoders.reports.discovery import find_runs
 from autoencoders.reports.html import render_html
-from autoencoders.reports.markdown import escaped, render_markdown
+from autoencoders.reports.markdown import escape_markdown, render_markdown
 from autoencoders.types import UserError
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>\"'`|${7*7}{{7*7}}](javascript:alert(1))"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
-class Reading(HTMLParser):
-    """The tags, attributes and texts of a page; fails where a tag is not closed."""
+class PageParser(HTMLParser):
+    """Collects the tags, attributes and texts of a page. Fails if a tag is not closed."""
 
     def __init__(self, text):
         super().__init__()
@@ -43,30 +43,30 @@ class Reading(HTMLParser):
         self.texts.append(data)
 
 
-def rendered(text):
-    """Markdown as another library renders it."""
-    return reader.markdown(text, extensions=["tables", "fenced_code"]).replace(" />", ">")
+def render_reference(text):
+    """Render Markdown with another library."""
+    return reference_markdown.markdown(text, extensions=["tables", "fenced_code"]).replace(" />", ">")
 
 
-def page_of(*folders, **options):
-    return render_html(build_report(find_runs(folders), **options))
+def render_page(*folders, **options):
+    return render_html(build_report(find_runs(folders), ReportOptions(**options)))
 
 
-def test_it_needs_nothing_from_outside(make_run):
-    text = page_of(make_run("a"), make_run("b", {"test/rate": 4.0}, {"beta.value": 4}))
-    read = Reading(text)
-    addresses = [value for _, name, value in read.attributes if name in ("src", "href", "srcset", "action", "data")]
+def test_the_page_is_self_contained(make_run):
+    text = render_page(make_run("a"), make_run("b", {"test/rate": 4.0}, {"beta.value": 4}))
+    parser = PageParser(text)
+    addresses = [value for _, name, value in parser.attributes if name in ("src", "href", "srcset", "action", "data")]
     assert all(value.startswith(("#", "data:image/png;base64,")) for value in addresses)
-    assert "link" not in read.tags
+    assert "link" not in parser.tags
     assert "url(" not in text
     assert "@import" not in text
-    assert read.tags.count("script") == read.tags.count("style") == 1
-    places = {value for _, name, value in read.attributes if name == "id"}
-    assert {value[1:] for _, name, value in read.attributes if name == "href"} <= places
+    assert parser.tags.count("script") == parser.tags.count("style") == 1
+    places = {value for _, name, value in parser.attributes if name == "id"}
+    assert {value[1:] for _, name, value in parser.attributes if name == "href"} <= places
 
 
-def test_the_policy_allows_its_own_style_and_script_and_nothing_else(make_run):
-    text = page_of(make_run("a"))
+def test_the_policy_allows_only_the_style_and_script_of_the_page(make_run):
+    text = render_page(make_run("a"))
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1].replace("&#39;", "'")
     assert policy.startswith("default-src 'none'; img-src data:; ")
     for tag in ("style", "script"):
@@ -77,7 +77,7 @@ def test_the_policy_allows_its_own_style_and_script_and_nothing_else(make_run):
 
 @pytest.fixture
 def evil(make_run, add_table, add_text):
-    """Runs that say it wherever a run can say something."""
+    """Report of runs with the hostile text in every place that comes from a run or an option."""
     folder = make_run(
         "a<b>&\"'", config={"model.name": EVIL, "data.name": EVIL, "beta.value": EVIL}, overrides=[EVIL],
         device=EVIL, versions={EVIL: EVIL}, status="failed", error=EVIL,
@@ -87,34 +87,34 @@ def evil(make_run, add_table, add_text):
         folder, "evaluate/evaluation", [dict.fromkeys(("measure", "unit", "method", "note"), EVIL) | {"value": 1}]
     )
     add_text(folder, "evaluate/protocol", EVIL)
-    return build_report(find_runs([folder, make_run("b")]), title=EVIL, question=EVIL, verdict=EVIL)
+    return build_report(find_runs([folder, make_run("b")]), ReportOptions(title=EVIL, question=EVIL, conclusion=EVIL))
 
 
-def test_whatever_runs_say_is_escaped_in_html(evil):
-    read = Reading(render_html(evil))
-    assert read.tags.count("script") == 1
-    assert read.tags.count("img") == read.tags.count("figure") - 4 + 1  # four tables; the empty one of the dialog
-    assert not any(name.startswith("on") for _, name, _ in read.attributes)
-    texts = [" ".join(text.split()) for text in read.texts]
-    assert sum(EVIL in text for text in texts) >= 12  # it is there, as words
+def test_all_texts_are_escaped_in_html(evil):
+    parser = PageParser(render_html(evil))
+    assert parser.tags.count("script") == 1
+    assert parser.tags.count("img") == parser.tags.count("figure") - 4 + 1  # four tables; plus the image of the dialog
+    assert not any(name.startswith("on") for _, name, _ in parser.attributes)
+    texts = [" ".join(text.split()) for text in parser.texts]
+    assert sum(EVIL in text for text in texts) >= 12  # shown as text
 
 
-def test_whatever_runs_say_is_escaped_in_markdown(evil, tmp_path):
+def test_all_texts_are_escaped_in_markdown(evil, tmp_path):
     written, _ = render_markdown(evil, tmp_path, tmp_path / "figures")
     assert "<script" not in re.sub(r"```.*?```", "", written, flags=re.DOTALL)
-    read = Reading(rendered(written))
-    assert "script" not in read.tags
-    assert "a" not in read.tags
-    assert all(value.endswith(".png") for _, name, value in read.attributes if name == "src")
-    assert not any(name.startswith("on") for _, name, _ in read.attributes)
+    parser = PageParser(render_reference(written))
+    assert "script" not in parser.tags
+    assert "a" not in parser.tags
+    assert all(value.endswith(".png") for _, name, value in parser.attributes if name == "src")
+    assert not any(name.startswith("on") for _, name, _ in parser.attributes)
 
 
-def test_every_metric_and_the_last_figure_of_every_run_is_there(make_run):
+def test_the_page_contains_every_metric_and_the_last_figure_of_every_run(make_run):
     metrics = {"a": {"test/mse": 0.0123, "test/neg_elbo": 91.25}, "b": {"test/mse": 0.0234, "test/neg_elbo": 92.5}}
     folders = [make_run(name, values) for name, values in metrics.items()]
-    text = page_of(*folders)
-    for words in ("0.01230", "0.02340", "91.25", "92.50", "c0ffee"):
-        assert words in text
+    text = render_page(*folders)
+    for expected in ("0.01230", "0.02340", "91.25", "92.50", "c0ffee"):
+        assert expected in text
     for folder in folders:
         last, first = ((folder / f"figures/samples/{step}.png").read_bytes() for step in ("000012", "000005"))
         assert base64.b64encode(last).decode() in text
@@ -122,12 +122,12 @@ def test_every_metric_and_the_last_figure_of_every_run_is_there(make_run):
 
 
 def test_best_values_are_marked_in_the_page(make_run):
-    text = page_of(make_run("a", {"test/mse": 0.01}), make_run("b", {"test/mse": 0.02}))
+    text = render_page(make_run("a", {"test/mse": 0.01}), make_run("b", {"test/mse": 0.02}))
     marked = re.findall(r'class="[^"]*\bbest\b[^"]*"[^>]*>(.*?)</td>', text, re.DOTALL)
     assert [re.sub(r"<.*?>", "", cell).strip() for cell in marked] == ["● 0.01000"]
 
 
-def test_a_run_that_did_not_end_is_shown_as_such(make_run):
+def test_an_unfinished_run_is_shown_with_its_problems(make_run):
     folder = make_run("b", status="running")
     (folder / "metrics.json").unlink()
     (folder / "figures/samples/000012.png").write_bytes(b"\x89PNG\r\n")
@@ -137,14 +137,14 @@ def test_a_run_that_did_not_end_is_shown_as_such(make_run):
     (empty / "run.json").write_text(
         json.dumps({"format": 2, "overrides": 3, "data": [], "versions": "x", "seconds": "y"})
     )
-    text = page_of(make_run("a"), folder, empty)
-    assert "unfinished: it still runs, or was killed" in text
+    text = render_page(make_run("a"), folder, empty)
+    assert "unfinished: still running, or killed" in text
     assert "metrics.json is missing" in text
-    assert "samples, which cannot be read" in text
-    Reading(text)
+    assert "samples (cannot be read)" in text
+    PageParser(text)
 
 
-def test_a_sweep_shows_rate_and_distortion_and_curves(make_run, add_curves):
+def test_a_sweep_has_rate_distortion_and_curve_figures(make_run, add_curves):
     folders = [
         make_run(f"{i}", {"test/rate": 12 / beta, "test/distortion": 80 + beta}, {"beta.value": beta})
         for i, beta in enumerate((0.5, 1, 4))
@@ -154,11 +154,11 @@ def test_a_sweep_shows_rate_and_distortion_and_curves(make_run, add_curves):
     page = build_report(find_runs(folders))
     drawn = {group.title: group.pictures for section in page.sections for group in section.groups}
     assert [p.caption for p in drawn["Rate against distortion"]] == ["test split of digits"]
-    assert [p.caption for p in drawn["Validation over the steps of training"]] == ["val/neg_elbo", "val/mse"]
+    assert [p.caption for p in drawn["Validation metrics during training"]] == ["val/neg_elbo", "val/mse"]
     assert all(p.content.startswith(b"\x89PNG") for p in drawn["Rate against distortion"])
 
 
-def test_names_in_pictures_are_no_formulas(make_run, add_curves):
+def test_dollar_signs_in_names_are_not_formulas(make_run, add_curves):
     folders = [make_run(name, config={"seed": "$\\frac$"}, status=name) for name in ("$\\frac$ x", "b" * 90)]
     for folder, beta in zip(folders, ("$\\x$", "$\\y$"), strict=True):
         add_curves(folder)
@@ -169,45 +169,49 @@ def test_names_in_pictures_are_no_formulas(make_run, add_curves):
     assert sum(len(group.pictures) for section in page.sections for group in section.groups) == 5
 
 
-def test_a_single_run_differs_from_the_defaults(make_run):
+def test_a_single_run_is_compared_with_the_defaults(make_run):
     folder = make_run("a", config={"trainer.max_epochs": 8})
     runs = find_runs([folder])
     defaults = {**runs[0].config, "trainer": {"max_epochs": 20}}
-    [table] = build_report(runs, defaults=defaults).sections[0].tables
+    [table] = build_report(runs, ReportOptions(defaults=defaults)).sections[0].tables
     assert table.columns[0].label == "trainer.max_epochs"
-    assert [(row.head, row.cells[0].text) for row in table.rows] == [("default", "20"), ("a", "8")]
+    assert [(row.header, row.cells[0].text) for row in table.rows] == [("default", "20"), ("a", "8")]
 
 
-def test_parts_and_figures_can_be_chosen_and_wrong_ones_are_one_sentence(make_run):
+def test_sections_and_figures_can_be_chosen_and_unknown_ones_are_refused(make_run):
     folder = make_run("a")
-    page = build_report(find_runs([folder]), parts=["results"])
-    assert ([s.title for s in page.sections], page.asked, page.cards) == (["Results"], [], [])
-    assert "Figures" in [s.title for s in build_report(find_runs([folder]), figures=["sam*"]).sections]
-    with pytest.raises(UserError, match=r"There is no part samples in this report\. It has: asked, what_differs"):
-        build_report(find_runs([folder]), parts=["samples"])
-    with pytest.raises(UserError, match=r"No run has a figure faces\. They have: samples\."):
-        build_report(find_runs([folder]), figures=["faces"])
+    page = build_report(find_runs([folder]), ReportOptions(sections=["results"]))
+    assert ([s.title for s in page.sections], page.commands, page.metadata) == (["Results"], [], [])
+    assert "Figures" in [s.title for s in build_report(find_runs([folder]), ReportOptions(figures=["sam*"])).sections]
+    with pytest.raises(
+        UserError, match=r"There is no section samples in this report\. Choose from: commands, differences"
+    ):
+        build_report(find_runs([folder]), ReportOptions(sections=["samples"]))
+    with pytest.raises(UserError, match=r"No run has a figure faces\. Choose from: samples\."):
+        build_report(find_runs([folder]), ReportOptions(figures=["faces"]))
 
 
-def test_what_does_not_fit_is_named(make_run):
-    text = page_of(make_run("a"), megabytes=0)
+def test_figures_over_the_size_limit_are_named(make_run):
+    text = render_page(make_run("a"), megabytes=0)
     assert "data:image" not in text.replace("img-src data:", "")
-    assert "Not on this page, of a: samples (0.0 MB)." in text
+    assert "Figures of a that are not shown: samples (0.0 MB)." in text
 
 
-def test_markdown_tables_parse_and_links_lead_to_the_figures(make_run, tmp_path):
+def test_markdown_tables_parse_and_links_point_to_the_figures(make_run, tmp_path):
     folders = [make_run("a | b", {"test/mse": 0.01}), make_run("c_d", {"test/mse": 0.02}, {"beta.value": 4})]
     text, files = render_markdown(
-        build_report(find_runs(folders), verdict="So *it* is."), tmp_path / "docs", tmp_path / "docs/figures"
+        build_report(find_runs(folders), ReportOptions(conclusion="So *it* is.")),
+        tmp_path / "docs",
+        tmp_path / "docs/figures",
     )
-    read = unescape(rendered(text))
-    tables = re.findall(r"<table>.*?</table>", read, re.DOTALL)
+    html = unescape(render_reference(text))
+    tables = re.findall(r"<table>.*?</table>", html, re.DOTALL)
     results = next(table for table in tables if "mean image" in table)
     cells = [re.findall(r"<t[dh].*?>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>(.*?)</tr>", results, re.DOTALL)]
     assert {len(row) for row in cells} == {9}
     assert [row[0] for row in cells[1:]] == ["a | b (beta=1)", "c_d (beta=4)"]
     assert [row[4] for row in cells] == ["mse ([0, 1]² pixels)", "<strong>0.01000</strong>", "0.02000"]
-    assert "<p><strong>Verdict.</strong> So *it* is.</p>" in read
+    assert "<p><strong>Conclusion.</strong> So *it* is.</p>" in html
     links = re.findall(r"!\[.*?\]\((.*?)\)", text)
     written = {path.relative_to(tmp_path / "docs").as_posix() for path in files}
     assert len(links) == 3  # two samples, and rate against distortion, which the report drew
@@ -217,15 +221,19 @@ def test_markdown_tables_parse_and_links_lead_to_the_figures(make_run, tmp_path)
         assert (tmp_path / "docs" / link.replace("%20", " ").replace("%7C", "|")).resolve().is_file()
 
 
-def test_films_are_shown_too(make_run):
+def test_animations_are_shown(make_run):
     folder = make_run("a")
     frames = [Image.new("L", (5, 3), gray) for gray in (0, 200)]
     frames[0].save(folder / "figures/samples.gif", save_all=True, append_images=frames[1:])
-    [_, film] = next(s for s in build_report(find_runs([folder])).sections if s.title == "Figures").groups
-    assert (film.title, film.pictures[0].media, film.pictures[0].size) == ("samples, moving", "image/gif", (5, 3))
+    [_, animation] = next(s for s in build_report(find_runs([folder])).sections if s.title == "Figures").groups
+    assert (animation.title, animation.pictures[0].media_type, animation.pictures[0].size) == (
+        "samples, moving",
+        "image/gif",
+        (5, 3),
+    )
 
 
-def test_copied_figures_keep_their_own_names(make_run, tmp_path):
+def test_copied_figures_have_unique_names(make_run, tmp_path):
     folders = [make_run("a.b"), make_run("a-b")]
     text, files = render_markdown(build_report(find_runs(folders)), tmp_path, tmp_path / "figures", copy=True)
     assert {"samples-a-b.png", "samples-a-b-1.png"} <= {path.name for path in files}
@@ -233,8 +241,8 @@ def test_copied_figures_keep_their_own_names(make_run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", ["plain", "a | b", "<b>", "[x](y)", "`tick`", "``", "a * b _c_", "&lt;", "1 < 2 # 3", "~~no~~ $x$"]
+    "text", ["plain", "a | b", "<b>", "[x](y)", "`tick`", "``", "a * b _c_", "&lt;", "1 < 2 # 3", "~~no~~ $x$"]
 )
-def test_escaped_words_read_as_they_are(words):
-    read = re.sub(r"</?p>", "", reader.markdown(f"x {escaped(words)}"))
-    assert unescape(read) == f"x {words}"
+def test_escaped_text_renders_unchanged(text):
+    html = re.sub(r"</?p>", "", reference_markdown.markdown(f"x {escape_markdown(text)}"))
+    assert unescape(html) == f"x {text}"

@@ -1,4 +1,4 @@
-"""Which runs are found, and what of a broken one is read."""
+"""Discovery of run folders, and the contents of broken ones."""
 
 import json
 
@@ -8,41 +8,46 @@ from autoencoders.reports.discovery import find_runs
 from autoencoders.types import UserError
 
 
-def found(*patterns):
+def find_labels(*patterns):
+    """Return the labels of the runs that match the patterns."""
     return [run.label for run in find_runs(patterns)]
 
 
-def test_a_folder_a_pattern_and_a_sweep_name_runs_in_natural_order_and_once(make_run, tmp_path):
+def test_folders_patterns_and_sweeps_give_runs_once_and_in_natural_order(make_run, tmp_path):
     for number in (10, 9, 0):
         make_run(f"sweep/{number}_vae")
     make_run("single")
     (tmp_path / "runs/notes").mkdir()
-    assert found(tmp_path / "runs/single") == ["single"]
-    assert found(tmp_path / "runs/sweep") == ["0_vae", "9_vae", "10_vae"]
-    assert found(tmp_path / "runs/*") == ["single", "0_vae", "9_vae", "10_vae"]
-    assert found(tmp_path / "runs") == ["single", "0_vae", "9_vae", "10_vae"]
-    assert found(tmp_path / "runs/sweep/9_vae", tmp_path / "runs/sweep") == ["9_vae", "0_vae", "10_vae"]
+    assert find_labels(tmp_path / "runs/single") == ["single"]
+    assert find_labels(tmp_path / "runs/sweep") == ["0_vae", "9_vae", "10_vae"]
+    assert find_labels(tmp_path / "runs/*") == ["single", "0_vae", "9_vae", "10_vae"]
+    assert find_labels(tmp_path / "runs") == ["single", "0_vae", "9_vae", "10_vae"]
+    assert find_labels(tmp_path / "runs/sweep/9_vae", tmp_path / "runs/sweep") == ["9_vae", "0_vae", "10_vae"]
 
 
-def test_equal_names_are_told_apart_by_their_parents(make_run, tmp_path):
+def test_equal_names_are_distinguished_by_their_parents(make_run, tmp_path):
     make_run("a/0_vae")
     make_run("b/0_vae")
-    assert found(tmp_path / "runs") == ["a/0_vae", "b/0_vae"]
+    assert find_labels(tmp_path / "runs") == ["a/0_vae", "b/0_vae"]
 
 
-def test_a_folder_of_an_unlucky_name_is_no_pattern(make_run, tmp_path):
-    make_run("what [is] this*")
-    assert found(tmp_path / "runs/what [is] this*") == ["what [is] this*"]
+def test_an_existing_folder_is_not_used_as_a_pattern(make_run, tmp_path):
+    make_run("a [folder] name*")
+    assert find_labels(tmp_path / "runs/a [folder] name*") == ["a [folder] name*"]
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"),
-    [("none*", "matches nothing"), ("empty", "is no run and holds none"), ("file.txt", "is no run and holds none")],
+    ("name", "message"),
+    [
+        ("none*", "matches nothing"),
+        ("empty", "is not a run folder and contains none"),
+        ("file.txt", "is not a run folder and contains none"),
+    ],
 )
-def test_no_run_is_one_sentence(tmp_path, name, sentence):
+def test_a_missing_run_is_refused(tmp_path, name, message):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "file.txt").write_text("no run")
-    with pytest.raises(UserError, match=sentence):
+    (tmp_path / "file.txt").write_text("text")
+    with pytest.raises(UserError, match=message):
         find_runs([tmp_path / name])
 
 
@@ -55,7 +60,7 @@ def test_no_run_is_one_sentence(tmp_path, name, sentence):
         ("config.yaml", None, "config.yaml is missing"),
         ("config.yaml", "a: [", "config.yaml cannot be read"),
         ("run.json", "\xff\x00", "run.json cannot be read"),
-        ("run.json", json.dumps({"format": 2, "status": "running"}), "unfinished: it still runs, or was killed"),
+        ("run.json", json.dumps({"format": 2, "status": "running"}), "unfinished: still running, or killed"),
         ("run.json", json.dumps({"format": 2, "status": "failed", "error": "CUDA"}), "failed: CUDA"),
         (
             "run.json",
@@ -64,7 +69,7 @@ def test_no_run_is_one_sentence(tmp_path, name, sentence):
         ),
     ],
 )
-def test_what_is_broken_is_said(make_run, file, content, problem):
+def test_broken_files_are_reported(make_run, file, content, problem):
     folder = make_run("a")
     (folder / file).unlink()
     if content is not None:
@@ -73,10 +78,24 @@ def test_what_is_broken_is_said(make_run, file, content, problem):
     assert run.problems == [problem]
 
 
-def test_a_last_line_cut_short_leaves_the_curve_before_it(make_run, add_curves):
+def test_an_incomplete_last_line_is_skipped(make_run, add_curves):
     folder = make_run("a")
     add_curves(folder)
     with (folder / "metrics.csv").open("a") as file:
         file.write("2,19,9")
     [run] = find_runs([folder])
     assert run.curves["val/neg_elbo"] == [(5, 150), (12, 101)]
+
+
+def test_a_run_of_another_format_is_refused(make_run):
+    folder = make_run("old", format=None)
+    (folder / "config.yaml").unlink()
+    with pytest.raises(UserError, match=r"run\.json must be of format 2, got .*an earlier version"):
+        find_runs([folder])
+
+
+def test_a_run_of_another_format_is_listed_among_other_runs(make_run):
+    old, new = find_runs([make_run("old", format=1), make_run("new")])
+    assert (old.refused, new.refused) == (True, False)
+    assert (old.config, old.record, old.metrics) == ({}, {}, {})
+    assert len(old.problems) == 1
