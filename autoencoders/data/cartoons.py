@@ -135,45 +135,68 @@ def draw(values: Tensor, size: int) -> Tensor:
         (B, 3, size, size) float32 in [0, 1], with edges smoothed over one pixel.
     """
     mouth, glasses, length, hair, skin, eyes, pose, background = (v[:, None, None] for v in values.T)
-    pixel = 2 / size
-    axis = (torch.arange(size) + 0.5) * pixel - 1
-    y, x = axis[None, :, None], axis[None, None, :]
-    turn = 0.14 * pose
+    turn, skin_color = 0.14 * pose, _ramp(SKIN, skin)
+    canvas = _Canvas(size, _ramp(BACKGROUND, background))
+    _draw_head(canvas, turn, length, _ramp(HAIR, hair), skin_color)
+    _draw_eyes(canvas, turn, eyes, glasses)
+    canvas.paint(canvas.ellipse(1.4 * turn, 0.15, 0.035, 0.07), 0.82 * skin_color)  # the nose
+    _draw_mouth(canvas, turn, mouth)
+    return canvas.image
 
-    def cover(distance: Tensor) -> Tensor:  # signed distances (B, H, W), negative inside
-        return (0.5 - distance / pixel).clamp(0, 1)[:, None]
 
-    def ellipse(cx: Tensor | float, cy: Tensor | float, rx: Tensor | float, ry: Tensor | float) -> Tensor:
+class _Canvas:
+    """Images (B, 3, H, W) that shapes are painted on.
+
+    A shape is a signed distance (B, H, W) to its edge, negative inside. Coordinates are in [-1, 1], y grows downwards.
+    """
+
+    def __init__(self, size: int, background: Tensor) -> None:
+        self.pixel = 2 / size
+        axis = (torch.arange(size) + 0.5) * self.pixel - 1
+        self.y, self.x = axis[None, :, None], axis[None, None, :]
+        self.image = background.expand(-1, 3, size, size)
+
+    def ellipse(self, cx: Tensor | float, cy: Tensor | float, rx: Tensor | float, ry: Tensor | float) -> Tensor:
+        """Return the distance to an ellipse with center (cx, cy) and radii rx and ry."""
         scale = torch.minimum(torch.as_tensor(rx), torch.as_tensor(ry))
-        return ((((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2).sqrt() - 1) * scale
+        return ((((self.x - cx) / rx) ** 2 + ((self.y - cy) / ry) ** 2).sqrt() - 1) * scale
 
-    hair_color, skin_color = _ramp(HAIR, hair), _ramp(SKIN, skin)
-    picture = _ramp(BACKGROUND, background).expand(-1, 3, size, size)
-
-    def paint(picture: Tensor, distance: Tensor, color: Tensor | tuple) -> Tensor:
+    def paint(self, distance: Tensor, color: Tensor | tuple[float, float, float]) -> None:
+        """Fill a shape with a color."""
+        coverage = (0.5 - distance / self.pixel).clamp(0, 1)[:, None]
         color = color if isinstance(color, Tensor) else torch.tensor(color)[None, :, None, None]
-        return torch.lerp(picture, color, cover(distance))
+        self.image = torch.lerp(self.image, color, coverage)
 
+
+def _draw_head(canvas: _Canvas, turn: Tensor, length: Tensor, hair_color: Tensor, skin_color: Tensor) -> None:
+    """Draw the hair behind the face, the face, and the fringe."""
+    x, y = canvas.x, canvas.y
     locks = torch.maximum((x - 0.3 * turn).abs() - 0.58, torch.maximum(-0.2 - y, y - (0.25 + 0.45 * length)))
-    picture = paint(picture, torch.minimum(ellipse(0.3 * turn, -0.14, 0.6, 0.62), locks), hair_color)
-    head = ellipse(0.3 * turn, 0.06, 0.48, 0.62)
-    picture = paint(picture, head, skin_color)
-    fringe = ellipse(0.3 * turn, 0.06, 0.5, 0.64)  # slightly larger than the head, so that its edge is covered
-    picture = paint(picture, torch.maximum(fringe, y + 0.36 - 0.25 * x**2), hair_color)
+    canvas.paint(torch.minimum(canvas.ellipse(0.3 * turn, -0.14, 0.6, 0.62), locks), hair_color)
+    canvas.paint(canvas.ellipse(0.3 * turn, 0.06, 0.48, 0.62), skin_color)
+    fringe = canvas.ellipse(0.3 * turn, 0.06, 0.5, 0.64)  # slightly larger than the face, so that its edge is covered
+    canvas.paint(torch.maximum(fringe, y + 0.36 - 0.25 * x**2), hair_color)
+
+
+def _draw_eyes(canvas: _Canvas, turn: Tensor, eyes: Tensor, glasses: Tensor) -> None:
+    """Draw the eyes, and glasses where the factor is positive."""
     radius = 0.095 + 0.035 * eyes
+    hidden = (glasses < 0) * 9  # a distance that is outside of every pixel
     for side in (-0.2, 0.2):
-        picture = paint(picture, ellipse(turn + side, -0.06, radius * 1.15, radius), WHITE)
-        picture = paint(picture, ellipse(1.25 * turn + side, -0.06, radius * 0.55, radius * 0.55), DARK)
-        ring = (ellipse(turn + side, -0.06, 0.175, 0.175).abs() - 0.018) + (glasses < 0) * 9
-        picture = paint(picture, ring, FRAME)
-    bridge = torch.maximum((x - turn).abs() - 0.05, (y + 0.07).abs() - 0.016) + (glasses < 0) * 9
-    picture = paint(picture, bridge, FRAME)
-    picture = paint(picture, ellipse(1.4 * turn, 0.15, 0.035, 0.07), 0.82 * skin_color)
-    across = (x - turn) / MOUTH_WIDTH
-    curve = MOUTH_Y - MOUTH_BEND * mouth * (across**2 - 0.5)  # y grows downwards, so the corners rise with the factor
+        canvas.paint(canvas.ellipse(turn + side, -0.06, radius * 1.15, radius), WHITE)
+        canvas.paint(canvas.ellipse(1.25 * turn + side, -0.06, radius * 0.55, radius * 0.55), DARK)
+        canvas.paint((canvas.ellipse(turn + side, -0.06, 0.175, 0.175).abs() - 0.018) + hidden, FRAME)
+    bridge = torch.maximum((canvas.x - turn).abs() - 0.05, (canvas.y + 0.07).abs() - 0.016)
+    canvas.paint(bridge + hidden, FRAME)
+
+
+def _draw_mouth(canvas: _Canvas, turn: Tensor, mouth: Tensor) -> None:
+    """Draw the mouth as a parabola, whose corners rise with the factor."""
+    across = (canvas.x - turn) / MOUTH_WIDTH
+    curve = MOUTH_Y - MOUTH_BEND * mouth * (across**2 - 0.5)
     slope = 2 * MOUTH_BEND * mouth * across / MOUTH_WIDTH
-    lips = torch.maximum((y - curve).abs() / (1 + slope**2).sqrt() - 0.032, (x - turn).abs() - MOUTH_WIDTH)
-    return paint(picture, lips, LIPS)
+    stroke = (canvas.y - curve).abs() / (1 + slope**2).sqrt() - 0.032
+    canvas.paint(torch.maximum(stroke, (canvas.x - turn).abs() - MOUTH_WIDTH), LIPS)
 
 
 def _ramp(colors: Sequence[tuple[float, float, float]], value: Tensor) -> Tensor:
