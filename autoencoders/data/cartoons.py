@@ -15,6 +15,7 @@ from autoencoders.data.loader import Split
 from autoencoders.data.splits import Source
 from autoencoders.types import Annotations, Context, UserError
 from autoencoders.utils import counter_rng
+from autoencoders.utils.checks import require
 
 FACTORS = ("mouth", "glasses", "hair_length", "hair_color", "skin", "eyes", "pose", "background")
 """All in [-1, 1]. mouth: corners down .. up; glasses: none (< 0) or on; eyes: small .. large; pose: left .. right."""
@@ -67,10 +68,8 @@ class CartoonsDataModule(ImageDataModule):
                 "data.correlated must name two factors or none, with data.correlation in [-1, 1], got "
                 f"{len(correlated)} and {correlation}."
             )
-        if not 10 <= count <= 10_000_000:
-            raise UserError(f"data.count of data=cartoons must be in 10 .. 10,000,000, got {count}.")
-        if not 16 <= size <= 1024:
-            raise UserError(f"data.size of data=cartoons must be a number of pixels in 16 .. 1024, got {size}.")
+        require(10 <= count <= 10_000_000, "data.count", count, "a number of images in 10 .. 10,000,000")
+        require(16 <= size <= 1024, "data.size", size, "a number of pixels in 16 .. 1024")
         self.count, self.size = count, size
         self.correlated, self.correlation = tuple(correlated), correlation
         self.attributes, self.cache = tuple(attributes), cache

@@ -20,6 +20,7 @@ from autoencoders.data.splits import Source, excluded_classes, split_data, split
 from autoencoders.data.transforms import Corruption, NoCorruption
 from autoencoders.types import Annotations, Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
+from autoencoders.utils.checks import require
 
 
 class ImageDataModule(pl.LightningDataModule):
@@ -77,8 +78,7 @@ class ImageDataModule(pl.LightningDataModule):
         exclude: Sequence[str | int] = (),
     ) -> None:
         super().__init__()
-        if memory < 0:
-            raise UserError(f"data.memory must be a number of bytes from 0 up, got {memory}.")
+        require(memory >= 0, "data.memory", memory, "a number of bytes from 0 up")
         self.name, self.root, self.memory = name or self.default_name, resolve_root(root), memory
         self.split_options = SplitOptions(validation, test, split, split_seed, tuple(map(str, exclude)))
         self.batch_options = BatchOptions(

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from autoencoders.data.datamodule import ImageDataModule
 from autoencoders.data.loader import Split
 from autoencoders.data.splits import Source
-from autoencoders.types import Context, UserError
+from autoencoders.types import Context
+from autoencoders.utils.checks import require
 
 
 class DigitsDataModule(ImageDataModule):
@@ -26,8 +27,7 @@ class DigitsDataModule(ImageDataModule):
 
     def __init__(self, root: str | None = None, *, size: int = 28, **common: Any) -> None:
         super().__init__(root, **common)
-        if not 8 <= size <= 1024:  # the original digits have 8
-            raise UserError(f"data.size must be a number of pixels in 8 .. 1024, got {size}.")
+        require(8 <= size <= 1024, "data.size", size, "a number of pixels in 8 .. 1024")  # the original digits have 8
         self.size = size
 
     def read(self) -> Source:

@@ -16,6 +16,7 @@ from autoencoders.data.image_io import FITS, decode_files, describe_unreadable, 
 from autoencoders.data.loader import Split
 from autoencoders.data.splits import Source
 from autoencoders.types import Annotations, Context, UserError
+from autoencoders.utils.checks import require
 
 Labels = tuple[Context | None, list[Tensor | None]]
 """Meaning of the labels, and the labels of each folder that is read: of `train/` and `test/`, or of the folder."""
@@ -52,10 +53,8 @@ class ImageFolderDataModule(ImageDataModule):
         **common: Any,
     ) -> None:
         super().__init__(**common)
-        if fit not in FITS:
-            raise UserError(f"data.fit must be one of {list(FITS)}, got {fit!r}.")
-        if not 8 <= size <= 1024:
-            raise UserError(f"data.size must be a number of pixels in 8 .. 1024, got {size}.")
+        require(fit in FITS, "data.fit", fit, f"one of {list(FITS)}")
+        require(8 <= size <= 1024, "data.size", size, "a number of pixels in 8 .. 1024")
         self.path, self.size, self.color, self.fit = Path(path).expanduser(), size, color, fit
         self.labels, self.skip_unreadable, self.cache = labels, skip_unreadable, cache
         self._paths: list[list[str]] = []

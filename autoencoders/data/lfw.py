@@ -17,6 +17,7 @@ from autoencoders.data.image_io import decode_files, describe_unreadable, read_a
 from autoencoders.data.loader import Split
 from autoencoders.data.splits import Source
 from autoencoders.types import Annotations, Context, UserError
+from autoencoders.utils.checks import require
 
 FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw")
 ARCHIVES = ("lfw-deepfunneled.tgz", "lfw-funneled.tgz", "lfw.tgz")
@@ -59,8 +60,7 @@ class LFWDataModule(ImageDataModule):
     ) -> None:
         super().__init__(root, **common)
         for field, value in (("size", size), ("crop", crop)):
-            if not 8 <= value <= 250:
-                raise UserError(f"data.{field} must be a number of pixels in 8 .. 250, got {value}.")
+            require(8 <= value <= 250, f"data.{field}", value, "a number of pixels in 8 .. 250")
         self.size, self.crop, self.color, self.cache = size, crop, color, cache
         self.all_attributes = attributes == "all"
         self.attributes = () if self.all_attributes else tuple(attributes)

@@ -10,6 +10,7 @@ from torch import Tensor
 from autoencoders.data.loader import RowView
 from autoencoders.data.transforms import Corruption
 from autoencoders.types import UserError
+from autoencoders.utils.checks import require
 
 ORDERS = ("random", "alphabetical")
 BINARIZE = ("none", "static", "dynamic")
@@ -26,11 +27,10 @@ class SplitOptions:
     exclude: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.split not in ORDERS:
-            raise UserError(f"data.split must be one of {list(ORDERS)}, got {self.split!r}.")
+        require(self.split in ORDERS, "data.split", self.split, f"one of {list(ORDERS)}")
         for field, value in (("validation", self.validation), ("test", self.test)):
-            if not 0 < value < math.inf or (value > 1 and value != int(value)):
-                raise UserError(f"data.{field} must be a share in (0, 1) or a whole number of images, got {value}.")
+            valid = 0 < value < math.inf and (value <= 1 or value == int(value))
+            require(valid, f"data.{field}", value, "a share in (0, 1) or a whole number of images")
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,10 @@ class BatchOptions:
     shift: int
 
     def __post_init__(self) -> None:
-        if self.binarize not in BINARIZE:
-            raise UserError(f"data.binarize must be one of {list(BINARIZE)}, got {self.binarize!r}.")
-        if self.shift < 0:
-            raise UserError(f"data.shift must be a number of pixels from 0 up, got {self.shift}.")
+        require(self.binarize in BINARIZE, "data.binarize", self.binarize, f"one of {list(BINARIZE)}")
+        require(self.shift >= 0, "data.shift", self.shift, "a number of pixels from 0 up")
         for field, value in (("batch_size", self.batch_size), ("eval_batch_size", self.eval_batch_size)):
-            if value < 1:
-                raise UserError(f"data.{field} must be a number of images from 1 up, got {value}.")
+            require(value >= 1, f"data.{field}", value, "a number of images from 1 up")
 
     def check_images(self, images: Tensor | RowView, name: str) -> None:
         """Raise UserError if these training images (N, C, H, W) are too few or too small for the options."""
@@ -61,5 +58,4 @@ class BatchOptions:
                 f"data.batch_size is {self.batch_size}, and data={name} has {len(images)} training images. Lower it."
             )
         side = min(images.shape[2:])
-        if self.shift >= side:
-            raise UserError(f"data.shift must be less than the {side} pixels of a side, got {self.shift}.")
+        require(self.shift < side, "data.shift", self.shift, f"less than the {side} pixels of a side")

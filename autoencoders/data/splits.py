@@ -10,6 +10,7 @@ from torch import Tensor
 from autoencoders.data.loader import Split
 from autoencoders.data.options import SplitOptions
 from autoencoders.types import Context, UserError
+from autoencoders.utils.checks import require
 
 
 class Source(NamedTuple):
@@ -84,10 +85,8 @@ def count_images(field: str, value: float, total: int, name: str) -> int:
         UserError: if the count is not in 1 .. total - 1.
     """
     count = round(value * total) if value < 1 else int(value)
-    if not 0 < count < total:
-        raise UserError(
-            f"data.{field} must be a share in (0, 1) or a count below the {total} images of data={name}, got {value}."
-        )
+    expected = f"a share in (0, 1) or a number below the {total} images of data={name}"
+    require(0 < count < total, f"data.{field}", value, expected)
     return count
 
 

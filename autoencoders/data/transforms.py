@@ -12,8 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from autoencoders.types import UserError
 from autoencoders.utils import counter_rng
+from autoencoders.utils.checks import require
 
 
 class Draws:
@@ -76,7 +76,7 @@ class GaussianNoise:
     changes = True
 
     def __init__(self, sigma: float = 0.25, clamp: bool = True) -> None:
-        _require(0 <= sigma <= 1, "sigma", sigma, "a standard deviation in [0, 1], the range of the pixels")
+        require(0 <= sigma <= 1, "corruption.sigma", sigma, "a standard deviation in [0, 1], the range of the pixels")
         self.sigma, self.clamp = sigma, clamp
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
@@ -95,7 +95,7 @@ class SaltPepper:
     changes = True
 
     def __init__(self, share: float = 0.1) -> None:
-        _require(0 <= share <= 1, "share", share, "a share in [0, 1]")
+        require(0 <= share <= 1, "corruption.share", share, "a share in [0, 1]")
         self.share = share
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
@@ -115,8 +115,8 @@ class Occlusion:
     changes = True
 
     def __init__(self, share: float = 0.4, value: float = 0.5) -> None:
-        _require(0 < share <= 1, "share", share, "a share of the side in (0, 1]")
-        _require(0 <= value <= 1, "value", value, "a gray level in [0, 1]")
+        require(0 < share <= 1, "corruption.share", share, "a share of the side in (0, 1]")
+        require(0 <= value <= 1, "corruption.value", value, "a gray level in [0, 1]")
         self.share, self.value = share, value
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
@@ -140,10 +140,10 @@ class Erase:
         self, area: tuple[float, float] = (0.02, 0.33), ratio: tuple[float, float] = (0.3, 3.3), value: float = 0.5
     ) -> None:
         valid = len(area) == 2 and 0 < area[0] <= area[1] <= 1
-        _require(valid, "area", area, "a smallest and a largest share in (0, 1]")
+        require(valid, "corruption.area", area, "a smallest and a largest share in (0, 1]")
         valid = len(ratio) == 2 and 0 < ratio[0] <= ratio[1] < math.inf
-        _require(valid, "ratio", ratio, "a smallest and a largest height / width above 0")
-        _require(0 <= value <= 1, "value", value, "a gray level in [0, 1]")
+        require(valid, "corruption.ratio", ratio, "a smallest and a largest height / width above 0")
+        require(0 <= value <= 1, "corruption.value", value, "a gray level in [0, 1]")
         self.area, self.ratio, self.value = area, ratio, value
 
     def __call__(self, x: Tensor, draws: Draws) -> Tensor:
@@ -194,8 +194,3 @@ def augment(x: Tensor, draws: Draws, flip: bool, shift: int) -> Tensor:
         batch = torch.arange(len(x), device=x.device)[:, None, None]
         x = padded.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2).contiguous()
     return x
-
-
-def _require(condition: bool, name: str, value: object, expected: str) -> None:
-    if not condition:
-        raise UserError(f"corruption.{name} must be {expected}, got {value}.")
