@@ -1,4 +1,4 @@
-"""The pictures of a study's page: those of its runs made small, and plots over them."""
+"""The figures of a study's page: figures of its runs in a smaller file, and plots over several runs."""
 
 from __future__ import annotations
 
@@ -9,59 +9,69 @@ from typing import Any
 
 from studies import Study
 
-WIDEST = 1000
-"""Pixels of a picture in a README, across."""
-COLOURS = 256
-"""Of a picture's palette: a third of the bytes, and no difference that matters."""
+MAX_WIDTH = 1000
+"""Maximum width of a figure on a page, in pixels."""
+COLORS = 256
+"""Size of a figure's palette. It reduces the file to a third without a visible difference."""
 
 
-def figure(study: Study, wanted: Mapping[str, Any]) -> str:
-    """A picture of a run, or a plot over runs, made small and put beside the page; nothing where it does not exist."""
-    if "plot" in wanted:
-        name = plot(study, wanted["plot"])
-    else:
-        found = [
-            path
-            for folder in study.folders(wanted["run"])
-            for path in (folder / "figures").glob(f"{wanted['figure']}/*.png")
-        ]
-        name = f"{wanted['run']}-{wanted['figure']}".replace("../", "").replace("/", "-") + ".png"
-        if found:
-            shrink(sorted(found)[-1], study.folder / name)
+def format_figure(study: Study, spec: Mapping[str, Any]) -> str:
+    """Save a figure next to the page and return its Markdown; empty if the figure does not exist.
+
+    Args:
+        study: the study.
+        spec: `caption`, and either `run` with `figure`, or `plot`; see `save_plot`.
+    """
+    name = save_plot(study, spec["plot"]) if "plot" in spec else copy_figure(study, spec["run"], spec["figure"])
     if name is None or not (study.folder / name).is_file():
         return ""
-    return f"![{wanted['caption']}]({name})\n\n*{wanted['caption']}*"
+    return f"![{spec['caption']}]({name})\n\n*{spec['caption']}*"
 
 
-def shrink(source: Path, target: Path) -> None:
-    """A picture of a palette and a limited width, from any PNG."""
+def copy_figure(study: Study, run: str, figure: str) -> str:
+    """Save the last figure of this name of a run next to the page, if there is one, and return its file name."""
+    name = f"{run}-{figure}".replace("../", "").replace("/", "-") + ".png"
+    files = [path for folder in study.folders(run) for path in (folder / "figures").glob(f"{figure}/*.png")]
+    if files:
+        compress(sorted(files)[-1], study.folder / name)
+    return name
+
+
+def compress(source: Path, target: Path) -> None:
+    """Save a PNG with a palette and a limited width."""
     from PIL import Image
 
-    picture = Image.open(source).convert("RGB")
-    if picture.width > WIDEST:
-        picture = picture.resize((WIDEST, round(picture.height * WIDEST / picture.width)), Image.Resampling.LANCZOS)
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    image = Image.open(source).convert("RGB")
+    if image.width > MAX_WIDTH:
+        image = image.resize((MAX_WIDTH, round(image.height * MAX_WIDTH / image.width)), Image.Resampling.LANCZOS)
+    image.quantize(COLORS, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
-def plot(study: Study, told: Mapping[str, Any]) -> str | None:
-    """Lines over the levels of a sweep: the means over seeds, with their standard errors."""
+def save_plot(study: Study, spec: Mapping[str, Any]) -> str | None:
+    """Plot lines over the runs of a sweep, means over seeds with standard errors, and return the file name.
+
+    Args:
+        study: the study.
+        spec: `name` of the file, `title`, `over` (runs or patterns), `x` (`key` and `label`), `y` (label), `lines`
+            (name -> key), and optionally `times`, a factor.
+    """
     import numpy as np
 
     from autoencoders.figures.line_plot import line_plot
 
     lines = {}
-    for name, key in told["lines"].items():
+    for name, key in spec["lines"].items():
         points = []
-        for level in told["over"]:
-            x, y = study.number({"run": level, "key": told["x"]["key"]}), study.number({"run": level, "key": key})
+        for run in spec["over"]:
+            x, y = study.number({"run": run, "key": spec["x"]["key"]}), study.number({"run": run, "key": key})
             if x is not None and y is not None:
-                points.append((x.mean, y.mean * told.get("times", 1), 0.0 if math.isnan(y.error) else y.error))
+                points.append((x.mean, y.mean * spec.get("times", 1), 0.0 if math.isnan(y.error) else y.error))
         if points:
             lines[name] = np.array(sorted(points))
     if not lines:
         return None
-    picture = line_plot(lines, told["title"], told["x"]["label"], told["y"])
-    file = study.folder / f"{told['name']}.png"
-    picture.savefig(file, dpi=100, metadata={"Software": None})
-    shrink(file, file)
+    figure = line_plot(lines, spec["title"], spec["x"]["label"], spec["y"])
+    file = study.folder / f"{spec['name']}.png"
+    figure.savefig(file, dpi=100, metadata={"Software": None})
+    compress(file, file)
     return file.name

@@ -1,12 +1,13 @@
 """Usage: python experiments/rebuild.py [study ...] [--runs FOLDER] [--write-only] [key=value ...].
 
-Trains the runs of studies that have no finished run yet, asks them, and writes experiments/<study>/README.md and
-the table of all of them, experiments/README.md. Further options go to every training.
+Trains the runs of studies that are not finished yet, applies the trained models, and writes
+experiments/<study>/README.md and the table of all studies, experiments/README.md. Options key=value are passed to
+every training.
 
 Examples:
-  python experiments/rebuild.py                      everything: hours on two cores
+  python experiments/rebuild.py                      all studies: hours on two cores
   python experiments/rebuild.py s0_faces             one study
-  python experiments/rebuild.py --write-only         the pages alone, from the runs that are there
+  python experiments/rebuild.py --write-only         only the pages, from the existing runs
   python experiments/rebuild.py s0_faces budget=full trainer=gpu --runs runs/full
 """
 
@@ -19,54 +20,56 @@ import sys
 from pathlib import Path
 
 from pages import write_page, write_summary
-from studies import HERE, Study, all_studies
+from studies import HERE, Study, load_studies
 
 RUNS = "runs/experiments"
 
 
 def main() -> int:
-    """What the command line runs; the number of commands that failed."""
+    """Run the command line and return the number of commands that failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("words", nargs="*", metavar="study | key=value")
-    parser.add_argument("--runs", default=RUNS, help="the folder of the studies' runs")
-    parser.add_argument("--write-only", action="store_true", help="train and ask nothing")
-    given = parser.parse_args()
-    names, options = [w for w in given.words if "=" not in w], [w for w in given.words if "=" in w]
-    known = {study.name: study for study in all_studies(given.runs)}
-    unknown = [name for name in names if name not in known]
+    parser.add_argument("arguments", nargs="*", metavar="study | key=value")
+    parser.add_argument("--runs", default=RUNS, help="folder of the runs of all studies")
+    parser.add_argument("--write-only", action="store_true", help="neither train nor apply models")
+    options = parser.parse_args()
+    names = [argument for argument in options.arguments if "=" not in argument]
+    overrides = [argument for argument in options.arguments if "=" in argument]
+    studies = {study.name: study for study in load_studies(options.runs)}
+    unknown = [name for name in names if name not in studies]
     if unknown:
-        print(f"There is no study {unknown[0]!r}. There are: {', '.join(known)}.", file=sys.stderr)
+        print(f"There is no study {unknown[0]!r}. There are: {', '.join(studies)}.", file=sys.stderr)
         return 2
     failed = 0
-    for study in [known[name] for name in names] or known.values():
-        if not given.write_only:
-            failed += run(study, options)
+    for study in [studies[name] for name in names] or studies.values():
+        if not options.write_only:
+            failed += run_study(study, overrides)
         page = write_page(study)
-        print(
-            f"wrote {page.relative_to(HERE.parent)}" if page else f"{study.name}: no runs here, page kept", flush=True
-        )
-    print(f"wrote {write_summary(list(known.values())).relative_to(HERE.parent)}")
+        if page is None:
+            print(f"{study.name}: no finished runs here, page kept", flush=True)
+        else:
+            print(f"wrote {page.relative_to(HERE.parent)}", flush=True)
+    print(f"wrote {write_summary(list(studies.values())).relative_to(HERE.parent)}")
     return failed
 
 
-def run(study: Study, options: list[str]) -> int:
-    """Train and ask what has not been yet; how many commands failed (the others go on)."""
+def run_study(study: Study, overrides: list[str]) -> int:
+    """Run the trainings and applications that are not finished, and return the number of commands that failed."""
     failed = 0
-    for name, words in study.runs.items():
-        if not study.finished(name):
+    for name, arguments in study.runs.items():
+        if not study.is_finished(name):
             folder = f"hydra.run.dir='{study.runs_folder / name}'"
-            failed += call("train", [*shlex.split(words), "logger=none", *options, folder])
-    for name, told in study.asks.items():
-        needed = [study.runs_folder / told[key] for key in ("run", "classifier") if key in told]
-        if not study.finished(name) and all((folder / "metrics.json").is_file() for folder in needed):
-            words = [f"run={needed[0]}", *(f"classifier={folder}" for folder in needed[1:])]
-            failed += call("apply", [*words, *shlex.split(told["apply"]), f"folder={study.runs_folder / name}"])
+            failed += run_command("train", [*shlex.split(arguments), "logger=none", *overrides, folder])
+    for name, spec in study.applications.items():
+        inputs = {key: study.runs_folder / spec[key] for key in ("run", "classifier") if key in spec}
+        if not study.is_finished(name) and all((folder / "metrics.json").is_file() for folder in inputs.values()):
+            arguments = [*(f"{key}={folder}" for key, folder in inputs.items()), *shlex.split(spec["apply"])]
+            failed += run_command("apply", [*arguments, f"folder={study.runs_folder / name}"])
     return failed
 
 
-def call(door: str, words: list[str]) -> int:
-    """One command, shown; 1 where it fails."""
-    command = [sys.executable, "-m", f"autoencoders.{door}", *words]
+def run_command(entry_point: str, arguments: list[str]) -> int:
+    """Print and run one command; return 1 if it fails, else 0."""
+    command = [sys.executable, "-m", f"autoencoders.{entry_point}", *arguments]
     print("\n$ python " + shlex.join(command[1:]), flush=True)
     return int(subprocess.run(command, cwd=Path.cwd()).returncode != 0)
 

@@ -1,4 +1,4 @@
-"""What a study says (`experiments/<name>/study.yaml`), the numbers its runs left behind, and its verdicts."""
+"""Studies (`experiments/<name>/study.yaml`): the numbers of their runs, and the result of each claim."""
 
 from __future__ import annotations
 
@@ -15,175 +15,217 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).resolve().parent
-CLEAR = 2.0
-"""Standard errors of a difference from which it counts."""
-TRUTH = {"met": "true", "missed": "false", "level": "undecided"}
-"""What the verdicts on a statement are called; the others are on bars to clear."""
+SIGNIFICANT = 2.0
+"""Standard errors from which a difference is significant."""
+NOT_RUN = "not run here"
+STATEMENT_WORDS = {"met": "true", "missed": "false"}
+"""Outcomes of a statement. The outcomes of a comparison with baselines are `met`, `missed` and `undecided`."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A mean with its standard error (NaN where there is none), over `runs` runs."""
+    """A mean over `runs` runs with its standard error, which is NaN if it is not known."""
 
     mean: float
     error: float
     runs: int
 
     def __str__(self) -> str:
-        words = f"{self.mean:.4g}"
-        return words if math.isnan(self.error) else f"{words} ± {self.error:.1g}"
+        mean = f"{self.mean:.4g}"
+        return mean if math.isnan(self.error) else f"{mean} ± {self.error:.1g}"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """`met`, `level`, `missed` or `not run here`, and the bars that were not cleared."""
+class Result:
+    """The result of a claim.
+
+    Attributes:
+        outcome: `met`, `undecided`, `missed` or `not run here`.
+        reasons: the baselines that are not beaten.
+        statement: whether the claim is a statement, whose result is called true or false.
+    """
 
     outcome: str
-    uncleared: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
     statement: bool = False
 
     def __str__(self) -> str:
         if self.statement:
-            return TRUTH.get(self.outcome, self.outcome)
-        if self.outcome in ("missed", "level"):
-            return f"{self.outcome} ({', '.join(self.uncleared)})"
+            return STATEMENT_WORDS.get(self.outcome, self.outcome)
+        if self.outcome in ("missed", "undecided"):
+            return f"{self.outcome} ({', '.join(self.reasons)})"
         return self.outcome
 
 
 class Study:
-    """One folder of `experiments/` and its runs under `<root>/<name>/`.
+    """A folder of `experiments/` and its runs under `<root>/<name>/`.
 
     Args:
-        name: the folder's.
-        root: where runs are.
-        told: the study; None reads `study.yaml`.
+        name: name of the folder.
+        root: folder of the runs of all studies.
+        spec: content of the study; None to read `study.yaml`.
     """
 
-    def __init__(self, name: str, root: str | Path, told: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, name: str, root: str | Path, spec: Mapping[str, Any] | None = None) -> None:
         self.name, self.folder, self.runs_folder = name, HERE / name, Path(root, name)
-        self.told = told if told is not None else yaml.safe_load((self.folder / "study.yaml").read_text())
+        self.spec = spec if spec is not None else yaml.safe_load((self.folder / "study.yaml").read_text())
 
     @cached_property
     def runs(self) -> dict[str, str]:
-        """Folder -> options of the training."""
-        return {name: told["train"] for name, told in expanded(self.told.get("runs", {}), "train").items()}
+        """Folder of each run -> its command-line arguments for `autoencoders.train`."""
+        return {name: fields["train"] for name, fields in expand_grid(self.spec.get("runs", {}), "train").items()}
 
     @cached_property
-    def asks(self) -> dict[str, dict[str, str]]:
-        """Folder -> the run asked (`run`), the options of `autoencoders.apply` (`apply`), a classifier's run (`classifier`)."""
-        return expanded(self.told.get("asks", {}), "apply")
+    def applications(self) -> dict[str, dict[str, str]]:
+        """Folder of each application -> `run`, `apply` (arguments of `autoencoders.apply`), and `classifier` if any."""
+        return expand_grid(self.spec.get("applications", {}), "apply")
 
-    def finished(self, name: str) -> bool:
-        """Whether a run has ended well, or a question has been answered."""
+    def is_finished(self, name: str) -> bool:
+        """Whether a run, or an application to a run, has finished without an error."""
         folder = self.runs_folder / name
-        if name in self.asks:
+        if name in self.applications:
             return any(folder.glob("tables/*/metrics.json"))
         return (folder / "metrics.json").is_file()
 
     def folders(self, pattern: str) -> list[Path]:
-        """The finished runs a name or pattern stands for; `../<study>/<run>` is one of another study."""
-        found = sorted(self.runs_folder.parent.glob(f"{self.name}/{pattern}".replace(f"{self.name}/../", "")))
-        return [path for path in found if (path / "metrics.json").is_file() or any(path.glob("tables/*/metrics.json"))]
+        """Return the finished runs that match a name or pattern; `../<study>/<run>` is a run of another study."""
+        matches = sorted(self.runs_folder.parent.glob(f"{self.name}/{pattern}".replace(f"{self.name}/../", "")))
+        return [
+            path for path in matches if (path / "metrics.json").is_file() or any(path.glob("tables/*/metrics.json"))
+        ]
 
-    def number(self, told: Mapping[str, Any]) -> Number | None:
-        """A number of runs: `run` (a name or pattern), `key` (`<file>: <metric>`), `times` a factor; or a `value`."""
-        if "value" in told:
-            return Number(float(told["value"]), math.nan, 0)
-        found = [read(folder, told["key"]) for folder in self.folders(told["run"])]
-        found = [pair for pair in found if pair is not None]
-        if not found:
-            return None
-        times, values = told.get("times", 1), [pair[0] for pair in found]
-        error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else found[0][1]
-        return Number(statistics.fmean(values) * times, error * times, len(values))
+    def number(self, spec: Mapping[str, Any]) -> Number | None:
+        """Return a number of some runs, or None if no run has it.
 
-    def bars(self, claim: Mapping[str, Any]) -> dict[str, Number | None]:
-        """What a claim has to be better than: the source's number where there is one, and the baselines'."""
-        told = [claim["source"], *claim.get("bars", [])]
-        return {bar.get("name", bar.get("by")): self.number(bar) for bar in told if "value" in bar or "run" in bar}
-
-    def paired(self, bar: Mapping[str, Any]) -> Number | None:
-        """A bar less ours, of the same images, where that was measured."""
-        return self.number({**bar, "key": bar["paired"]}) if "paired" in bar else None
-
-    def verdict(self, claim: Mapping[str, Any]) -> Verdict:
-        """By rule: better than every bar by two standard errors of the difference.
-
-        The difference from a bar with a `paired` key is that of the same images: the bar's less ours, and its error. A
-        trend holds where its ends differ by that much, and no step goes the other way by that much.
+        Args:
+            spec: `value`, a fixed number; or `run`, a name or pattern, with `key`, `<file>: <metric>`, and optionally
+                `times`, a factor.
         """
+        if "value" in spec:
+            return Number(float(spec["value"]), math.nan, 0)
+        metrics = [read_metric(folder, spec["key"]) for folder in self.folders(spec["run"])]
+        known = [metric for metric in metrics if metric is not None]
+        if not known:
+            return None
+        factor, values = spec.get("times", 1), [value for value, _ in known]
+        error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else known[0][1]
+        return Number(statistics.fmean(values) * factor, error * factor, len(values))
+
+    def baselines(self, claim: Mapping[str, Any]) -> dict[str, Number | None]:
+        """Return the numbers that a claim must beat: the number of the source if there is one, and the baselines."""
+        specs = [claim["source"], *claim.get("baselines", [])]
+        return {
+            spec.get("name", spec.get("by")): self.number(spec) for spec in specs if "value" in spec or "run" in spec
+        }
+
+    def paired_difference(self, baseline: Mapping[str, Any]) -> Number | None:
+        """Return the mean over images of baseline minus measurement, if the runs have it."""
+        return self.number({**baseline, "key": baseline["paired"]}) if "paired" in baseline else None
+
+    def evaluate(self, claim: Mapping[str, Any]) -> Result:
+        """Return the result of a claim.
+
+        A comparison is met if the measurement is better than every baseline by two standard errors of the difference,
+        missed if it is worse than one by as much, and else undecided. The difference from a baseline with a `paired`
+        key is measured image by image, with its own error. A trend is met if its ends differ by two standard errors and
+        no step goes the other way by as much.
+        """
+        return self._evaluate_trend(claim) if "trend" in claim else self._evaluate_comparison(claim)
+
+    def _evaluate_trend(self, claim: Mapping[str, Any]) -> Result:
+        statement, numbers = claim.get("statement", False), self.trend(claim)
+        levels = [number for number in numbers if number is not None]
+        if len(levels) < len(numbers):
+            return Result(NOT_RUN, statement=statement)
+        sign = 1 if claim["trend"]["direction"] == "up" else -1
+        steps = [gain_in_errors(sign, after, before) for before, after in itertools.pairwise(levels)]
+        met = min(steps) > -SIGNIFICANT and gain_in_errors(sign, levels[-1], levels[0]) >= SIGNIFICANT
+        return Result("met", (), statement) if met else Result("missed", ("not at every step",), statement)
+
+    def _evaluate_comparison(self, claim: Mapping[str, Any]) -> Result:
         statement = claim.get("statement", False)
-        if "trend" in claim:
-            levels = self.trend(claim)
-            if any(level is None for level in levels):
-                return Verdict("not run here", statement=statement)
-            sign = 1 if claim["trend"]["goes"] == "up" else -1
-            steps = [gain(sign, b, a) for a, b in itertools.pairwise(levels)]
-            along = min(steps) > -CLEAR and gain(sign, levels[-1], levels[0]) >= CLEAR
-            return Verdict("met" if along else "missed", ("not at every step",), statement)
-        ours, bars = self.number(claim["ours"]), self.bars(claim)
-        if ours is None or not bars or any(bar is None for bar in bars.values()):
-            return Verdict("not run here", statement=statement)
+        measured, baselines = self.number(claim["measured"]), self.baselines(claim)
+        known = {name: number for name, number in baselines.items() if number is not None}
+        if measured is None or not baselines or len(known) < len(baselines):
+            return Result(NOT_RUN, statement=statement)
         sign = -1 if claim["better"] == "lower" else 1
-        gains = {name: gain(sign, ours, bar) for name, bar in bars.items()}
-        for told in claim.get("bars", []):
-            if (above := self.paired(told)) is not None:  # measured image by image
-                gains[told["name"]] = gain(sign, Number(0.0, math.nan, 0), above)
-        for outcome, low, high in (("missed", -math.inf, -CLEAR), ("level", -CLEAR, CLEAR)):
-            uncleared = tuple(name for name, value in gains.items() if low <= value < high)
-            if uncleared:
-                return Verdict(outcome, uncleared, statement)
-        return Verdict("met", (), statement)
+        gains = {name: gain_in_errors(sign, measured, baseline) for name, baseline in known.items()}
+        for baseline in claim.get("baselines", []):
+            difference = self.paired_difference(baseline)
+            if difference is not None:
+                gains[baseline["name"]] = gain_in_errors(sign, Number(0.0, math.nan, 0), difference)
+        for outcome, low, high in (("missed", -math.inf, -SIGNIFICANT), ("undecided", -SIGNIFICANT, SIGNIFICANT)):
+            reasons = tuple(name for name, gain in gains.items() if low <= gain < high)
+            if reasons:
+                return Result(outcome, reasons, statement)
+        return Result("met", (), statement)
 
     def trend(self, claim: Mapping[str, Any]) -> list[Number | None]:
-        """The numbers of a trend, step by step: of a `key` over runs, or of `keys`; `minus` is another, taken off."""
-        told, found = claim["trend"], []
-        for level, key in itertools.product(told["over"], told.get("keys", [told.get("key")])):
-            parts = [self.number({"run": level, "key": k}) for k in (key, told.get("minus")) if k]
-            if any(part is None for part in parts):
-                found.append(None)
-                continue
-            first, *rest = parts
-            error = math.hypot(first.error, *(part.error for part in rest))
-            found.append(Number(first.mean - sum(part.mean for part in rest), error, first.runs))
-        return found
+        """Return the numbers of a trend, step by step.
+
+        The steps are one `key` over several runs, or several `keys` of one run. The metric `minus` is subtracted.
+        """
+        spec = claim["trend"]
+        levels = itertools.product(spec["over"], spec.get("keys", [spec.get("key")]))
+        return [self._difference(run, key, spec.get("minus")) for run, key in levels]
+
+    def _difference(self, run: str, key: str, minus: str | None) -> Number | None:
+        first = self.number({"run": run, "key": key})
+        if first is None or minus is None:
+            return first
+        second = self.number({"run": run, "key": minus})
+        if second is None:
+            return None
+        return Number(first.mean - second.mean, math.hypot(first.error, second.error), first.runs)
 
 
-def expanded(told: Mapping[str, Any], single: str) -> dict[str, dict[str, str]]:
-    """Folder -> its fields; one told `over` values stands for one per combination, a text for its `single` field."""
-    found = {}
-    for name, fields in told.items():
-        fields = {single: fields} if isinstance(fields, str) else dict(fields)
+def expand_grid(entries: Mapping[str, Any], single: str) -> dict[str, dict[str, str]]:
+    """Return the fields of each folder.
+
+    An entry with `over` values stands for one folder per combination. A text stands for its `single` field.
+    """
+    expanded = {}
+    for name, entry in entries.items():
+        fields = {single: entry} if isinstance(entry, str) else dict(entry)
         over = fields.pop("over", {})
         for values in itertools.product(*over.values()):
             chosen = dict(zip(over, values, strict=True))
-            found[name.format(**chosen)] = {key: text.format(**chosen) for key, text in fields.items()}
-    return found
+            expanded[name.format(**chosen)] = {key: text.format(**chosen) for key, text in fields.items()}
+    return expanded
 
 
-def gain(sign: int, ours: Number, bar: Number) -> float:
-    """By how many standard errors of the difference ours is better; a number without an error counts as exact."""
-    error = math.hypot(*(e for e in (ours.error, bar.error) if not math.isnan(e)), 0.0)
-    difference = sign * (ours.mean - bar.mean)
+def gain_in_errors(sign: int, measured: Number, baseline: Number) -> float:
+    """Return by how many standard errors of the difference a measurement is better.
+
+    Args:
+        sign: 1 if higher is better, -1 if lower is better.
+        measured: the measurement. A number without an error is exact.
+        baseline: the number to compare with.
+    """
+    error = math.hypot(*(e for e in (measured.error, baseline.error) if not math.isnan(e)), 0.0)
+    difference = sign * (measured.mean - baseline.mean)
     if error:
         return difference / error
     return math.copysign(math.inf, difference) if difference else 0.0
 
 
-def read(folder: Path, key: str) -> tuple[float, float] | None:
-    """A metric and its standard error, from `metrics: test/mse` or `tables/<application>: <column>/<row>`."""
+def read_metric(folder: Path, key: str) -> tuple[float, float] | None:
+    """Read a metric and its standard error from `metrics: test/mse` or `tables/<application>: <column>/<row>`."""
     file, _, metric = key.partition(": ")
     path = folder / ("metrics.json" if file == "metrics" else f"{file}/metrics.json")
     metrics = json.loads(path.read_text()) if path.is_file() else {}
     if metric not in metrics:
         return None
-    parts = metric.split("/")  # <group>/<column>/<row>, and rows may have a "/" too
-    named = ("/".join([*parts[:i], f"{parts[i]}_error", *parts[i + 1 :]]) for i in range(len(parts) - 1))
-    return metrics[metric], next((metrics[name] for name in named if name in metrics), math.nan)
+    segments = metric.split("/")  # <group>/<column>/<row>; a row can contain "/" too
+    for i in range(len(segments) - 1):
+        error_name = "/".join([*segments[:i], f"{segments[i]}_error", *segments[i + 1 :]])
+        if error_name in metrics:
+            return metrics[metric], metrics[error_name]
+    return metrics[metric], math.nan
 
 
-def all_studies(root: str | Path) -> list[Study]:
-    """Every study by name; first the classifiers, whom others ask."""
+def load_studies(root: str | Path) -> list[Study]:
+    """Load all studies in the order of their names; the classifiers come first, since other studies use them."""
     names = sorted(
         (file.parent.name for file in HERE.glob("*/study.yaml")), key=lambda name: (name != "classifiers", name)
     )

@@ -75,7 +75,7 @@ def test_own_pictures_are_shown(run, tmp_path):
         (["run={tmp}"], "neither a checkpoint nor the folder of a run"),
         (["run={tmp}/other.ckpt"], "is not a checkpoint of a run of this package"),
         (["run={run}", "images={tmp}/none.png"], "there is no"),
-        (["run={run}", "images={tmp}/broken.png"], "pictures cannot be read"),
+        (["run={run}", "images={tmp}/broken.png"], "image files cannot be read"),
         (["run={run}", "split=all"], "split must be train, val or test"),
         (["run={run}", "application.reconstruct.count=two"], "count must be a number, and is 'two'"),
         (["run={run}", "application.reconstruct.count=null"], "count must be a whole number, and is None"),

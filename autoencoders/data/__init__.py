@@ -1,1 +1,1 @@
-"""Datasets: each says where its uint8 images and labels come from; `base.py` does everything else."""
+"""Datasets: one `LightningDataModule` each, which reads uint8 images and labels; `datamodule.py` does the rest."""

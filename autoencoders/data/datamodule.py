@@ -1,70 +1,68 @@
-"""One base for every dataset: splits, the uint8 store, batches on the training device."""
+"""The base class of all datasets: options, prepared splits, and batches on the training device."""
 
 from __future__ import annotations
 
-import hashlib
-import math
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, ClassVar
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from autoencoders.data.image_io import read_all, read_picture
-from autoencoders.data.loader import CHUNK, Batches, Drawn, Rows, Split, on_device
-from autoencoders.data.transforms import Draws, NoCorruption
+from autoencoders.data import statistics
+from autoencoders.data.download import resolve_root
+from autoencoders.data.image_io import read_all, read_image
+from autoencoders.data.loader import Batches, BinarizedView, RowView, Split, move_to_device
+from autoencoders.data.options import BatchOptions, SplitOptions
+from autoencoders.data.splits import Source, excluded_classes, split_data, split_source
+from autoencoders.data.transforms import Corruption, NoCorruption
 from autoencoders.types import Annotations, Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
-from autoencoders.utils.chunks import chunk_slices
-
-BINARIZE, SPLITS = ("none", "static", "dynamic"), ("random", "alphabetical")
-
-
-class Source(NamedTuple):
-    """What a dataset declares: its images, its official test images if it has such, and what labels mean."""
-
-    train: Split
-    test: Split | None
-    context: Context | None
+from autoencoders.utils.checks import require
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """Splits held as uint8 tensors and served as float batches; no per-image Python, no worker processes.
+    """Splits of uint8 images, served as float batches without worker processes.
 
-    A dataset overrides `read`, and `prepare_data` where it downloads.
+    A dataset overrides `read`, and `prepare_data` if it downloads files.
 
     Args:
-        name: what figures and tables call these data.
-        root: folder that holds the downloads; None for the environment variable AUTOENCODERS_DATA, else the
-            user's cache folder.
+        root: folder of the downloads; None for the environment variable AUTOENCODERS_DATA, or the user's cache folder
+            if it is not set.
+        name: name of the data in figures and tables; empty for the name of the dataset.
         batch_size: images per optimizer step, over all processes together.
         eval_batch_size: images per validation or test step and process.
-        validation: images cut from training for validation: a count, or a share below 1.
-        test: the same for testing; used where there is no official test split.
-        split_seed: of the cut and of static binarization: the same for every run that is to be compared.
-        seed: of the order of training batches and of dynamic binarization.
-        split: how training images are cut where there is no official split: `random`, or `alphabetical`, the
-            first for training, then validation, then test, in the order of the source.
-        corruption: what happens to inputs, never to targets; see `autoencoders.data.transforms`.
+        validation: validation images, taken from the training images: a count, or a share below 1.
+        test: the same for the test images; ignored if there is an official test split.
+        split: order in which training images are divided: `random`, or `alphabetical`: training, validation and test
+            images follow each other in the order of the source.
+        split_seed: seed of the random division and of static binarization. Runs to be compared need the same value.
+        seed: seed of the order of training batches and of all random numbers in training.
+        binarize: `none`; `static`: one fixed draw, each pixel is 1 with its gray level as probability; `dynamic`: a
+            new draw per epoch in training, and one fixed draw in validation and test.
+        corruption: applied to inputs, never to targets; see `autoencoders.data.transforms`.
         flip: mirror training images with probability 1/2.
-        shift: move training images by up to this many pixels each way.
-        memory: a store of more bytes stays on disk where it is memory-mapped.
-        exclude: names of classes that training and validation leave out and testing keeps: novelties to detect.
-        binarize: `none`; `static`: one fixed draw, each pixel 1 with its gray level as probability;
-            `dynamic`: a fresh draw at every visit in training, fixed by row in validation and test.
+        shift: move training images by up to this many pixels in each direction.
+        memory: maximum number of bytes of a store in memory. A larger store is memory-mapped.
+        exclude: names of classes that are left out of training and validation and kept in test, for anomaly detection.
 
     Attributes:
-        notes: what a run's record must say of these data beside its configuration.
+        notes: remarks on the data for the run's record, besides its config.
     """
+
+    default_name: ClassVar[str] = "images"
+    """Name in figures and tables if no `name` is given."""
+    name: str
+    cache: str | None = None
+    """Folder of decoded images, for datasets that have one."""
 
     def __init__(
         self,
-        *,
-        name: str,
         root: str | None = None,
+        *,
+        name: str = "",
         batch_size: int = 128,
         eval_batch_size: int = 500,
         validation: float = 0.1,
@@ -73,307 +71,234 @@ class ImageDataModule(pl.LightningDataModule):
         split_seed: int = 0,
         seed: int = 0,
         binarize: str = "none",
-        corruption: Callable[[Tensor, Draws], Tensor] | None = None,
+        corruption: Corruption | None = None,
         flip: bool = False,
         shift: int = 0,
         memory: float = 2e9,
         exclude: Sequence[str | int] = (),
     ) -> None:
         super().__init__()
-        if binarize not in BINARIZE:
-            raise UserError(f"data.binarize must be one of {list(BINARIZE)}, and is {binarize!r}.")
-        if split not in SPLITS:
-            raise UserError(f"data.split must be one of {list(SPLITS)}, and is {split!r}.")
-        if shift < 0:
-            raise UserError(f"data.shift must be a number of pixels from 0 up, and is {shift}.")
-        if memory < 0:
-            raise UserError(f"data.memory must be a number of bytes from 0 up, and is {memory}.")
-        for field, value in (("validation", validation), ("test", test)):
-            if not 0 < value < math.inf or (value > 1 and value != int(value)):
-                raise UserError(f"data.{field} must be a share in (0, 1) or a whole number of images, and is {value}.")
-        for field, value in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            if value < 1:
-                raise UserError(f"data.{field} must be a number of images from 1 up, and is {value}.")
-        self.name, self.root = name, data_root(root)
-        self.batch_size, self.eval_batch_size = batch_size, eval_batch_size
-        self.validation, self.test = validation, test
-        self.split, self.split_seed, self.seed, self.memory = split, split_seed, seed, memory
-        self.exclude = tuple(map(str, exclude))
-        self.views = {"binarize": binarize, "corruption": corruption or NoCorruption()}
-        self.training_views = {"flip": flip, "shift": shift}
+        require(memory >= 0, "data.memory", memory, "a number of bytes from 0 up")
+        self.name, self.root, self.memory = name or self.default_name, resolve_root(root), memory
+        self.split_options = SplitOptions(validation, test, split, split_seed, tuple(map(str, exclude)))
+        self.batch_options = BatchOptions(
+            batch_size, eval_batch_size, seed, binarize, corruption or NoCorruption(), flip, shift
+        )
+        self.notes: list[str] = []
         self._splits: dict[str, Split] = {}
         self._rows: dict[str, Tensor] = {}
-        self._source: Source | None = None
-        self._annotations: dict[bool, Annotations] = {}
         self._context: Context | None = None
-        self._baselines: dict[str, float] = {}
-        self._mean: Tensor | None = None
-        self.notes: list[str] = []
+        self._source_labels: list[Tensor | None] = []  # of the training images, and of the official test images
+        self._annotations: dict[bool, Annotations] = {}
+        self._mean_image: Tensor | None = None
+        self._mean_image_mse: dict[str, float] = {}
         self._training: Batches | None = None
         self._position: dict[str, int] | None = None
 
+    # Methods that a dataset may override ----------------------------------------------------------------
+
     @property
     def tells(self) -> bool:
-        """Whether labels come with the images, as far as is known before these are read."""
+        """Whether the images come with labels, as far as this is known before the images are read."""
         return True
 
-    def move(self, root: str) -> None:
-        """Look for the downloads in another folder: a run opened on another machine."""
-        self.root = data_root(root)
-
     def read(self) -> Source:
-        """The images and labels of this dataset, from files that `prepare_data` left in place."""
+        """Read the images and labels of the dataset, from files that `prepare_data` has put in place."""
         raise NotImplementedError
 
     def annotate(self, test: bool) -> Annotations:
-        """What is known of every image of the source, in its order, or of its official test images."""
-        part = self._source.test if test else self._source.train
-        context = self._source.context
+        """Return all known labels of the source, in its order, or of its official test images."""
+        labels, context = self._source_labels[int(test)], self._context
         if context is None:
             return Annotations()
         if context.kind == "classes":
-            return Annotations(classes=part.labels, class_names=context.names)
-        return Annotations(attributes=part.labels, attribute_names=context.names)
+            return Annotations(classes=labels, class_names=context.names)
+        return Annotations(attributes=labels, attribute_names=context.names)
 
     def read_pictures(self, files: Sequence[Path]) -> Tensor:
-        """Somebody's own pictures, prepared like these data: (N, C, H, W) uint8."""
-        channels, *size = self.shape
-        return torch.from_numpy(read_all(files, lambda f: read_picture(f, tuple(size), color=channels == 3)))
+        """Read image files of the user, prepared like the images of the dataset: (N, C, H, W) uint8."""
+        channels, height, width = self.shape
+        return torch.from_numpy(read_all(files, lambda f: read_image(f, (height, width), color=channels == 3)))
 
-    # What the data report once prepared -----------------------------------------------------------------
+    # Splits ---------------------------------------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, cut and binarize, once."""
+        """Read the images, divide them and binarize them. Repeated calls do nothing."""
         if self._splits:
             return
         source = self.read()
-        train, test = source.train, source.test
-        cuts = self._cuts(len(train.images), test is not None)
-        if test is not None:
-            cuts["test"] = torch.arange(len(test.images))
-        sources = {name: test if name == "test" and test is not None else train for name in cuts}
-        cuts = {name: rows[usable(sources[name], rows)] for name, rows in cuts.items()}
-        self._rows = self._without_excluded(cuts, source)
-        splits = {name: sources[name].rows(rows, self.memory) for name, rows in self._rows.items()}
-        if self.views["binarize"] == "static":
-            splits = {k: Split(self._draw_once(k, v.images), v.labels) for k, v in splits.items()}
-        if self.batch_size > len(splits["train"].images):
-            raise UserError(
-                f"data.batch_size is {self.batch_size}, and data={self.name} has {len(splits['train'].images)} "
-                "training images. Lower it."
-            )
-        if self.training_views["shift"] >= (side := min(splits["train"].images.shape[2:])):
-            raise UserError(
-                f"data.shift must be less than the {side} pixels of a side, and is {self.training_views['shift']}."
-            )
-        # Labels alone: the source's images may be a second copy of the splits'.
-        keep = [None if part is None else Split(None, part.labels) for part in (train, test)]
-        self._splits, self._context, self._source = splits, source.context, Source(*keep, source.context)
+        rows = split_source(source, self.split_options, self.name)
+        splits = {split: split_data(source, split).select(index, self.memory) for split, index in rows.items()}
+        if self.batch_options.binarize == "static":
+            splits = {name: Split(self._binarize_once(name, data.images), data.labels) for name, data in splits.items()}
+        self.batch_options.check_images(splits["train"].images, self.name)
+        # Only the labels of the source are kept: its images may be a second copy of those in the splits.
+        self._source_labels = [data.labels for data in (source.train, source.test) if data is not None]
+        self._splits, self._rows, self._context = splits, rows, source.context
 
-    def _cuts(self, total: int, official_test: bool) -> dict[str, Tensor]:
-        """The rows of each split, sorted: a memory-mapped store is then read in order."""
-        held_out = self._count("validation", self.validation, total)
-        tested = 0 if official_test else self._count("test", self.test, total)
-        kept = total - held_out - tested
-        if kept <= 0:
-            raise UserError(
-                f"data.validation and data.test take {held_out + tested} of the {total} images of "
-                f"data={self.name}, and none is left to train on. Lower them."
-            )
-        if self.split == "alphabetical":
-            parts = torch.arange(total).split([kept, held_out, tested])
-            return dict(zip(("train", "val", "test"), parts, strict=True))
-        order = torch.randperm(total, generator=torch.Generator().manual_seed(self.split_seed))
-        parts = [rows.sort().values for rows in order.split([held_out, tested, kept])]
-        return dict(zip(("val", "test", "train"), parts, strict=True))
-
-    def _without_excluded(self, cuts: dict[str, Tensor], source: Source) -> dict[str, Tensor]:
-        """The rows of training and validation without those of excluded classes."""
-        excluded = self._excluded(source.context)
-        if not len(excluded):
-            return cuts
-        kept = {name: rows[~torch.isin(source.train.labels[rows], excluded)] for name, rows in cuts.items()}
-        for name in ("train", "val"):
-            if not len(kept[name]):
-                raise UserError(f"data.exclude leaves no image of data={self.name} in {name}. Exclude fewer classes.")
-        return {**kept, "test": cuts["test"]}
-
-    def _excluded(self, context: Context | None) -> Tensor:
-        known = context.names if context is not None and context.kind == "classes" else ()
-        missing = [name for name in self.exclude if name not in known]
-        if missing:
-            has = f"It has the classes: {', '.join(known)}." if known else "It has no classes: leave data.exclude out."
-            raise UserError(f"data.exclude names {missing[0]!r}, and data={self.name} has no such class. {has}")
-        return torch.tensor([known.index(name) for name in self.exclude], dtype=torch.long)
-
-    def _count(self, field: str, value: float, total: int) -> int:
-        count = round(value * total) if value < 1 else int(value)
-        if not 0 < count < total:
-            raise UserError(
-                f"data.{field} must be a share in (0, 1) or a count below the {total} images of data={self.name}, "
-                f"and is {value}."
-            )
-        return count
-
-    def _draw_once(self, split: str, images: Tensor | Rows) -> Tensor | Rows:
-        """One binary draw of every image: kept where it takes no more than `memory`, else drawn when it is read."""
-        drawn = Drawn(images, counter_rng.derive_seed(self.split_seed, "binarize", split))
-        return drawn if drawn.numel() > self.memory else drawn.to(drawn.device)
+    def _binarize_once(self, split: str, images: Tensor | RowView) -> Tensor | RowView:
+        """Binarize all images once, or at each reading if they take more than `memory` bytes."""
+        seed = counter_rng.derive_seed(self.split_options.split_seed, "binarize", split)
+        binarized = BinarizedView(images, seed)
+        return binarized if binarized.numel() > self.memory else binarized.to(binarized.device)
 
     def _prepared(self, split: str) -> Split:
         if not self._splits:
-            raise RuntimeError("The data report nothing before prepare_data() and setup() have run.")
+            raise RuntimeError("The data are not prepared. Call prepare_data() and setup() first.")
         return self._splits[split]
 
     @property
     def shape(self) -> Shape:
         """(C, H, W) of one image."""
-        return tuple(self._prepared("train").images.shape[1:])
+        channels, height, width = self._prepared("train").images.shape[1:]
+        return channels, height, width
 
     @property
     def context(self) -> Context | None:
-        """What the labels mean, or None where there are none."""
+        """Meaning of the labels, or None if there are no labels."""
         self._prepared("train")
         return self._context
 
     @property
-    def excluded(self) -> Tensor:
-        """Numbers of the classes that `exclude` names, int64; empty where it names none."""
-        return self._excluded(self.context)
+    def exclude(self) -> tuple[str, ...]:
+        """Names of the excluded classes."""
+        return self.split_options.exclude
 
-    def images(self, split: str) -> Tensor | Rows:
-        """The uint8 store of `train`, `val` or `test`, (N, C, H, W)."""
+    @property
+    def excluded(self) -> Tensor:
+        """Numbers of the excluded classes, int64; empty if no class is excluded."""
+        return excluded_classes(self.context, self.exclude, self.name)
+
+    def images(self, split: str) -> Tensor | RowView:
+        """Return the uint8 images of `train`, `val` or `test`, (N, C, H, W)."""
         return self._prepared(split).images
 
     def annotations(self, split: str) -> Annotations:
-        """What is known of each image of `train`, `val` or `test`, whether or not a model is told."""
+        """Return all known labels of `train`, `val` or `test`, including labels that are not passed to a model."""
         self._prepared(split)
-        test = split == "test" and self._source.test is not None
+        test = split == "test" and len(self._source_labels) == 2
         if test not in self._annotations:
             self._annotations[test] = self.annotate(test)
         return self._annotations[test].rows(self._rows[split])
 
-    def take(self, split: str, count: int) -> Batch:
-        """The first `count` rows of a split (fewer where it has fewer) as evaluation sees them, on the CPU."""
-        return self.evaluation(split).batch(torch.arange(min(count, len(self.images(split)))))
+    def move(self, root: str) -> None:
+        """Set the folder of the downloads, for a run that is loaded on another machine."""
+        self.root = resolve_root(root)
 
-    def evaluation(self, split: str) -> Batches:
-        """Every row of a split once, in order, on the CPU, as evaluation sees it."""
-        return Batches(self._prepared(split), split, batch_size=self.eval_batch_size, **self.views)
+    # Statistics -----------------------------------------------------------------------------------------
 
     def mean_image(self) -> Tensor:
-        """The mean training image, (C, H, W) float64 in [0, 1]: what is known of an image without looking at it."""
-        if self._mean is None:
-            train = self.images("train")
-            sums = (train[part].double().sum(0) for part in chunk_slices(len(train), 8 * math.prod(self.shape), CHUNK))
-            self._mean = sum(sums) / (255 * len(train))
-        return self._mean
+        """Return the mean training image, (C, H, W) float64 in [0, 1]."""
+        if self._mean_image is None:
+            self._mean_image = statistics.mean_image(self.images("train"))
+        return self._mean_image
 
     def mean_image_mse(self, split: str) -> float:
-        """The baseline of every reconstruction: MSE per pixel of the mean training image on a split."""
-        if split not in self._baselines:
-            mean = self.mean_image()
-            total = sum((b.target.double() - mean).square().sum().item() for b in self.evaluation(split))
-            self._baselines[split] = total / self.images(split).numel()
-        return self._baselines[split]
+        """Return the MSE per pixel of the mean training image on a split: the baseline of every reconstruction."""
+        if split not in self._mean_image_mse:
+            self._mean_image_mse[split] = statistics.mse_of_constant(self.mean_image(), self.evaluation(split))
+        return self._mean_image_mse[split]
 
     def fingerprint(self) -> str:
-        """SHA-256 over the pixels of every split: equal exactly where two runs saw the same images."""
-        digest = hashlib.sha256()
-        for split in ("train", "val", "test"):
-            images = self.images(split)
-            for part in chunk_slices(len(images), math.prod(self.shape), CHUNK):
-                digest.update(memoryview(images[part].contiguous().numpy()))
-        return digest.hexdigest()
+        """Return the SHA-256 of the pixels of all splits. It is equal for two runs if and only if their images are."""
+        return statistics.pixel_digest(self.images(split) for split in ("train", "val", "test"))
 
     # Batches --------------------------------------------------------------------------------------------
 
+    @property
+    def batch_size(self) -> int:
+        """Images per optimizer step, over all processes together."""
+        return self.batch_options.batch_size
+
+    @batch_size.setter
+    def batch_size(self, value: int) -> None:  # for Lightning's BatchSizeFinder
+        self.batch_options = replace(self.batch_options, batch_size=value)
+
+    @property
+    def views(self) -> dict[str, Any]:
+        """Options of `Batches` that also apply in evaluation: `binarize` and `corruption`."""
+        return {"binarize": self.batch_options.binarize, "corruption": self.batch_options.corruption}
+
+    def evaluation(self, split: str) -> Batches:
+        """Return every row of a split once, in order, on the CPU, prepared as in evaluation."""
+        return Batches(self._prepared(split), split, batch_size=self.batch_options.eval_batch_size, **self.views)
+
+    def take(self, split: str, count: int) -> Batch:
+        """Return at most the first `count` rows of a split, on the CPU, prepared as in evaluation."""
+        return self.evaluation(split).batch(torch.arange(min(count, len(self.images(split)))))
+
+    def _trainer(self) -> pl.Trainer:
+        if self.trainer is None:
+            raise RuntimeError("The data module has no trainer. Pass it to Trainer.fit, validate or test.")
+        return self.trainer
+
     def _batches(self, split: str) -> Batches:
-        train, strategy = split == "train", self.trainer.strategy
-        size, world = self.eval_batch_size, self.trainer.world_size
-        if train:
-            if self.batch_size % world:
-                raise UserError(
-                    f"data.batch_size counts images over all processes, and {self.batch_size} does not divide "
-                    f"by {world}. Choose a multiple of {world}."
-                )
-            size = self.batch_size
-        part = on_device(self._prepared(split), strategy.root_device)
+        trainer, options, train = self._trainer(), self.batch_options, split == "train"
+        if train and options.batch_size % trainer.world_size:
+            raise UserError(
+                f"data.batch_size counts images over all processes, and {options.batch_size} does not divide by "
+                f"{trainer.world_size}. Choose a multiple of {trainer.world_size}."
+            )
         return Batches(
-            part,
+            move_to_device(self._prepared(split), trainer.strategy.root_device),
             split,
-            batch_size=size,
+            batch_size=options.batch_size if train else options.eval_batch_size,
             train=train,
-            seed=self.seed,
-            rank=self.trainer.global_rank,
-            world=world,
-            **self.views,
-            **self.training_views,
+            seed=options.seed,
+            binarize=options.binarize,
+            corruption=options.corruption,
+            flip=options.flip,
+            shift=options.shift,
+            rank=trainer.global_rank,
+            world=trainer.world_size,
         )
 
     def train_dataloader(self) -> Batches:
-        """Training batches in an order that is a function of (seed, epoch), from where a checkpoint stopped."""
+        """Return training batches, after a resume from the position of the checkpoint.
+
+        The order is a function of (seed, epoch).
+        """
         self._training, position, self._position = self._batches("train"), self._position, None
         if position:
             self._training.go_to(position)
         return self._training
 
-    def training_batch(self, number: int) -> Batch | None:
-        """A batch of the epoch that training is in, once more, over all processes; None where no loader of ours served.
+    def val_dataloader(self) -> Batches:
+        """Return validation batches, in order."""
+        return self._batches("val")
 
-        Batches are functions of seed, epoch and number, so that nothing need be kept to see one again.
+    def test_dataloader(self) -> Batches:
+        """Return test batches, in order."""
+        return self._batches("test")
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Move a batch unless it is on the device already. Lightning's own check of each field is slow."""
+        return batch if batch.x.device == device else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
+    def training_batch(self, number: int) -> Batch | None:
+        """Rebuild a batch of the current training epoch, over all processes; None if there is no training loader.
+
+        A batch is a function of seed, epoch and number.
         """
         return None if self._training is None else self._training.training_batch(number)
 
-    def state_dict(self) -> dict[str, int]:
-        """The position in the epoch, for every checkpoint.
+    @property
+    def served(self) -> int:
+        """Training images of this epoch so far, over all processes, since this process started."""
+        return 0 if self._training is None else self._training.served * self.batch_size
 
-        Here and not on the loader: Lightning restores loaders only when nothing has asked for the number of
-        optimizer steps before, and learning-rate schedules do.
+    def state_dict(self) -> dict[str, int]:
+        """Return the position in the epoch, for a checkpoint.
+
+        The position is saved here and not by the loader: Lightning does not restore a loader if the number of optimizer
+        steps has been read before, and learning-rate schedules read it.
         """
         if self._training is None:
             return {}
         position = self._training.position()
-        # An epoch that trainer.limit_train_batches cuts short is over all the same.
-        return position | {"done": position["done"] % max(int(self.trainer.num_training_batches), 1)}
-
-    @property
-    def served(self) -> int:
-        """Training images of this epoch so far, over all processes, in this process's lifetime."""
-        return 0 if self._training is None else self._training.served * self.batch_size
+        # An epoch that trainer.limit_train_batches cuts short counts as complete.
+        return position | {"done": position["done"] % max(int(self._trainer().num_training_batches), 1)}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Keep the position for the next `train_dataloader`."""
+        """Keep the position for the next call of `train_dataloader`."""
         self._position = dict(state_dict)
-
-    def val_dataloader(self) -> Batches:
-        """Validation batches, in order."""
-        return self._batches("val")
-
-    def test_dataloader(self) -> Batches:
-        """Test batches, in order."""
-        return self._batches("test")
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Batches of a store on the device are there already; walking them would cost a step's time."""
-        return batch if batch.x.device == device else super().transfer_batch_to_device(batch, device, dataloader_idx)
-
-
-def data_root(root: str | None) -> Path:
-    """The folder of downloads: the one given, else AUTOENCODERS_DATA, else the user's cache folder."""
-    import platformdirs
-
-    chosen = root or os.environ.get("AUTOENCODERS_DATA") or platformdirs.user_cache_dir("autoencoders")
-    return Path(chosen).expanduser()
-
-
-def usable(part: Split, rows: Tensor) -> Tensor:
-    """Which rows have a picture and their attributes: asked after the split, so that splits agree whatever is left out.
-
-    A run that is conditioned on attributes is so cut like one that is not, and a folder with unreadable files like one
-    where they are whole.
-    """
-    kept = torch.ones(len(rows), dtype=torch.bool) if part.blank is None else ~torch.isin(rows, part.blank)
-    if part.labels is not None and part.labels.is_floating_point():
-        kept &= part.labels[rows].isfinite().all(1)
-    return kept

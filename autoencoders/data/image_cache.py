@@ -1,4 +1,4 @@
-"""Decoded once: uint8 images in a cache keyed by source, content and settings, memory-mapped when large."""
+"""A cache of decoded uint8 images, identified by source, content and options, and memory-mapped if large."""
 
 from __future__ import annotations
 
@@ -23,16 +23,24 @@ from autoencoders.types import Shape, UserError
 from autoencoders.utils.error_messages import disk_error_message
 
 VERSION = 1
-"""Raised when the same settings would give other pixels: older caches are then built again."""
-IMAGES, CARD = "images.npy", "store.json"
-DAMAGED = (OSError, ValueError, EOFError)
-"""What opening a cache raises that is missing a file, cut short, or of another version or shape."""
-FORGOTTEN = 86_400.0
-"""Seconds after which a cache that is still being built is taken for one whose process was killed."""
+"""Raised when the same settings give other pixels. Caches of older versions are built again."""
+IMAGES_FILE, METADATA_FILE = "images.npy", "store.json"
+LOADING_ERRORS = (OSError, ValueError, EOFError)
+"""Errors of loading a cache that lacks a file, is cut short, or has another version or shape."""
+ABANDONED_SECONDS = 86_400.0
+"""Age after which an unfinished cache counts as left by a killed process."""
+
+Fill = Callable[[np.ndarray], "dict[int, str] | None"]
+"""Write all images into an array (N, C, H, W) uint8. It may return rows without an image, with a reason for each."""
 
 
-class Store(NamedTuple):
-    """Images (N, C, H, W) uint8, and the rows that hold none: what was wrong with their files."""
+class CachedImages(NamedTuple):
+    """Images of a cache.
+
+    Attributes:
+        images: (N, C, H, W) uint8, read-only.
+        unreadable: rows without an image, with what is wrong with their files.
+    """
 
     images: Tensor
     unreadable: dict[int, str]
@@ -43,106 +51,108 @@ def cached_images(
     settings: Sequence[Any],
     count: int,
     shape: Shape,
-    fill: Callable[[np.ndarray], dict[int, str] | None],
+    fill: Fill,
     *,
     cache: str | Path | None = None,
     memory: float = 2e9,
-) -> Store:
-    """Images from the cache, made by `fill` where they are not there yet, damaged, or of an older version.
+) -> CachedImages:
+    """Load images from the cache. They are built by `fill` if they are missing, damaged, or of an older version.
 
-    A cache is built in a folder beside its place and moved there whole: one that was interrupted is never seen. Of
-    several processes that build the same one at a time each uses its own, and one of them stays.
+    A cache is built in a temporary folder next to its final place and renamed, so that an interrupted cache is never
+    loaded. If several processes build the same cache at the same time, each uses its own, and one of them is kept.
 
     Args:
-        name: what the cache's folder is called, before the digest.
-        settings: plain values that decide the pixels: source, content and every option.
+        name: start of the name of the cache's folder; a digest of the settings follows.
+        settings: plain values that determine the pixels: source, content and every option.
         count: N.
         shape: (C, H, W).
-        fill: writes all images into an array (N, C, H, W) of uint8; may return rows it has none for, and why.
+        fill: writes the images.
         cache: folder of caches; None for the user's cache folder.
-        memory: a store of more bytes stays on disk, memory-mapped.
+        memory: maximum number of bytes in memory. A larger store is memory-mapped.
 
     Returns:
-        The images, not to be written to, and the rows that hold none.
+        The images and the rows without an image.
 
     Raises:
-        UserError: where the cache cannot be written, or its disk is full; nothing of it stays then.
+        UserError: if the cache cannot be written, for example because the disk is full; its files are then removed.
     """
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:20]
-    folder, wanted = cache_root(cache) / f"{name}-{digest}", (count, *shape)
-    large = count * int(np.prod(shape)) > memory
+    folder, array_shape = cache_folder(cache) / f"{name}-{digest}", (count, *shape)
+    size = count * int(np.prod(shape))
     if folder.is_dir():
         try:
-            return opened(folder, wanted, large)
-        except DAMAGED as error:
+            return load_cache(folder, array_shape, size > memory)
+        except LOADING_ERRORS as error:
             print(f"autoencoders: the cache {folder} is not used ({error}), and is built again.", file=sys.stderr)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        clear_forgotten(folder)
-        return built(folder, wanted, fill, large)
+        remove_abandoned(folder)
+        return build_cache(folder, array_shape, fill, size > memory)
     except OSError as error:
-        needed = f" The cache of decoded images takes {count * int(np.prod(shape)) / 1e9:.2g} GB."
+        needed = f" The cache of decoded images takes {size / 1e9:.2g} GB."
         raise UserError(disk_error_message(error, folder.parent, "data.cache") + needed) from error
 
 
-def opened(folder: Path, wanted: tuple[int, ...], large: bool) -> Store:
-    """A cache as it was left.
+def load_cache(folder: Path, shape: tuple[int, ...], mapped: bool) -> CachedImages:
+    """Load a cache from its folder, memory-mapped or into memory.
 
     Raises:
-        ValueError, EOFError, OSError: where it is damaged; see DAMAGED.
+        ValueError, EOFError, OSError: if it is damaged or does not match; see `LOADING_ERRORS`.
     """
-    metadata = json.loads((folder / CARD).read_text())
+    metadata = json.loads((folder / METADATA_FILE).read_text())
     if metadata.get("version") != VERSION:
-        raise ValueError(f"it is of version {metadata.get('version')}, and this is version {VERSION}")
-    # Read-only, since Linux refuses copy-on-write maps of more bytes than the machine has memory.
-    images = np.load(folder / IMAGES, mmap_mode="r" if large else None, allow_pickle=False)
-    if images.shape != wanted or images.dtype != np.uint8:
-        raise ValueError(f"it holds {images.shape} of {images.dtype}, and {wanted} of uint8 was expected")
-    with warnings.catch_warnings():  # torch would like to write; nothing of ours ever does
+        raise ValueError(f"it has version {metadata.get('version')}, expected {VERSION}")
+    # The map is read-only: Linux refuses a copy-on-write map that is larger than the memory of the machine.
+    images = np.load(folder / IMAGES_FILE, mmap_mode="r" if mapped else None, allow_pickle=False)
+    if images.shape != shape or images.dtype != np.uint8:
+        raise ValueError(f"it holds {images.shape} of {images.dtype}, expected {shape} of uint8")
+    with warnings.catch_warnings():  # torch warns of read-only arrays, but the images are never written to
         warnings.filterwarnings("ignore", ".*not writable.*")
         tensor = torch.from_numpy(images)
-    return Store(tensor, {int(row): why for row, why in metadata["unreadable"].items()})
+    return CachedImages(tensor, {int(row): reason for row, reason in metadata["unreadable"].items()})
 
 
-def built(folder: Path, shape: tuple[int, ...], fill: Callable, large: bool) -> Store:
-    """Make a cache, open it, and put it into its place."""
+def build_cache(folder: Path, shape: tuple[int, ...], fill: Fill, mapped: bool) -> CachedImages:
+    """Build a cache in a temporary folder, load it, and move it into place."""
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        allocate(partial / IMAGES, shape)
-        images = np.load(partial / IMAGES, mmap_mode="r+")
+        allocate_array(partial / IMAGES_FILE, shape)
+        images = np.load(partial / IMAGES_FILE, mmap_mode="r+")
         unreadable = fill(images) or {}
         images.flush()
         del images
-        (partial / CARD).write_text(json.dumps({"version": VERSION, "unreadable": unreadable}) + "\n")
+        (partial / METADATA_FILE).write_text(json.dumps({"version": VERSION, "unreadable": unreadable}) + "\n")
         os.chmod(partial, 0o755)
-        store = opened(partial, shape, large)  # before the move: another process may put its own there
-        place(partial, folder, shape)
-        return store
+        loaded = load_cache(partial, shape, mapped)  # before the move, since another process may replace the cache
+        move_into_place(partial, folder, shape)
+        return loaded
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def allocate(file: Path, shape: tuple[int, ...]) -> None:
-    """An array file of zeros with all its blocks: where a mapped file has none left, the process is killed by SIGBUS.
+def allocate_array(file: Path, shape: tuple[int, ...]) -> None:
+    """Create an array file of zeros and reserve its disk space.
+
+    Without the reservation, a process that writes to the mapped file of a full disk is killed by SIGBUS.
 
     Raises:
-        OSError: where the disk has no room for it.
+        OSError: if the disk is full.
     """
     with file.open("wb") as stream:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_2_0(stream, header)
         stream.flush()
         end = stream.tell() + int(np.prod(shape))
-        if hasattr(os, "posix_fallocate"):  # not on macOS
+        if sys.platform == "linux":  # macOS has no posix_fallocate
             os.posix_fallocate(stream.fileno(), 0, end)
         else:
             stream.truncate(end)
 
 
-def place(partial: Path, folder: Path, wanted: tuple[int, ...]) -> None:
-    """Move a finished cache into its place, unless another process was first; a damaged one there goes."""
+def move_into_place(partial: Path, folder: Path, shape: tuple[int, ...]) -> None:
+    """Rename a finished cache to its final folder. A valid cache there is kept; a damaged one is replaced."""
     old = partial.with_name(f"{partial.name}-old")
-    for _ in range(10):  # another process may do the same between two lines
+    for _ in range(10):  # another process may do the same between two of these steps
         try:
             partial.rename(folder)
             return
@@ -150,41 +160,41 @@ def place(partial: Path, folder: Path, wanted: tuple[int, ...]) -> None:
             if not folder.is_dir():
                 raise
         try:
-            opened(folder, wanted, large=True)
+            load_cache(folder, shape, mapped=True)
             return
-        except DAMAGED:
+        except LOADING_ERRORS:
             with contextlib.suppress(FileNotFoundError):
                 folder.rename(old)
             shutil.rmtree(old, ignore_errors=True)
 
 
-def clear_forgotten(folder: Path) -> None:
-    """Remove what processes that were killed have left of this cache, a day ago or earlier."""
+def remove_abandoned(folder: Path) -> None:
+    """Remove unfinished caches of this folder that killed processes have left, at least a day ago."""
     for partial in folder.parent.glob(f".{folder.name}-*"):
         try:
             newest = max(path.stat().st_mtime for path in (partial, *partial.iterdir()))
         except OSError:  # another process has just finished it
             continue
-        if time.time() - newest > FORGOTTEN:
+        if time.time() - newest > ABANDONED_SECONDS:
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def listing(root: Path, names: Sequence[str]) -> str:
-    """A digest of names, sizes and times of files: what changes when their content does, without reading it.
+def file_digest(root: Path, names: Sequence[str]) -> str:
+    """Return a digest of the names, sizes and modification times of files. The files are not read.
 
     Args:
         root: their folder.
-        names: their paths under it, with `/`.
+        names: their paths relative to the folder, with `/`.
     """
     digest, prefix = hashlib.sha256(), os.fspath(root)
-    for name in names:  # plain strings: of hundreds of thousands of files, path objects would take most of the time
+    for name in names:  # plain strings, since path objects are slow for hundreds of thousands of files
         status = os.stat(f"{prefix}/{name}")
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
-def cache_root(cache: str | Path | None) -> Path:
-    """The folder of caches: the one given, else in the user's cache folder."""
+def cache_folder(cache: str | Path | None) -> Path:
+    """Return the folder of caches: `cache`, else a folder in the user's cache folder."""
     import platformdirs
 
     return Path(cache or Path(platformdirs.user_cache_dir("autoencoders"), "store")).expanduser()

@@ -1,37 +1,38 @@
-"""From the uint8 store to float batches: one gather and one conversion each, where the store lives."""
+"""Serve float batches from uint8 images: one gather and one conversion per batch, on the device of the images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from autoencoders.data.transforms import Draws, NoCorruption, augment
+from autoencoders.data.transforms import Corruption, Draws, NoCorruption, augment
 from autoencoders.types import Batch
 from autoencoders.utils import counter_rng
 from autoencoders.utils.chunks import chunk_slices
 
-CHUNK = 4096
-"""Images that are read at once where a whole split is gone through, unless they are large."""
+CHUNK_ROWS = 4096
+"""Maximum number of images per chunk when a complete split is read; fewer if the images are large."""
 
 DEVICE_SHARE = 0.5
-"""A split moves to the accelerator when it takes at most this share of the free memory there."""
+"""A split moves to the accelerator if it takes at most this share of the free memory there."""
 
 
-class Rows:
-    """Chosen rows of a store that is too large to copy: indexes like the tensor it stands for.
+class RowView:
+    """Selected rows of a store that is too large to copy. It is indexed like a uint8 tensor (N, C, H, W).
 
     Args:
         store: (M, C, H, W) uint8, memory-mapped.
-        index: (N,) rows of it.
+        index: (N,) rows of the store.
     """
 
     device = torch.device("cpu")
+    shape: torch.Size
 
-    def __init__(self, store: Tensor | Rows, index: Tensor) -> None:
+    def __init__(self, store: Tensor | RowView, index: Tensor) -> None:
         self.store, self.index = store, index
         self.shape = torch.Size((len(index), *store.shape[1:]))
 
@@ -43,174 +44,190 @@ class Rows:
         return self.read(rows.reshape(-1)).view(*rows.shape, *self.shape[1:])
 
     def read(self, rows: Tensor) -> Tensor:
-        """The rows (B,) of the store."""
-        return self.store.index_select(0, rows)  # copies row by row, where indexing goes pixel by pixel
+        """Return the rows (B,) of the store."""
+        return self.store.index_select(0, rows)  # copies complete rows, which is faster than store[rows]
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Rows (B,) of these; `dim` is 0, as there is no other."""
+        """Return the rows (B,) of this view. `dim` must be 0, as in `Tensor.index_select(0, index)`."""
         return self.read(self.index[index])
 
     def numel(self) -> int:
-        """Bytes, were it a tensor."""
+        """Return the number of elements, which is the size in bytes."""
         return self.shape.numel()
 
     def to(self, device: torch.device) -> Tensor:
-        """All of them as one tensor on a device, moved a part at a time."""
+        """Copy all rows to one tensor on a device, chunk by chunk."""
         moved = torch.empty(self.shape, dtype=torch.uint8, device=device)
-        for part in chunk_slices(len(self), self.shape[1:].numel(), CHUNK):
-            moved[part] = self[part]
+        for chunk in chunk_slices(len(self), self.shape[1:].numel(), CHUNK_ROWS):
+            moved[chunk] = self[chunk]
         return moved
 
 
-class Drawn(Rows):
-    """A store whose pixels are drawn once, white with their gray level as probability: by row, whenever it is read.
+class BinarizedView(RowView):
+    """A store that is binarized when it is read. Each row is always drawn the same.
+
+    A pixel is 255 with its gray level as probability, else 0.
 
     Args:
         images: (N, C, H, W) uint8.
-        seed: of the draw.
+        seed: seed of the draw.
     """
 
-    def __init__(self, images: Tensor | Rows, seed: int) -> None:
+    def __init__(self, images: Tensor | RowView, seed: int) -> None:
         super().__init__(images, torch.arange(len(images)))
         self.seed = seed
 
     def read(self, rows: Tensor) -> Tensor:
-        """The rows (B,), 0 or 255."""
-        return (binary(self.store[rows] / 255, self.seed, rows) * 255).to(torch.uint8)
+        """Return the rows (B,), with pixels of 0 or 255."""
+        return (binarize_pixels(self.store[rows] / 255, self.seed, rows) * 255).to(torch.uint8)
 
 
 class Split(NamedTuple):
-    """Images (N, C, H, W) uint8, with int64 classes (N,), float32 attributes (N, A), or None.
+    """Images with their labels.
 
-    `blank` are rows of a source that hold no image, int64: a run leaves them out.
+    Attributes:
+        images: (N, C, H, W) uint8.
+        labels: (N,) int64 classes, (N, A) float32 attributes, or None.
+        unreadable: int64 rows without an image, or None. `data.splits.select_usable` removes them.
     """
 
-    images: Tensor | Rows
+    images: Tensor | RowView
     labels: Tensor | None
-    blank: Tensor | None = None
+    unreadable: Tensor | None = None
 
-    def rows(self, index: Tensor, memory: float = math.inf) -> Split:
-        """The split of these rows, in this order; its images are copied while they take at most so many bytes."""
-        part, labels = self.images, None if self.labels is None else self.labels[index]
-        if len(index) and torch.equal(index, torch.arange(index[0], index[0] + len(index))):
-            return Split(part[index[0] : index[0] + len(index)], labels)
-        if part.numel() > memory:
-            return Split(Rows(part, index), labels)
-        return Split(part.index_select(0, index), labels)
+    def select(self, index: Tensor, memory: float = math.inf) -> Split:
+        """Return the split of these rows, in this order. Images of more than `memory` bytes are not copied."""
+        images, labels = self.images, None if self.labels is None else self.labels[index]
+        if len(index):
+            first, end = int(index[0]), int(index[0]) + len(index)
+            if torch.equal(index, torch.arange(first, end)):
+                return Split(images[first:end], labels)
+        if images.numel() > memory:
+            return Split(RowView(images, index), labels)
+        return Split(images.index_select(0, index), labels)
 
 
 class Batches:
-    """An iterable of `Batch`: one gather by an index tensor and one conversion per batch, on the store's device.
+    """An iterable of `Batch`, built by one gather and one conversion per batch on the device of the images.
 
-    Training drops the last, smaller batch and, with several processes, gives each its share of every batch.
-    Evaluation visits each row exactly once over all processes. The position survives a resume.
+    In training, the last, smaller batch is dropped, and each of several processes gets its share of every batch.
+    In evaluation, each row is visited exactly once over all processes. The position in the epoch can be saved and
+    restored.
 
     Args:
-        part: the split's images and labels.
-        split: its name, a part of the noise's key.
+        data: images and labels.
+        split: name of the split. The random numbers depend on it.
         batch_size: images per step: over all processes in training, per process in evaluation.
-        train: whether to shuffle and drop the last batch.
-        seed: of order and training noise.
-        binarize: see `ImageData`; static binarization has happened before.
-        corruption: of the input.
+        train: shuffle the rows and drop the last batch.
+        seed: seed of the order, augmentation, corruption and binarization in training.
+        binarize: see `ImageDataModule`. Images that are binarized statically are passed with `none`.
+        corruption: applied to the input only.
         flip: mirror training images with probability 1/2.
-        shift: move training images by up to this many pixels.
-        rank: of this process.
+        shift: move training images by up to this many pixels in each direction.
+        rank: number of this process.
         world: number of processes.
     """
 
     def __init__(
         self,
-        part: Split,
+        data: Split,
         split: str,
         *,
         batch_size: int,
         train: bool = False,
         seed: int = 0,
         binarize: str = "none",
-        corruption: Callable[[Tensor, Draws], Tensor] | None = None,
+        corruption: Corruption | None = None,
         flip: bool = False,
         shift: int = 0,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.part, self.split, self.batch_size, self.train = part, split, batch_size, train
+        self.data, self.split, self.batch_size, self.train = data, split, batch_size, train
         self.seed, self.dynamic, self.rank, self.world = seed, binarize == "dynamic", rank, world
-        self.corruption = corruption or NoCorruption()
+        self.corruption: Corruption = corruption or NoCorruption()
         self.flip, self.shift = flip, shift
         self.epoch, self.start, self.done, self.served = 0, 0, 0, 0
-        self.sampler, self.batch_sampler = self, None  # where Lightning looks for set_epoch
+        self.sampler, self.batch_sampler = self, None  # Lightning calls `set_epoch` on these attributes
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next."""
+        """Set the epoch that determines the order of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        count = len(self.part.images)
+        count = len(self.data.images)
         if self.train:
             return count // self.batch_size
-        mine = len(range(self.rank, count, self.world))
-        return -(-mine // self.batch_size)
+        own = len(range(self.rank, count, self.world))
+        return -(-own // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        device, count = self.part.images.device, len(self.part.images)
-        if self.train:
-            chunks = [chunk[self.rank :: self.world] for chunk in self._order().split(self.batch_size)[: len(self)]]
-            chunks = list(torch.cat(chunks).to(device).split(self.batch_size // self.world)) if chunks else []
-        else:
-            chunks = torch.arange(self.rank, count, self.world, device=device).split(self.batch_size)
+        chunks = self._training_chunks() if self.train else self._evaluation_chunks()
         first, self.start = self.start, 0
         for self.done, index in enumerate(chunks[first:], first + 1):
             self.served = self.done - first
             yield self.batch(index)
 
+    def _training_chunks(self) -> list[Tensor]:
+        """Return the rows of each batch of this process in training."""
+        chunks = [chunk[self.rank :: self.world] for chunk in self._order().split(self.batch_size)[: len(self)]]
+        if not chunks:
+            return []
+        return list(torch.cat(chunks).to(self.data.images.device).split(self.batch_size // self.world))
+
+    def _evaluation_chunks(self) -> list[Tensor]:
+        """Return the rows of each batch of this process in evaluation."""
+        images = self.data.images
+        own = torch.arange(self.rank, len(images), self.world, device=images.device)
+        return list(own.split(self.batch_size))
+
     def _order(self) -> Tensor:
-        """The rows of an epoch of training, in the order of the epoch."""
+        """Return the rows of the training epoch in its order."""
         generator = torch.Generator().manual_seed(counter_rng.derive_seed(self.seed, "order", self.epoch))
-        return torch.randperm(len(self.part.images), generator=generator)
+        return torch.randperm(len(self.data.images), generator=generator)
 
     def training_batch(self, number: int) -> Batch:
-        """A batch of the epoch again, over all processes."""
-        return self.batch(self._order().split(self.batch_size)[number].to(self.part.images.device))
+        """Rebuild a batch of the current epoch, over all processes."""
+        return self.batch(self._order().split(self.batch_size)[number].to(self.data.images.device))
 
     def batch(self, index: Tensor) -> Batch:
-        """The rows of an index tensor (B,), as floats in [0, 1]."""
-        target = self.part.images.index_select(0, index).float().mul_(1 / 255)  # copies rows whole, unlike [index]
+        """Return the rows (B,) as floats in [0, 1]."""
+        images, labels = self.data.images, self.data.labels
+        target = images.index_select(0, index).float().mul_(1 / 255)  # copies complete rows, unlike images[index]
         if self.train and (self.flip or self.shift):
-            target = augment(target, Draws(self._seed("augment"), index), self.flip, self.shift)
+            target = augment(target, Draws(self._derive_seed("augment"), index), self.flip, self.shift)
         if self.dynamic:
-            target = binary(target, self._seed("binarize"), index)
+            target = binarize_pixels(target, self._derive_seed("binarize"), index)
         x = target
         if self.corruption.changes:
             x = self.corruption(target, self.draws(index))
-        y = None if self.part.labels is None else self.part.labels[index]
-        return Batch(x, target, y, index)
+        return Batch(x, target, None if labels is None else labels[index], index)
 
     def draws(self, index: Tensor) -> Draws:
-        """The random numbers that corrupt these rows: where an image was covered can be asked again."""
-        return Draws(self._seed("corruption"), index)
+        """Return the random numbers that corrupt these rows, for example to find out which pixels were covered."""
+        return Draws(self._derive_seed("corruption"), index)
 
-    def _seed(self, purpose: str) -> int:
-        """Of numbers that are fresh in every epoch of training, and the same always in validation and test."""
+    def _derive_seed(self, purpose: str) -> int:
+        """Return a seed that changes with every epoch of training and is constant in validation and test."""
         return counter_rng.derive_seed(self.seed if self.train else 0, purpose, self.split, self.epoch * self.train)
 
     def position(self) -> dict[str, int]:
-        """The epoch and how many of its batches are done."""
+        """Return the epoch and the number of its batches that are done."""
         return {"done": self.done, "epoch": self.epoch}
 
     def go_to(self, position: dict[str, int]) -> None:
-        """Continue after the batches already done."""
+        """Start the next iteration after the batches that are already done."""
         self.start, self.epoch = position["done"], position["epoch"]
 
 
-def binary(gray: Tensor, seed: int, index: Tensor) -> Tensor:
-    """Binary images, (B, C, H, W) float32, each pixel 1 with its gray level in [0, 1] as probability."""
+def binarize_pixels(gray: Tensor, seed: int, index: Tensor) -> Tensor:
+    """Return binary images, (B, C, H, W) float32: each pixel is 1 with its gray level in [0, 1] as probability."""
     return (counter_rng.uniform(seed, index, gray[0].numel()).view_as(gray) < gray).float()
 
 
-def on_device(part: Split, device: torch.device) -> Split:
-    """The split on the training device where it fits there, else as it is."""
-    size = part.images.numel()
+def move_to_device(data: Split, device: torch.device) -> Split:
+    """Move a split to the training device if it fits there (see `DEVICE_SHARE`), else return it unchanged."""
+    size = data.images.numel()
     if device.type == "cpu" or (device.type == "cuda" and size > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]):
-        return part
-    return Split(part.images.to(device), None if part.labels is None else part.labels.to(device))
+        return data
+    return Split(data.images.to(device), None if data.labels is None else data.labels.to(device))

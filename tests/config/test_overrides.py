@@ -237,7 +237,7 @@ CASES = [
     ("--foo", "unrecognized arguments: --foo"),
     ("data.batch_size=1.5", "data.batch_size must be a whole number, and is 1.5"),
     ("data.batch_size=0", "data.batch_size must be a number of images from 1 up"),
-    ("data.size=3", "data.size must lie in 8 .. 1024 pixels"),
+    ("data.size=3", "data.size must be a number of pixels in 8 .. 1024"),
     ("data.test=-1", "data.test must be a share in (0, 1) or a whole number of images"),
     ("optimizer.lr=0", "optimizer.lr must be a number above 0, and is 0"),
     ("optimizer.lr=-1", "Invalid learning rate: -1"),

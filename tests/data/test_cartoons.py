@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders.data.cartoons import FACTORS, LIPS, MOUTH_BEND, CartoonsDataModule, draw, factors
+from autoencoders.data.cartoons import FACTORS, LIPS, MOUTH_BEND, CartoonsDataModule, draw, draw_factors
 from autoencoders.types import UserError
 
 
-def bend(face):
-    """How far the corners of the drawn mouth lie above its middle, in pixels: measured on the picture alone."""
+def mouth_bend(face):
+    """Measure in the image how far the corners of the mouth are above its middle, in pixels."""
     distance = (face - torch.tensor(LIPS)[:, None, None]).abs().sum(0)
     rows, columns = (distance < 0.2).nonzero().T.double()
     left, right = columns.min(), columns.max()
@@ -16,19 +16,19 @@ def bend(face):
     return (middle - corners).item()
 
 
-def test_the_drawn_mouth_bends_as_its_factor_says_whatever_the_rest():
-    values = factors(40, seed=1)
+def test_the_mouth_bends_with_its_factor_for_all_other_factors():
+    values = draw_factors(40, seed=1)
     curves = []
     for mouth in (-1.0, -0.5, 0.0, 0.5, 1.0):
         values[:, FACTORS.index("mouth")] = mouth
-        curves.append(np.mean([bend(face) for face in draw(values, 96)]))
+        curves.append(np.mean([mouth_bend(face) for face in draw(values, 96)]))
     expected = np.array([-1, -0.5, 0, 0.5, 1]) * MOUTH_BEND * 96 / 2
-    # A stroke is thick and its corners are averaged over two columns: a little less than the curve itself.
+    # A stroke is thick and its corners are averaged over two columns, so the measured bend is smaller than the curve's.
     np.testing.assert_allclose(curves, 0.79 * expected, atol=0.3)
 
 
 @pytest.mark.parametrize("name", FACTORS)
-def test_every_factor_shows_and_only_its_own_pixels_change_for_the_mouth(name):
+def test_every_factor_changes_pixels_and_the_mouth_only_its_own(name):
     values = torch.zeros(2, len(FACTORS))
     values[:, FACTORS.index("glasses")] = -1
     values[0, FACTORS.index(name)], values[1, FACTORS.index(name)] = -0.8, 0.8
@@ -41,8 +41,8 @@ def test_every_factor_shows_and_only_its_own_pixels_change_for_the_mouth(name):
         assert rows.max() < 52
 
 
-def test_factors_are_uniform_and_independent_but_for_the_pair():
-    values = factors(20_000, 0, ("mouth", "hair_length"), 0.9).numpy()
+def test_factors_are_uniform_and_independent_except_for_the_correlated_pair():
+    values = draw_factors(20_000, 0, ("mouth", "hair_length"), 0.9).numpy()
     correlation = np.corrcoef(values.T) - np.eye(len(FACTORS))
     assert correlation[0, 2] > 0.85
     correlation[0, 2] = correlation[2, 0] = 0
@@ -51,22 +51,29 @@ def test_factors_are_uniform_and_independent_but_for_the_pair():
     assert set(np.unique(values[:, FACTORS.index("glasses")])) == {-1, 1}
 
 
-def test_the_dataset_holds_the_drawings_of_its_factors(tmp_path):
+def test_the_images_are_drawn_from_their_factors(tmp_path):
     data = CartoonsDataModule(
         name="cartoons", count=60, size=32, attributes=["mouth"], batch_size=4, cache=str(tmp_path)
     )
     data.setup()
     assert data.shape == (3, 32, 32)
     assert data.context.names == ("mouth",)
-    drawn = (draw(factors(60, 0), 32) * 255).round().byte()
-    values = factors(60, 0)[:, 0]
+    drawn = (draw(draw_factors(60, 0), 32) * 255).round().byte()
+    values = draw_factors(60, 0)[:, 0]
     row = (values == data._prepared("val").labels[0, 0]).nonzero().item()
     assert torch.equal(data.images("val")[0], drawn[row])
 
 
 @pytest.mark.parametrize(
-    "options", [{"attributes": ["Smiling"]}, {"correlated": ["mouth"]}, {"correlation": 2.0}, {"count": 3}]
+    ("options", "message"),
+    [
+        ({"attributes": ["Smiling"]}, "data=cartoons has no factor 'Smiling'. It has: mouth, glasses"),
+        ({"correlated": ["mouth"]}, "data.correlated must name two factors or none"),
+        ({"correlation": 2.0}, r"with data.correlation in \[-1, 1\], got 0 and 2.0"),
+        ({"count": 3}, r"data.count must be a number of images in 10 \.\. 10,000,000, got 3"),
+        ({"size": 8}, r"data.size must be a number of pixels in 16 \.\. 1024, got 8"),
+    ],
 )
-def test_bad_options_are_named(options):
-    with pytest.raises(UserError, match=r"cartoons|correlated"):
+def test_invalid_options_are_named(options, message):
+    with pytest.raises(UserError, match=message):
         CartoonsDataModule(name="cartoons", **options)

@@ -1,4 +1,4 @@
-"""Downloads that are cut short, of something else, or refused; archives that reach outside."""
+"""Downloads that are incomplete, wrong or refused, and archives with members outside their folder."""
 
 import gzip
 import hashlib
@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torchvision
-from test_datamodule import write_idx
+from data_samples import write_idx
 
 from autoencoders.data import download, lfw
-from autoencoders.data.download import fetch, unpack
+from autoencoders.data.download import fetch, resolve_root, unpack
 from autoencoders.data.lfw import LFWDataModule
 from autoencoders.data.mnist import MNISTDataModule
 from autoencoders.types import UserError
@@ -21,35 +21,35 @@ from autoencoders.types import UserError
 
 @pytest.fixture
 def server():
-    """`server.files[path] = content`, `server.how[path] = "cut" | "stall"`; `server.asked`: paths asked for."""
+    """A server of `files[path]`, whose `faults[path]` is "cut" or "stall". `requests` lists the requested paths."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            served.asked.append(self.path)
-            content, how = served.files.get(self.path), served.how.get(self.path)
+            http.requests.append(self.path)
+            content, fault = http.files.get(self.path), http.faults.get(self.path)
             if content is None:
                 return self.send_error(404)
             self.send_response(200)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(content[: len(content) // 2] if how else content)
-            if how == "stall":
+            self.wfile.write(content[: len(content) // 2] if fault else content)
+            if fault == "stall":
                 self.wfile.flush()
-                served.over.wait(10)
+                http.stop.wait(10)
             return None
 
         def log_message(self, *_):
             pass
 
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.files, served.how, served.asked, served.over = {}, {}, [], threading.Event()
-    served.address = f"http://127.0.0.1:{served.server_port}/"
-    thread = threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True)
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    http.files, http.faults, http.requests, http.stop = {}, {}, [], threading.Event()
+    http.address = f"http://127.0.0.1:{http.server_port}/"
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True)
     thread.start()
-    yield served
-    served.over.set()
-    served.shutdown()
-    served.server_close()
+    yield http
+    http.stop.set()
+    http.shutdown()
+    http.server_close()
 
 
 def checksum(content):
@@ -59,44 +59,52 @@ def checksum(content):
 CONTENT = bytes(range(256)) * 40
 
 
-def test_a_file_arrives_whole(server, tmp_path):
+def test_a_file_is_downloaded(server, tmp_path):
     server.files["/x"] = CONTENT
     fetch([server.address + "x"], tmp_path / "deep/x", checksum(CONTENT))
     assert [p.read_bytes() for p in (tmp_path / "deep").iterdir()] == [CONTENT]
 
 
 @pytest.mark.parametrize(
-    ("how", "content", "told"),
+    ("fault", "content", "message"),
     [
-        ("cut", CONTENT, r"5,120 of 10,240 bytes came, with sha256 [0-9a-f]{64}, and [0-9a-f]{64} was expected"),
+        ("cut", CONTENT, r"received 5,120 of 10,240 bytes with sha256 [0-9a-f]{64}, expected [0-9a-f]{64}"),
         ("stall", CONTENT, "timed out"),
-        (None, b"something else", "14 bytes came, with sha256"),
+        (None, b"something else", "received 14 bytes with sha256"),
         (None, None, "Not Found"),
     ],
 )
-def test_what_is_not_as_expected_leaves_nothing_and_a_mirror_is_tried(
-    server, tmp_path, monkeypatch, how, content, told
+def test_a_failed_download_leaves_no_file_and_the_next_mirror_is_tried(
+    server, tmp_path, monkeypatch, fault, content, message
 ):
     monkeypatch.setattr(download, "TIMEOUT", 0.2)
     server.files |= {"/bad": content, "/good": CONTENT}
-    server.how["/bad"] = how
-    with pytest.raises(UserError, match=rf"{server.address}bad: .*{told}"):
+    server.faults["/bad"] = fault
+    with pytest.raises(UserError, match=rf"{server.address}bad: .*{message}"):
         fetch([server.address + "bad"], tmp_path / "x", checksum(CONTENT))
     assert list(tmp_path.iterdir()) == []
     fetch([server.address + "bad", server.address + "good"], tmp_path / "x", checksum(CONTENT))
     assert (tmp_path / "x").read_bytes() == CONTENT
 
 
-def test_no_server_is_one_sentence(tmp_path):
+def test_a_missing_server_is_reported_in_one_sentence(tmp_path):
     with pytest.raises(UserError, match=r"^http://127\.0\.0\.1:9/x: Connection refused$"):
         fetch(["http://127.0.0.1:9/x"], tmp_path / "x", checksum(b""))
 
 
-def test_a_download_into_a_place_that_refuses_names_the_option(server, tmp_path):
+def test_a_target_that_cannot_be_written_names_the_option(server, tmp_path):
     server.files["/x"] = CONTENT
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot be used \(.*with data\.root \(or AUTOENCODERS_DATA\)"):
         fetch([server.address + "x"], tmp_path / "file/x", checksum(CONTENT))
+
+
+def test_the_root_is_the_option_or_the_environment_variable_or_the_user_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("AUTOENCODERS_DATA", str(tmp_path / "env"))
+    assert resolve_root(str(tmp_path)) == tmp_path
+    assert resolve_root(None) == tmp_path / "env"
+    monkeypatch.delenv("AUTOENCODERS_DATA")
+    assert resolve_root(None).name == "autoencoders"
 
 
 # MNIST --------------------------------------------------------------------------------------------------------
@@ -104,7 +112,7 @@ def test_a_download_into_a_place_that_refuses_names_the_option(server, tmp_path)
 
 @pytest.fixture
 def published(server, tmp_path, monkeypatch):
-    """A made MNIST on the server, and its checksums where the real ones are."""
+    """A random MNIST on the server, whose checksums replace the official ones."""
     write_idx(tmp_path / "published", compressed=True)
     files = {file.name: file.read_bytes() for file in (tmp_path / "published").iterdir()}
     server.files |= {f"/{name}": content for name, content in files.items()}
@@ -121,34 +129,37 @@ def mnist(root):
     return data
 
 
-def test_an_interrupted_download_is_never_taken_for_a_good_one(server, published):
+def test_an_interrupted_download_is_repeated(server, published):
     last = list(server.files)[-1]
-    server.how[last] = "cut"
+    server.faults[last] = "cut"
     with pytest.raises(UserError, match=r"needs the MNIST files in .*MNIST/raw; .* is missing, .*AUTOENCODERS_DATA"):
         mnist(published)
-    server.how.clear()
-    server.asked.clear()
+    server.faults.clear()
+    server.requests.clear()
     assert mnist(published).shape == (1, 28, 28)
-    assert server.asked == [last]  # the others were whole
-    server.asked.clear()
+    assert server.requests == [last]  # the other files are complete
+    server.requests.clear()
     mnist(published)
-    assert server.asked == []
+    assert server.requests == []
 
 
-def test_a_file_that_was_unpacked_half_is_named_and_made_again(server, published, capsys):
+def test_a_damaged_file_is_reported_and_unpacked_again(server, published, capsys):
     mnist(published)
     file = published / "MNIST/raw/t10k-images-idx3-ubyte"
-    whole = file.read_bytes()
-    for content, told in ((whole[:1000], "has 1,000 bytes where 47,056 were expected"), (b"x" * 9, "is no idx file")):
+    complete = file.read_bytes()
+    for content, reason in (
+        (complete[:1000], "has 1,000 bytes, expected 47,056"),
+        (b"x" * 9, "is not an idx file"),
+    ):
         file.write_bytes(content)
         mnist(published)
-        assert file.read_bytes() == whole
-        assert capsys.readouterr().err == f"autoencoders: {file} is damaged ({told}), and is fetched again.\n"
+        assert file.read_bytes() == complete
+        assert capsys.readouterr().err == f"autoencoders: {file} is damaged ({reason}), and is fetched again.\n"
     file.unlink()
     archive = file.with_suffix(".gz")
-    archive.write_bytes(gzip.compress(b"another"))  # of a wrong checksum
+    archive.write_bytes(gzip.compress(b"another"))  # with another checksum
     mnist(published)
-    assert file.read_bytes() == whole
+    assert file.read_bytes() == complete
 
 
 # Archives -----------------------------------------------------------------------------------------------------
@@ -173,7 +184,7 @@ def tar(path, *members, folder="lfw"):
         [("lfw/device", tarfile.CHRTYPE, "")],
     ],
 )
-def test_an_archive_that_reaches_outside_is_refused_and_leaves_nothing(tmp_path, members):
+def test_an_archive_with_members_outside_its_folder_is_rejected(tmp_path, members):
     (tmp_path / "secret").touch()
     root = tmp_path / "a/lfw"
     root.mkdir(parents=True)
@@ -184,7 +195,7 @@ def test_an_archive_that_reaches_outside_is_refused_and_leaves_nothing(tmp_path,
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "secret"]
 
 
-def test_an_absolute_path_lands_nowhere(tmp_path):
+def test_a_member_with_an_absolute_path_is_not_written_there(tmp_path):
     evil = tmp_path / "evil.txt"
     archive = tar(tmp_path / "x.tgz", (str(evil), tarfile.REGTYPE, ""))
     unpack(archive, tmp_path, ["lfw"])
@@ -192,7 +203,7 @@ def test_an_absolute_path_lands_nowhere(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["lfw", "x.tgz"]
 
 
-def test_half_an_archive_leaves_no_half_folder(tmp_path):
+def test_a_truncated_archive_leaves_no_folder(tmp_path):
     archive = tar(tmp_path / "x.tgz", *((f"lfw/B/B_{i:04d}.jpg", tarfile.REGTYPE, "") for i in range(300)))
     archive.write_bytes(archive.read_bytes()[:-300])
     with pytest.raises(UserError, match="cannot be unpacked"):
@@ -204,14 +215,14 @@ def test_half_an_archive_leaves_no_half_folder(tmp_path):
 
 
 def test_lfw_is_downloaded_checked_and_unpacked(server, tmp_path, monkeypatch):
-    content = tar(tmp_path / "served.tgz", folder="lfw_funneled").read_bytes()
+    content = tar(tmp_path / "published.tgz", folder="lfw_funneled").read_bytes()
     monkeypatch.setattr(lfw, "DOWNLOAD", server.address + "lfw")
     monkeypatch.setattr(lfw, "SHA256", hashlib.sha256(content).hexdigest())
     data = LFWDataModule(name="lfw", root=str(tmp_path / "root"))
-    server.files["/lfw"], server.how["/lfw"] = content, "cut"
-    with pytest.raises(UserError, match=r"needs the photos in .*lfw-deepfunneled.*bytes came.*AUTOENCODERS_DATA"):
+    server.files["/lfw"], server.faults["/lfw"] = content, "cut"
+    with pytest.raises(UserError, match=r"needs the photos in .*lfw-deepfunneled.*received.*AUTOENCODERS_DATA"):
         data.prepare_data()
     assert os.listdir(data.folder) == []
-    server.how.clear()
+    server.faults.clear()
     data.prepare_data()
     assert sorted(os.listdir(data.folder)) == ["lfw-funneled.tgz", "lfw_funneled"]

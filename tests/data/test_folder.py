@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from autoencoders.data.folder import ImageFolderDataModule
-from autoencoders.data.image_io import picture_names
+from autoencoders.data.image_io import list_image_names
 from autoencoders.types import UserError
 
 
@@ -26,11 +26,11 @@ def values(data, split):
     return data.images(split)[:, 0, 0, 0].tolist()
 
 
-def test_sub_folders_are_classes_and_files_are_sorted(tmp_path):
+def test_subfolders_are_classes_and_files_are_sorted(tmp_path):
     for i in (3, 1, 4, 0, 2):
         paint(tmp_path / f"in/cat [a], b=c/{i}.png", 10 + i)
         paint(tmp_path / f"in/dog/deeper/{i}.PNG", 20 + i)
-    (tmp_path / "in/notes.txt").write_text("no picture")
+    (tmp_path / "in/notes.txt").write_text("not an image")
     data = prepared(tmp_path / "in", tmp_path)
     assert sum((values(data, s) for s in ("train", "val", "test")), []) == [10, 11, 12, 13, 14, 20, 21, 22, 23, 24]
     assert data.context.names == ("cat [a], b=c", "dog")
@@ -38,7 +38,7 @@ def test_sub_folders_are_classes_and_files_are_sorted(tmp_path):
     assert data.shape == (3, 8, 8)
 
 
-def test_train_and_test_folders_are_honoured(tmp_path):
+def test_train_and_test_folders_are_used_as_splits(tmp_path):
     for i in range(5):
         paint(tmp_path / f"in/train/{i}.png", i)
         paint(tmp_path / f"in/test/{i}.png", 100 + i)
@@ -66,15 +66,15 @@ def test_a_table_gives_classes_or_attributes(tmp_path, table, kind, names, expec
     assert data._prepared("train").labels.tolist() == expected
 
 
-def test_mistakes_are_named(tmp_path):
-    with pytest.raises(UserError, match="must be a folder of pictures"):
+def test_invalid_options_are_named(tmp_path):
+    with pytest.raises(UserError, match="must be a folder of image files"):
         prepared(tmp_path / "nowhere", tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no picture"):
+    with pytest.raises(UserError, match="holds no image file"):
         prepared(tmp_path / "empty", tmp_path)
     for i in range(10):
         paint(tmp_path / f"in/{i}.png", i)
-    with pytest.raises(UserError, match=r"data.labels must be folders, none or a CSV"):
+    with pytest.raises(UserError, match=r"data.labels must be `folders`, `none` or the path of a CSV file, got x.csv"):
         prepared(tmp_path / "in", tmp_path, labels="x.csv")
     (tmp_path / "y.csv").write_text("file,kind\n0.png,a\n")
     with pytest.raises(UserError, match=r"has no label for 1\.png"):
@@ -83,72 +83,72 @@ def test_mistakes_are_named(tmp_path):
         prepared(tmp_path / "in", tmp_path, fit="pad")
 
 
-def test_a_second_start_asks_each_file_once_and_opens_none(tmp_path, monkeypatch):
+def test_a_second_setup_checks_each_file_once_and_opens_none(tmp_path, monkeypatch):
     for i in range(12):
         paint(tmp_path / f"in/{'ab'[i % 2]}/{i % 3}/{i}.png", i)
     first = prepared(tmp_path / "in", tmp_path)
-    asked, stat = [], os.stat
-    monkeypatch.setattr(os, "stat", lambda path, *a, **k: asked.append(os.fspath(path)) or stat(path, *a, **k))
-    monkeypatch.setattr("autoencoders.data.folder.read_picture", lambda *a, **k: pytest.fail("a picture was opened"))
+    checked, stat = [], os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *a, **k: checked.append(os.fspath(path)) or stat(path, *a, **k))
+    monkeypatch.setattr("autoencoders.data.folder.read_image", lambda *a, **k: pytest.fail("an image was opened"))
     second = prepared(tmp_path / "in", tmp_path)
-    assert sum(str(path).endswith(".png") for path in asked) == 12
+    assert sum(str(path).endswith(".png") for path in checked) == 12
     assert second.fingerprint() == first.fingerprint()
     assert second.annotations("test").names == first.annotations("test").names == ["b/2/11.png", "b/2/5.png"]
 
 
-def test_links_count_as_what_they_lead_to_and_folders_that_are_links_are_not_entered(tmp_path):
+def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path):
     paint(tmp_path / "in/b-c/1.png", 1)
     paint(tmp_path / "in/b/2.JPG", 2)
     paint(tmp_path / "elsewhere/3.png", 3)
-    for name, leads_to in {
+    for name, target in {
         "0.png": "elsewhere/3.png", "lost.png": "nowhere", "loop.png": "in/loop.png", "folder": "elsewhere",
     }.items():  # fmt: skip
-        (tmp_path / "in" / name).symlink_to(tmp_path / leads_to)
-    assert picture_names(tmp_path / "in") == ["0.png", "b-c/1.png", "b/2.JPG"]
+        (tmp_path / "in" / name).symlink_to(tmp_path / target)
+    assert list_image_names(tmp_path / "in") == ["0.png", "b-c/1.png", "b/2.JPG"]
 
 
 # Unreadable files -----------------------------------------------------------------------------------------------
 
 
-def spoilt(tmp_path, bad=(2, 5, 6, 7, 13)):
+def write_images(tmp_path, unreadable=(2, 5, 6, 7, 13)):
     for i in range(20):
         paint(tmp_path / f"in/{'ab'[i % 2]}/{i:02d}.png", 10 * i)
-        if i in bad:
-            (tmp_path / f"in/{'ab'[i % 2]}/{i:02d}.png").write_bytes(b"no picture")
+        if i in unreadable:
+            (tmp_path / f"in/{'ab'[i % 2]}/{i:02d}.png").write_bytes(b"not an image")
     return tmp_path / "in"
 
 
-def test_unreadable_files_are_counted_the_first_named_and_how_to_go_on(tmp_path, monkeypatch):
-    root = spoilt(tmp_path)
+def test_unreadable_files_are_counted_and_the_first_are_named(tmp_path, monkeypatch):
+    root = write_images(tmp_path)
     with pytest.raises(UserError) as raised:
         prepared(root, tmp_path)
+    reason = "not an image format that Pillow supports"
     assert str(raised.value) == (
-        f"5 of 20 pictures cannot be read: {root}/a/02.png (no image format that Pillow knows), {root}/a/06.png (no "
-        f"image format that Pillow knows), {root}/b/05.png (no image format that Pillow knows), and 2 more. Remove or "
-        "repair them, or leave them out with data.skip_unreadable=true."
+        f"5 of 20 image files cannot be read: {root}/a/02.png ({reason}), {root}/a/06.png ({reason}), {root}/b/05.png "
+        f"({reason}), and 2 more. Remove or repair them, or leave them out with data.skip_unreadable=true."
     )
-    monkeypatch.setattr("autoencoders.data.folder.read_picture", lambda *_, **__: pytest.fail("decoded again"))
+    monkeypatch.setattr("autoencoders.data.folder.read_image", lambda *_, **__: pytest.fail("decoded again"))
     data = prepared(root, tmp_path, skip_unreadable=True)
     assert sum(len(data.images(s)) for s in ("train", "val", "test")) == 15
     assert data.notes == [str(raised.value).partition(" Remove")[0] + " They are left out."]
-    with pytest.raises(UserError, match="5 of 20"):  # the cache is there, and they are still unreadable
+    with pytest.raises(UserError, match="5 of 20"):  # the unreadable files are recorded in the cache
         prepared(root, tmp_path)
 
 
-def test_what_is_left_has_its_own_labels_and_names(tmp_path):
-    data = prepared(spoilt(tmp_path), tmp_path, skip_unreadable=True, split="random")
-    whole = prepared(spoilt(tmp_path / "whole", bad=()), tmp_path, split="random")
+def test_the_remaining_images_keep_their_labels_and_names(tmp_path):
+    data = prepared(write_images(tmp_path), tmp_path, skip_unreadable=True, split="random")
+    complete = prepared(write_images(tmp_path / "complete", unreadable=()), tmp_path, split="random")
     for split in ("train", "val", "test"):
         known = data.annotations(split)
         for value, name, label in zip(values(data, split), known.names, known.classes.tolist(), strict=True):
             number = int(name[2:4])
             assert (value, label) == (10 * number, number % 2)
-        # Splits agree with those of a folder that is whole.
-        assert set(known.names) == {n for n in whole.annotations(split).names if int(n[2:4]) not in (2, 5, 6, 7, 13)}
+        # The splits are the same as without unreadable files.
+        assert set(known.names) == {n for n in complete.annotations(split).names if int(n[2:4]) not in (2, 5, 6, 7, 13)}
 
 
 def test_a_repaired_file_is_read_again(tmp_path):
-    root = spoilt(tmp_path, bad=(3,))
+    root = write_images(tmp_path, unreadable=(3,))
     prepared(root, tmp_path, skip_unreadable=True)
     paint(root / "b/03.png", 30)
     assert sum(len(prepared(root, tmp_path).images(s)) for s in ("train", "val", "test")) == 20

@@ -17,7 +17,7 @@ PEOPLE = {"Ada_Byron": 3, "Al-Hassan_Q": 1, "Bo_Li": 12, "Cy_Young": 2, "Di_Ng":
 
 @pytest.fixture
 def photos(tmp_path):
-    """A made data root: 30 photos, a table of 73 attributes without a row for some."""
+    """A data root with 30 random photos and a table of 73 attributes that lacks two of the photos."""
     rng = np.random.default_rng(0)
     names = [f"attribute {i}" for i in range(71)] + ["Male", "Smiling"]
     lines = ["# a comment", "#\tperson\timagenum\t" + "\t".join(names)]
@@ -42,7 +42,7 @@ def prepared(root, **options):
     return data
 
 
-def test_photos_stand_in_name_order_cropped_and_resized(photos):
+def test_photos_are_in_name_order_cropped_and_resized(photos):
     data = prepared(photos, size=32, crop=90)
     assert [len(data.images(s)) for s in ("train", "val", "test")] == [24, 3, 3]
     first = Image.open(photos / "lfw/lfw-deepfunneled/Ada_Byron/Ada_Byron_0001.jpg")
@@ -53,32 +53,32 @@ def test_photos_stand_in_name_order_cropped_and_resized(photos):
     assert prepared(photos, size=32, color=False).shape == (1, 32, 32)
 
 
-def test_attributes_join_on_person_and_number_and_leave_out_photos_without(photos):
+def test_attributes_are_joined_on_person_and_number_and_photos_without_attributes_are_left_out(photos):
     data = prepared(photos, size=32, attributes=["Smiling", "Male"])
     assert data.context.names == ("Smiling", "Male")
     assert [len(data.images(s)) for s in ("train", "val", "test")] == [23, 3, 2]
-    whole = [(p, n) for p, count in PEOPLE.items() for n in range(1, count + 1)][:24]
-    expected = [[n, len(p)] for p, n in whole if (p, n) != ("Bo_Li", 11)]
+    photos_of_training = [(p, n) for p, count in PEOPLE.items() for n in range(1, count + 1)][:24]
+    expected = [[n, len(p)] for p, n in photos_of_training if (p, n) != ("Bo_Li", 11)]
     assert data._prepared("train").labels.tolist() == expected
 
 
-def test_all_attributes_can_be_asked_for(photos):
+def test_all_attributes_can_be_labels(photos):
     data = prepared(photos, size=32, attributes="all")
     assert data.context.names == data.annotations("train").attribute_names
     assert {"Smiling", "Male"} < set(data.context.names)
     assert torch.equal(data.annotations("train").attributes, data._prepared("train").labels)
 
 
-def test_an_unknown_attribute_lists_those_there_are(photos):
+def test_an_unknown_attribute_lists_the_attributes_of_the_table(photos):
     with pytest.raises(
         UserError, match=r"names 'Bald', and lfw_attributes.txt has no such column. It has: attribute 0,"
     ):
         prepared(photos, attributes=["Bald"])
 
 
-def test_a_second_start_reads_no_photo(photos, monkeypatch):
+def test_a_second_setup_reads_no_photo(photos, monkeypatch):
     first = prepared(photos, size=32)
-    monkeypatch.setattr(lfw, "read_picture", lambda *_, **__: pytest.fail("a photo was read"))
+    monkeypatch.setattr(lfw, "read_image", lambda *_, **__: pytest.fail("a photo was read"))
     assert torch.equal(prepared(photos, size=32).images("train"), first.images("train"))
 
 
@@ -90,7 +90,7 @@ def archive(path, members):
             tar.addfile(info, io.BytesIO(content))
 
 
-def test_an_archive_in_place_is_unpacked(photos, tmp_path):
+def test_an_existing_archive_is_unpacked(photos, tmp_path):
     photo = (photos / "lfw/lfw-deepfunneled/Bo_Li/Bo_Li_0001.jpg").read_bytes()
     root = tmp_path / "other"
     (root / "lfw").mkdir(parents=True)
@@ -98,7 +98,7 @@ def test_an_archive_in_place_is_unpacked(photos, tmp_path):
     assert len(prepared(root, size=32).images("train")) == 16
 
 
-def test_the_checksum_is_scikit_learns():
+def test_the_checksum_is_that_of_scikit_learn():
     from sklearn.datasets._lfw import FUNNELED_ARCHIVE
 
     assert (lfw.DOWNLOAD, lfw.SHA256) == (FUNNELED_ARCHIVE.url, FUNNELED_ARCHIVE.checksum)
@@ -106,11 +106,11 @@ def test_the_checksum_is_scikit_learns():
 
 def test_an_unreadable_photo_is_named(photos):
     (photos / "lfw/lfw-deepfunneled/Bo_Li/Bo_Li_0003.jpg").write_bytes(b"")
-    with pytest.raises(UserError, match=r"1 of 30 pictures cannot be read: .*Bo_Li_0003\.jpg .*Unpack the archive"):
+    with pytest.raises(UserError, match=r"1 of 30 image files cannot be read: .*Bo_Li_0003\.jpg .*Unpack the archive"):
         prepared(photos, size=32)
 
 
-def test_a_data_root_that_cannot_be_written_serves_all_the_same(photos, tmp_path_factory, monkeypatch):
+def test_the_data_root_is_not_written_to(photos, tmp_path_factory, monkeypatch):
     def state():
         return sorted((str(p), p.stat().st_mtime_ns) for p in (photos, *photos.rglob("*")))
 
@@ -126,7 +126,7 @@ def test_a_data_root_that_cannot_be_written_serves_all_the_same(photos, tmp_path
 def test_real_lfw(tmp_path):
     root = Path(os.environ.get("AUTOENCODERS_DATA", ""))
     if not (root / "lfw/lfw-deepfunneled").is_dir():
-        pytest.skip("AUTOENCODERS_DATA names no folder with lfw/lfw-deepfunneled/")
+        pytest.skip("AUTOENCODERS_DATA is not a folder with lfw/lfw-deepfunneled/")
     data = LFWDataModule(
         name="lfw", root=str(root), cache=str(tmp_path), size=32, split="alphabetical", validation=0.1, test=0.1
     )

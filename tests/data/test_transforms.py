@@ -12,7 +12,7 @@ def draws(seed=0):
     return Draws(seed, torch.arange(64))
 
 
-def test_gaussian_noise_has_its_sigma():
+def test_gaussian_noise_has_the_given_sigma():
     noise = GaussianNoise(0.2, clamp=False)(X, draws()) - X
     assert noise.mean().item() == pytest.approx(0, abs=2e-3)
     assert noise.std().item() == pytest.approx(0.2, rel=0.01)
@@ -21,7 +21,7 @@ def test_gaussian_noise_has_its_sigma():
     assert clamped.max() == 1
 
 
-def test_salt_and_pepper_sets_its_share_evenly_in_all_channels():
+def test_salt_and_pepper_changes_the_given_share_in_all_channels():
     gray = torch.full((64, 3, 20, 24), 0.5)
     y = SaltPepper(0.2)(gray, draws())
     assert (y != 0.5).float().mean().item() == pytest.approx(0.2, abs=0.01)
@@ -34,10 +34,10 @@ def test_occlusion_covers_one_square_inside_the_image():
     assert (covered[:, 0].flatten(1).sum(1) == 8 * 8).all()
     rows = covered[:, 0].any(2)
     assert (rows.sum(1) == 8).all()
-    assert len({int(r.float().argmax()) for r in rows}) > 5  # not always at one place
+    assert len({int(r.float().argmax()) for r in rows}) > 5  # the position varies
 
 
-def test_erasing_has_the_areas_and_proportions_it_names():
+def test_erasing_has_the_given_areas_and_aspect_ratios():
     x = torch.zeros(2000, 1, 64, 64)
     covered = Erase(value=1.0)(x, Draws(0, torch.arange(2000)))[:, 0] == 1
     height, width = covered.any(2).sum(1).float(), covered.any(1).sum(1).float()
@@ -51,31 +51,31 @@ def test_erasing_has_the_areas_and_proportions_it_names():
 
 
 @pytest.mark.parametrize("corruption", [GaussianNoise(), SaltPepper(), Occlusion(), Erase()])
-def test_rows_are_corrupted_alike_whatever_the_batch(corruption):
-    whole = corruption(X, draws())
-    parts = [corruption(X[i], Draws(0, i)) for i in torch.arange(64).split(7)]
-    assert torch.equal(whole, torch.cat(parts))
-    assert not torch.equal(whole, corruption(X, draws(1)))
+def test_the_corruption_of_a_row_does_not_depend_on_its_batch(corruption):
+    corrupted = corruption(X, draws())
+    chunks = [corruption(X[i], Draws(0, i)) for i in torch.arange(64).split(7)]
+    assert torch.equal(corrupted, torch.cat(chunks))
+    assert not torch.equal(corrupted, corruption(X, draws(1)))
 
 
-def test_batches_corrupt_inputs_alone_afresh_in_training_and_by_row_in_evaluation():
-    part = Split((X * 255).byte(), None)
+def test_batches_corrupt_only_inputs_with_new_noise_per_training_epoch():
+    split = Split((X * 255).byte(), None)
     options = {"batch_size": 16, "corruption": GaussianNoise(0.3)}
-    training, evaluation = Batches(part, "train", train=True, **options), Batches(part, "val", **options)
+    training, evaluation = Batches(split, "train", train=True, **options), Batches(split, "val", **options)
     for batch in (*training, *evaluation):
-        torch.testing.assert_close(batch.target, part.images[batch.index].float() / 255)
+        torch.testing.assert_close(batch.target, split.images[batch.index].float() / 255)
         assert not torch.equal(batch.x, batch.target)
     sort = [torch.cat([b.x for b in training])[torch.cat([b.index for b in training]).argsort()] for _ in range(2)]
-    assert torch.equal(*sort)  # the same epoch again
+    assert torch.equal(*sort)  # the same epoch
     training.set_epoch(1)
     other = torch.cat([b.x for b in training])[torch.cat([b.index for b in training]).argsort()]
     assert not torch.equal(sort[0], other)
     assert torch.equal(*(torch.cat([b.x for b in evaluation]) for _ in range(2)))
-    plain = next(iter(Batches(part, "val", batch_size=4, corruption=NoCorruption())))
-    assert plain.x is plain.target
+    unchanged = next(iter(Batches(split, "val", batch_size=4, corruption=NoCorruption())))
+    assert unchanged.x is unchanged.target
 
 
-def test_augmentation_mirrors_half_and_moves_within_its_range():
+def test_augmentation_mirrors_half_of_the_images_and_moves_within_the_range():
     ramp = torch.arange(24.0).expand(400, 1, 20, 24).contiguous()
     flipped = augment(ramp, Draws(0, torch.arange(400)), flip=True, shift=0)
     mirrored = flipped[:, 0, 0, 0] == 23
@@ -87,7 +87,7 @@ def test_augmentation_mirrors_half_and_moves_within_its_range():
 
 
 @pytest.mark.parametrize(
-    "make",
+    "create",
     [
         lambda: GaussianNoise(-1),
         lambda: SaltPepper(1.5),
@@ -96,6 +96,6 @@ def test_augmentation_mirrors_half_and_moves_within_its_range():
         lambda: Erase(ratio=(0, 1)),
     ],
 )
-def test_values_out_of_range_are_refused(make):
+def test_values_out_of_range_raise_an_error(create):
     with pytest.raises(UserError, match=r"corruption\.\w+ must be"):
-        make()
+        create()

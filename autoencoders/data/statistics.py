@@ -1,0 +1,41 @@
+"""Statistics over the pixels of a split: mean image, its error, and a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from autoencoders.data.loader import CHUNK_ROWS, RowView
+from autoencoders.types import Batch
+from autoencoders.utils.chunks import chunk_slices
+
+
+def mean_image(images: Tensor | RowView) -> Tensor:
+    """Return the mean of images (N, C, H, W) uint8, as (C, H, W) float64 in [0, 1]."""
+    row_bytes = 8 * math.prod(images.shape[1:])
+    total = torch.zeros(images.shape[1:], dtype=torch.float64)
+    for chunk in chunk_slices(len(images), row_bytes, CHUNK_ROWS):
+        total += images[chunk].double().sum(0)
+    return total / (255 * len(images))
+
+
+def mse_of_constant(constant: Tensor, batches: Iterable[Batch]) -> float:
+    """Return the mean squared error per pixel if every target is predicted by one image (C, H, W)."""
+    total, pixels = 0.0, 0
+    for batch in batches:
+        total += (batch.target.double() - constant).square().sum().item()
+        pixels += batch.target.numel()
+    return total / pixels
+
+
+def pixel_digest(splits: Iterable[Tensor | RowView]) -> str:
+    """Return the SHA-256 of the pixels of uint8 images (N, C, H, W), as hexadecimal text."""
+    digest = hashlib.sha256()
+    for images in splits:
+        for chunk in chunk_slices(len(images), math.prod(images.shape[1:]), CHUNK_ROWS):
+            digest.update(images[chunk].contiguous().numpy().data)
+    return digest.hexdigest()

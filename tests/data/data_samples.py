@@ -1,0 +1,51 @@
+"""Small datasets with known content."""
+
+import gzip
+import struct
+
+import numpy as np
+import torch
+
+from autoencoders.data.datamodule import ImageDataModule
+from autoencoders.data.image_cache import cached_images
+from autoencoders.data.loader import Split
+from autoencoders.data.splits import Source
+from autoencoders.types import Context
+
+
+class CountedDataModule(ImageDataModule):
+    """200 images whose pixels are their row number, so that the rows of a split can be read from its images."""
+
+    def read(self):
+        images = torch.arange(200, dtype=torch.uint8)[:, None, None, None].expand(200, 1, 8, 8).contiguous()
+        return Source(Split(images, torch.arange(200) % 10), None, Context("classes", tuple("0123456789")))
+
+
+def prepare_counted(**options):
+    """Return a prepared `CountedDataModule`."""
+    data = CountedDataModule(name="counted", batch_size=16, **options)
+    data.setup()
+    return data
+
+
+def cache_counted(folder, settings=(1,), memory=1e9, calls=None):
+    """Return 20 cached images (1, 4, 4) whose pixels are their row number; each build is appended to `calls`."""
+
+    def fill(images):
+        if calls is not None:
+            calls.append(1)
+        images[:] = np.arange(20, dtype=np.uint8)[:, None, None, None]
+
+    return cached_images("x", ["x", *settings], 20, (1, 4, 4), fill, cache=folder / "cache", memory=memory).images
+
+
+def write_idx(folder, compressed=False):
+    """Write the four files of a small random MNIST."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for split in ("train", "t10k"):
+        images = rng.integers(0, 256, (60, 28, 28), dtype=np.uint8)
+        labels = rng.integers(0, 10, 60, dtype=np.uint8)
+        for name, array in ((f"{split}-images-idx3-ubyte", images), (f"{split}-labels-idx1-ubyte", labels)):
+            content = struct.pack(f">I{array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
+            (folder / (name + ".gz" * compressed)).write_bytes(gzip.compress(content) if compressed else content)
