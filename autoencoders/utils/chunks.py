@@ -7,6 +7,10 @@ from collections.abc import Iterator
 CHUNK_BYTES = 2**28
 """Bytes of one temporary array. A computation may hold a few of them."""
 
+ROWS_PER_CHUNK = 250
+"""Images that a network processes together when nothing is trained. It bounds the memory of the activations.
+"""
+
 
 def chunk_slices(count: int, row: int, most: int) -> Iterator[slice]:
     """Yield slices that cover N rows in order.

@@ -1,0 +1,21 @@
+"""JSON files that contain one object."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoencoders.utils.atomic import atomic_write
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file, or an empty dict if the file does not exist."""
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file atomically. Its folder is created."""
+    with atomic_write(path) as partial:
+        partial.write_text(json.dumps(content, indent=2) + "\n")
