@@ -12,6 +12,7 @@ Examples:
 from __future__ import annotations
 
 import sys
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,9 +118,13 @@ def format_cell(value: Any, error: Any = None) -> str:
 
     if pd.isna(value):
         return ""
-    if not isinstance(value, float):
+    if not isinstance(value, Real) or isinstance(value, Integral):
         return str(value)
-    return format_number(value) if error is None or pd.isna(error) else format_with_error(value, float(error))
+    return (
+        format_number(float(value))
+        if error is None or pd.isna(error)
+        else format_with_error(float(value), float(error))
+    )
 
 
 if __name__ == "__main__":

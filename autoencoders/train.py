@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -115,7 +115,7 @@ def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_confi
 
     default = hydra.compose("train", ["folder=''"], return_hydra_config=True)
     own_keys = [str(key) for key in default if key != "hydra"]
-    old = resolve_config(OmegaConf.masked_copy(default, own_keys))
+    old = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.masked_copy(default, own_keys), resolve=True))
     old = {**old, "choices": dict(default.hydra.runtime.choices)}
     new = {**config, "choices": dict(hydra_config.runtime.choices)}
     return diff.describe_changes(new, old, overrides)

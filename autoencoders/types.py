@@ -52,7 +52,7 @@ class Batch(NamedTuple):
     x: Tensor
     target: Tensor
     y: Tensor | None
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # replaces tuple.index
 
     def parts(self, size: int) -> list[Batch]:
         """Return the batch in chunks of at most `size` images."""
@@ -73,7 +73,7 @@ class Codes(NamedTuple):
 
     z: Tensor
     y: Tensor | None
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # replaces tuple.index
     distortion: Tensor
     rate: Tensor
 
