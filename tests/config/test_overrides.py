@@ -246,10 +246,10 @@ CASES = [
     ("trainer.max_epochs=0", "trainer.max_epochs must be an integer of at least 1"),
     ("trainer.max_epochs=-1", "this run has no end"),
     ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps must be an integer of at least 1"),
-    ("latent_dim.size=1000000000", "weights, which take"),
+    ("latent_dim.size=1000000000", "weights, which need"),
     ("corruption=gaussian_noise corruption.sigma=1.5", "corruption.sigma must be a standard deviation in [0, 1]"),
     ("data=cartoons", "model=cvae needs labels, and these data have none"),
-    ("callbacks=default +callbacks.samples.rows=0", "rows must be a whole number from 1 up"),
+    ("callbacks=default +callbacks.samples.rows=0", "rows must be an integer of at least 1"),
     ("callbacks=default callbacks.health._target_=a.b", "callbacks.health._target_ is 'a.b', which cannot be found"),
     (
         "application@after_fit=sample after_fit.sample.classifier=no",
