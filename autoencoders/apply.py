@@ -12,8 +12,9 @@ Examples:
 from __future__ import annotations
 
 import sys
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig
@@ -22,10 +23,16 @@ from autoencoders.config.cli_errors import resolve_config, run_entry_point, tran
 from autoencoders.config.compose import CONF, help_text, quote_option
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils import error_messages
+from autoencoders.utils.console import format_number, format_with_error, print_table, quiet_broken_pipe
 from autoencoders.utils.startup import load_heavy_libraries
 
-LINES = 60
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_ROWS = 60
 """Maximum number of rows of a printed table."""
+ERROR_SUFFIX = " +-"
+"""End of the name of a column with the standard errors of the column of the same name."""
 PATHS = ("run", "classifier", "images", "root", "folder")
 """Options that are paths and are taken literally."""
 
@@ -33,9 +40,10 @@ PATHS = ("run", "classifier", "images", "root", "folder")
 def main() -> None:
     """Run the command line."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text(__doc__, ("application",)))
+        with quiet_broken_pipe():
+            print(help_text(__doc__ or "", ("application",)))
         return
-    sys.argv[1:] = [quote_option(word, PATHS) for word in sys.argv[1:]]
+    sys.argv[1:] = [quote_option(argument, PATHS) for argument in sys.argv[1:]]
     run_entry_point(job)
 
 
@@ -70,24 +78,53 @@ def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
         config["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     run.model.to(config["device"])
     folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
-    writer, found = MediaWriter(folder, []), {}
+    writer, results = MediaWriter(folder, []), {}
     for name, node in config["application"].items():
         print(f"{name}: {run.title}", flush=True)
-        found[name] = run_application(run, name, node)
-        print(summary(found[name], writer.present(name, found[name], run.step)), flush=True)
-    return found
+        results[name] = run_application(run, name, node)
+        print_result(results[name], writer.present(name, results[name], run.step))
+    return results
 
 
-def summary(result: ApplicationResult, files: list[Path]) -> str:
-    """Return the printed lines of an application's result."""
-    lines = []
+def print_result(result: ApplicationResult, files: list[Path]) -> None:
+    """Print the tables of a result, as far as they fit the terminal, and the names of its files."""
     for key, table in result.tables.items():
         if len(table.columns) == 1:  # lines of text
-            lines += [f"  {key}", *(f"    {line}" for line in table.iloc[:, 0].astype(str))]
-        elif len(table) <= LINES:
-            words = table.to_string(index=False, float_format=lambda v: f"{v:.5g}", na_rep="")
-            lines += [f"  {key}", *(f"    {line}" for line in words.splitlines())]
-    return "\n".join([*lines, *(f"  -> {file}" for file in files)])
+            print("\n".join([key, *(f"  {line}" for line in table.iloc[:, 0].astype(str))]))
+        elif len(table) <= MAX_ROWS:
+            dropped = print_table(*format_table(table), title=key)
+            if dropped:
+                csv_files = [file for file in files if file.name == f"{key}.csv"]
+                print(f"  {dropped} more columns in {csv_files[0] if csv_files else f'{key}.csv'}")
+    print("\n".join(f"  -> {file}" for file in files), flush=True)
+
+
+def format_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Return the headers and the cells of a table. A column `x` and its errors `x +-` become one column."""
+    names = [str(name) for name in table.columns]
+    headers = [
+        name for name in names if name.removesuffix(ERROR_SUFFIX) not in names or not name.endswith(ERROR_SUFFIX)
+    ]
+    rows = []
+    for values in table.itertuples(index=False, name=None):
+        cells = dict(zip(names, values, strict=True))
+        rows.append([format_cell(cells[name], cells.get(f"{name}{ERROR_SUFFIX}")) for name in headers])
+    return headers, rows
+
+
+def format_cell(value: Any, error: Any = None) -> str:
+    """Return the text of a cell, with the standard error if there is one. A missing value is empty."""
+    import pandas as pd
+
+    if pd.isna(value):
+        return ""
+    if not isinstance(value, Real) or isinstance(value, Integral):
+        return str(value)
+    return (
+        format_number(float(value))
+        if error is None or pd.isna(error)
+        else format_with_error(float(value), float(error))
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -32,13 +32,15 @@ from autoencoders.config.compose import CONF, help_text, quote_option
 from autoencoders.training import pipeline, sweeps
 from autoencoders.types import RunStopped
 from autoencoders.utils import distributed, error_messages
+from autoencoders.utils.console import quiet_broken_pipe
 from autoencoders.utils.startup import load_heavy_libraries, restore_settings
 
 
 def main() -> None:
     """Run the command line."""
     if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text(__doc__))
+        with quiet_broken_pipe():
+            print(help_text(__doc__ or ""))
         return
     try:
         run_entry_point(job)
@@ -61,44 +63,50 @@ def job(config: DictConfig) -> float | None:
     return metrics.get("val/objective")
 
 
-def run(plain: dict[str, Any], hydra_config: Any) -> dict[str, float]:
+def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
     """Run a resolved configuration, alone or as a job of a sweep, and return its final metrics."""
     sweeping = hydra_config.mode == RunMode.MULTIRUN
     if sweeping:
         sweeps.limit_threads(hydra_config.launcher)
-        if (done := sweeps.load_finished_job(plain)) is not None:
-            return done
-        if "wandb" in plain["logger"]:
-            plain["logger"]["wandb"]["group"] = plain["logger"]["wandb"]["group"] or Path(hydra_config.sweep.dir).name
+        finished_metrics = sweeps.load_finished_job(config)
+        if finished_metrics is not None:
+            return finished_metrics
+        _set_wandb_group(config, hydra_config)
     load_heavy_libraries()
     overrides = list(hydra_config.overrides.task)
     try:
-        if (
-            sweeping
-            and distributed.uses_several_processes(plain["trainer"])
-            and not distributed.has_external_launcher()
-        ):
-            return sweeps.run_multiprocess_job(plain, hydra_config)
-        if sweeping and not plain["resume"]:
-            plain["resume"] = "auto"  # a failed or killed job continues when its sweep is started again
-        given = (
-            sweeping
-            or plain["resume"] not in (None, "auto")
-            or any("hydra.run.dir=" in word for word in hydra_config.overrides.hydra)
-        )
-        distributed.check_process_agreement(plain, folder_given=bool(given))
-        with error_messages.translate_errors(plain):
-            return train(plain, overrides, partial(config_changes, plain, overrides, hydra_config))
+        return _run_in_processes(config, overrides, hydra_config)
     except RunStopped as stop:
         if distributed.is_rank_zero():
-            print(f"autoencoders: stopped {stop.where}.{resume_hint(plain, overrides, sweeping)}", file=sys.stderr)
+            print(f"autoencoders: stopped {stop.where}.{resume_hint(config, overrides, sweeping)}", file=sys.stderr)
         raise
     except Exception as error:
-        if not sweeping or plain["debug"]:
+        if not sweeping or config["debug"]:
             raise
-        return {
-            "val/objective": sweeps.record_failed_job(plain, overrides, error)
-        }  # the other jobs continue; the table of the sweep reports it
+        # The other jobs continue, and the table of the sweep reports the failure.
+        return {"val/objective": sweeps.record_failed_job(config, overrides, error)}
+
+
+def _set_wandb_group(config: dict[str, Any], hydra_config: Any) -> None:
+    """Group the runs of a sweep in W&B by the name of its folder, unless the group is set."""
+    if "wandb" in config["logger"]:
+        wandb = config["logger"]["wandb"]
+        wandb["group"] = wandb["group"] or Path(hydra_config.sweep.dir).name
+
+
+def _run_in_processes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> dict[str, float]:
+    """Train in this process, or start a job of a sweep that needs several processes as a command of its own."""
+    sweeping = hydra_config.mode == RunMode.MULTIRUN
+    several = distributed.uses_several_processes(config["trainer"]) and not distributed.has_external_launcher()
+    if sweeping and several:
+        return sweeps.run_multiprocess_job(config, hydra_config)
+    if sweeping and not config["resume"]:
+        config["resume"] = "auto"  # a failed or killed job continues when its sweep is started again
+    resumes = config["resume"] not in (None, "auto")
+    sets_folder = any("hydra.run.dir=" in override for override in hydra_config.overrides.hydra)
+    distributed.check_process_agreement(config, folder_given=sweeping or resumes or sets_folder)
+    with error_messages.translate_errors(config):
+        return train(config, overrides, partial(config_changes, config, overrides, hydra_config))
 
 
 def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
@@ -106,10 +114,10 @@ def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_confi
     from autoencoders.config import diff
 
     default = hydra.compose("train", ["folder=''"], return_hydra_config=True)
-    old = OmegaConf.to_container(
-        OmegaConf.masked_copy(default, [key for key in default if key != "hydra"]), resolve=True
-    )
-    old, new = ({**c, "choices": dict(h.runtime.choices)} for c, h in ((old, default.hydra), (config, hydra_config)))
+    own_keys = [str(key) for key in default if key != "hydra"]
+    old = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.masked_copy(default, own_keys), resolve=True))
+    old = {**old, "choices": dict(default.hydra.runtime.choices)}
+    new = {**config, "choices": dict(hydra_config.runtime.choices)}
     return diff.describe_changes(new, old, overrides)
 
 
@@ -121,11 +129,11 @@ def resume_hint(config: dict[str, Any], overrides: Sequence[str], sweeping: bool
 
     if not Path(config["folder"], loading.LAST).is_file():
         return ""
-    words = [word for word in overrides if not word.startswith("resume=")]
+    others = [override for override in overrides if not override.startswith("resume=")]
     resume = f"resume={config['folder']}"
     if not re.fullmatch(r"[\w./=-]+", resume):
         resume = quote_option(resume, ("resume",))  # quoted for Hydra's grammar
-    return f" Continue with: python -m autoencoders.train {shlex.join([*words, resume])}"
+    return f" Continue with: python -m autoencoders.train {shlex.join([*others, resume])}"
 
 
 def train(

@@ -53,7 +53,7 @@ class Batch(NamedTuple):
     x: Tensor
     target: Tensor
     y: Tensor | None
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # replaces tuple.index
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on a device."""
@@ -84,7 +84,7 @@ class Codes(NamedTuple):
 
     z: Tensor
     y: Tensor | None
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]  # replaces tuple.index
     distortion: Tensor
     rate: Tensor
 

@@ -77,8 +77,8 @@ def test_own_pictures_are_shown(run, tmp_path):
         (["run={run}", "images={tmp}/none.png"], "there is no"),
         (["run={run}", "images={tmp}/broken.png"], "image files cannot be read"),
         (["run={run}", "split=all"], "split must be train, val or test"),
-        (["run={run}", "application.reconstruct.count=two"], "count must be a number, and is 'two'"),
-        (["run={run}", "application.reconstruct.count=null"], "count must be a whole number, and is None"),
+        (["run={run}", "application.reconstruct.count=two"], "count must be a number, got 'two'"),
+        (["run={run}", "application.reconstruct.count=null"], "count must be a whole number, got None"),
     ],
 )
 def test_bad_input_is_one_sentence(run, run_command, tmp_path, words, sentence):

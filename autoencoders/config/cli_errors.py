@@ -25,7 +25,7 @@ from autoencoders.types import UserError
 FULL = "HYDRA_FULL_ERROR"
 """Hydra's environment variable for full tracebacks."""
 
-NO_WORD = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
+NON_TEXT = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
 """Values that Hydra does not parse as a word. No option of a group has such a name."""
 
 
@@ -37,8 +37,8 @@ def run_entry_point(job: Callable[[], Any]) -> None:
     exception does.
     """
     try:
-        _check_words(sys.argv[1:])
-        with letting_through():
+        _check_arguments(sys.argv[1:])
+        with raise_hydra_errors():
             job()
     except Exception as error:
         body = job.__wrapped__.__code__
@@ -96,9 +96,9 @@ def sentence(error: BaseException) -> str:
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, option = error.missing_cfg_file.rpartition("/")
-        if group in NUMERIC_GROUPS and NO_WORD.fullmatch(option) and option.lower() not in ("null", "true", "false"):
+        if group in NUMERIC_GROUPS and NON_TEXT.fullmatch(option) and option.lower() not in ("null", "true", "false"):
             _, kind, least, _ = NUMERIC_GROUPS[group]
-            return f"{group} must be a {'whole ' if kind is int else ''}number from {least} up, and is {option}."
+            return f"{group} must be a{'n integer' if kind is int else ' number'} of at least {least}, got {option}."
         number = ", any number" if group in NUMERIC_GROUPS else ""
         near = suggest_name(option, list(error.options), f"{group}={{}}")
         return f"{group} has no option {option!r}.{near} Its options: {', '.join(error.options)}{number}."
@@ -108,18 +108,18 @@ def sentence(error: BaseException) -> str:
             f"quotes within the shell's: 'key=\"a, [b]\"'."
         )
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key} must be given: {error.full_key}=<value>."
+        return f"{error.full_key} must be set: {error.full_key}=<value>."
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename} cannot be made or read: {error.strerror}. Choose another hydra.run.dir=<folder>."
+        return f"{error.filename} cannot be created or read: {error.strerror}. Choose another hydra.run.dir=<folder>."
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     words = " ".join(" ".join(str(e).partition("\n    full_key")[0] for e in (error, cause) if e is not None).split())
     if isinstance(error, OmegaConfBaseException) and getattr(error, "full_key", None):
-        return f"{error.full_key} cannot be made out: {words}."
+        return f"{error.full_key} cannot be resolved: {words}."
     return f"This command line cannot be used: {words or type(error).__name__}"
 
 
 @contextmanager
-def letting_through() -> Iterator[None]:
+def raise_hydra_errors() -> Iterator[None]:
     """Let Hydra raise exceptions, instead of printing parts of them or composing again."""
 
     def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
@@ -134,7 +134,7 @@ def letting_through() -> Iterator[None]:
         utils.run_and_report, Hydra.get_mode = plain
 
 
-def _check_words(words: list[str]) -> None:
+def _check_arguments(arguments: list[str]) -> None:
     """Raise UserError for flags that Hydra does not have, and for flags that load files which may execute code."""
     parser = utils.get_args_parser()
 
@@ -142,11 +142,13 @@ def _check_words(words: list[str]) -> None:
         raise UserError(f"The command line cannot be parsed: {message}. Use group=option and key=value, see --help.")
 
     parser.error = error
-    for word in words:
-        name, sign, value = word.partition("=")
-        options = config_groups().get(name.lstrip("+").partition("@")[0]) if sign and NO_WORD.fullmatch(value) else None
+    for argument in arguments:
+        name, sign, value = argument.partition("=")
+        options = (
+            config_groups().get(name.lstrip("+").partition("@")[0]) if sign and NON_TEXT.fullmatch(value) else None
+        )
         if options and name not in NUMERIC_GROUPS:  # Hydra's message does not list the options
             none = f" ~{name} removes it." if name in OPTIONAL_GROUPS else ""
             raise UserError(f"{name} must be one of {', '.join(options)}, got {value!r}.{none}")
-    if parser.parse_args(words).experimental_rerun:
+    if parser.parse_args(arguments).experimental_rerun:
         raise UserError("--experimental-rerun loads a pickle, which may run code. Use resume=<run> instead.")

@@ -34,7 +34,7 @@ OPTIONAL_GROUPS = ("budget", "experiment")
 
 
 def _continued(resume: str | None, otherwise: str) -> str:
-    """Return the folder of the run that `resume` names, by folder or checkpoint; `otherwise` if it is null or `auto`."""
+    """Return the folder of the run that `resume` names; `otherwise` if it is null or `auto`."""
     path = Path(str(resume)) if resume and resume != "auto" else None
     if path is not None and path.is_dir():
         return str(path)

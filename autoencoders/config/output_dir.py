@@ -30,9 +30,9 @@ class OutputDirCheck(Callback):
         """Create the folder of a sweep."""
         self._make(lambda: config.hydra.sweep.dir, "hydra.sweep.dir")
 
-    def _make(self, asked: Callable[[], str], option: str) -> None:
+    def _make(self, read_option: Callable[[], str], option: str) -> None:
         try:
-            folder = Path(asked())
+            folder = Path(read_option())
         except (
             OmegaConfBaseException
         ):  # Hydra resolves it next, and its exception, unlike one of a callback, reaches the entry point

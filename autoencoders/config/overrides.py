@@ -27,7 +27,7 @@ KINDS = {
     "a group of options": (dict,),
     "null": (type(None),),
 }
-"""Names of the types of defaults, and the Python types that are accepted. The first that matches the default applies."""
+"""Names of the types of defaults, and the accepted Python types. The first that matches the default applies."""
 ALSO = {
     "trainer.devices": ("a list", "text"),  # a number, a list of devices, or auto
     "trainer.max_epochs": ("null",),  # together with trainer.max_steps
@@ -81,8 +81,9 @@ def _looked_up(config: DictConfig, value: Any) -> Any:
 
 
 def _part(config: DictConfig, default: Any) -> str:
-    """Return the group of a default that refers to a node with options: `net` for `${net.encoder}`; else an empty
-    string.
+    """Return the group of a default that refers to a node with options, such as `net` for `${net.encoder}`.
+
+    It is an empty string for any other default.
     """
     elsewhere = re.fullmatch(r"\$\{([\w.]+)\}", default) if isinstance(default, str) else None
     node = OmegaConf.select(config, elsewhere[1], throw_on_missing=False) if elsewhere else None

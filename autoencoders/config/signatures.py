@@ -31,8 +31,7 @@ WORDS = {
 
 
 def check_options(path: str, node: Any) -> None:
-    """Raise UserError if nested config nodes contain options that their classes do not have, or values of the wrong
-    type.
+    """Raise UserError if nested config nodes contain unknown options or values of the wrong type.
 
     Args:
         path: name of the node, for example `data`.

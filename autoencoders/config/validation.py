@@ -6,7 +6,6 @@ libraries, in LEAST.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import os
@@ -44,7 +43,7 @@ def validate(config: Mapping) -> None:
         instantiate(name, config[name])
     for name in ("net", "after_fit"):
         check_options(name, config[name])
-    _rehearse_optimizer(config)
+    _check_optimizer(config)
     _check_trainer(config["trainer"])
     if config["trainer"].get("max_epochs") == -1 and not _ends(config):
         raise UserError(
@@ -53,7 +52,7 @@ def validate(config: Mapping) -> None:
         )
     _check_applications(config)
     check_options("model", config["model"])
-    _hear(config["model"], Context("classes", ("a", "b")))
+    _check_model(config["model"], Context("classes", ("a", "b")))
 
 
 def check_combination(config: Mapping, trainer: pl.Trainer, data: ImageDataModule) -> None:
@@ -62,24 +61,36 @@ def check_combination(config: Mapping, trainer: pl.Trainer, data: ImageDataModul
     This is called before the data is loaded, which may take long.
     """
     if not data.tells:
-        _hear(config["model"], None)
-    if trainer.world_size > 1 and getattr(find_target("model", config["model"]["_target_"]), "alone", False):
+        _check_model(config["model"], None)
+    if trainer.world_size > 1 and _single_process(config["model"]):
         name = config["model"]["name"]
         raise UserError(f"model={name} is fitted by a single process. Set trainer.devices=1.")
 
 
-def _hear(model: Mapping, context: Context | None) -> None:
-    """Build a model on the meta device and raise its UserError, if there is one."""
+def _decodes(model: Mapping) -> bool:
+    """Return whether the class of a model has a decoder. A class outside `ImageModel` is assumed to have one."""
+    return bool(getattr(find_target("model", model["_target_"]), "decodes", True))
+
+
+def _single_process(model: Mapping) -> bool:
+    """Return whether the class of a model is fitted by a single process, as PCA is."""
+    return bool(getattr(find_target("model", model["_target_"]), "single_process", False))
+
+
+def _check_model(model: Mapping, context: Context | None) -> None:
+    """Build a model on the meta device and raise its UserError, if there is one.
+
+    Other exceptions are ignored, because a user's own model may not support the meta device.
+    """
     import torch
 
-    objection = None
-    with contextlib.suppress(Exception), torch.device("meta"):
-        try:
+    try:
+        with torch.device("meta"):
             build(model, shape=(3, 512, 512), context=context)
-        except UserError as error:
-            objection = error
-    if objection is not None:
-        raise objection
+    except UserError:
+        raise
+    except Exception:
+        return
 
 
 def _ends(config: Mapping) -> bool:
@@ -88,7 +99,7 @@ def _ends(config: Mapping) -> bool:
     return trainer.get("max_steps") not in (None, -1) or trainer.get("max_time") is not None or bool(stops)
 
 
-def _rehearse_optimizer(config: Mapping) -> None:
+def _check_optimizer(config: Mapping) -> None:
     import torch
 
     from autoencoders.utils.lr_schedules import build_schedule, check_learning_rate, spans_run
@@ -137,10 +148,10 @@ def _check_applications(config: Mapping) -> None:
                 f"after_fit.{name} must be the options of an application, got {node!r}. Select applications with "
                 "application@after_fit=[reconstruct,sample], and remove one with ~after_fit.<name>."
             )
-    asked = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
-    if config["after_fit"] and not hasattr(find_target("model", config["model"]["_target_"]), "decode"):
+    nodes = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
+    if config["after_fit"] and not _decodes(config["model"]):
         raise UserError(f"application@after_fit needs an autoencoder, got model={config['model']['name']}. Remove it.")
-    for name, node in asked.items():
+    for name, node in nodes.items():
         if node.get("split", "test") not in ("train", "val", "test"):
             raise UserError(f"after_fit.{name}.split must be train, val or test, got {node['split']}.")
 

@@ -10,6 +10,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -37,6 +38,18 @@ def is_interactive() -> bool:
     draws = str(sys.stdout.encoding).lower().startswith("utf")
     alone = multiprocessing.current_process().name == "MainProcess"
     return sys.stdout.isatty() and moves and draws and alone and not plain
+
+
+@contextmanager
+def quiet_broken_pipe() -> Iterator[None]:
+    """Exit without a traceback if the reader of stdout has ended, as `head` does."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes stdout again at exit, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def line_width() -> int:

@@ -42,8 +42,8 @@ def check_process_agreement(config: Mapping, folder_given: bool) -> None:
         return
     if not folder_given:
         raise UserError(
-            "Processes started by torchrun or srun must share one run folder, but the default name depends on the clock "
-            "of each process. Set hydra.run.dir=runs/<name>."
+            "Processes started by torchrun or srun must share one run folder, but the default name depends on the "
+            "clock of each process. Set hydra.run.dir=runs/<name>."
         )
     if config["seed"] is None:
         raise UserError(

@@ -36,8 +36,9 @@ def translate_errors(config: Mapping[str, Any]) -> Iterator[None]:
 
 
 def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError | None:
-    """Return an error as a UserError that names the place, what is kept and what to do, or None if it is no fault of
-    the machine.
+    """Return a fault of the machine as a UserError, or None if the error has another cause.
+
+    The message names the place, the kept checkpoint and what to do.
 
     Args:
         error: the exception that ended a training or an application.
@@ -48,9 +49,8 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
     if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_REFUSED, *DISK_BROKEN):
         training = "resume" in config
         place = error.filename2 or error.filename or config.get("folder") or config.get("run") or "."
-        return UserError(
-            f"{disk_error_message(error, place, 'hydra.run.dir' if training else 'folder')}{kept_checkpoint_hint(config)}"
-        )
+        message = disk_error_message(error, place, "hydra.run.dir" if training else "folder")
+        return UserError(f"{message}{kept_checkpoint_hint(config)}")
     if is_out_of_memory(error):
         return UserError(f"{memory_error_message(error, config)}{kept_checkpoint_hint(config)}")
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in PEER_GONE):
@@ -69,7 +69,8 @@ def disk_error_message(error: OSError, path: str | Path, option: str) -> str:
         option: the option that selects another folder.
     """
     if error.errno in DISK_FULL:
-        return f"{path} could not be written ({short_reason(error)}). Free some space, or choose another disk with {option}."
+        reason = short_reason(error)
+        return f"{path} could not be written ({reason}). Free some space, or choose another disk with {option}."
     return f"{path} cannot be used ({short_reason(error)}). Choose a folder with write permission with {option}."
 
 
@@ -84,13 +85,14 @@ def short_reason(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether the memory of the machine or of an accelerator ran out. Torch reports some cases only in the
-    message.
+    """Return whether the memory of the machine or of an accelerator ran out.
+
+    Torch reports some cases only in the message.
     """
-    words = str(error)
-    told = any(sign in words for sign in ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED"))
+    message = str(error)
+    reported = any(sign in message for sign in ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED"))
     named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return isinstance(error, MemoryError) or named or (isinstance(error, RuntimeError) and told)
+    return isinstance(error, MemoryError) or named or (isinstance(error, RuntimeError) and reported)
 
 
 def memory_error_message(error: BaseException, config: Mapping[str, Any]) -> str:
@@ -98,20 +100,20 @@ def memory_error_message(error: BaseException, config: Mapping[str, Any]) -> str
     data, objective = config.get("data") or {}, config.get("objective") or {}
     doing = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
     if not data:
-        when, turns = "the application", ["use fewer images (application.<name>.count, if it has this option)"]
-        turns += ["set device=cpu"] if config.get("device") == "cuda" else []
+        when, hints = "the application", ["use fewer images (application.<name>.count, if it has this option)"]
+        hints += ["set device=cpu"] if config.get("device") == "cuda" else []
     elif doing & set(EVALUATION):
-        when, turns = "evaluation", [f"lower data.eval_batch_size (now {data.get('eval_batch_size')})"]
+        when, hints = "evaluation", [f"lower data.eval_batch_size (now {data.get('eval_batch_size')})"]
     elif doing & set(READING) and "training_step" not in doing:
-        when, turns = "preparing the data", [f"lower data.memory (now {data.get('memory'):g} bytes)"]
+        when, hints = "preparing the data", [f"lower data.memory (now {data.get('memory'):g} bytes)"]
     else:
-        when, turns = "training", [f"lower data.batch_size (now {data.get('batch_size')})"]
+        when, hints = "training", [f"lower data.batch_size (now {data.get('batch_size')})"]
         if str((config.get("trainer") or {}).get("precision", "32")).startswith("32"):
-            turns.append("set trainer.precision=bf16-mixed")
+            hints.append("set trainer.precision=bf16-mixed")
     if when in ("training", "evaluation") and objective.get("samples", 1) > 1:
-        turns.append(f"lower objective.samples (now {objective['samples']})")
+        hints.append(f"lower objective.samples (now {objective['samples']})")
     whose = "the machine" if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error) else "the GPU"
-    words = ", or ".join(turns)
+    words = ", or ".join(hints)
     return f"The memory of {whose} ran out during {when} ({short_reason(error)[:200]}). {words[0].upper()}{words[1:]}."
 
 
@@ -121,5 +123,6 @@ def kept_checkpoint_hint(config: Mapping[str, Any]) -> str:
     last = folder / "checkpoints" / "last.ckpt"
     if "resume" not in config or not last.is_file():
         return ""
-    shown = os.path.relpath(folder)
-    return f" checkpoints/last.ckpt was written before; continue with resume={folder if shown.startswith('..') else shown}."
+    relative = os.path.relpath(folder)
+    shown = str(folder) if relative.startswith("..") else relative
+    return f" checkpoints/last.ckpt was written before; continue with resume={shown}."

@@ -25,8 +25,9 @@ _latest = -math.inf
 
 @contextmanager
 def stop_on_signals(where: Callable[[], str]) -> Iterator[None]:
-    """Raise `RunStopped` on a signal. During training the callback `LastCheckpoint` handles signals instead, to finish
-    the batch.
+    """Raise `RunStopped` on a signal.
+
+    During training the callback `LastCheckpoint` handles signals instead, to finish the batch.
 
     Args:
         where: returns what the run was doing, for the message.
