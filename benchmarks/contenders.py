@@ -146,7 +146,8 @@ def real(work: Workload, steps: int, device: str, quiet: bool = False) -> float:
     from autoencoders.train import train
 
     with tempfile.TemporaryDirectory() as folder:
-        config = compose_config((*work.overrides, f"data.batch_size={work.batch}", f"trainer={device.replace('cuda', 'gpu')}",
+        config = compose_config((*work.overrides, f"data.batch_size={work.batch}",
+                                 f"trainer={device.replace('cuda', 'gpu')}",
                            "trainer.max_epochs=1", f"trainer.limit_train_batches={steps}", "test=false",
                            f"folder={folder}", *(QUIET if quiet else ())))  # fmt: skip
         config["callbacks"]["span"] = {"_target_": "contenders.Span"}

@@ -138,7 +138,8 @@ def main() -> None:
     wall = time.perf_counter() - start
     error = estimate.nll.std().item() / len(estimate.nll) ** 0.5
     print(f"{run.title}: {options.images} images, K = {options.samples}, {options.threads} threads")
-    print(f"-log p(x) <= {estimate.nll.mean():.3f} +- {error:.3f} nats, {seconds:.1f} s processor time, {wall:.1f} s wall time, "
+    print(f"-log p(x) <= {estimate.nll.mean():.3f} +- {error:.3f} nats, {seconds:.1f} s processor time, "
+          f"{wall:.1f} s wall time, "
           f"peak memory {memory('VmHWM'):.0f} MiB, "
           f"{memory('VmHWM') - before:.0f} MiB above the start")  # fmt: skip
     if importlib.util.find_spec("pythae") is None:

@@ -99,7 +99,8 @@ def steps_table(workload: str, threads: int, options: argparse.Namespace) -> lis
         if options.steps:
             arguments += ["--steps", str(options.steps)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-        done = subprocess.run([sys.executable, __file__, *arguments], env=environment, stdout=subprocess.PIPE, text=True,
+        done = subprocess.run([sys.executable, __file__, *arguments], env=environment, stdout=subprocess.PIPE,
+                              text=True,
                               check=True)  # fmt: skip
         rounds.append(json.loads(done.stdout.splitlines()[-1]))
         print(f"  {workload}, {threads} threads, round {i + 1}: "
