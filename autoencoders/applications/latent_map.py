@@ -72,7 +72,7 @@ def latent_map(
         tables["accuracy"] = accuracy_table(run, split, targets, k)
         metrics |= flat(tables["accuracy"])
         values = [f"{row['method']} {row['linear']:.3f}" for row in tables["accuracy"].to_dict("records")]
-        caption = f"accuracy of a linear classifier of {targets.what}: {', '.join(values)}"
+        caption = f"linear probe of {targets.what}: {', '.join(values)}"
     names = () if targets is None else targets.names
     figures = draw_maps(run, maps, table, None if y is None else y.numpy(), names, caption)
     return ApplicationResult(metrics, figures, tables)

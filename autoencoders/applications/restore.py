@@ -108,8 +108,8 @@ def best_method_caption(run: Run, split: str, table: pd.DataFrame) -> str:
     """Return a caption with the PSNR of the model and of the best method that does not use the model."""
     best = table[~table["method"].str.startswith(run.model.name)].sort_values("mse").iloc[0]
     return (
-        f"PSNR on {table['images'][0]} {split} images: {run.model.name} {table['psnr of mean mse'][0]:.2f} dB, "
-        f"best other method ({best['method']}) {best['psnr of mean mse']:.2f} dB"
+        f"{table['images'][0]} {split} images: {run.model.name} {table['psnr of mean mse'][0]:.2f} dB, "
+        f"best baseline {best['method']} {best['psnr of mean mse']:.2f} dB"
     )
 
 

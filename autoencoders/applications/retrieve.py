@@ -89,9 +89,9 @@ def table_caption(search: Search, table: pd.DataFrame | None) -> str:
     if group_labels(annotations) is None:
         measure = column
     elif annotations.groups is None:
-        measure = "nearest image of the same class"
+        measure = "nearest of the same class"
     else:
-        measure = "nearest image of the same person"
+        measure = "nearest of the same person"
     values = ", ".join(f"{row['method']} {row[column]:.3f}" for row in table.to_dict("records"))
     return f"{caption}; {measure}: {values}"
 
