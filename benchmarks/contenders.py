@@ -1,4 +1,4 @@
-"""Five ways of training the same model on the same images, each with the same stopwatch; see `speed.py`."""
+"""Five ways to train the same model on the same images, all timed by the same stopwatch; see `speed.py`."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 QUIET = ("callbacks=none", "logger=none")
-"""What makes (b) of (a)."""
+"""The overrides that turn (a) into (b)."""
 
 
 class Workload(NamedTuple):
     """A model and its data.
 
     Attributes:
-        title: as tables call it.
-        words: the command's options.
+        title: its name in tables.
+        overrides: overrides of the command.
         batch: images per step.
-        latents: Z.
-        steps: measured in one round; an epoch where that is less.
+        latents: number of latents Z.
+        steps: steps measured in one round, at most one epoch.
     """
 
     title: str
-    words: tuple[str, ...]
+    overrides: tuple[str, ...]
     batch: int
     latents: int
     steps: int
 
     @property
     def stochastic(self) -> bool:
-        """Whether it is a VAE."""
-        return "model=vae" in self.words
+        """True for a VAE."""
+        return "model=vae" in self.overrides
 
 
 MLP = "model=vae", "data=mnist", "net.widths=[400]", "net.norm=none", "latent_dim=20"
@@ -55,11 +55,11 @@ WORKLOADS = {
 
 
 class Stopwatch:
-    """Counts steps; the first ones, which allocate and compile, are left out.
+    """Count and time steps. The first steps, which allocate memory and compile, are excluded.
 
     Args:
-        warm: steps that are left out.
-        device: waited for before the clock is read.
+        warm: number of steps that are excluded.
+        device: device that is synchronized before the clock is read.
     """
 
     def __init__(self, warm: int, device: str = "cpu") -> None:
@@ -67,7 +67,7 @@ class Stopwatch:
         self.first = self.start = self.end = 0.0
 
     def step(self) -> None:
-        """A step is done."""
+        """Count one step."""
         self.steps += 1
         if self.steps == 1:
             self.first = time.time()
@@ -75,11 +75,11 @@ class Stopwatch:
             self.start = self._now()
 
     def stop(self) -> None:
-        """The last step was that."""
+        """End the timing after the last step."""
         self.end = self._now()
 
     def rate(self, batch: int) -> float:
-        """Images per second."""
+        """Return the images per second."""
         return (self.steps - self.warm) * batch / (self.end - self.start)
 
     def _now(self) -> float:
@@ -89,63 +89,65 @@ class Stopwatch:
 
 
 class Span(pl.Callback):
-    """The stopwatch of the real command: of its first epoch's steps, and of the whole fit.
+    """Time the steps of the first epoch and the complete fit of the real command.
 
     Args:
-        out: a file for a run in a process of its own; see `report`.
+        out: file for the results of a run in a separate process; see `report`.
+        warm: number of steps that are excluded.
     """
 
     watch: Stopwatch
-    """Of the latest run in this process."""
+    """The stopwatch of the latest run in this process."""
 
     def __init__(self, warm: int = 10, out: str | None = None) -> None:
         self.warm, self.out, self.training = warm, out, 0.0
         Span.watch = Stopwatch(warm)
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Choose the clock."""
+        """Start the stopwatch of the device."""
         Span.watch = Stopwatch(self.warm, pl_module.device.type)
         self.began = time.perf_counter()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Count; the last step of the first epoch ends the count."""
+        """Count a step; stop after the last step of the first epoch."""
         self.watch.step()
         if trainer.current_epoch == 0 and trainer.is_last_batch:
             self.watch.stop()
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say how much of the fit was no training."""
-        clock = next(c for c in trainer.callbacks if type(c).__name__ == "Clock")
+        """Report the share of the fit outside of training."""
+        clock = next(c for c in trainer.callbacks if type(c).__name__ == "Throughput")
         if self.out:
             fit = time.perf_counter() - self.began
             report(self.out, self.watch, boundary=1 - clock.seconds / fit, rate=clock.images_per_second)
 
 
 def report(out: str, watch: Stopwatch, **more: float) -> None:
-    """Leave what a process of its own has measured."""
+    """Write the measurements of a separate process to a file."""
     Path(out).write_text(json.dumps({"first": watch.first, **more}))
 
 
 # (a), (b) ---------------------------------------------------------------------------------------------------
 
 
-def composed(words: tuple[str, ...]) -> dict[str, Any]:
-    """The configuration of a command line."""
+def compose_config(overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Compose the configuration of a command line."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
     from autoencoders.config.compose import CONF
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose("train", list(words)), resolve=True)
+        return OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
 
 
 def real(work: Workload, steps: int, device: str, quiet: bool = False) -> float:
-    """Images per second of the real command's steps."""
+    """Return the images per second of the steps of the real command."""
     from autoencoders.train import train
 
     with tempfile.TemporaryDirectory() as folder:
-        config = composed((*work.words, f"data.batch_size={work.batch}", f"trainer={device.replace('cuda', 'gpu')}",
+        config = compose_config((*work.overrides, f"data.batch_size={work.batch}",
+                                 f"trainer={device.replace('cuda', 'gpu')}",
                            "trainer.max_epochs=1", f"trainer.limit_train_batches={steps}", "test=false",
                            f"folder={folder}", *(QUIET if quiet else ())))  # fmt: skip
         config["callbacks"]["span"] = {"_target_": "contenders.Span"}
@@ -158,16 +160,16 @@ def real(work: Workload, steps: int, device: str, quiet: bool = False) -> float:
 
 
 class Plain(nn.Module):
-    """The workload's network without the framework: x -> (posterior's numbers), z -> output."""
+    """The network of the workload without the framework: x -> parameters of the posterior, z -> output."""
 
     def __init__(self, work: Workload) -> None:
         super().__init__()
         self.work = work
-        if "net=conv" in work.words:
+        if "net=conv" in work.overrides:
             from autoencoders.config import instantiate
 
-            shape = (1, 28, 28) if "data=mnist" in work.words else (3, 64, 64)
-            model = instantiate.build_model(composed((*work.words, "folder=none")), shape, None)
+            shape = (1, 28, 28) if "data=mnist" in work.overrides else (3, 64, 64)
+            model = instantiate.build_model(compose_config((*work.overrides, "folder=none")), shape, None)
             self.encode = nn.Sequential(model.encoder, model.head)
             self.decode = model.decoder
         else:
@@ -180,28 +182,28 @@ class Plain(nn.Module):
             )
 
     def loss(self, x: Tensor) -> Tensor:
-        """Nats per image, less the Gaussian's constants."""
-        numbers = self.encode(x)
+        """Return the loss in nats per image, without the constants of the Gaussian."""
+        parameters = self.encode(x)
         if not self.work.stochastic:
-            return 50 * F.mse_loss(torch.sigmoid(self.decode(numbers)), x, reduction="sum") / len(x)
-        mean, log_variance = numbers.chunk(2, dim=1)
+            return 50 * F.mse_loss(torch.sigmoid(self.decode(parameters)), x, reduction="sum") / len(x)
+        mean, log_variance = parameters.chunk(2, dim=1)
         logits = self.decode(mean + (0.5 * log_variance).exp() * torch.randn_like(mean))
         distortion = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
         return distortion + 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum() / len(x)
 
 
-def preloaded(work: Workload) -> Tensor:
-    """All training images as floats, in memory."""
+def load_images(work: Workload) -> Tensor:
+    """Load all training images as floats into memory."""
     from autoencoders.config import instantiate
 
-    data = instantiate.build(composed((*work.words, "folder=none"))["data"])
+    data = instantiate.build(compose_config((*work.overrides, "folder=none"))["data"])
     data.prepare_data()
     data.setup("fit")
     return data.images("train").float() / 255
 
 
 def bare(work: Workload, images: Tensor, steps: int, device: str, epochs: int = 1, warm: int = 10) -> Stopwatch:
-    """The fastest loop we know: a gather of whole rows, the step, fused Adam; a captured graph on a GPU."""
+    """Train with the fastest loop known to us: images by index, fused Adam, and a CUDA graph on a GPU."""
     net, images, watch = Plain(work).to(device), images.to(device), Stopwatch(warm, device)
     graphed = device == "cuda"
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True, capturable=graphed)
@@ -211,7 +213,7 @@ def bare(work: Workload, images: Tensor, steps: int, device: str, epochs: int = 
         net.loss(x).backward()
         optimizer.step()
 
-    run = captured(step, images[: work.batch]) if graphed else step
+    run = capture_graph(step, images[: work.batch]) if graphed else step
     for _ in range(epochs):
         for index in torch.randperm(len(images)).to(device).split(work.batch)[:steps]:
             run(images.index_select(0, index))
@@ -220,19 +222,19 @@ def bare(work: Workload, images: Tensor, steps: int, device: str, epochs: int = 
     return watch
 
 
-def captured(step: Callable[[Tensor], None], example: Tensor) -> Callable[[Tensor], None]:
-    """A step as one CUDA graph, replayed on each batch; torch wants a few steps on another stream first."""
-    held, side, graph = example.clone(), torch.cuda.Stream(), torch.cuda.CUDAGraph()
+def capture_graph(step: Callable[[Tensor], None], example: Tensor) -> Callable[[Tensor], None]:
+    """Capture a step as a CUDA graph that is replayed on each batch; torch requires warm-up steps on another stream."""
+    static, side, graph = example.clone(), torch.cuda.Stream(), torch.cuda.CUDAGraph()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):
-            step(held)
+            step(static)
     torch.cuda.current_stream().wait_stream(side)
     with torch.cuda.graph(graph):
-        step(held)
+        step(static)
 
     def run(x: Tensor) -> None:
-        held.copy_(x)
+        static.copy_(x)
         graph.replay()
 
     return run
@@ -242,12 +244,12 @@ def captured(step: Callable[[Tensor], None], example: Tensor) -> Callable[[Tenso
 
 
 def usual(work: Workload, steps: int, device: str, epochs: int = 1, warm: int = 10) -> Stopwatch:
-    """What notebooks do: a torchvision dataset that makes tensors of pictures one by one, a DataLoader, a loop."""
+    """Train as in many notebooks: a torchvision dataset that converts images one by one, a DataLoader, a loop."""
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms
 
     root, watch = os.environ["AUTOENCODERS_DATA"], Stopwatch(warm, device)
-    if "data=mnist" in work.words:
+    if "data=mnist" in work.overrides:
         data = datasets.MNIST(root, transform=transforms.ToTensor())
     else:
         prepare = [transforms.CenterCrop(90), transforms.Resize(64), transforms.ToTensor()]
@@ -269,7 +271,7 @@ def usual(work: Workload, steps: int, device: str, epochs: int = 1, warm: int = 
 
 
 def pythae(work: Workload, images: Tensor, steps: int, device: str, epochs: int = 1, warm: int = 10) -> Stopwatch:
-    """pythae's own model and trainer, with the same networks, on tensors in memory."""
+    """Train with the model and trainer of pythae, with the same networks, on tensors in memory."""
     import logging
 
     from pythae.data.datasets import BaseDataset
@@ -288,10 +290,10 @@ def pythae(work: Workload, images: Tensor, steps: int, device: str, epochs: int 
             self.net = plain.encode
 
         def forward(self, x: Tensor) -> ModelOutput:
-            numbers = self.net(x)
+            parameters = self.net(x)
             if not work.stochastic:
-                return ModelOutput(embedding=numbers)
-            mean, log_variance = numbers.chunk(2, dim=1)
+                return ModelOutput(embedding=parameters)
+            mean, log_variance = parameters.chunk(2, dim=1)
             return ModelOutput(embedding=mean, log_covariance=log_variance)
 
     class Decoder(BaseDecoder):
@@ -305,7 +307,7 @@ def pythae(work: Workload, images: Tensor, steps: int, device: str, epochs: int 
     class Counting(TrainingCallback):
         def on_train_step_end(self, *_: Any, **__: Any) -> None:
             watch.step()
-            if watch.steps == total:  # what the trainer saves afterwards is no step
+            if watch.steps == total:  # the trainer saves a model afterwards, which is not timed
                 watch.stop()
 
     sizes = {"input_dim": shape, "latent_dim": work.latents}
@@ -326,6 +328,6 @@ def pythae(work: Workload, images: Tensor, steps: int, device: str, epochs: int 
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Nothing on the terminal: progress bars, too, take time."""
-    with open(os.devnull, "w") as nothing, contextlib.redirect_stdout(nothing), contextlib.redirect_stderr(nothing):
+    """Discard all output: progress bars take time too."""
+    with open(os.devnull, "w") as null, contextlib.redirect_stdout(null), contextlib.redirect_stderr(null):
         yield

@@ -1,19 +1,19 @@
-"""What does not stay constant as the images become more: training steps, the work around them, memory, starts.
+"""Costs as functions of the number of images: training steps, the work around them, memory, starts.
 
     python benchmarks/scale.py [--light] [--only steps|around|memory|folder] [--threads 1] [--rounds 5]
                                [--counts 1000 100000] [--words callbacks.baselines.pca=false]
 
 steps   images per second of `model=vae` with its default net, trained by the real trainer on 1,000 to 1,000,000
-        images of 28 x 28, in memory and memory-mapped. Every case is a process of its own that waits for its turn;
-        rounds are interleaved, and each gives a ratio to the smallest store. Validation is left out.
-around  seconds of what is done once a run or an epoch, and microseconds per image of the store.
-memory  the whole command, default callbacks, 100 steps and a whole validation and test of a small VAE on
-        memory-mapped stores of 64 x 64 x 3: the peak of its anonymous memory (RssAnon, a sample every 10 ms), which
-        is what cannot be given back.
-folder  a folder of 200,000 pictures of 16 x 16 in 400 sub-folders: what a first and a second start spend, and open.
+        images of 28 x 28, in memory and memory-mapped. Every case is a separate process; the cases of a round run in
+        turn, and each round gives a ratio to the smallest store. There is no validation.
+around  seconds of the work that is done once per run or epoch, and microseconds per image of the store.
+memory  the complete command, default callbacks, 100 steps and a complete validation and test of a small VAE on
+        memory-mapped stores of 64 x 64 x 3: the peak of its anonymous memory (RssAnon, sampled every 10 ms), which
+        the system cannot reclaim.
+folder  a folder of 200,000 images of 16 x 16 in 400 sub-folders: time and opened files of a first and a second start.
 
---light: 1,000 and 100,000 images, two rounds; 20,000 and 60,000 for memory; 20,000 pictures. Else about 20 minutes
-and 8 GB in the folder of temporary files (TMPDIR).
+--light: 1,000 and 100,000 images, two rounds; 20,000 and 60,000 for memory; 20,000 image files. Without it,
+about 20 minutes and 8 GB in the folder of temporary files (TMPDIR).
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ from autoencoders.types import Context
 
 WARM, STEPS, BATCH, LATENT = 50, 300, 128, 10
 MAPPED = 1e5
-"""`data.memory` that leaves every store here on disk."""
+"""A value of `data.memory` that keeps every store of this benchmark on disk."""
 
 
 class Synthetic(ImageDataModule):
-    """Smooth random images in the cache's format, with a class each.
+    """Smooth random images in the format of the cache, each with a class.
 
     Args:
-        count: of images.
+        count: number of images.
         shape: (C, H, W).
         cache: folder of the store.
-        **common: see `ImageData`.
+        **common: see `ImageDataModule`.
     """
 
     def __init__(self, *, count: int, shape: list[int], cache: str, **common: Any) -> None:
@@ -61,7 +61,7 @@ class Synthetic(ImageDataModule):
         self.count, self.size, self.cache = count, tuple(shape), cache
 
     def read(self) -> Source:
-        """Made where they are not there yet."""
+        """Read the images, and create them if they do not exist."""
         images, _ = cached_images(
             "synthetic",
             ["synthetic", self.count, self.size],
@@ -83,19 +83,19 @@ class Synthetic(ImageDataModule):
             rows[:] = gray.clip(0, 255).reshape(rows.shape).astype(np.uint8)
 
 
-# What the child processes do ----------------------------------------------------------------------------------
+# Child processes ----------------------------------------------------------------------------------------------
 
 
-def configured(folder: Path, count: int, shape: list[int], memory: float, words: list[str]) -> dict[str, Any]:
-    """The configuration of a command, with the synthetic data in place of a folder's."""
+def compose_config(folder: Path, count: int, shape: list[int], memory: float, overrides: list[str]) -> dict[str, Any]:
+    """Compose the configuration of a command, with the synthetic data instead of a folder."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
     from autoencoders.config.compose import CONF
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        given = ["model=vae", "data=folder", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
-        config = compose("train", [*given, "likelihood=bernoulli", f"folder={folder}/run", *words])
+        base = ["model=vae", "data=folder", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
+        config = compose("train", [*base, "likelihood=bernoulli", f"folder={folder}/run", *overrides])
         config = OmegaConf.to_container(config, resolve=True)
     for key in ("path", "size", "color", "fit", "labels", "skip_unreadable"):
         del config["data"][key]
@@ -103,21 +103,21 @@ def configured(folder: Path, count: int, shape: list[int], memory: float, words:
     return {**config, "data": {**config["data"], **data, "name": "synthetic"}}
 
 
-def prepared(folder: str, count: int, memory: float) -> tuple[dict[str, Any], Synthetic]:
-    """A configuration of gray images of 28 x 28 pixels, and its data."""
+def prepare(folder: str, count: int, memory: float) -> tuple[dict[str, Any], Synthetic]:
+    """Return a configuration for gray images of 28 x 28 pixels, and its data."""
     from autoencoders.config import instantiate
     from autoencoders.utils.startup import load_heavy_libraries
 
     load_heavy_libraries()
-    words = ["logger=none", "callbacks=none", "trainer.max_epochs=-1", f"trainer.max_steps={WARM + STEPS}"]
-    config = configured(Path(folder), count, [1, 28, 28], memory, [*words, "trainer.limit_val_batches=0"])
+    overrides = ["logger=none", "callbacks=none", "trainer.max_epochs=-1", f"trainer.max_steps={WARM + STEPS}"]
+    config = compose_config(Path(folder), count, [1, 28, 28], memory, [*overrides, "trainer.limit_val_batches=0"])
     data = instantiate.build(config["data"])
     data.setup("fit")
     return config, data
 
 
 def steps(case: dict[str, Any]) -> Iterator[dict[str, float]]:
-    """Images per second, once for every line that comes in."""
+    """Yield the images per second, once for every input line."""
     import lightning.pytorch as pl
 
     from autoencoders.config import instantiate
@@ -132,7 +132,7 @@ def steps(case: dict[str, Any]) -> Iterator[dict[str, float]]:
             if trainer.global_step == WARM + STEPS:
                 self.ended = time.perf_counter()
 
-    config, data = prepared(case["folder"], case["count"], case["memory"])
+    config, data = prepare(case["folder"], case["count"], case["memory"])
     print("{}", flush=True)
     for _ in sys.stdin:
         timer = Timer()
@@ -143,22 +143,21 @@ def steps(case: dict[str, Any]) -> Iterator[dict[str, float]]:
 
 
 def around(case: dict[str, Any]) -> Iterator[dict[str, float]]:
-    """Seconds of what a run or an epoch does once."""
+    """Yield the seconds of the work that is done once per run or epoch."""
     from autoencoders.callbacks.baselines import pca_mse
     from autoencoders.config import instantiate
     from autoencoders.data.loader import Batches
     from autoencoders.training.pipeline import build_trainer
     from autoencoders.utils.pca import PCABaseline
 
-    config, data = prepared(case["folder"], case["count"], case["memory"])
+    config, data = prepare(case["folder"], case["count"], case["memory"])
     config["trainer"]["limit_val_batches"] = 1.0
-    again = instantiate.build(config["data"])
+    second = instantiate.build(config["data"])
     model, trainer = instantiate.build_model(config, data.shape, data.context), build_trainer(config, [], [])
-    part = data._prepared("train")
-    epoch = Batches(part, "train", batch_size=BATCH, train=True)
+    epoch = Batches(data._prepared("train"), "train", batch_size=BATCH, train=True)
     train = data.images("train")
     yield {
-        "start": seconds(lambda: again.setup("fit")),
+        "start": seconds(lambda: second.setup("fit")),
         "fingerprint": seconds(data.fingerprint),
         "order": seconds(lambda: next(iter(epoch))),
         "5,000 codes": seconds(lambda: data.take("val", 5000)),
@@ -170,188 +169,188 @@ def around(case: dict[str, Any]) -> Iterator[dict[str, float]]:
 
 
 def memory(case: dict[str, Any]) -> Iterator[dict[str, float]]:
-    """The peak of anonymous memory over a whole command, and what the libraries alone and the model take, in MiB."""
+    """Yield the peak of anonymous memory of a command, and the memory of the libraries and the model, in MiB."""
     from autoencoders.train import train
     from autoencoders.utils.startup import load_heavy_libraries
 
     load_heavy_libraries()
-    config = configured(Path(case["folder"]), case["count"], case["shape"], MAPPED, case["words"])
-    before, highest, over = anonymous(), [0.0], threading.Event()
+    config = compose_config(Path(case["folder"]), case["count"], case["shape"], MAPPED, case["overrides"])
+    before, highest, finished = anonymous(), [0.0], threading.Event()
 
     def watch() -> None:
-        while not over.wait(0.01):
+        while not finished.wait(0.01):
             highest[0] = max(highest[0], anonymous())
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    began = time.perf_counter()
+    start = time.perf_counter()
     with contextlib.redirect_stdout(io.StringIO()):
         train(config)
-    taken = time.perf_counter() - began
-    over.set()
+    elapsed = time.perf_counter() - start
+    finished.set()
     watcher.join()
     parameters = json.loads(Path(config["folder"], "run.json").read_text())["parameters"]
-    yield {"libraries": before, "peak": highest[0], "seconds": taken, "model": parameters * 4 * 4 / 2**20}
+    yield {"libraries": before, "peak": highest[0], "seconds": elapsed, "model": parameters * 4 * 4 / 2**20}
 
 
 def folder(case: dict[str, Any]) -> Iterator[dict[str, float]]:
-    """Seconds of a start, part by part, and how many pictures it opened."""
+    """Yield the seconds of each stage of a start, and the number of image files that it opened."""
     opened: list[str] = []
-    sys.addaudithook(lambda event, words: opened.append(str(words[0])) if event == "open" else None)
+    sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
     import lightning.pytorch  # noqa: F401
 
     from autoencoders.data.folder import ImageFolderDataModule
     from autoencoders.data.loader import Batches
 
-    before, found = anonymous(), {}
+    before, result = anonymous(), {}
     data = ImageFolderDataModule(name="folder", batch_size=BATCH, **case["options"])
     read = data.read
 
     def timed() -> Source:
         began = time.perf_counter()
         source = read()
-        found["read"] = time.perf_counter() - began
+        result["read"] = time.perf_counter() - began
         return source
 
     data.read = timed
-    found["cut"] = seconds(lambda: data.setup("fit")) - found["read"]
-    found["fingerprint"] = seconds(data.fingerprint)
+    result["cut"] = seconds(lambda: data.setup("fit")) - result["read"]
+    result["fingerprint"] = seconds(data.fingerprint)
     training = Batches(data._prepared("train"), "train", batch_size=BATCH, train=True)
-    found["first batch"] = seconds(lambda: next(iter(training)))
-    found["annotations"] = seconds(lambda: data.annotations("val"))
-    found["sum"] = sum(found.values())
-    found["opened"] = sum(path.lower().endswith((".jpg", ".png")) for path in opened)
-    yield found | {"anonymous": anonymous() - before}
+    result["first batch"] = seconds(lambda: next(iter(training)))
+    result["annotations"] = seconds(lambda: data.annotations("val"))
+    result["sum"] = sum(result.values())
+    result["opened"] = sum(path.lower().endswith((".jpg", ".png")) for path in opened)
+    yield result | {"anonymous": anonymous() - before}
 
 
-def seconds(what: Callable[[], object]) -> float:
-    """How long a call takes."""
+def seconds(call: Callable[[], object]) -> float:
+    """Return the duration of a call in seconds."""
     began = time.perf_counter()
-    what()
+    call()
     return time.perf_counter() - began
 
 
 def anonymous() -> float:
-    """Memory of this process that no file stands behind, MiB."""
+    """Return the anonymous memory of this process (not backed by a file) in MiB."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("RssAnon")) / 1024
 
 
-# What the parent prints ---------------------------------------------------------------------------------------
+# Parent process ------------------------------------------------------------------------------------------------
 
 
 class Child:
-    """A process of its own for one case; each line sent to it is answered by one line of JSON.
+    """A separate process for one case. It returns one line of JSON per result.
 
     Args:
-        what: the function that answers.
-        threads: of its tensor operations.
-        **case: its argument.
+        function: name of the function that yields the results.
+        threads: threads of its tensor operations.
+        **case: argument of the function.
     """
 
-    def __init__(self, what: str, threads: int, **case: Any) -> None:
-        words = [sys.executable, __file__, "--child", what, "--case", json.dumps(case), "--threads", str(threads)]
+    def __init__(self, function: str, threads: int, **case: Any) -> None:
+        command = [sys.executable, __file__, "--child", function, "--case", json.dumps(case), "--threads", str(threads)]
         environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_SILENT": "true"}
         self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
-    def hear(self) -> dict[str, float]:
-        """Its next line."""
+    def read(self) -> dict[str, float]:
+        """Return the next result."""
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"A child process has ended with {self.process.wait()}.")
+            raise SystemExit(f"A child process failed with exit status {self.process.wait()}.")
         return json.loads(line)
 
-    def ask(self) -> dict[str, float]:
-        """One more answer."""
+    def request(self) -> dict[str, float]:
+        """Request one more result and return it."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return self.hear()
+        return self.read()
 
-    def end(self) -> None:
-        """Let it finish."""
+    def close(self) -> None:
+        """End the process."""
         self.process.stdin.close()
         self.process.wait()
 
 
 def print_steps(temporary: Path, counts: list[int], rounds: int, threads: int) -> None:
-    """Ratios to the smallest store of the same kind, within each round."""
+    """Print the speed of training steps, and its ratio to the smallest store of the same kind within each round."""
     print(f"\nTraining steps, images per second ({STEPS} steps of {BATCH} after {WARM}; {threads} threads)")
     print(f"{'store':14} {'images':>10} {'median':>9} {'to the smallest, median (lowest .. highest)':>44}")
     for kind, limit in (("in memory", 2e9), ("memory-mapped", MAPPED)):
         children = [Child("steps", threads, folder=str(temporary), count=count, memory=limit) for count in counts]
         for child in children:
-            child.hear()
-        found = []
+            child.read()
+        results = []
         for i in range(rounds):
             order = range(len(counts)) if i % 2 == 0 else reversed(range(len(counts)))
-            found.append({k: children[k].ask()["rate"] for k in order})
+            results.append({k: children[k].request()["rate"] for k in order})
         for child in children:
-            child.end()
+            child.close()
         for k, count in enumerate(counts):
-            ratios = sorted(one[k] / one[0] for one in found)
-            rate = statistics.median(one[k] for one in found)
+            ratios = sorted(one[k] / one[0] for one in results)
+            rate = statistics.median(one[k] for one in results)
             spread = f"{statistics.median(ratios):.3f} ({ratios[0]:.3f} .. {ratios[-1]:.3f})"
             print(f"{kind:14} {count:10,} {rate:9,.0f} {spread:>44}", flush=True)
 
 
 def print_around(temporary: Path, counts: list[int], threads: int) -> None:
-    """Seconds, and microseconds per image."""
-    print(f"\nOnce a run or an epoch: seconds (microseconds per image of the store; {threads} threads)")
+    """Print seconds, and microseconds per image."""
+    print(f"\nWork once per run or epoch: seconds (microseconds per image of the store; {threads} threads)")
     for kind, limit in (("in memory", 2e9), ("memory-mapped", MAPPED)):
         for count in counts:
             child = Child("around", threads, folder=str(temporary), count=count, memory=limit)
-            found = child.hear()
-            child.end()
+            result = child.read()
+            child.close()
             if count == counts[0]:
-                print(f"{kind:14}" + "".join(f"{name:>19}" for name in found))
-            cells = (f"{value:9.3f} ({1e6 * value / count:7.2f})" for value in found.values())
+                print(f"{kind:14}" + "".join(f"{name:>19}" for name in result))
+            cells = (f"{value:9.3f} ({1e6 * value / count:7.2f})" for value in result.values())
             print(f"{count:14,}" + "".join(f"{cell:>19}" for cell in cells), flush=True)
 
 
-def print_memory(temporary: Path, counts: list[int], threads: int, further: list[str]) -> None:
-    """Peaks of anonymous memory, the store growing."""
-    print("\nAnonymous memory of the whole command, MiB; 64 x 64 x 3, memory-mapped, default callbacks")
-    print("the model: four numbers a parameter, its value, its gradient and two moments")
-    print("split              images  store MiB  libraries  the model   peak  peak beyond both  seconds")
+def print_memory(temporary: Path, counts: list[int], threads: int, overrides: list[str]) -> None:
+    """Print the peaks of anonymous memory for stores of increasing size."""
+    print("\nAnonymous memory of the complete command, MiB; 64 x 64 x 3, memory-mapped, default callbacks")
+    print("model: four numbers per parameter (value, gradient, two moments)")
+    print("split              images  store MiB  libraries      model   peak  peak minus both  seconds")
     for split in ("random", "alphabetical"):
         for count in counts:
             place = temporary / f"memory {split} {count}"
             place.mkdir()
             (temporary / "store").mkdir(exist_ok=True)
             (place / "store").symlink_to(temporary / "store")
-            words = ["trainer.max_epochs=1", "trainer.limit_train_batches=100", "net.widths=[64]"]
-            words += [f"data.split={split}", *further]
-            child = Child("memory", threads, folder=str(place), count=count, shape=[3, 64, 64], words=words)
-            r = child.hear()
-            child.end()
-            beyond = r["peak"] - r["libraries"] - r["model"]
+            settings = ["trainer.max_epochs=1", "trainer.limit_train_batches=100", "net.widths=[64]"]
+            settings += [f"data.split={split}", *overrides]
+            child = Child("memory", threads, folder=str(place), count=count, shape=[3, 64, 64], overrides=settings)
+            r = child.read()
+            child.close()
+            remainder = r["peak"] - r["libraries"] - r["model"]
             print(
                 f"{split:14} {count:10,} {count * 12288 / 2**20:10,.0f} {r['libraries']:10,.0f} {r['model']:10,.0f} "
-                f"{r['peak']:6,.0f} {beyond:17,.0f} {r['seconds']:8.0f}",
+                f"{r['peak']:6,.0f} {remainder:16,.0f} {r['seconds']:8.0f}",
                 flush=True,
             )
 
 
 def print_folder(temporary: Path, count: int, threads: int) -> None:
-    """First and second start."""
-    drawn = draw(temporary / "pictures", count)
-    print(f"\n{count:,} pictures of 16 x 16: seconds beyond imports ({threads} threads)")
+    """Print the duration of a first and a second start."""
+    images = create_images(temporary / "pictures", count)
+    print(f"\n{count:,} images of 16 x 16: seconds after imports ({threads} threads)")
     for i, options in enumerate(({"size": 16}, {"size": 64})):
         for which in ("first", "second"):
-            case = {**options, "path": str(drawn), "cache": str(temporary / f"cache {i}")}
+            case = {**options, "path": str(images), "cache": str(temporary / f"cache {i}")}
             child = Child("folder", threads, options=case)
-            found = child.hear()
-            child.end()
+            result = child.read()
+            child.close()
             if i == 0 and which == "first":
-                print(f"{'data.size':>9} {'start':>7}" + "".join(f"{name:>13}" for name in found) + " (MiB)")
-            cells = (f"{v:13,.0f}" if k in ("opened", "anonymous") else f"{v:13.2f}" for k, v in found.items())
+                print(f"{'data.size':>9} {'start':>7}" + "".join(f"{name:>13}" for name in result) + " (MiB)")
+            cells = (f"{v:13,.0f}" if k in ("opened", "anonymous") else f"{v:13.2f}" for k, v in result.items())
             print(f"{options['size']:9} {which:>7}" + "".join(cells), flush=True)
 
 
-def draw(folder: Path, count: int) -> Path:
-    """Pictures of 16 x 16 pixels in 400 sub-folders of 20 classes, of a hundred different contents."""
+def create_images(folder: Path, count: int) -> Path:
+    """Write images of 16 x 16 pixels to 400 sub-folders of 20 classes, with a hundred different contents."""
     from PIL import Image
 
     rng, contents = np.random.default_rng(0), []
@@ -368,21 +367,21 @@ def draw(folder: Path, count: int) -> Path:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the selected benchmarks and print their tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--light", action="store_true", help="smaller, in two minutes")
+    parser.add_argument("--light", action="store_true", help="smaller; takes two minutes")
     parser.add_argument("--only", choices=("steps", "around", "memory", "folder"))
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=0)
-    parser.add_argument("--words", nargs="+", default=[], help="further options of the commands under `memory`")
-    parser.add_argument("--counts", type=int, nargs="+", help="images, instead of the usual numbers")
+    parser.add_argument("--words", nargs="+", default=[], help="more overrides for the commands of `memory`")
+    parser.add_argument("--counts", type=int, nargs="+", help="numbers of images, instead of the defaults")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--case", help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.child:
-        for found in globals()[options.child](json.loads(options.case)):
-            print(json.dumps(found), flush=True)
+        for result in globals()[options.child](json.loads(options.case)):
+            print(json.dumps(result), flush=True)
         return
     light, threads = options.light, options.threads
     counts = options.counts or ([1_000, 100_000] if light else [1_000, 10_000, 100_000, 1_000_000])

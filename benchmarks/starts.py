@@ -1,10 +1,10 @@
-"""First and second start of image folders: seconds to the first batch, files opened, peak memory.
+"""First and second start of image folders: seconds to the first batch, opened files, peak memory.
 
     python benchmarks/starts.py [--images 20000]
 
-A folder of JPEG files is drawn for it, and LFW is used where AUTOENCODERS_DATA has it; caches are made afresh. Each
-start is a process of its own, which counts what it opens and ends at the first training batch. `imports` is what a
-process needs before any data, and is part of both starts.
+The benchmark creates a folder of JPEG files, and uses LFW if AUTOENCODERS_DATA has it. The caches are new. Each start
+is a separate process, which counts the files that it opens and ends at the first training batch. `imports` is the time
+before any data are read; both starts include it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pathlib import Path
 CHILD = """
 import json, resource, sys, time
 began, opened = time.perf_counter(), []
-sys.addaudithook(lambda event, words: opened.append(str(words[0])) if event == "open" else None)
+sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" else None)
 import torch
-from autoencoders.data.folder import Folder
-from autoencoders.data.lfw import LFW
-from autoencoders.data.batches import Batches
+from autoencoders.data.folder import ImageFolderDataModule
+from autoencoders.data.lfw import LFWDataModule
+from autoencoders.data.loader import Batches
 imported, memory = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 where, options = json.loads(sys.argv[1])
-data = {"lfw": LFW, "folder": Folder}[where](name=where, batch_size=64, **options)
+data = {"lfw": LFWDataModule, "folder": ImageFolderDataModule}[where](name=where, batch_size=64, **options)
 data.prepare_data()
 data.setup("fit")
 batch = next(iter(Batches(data._prepared("train"), "train", batch_size=64, train=True, flip=True)))
@@ -44,18 +44,18 @@ print(json.dumps({
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure all cases and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=20_000, help="files in the drawn folder")
+    parser.add_argument("--images", type=int, default=20_000, help="files in the created folder")
     count = parser.parse_args().images
     with tempfile.TemporaryDirectory() as temporary:
-        folder = draw(Path(temporary, "pictures"), count)
+        folder = create_images(Path(temporary, "pictures"), count)
         cases = [("folder", {"path": str(folder)}), ("folder", {"path": str(folder), "memory": 1e6})]
         root = os.environ.get("AUTOENCODERS_DATA", "")
         if Path(root, "lfw").is_dir():
             cases = [("lfw", {"root": root, "split": "alphabetical"}), *cases]
         print(
-            "data    store          start   images  imports s  first batch s  pictures opened  peak MiB  of it imports"
+            "data    store          start   images  imports s  first batch s    images opened  peak MiB  at imports MiB"
         )
         for i, (where, options) in enumerate(cases):
             options["cache"] = str(Path(temporary, f"cache {i}"))
@@ -64,21 +64,21 @@ def main() -> None:
                 r = start(where, options)
                 print(
                     f"{where:7} {store:14} {which:6} {r['images']:7,} {r['imports']:10.2f} {r['seconds']:14.2f} "
-                    f"{r['pictures']:16,} {r['memory']:9.0f} {r['imports_memory']:11.0f}",
+                    f"{r['pictures']:16,} {r['memory']:9.0f} {r['imports_memory']:15.0f}",
                     flush=True,
                 )
 
 
 def start(where: str, options: dict) -> dict:
-    """One start in a fresh process."""
-    done = subprocess.run(
+    """Run one start in a new process and return its measurements."""
+    process = subprocess.run(
         [sys.executable, "-c", CHILD, json.dumps([where, options])], check=True, stdout=subprocess.PIPE, text=True
     )
-    return json.loads(done.stdout)
+    return json.loads(process.stdout)
 
 
-def draw(folder: Path, count: int) -> Path:
-    """Smooth random pictures of 96 x 96 pixels, in ten sub-folders."""
+def create_images(folder: Path, count: int) -> Path:
+    """Write smooth random images of 96 x 96 pixels to ten sub-folders."""
     import numpy as np
     from PIL import Image
 

@@ -1,31 +1,30 @@
-"""What lies between two images? Linear and spherical paths of codes, decoded, beside a cross-fade of pixels."""
+"""Linear and spherical paths between codes, decoded to images and compared with a cross-fade of pixels."""
 
 from __future__ import annotations
 
-import itertools
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
-from autoencoders.latent.densities import GaussianFull, StandardNormal
+from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread_rows
+from autoencoders.applications.interpolation_ends import (
+    Ends,
+    Strips,
+    ends_of_rows,
+    group_strips,
+    own_image_strips,
+    random_image_strips,
+    random_pairs,
+    sampled_strips,
+)
 from autoencoders.latent.paths import linear, spherical
 from autoencoders.metrics.neighbors import pixel_distances
 from autoencoders.runs.run import Run
-from autoencoders.types import ApplicationResult, UserError
+from autoencoders.types import ApplicationResult
 from autoencoders.utils.arrays import to_numpy
-
-
-class Ends(NamedTuple):
-    """Codes (N, Z) at either end, and the labels (N,) or (N, A) that a conditional model is told there, or None."""
-
-    a: Tensor
-    b: Tensor
-    ya: Tensor | None = None
-    yb: Tensor | None = None
 
 
 def interpolate(
@@ -41,186 +40,155 @@ def interpolate(
     gif: bool = False,
     seed: int = 0,
 ) -> ApplicationResult:
-    """Strips between two images, between two groups' means (persons) where there are groups, and between drawn codes.
+    """Draw strips between two images, between the means of two groups (such as persons), and between sampled codes.
 
-    Two numbers over random pairs of held-out images. The length of the decoded path over the straight distance of its
-    two ends in pixels: a cross-fade has 1. And the root mean squared distance of the middle image to the nearest
-    real image: blur alone makes it small, so beside a cross-fade of the pixels stands one of the reconstructions, as
-    blurred as what is decoded, and the distance of the reconstructed ends themselves.
+    Two numbers are measured over random pairs of held-out images. The first is the length of the decoded path divided
+    by the straight distance of its ends in pixels; a cross-fade has 1. The second is the root mean squared distance of
+    the middle image to the nearest training image. Blur alone makes this distance small. Therefore the table also
+    contains a cross-fade of the reconstructions, which are as blurred as decoded images, and the distance of the
+    reconstructed ends themselves.
 
     Args:
-        run: the run. A model conditioned on classes walks within a class; attributes change along with the code.
-        split: whose images are paired.
-        images: a folder of pictures of your own; each is joined with the next.
-        pairs: strips of each kind.
-        steps: images in a strip, ends included.
-        measured: pairs that are measured.
-        references: images of the training split, at most, evenly apart, that are searched for the nearest.
-        least: images that a group has in the split for its mean to be an end.
-        gif: the same strips as animations too, there and back.
-        seed: of the pairs and of drawn codes.
+        run: the run. With a model conditioned on classes, both ends have the same class; attributes are interpolated
+            together with the code.
+        split: the split whose images are paired.
+        images: a folder of your own images; each is paired with the next.
+        pairs: number of strips of each kind.
+        steps: number of images in a strip, including the ends.
+        measured: number of pairs that are measured.
+        references: maximum number of evenly spaced training images among which the nearest is searched.
+        least: minimum number of images of a group in the split for its mean to be used.
+        gif: also return the strips as animations, forward and back.
+        seed: seed of the pairs and of the sampled codes.
 
     Returns:
-        Figures `images`, `groups` (where there are two such groups) and `random`, on request as animations too; the
-        table `paths`.
+        Figures `images`, `groups` (if there are two such groups) and `random`, and animations with the same names if
+        `gif` is set. Table `paths`.
 
     Raises:
-        UserError: where there are fewer than two images to join, or a number makes no sense.
+        UserError: if there are fewer than two images, or a number is out of range.
     """
-    from autoencoders.figures.grids import image_grid, tile_images
+    from autoencoders.figures.grids import image_grid
 
-    for value, name, low in ((pairs, "pairs", 1), (steps, "steps", 3), (measured, "measured", 2), (least, "least", 1)):
-        number_of_images(value, name, low)
+    number_of_images(pairs, "pairs")
+    number_of_images(steps, "steps", 3)
+    number_of_images(measured, "measured", 2)
+    number_of_images(least, "least")
     generator = torch.Generator().manual_seed(seed)
-    table = measure(run, split, measured, references, steps, generator)
-    strips = {"images": own(run, split, images, pairs) if images is not None else random_pairs(run, split, pairs, seed)}
-    strips["groups"] = groups(run, split, pairs, least)
-    strips["random"] = drawn(run, pairs, generator)
-    row = {r["method"]: r for r in table.to_dict("records")}
-    caption = "; ".join(f"{name} {row[name]['to nearest']:.3f}" for name in ("linear", "spherical", "pixel cross-fade"))
-    captions = {
-        "images": f"middle to the nearest training image, RMSE: {caption}",
-        "groups": "between the mean codes of two groups",
-        "random": "between two drawn codes",
+    table = path_table(run, split, measured, references, steps, generator)
+    if images is None:
+        image_strips = random_image_strips(run, split, pairs, seed)
+    else:
+        image_strips = own_image_strips(run, split, images, pairs)
+    kinds = {
+        "images": (image_strips, distance_caption(table)),
+        "groups": (group_strips(run, split, pairs, least), "between the mean codes of two groups"),
+        "random": (sampled_strips(run, pairs, generator), "between two sampled codes"),
     }
     figures, animations = {}, {}
-    for key, found in strips.items():
-        if found is None:
+    for name, (strips, caption) in kinds.items():
+        if strips is None:
             continue
-        ends, names, real = found
-        rows, labels = [], []
-        for i in range(len(ends.a)):
-            pair = Ends(*(None if part is None else part[i : i + 1] for part in ends))
-            for kind, strip in decoded(run, pair, steps).items():
-                rows.append(to_numpy(strip[0]))
-                labels.append(names[i] if kind == "linear" and names else kind)
-            if real is not None:
-                rows.append(to_numpy(linear(real[0][i].flatten()[None], real[1][i].flatten()[None],
-                                         torch.linspace(0, 1, steps))[0].unflatten(1, run.model.shape)))  # fmt: skip
-                labels.append("pixel cross-fade")
-        strip = np.stack(rows)  # (R, S, C, H, W)
-        figures[key] = image_grid(strip, run.title, rows=labels, caption=captions[key])
+        grid, rows = strip_images(run, strips, steps)
+        figures[name] = image_grid(grid, run.title, rows=rows, caption=caption)
         if gif:
-            there_and_back = [*range(steps), *range(steps - 2, 0, -1)]
-            animations[key] = np.stack([tile_images(strip[None, :, i]) for i in there_and_back])
+            animations[name] = forward_and_back(grid)
     return ApplicationResult(flat(table), figures, {"paths": table}, animations)
 
 
-def decoded(run: Run, ends: Ends, steps: int) -> dict[str, Tensor]:
-    """Images (N, S, C, H, W) along the paths of either kind."""
+def distance_caption(table: pd.DataFrame) -> str:
+    """Return a caption with the distances of middle images to the nearest training image."""
+    distances = table.set_index("method")["to nearest"]
+    values = [f"{name} {distances[name]:.3f}" for name in ("linear", "spherical", "pixel cross-fade")]
+    return f"RMSE of the middle image to the nearest training image: {'; '.join(values)}"
+
+
+def strip_images(run: Run, strips: Strips, steps: int) -> tuple[np.ndarray, list[str]]:
+    """Decode strips.
+
+    Returns:
+        Images (R, S, C, H, W): for each pair a linear path, a spherical path and, between real images, a cross-fade.
+        A label per row.
+    """
+    t = torch.linspace(0, 1, steps)
+    rows, labels = [], []
+    for i in range(len(strips.ends.start)):
+        for kind, images in decode_paths(run, strips.ends.select(i), steps).items():
+            rows.append(to_numpy(images[0]))
+            labels.append(strips.names[i] if kind == "linear" and strips.names else kind)
+        if strips.images is not None:
+            start, end = (images[i].flatten()[None] for images in strips.images)
+            rows.append(to_numpy(linear(start, end, t)[0].unflatten(1, run.model.shape)))
+            labels.append("pixel cross-fade")
+    return np.stack(rows), labels
+
+
+def forward_and_back(grid: np.ndarray) -> np.ndarray:
+    """Convert strips (R, S, C, H, W) to frames (2 S - 2, H', W', 3) of all rows, forward and back."""
+    from autoencoders.figures.grids import tile_images
+
+    steps = grid.shape[1]
+    order = [*range(steps), *range(steps - 2, 0, -1)]
+    return np.stack([tile_images(grid[None, :, i]) for i in order])
+
+
+def decode_paths(run: Run, ends: Ends, steps: int) -> dict[str, Tensor]:
+    """Decode linear and spherical paths to images (N, S, C, H, W)."""
     t = torch.linspace(0, 1, steps)
     center = torch.zeros(run.model.latent_dim) if run.model.has_prior else run.codes("train").z.mean(0)
-    paths = {"linear": linear(ends.a, ends.b, t), "spherical": spherical(ends.a, ends.b, t, center)}
-    y = None
-    if ends.ya is not None:
-        whole = ends.ya.ndim == 1  # classes, the same at both ends
-        y = ends.ya.repeat_interleave(steps) if whole else linear(ends.ya, ends.yb, t).flatten(0, 1)
+    paths = {
+        "linear": linear(ends.start, ends.end, t),
+        "spherical": spherical(ends.start, ends.end, t, center),
+    }
+    y = path_labels(ends, t)
     return {name: run.decode(z.flatten(0, 1), y).unflatten(0, (-1, steps)) for name, z in paths.items()}
 
 
-def pair_rows(run: Run, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rows of `count` random pairs of a split; of one class where the model is conditioned on classes."""
-    codes = run.codes(split)
-    classes = codes.y if run.model.context_size and run.model.labels.kind == "classes" else torch.zeros(len(codes.z))
-    firsts, seconds = [], []
-    for i in torch.randint(len(codes.z), (20 * count,), generator=generator).tolist():
-        same = (classes == classes[i]).nonzero().flatten()
-        same = same[same != i]
-        if len(same):
-            firsts.append(i)
-            seconds.append(int(same[torch.randint(len(same), (1,), generator=generator)]))
-        if len(firsts) == count:
-            break
-    if not firsts:
-        raise UserError(f"Interpolation joins two images, and {split} has no two that could be joined.")
-    return torch.tensor(firsts), torch.tensor(seconds)
-
-
-def at_rows(run: Run, split: str, a: Tensor, b: Tensor) -> Ends:
-    """The codes of rows, and their labels where the model is told."""
-    codes = run.codes(split)
-    y = (codes.y[a], codes.y[b]) if run.model.context_size else (None, None)
-    return Ends(codes.z[a], codes.z[b], *y)
-
-
-Strips = tuple[Ends, list[str], tuple[Tensor, Tensor] | None]
-"""The ends, a name per strip, and the real images at both ends where there are such."""
-
-
-def random_pairs(run: Run, split: str, count: int, seed: int) -> Strips:
-    """Strips between random images of a split."""
-    a, b = pair_rows(run, split, count, torch.Generator().manual_seed(seed))
-    return at_rows(run, split, a, b), [], (run.batch(split, a).target, run.batch(split, b).target)
-
-
-def own(run: Run, split: str, images: str, count: int) -> Strips:
-    """Strips between somebody's own pictures, each joined with the next."""
-    batch, names = shown(run, split, count + 1, images)
-    if len(batch.x) < 2:
-        raise UserError(f"Interpolation joins two pictures, and {images} has {len(batch.x)}. Give a folder with more.")
-    z = run.encode(batch.x)
-    names = [f"{a} - {b}" for a, b in itertools.pairwise(names)]
-    return Ends(z[:-1], z[1:]), names, (batch.x[:-1], batch.x[1:])
-
-
-def groups(run: Run, split: str, count: int, least: int) -> Strips | None:
-    """Strips between the mean codes of the groups with the most images, two by two; None where there are none.
-
-    A model conditioned on classes is left out: the mean of a group has no class.
-    """
-    known = run.annotations(split)
-    if known.groups is None or (run.model.context_size and run.model.labels.kind == "classes"):
+def path_labels(ends: Ends, t: Tensor) -> Tensor | None:
+    """Return the labels of N paths at `t` (S,): (N * S,) classes, (N * S, A) attributes, or None."""
+    if ends.start_labels is None or ends.end_labels is None:
         return None
-    numbers, sizes = known.groups.unique(return_counts=True)
-    order = sizes.argsort(descending=True, stable=True)
-    picked = numbers[order][sizes[order] >= least][: 2 * count]
-    picked = picked[: len(picked) // 2 * 2]
-    if not len(picked):
-        return None
-    codes = run.codes(split)
-    means = torch.stack([codes.z[known.groups == g].mean(0) for g in picked])
-    y = [None, None]
-    if run.model.context_size:
-        told = torch.stack([codes.y[known.groups == g].mean(0) for g in picked])
-        y = [told[::2], told[1::2]]
-    words = [str(known.group_names[int(g)]).replace("_", " ") for g in picked]
-    names = [f"{a} - {b}" for a, b in zip(words[::2], words[1::2], strict=True)]
-    return Ends(means[::2], means[1::2], *y), names, None
+    if ends.start_labels.ndim == 1:  # classes are the same at both ends
+        return ends.start_labels.repeat_interleave(len(t))
+    return linear(ends.start_labels, ends.end_labels, t).flatten(0, 1)
 
 
-def drawn(run: Run, count: int, generator: torch.Generator) -> Strips:
-    """Strips between codes drawn from the prior, or from a Gaussian fitted to the training codes."""
-    train = run.codes("train")
-    density = (StandardNormal() if run.model.has_prior else GaussianFull()).fit(train.z)
-    z, y = density.sample(2 * count, generator), (None, None)
-    if run.model.context_size:
-        rows = torch.randint(len(train.y), (2, count), generator=generator)
-        y = (train.y[rows[0]], train.y[rows[1]])
-    return Ends(z[:count], z[count:], *y), [], None
-
-
-def measure(run: Run, split: str, count: int, references: int, steps: int, generator: torch.Generator) -> pd.DataFrame:
-    """The table of paths and cross-fades over random pairs."""
-    a, b = pair_rows(run, split, count, generator)
-    ends = at_rows(run, split, a, b)
+def path_table(
+    run: Run, split: str, count: int, references: int, steps: int, generator: torch.Generator
+) -> pd.DataFrame:
+    """Return the measures of paths and cross-fades over random pairs: a row per kind of path."""
+    starts, stops = random_pairs(run, split, count, generator)
+    ends = ends_of_rows(run, split, starts, stops)
     store = run.prepare().data.images("train")
-    real = store[spread_rows(references, len(store))].float() / 255
-    xa, xb = run.batch(split, a).target, run.batch(split, b).target
-    ra, rb = run.decode(ends.a, ends.ya).clamp(0, 1), run.decode(ends.b, ends.yb).clamp(0, 1)
-    t = torch.linspace(0, 1, steps | 1)[:, None, None, None]  # odd: there is a middle
-    strips = {name: strip.clamp(0, 1) for name, strip in decoded(run, ends, steps | 1).items()}
-    strips["reconstruction cross-fade"] = torch.lerp(ra[:, None], rb[:, None], t)
-    strips["pixel cross-fade"] = torch.lerp(xa[:, None], xb[:, None], t)
-    table = {}
+    training = store[spread_rows(references, len(store))].float() / 255
+    real = (run.batch(split, starts).target, run.batch(split, stops).target)
+    decoded = (
+        run.decode(ends.start, ends.start_labels).clamp(0, 1),
+        run.decode(ends.end, ends.end_labels).clamp(0, 1),
+    )
+    odd_steps = steps | 1  # an odd number of images has a middle one
+    t = torch.linspace(0, 1, odd_steps)[:, None, None, None]
+    strips = {name: strip.clamp(0, 1) for name, strip in decode_paths(run, ends, odd_steps).items()}
+    strips["reconstruction cross-fade"] = torch.lerp(decoded[0][:, None], decoded[1][:, None], t)
+    strips["pixel cross-fade"] = torch.lerp(real[0][:, None], real[1][:, None], t)
+    rows: dict[str, dict[str, Any]] = {}
     for name, strip in strips.items():
-        moved = (strip[:, 1:] - strip[:, :-1]).flatten(2).norm(dim=2)  # (N, S - 1)
-        straight = (strip[:, -1] - strip[:, 0]).flatten(1).norm(dim=1).clamp(min=1e-12)
-        table[name] = {
-            "length": mean_and_error(moved.sum(1) / straight),
-            "largest step over mean": mean_and_error(moved.max(1).values / moved.mean(1).clamp(min=1e-12)),
-            "to nearest": mean_and_error(pixel_distances(strip[:, (steps | 1) // 2], real).min(1).values),
-            "pairs": len(a),
-        }
-    for name, images in (("reconstructed ends", ra), ("real ends", xa)):
-        table[name] = {"to nearest": mean_and_error(pixel_distances(images, real).min(1).values), "pairs": len(a)}
-    return comparison(table)
+        rows[name] = {**path_lengths(strip), **nearest_distance(strip[:, odd_steps // 2], training)}
+    rows["reconstructed ends"] = nearest_distance(decoded[0], training)
+    rows["real ends"] = nearest_distance(real[0], training)
+    return comparison(rows)
+
+
+def path_lengths(strip: Tensor) -> dict[str, tuple[float, float]]:
+    """Return the relative length and the relative largest step of decoded paths (N, S, C, H, W), in pixels."""
+    moved = (strip[:, 1:] - strip[:, :-1]).flatten(2).norm(dim=2)  # (N, S - 1)
+    straight = (strip[:, -1] - strip[:, 0]).flatten(1).norm(dim=1).clamp(min=1e-12)
+    return {
+        "length": mean_and_error(moved.sum(1) / straight),
+        "largest step over mean": mean_and_error(moved.max(1).values / moved.mean(1).clamp(min=1e-12)),
+    }
+
+
+def nearest_distance(images: Tensor, training: Tensor) -> dict[str, Any]:
+    """Return the mean distance of images (N, C, H, W) to their nearest training image."""
+    return {"to nearest": mean_and_error(pixel_distances(images, training).min(1).values), "pairs": len(images)}

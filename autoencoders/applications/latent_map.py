@@ -1,6 +1,8 @@
-"""What do codes look like in the plane, and what can be told from them?"""
+"""Two-dimensional maps of the codes, with the accuracy of classifiers on the complete codes."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -8,99 +10,120 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread_rows
-from autoencoders.applications.representations import Labels, labelled_rows, labels, representations
+from autoencoders.applications.representations import Labels, labeled_features, labeled_rows, labels
 from autoencoders.latent.projections import plane, trustworthiness, tsne
 from autoencoders.metrics.probes import knn_predictions, tune_probe
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 LIMIT = 10_000
-"""Training images that classifiers learn from, and held-out ones they are tried on, at most."""
+"""Maximum number of training images, and of held-out images, for the accuracy of the classifiers."""
+
+
+class Map(NamedTuple):
+    """Codes in the plane.
+
+    Attributes:
+        points: (N, 2) coordinates.
+        axes: names of the axes.
+    """
+
+    points: np.ndarray
+    axes: tuple[str, str]
 
 
 def latent_map(
     run: Run, *, split: str = "test", attribute: str | None = None, count: int = 2000, k: int = 10, seed: int = 0
 ) -> ApplicationResult:
-    """Codes in the plane, by their leading components and by t-SNE of all of them in one fit.
+    """Draw the codes in the plane: their two leading principal components, and t-SNE.
 
-    A map misleads easily, so classifiers stand beside it: what a nearest-neighbor and a linear one tell of the
-    label from whole codes, trained on training codes. Near chance, codes really are mixed.
+    A two-dimensional map can mislead. The accuracy of a nearest-neighbor and of a linear classifier, trained on
+    complete training codes, measures how well the codes separate the labels.
 
     Args:
         run: the run.
-        split: whose codes are drawn and asked.
-        attribute: what colors the map; None for the class, else the last attribute there is.
-        count: codes drawn.
-        k: neighbors that vote.
-        seed: of t-SNE.
+        split: the split whose codes are drawn and classified.
+        attribute: the attribute or class that colors the map; None selects all classes, or else the last attribute.
+        count: number of codes that are drawn.
+        k: number of neighbors of the nearest-neighbor classifier.
+        seed: seed of t-SNE.
 
     Returns:
-        Figures `plane` and `tsne`; tables `maps`: trustworthiness of each map, the share of neighbors in it that
-        are so in the code too (Venna and Kaski, 2001), and accuracy of the k nearest in it; `accuracy`, where the
-        data have labels: from codes, PCA with as many components, pixels, and always the commonest label.
+        Figures `plane` and `tsne`. Table `maps`: for each map its trustworthiness, the degree to which neighbors in
+        the map are neighbors in the code too (Venna and Kaski, 2001), and the accuracy of its k nearest neighbors.
+        Table `accuracy`, if the data have labels: accuracy from codes, from PCA with as many components, from pixels,
+        and of always predicting the commonest label.
     """
     rows = spread_rows(number_of_images(count, "count", 10), len(run.prepare().data.images(split)))
-    known = labels(run, ("train", "val", split), attribute)
-    if known is not None:
-        rows = labelled_rows(known.values[split], count)
+    targets, y = labels(run, ("train", "val", split), attribute), None
+    if targets is not None:
+        rows = labeled_rows(targets.values[split], count)
+        y = targets.values[split][rows]
     z = run.codes(split).z[rows].numpy()
-    points, axes = plane(z)
-    maps = {"plane": (points, axes)}
+    maps = {"plane": Map(*plane(z))}
     if z.shape[1] > 2:
-        maps["tsne"] = (tsne(z, seed), ("t-SNE 1", "t-SNE 2"))
-    beside = None if known is None else known.values[split][rows]
-    table = comparison({name: classifier_map(z, p, beside, k) for name, (p, _) in maps.items()}, "map")
-    tables, words = {"maps": table}, f"{len(z)} {split} codes"
-    if known is not None:
-        tables["accuracy"] = accuracies(run, split, known, k)
-        rows_of = tables["accuracy"].to_dict("records")
-        words = f"linear probe of {known.what}: " + ", ".join(f"{r['method']} {r['linear']:.3f}" for r in rows_of)
-    figures = draw(run, maps, table, None if known is None else (beside.numpy(), known.names), words)
-    metrics = flat(table) | (flat(tables["accuracy"]) if known is not None else {})
+        maps["tsne"] = Map(tsne(z, seed), ("t-SNE 1", "t-SNE 2"))
+    table = comparison({name: measure_map(z, one.points, y, k) for name, one in maps.items()}, "map")
+    metrics, tables, caption = flat(table), {"maps": table}, f"{len(z)} {split} codes"
+    if targets is not None:
+        tables["accuracy"] = accuracy_table(run, split, targets, k)
+        metrics |= flat(tables["accuracy"])
+        values = [f"{row['method']} {row['linear']:.3f}" for row in tables["accuracy"].to_dict("records")]
+        caption = f"linear probe of {targets.what}: {', '.join(values)}"
+    names = () if targets is None else targets.names
+    figures = draw_maps(run, maps, table, None if y is None else y.numpy(), names, caption)
     return ApplicationResult(metrics, figures, tables)
 
 
-def classifier_map(z: np.ndarray, points: np.ndarray, known: Tensor | None, k: int) -> dict[str, object]:
-    """How far a map keeps neighbors, and how well neighbors in it tell the label, each point left out in turn."""
-    found: dict[str, object] = {"trustworthiness": trustworthiness(z, points, min(k, (len(z) - 1) // 2))}
-    if known is not None:
-        right = knn_predictions(torch.from_numpy(np.ascontiguousarray(points)).float(), known, k=k) == known
-        found["knn in the map"] = mean_and_error(right.float())
-        found["commonest label"] = float(torch.bincount(known).max()) / len(known)
-    return {**found, "images": len(z)}
+def measure_map(z: np.ndarray, points: np.ndarray, y: Tensor | None, k: int) -> dict[str, Any]:
+    """Return a map's trustworthiness and its leave-one-out nearest-neighbor accuracy.
+
+    Args:
+        z: (N, Z) codes.
+        points: (N, 2) the map.
+        y: (N,) labels, or None.
+        k: number of neighbors.
+    """
+    columns: dict[str, Any] = {"trustworthiness": trustworthiness(z, points, min(k, (len(z) - 1) // 2))}
+    if y is not None:
+        correct = knn_predictions(torch.from_numpy(np.ascontiguousarray(points)).float(), y, k=k) == y
+        columns["knn in the map"] = mean_and_error(correct.float())
+        columns["commonest label"] = float(torch.bincount(y).max()) / len(y)
+    columns["images"] = len(z)
+    return columns
 
 
-def accuracies(run: Run, split: str, known: Labels, k: int) -> pd.DataFrame:
-    """A row per representation: accuracy of k nearest neighbors and of a linear probe on held-out images."""
-    pca = run.pca()
-    rows = {part: labelled_rows(values, LIMIT) for part, values in known.values.items()}
-    y = {part: known.values[part][r] for part, r in rows.items()}
-    features = {part: representations(run, part, r, pca) for part, r in rows.items()}
-    found = {}
-    for name in features["train"]:
-        train, val, test = (features[part][name] for part in ("train", "val", split))
-        probe = tune_probe((train, y["train"]), (val, y["val"]))
-        found[name] = {
-            "knn": mean_and_error((knn_predictions(train, y["train"], test, k) == y[split]).float()),
-            "linear": mean_and_error((probe.logits(test).argmax(1) == y[split]).float()),
+def accuracy_table(run: Run, split: str, targets: Labels, k: int) -> pd.DataFrame:
+    """Return a row per representation: accuracy of k nearest neighbors and of a linear probe on held-out images."""
+    data = labeled_features(run, targets, LIMIT)
+    train_y, val_y, test_y = data["train"].y, data["val"].y, data[split].y
+    rows: dict[str, dict[str, Any]] = {}
+    for name in data["train"].features:
+        train, val, test = (data[part].features[name] for part in ("train", "val", split))
+        probe = tune_probe((train, train_y), (val, val_y))
+        rows[name] = {
+            "knn": mean_and_error((knn_predictions(train, train_y, test, k) == test_y).float()),
+            "linear": mean_and_error((probe.logits(test).argmax(1) == test_y).float()),
             "images": len(test),
         }
-    common = mean_and_error((y[split] == torch.bincount(y["train"]).argmax()).float())
-    found["commonest label"] = {"knn": common, "linear": common, "images": len(y[split])}
-    return comparison(found)
+    constant = mean_and_error((test_y == torch.bincount(train_y).argmax()).float())
+    rows["commonest label"] = {"knn": constant, "linear": constant, "images": len(test_y)}
+    return comparison(rows)
 
 
-def draw(
-    run: Run, maps: dict[str, tuple], table: pd.DataFrame, known: tuple[np.ndarray, tuple] | None, words: str
-) -> dict[str, object]:
-    """A scatter per map."""
+def draw_maps(
+    run: Run, maps: dict[str, Map], table: pd.DataFrame, y: np.ndarray | None, names: tuple[str, ...], caption: str
+) -> dict[str, Figure]:
+    """Draw a scatter plot per map, colored by the labels `y` (N,) if there are labels."""
     from autoencoders.figures.latents import scatter
 
+    prior = run.model.has_prior and run.model.latent_dim == 2
     figures = {}
     for (name, (points, axes)), row in zip(maps.items(), table.to_dict("records"), strict=True):
-        values, names = known or (None, ())
-        if known:
-            axes = (f"{axes[0]}; nearest in this map tell {row['knn in the map']:.3f}", axes[1])
-        prior = run.model.has_prior and run.model.latent_dim == 2
-        figures[name] = scatter(points, run.title, axes, values, names, prior, words)
+        if y is not None:
+            axes = (f"{axes[0]}; accuracy of nearest neighbors in this map {row['knn in the map']:.3f}", axes[1])
+        figures[name] = scatter(points, run.title, axes, y, names, prior, caption)
     return figures

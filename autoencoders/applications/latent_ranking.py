@@ -1,4 +1,4 @@
-"""Which latents matter, and where the codes lie: what `manifold` and `traverse` share."""
+"""Ranking of the latents of a model, and a typical label to decode codes with."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import spread_rows
-from autoencoders.runs.run import Run
+from autoencoders.applications.representations import conditioned_on_classes, conditioning_labels
+from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 
 MEASURED = 2000
-"""Training images, at most, whose KL is averaged."""
+"""Maximum number of training images over which the KL is averaged."""
 
 
 class Latents(NamedTuple):
-    """The latents of a model, measured on training images.
+    """Location, scale and importance of each latent, measured on training images.
 
     Attributes:
-        order: (Z,) latents, the one that matters most first.
-        measure: (Z,) mean KL in nats, or variance of the codes where there is no prior.
-        kind: what the measure is, `KL` or `variance`.
-        mean: (Z,) where a walk starts: 0 under a prior, else the codes' mean.
-        scale: (Z,) its unit: 1 under a prior, else the codes' standard deviation.
+        order: (Z,) indices of the latents, the most important first.
+        measure: (Z,) importance: mean KL in nats, or the variance of the codes for a model without a prior.
+        kind: name of the measure, `KL` or `variance`.
+        mean: (Z,) center: 0 for a model with a prior, else the mean of the codes.
+        scale: (Z,) unit: 1 for a model with a prior, else the standard deviation of the codes.
     """
 
     order: Tensor
@@ -34,34 +35,37 @@ class Latents(NamedTuple):
 
 @torch.no_grad()
 def measure_latents(run: Run) -> Latents:
-    """Order latents by mean KL to the prior where there is one, else by the variance of codes."""
+    """Order the latents by mean KL to the prior, or by the variance of the codes for a model without a prior."""
     codes = run.codes("train").z
     if not run.model.has_prior:
         variance = codes.double().var(0)
         order = variance.argsort(descending=True, stable=True)
         return Latents(order, variance, "variance", codes.mean(0), variance.sqrt().float())
-    rows, device, parts = spread_rows(MEASURED, len(codes)), run.model.device, []
-    for chunk in rows.split(250):
+    rows, device = spread_rows(MEASURED, len(codes)), run.model.device
+    chunks = []
+    for chunk in rows.split(ROWS_PER_CHUNK):
         batch = run.batch("train", chunk)
-        y = batch.y.to(device) if run.model.context_size else None
-        parts.append(run.model.posterior(batch.x.to(device), y).kl().double().cpu())
-    kl = torch.cat(parts).mean(0)  # (Z,)
+        y = None
+        if run.model.context_size and batch.y is not None:
+            y = batch.y.to(device)
+        chunks.append(run.model.posterior(batch.x.to(device), y).kl().double().cpu())
+    kl = torch.cat(chunks).mean(0)  # (Z,)
     order = kl.argsort(descending=True, stable=True)
     return Latents(order, kl, "KL", torch.zeros(run.model.latent_dim), torch.ones(run.model.latent_dim))
 
 
 def common_label(run: Run) -> Tensor | None:
-    """What a conditional model is told where a figure shows codes alone: the commonest class, or mean attributes.
+    """Return a label to decode arbitrary codes with: the commonest class, or the mean of each attribute.
 
     Returns:
         () int64 or (A,) float32; None for an unconditional model.
     """
-    if not run.model.context_size:
+    y = conditioning_labels(run, "train")
+    if y is None:
         return None
-    y = run.codes("train").y
-    return y.mode().values if run.model.labels.kind == "classes" else y.mean(0)
+    return y.mode().values if conditioned_on_classes(run) else y.mean(0)
 
 
 def same_label(label: Tensor | None, count: int) -> Tensor | None:
-    """A label for each of `count` codes."""
+    """Repeat a label for `count` codes."""
     return None if label is None else label.expand(count, *label.shape)

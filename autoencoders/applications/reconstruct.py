@@ -1,8 +1,12 @@
-"""How well does it reconstruct? Pictures, their codes as heat maps, and errors beside PCA and the mean image."""
+"""Reconstructions of images, their codes as heat maps, and errors compared with PCA and the mean image."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -15,18 +19,18 @@ from autoencoders.utils.arrays import to_numpy
 
 
 def reconstruct(run: Run, *, split: str = "test", images: str | None = None, count: int = 10) -> ApplicationResult:
-    """Rows of input, target and output; original, code and output; a table of errors on the whole split.
+    """Draw input, target and output; draw original, code and output; measure errors on the complete split.
 
     Args:
         run: the run.
-        split: whose errors are measured, and whose rows are shown unless `images` are given.
-        images: a picture or a folder of pictures of your own, to show.
-        count: images shown.
+        split: the split on which errors are measured; its images are drawn unless `images` is set.
+        images: an image file or a folder of your own images to draw.
+        count: number of images that are drawn.
 
     Returns:
-        Figures `rows` and `codes`; the table `errors`: MSE per pixel of [0, 1], the same less the model's of the same
-        image, PSNR of the mean MSE and mean PSNR per image, in dB, mean SSIM, of the model, of PCA with as many
-        components and of the mean training image.
+        Figures `rows` and `codes`. Table `errors`, for the model, PCA with as many components and the mean training
+        image: MSE per pixel of [0, 1], its difference to the model's MSE on the same images, PSNR of the mean MSE and
+        mean PSNR per image in dB, mean SSIM.
     """
     from autoencoders.figures.code_heatmaps import code_heatmaps
     from autoencoders.figures.grids import image_grid
@@ -35,9 +39,9 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
     z = run.encode(batch.x, batch.y)
     output = run.decode(z, batch.y)
     table = errors(run, split)
-    model, *others = table.to_dict("records")
-    beside = ", ".join(f"{r['method']} {r['mse']:.4g}" for r in others)
-    caption = f"{split} MSE {model['mse']:.4g} ({model['psnr of mean mse']:.1f} dB); {beside}"
+    model, *baselines = table.to_dict("records")
+    baseline_errors = ", ".join(f"{row['method']} {row['mse']:.4g}" for row in baselines)
+    caption = f"{split} MSE {model['mse']:.4g} ({model['psnr of mean mse']:.1f} dB); {baseline_errors}"
     rows = {"input": to_numpy(batch.x), "target": to_numpy(batch.target), "output": to_numpy(output)}
     if batch.x is batch.target:
         del rows["target"]
@@ -49,27 +53,31 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
     return ApplicationResult(flat(table), figures, {"errors": table})
 
 
-def errors(run: Run, split: str) -> object:
-    """The table of errors on a whole split."""
+def errors(run: Run, split: str) -> pd.DataFrame:
+    """Return the table of reconstruction errors on a complete split: a row per method, the model first."""
     data, pca = run.prepare().data, run.pca()
-    average = data.mean_image().float()
-    methods = {run.model.name: run.reconstruct, pca.name: lambda x, y: pca.reconstruct(x)}
-    methods["mean image"] = lambda x, y: average.expand_as(x)
-    gathered: dict[str, list[Tensor]] = {name: [] for name in methods}
+    mean_image = data.mean_image().float()
+    methods: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
+        run.model.name: run.reconstruct,
+        pca.name: lambda x, y: pca.reconstruct(x),
+        "mean image": lambda x, y: mean_image.expand_as(x),
+    }
+    collected: dict[str, list[Tensor]] = {name: [] for name in methods}
     for batch in data.evaluation(split):
         for name, method in methods.items():
             output = method(batch.x, batch.y).clamp(0, 1)
-            square = (output - batch.target).flatten(1).square().mean(1)
-            gathered[name].append(torch.stack([square, psnr_per_image(square), ssim(output, batch.target)], 1))
-    rows = {}
-    own = torch.cat(gathered[run.model.name])[:, 0]
-    for name, parts in gathered.items():
-        mse, decibel, similarity = torch.cat(parts).unbind(1)
+            mse = (output - batch.target).flatten(1).square().mean(1)
+            collected[name].append(torch.stack([mse, psnr_per_image(mse), ssim(output, batch.target)], 1))
+    model_mse = torch.cat(collected[run.model.name])[:, 0]
+    rows: dict[str, dict[str, Any]] = {}
+    for name, chunks in collected.items():
+        mse, decibels, similarity = torch.cat(chunks).unbind(1)
         rows[name] = {
             "mse": mean_and_error(mse),
-            "mse above the model's": mean_and_error(mse - own),  # of the same images: errors of both largely cancel
+            # A paired difference has a smaller standard error: much of the variation between images cancels.
+            "mse above the model's": mean_and_error(mse - model_mse),
             "psnr of mean mse": psnr(float(mse.mean())),
-            "psnr per image": mean_and_error(decibel),
+            "psnr per image": mean_and_error(decibels),
             "ssim": mean_and_error(similarity),
             "images": len(mse),
         }

@@ -1,6 +1,8 @@
-"""What does each latent do? One at a time is walked, and what it changes is measured."""
+"""Traversals: images decoded while one latent changes, and measures of what each latent does."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pandas as pd
 import torch
@@ -8,8 +10,9 @@ from torch import Tensor
 
 from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
 from autoencoders.applications.latent_ranking import Latents, common_label, measure_latents, same_label
+from autoencoders.applications.representations import conditioning_labels
 from autoencoders.runs.run import Run
-from autoencoders.types import ApplicationResult, UserError
+from autoencoders.types import ApplicationResult, Batch, UserError
 from autoencoders.utils.arrays import to_numpy
 
 
@@ -25,28 +28,29 @@ def traverse(
     measured: int = 200,
     seed: int = 0,
 ) -> ApplicationResult:
-    """A row per latent, walked through its range while the others stay; latents ordered by KL, or by variance.
+    """Draw a row per latent, which changes over its range while the other latents stay constant.
 
-    Two numbers per latent, on held-out images: how far the image moves when the latent goes from one standard deviation
-    below its mean to one above (root mean squared per pixel), and how much the reconstruction's MSE rises when the
-    latent is put to its mean. Beside them the same for a random direction of equal scale and for the whole code.
+    Latents are ordered by KL, or by variance for a model without a prior. Two numbers per latent are measured on
+    held-out images: how much the image changes when the latent goes from one standard deviation below its mean to one
+    above (root mean squared difference per pixel), and how much the MSE of the reconstruction rises when the latent is
+    set to its mean. The baselines are a random direction of equal scale and the complete code.
 
     Args:
         run: the run.
-        split: whose images are measured, and of whom `row` is one.
-        images: a picture of your own to start from; the first where it is a folder.
-        row: the image of the split to start from; None starts from the mean code.
-        latents: rows of the figure and of the table, at most.
-        steps: images in a row.
-        reach: of the walk, in standard deviations (of the prior, or of the codes where there is none).
-        measured: images, at most, that are measured.
-        seed: of the random direction.
+        split: the split whose images are measured, and to which `row` refers.
+        images: an image file of your own to start from; for a folder, its first image.
+        row: row of the split to start from; None starts from the mean code.
+        latents: maximum number of rows of the figure and of latents in the table.
+        steps: number of images in a row.
+        reach: range of the traversal in standard deviations of the prior, or of the codes for a model without one.
+        measured: maximum number of images that are measured.
+        seed: seed of the random direction.
 
     Returns:
-        The figure `rows`; the table `latents`.
+        Figure `rows` and table `latents`.
 
     Raises:
-        UserError: where the row is not in the split, or a number makes no sense.
+        UserError: if `row` is not in the split, or a number is out of range.
     """
     from autoencoders.figures.grids import image_grid
 
@@ -54,70 +58,90 @@ def traverse(
     number_of_images(steps, "steps", 2)
     number_of_images(measured, "measured", 2)
     if not reach > 0:
-        raise UserError(f"reach must be above 0 standard deviations, and is {reach}.")
-    found = measure_latents(run)
-    start, label, words = origin(run, found, split, images, row)
-    order = found.order[:latents].tolist()
-    walk = torch.linspace(-reach, reach, steps)
+        raise UserError(f"reach must be above 0 standard deviations, got {reach}.")
+    ranking = measure_latents(run)
+    start, label, start_name = starting_point(run, ranking, split, images, row)
+    order = ranking.order[:latents].tolist()
+    offsets = torch.linspace(-reach, reach, steps)
     z = start.repeat(len(order), steps, 1)
     for i, latent in enumerate(order):
-        z[i, :, latent] = found.mean[latent] + walk * found.scale[latent]
-    pictures = run.decode(z.flatten(0, 1), same_label(label, len(order) * steps)).unflatten(0, (len(order), steps))
-    table = measure(run, found, order, split, measured, seed)
+        z[i, :, latent] = ranking.mean[latent] + offsets * ranking.scale[latent]
+    decoded = run.decode(z.flatten(0, 1), same_label(label, len(order) * steps)).unflatten(0, (len(order), steps))
+    table = latent_table(run, ranking, order, split, measured, seed)
+    unit = "the prior" if run.model.has_prior else "the codes"
     figure = image_grid(
-        to_numpy(pictures), run.title, rows=[f"z {i}, {found.kind} {found.measure[i]:.2f}" for i in order],
-        columns=[f"{w:+.1f}" for w in walk.tolist()],
-        caption=f"from {words}, in standard deviations of {'the prior' if run.model.has_prior else 'the codes'}",
-    )  # fmt: skip
+        to_numpy(decoded),
+        run.title,
+        rows=[f"z {i}, {ranking.kind} {ranking.measure[i]:.2f}" for i in order],
+        columns=[f"{offset:+.1f}" for offset in offsets.tolist()],
+        caption=f"start: {start_name}; columns: value of the latent in standard deviations of {unit}",
+    )
     return ApplicationResult(flat(table), {"rows": figure}, {"latents": table})
 
 
-def origin(
-    run: Run, found: Latents, split: str, images: str | None, row: int | None
+def starting_point(
+    run: Run, ranking: Latents, split: str, images: str | None, row: int | None
 ) -> tuple[Tensor, Tensor | None, str]:
-    """The code (Z,) that the walk starts from, the label that goes with it, and both in words."""
+    """Return the code (Z,) where the traversal starts, its label for a conditional model, and its name."""
     if images is not None:
         batch, names = shown(run, split, 1, images)
         return run.encode(batch.x)[0], None, names[0]
     if row is None:
-        return found.mean.clone(), common_label(run), "the mean code"
+        return ranking.mean.clone(), common_label(run), "the mean code"
     count = len(run.codes(split).z)
     if not 0 <= row < count:
-        raise UserError(f"row must be one of the {count} images of {split}, 0 to {count - 1}, and is {row}.")
-    y = run.codes(split).y
-    label = y[row] if run.model.context_size else None
+        raise UserError(f"row must be from 0 to {count - 1}, one of the {count} images of {split}, got {row}.")
+    y = conditioning_labels(run, split)
+    label = None if y is None else y[row]
     return run.codes(split).z[row], label, f"{split} image {row}"
 
 
-def measure(run: Run, found: Latents, order: list[int], split: str, count: int, seed: int) -> pd.DataFrame:
-    """The table of what every latent in `order` does, and its baselines."""
+def latent_table(run: Run, ranking: Latents, order: list[int], split: str, count: int, seed: int) -> pd.DataFrame:
+    """Return the effects of every latent in `order`, of a random direction and of the complete code."""
     rows = spread_rows(count, len(run.codes(split).z))
     batch = run.batch(split, rows)
     z = run.encode(batch.x, batch.y)
-    direction = torch.randn(len(found.mean), generator=torch.Generator().manual_seed(seed))
-    # As long as a latent's unit on average, so that both step equally far.
-    direction *= found.scale.square().mean().sqrt() / direction.norm()
-    squares = (run.decode(z, batch.y).clamp(0, 1) - batch.target).flatten(1).square().mean(1)
-
-    def effects(axis: Tensor) -> dict[str, object]:
-        along = ((z - found.mean) @ axis / axis.square().sum().clamp(min=1e-12))[:, None] * axis
-        rest = z - along
-        low, high = run.decode(rest - axis, batch.y), run.decode(rest + axis, batch.y)
-        without = (run.decode(rest, batch.y).clamp(0, 1) - batch.target).flatten(1).square().mean(1)
-        change = (high - low).flatten(1).square().mean(1).sqrt()
-        return {"change": mean_and_error(change), "mse rise": mean_and_error(without - squares), "images": len(rows)}
-
-    table: dict[str, dict] = {}
+    direction = torch.randn(len(ranking.mean), generator=torch.Generator().manual_seed(seed))
+    # The direction has the root mean square length of the latents' units, so that both change the code equally.
+    direction *= ranking.scale.square().mean().sqrt() / direction.norm()
+    mse = reconstruction_mse(run, z, batch)
+    table: dict[str, dict[str, Any]] = {}
     for latent in order:
-        axis = torch.zeros(len(found.mean))
-        axis[latent] = found.scale[latent]
-        table[f"z {latent}"] = {found.kind: float(found.measure[latent])} | effects(axis)
-    nothing = run.decode(found.mean.expand_as(z), batch.y).clamp(0, 1)
-    rise = (nothing - batch.target).flatten(1).square().mean(1) - squares
-    average = float(found.measure.mean())
-    table["random direction"] = {found.kind: average} | effects(direction)
+        axis = torch.zeros(len(ranking.mean))
+        axis[latent] = ranking.scale[latent]
+        effects = axis_effects(run, batch, z, ranking.mean, axis, mse)
+        table[f"z {latent}"] = {ranking.kind: float(ranking.measure[latent])} | effects
+    without_code = reconstruction_mse(run, ranking.mean.expand_as(z), batch)
+    effects = axis_effects(run, batch, z, ranking.mean, direction, mse)
+    table["random direction"] = {ranking.kind: float(ranking.measure.mean())} | effects
     table["whole code"] = {
-        found.kind: float(found.measure.sum()), "change": (float("nan"), float("nan")),
-        "mse rise": mean_and_error(rise), "images": len(rows),
-    }  # fmt: skip
+        ranking.kind: float(ranking.measure.sum()),
+        "change": (float("nan"), float("nan")),
+        "mse rise": mean_and_error(without_code - mse),
+        "images": len(rows),
+    }
     return comparison(table, first="latent")
+
+
+def axis_effects(run: Run, batch: Batch, z: Tensor, mean: Tensor, axis: Tensor, mse: Tensor) -> dict[str, Any]:
+    """Return the change of the image along an axis, and the rise of the MSE when the code loses that axis.
+
+    Args:
+        run: the run.
+        batch: N images.
+        z: (N, Z) their codes.
+        mean: (Z,) the center of the codes.
+        axis: (Z,) a direction whose length is one standard deviation.
+        mse: (N,) the MSE of the reconstruction from the complete code.
+    """
+    along = ((z - mean) @ axis / axis.square().sum().clamp(min=1e-12))[:, None] * axis
+    rest = z - along
+    low, high = run.decode(rest - axis, batch.y), run.decode(rest + axis, batch.y)
+    change = (high - low).flatten(1).square().mean(1).sqrt()
+    rise = reconstruction_mse(run, rest, batch) - mse
+    return {"change": mean_and_error(change), "mse rise": mean_and_error(rise), "images": len(z)}
+
+
+def reconstruction_mse(run: Run, z: Tensor, batch: Batch) -> Tensor:
+    """Return the MSE (N,) per pixel of images decoded from codes (N, Z)."""
+    return (run.decode(z, batch.y).clamp(0, 1) - batch.target).flatten(1).square().mean(1)

@@ -1,3 +1,5 @@
+"""application=features on exact linear models."""
+
 import numpy as np
 import pytest
 
@@ -6,13 +8,13 @@ from autoencoders.data.cartoons import FACTORS, CartoonsDataModule
 from autoencoders.types import UserError
 
 
-def test_codes_of_digits_tell_the_class_and_are_exported(digits_run):
-    found = features(digits_run, sizes=[50, 5000], draws=2)
-    table = found.tables["accuracy"].set_index(["labels", "method"])["accuracy"]
+def test_accuracy_grows_with_the_number_of_labels_and_codes_are_exported(digits_run):
+    result = features(digits_run, sizes=[50, 5000], draws=2)
+    table = result.tables["accuracy"].set_index(["labels", "method"])["accuracy"]
     most = len(digits_run.data.images("train"))
     assert table[most, "pca"] > table[50, "pca"] > 0.5 > table[most, "commonest label"]
     np.testing.assert_allclose(table[most, "pca"], table[most, "PCA-16"], atol=0.02)
-    codes = found.tables["codes"]
+    codes = result.tables["codes"]
     assert len(codes) == len(digits_run.data.images("test"))
     np.testing.assert_array_equal(codes[[f"z{i}" for i in range(16)]], digits_run.codes("test").z)
     assert codes["class"][0] == str(digits_run.annotations("test").classes[0].item())
@@ -21,10 +23,10 @@ def test_codes_of_digits_tell_the_class_and_are_exported(digits_run):
 def test_attributes_are_exported(linear_run, tmp_path):
     data = CartoonsDataModule(name="cartoons", count=300, size=16, batch_size=8, cache=str(tmp_path))
     data.setup()
-    found = features(linear_run(data, 8), attribute="skin", sizes=[200])
-    assert set(FACTORS) < set(found.tables["codes"])
+    result = features(linear_run(data, 8), attribute="skin", sizes=[200])
+    assert set(FACTORS) < set(result.tables["codes"])
 
 
-def test_sizes_are_checked(digits_run):
+def test_sizes_below_ten_are_refused(digits_run):
     with pytest.raises(UserError, match="sizes"):
         features(digits_run, sizes=[0])

@@ -1,9 +1,10 @@
-"""application=interpolate, against decoders whose paths are known."""
+"""application=interpolate, checked with decoders whose paths are known."""
 
 import pytest
 import torch
 
-from autoencoders.applications.interpolate import interpolate, pair_rows
+from autoencoders.applications.interpolate import interpolate
+from autoencoders.applications.interpolation_ends import random_pairs
 from autoencoders.config import instantiate
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
@@ -23,7 +24,7 @@ def opened(compose, tmp_path):
     return make
 
 
-def test_a_linear_decoder_walks_as_a_cross_fade_does(opened, monkeypatch):
+def test_paths_of_a_linear_decoder_are_cross_fades(opened, monkeypatch):
     run = opened("model=ae")
     weights = 0.01 * torch.randn(4, 784)
     monkeypatch.setattr(run.model, "decode", lambda z, y: (0.5 + 0.05 * torch.tanh(z) @ weights).view(-1, 1, 28, 28))
@@ -38,7 +39,7 @@ def test_a_linear_decoder_walks_as_a_cross_fade_does(opened, monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["vae", "cvae"])
-def test_strips_of_images_persons_and_drawn_codes(opened, monkeypatch, model):
+def test_strips_join_images_persons_and_sampled_codes(opened, monkeypatch, model):
     run = opened(f"model={model}")
     persons = Annotations(groups=torch.arange(359) % 6, group_names=tuple("abcdef"))
     monkeypatch.setattr(run, "annotations", lambda split: persons)
@@ -46,30 +47,30 @@ def test_strips_of_images_persons_and_drawn_codes(opened, monkeypatch, model):
     assert figures == ({"images", "random", "groups"} if model == "vae" else {"images", "random"})
 
 
-def test_a_film_goes_there_and_back(opened, tmp_path):
+def test_animations_go_forward_and_back(opened, tmp_path):
     from PIL import Image
 
     from autoencoders.loggers.media import MediaWriter
 
-    found = interpolate(opened("model=vae"), **SMALL, gif=True)
-    assert {len(frames) for frames in found.animations.values()} == {2 * SMALL["steps"] - 2}
-    files = MediaWriter(tmp_path, []).present("interpolate", found, 7)
-    films = [file for file in files if file.suffix == ".gif"]
-    assert len(films) == len(found.animations)
-    for film in films:
-        with Image.open(film) as picture:
-            assert picture.n_frames == 2 * SMALL["steps"] - 2
+    result = interpolate(opened("model=vae"), **SMALL, gif=True)
+    assert {len(frames) for frames in result.animations.values()} == {2 * SMALL["steps"] - 2}
+    files = MediaWriter(tmp_path, []).present("interpolate", result, 7)
+    animations = [file for file in files if file.suffix == ".gif"]
+    assert len(animations) == len(result.animations)
+    for file in animations:
+        with Image.open(file) as image:
+            assert image.n_frames == 2 * SMALL["steps"] - 2
 
 
-def test_a_model_told_classes_walks_within_one(opened):
+def test_pairs_of_a_model_conditioned_on_classes_share_a_class(opened):
     run = opened("model=cvae")
-    a, b = pair_rows(run, "test", 30, torch.Generator().manual_seed(0))
+    a, b = random_pairs(run, "test", 30, torch.Generator().manual_seed(0))
     y = run.codes("test").y
     assert torch.equal(y[a], y[b])
     assert (a != b).all()
 
 
-def test_own_pictures(opened, tmp_path):
+def test_own_images_are_paired_in_order(opened, tmp_path):
     from PIL import Image
 
     run = opened("model=vae")
@@ -78,10 +79,10 @@ def test_own_pictures(opened, tmp_path):
     for i in range(3):
         Image.new("L", (40, 40), 80 * i).save(folder / f"{i}.png")
     assert "images" in interpolate(run, images=str(folder), **SMALL).figures
-    with pytest.raises(UserError, match="joins two pictures"):
+    with pytest.raises(UserError, match="needs two images"):
         interpolate(run, images=str(folder / "0.png"), **SMALL)
 
 
-def test_too_short_a_strip_is_refused(opened):
+def test_a_strip_of_two_images_is_refused(opened):
     with pytest.raises(UserError, match="steps"):
         interpolate(opened("model=ae"), **{**SMALL, "steps": 2})

@@ -1,9 +1,12 @@
+"""application=restore on small runs, and its fills compared with closed forms."""
+
 import numpy as np
 import pytest
 import torch
 
-from autoencoders.applications.inpainting import CodeFit, Seen, seen
-from autoencoders.applications.restore import in_decibels, restore
+from autoencoders.applications.inpainting import CodeFit, Corrupted, corrupted_rows
+from autoencoders.applications.restoration import psnr_and_error
+from autoencoders.applications.restore import restore
 from autoencoders.config import instantiate
 from autoencoders.metrics.classical_restoration import pca_fill
 from autoencoders.runs.run import Run
@@ -23,41 +26,45 @@ def run(compose, tmp_path):
     return make
 
 
-def test_a_run_without_corruption_is_told_how_to_train_one(run):
+def test_a_run_without_corruption_is_refused_with_the_command_to_train_one(run):
     with pytest.raises(UserError, match="corruption=gaussian_noise"):
         restore(run())
 
 
-def test_noise_has_its_known_error_and_its_levels(run):
+def test_the_error_of_noise_is_measured_at_every_level(run):
     opened = run("corruption=gaussian_noise", "corruption.clamp=false")
-    found = restore(opened, subset=16, tuning=4, levels=[0.1, 0.5])
-    table = found.tables["errors"].set_index("method")
+    result = restore(opened, subset=16, tuning=4, levels=[0.1, 0.5])
+    table = result.tables["errors"].set_index("method")
     batch = opened.batch("test")
-    expected = (batch.x.clamp(0, 1) - batch.target).square().mean().item()  # clipped when measured
+    expected = (
+        (batch.x.clamp(0, 1) - batch.target).square().mean().item()
+    )  # outputs are clipped before they are measured
     assert table.loc["input", "mse"] == pytest.approx(expected, rel=1e-4)
-    assert set(found.figures) == {"rows", "levels", "level_rows"}
-    compared = found.tables["comparison"].set_index("method")
+    assert set(result.figures) == {"rows", "levels", "level_rows"}
+    compared = result.tables["comparison"].set_index("method")
     assert compared.loc["total variation", "mse"] < compared.loc["input", "mse"]
     assert (compared["images"] == 16).all()
 
 
 @pytest.mark.parametrize("corruption", ["erase", "occlusion", "salt_pepper"])
-def test_covers_are_found_and_kept_pixels_are_exact(run, corruption):
+def test_covers_are_detected_and_known_pixels_are_kept(run, corruption):
     opened = run(f"corruption={corruption}")
-    part = seen(opened, "test", torch.arange(20))
-    changed = (part.batch.x != part.batch.target).any(1, keepdim=True)
-    found = restore(opened, subset=8, tuning=4, count=2)
-    table = found.tables["comparison"].set_index("method")
+    corrupted = corrupted_rows(opened, "test", torch.arange(20))
+    changed = (corrupted.batch.x != corrupted.batch.target).any(1, keepdim=True)
+    result = restore(opened, subset=8, tuning=4, count=2)
+    table = result.tables["comparison"].set_index("method")
     if corruption == "salt_pepper":
-        assert part.hidden is None
+        assert corrupted.hidden is None
         return
-    assert torch.equal(part.hidden, changed)  # 127.5 is no gray level: a covered pixel always changes
+    assert torch.equal(
+        corrupted.hidden, changed
+    )  # the cover is 127.5, which is no gray level, so a covered pixel always changes
     kept = table.loc["ae, known kept"]
     assert kept["psnr inside"] == pytest.approx(table.loc["ae", "psnr inside"])
     assert np.isnan(kept["psnr outside"])
 
 
-def test_a_fill_recovers_what_lies_in_the_subspace_exactly():
+def test_the_pca_fill_recovers_images_in_the_subspace_exactly():
     torch.manual_seed(0)
     components = torch.linalg.qr(torch.randn(64, 4, dtype=torch.float64)).Q.T
     mean = torch.full((64,), 0.5, dtype=torch.float64)
@@ -68,8 +75,8 @@ def test_a_fill_recovers_what_lies_in_the_subspace_exactly():
     assert torch.allclose(filled, x, atol=1e-5)
 
 
-def test_a_linear_models_fit_is_the_fill_in_closed_form(linear_run, digits):
-    """The same Gaussian prior and a decoder that is PCA: Adam must find what `principal_fill` solves for."""
+def test_the_code_fit_of_a_linear_model_equals_the_pca_fill(linear_run, digits):
+    """With the same Gaussian prior and PCA as the decoder, Adam must converge to the solution of `pca_fill`."""
     opened = linear_run(digits, latents=6)
     fit, pca = CodeFit(opened, steps=400), opened.pca()
     x = opened.batch("test", 20)
@@ -79,9 +86,9 @@ def test_a_linear_models_fit_is_the_fill_in_closed_form(linear_run, digits):
     codes = pca.encode(digits.images("train").float() / 255).double()
     variances = (codes - codes.mean(0)).square().mean(0) + 1e-3 * codes.var(0, correction=0).mean()
     expected = pca_fill(covered.x, hidden, pca.mean, pca.components, variances, 0.05)
-    assert torch.allclose(fit(Seen(covered, hidden), 0.05, 0.0), expected, atol=2e-3)
+    assert torch.allclose(fit(Corrupted(covered, hidden), 0.05, 0.0), expected, atol=2e-3)
 
 
-def test_decibels_of_a_ratio():
-    value, _ = in_decibels(torch.tensor([0.01, 0.03]), torch.tensor([0.5, 1.5]))
+def test_psnr_of_a_ratio_of_means():
+    value, _ = psnr_and_error(torch.tensor([0.01, 0.03]), torch.tensor([0.5, 1.5]))
     assert value == pytest.approx(-10 * np.log10(0.02))

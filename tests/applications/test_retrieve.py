@@ -1,3 +1,5 @@
+"""application=retrieve on exact linear models."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,27 +9,27 @@ from autoencoders.types import UserError
 
 
 @pytest.mark.parametrize(("database", "metric"), [(None, "euclidean"), ("train", "cosine")])
-def test_codes_of_digits_beat_chance_and_pca_is_its_own_baseline(digits_run, database, metric):
-    found = retrieve(digits_run, database=database, metric=metric, count=3, neighbors=4)
-    table = found.tables["retrieval"].set_index("method")
+def test_codes_of_digits_are_better_than_chance_and_pca_equals_its_baseline(digits_run, database, metric):
+    result = retrieve(digits_run, database=database, metric=metric, count=3, neighbors=4)
+    table = result.tables["retrieval"].set_index("method")
     assert list(table.index) == ["pca", "PCA-16", "pixels", "chance"]
     np.testing.assert_allclose(table.loc["pca", "map"], table.loc["PCA-16", "map"], atol=2e-3)
     assert table.loc["pca", "precision at 1"] > 0.9
     assert table.loc["chance", "precision at 1"] == pytest.approx(0.1, abs=0.01)
-    assert "neighbors" in found.figures
+    assert "neighbors" in result.figures
 
 
-def test_pictures_of_ones_own_are_queries(digits_run, tmp_path):
+def test_own_images_are_queries(digits_run, tmp_path):
     digit = digits_run.batch("test", 1).x[0, 0].numpy()
     Image.fromarray((digit * 255).astype("uint8")).save(tmp_path / "mine.png")
     assert "neighbors" in retrieve(digits_run, images=str(tmp_path / "mine.png"), neighbors=3).figures
 
 
-def test_a_conditional_model_is_told_the_label(cvae_run):
+def test_a_conditional_model_is_measured(cvae_run):
     assert "retrieval" in retrieve(cvae_run, count=2, queries=50).tables
 
 
 @pytest.mark.parametrize("options", [{"metric": "hamming"}, {"database": "all"}, {"count": 0}])
-def test_mistakes_are_told(digits_run, options):
+def test_wrong_options_are_refused(digits_run, options):
     with pytest.raises(UserError):
         retrieve(digits_run, **options)

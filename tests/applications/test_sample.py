@@ -30,17 +30,17 @@ def opened(compose, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["ae", "vae", "cvae"])
-def test_every_model_draws(opened, model):
+def test_every_model_samples(opened, model):
     run = opened(f"model={model}")
     densities = {"standard_normal": StandardNormal(), "pca_kde": PCAKDE(3), "gaussian_full": GaussianFull()}
-    found = sample(run, densities=densities, **SMALL)
-    table = found.tables["densities"].set_index("method")
+    result = sample(run, densities=densities, **SMALL)
+    table = result.tables["densities"].set_index("method")
     assert set(densities) | {"real images", "training reconstructions", "mean image"} == set(table.index)
     codes = run.codes("test").z
     expected = GaussianFull().fit(run.codes("train").z).log_density(codes).mean()
     assert table["log-density"]["gaussian_full"] == pytest.approx(float(expected))
     assert table["variance ratio"]["gaussian_full"] == pytest.approx(1, abs=0.1)
-    assert set(found.figures) == {"samples", "densities", "nearest"}
+    assert set(result.figures) == {"samples", "densities", "nearest"}
 
 
 def test_temperature_scales_deviations_from_the_mean(opened):
@@ -58,19 +58,19 @@ def test_distances_are_root_mean_squares():
     torch.testing.assert_close(pixel_distances(a, stored), pixel_distances(a, stored.float() / 255))
 
 
-def test_the_deviation_within_labels_leaves_out_what_the_labels_explain():
+def test_the_deviation_within_labels_excludes_differences_between_labels():
     labels = torch.arange(2).repeat_interleave(2000)
     images = labels[:, None, None, None] * 5.0 + 0.3 * torch.randn(4000, 1, 4, 4)
     assert within_label_deviation(images, labels) == pytest.approx(0.3, rel=0.02)
 
 
 @pytest.mark.parametrize("options", [{"density": "flow"}, {"temperature": 0}, {"split": "train"}, {"measured": 1}])
-def test_bad_options_are_refused(opened, options):
+def test_wrong_options_are_refused(opened, options):
     with pytest.raises(UserError):
         sample(opened("model=vae"), densities={"standard_normal": StandardNormal()}, **{**SMALL, **options})
 
 
-def test_a_classifier_tells_drawn_from_real(compose, classifier_folder, tmp_path):
+def test_kid_separates_samples_from_real_images(compose, classifier_folder, tmp_path):
     config = compose("model=vae", "data.size=8", "latent_dim.size=4")
     data = instantiate.build(config["data"])
     data.prepare_data()

@@ -1,0 +1,159 @@
+"""Codes between which `interpolate` draws paths: of images, of group means, and sampled codes."""
+
+from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from autoencoders.applications.base import shown
+from autoencoders.applications.representations import conditioned_on_classes, conditioning_labels
+from autoencoders.latent.densities import GaussianFull, StandardNormal
+from autoencoders.runs.run import Run
+from autoencoders.types import UserError
+
+
+class Ends(NamedTuple):
+    """Codes at both ends of N paths, and the labels of a conditional model.
+
+    Attributes:
+        start: (N, Z) codes.
+        end: (N, Z) codes.
+        start_labels: (N,) classes or (N, A) attributes; None for an unconditional model.
+        end_labels: the same at the other end.
+    """
+
+    start: Tensor
+    end: Tensor
+    start_labels: Tensor | None = None
+    end_labels: Tensor | None = None
+
+    def select(self, i: int) -> Ends:
+        """Return path `i` alone."""
+        rows = slice(i, i + 1)
+        if self.start_labels is None or self.end_labels is None:
+            return Ends(self.start[rows], self.end[rows])
+        return Ends(self.start[rows], self.end[rows], self.start_labels[rows], self.end_labels[rows])
+
+
+class Strips(NamedTuple):
+    """Paths of one kind to draw.
+
+    Attributes:
+        ends: their ends.
+        names: a name per path, or none.
+        images: the real images (N, C, H, W) at both ends, or None if the ends are no images.
+    """
+
+    ends: Ends
+    names: list[str]
+    images: tuple[Tensor, Tensor] | None
+
+
+def random_pairs(run: Run, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw rows of `count` random pairs of a split; both of one class if the model is conditioned on classes.
+
+    Raises:
+        UserError: if the split has no such pair.
+    """
+    total = len(run.codes(split).z)
+    classes = torch.zeros(total)
+    if conditioned_on_classes(run):
+        y = conditioning_labels(run, split)
+        classes = classes if y is None else y
+    starts, ends = [], []
+    for i in torch.randint(total, (20 * count,), generator=generator).tolist():
+        candidates = torch.eq(classes, classes[i]).nonzero().flatten()
+        candidates = candidates[candidates != i]
+        if len(candidates):
+            starts.append(i)
+            ends.append(int(candidates[torch.randint(len(candidates), (1,), generator=generator)]))
+        if len(starts) == count:
+            break
+    if not starts:
+        raise UserError(
+            f"application=interpolate needs two images, and {split} has no two images that can be paired. "
+            "Choose another split."
+        )
+    return torch.tensor(starts), torch.tensor(ends)
+
+
+def ends_of_rows(run: Run, split: str, starts: Tensor, ends: Tensor) -> Ends:
+    """Return the codes of rows of a split, with the labels of a conditional model."""
+    z, y = run.codes(split).z, conditioning_labels(run, split)
+    if y is None:
+        return Ends(z[starts], z[ends])
+    return Ends(z[starts], z[ends], y[starts], y[ends])
+
+
+def random_image_strips(run: Run, split: str, count: int, seed: int) -> Strips:
+    """Pair random images of a split."""
+    starts, ends = random_pairs(run, split, count, torch.Generator().manual_seed(seed))
+    images = (run.batch(split, starts).target, run.batch(split, ends).target)
+    return Strips(ends_of_rows(run, split, starts, ends), [], images)
+
+
+def own_image_strips(run: Run, split: str, images: str, count: int) -> Strips:
+    """Pair each of the user's own images with the next one.
+
+    Raises:
+        UserError: if there are fewer than two images.
+    """
+    batch, names = shown(run, split, count + 1, images)
+    if len(batch.x) < 2:
+        raise UserError(
+            f"application=interpolate needs two images, and {images} has {len(batch.x)}. Give a folder with more."
+        )
+    z = run.encode(batch.x)
+    pair_names = [f"{start} - {end}" for start, end in itertools.pairwise(names)]
+    return Strips(Ends(z[:-1], z[1:]), pair_names, (batch.x[:-1], batch.x[1:]))
+
+
+def group_strips(run: Run, split: str, count: int, least: int) -> Strips | None:
+    """Pair the mean codes of the largest groups, such as persons.
+
+    Args:
+        run: the run.
+        split: the split of the groups.
+        count: maximum number of pairs.
+        least: minimum number of images of a group.
+
+    Returns:
+        The pairs, or None if there are no two such groups, or the model is conditioned on classes (the mean of a group
+        has no class).
+    """
+    annotations = run.annotations(split)
+    groups = annotations.groups
+    if groups is None or conditioned_on_classes(run):
+        return None
+    numbers, sizes = groups.unique(return_counts=True)
+    order = sizes.argsort(descending=True, stable=True)
+    largest = numbers[order][sizes[order] >= least][: 2 * count]
+    largest = largest[: len(largest) // 2 * 2]
+    if not len(largest):
+        return None
+    means = _group_means(run.codes(split).z, groups, largest)
+    y = conditioning_labels(run, split)
+    ends = Ends(means[::2], means[1::2])
+    if y is not None:
+        labels = _group_means(y, groups, largest)
+        ends = Ends(means[::2], means[1::2], labels[::2], labels[1::2])
+    names = [str(annotations.group_names[int(group)]).replace("_", " ") for group in largest]
+    return Strips(ends, [f"{start} - {end}" for start, end in zip(names[::2], names[1::2], strict=True)], None)
+
+
+def sampled_strips(run: Run, count: int, generator: torch.Generator) -> Strips:
+    """Pair codes sampled from the prior, or from a Gaussian fitted to the training codes for a model without one."""
+    density = (StandardNormal() if run.model.has_prior else GaussianFull()).fit(run.codes("train").z)
+    z, y = density.sample(2 * count, generator), conditioning_labels(run, "train")
+    if y is None:
+        return Strips(Ends(z[:count], z[count:]), [], None)
+    rows = torch.randint(len(y), (2, count), generator=generator)
+    return Strips(Ends(z[:count], z[count:], y[rows[0]], y[rows[1]]), [], None)
+
+
+def _group_means(values: Tensor, groups: Tensor, numbers: Tensor) -> Tensor:
+    """Average values (N, D) over each group in `numbers` (G,): (G, D)."""
+    return torch.stack([values[groups == number].mean(0) for number in numbers])

@@ -1,0 +1,137 @@
+"""Restoration methods (the model, PCA, classical methods) and their errors on corrupted images."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from autoencoders.applications.base import comparison, mean_and_error
+from autoencoders.applications.inpainting import Corrupted, Method, inpainting_methods
+from autoencoders.data.transforms import GaussianNoise
+from autoencoders.metrics import classical_restoration
+from autoencoders.metrics.images import psnr_per_image, ssim
+from autoencoders.metrics.running_sums import psnr
+from autoencoders.runs.run import Run
+
+NON_LOCAL_MEANS_CHOICES = list(itertools.product((0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0), (True, False), (3, 5, 7)))
+"""Candidates for non-local means: h / sigma, whether distances are corrected by sigma, and the patch size in pixels."""
+TOTAL_VARIATION_WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
+"""Candidates for the weight of total-variation denoising."""
+MEDIAN_SIZES = (3, 5, 7)
+"""Candidates for the side of the median filter in pixels."""
+
+
+def fast_methods(run: Run) -> dict[str, Method]:
+    """Return the methods that are measured on complete splits: the model, the input, PCA and the mean image."""
+    pca = run.pca()
+    return {
+        run.model.name: lambda c: run.reconstruct(c.batch.x, c.batch.y),
+        "input": lambda c: c.batch.x,
+        pca.name: lambda c: pca.reconstruct(c.batch.x),
+        "mean image": lambda c: run.data.mean_image().float().expand_as(c.batch.x),
+    }
+
+
+def slow_methods(run: Run, corruption: object, validation: Corrupted, bm3d: bool) -> dict[str, Method]:
+    """Return the methods that are measured on a subset, with parameters chosen on validation images.
+
+    Args:
+        run: the run.
+        corruption: the corruption that the run was trained with.
+        validation: corrupted validation images.
+        bm3d: include BM3D if the corruption is Gaussian noise.
+    """
+    if validation.hidden is not None:
+        return inpainting_methods(run, validation)
+    if not isinstance(corruption, GaussianNoise):
+        size = classical_restoration.tune_parameter(
+            classical_restoration.median, MEDIAN_SIZES, validation.batch.x, validation.batch.target
+        )
+        return {f"median of {size:g} pixels": lambda c: classical_restoration.median(c.batch.x, size)}
+    methods = denoisers(corruption.sigma, validation)
+    if bm3d:
+        sigma = corruption.sigma
+        methods["BM3D"] = lambda c: classical_restoration.bm3d(c.batch.x, sigma)
+    return methods
+
+
+def denoisers(sigma: float, validation: Corrupted) -> dict[str, Method]:
+    """Return non-local means and total variation for noise of a known level, tuned on validation images."""
+    x, target = validation.batch.x, validation.batch.target
+    weight = classical_restoration.tune_parameter(
+        classical_restoration.total_variation, TOTAL_VARIATION_WEIGHTS, x, target
+    )
+    choice = classical_restoration.tune_parameter(
+        lambda images, value: classical_restoration.non_local_means(images, sigma, value),
+        NON_LOCAL_MEANS_CHOICES,
+        x,
+        target,
+    )
+    return {
+        "non-local means": lambda c: classical_restoration.non_local_means(c.batch.x, sigma, choice),
+        "total variation": lambda c: classical_restoration.total_variation(c.batch.x, weight),
+    }
+
+
+def error_table(methods: Mapping[str, Method], chunks: Iterable[Corrupted]) -> pd.DataFrame:
+    """Return the errors of methods on the same images: a row per method.
+
+    Columns: MSE per pixel of [0, 1], PSNR of the mean MSE, mean PSNR per image, SSIM; for covered images also the PSNR
+    inside and outside of the cover; the number of images.
+    """
+    collected: dict[str, list[Tensor]] = {name: [] for name in methods}
+    has_cover = False
+    for chunk in chunks:
+        has_cover = has_cover or chunk.hidden is not None
+        for name, method in methods.items():
+            collected[name].append(image_errors(method(chunk).clamp(0, 1), chunk))
+    rows: dict[str, dict[str, Any]] = {}
+    for name, columns in collected.items():
+        mse, decibels, similarity, within, share = torch.cat(columns).double().unbind(1)
+        rows[name] = {
+            "mse": mean_and_error(mse),
+            "psnr of mean mse": psnr_and_error(mse),
+            "psnr per image": mean_and_error(decibels),
+            "ssim": mean_and_error(similarity),
+        }
+        if has_cover:
+            rows[name]["psnr inside"] = psnr_and_error(within, share)
+            rows[name]["psnr outside"] = psnr_and_error(mse - within, 1 - share)
+        rows[name]["images"] = len(mse)
+    return comparison(rows)
+
+
+def image_errors(output: Tensor, corrupted: Corrupted) -> Tensor:
+    """Return (B, 5) errors of restored images.
+
+    Columns: MSE, PSNR, SSIM, the contribution of the covered pixels to the MSE, and the share of covered pixels.
+    """
+    target, inside = corrupted.batch.target, corrupted.mask.float()
+    square = (output - target).square().mean(1, keepdim=True)  # (B, 1, H, W)
+    within = (square * inside).flatten(1).mean(1)
+    mse = square.flatten(1).mean(1)
+    return torch.stack([mse, psnr_per_image(mse), ssim(output, target), within, inside.flatten(1).mean(1)], 1)
+
+
+def psnr_and_error(square: Tensor, weight: Tensor | None = None) -> tuple[float, float]:
+    """Return the PSNR of the mean squared error and its standard error to first order, in dB.
+
+    Args:
+        square: (N,) squared errors per image.
+        weight: (N,) share of the pixels that they cover; the mean is then sum(square) / sum(weight). None: 1.
+
+    Returns:
+        NaN for both if the error is zero, as for pixels that are kept.
+    """
+    weight = torch.ones_like(square) if weight is None else weight
+    ratio = float(square.sum() / weight.sum())
+    if ratio <= 1e-12:
+        return math.nan, math.nan
+    error = mean_and_error((square - ratio * weight) / weight.mean())[1]
+    return psnr(ratio), 10 / math.log(10) * error / ratio
