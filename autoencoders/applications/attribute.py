@@ -10,10 +10,25 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.attribute_editing import Editor, Gauge, dose, fitted, gauged, identity, slopes
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
-from autoencoders.applications.label_classifiers import classifier_of
-from autoencoders.applications.representations import binary_attributes, column
+from autoencoders.applications.attribute_editing import (
+    CalibratedClassifier,
+    Editor,
+    calibrate_classifier,
+    dose_response,
+    fit_editors,
+    fit_slopes,
+    measure_identity,
+)
+from autoencoders.applications.base import (
+    check_count,
+    comparison_table,
+    flatten_table,
+    mean_and_error,
+    select_images,
+    spread_rows,
+)
+from autoencoders.applications.label_classifiers import get_classifier
+from autoencoders.applications.representations import attribute_index, binary_attributes
 from autoencoders.metrics.labels import ENOUGH
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch, UserError
@@ -66,25 +81,25 @@ def attribute(
     """
     alphas = sort_strengths(alphas, strength)
     known, names = binary_attributes(run, tuple(dict.fromkeys(("train", "val", split))))
-    chosen = len(names) - 1 if attribute is None else column(names, attribute)
-    others = [column(names, name) for name in orthogonal]
+    chosen = len(names) - 1 if attribute is None else attribute_index(names, attribute)
+    others = [attribute_index(names, name) for name in orthogonal]
     check_counts(known, chosen, others, names, split)
-    gauge = gauged(run, split, classifier_of(run, classifier), names[chosen])
-    editors, aurocs = fitted(run, split, known, chosen, others, method)
+    gauge = calibrate_classifier(run, split, get_classifier(run, classifier), names[chosen])
+    editors, aurocs = fit_editors(run, split, known, chosen, others, method)
     lacking = (known[split][:, chosen] == 0).nonzero().flatten()
-    batch = run.batch(split, lacking[spread_rows(number_of_images(measured, "measured", 2), len(lacking))])
-    shifts = {e.name: dose(e, batch, gauge, alphas) for e in editors}
+    batch = run.batch(split, lacking[spread_rows(check_count(measured, "measured", 2), len(lacking))])
+    shifts = {e.name: dose_response(e, batch, gauge, alphas) for e in editors}
     rows = {}
     for editor in editors:
-        slope = slopes(shifts[editor.name], alphas)
+        slope = fit_slopes(shifts[editor.name], alphas)
         rows[editor.name] = {
             "auroc": aurocs[editor.name],
-            **effect(editor, batch, gauge, slope, strength),
-            **identity(run, split, editor, batch, strength, gauge.classifier),
+            **measure_effect(editor, batch, gauge, slope, strength),
+            **measure_identity(run, split, editor, batch, strength, gauge.classifier),
             "images": len(batch.x),
             "classifier": gauge.classifier.name,
         }
-    edits = comparison(rows)
+    edits = comparison_table(rows)
     tables = {
         "edits": edits,
         "dose": dose_table(shifts, alphas, gauge.chosen),
@@ -93,7 +108,7 @@ def attribute(
     title, model = f"{run.title}: {names[chosen]}", edits.iloc[0]
     words = ", ".join(f"{row['method']} {row['shift per unit']:.2f}" for _, row in edits.iterrows())
     caption = f"shift per unit of strength: {words}; {len(batch.x)} {split} images; {gauge.classifier.name}"
-    number_of_images(count, "count")
+    check_count(count, "count")
     if images is not None:
         examples = user_examples(run, split, images, count, strength)
     else:
@@ -101,7 +116,9 @@ def attribute(
     figures = edit_figures(editors[0], examples, alphas, title, caption)
     about = f"AUROC on real {split} images: classifier {gauge.aurocs[gauge.chosen]:.3f}, direction {model['auroc']:.3f}"
     figures["dose"] = dose_figure(shifts, alphas, gauge, title, f"{about}; {gauge.classifier.name}")
-    return ApplicationResult(flat(edits) | flat(tables["dose"]) | flat(tables["leakage"]), figures, tables)
+    return ApplicationResult(
+        flatten_table(edits) | flatten_table(tables["dose"]) | flatten_table(tables["leakage"]), figures, tables
+    )
 
 
 def sort_strengths(alphas: Sequence[float], strength: float) -> list[float]:
@@ -129,8 +146,8 @@ def check_counts(
                 )
 
 
-def effect(
-    editor: Editor, batch: Batch, gauge: Gauge, slope: Tensor, strength: float
+def measure_effect(
+    editor: Editor, batch: Batch, gauge: CalibratedClassifier, slope: Tensor, strength: float
 ) -> dict[str, float | tuple[float, float]]:
     """Return the effect of an edit: shift per unit of strength, predicted share, change of other attributes.
 
@@ -161,17 +178,17 @@ def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) 
         first = next(iter(shifts.values()))[:, :, chosen]
         columns["share that grew"] = float((first[i] > first[i - 1]).float().mean()) if i else np.nan
         rows[f"{alpha:g}"] = columns
-    return comparison(rows, "strength")
+    return comparison_table(rows, "strength")
 
 
-def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge) -> pd.DataFrame:
+def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: CalibratedClassifier) -> pd.DataFrame:
     """Return one row per attribute: its shift per unit of strength for each method, and the classifier's AUROC."""
-    slope = {name: slopes(s, alphas) for name, s in shifts.items()}
+    slope = {name: fit_slopes(s, alphas) for name, s in shifts.items()}
     rows: dict[str, dict[str, object]] = {}
     for i, attribute_name in enumerate(gauge.names):
         rows[attribute_name] = {f"shift, {name}": mean_and_error(s[:, i]) for name, s in slope.items()}
         rows[attribute_name]["classifier auroc"] = gauge.aurocs[i]
-    return comparison(rows, "attribute")
+    return comparison_table(rows, "attribute")
 
 
 class Examples(NamedTuple):
@@ -184,7 +201,7 @@ class Examples(NamedTuple):
 
 def user_examples(run: Run, split: str, images: str, count: int, strength: float) -> dict[str, Examples]:
     """Return the user's own images, to which the attribute is added and from which it is subtracted."""
-    batch, labels = shown(run, split, count, images)
+    batch, labels = select_images(run, split, count, images)
     return {"add": Examples(batch, labels, strength), "subtract": Examples(batch, labels, -strength)}
 
 
@@ -217,7 +234,9 @@ def edit_figures(
     return figures
 
 
-def dose_figure(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Gauge, title: str, caption: str) -> Figure:
+def dose_figure(
+    shifts: dict[str, Tensor], alphas: Sequence[float], gauge: CalibratedClassifier, title: str, caption: str
+) -> Figure:
     """Draw the shift over strength for every method, and the shifts of other attributes for the model."""
     from autoencoders.figures.dose_response import dose_response
 

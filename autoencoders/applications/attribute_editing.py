@@ -11,9 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import bootstrap_error, listed, mean_and_error, spread_rows
-from autoencoders.applications.label_classifiers import Classifier, TrainedJudge, attribute_logits, positives, truth
-from autoencoders.applications.representations import SIDE, attributes, pixels, representations
+from autoencoders.applications.base import bootstrap_error, join_names, mean_and_error, spread_rows
+from autoencoders.applications.label_classifiers import (
+    LabelClassifier,
+    TrainedClassifier,
+    attribute_logits,
+    binary_labels,
+    true_labels,
+)
+from autoencoders.applications.representations import MAX_SIDE, attributes_or_classes, pixels, representations
 from autoencoders.latent.directions import attribute_direction
 from autoencoders.metrics.probes import auroc
 from autoencoders.metrics.retrieval import feature_distances
@@ -45,7 +51,7 @@ class Editor(NamedTuple):
         return self.decode(self.encode(batch) + strength * self.step, batch).clamp(0, 1)
 
 
-class Gauge(NamedTuple):
+class CalibratedClassifier(NamedTuple):
     """A classifier, calibrated on real held-out images.
 
     Attributes:
@@ -56,7 +62,7 @@ class Gauge(NamedTuple):
         aurocs: (A,) AUROCs of the logits on these images.
     """
 
-    classifier: Classifier
+    classifier: LabelClassifier
     names: tuple[str, ...]
     chosen: int
     gaps: Tensor
@@ -67,7 +73,7 @@ class Gauge(NamedTuple):
         return attribute_logits(self.classifier, images)
 
 
-def fitted(
+def fit_editors(
     run: Run, split: str, known: dict[str, Tensor], chosen: int, others: Sequence[int], method: str
 ) -> tuple[list[Editor], dict[str, tuple[float, float]]]:
     """Return the model, PCA and pixels as editors, and the AUROC of each direction on held-out images.
@@ -87,7 +93,7 @@ def fitted(
     rows = known["train"][:, chosen].isfinite().nonzero().flatten()
     rows = rows[spread_rows(LIMIT, len(rows))]
     y = known["train"][rows]
-    equal = [v[rows].numpy() for v in attributes(run.annotations("train"))[0].T[list(others)]]
+    equal = [v[rows].numpy() for v in attributes_or_classes(run.annotations("train"))[0].T[list(others)]]
     kept = known[split][:, chosen].isfinite().nonzero().flatten()
     positive = (known[split][kept, chosen] == 1).numpy()
     held_out = representations(run, split, kept, pca)
@@ -97,7 +103,7 @@ def fitted(
         error = bootstrap_error(partial(_auroc_of_rows, scores, positive), len(kept))
         aurocs[name], steps[name] = (auroc(scores, positive), error), torch.from_numpy(step).float()
     channels, *size = run.model.shape
-    small = steps["pixels"].reshape(1, channels, *(min(SIDE, side) for side in size))
+    small = steps["pixels"].reshape(1, channels, *(min(MAX_SIDE, side) for side in size))
     picture = functional.interpolate(small, size, mode="bilinear")
     model = Editor(
         run.model.name, steps[run.model.name], lambda b: run.encode(b.x, b.y), lambda z, b: run.decode(z, b.y)
@@ -110,7 +116,7 @@ def _auroc_of_rows(scores: np.ndarray, positive: np.ndarray, rows: np.ndarray) -
     return auroc(scores[rows], positive[rows])
 
 
-def gauged(run: Run, split: str, classifier: Classifier, attribute: str) -> Gauge:
+def calibrate_classifier(run: Run, split: str, classifier: LabelClassifier, attribute: str) -> CalibratedClassifier:
     """Calibrate a classifier on real images of `split`.
 
     Raises:
@@ -119,31 +125,31 @@ def gauged(run: Run, split: str, classifier: Classifier, attribute: str) -> Gaug
     names = classifier.labels.names
     if attribute not in names:
         raise UserError(
-            f"The classifier ({classifier.name}) does not predict {attribute}. It predicts: {listed(names)}."
+            f"The classifier ({classifier.name}) does not predict {attribute}. It predicts: {join_names(names)}."
         )
     rows = spread_rows(LIMIT, len(run.data.images(split)))
     logits = torch.cat([attribute_logits(classifier, run.batch(split, r).target) for r in rows.split(ROWS_PER_CHUNK)])
-    y = positives(truth(run, split, classifier.labels)[rows], classifier.labels)
+    y = binary_labels(true_labels(run, split, classifier.labels)[rows], classifier.labels)
     columns = list(zip(logits.T, y.T, strict=True))
     gaps = torch.stack([a[b == 1].mean() - a[b == 0].mean() for a, b in columns])
     aurocs = [auroc(a[b.isfinite()], b[b.isfinite()] == 1) for a, b in columns]
-    return Gauge(classifier, names, names.index(attribute), gaps, aurocs)
+    return CalibratedClassifier(classifier, names, names.index(attribute), gaps, aurocs)
 
 
-def dose(editor: Editor, batch: Batch, gauge: Gauge, alphas: Sequence[float]) -> Tensor:
+def dose_response(editor: Editor, batch: Batch, gauge: CalibratedClassifier, alphas: Sequence[float]) -> Tensor:
     """Return the shifts of the logits relative to strength 0, in gaps, (strengths, N, A)."""
     start = gauge.logits(editor.edit(batch, 0.0))
     return torch.stack([(gauge.logits(editor.edit(batch, a)) - start) / gauge.gaps for a in alphas])
 
 
-def slopes(shifts: Tensor, alphas: Sequence[float]) -> Tensor:
+def fit_slopes(shifts: Tensor, alphas: Sequence[float]) -> Tensor:
     """Return (N, A) shifts per unit of strength, by least squares through the origin, from (strengths, N, A)."""
     a = torch.tensor(alphas, dtype=shifts.dtype)
     return (a[:, None, None] * shifts).sum(0) / a.square().sum()
 
 
-def identity(
-    run: Run, split: str, editor: Editor, batch: Batch, strength: float, classifier: Classifier
+def measure_identity(
+    run: Run, split: str, editor: Editor, batch: Batch, strength: float, classifier: LabelClassifier
 ) -> dict[str, object]:
     """Measure whether the nearest real image of the split to an edited image shows the same person.
 
@@ -155,7 +161,7 @@ def identity(
         `identity kept`, the share; `distance ratio`, the distance of the edited image to its original divided by that
         to the nearest other person; `identity unedited`, the share at strength 0; the same with `, features`.
     """
-    spaces = {"": pixels} | ({", features": classifier.features} if isinstance(classifier, TrainedJudge) else {})
+    spaces = {"": pixels} | ({", features": classifier.features} if isinstance(classifier, TrainedClassifier) else {})
     rows, groups = torch.arange(len(run.data.images(split))).split(ROWS_PER_CHUNK), run.annotations(split).groups
     persons = torch.cat(rows) if groups is None else groups
     own = persons[batch.index]

@@ -57,7 +57,7 @@ def bootstrap_error(
     return float(np.nanstd(values, ddof=1))
 
 
-def comparison(methods: Mapping[str, Mapping[str, Any]], first: str = "method") -> pd.DataFrame:
+def comparison_table(methods: Mapping[str, Mapping[str, Any]], first: str = "method") -> pd.DataFrame:
     """Return a table with one row per method: the model first, then its baselines.
 
     Args:
@@ -76,7 +76,7 @@ def comparison(methods: Mapping[str, Mapping[str, Any]], first: str = "method") 
     return pd.DataFrame(rows)
 
 
-def flat(table: pd.DataFrame) -> dict[str, float]:
+def flatten_table(table: pd.DataFrame) -> dict[str, float]:
     """Return the numbers of a comparison table as metrics, `<column>/<row>`."""
     metrics = {}
     for _, row in table.iterrows():
@@ -91,7 +91,7 @@ def spread_rows(count: int, total: int) -> Tensor:
     return torch.linspace(0, total - 1, min(count, total)).round().long()
 
 
-def shown(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, list[str]]:
+def select_images(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, list[str]]:
     """Return the images for a figure: the user's own images if given, else evenly spaced rows of a split.
 
     Returns:
@@ -100,7 +100,7 @@ def shown(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, 
     Raises:
         UserError: if the model is conditional and the images have no labels.
     """
-    number_of_images(count, "count")
+    check_count(count, "count")
     if images is None:
         batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
         return batch, [str(i) for i in batch.index.tolist()]
@@ -114,13 +114,13 @@ def shown(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, 
     return Batch(x, x, None, torch.arange(len(x))), names
 
 
-def number_of_images(value: int, name: str, least: int = 1) -> int:
+def check_count(value: int, name: str, least: int = 1) -> int:
     """Return an option that counts images, after a check."""
     if not isinstance(value, int) or value < least:
         raise UserError(f"{name} must be an integer of at least {least}, got {value}.")
     return value
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """Return names as a comma-separated list."""
     return ", ".join(map(str, names)) or "none"

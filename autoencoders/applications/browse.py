@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread_rows
+from autoencoders.applications.base import check_count, comparison_table, flatten_table, mean_and_error, spread_rows
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, ApplicationResult
 from autoencoders.utils.arrays import to_numpy
@@ -43,17 +43,20 @@ def browse(
     from autoencoders.figures.labelled_grid import labelled_grid
     from autoencoders.figures.moments import code_histograms, moment_panels
 
-    number_of_images(count, "count")
+    check_count(count, "count")
     if images is None:
         batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
-        x, words = batch.target, labelled(run.annotations(split).rows(batch.index), chosen(run, split, attributes))
+        x, words = (
+            batch.target,
+            image_labels(run.annotations(split).rows(batch.index), shown_attributes(run, split, attributes)),
+        )
     else:
         x, words = run.pictures(images)
         x, words = x[:count], [name[:WIDE] for name in words[:count]]
     z = run.codes(split).z.double()
     order = z.var(0).argsort(descending=True)
     table = moments(z)
-    expected = expectations(len(z))
+    expected = normal_moments(len(z))
     panels = {name: (table[:, i].numpy(), *expected[name]) for i, name in enumerate(MOMENTS)}
     title = f"{run.title}: {len(z)} codes of {split}"
     leading = order[:PANELS]
@@ -64,14 +67,16 @@ def browse(
         "codes": code_histograms(z[:, leading].numpy(), names, f"{title}; line: {curve}", run.model.has_prior),
         "moments": moment_panels(panels, f"{title}; band: N(0, 1) with two standard errors"),
     }
-    compared = comparison({name: summary(codes) for name, codes in beside(run, split, z).items()})
+    compared = comparison_table(
+        {name: summarize_moments(codes) for name, codes in compared_codes(run, split, z).items()}
+    )
     latents = pd.DataFrame(table.numpy(), columns=list(MOMENTS))
     latents.insert(0, "latent", range(len(latents)))
-    tables = {**contents(run), "latents": latents, "moments": compared}
-    return ApplicationResult(flat(compared), figures, tables)
+    tables = {**count_contents(run), "latents": latents, "moments": compared}
+    return ApplicationResult(flatten_table(compared), figures, tables)
 
 
-def chosen(run: Run, split: str, attributes: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+def shown_attributes(run: Run, split: str, attributes: tuple[str, ...] | list[str]) -> tuple[str, ...]:
     """Return the attributes shown below images, at most two."""
     known = run.annotations(split)
     if attributes:
@@ -83,7 +88,7 @@ def chosen(run: Run, split: str, attributes: tuple[str, ...] | list[str]) -> tup
     return known.attribute_names[:1]
 
 
-def labelled(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
+def image_labels(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
     """Return a short label per image: its class, attribute values, or an empty string."""
     if known.classes is not None:
         return [known.class_names[c][:WIDE] for c in known.classes.tolist()]
@@ -98,7 +103,7 @@ def labelled(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
     return [" ".join(f"{name[:7]} {word(values[i])}" for name, values in columns) for i in rows]
 
 
-def contents(run: Run) -> dict[str, pd.DataFrame]:
+def count_contents(run: Run) -> dict[str, pd.DataFrame]:
     """Return the number of images per class and split, or statistics of each attribute."""
     annotations = {split: run.annotations(split) for split in ("train", "val", "test")}
     first = annotations["train"]
@@ -124,27 +129,27 @@ def moments(z: Tensor) -> Tensor:
     return torch.stack([mean, z.var(0), standard.pow(3).mean(0), standard.pow(4).mean(0) - 3], dim=1)
 
 
-def expectations(count: int) -> dict[str, tuple[float, float]]:
+def normal_moments(count: int) -> dict[str, tuple[float, float]]:
     """Return the moments of a standard normal, and their first-order standard errors for `count` samples."""
     errors = (1 / count, 2 / count, 6 / count, 24 / count)
     return {n: (v, math.sqrt(e)) for n, v, e in zip(MOMENTS, (0.0, 1.0, 0.0, 0.0), errors, strict=True)}
 
 
-def beside(run: Run, split: str, z: Tensor) -> dict[str, Tensor]:
+def compared_codes(run: Run, split: str, z: Tensor) -> dict[str, Tensor]:
     """Return the codes of the model, PCA codes, and samples of a standard normal, each (N, Z)."""
     pca = run.pca()
-    scale = coordinates(run, "train").std(0).clamp(min=1e-12)
+    scale = pca_codes(run, "train").std(0).clamp(min=1e-12)
     drawn = torch.randn(z.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return {run.model.name: z, f"{pca.name}, scaled": coordinates(run, split) / scale, "standard normal": drawn}
+    return {run.model.name: z, f"{pca.name}, scaled": pca_codes(run, split) / scale, "standard normal": drawn}
 
 
-def coordinates(run: Run, split: str) -> Tensor:
+def pca_codes(run: Run, split: str) -> Tensor:
     """Return PCA codes of the inputs of a split, (N, K) float64."""
     pca = run.pca()
     return torch.cat([pca.encode(batch.x) for batch in run.data.evaluation(split)]).double()
 
 
-def summary(z: Tensor) -> dict[str, object]:
+def summarize_moments(z: Tensor) -> dict[str, object]:
     """Return averages over dimensions, with standard errors, of the differences between codes and a standard normal."""
     mean, variance, skewness, kurtosis = moments(z).unbind(1)
     return {

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import torch
 
-from autoencoders.applications.base import flat, listed, number_of_images
-from autoencoders.applications.label_accuracy import conditions, verdicts
-from autoencoders.applications.label_classifiers import classifier_of
+from autoencoders.applications.base import check_count, flatten_table, join_names
+from autoencoders.applications.label_accuracy import accuracy_tables, labels_to_decode
+from autoencoders.applications.label_classifiers import get_classifier
 from autoencoders.latent.densities import StandardNormal
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, UserError
@@ -60,18 +60,18 @@ def conditional_sample(
             f"application=conditional_sample needs a conditional model, got {run.model.name}. Use a run of model=cvae, "
             "or application=sample."
         )
-    number_of_images(codes, "codes")
-    number_of_images(measured, "measured", 2)
-    sees = classifier_of(run, classifier)
-    names, y, bits = conditions(run, strength)
-    picked = positions(names, labels)
+    check_count(codes, "codes")
+    check_count(measured, "measured", 2)
+    sees = get_classifier(run, classifier)
+    names, y, bits = labels_to_decode(run, strength)
+    picked = label_positions(names, labels)
     generator = torch.Generator().manual_seed(seed)
     prior = StandardNormal(run.model.latent_dim)
     z = prior.sample(codes, generator)
     grid = run.decode(z.repeat_interleave(len(y), 0), y.repeat(codes, *[1] * (y.ndim - 1)))
     z = prior.sample(2 * COLUMNS * len(picked), generator)
     many = run.decode(z, y[picked].repeat_interleave(2 * COLUMNS, 0)).unflatten(0, (-1, COLUMNS))
-    judged, per_label = verdicts(run, split, sees, (names, y, bits), measured, generator)
+    judged, per_label = accuracy_tables(run, split, sees, (names, y, bits), measured, generator)
     first, real = judged["accuracy"].iloc[0], judged["accuracy"].iloc[1]
     caption = f"a code per row; label seen in {first:.1%}, and in {real:.1%} of real {split} images, by {sees.name}"
     figures = {
@@ -84,14 +84,16 @@ def conditional_sample(
             caption="one label, another code in every image",
         ),
     }  # fmt: skip
-    return ApplicationResult(flat(judged) | flat(per_label), figures, {"judged": judged, "labels": per_label})
+    return ApplicationResult(
+        flatten_table(judged) | flatten_table(per_label), figures, {"judged": judged, "labels": per_label}
+    )
 
 
-def positions(names: Sequence[str], labels: Sequence[str | int] | None) -> list[int]:
+def label_positions(names: Sequence[str], labels: Sequence[str | int] | None) -> list[int]:
     """Return the indices of the labels shown with many codes."""
     if labels is None:
         return list(range(len(names)))[-2:]
     wrong = [str(label) for label in labels if str(label) not in names]
     if wrong:
-        raise UserError(f"The model has no label {listed(wrong)}. Its labels: {listed(names)}.")
+        raise UserError(f"The model has no label {join_names(wrong)}. Its labels: {join_names(names)}.")
     return [names.index(str(label)) for label in labels]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.anomaly_scores import AnomalyScores, concatenate, other_images
-from autoencoders.applications.base import comparison, flat, listed, number_of_images, spread_rows
-from autoencoders.applications.examples import scored
+from autoencoders.applications.base import check_count, comparison_table, flatten_table, join_names, spread_rows
+from autoencoders.applications.examples import score_examples
 from autoencoders.metrics.detection import NAMES, detection_error, detection_metrics
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch, UserError
@@ -63,7 +63,7 @@ def detect(
         UserError: if there are no anomalies to compare with.
     """
     check_options(run.prepare(), split, other, images, quantile)
-    number_of_images(limit, "limit", 2)
+    check_count(limit, "limit", 2)
     excluded = torch.zeros(len(run.data.images(split)), dtype=torch.bool)
     classes = run.annotations(split).classes
     if len(run.data.excluded) and classes is not None:
@@ -117,9 +117,9 @@ def check_options(run: Run, split: str, other: str | None, images: str | None, q
     if not 0 < quantile < 1:
         raise UserError(f"quantile must be in (0, 1), got {quantile}.")
     if other is not None and other not in OTHERS:
-        raise UserError(f"other must be one of {listed(OTHERS)}, got {other!r}.")
+        raise UserError(f"other must be one of {join_names(OTHERS)}, got {other!r}.")
     if other == run.data.name:
-        raise UserError(f"other must differ from the training data, got {other}. Choose one of {listed(OTHERS)}.")
+        raise UserError(f"other must differ from the training data, got {other}. Choose one of {join_names(OTHERS)}.")
     if other is None and images is None and (not len(run.data.excluded) or split != "test"):
         raise UserError(
             "application=detect needs anomalies. Set application.detect.other=noise|shuffled|fashion|mnist|digits|lfw|"
@@ -147,7 +147,7 @@ def add_comparison(
     scores = scorer.scores(normal, split), scorer.scores(anomalous, "strange")
     rows = detection_rows(scores, thresholds)
     share = len(anomalous.x) / (len(anomalous.x) + len(normal.x))
-    table = comparison({**rows, "chance": {"auroc": 0.5, "ap": share, "fpr at 95 % tpr": 0.95}}, "score")
+    table = comparison_table({**rows, "chance": {"auroc": 0.5, "ap": share, "fpr at 95 % tpr": 0.95}}, "score")
     main = "negative elbo" if "negative elbo" in rows else "distortion"
     auroc = {name: row["auroc"] for name, row in rows.items()}
     title = f"{scorer.run.title}; anomalous: {what}"
@@ -156,8 +156,10 @@ def add_comparison(
     result.figures["extremes"] = extremes_figure(scores, main, auroc, title, compared, few)
     result.figures["errors"] = error_figure(scorer, main, auroc, title, compared, few)
     result.tables["detection"] = table
-    result.examples["scored"] = scored({"normal": (normal, scores[0]), what: (anomalous, scores[1])}, thresholds, main)
-    result.metrics.update(flat(table))
+    result.examples["scored"] = score_examples(
+        {"normal": (normal, scores[0]), what: (anomalous, scores[1])}, thresholds, main
+    )
+    result.metrics.update(flatten_table(table))
 
 
 Scores = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from autoencoders.applications.base import (
     bootstrap_error,
-    comparison,
-    flat,
+    check_count,
+    comparison_table,
+    flatten_table,
     mean_and_error,
-    number_of_images,
     spread_rows,
 )
 from autoencoders.applications.representations import representations
@@ -42,13 +42,13 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
     from autoencoders.figures.dimension import spectra_and_errors
 
     pca = run.pca()
-    number_of_images(rows, "rows", 10)
+    check_count(rows, "rows", 10)
     total = {part: len(run.data.images(part)) for part in ("train", split)}
     train = representations(run, "train", spread_rows(rows, total["train"]), pca)
     held_out = representations(run, split, spread_rows(rows, total[split]), pca)
     variances = {name: spectrum(z) for name, z in train.items()}
-    table = comparison({name: describe(variances[name], held_out[name]) for name in train})
-    kept = kept_table(run, split, spread_rows(number_of_images(measured, "measured", 2), total[split]), pca)
+    table = comparison_table({name: describe_representation(variances[name], held_out[name]) for name in train})
+    kept = kept_table(run, split, spread_rows(check_count(measured, "measured", 2), total[split]), pca)
     pixels = {run.model.name: variances[run.model.name], "pixels": variances["pixels"]}
     first = table.iloc[0]
     caption = (
@@ -57,10 +57,12 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
         f"TwoNN {first['two-nn']:.1f}"
     )
     figure = spectra_and_errors(pixels, kept, pca.name, run.title, caption)
-    return ApplicationResult(flat(table) | flat(kept), {"dimension": figure}, {"spectrum": table, "kept": kept})
+    return ApplicationResult(
+        flatten_table(table) | flatten_table(kept), {"dimension": figure}, {"spectrum": table, "kept": kept}
+    )
 
 
-def describe(variances: np.ndarray, held_out: Tensor) -> dict[str, object]:
+def describe_representation(variances: np.ndarray, held_out: Tensor) -> dict[str, object]:
     """Return the row of one representation, from its training variances, and from held-out features for TwoNN."""
     ratios = neighbor_ratios(held_out)
     counts = {f"for {share:.0%}".replace("%", " %"): components_for(variances, share) for share in SHARES}
@@ -88,13 +90,13 @@ def kept_table(run: Run, split: str, rows: Tensor, pca: PCABaseline) -> pd.DataF
         projected = (mean + z @ basis[:, :k] @ basis[:, :k].T).float()
         linear = PCABaseline(pca.mean, pca.components[:k], pca.shape)
         found[k] = {
-            "mse, codes": mean_and_error(errors(run.decode(projected, batch.y), batch.target)),
-            "mse, image PCA": mean_and_error(errors(linear.reconstruct(batch.x), batch.target)),
+            "mse, codes": mean_and_error(image_errors(run.decode(projected, batch.y), batch.target)),
+            "mse, image PCA": mean_and_error(image_errors(linear.reconstruct(batch.x), batch.target)),
             "images": len(rows),
         }
-    return comparison(found, "components")
+    return comparison_table(found, "components")
 
 
-def errors(output: Tensor, target: Tensor) -> Tensor:
+def image_errors(output: Tensor, target: Tensor) -> Tensor:
     """Return the (N,) MSE per pixel of each image."""
     return (output.clamp(0, 1) - target).flatten(1).square().mean(1)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from autoencoders.applications.base import number_of_images
-from autoencoders.applications.evaluation.features import NEIGHBOURS, feature_rows, outside, set_size
+from autoencoders.applications.base import check_count
+from autoencoders.applications.evaluation.features import NEIGHBOURS, feature_rows, reconstruction_split, set_size
 from autoencoders.applications.evaluation.images import classifier_rows, conditional_rows, reconstruction_rows
-from autoencoders.applications.evaluation.latents import kl_figure, latent_rows, latents, latents_table
+from autoencoders.applications.evaluation.latents import encode_latents, kl_figure, latent_rows, latents_table
 from autoencoders.applications.evaluation.likelihood import bound_rows, likelihood_rows
 from autoencoders.applications.evaluation.table import RESAMPLES, as_columns, as_metrics, markdown
-from autoencoders.applications.label_classifiers import TrainedJudge, stand_in, trained_classifier
+from autoencoders.applications.label_classifiers import TrainedClassifier, fit_pixel_classifier, load_classifier
 from autoencoders.models.evaluation import EVALUATION_SEED
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult
@@ -60,25 +60,25 @@ def evaluate(
     """
     for name, value, least in (("samples", samples, 1), ("measured", measured, 2), ("together", together, 1),
                                ("drawn", drawn, 2), ("codes", codes, 2)):  # fmt: skip
-        number_of_images(value, name, least)
-    trained = None if classifier is None else trained_classifier(run, classifier)
+        check_count(value, name, least)
+    trained = None if classifier is None else load_classifier(run, classifier)
     rows = likelihood_rows(run, split)
     rows += bound_rows(run, split, min(measured, len(run.data.images(split))), samples, together, seed)
     rows += reconstruction_rows(run, split)
     tables: dict[str, pd.DataFrame] = {}
     figures: dict[str, Figure] = {}
     if run.model.has_prior:
-        encoded = latents(run, split)
+        encoded = encode_latents(run, split)
         tables["latents"] = latents_table(encoded)
         rows += latent_rows(run, encoded)
         figures["kl"] = kl_figure(run, tables["latents"], split)
     rows += feature_rows(run, split, trained, drawn, seed)
     if run.model.context_size:
-        rows += conditional_rows(run, split, trained or stand_in(run), codes, seed)
+        rows += conditional_rows(run, split, trained or fit_pixel_classifier(run), codes, seed)
     rows += classifier_rows(run, split, trained) if trained else []
     table = pd.DataFrame([as_columns(row) for row in rows])
-    words = [*likelihood_words(run, table, split, samples, together, seed),
-             *classifier_words(run, table, split, trained, drawn, seed),
+    words = [*describe_likelihood(run, table, split, samples, together, seed),
+             *describe_classifier(run, table, split, trained, drawn, seed),
              f"weights of step {run.step}; +- is one standard error over images"]  # fmt: skip
     protocol = "; ".join(words)
     tables = {"evaluation": table, **tables, "markdown": markdown(run, table)}
@@ -86,7 +86,7 @@ def evaluate(
     return ApplicationResult(as_metrics(table), figures, tables)
 
 
-def likelihood_words(run: Run, table: pd.DataFrame, split: str, samples: int, together: int, seed: int) -> list[str]:
+def describe_likelihood(run: Run, table: pd.DataFrame, split: str, samples: int, together: int, seed: int) -> list[str]:
     """Describe how likelihood, errors and latents were measured."""
     images, train = len(run.data.images(split)), len(run.data.images("train"))
     drawn = f"ELBO with one sample an image, noise by row, seed {EVALUATION_SEED}; "
@@ -103,8 +103,8 @@ def likelihood_words(run: Run, table: pd.DataFrame, split: str, samples: int, to
     return words
 
 
-def classifier_words(
-    run: Run, table: pd.DataFrame, split: str, classifier: TrainedJudge | None, drawn: int, seed: int
+def describe_classifier(
+    run: Run, table: pd.DataFrame, split: str, classifier: TrainedClassifier | None, drawn: int, seed: int
 ) -> list[str]:
     """Describe how the images were evaluated, and with which classifier."""
     if classifier is None:
@@ -116,7 +116,7 @@ def classifier_words(
         f"{accuracy_text if accuracy['images'] else 'without labels to evaluate it'}",
         f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of "
         f"{classifier.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images, as "
-        f"many of every set, seed {seed}, reconstructions of {outside(split)} images; +- of FID by {RESAMPLES} "
+        f"many of every set, seed {seed}, reconstructions of {reconstruction_split(split)} images; +- of FID by {RESAMPLES} "
         "bootstrap resamples, of KID by "
         "jackknife",
     ]

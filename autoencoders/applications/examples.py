@@ -16,7 +16,7 @@ EACH = 50
 """Maximum number of images of each kind."""
 
 
-def scored(
+def score_examples(
     kinds: Mapping[str, tuple[Batch, Mapping[str, np.ndarray]]], thresholds: Mapping[str, float], main: str
 ) -> pd.DataFrame:
     """Return one row per image: kind, image, whether the main score marks it as anomalous, and all scores.
@@ -35,7 +35,7 @@ def scored(
     return pd.concat(tables, ignore_index=True)
 
 
-def neighbors(
+def neighbor_examples(
     names: list[str], images: np.ndarray, pictures: np.ndarray, distance: np.ndarray, matched: np.ndarray | None
 ) -> pd.DataFrame:
     """Return one row per query: name, image, number of matching neighbors, neighbors with distances.

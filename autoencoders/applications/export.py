@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import autoencoders
-from autoencoders.applications.base import comparison, flat, number_of_images, spread_rows
+from autoencoders.applications.base import check_count, comparison_table, flatten_table, spread_rows
 from autoencoders.config.instantiate import FORMAT
 from autoencoders.runs.loading import CONFIG, WEIGHTS, load_export
 from autoencoders.runs.run import Run
@@ -51,39 +51,39 @@ def export(
     Raises:
         UserError: if a package is missing.
     """
-    number_of_images(count, "count")
+    check_count(count, "count")
     target = Path(folder or (run.path if run.path.is_dir() else run.path.parent)) / "export"
     target.mkdir(parents=True, exist_ok=True)
     batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
     z = run.encode(batch.x, batch.y)
     image = run.decode(z, batch.y)
-    files = write(run, target)
+    files = write_weights(run, target)
     again = Run(target, run.config, load_export(target), run.data)
     compared = {"safetensors": (again.encode(batch.x, batch.y), again.decode(z, batch.y))}
     if onnx:
         files += write_onnx(again.model, target, batch)
-        compared["onnx"] = through_onnx(target, again.model, batch, z)
+        compared["onnx"] = run_onnx(target, again.model, batch, z)
     labels = [None if batch.y is None else batch.y[i : i + 1] for i in range(len(z))]
     single = [run.encode(batch.x[i : i + 1], y) for i, y in enumerate(labels)]
     alone = [run.decode(z[i : i + 1], y) for i, y in enumerate(labels)]
     compared["batches of one"] = (torch.cat(single), torch.cat(alone))
     rows = {
-        name: {"codes": largest(codes, z), "images": largest(images, image), "count": len(z)}
+        name: {"codes": largest_difference(codes, z), "images": largest_difference(images, image), "count": len(z)}
         for name, (codes, images) in compared.items()
     }
-    differences = comparison(rows, "format")
-    sizes = comparison({file.name: {"bytes": file.stat().st_size} for file in files}, "file")
+    differences = comparison_table(rows, "format")
+    sizes = comparison_table({file.name: {"bytes": file.stat().st_size} for file in files}, "file")
     return ApplicationResult(
-        flat(differences), {}, {"differences": differences, "files": sizes.assign(folder=str(target))}
+        flatten_table(differences), {}, {"differences": differences, "files": sizes.assign(folder=str(target))}
     )
 
 
-def largest(a: Tensor, b: Tensor) -> float:
+def largest_difference(a: Tensor, b: Tensor) -> float:
     """Return the largest absolute difference."""
     return float((a - b).abs().max())
 
 
-def write(run: Run, folder: Path) -> list[Path]:
+def write_weights(run: Run, folder: Path) -> list[Path]:
     """Write weights and configuration, and return the files."""
     from safetensors.torch import save_file
 
@@ -133,7 +133,7 @@ def write_onnx(model: Autoencoder, folder: Path, batch: Batch) -> list[Path]:
     for name, part, first, given in (("encoder", Encode(model), "x", batch.x[:2]), ("decoder", Decode(model), "z", z)):
         names = [first, "y"][: 1 + len(labels)]
         files.append(folder / f"{name}.onnx")
-        with quiet():
+        with quiet_exporter():
             torch.onnx.export(
                 part.eval(), (given, *labels), files[-1], input_names=names,
                 output_names=["z" if name == "encoder" else "image"], opset_version=OPSET, dynamo=True,
@@ -143,7 +143,7 @@ def write_onnx(model: Autoencoder, folder: Path, batch: Batch) -> list[Path]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Suppress the log lines of the exporter and its optimizer."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -155,7 +155,7 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def through_onnx(folder: Path, model: Autoencoder, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor]:
+def run_onnx(folder: Path, model: Autoencoder, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor]:
     """Return codes of a batch and images of codes (N, Z), computed from the ONNX files."""
     session = import_extra("onnxruntime", "export", "application=export").InferenceSession
     labels = {"y": batch.y.numpy()} if model.context_size and batch.y is not None else {}

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images
+from autoencoders.applications.base import check_count, comparison_table, flatten_table, mean_and_error
 from autoencoders.applications.representations import Labels, labeled_features, labels
 from autoencoders.metrics.probes import tune_probe
 from autoencoders.runs.run import Run
@@ -44,8 +44,8 @@ def features(
         labels and latents of every image.
     """
     for size in sizes:
-        number_of_images(size, "sizes", 10)
-    number_of_images(draws, "draws")
+        check_count(size, "sizes", 10)
+    check_count(draws, "draws")
     codes = code_table(run, split)
     targets = labels(run, ("train", "val", split), attribute)
     if targets is None:
@@ -62,7 +62,7 @@ def features(
 def flat_metrics(table: pd.DataFrame) -> dict[str, float]:
     """Convert a table with a row per method and number of labels to flat metrics, `<column>/<method>/<labels>`."""
     rows = table.assign(method=table["method"] + "/" + table["labels"].astype(str)).drop(columns="labels")
-    return flat(rows)
+    return flatten_table(rows)
 
 
 def accuracy_table(run: Run, split: str, targets: Labels, sizes: Sequence[int], draws: int, seed: int) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def accuracy_table(run: Run, split: str, targets: Labels, sizes: Sequence[int], 
             accuracy = probe_accuracy(train, val, test, subsets)
             rows[name] = {"labels": size, "accuracy": accuracy, "images": len(test_y)}
         rows["commonest label"] = {"labels": size, "accuracy": constant, "images": len(test_y)}
-        tables.append(comparison(rows))
+        tables.append(comparison_table(rows))
     return pd.concat(tables, ignore_index=True)
 
 

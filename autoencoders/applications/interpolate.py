@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread_rows
+from autoencoders.applications.base import check_count, comparison_table, flatten_table, mean_and_error, spread_rows
 from autoencoders.applications.interpolation_ends import (
     Ends,
     Strips,
@@ -70,10 +70,10 @@ def interpolate(
     """
     from autoencoders.figures.grids import image_grid
 
-    number_of_images(pairs, "pairs")
-    number_of_images(steps, "steps", 3)
-    number_of_images(measured, "measured", 2)
-    number_of_images(least, "least")
+    check_count(pairs, "pairs")
+    check_count(steps, "steps", 3)
+    check_count(measured, "measured", 2)
+    check_count(least, "least")
     generator = torch.Generator().manual_seed(seed)
     table = path_table(run, split, measured, references, steps, generator)
     if images is None:
@@ -93,7 +93,7 @@ def interpolate(
         figures[name] = image_grid(grid, run.title, rows=rows, caption=caption)
         if gif:
             animations[name] = forward_and_back(grid)
-    return ApplicationResult(flat(table), figures, {"paths": table}, animations)
+    return ApplicationResult(flatten_table(table), figures, {"paths": table}, animations)
 
 
 def distance_caption(table: pd.DataFrame) -> str:
@@ -176,7 +176,7 @@ def path_table(
         rows[name] = {**path_lengths(strip), **nearest_distance(strip[:, odd_steps // 2], training)}
     rows["reconstructed ends"] = nearest_distance(decoded[0], training)
     rows["real ends"] = nearest_distance(real[0], training)
-    return comparison(rows)
+    return comparison_table(rows)
 
 
 def path_lengths(strip: Tensor) -> dict[str, tuple[float, float]]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import shown
+from autoencoders.applications.base import select_images
 from autoencoders.applications.representations import conditioned_on_classes, conditioning_labels
 from autoencoders.latent.densities import GaussianFull, StandardNormal
 from autoencoders.runs.run import Run
@@ -101,7 +101,7 @@ def own_image_strips(run: Run, split: str, images: str, count: int) -> Strips:
     Raises:
         UserError: if there are fewer than two images.
     """
-    batch, names = shown(run, split, count + 1, images)
+    batch, names = select_images(run, split, count + 1, images)
     if len(batch.x) < 2:
         raise UserError(
             f"application=interpolate needs two images, and {images} has {len(batch.x)}. Give a folder with more."

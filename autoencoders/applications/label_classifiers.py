@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import listed, spread_rows
+from autoencoders.applications.base import join_names, spread_rows
 from autoencoders.applications.representations import binary_attributes, pixels
 from autoencoders.metrics.probes import LinearProbe, tune_probe
 from autoencoders.models.classifier import Classifier as Network
@@ -24,7 +24,7 @@ LIMIT = 10_000
 """Maximum number of training images, and of validation images, that the logistic regression is fitted to."""
 
 
-class Classifier(Protocol):
+class LabelClassifier(Protocol):
     """Predicts labels of images. Its accuracy is measured where it is used."""
 
     @property
@@ -47,7 +47,7 @@ class Classifier(Protocol):
 
 
 @dataclass
-class TrainedJudge:
+class TrainedClassifier:
     """A run of `model=classifier`."""
 
     run: Run
@@ -88,7 +88,7 @@ class TrainedJudge:
 
 
 @dataclass
-class StandIn:
+class PixelClassifier:
     """Logistic regression on pixels, averaged down to at most 32 a side."""
 
     probe: LinearProbe
@@ -105,16 +105,16 @@ class StandIn:
         return self.probe.logits(self.features(x))
 
 
-def classifier_of(run: Run, path: str | None) -> Classifier:
+def get_classifier(run: Run, path: str | None) -> LabelClassifier:
     """Return the given classifier, or logistic regression fitted to the run's training images.
 
     Raises:
         UserError: if the given classifier does not fit, or the data has no labels.
     """
-    return stand_in(run) if path is None else trained_classifier(run, path)
+    return fit_pixel_classifier(run) if path is None else load_classifier(run, path)
 
 
-def trained_classifier(run: Run, path: str) -> TrainedJudge:
+def load_classifier(run: Run, path: str) -> TrainedClassifier:
     """Load the classifier at a path and check that it fits the run.
 
     Raises:
@@ -138,11 +138,11 @@ def trained_classifier(run: Run, path: str) -> TrainedJudge:
     fits = own is None or (own == predicted if predicted.kind == "classes" else set(predicted.names) <= set(own.names))
     if own is not None and not fits:
         raise UserError(
-            f"The classifier {path} must predict the {own.kind} {_some(own)} of the run's data, got the "
-            f"{predicted.kind} {_some(predicted)}. Use one trained on data={run.data.name}."
+            f"The classifier {path} must predict the {own.kind} {_abbreviate(own)} of the run's data, got the "
+            f"{predicted.kind} {_abbreviate(predicted)}. Use one trained on data={run.data.name}."
         )
     opened.model.to(run.model.device)
-    return TrainedJudge(opened)
+    return TrainedClassifier(opened)
 
 
 def require_labels(labels: Context | None) -> Context:
@@ -152,11 +152,11 @@ def require_labels(labels: Context | None) -> Context:
     return labels
 
 
-def _some(labels: Context) -> str:
-    return listed(labels.names[:8]) + (", ..." if len(labels.names) > 8 else "")
+def _abbreviate(labels: Context) -> str:
+    return join_names(labels.names[:8]) + (", ..." if len(labels.names) > 8 else "")
 
 
-def stand_in(run: Run) -> StandIn:
+def fit_pixel_classifier(run: Run) -> PixelClassifier:
     """Fit logistic regression to training images, with a regularization chosen on validation images."""
     labels = known_labels(run)
     if labels is None:
@@ -167,8 +167,8 @@ def stand_in(run: Run) -> StandIn:
         x = torch.cat([pixels(run.batch(split, some).target) for some in rows.split(ROWS_PER_CHUNK)])
         # Some pixels hardly vary among real images. Without noise, a small deviation in them would dominate.
         noisy = x + NOISE * torch.randn(x.shape, generator=generator)
-        datasets.append((noisy, truth(run, split, labels)[rows]))
-    return StandIn(tune_probe(datasets[0], datasets[1], outputs=labels.size), labels)
+        datasets.append((noisy, true_labels(run, split, labels)[rows]))
+    return PixelClassifier(tune_probe(datasets[0], datasets[1], outputs=labels.size), labels)
 
 
 # Labels -------------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ def known_labels(run: Run) -> Context | None:
     return None if known.classes is None else Context("classes", tuple(known.class_names))
 
 
-def truth(run: Run, split: str, labels: Context) -> Tensor:
+def true_labels(run: Run, split: str, labels: Context) -> Tensor:
     """Return the (N,) int64 classes of a split, or (N, A) attributes of these names: 1 with, 0 without, NaN unknown."""
     known = run.annotations(split).classes
     if labels.kind == "classes" and known is not None:
@@ -191,7 +191,9 @@ def truth(run: Run, split: str, labels: Context) -> Tensor:
     return values[split][:, [names.index(name) for name in labels.names]]
 
 
-def right(classifier: Classifier, x: Tensor, labels: Tensor, columns: list[int] | None = None) -> Tensor:
+def correct_predictions(
+    classifier: LabelClassifier, x: Tensor, labels: Tensor, columns: list[int] | None = None
+) -> Tensor:
     """Return 1 where the classifier predicts the given label, else 0, and NaN where it is unknown.
 
     Args:
@@ -210,7 +212,7 @@ def right(classifier: Classifier, x: Tensor, labels: Tensor, columns: list[int] 
     return torch.where(labels.double().isfinite(), (seen == (labels > 0)).double(), torch.nan)
 
 
-def attribute_logits(classifier: Classifier, x: Tensor) -> Tensor:
+def attribute_logits(classifier: LabelClassifier, x: Tensor) -> Tensor:
     """Return (N, A) logits of attributes; for classes, of each class against all others: log p - log(1 - p)."""
     logits = classifier.logits(x)
     if classifier.labels.kind == "attributes":
@@ -220,6 +222,6 @@ def attribute_logits(classifier: Classifier, x: Tensor) -> Tensor:
     return logits - others.logsumexp(2)
 
 
-def positives(known: Tensor, labels: Context) -> Tensor:
+def binary_labels(known: Tensor, labels: Context) -> Tensor:
     """Return (N, A) as 1, 0 or NaN: attributes unchanged, classes (N,) one-hot."""
     return known if labels.kind == "attributes" else functional.one_hot(known, labels.size).float()

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread_rows
+from autoencoders.applications.base import check_count, comparison_table, flatten_table, mean_and_error, spread_rows
 from autoencoders.applications.representations import Labels, labeled_features, labeled_rows, labels
 from autoencoders.latent.projections import plane, trustworthiness, tsne
 from autoencoders.metrics.probes import knn_predictions, tune_probe
@@ -57,7 +57,7 @@ def latent_map(
         Table `accuracy`, if the data have labels: accuracy from codes, from PCA with as many components, from pixels,
         and of always predicting the commonest label.
     """
-    rows = spread_rows(number_of_images(count, "count", 10), len(run.prepare().data.images(split)))
+    rows = spread_rows(check_count(count, "count", 10), len(run.prepare().data.images(split)))
     targets, y = labels(run, ("train", "val", split), attribute), None
     if targets is not None:
         rows = labeled_rows(targets.values[split], count)
@@ -66,11 +66,11 @@ def latent_map(
     maps = {"plane": Map(*plane(z))}
     if z.shape[1] > 2:
         maps["tsne"] = Map(tsne(z, seed), ("t-SNE 1", "t-SNE 2"))
-    table = comparison({name: measure_map(z, one.points, y, k) for name, one in maps.items()}, "map")
-    metrics, tables, caption = flat(table), {"maps": table}, f"{len(z)} {split} codes"
+    table = comparison_table({name: measure_map(z, one.points, y, k) for name, one in maps.items()}, "map")
+    metrics, tables, caption = flatten_table(table), {"maps": table}, f"{len(z)} {split} codes"
     if targets is not None:
         tables["accuracy"] = accuracy_table(run, split, targets, k)
-        metrics |= flat(tables["accuracy"])
+        metrics |= flatten_table(tables["accuracy"])
         values = [f"{row['method']} {row['linear']:.3f}" for row in tables["accuracy"].to_dict("records")]
         caption = f"linear probe of {targets.what}: {', '.join(values)}"
     names = () if targets is None else targets.names
@@ -111,19 +111,19 @@ def accuracy_table(run: Run, split: str, targets: Labels, k: int) -> pd.DataFram
         }
     constant = mean_and_error((test_y == torch.bincount(train_y).argmax()).float())
     rows["commonest label"] = {"knn": constant, "linear": constant, "images": len(test_y)}
-    return comparison(rows)
+    return comparison_table(rows)
 
 
 def draw_maps(
     run: Run, maps: dict[str, Map], table: pd.DataFrame, y: np.ndarray | None, names: tuple[str, ...], caption: str
 ) -> dict[str, Figure]:
     """Draw a scatter plot per map, colored by the labels `y` (N,) if there are labels."""
-    from autoencoders.figures.latents import scatter
+    from autoencoders.figures.latents import scatter_codes
 
     prior = run.model.has_prior and run.model.latent_dim == 2
     figures = {}
     for (name, (points, axes)), row in zip(maps.items(), table.to_dict("records"), strict=True):
         if y is not None:
             axes = (f"{axes[0]}; accuracy of nearest neighbors in this map {row['knn in the map']:.3f}", axes[1])
-        figures[name] = scatter(points, run.title, axes, y, names, prior, caption)
+        figures[name] = scatter_codes(points, run.title, axes, y, names, prior, caption)
     return figures

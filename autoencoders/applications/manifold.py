@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, spread_rows
+from autoencoders.applications.base import check_count, comparison_table, flatten_table, mean_and_error, spread_rows
 from autoencoders.applications.latent_ranking import common_label, measure_latents, same_label
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, UserError
@@ -75,8 +75,8 @@ def manifold(
         raise UserError(f"axes must be one of {list(AXES)}, got {axes!r}.")
     if run.model.latent_dim < 2:
         raise UserError(f"A plane needs two latents, and {run.title} has one. Use application=traverse.")
-    number_of_images(side, "side", 2)
-    number_of_images(measured, "measured", 2)
+    check_count(side, "side", 2)
+    check_count(measured, "measured", 2)
     plane = find_plane(run, axes)
     steps = torch.special.ndtri(torch.linspace(EDGE, 1 - EDGE, side, dtype=torch.float64)).float()
     points = torch.cartesian_prod(-steps, steps).flip(1)  # rows from top (high second axis) to bottom
@@ -90,7 +90,9 @@ def manifold(
     if label is not None:
         caption += f"; label: {label_text(run, label)}"
     figures = {"grid": image_grid(to_numpy(images), run.title, caption=caption)}
-    return ApplicationResult(flat(explained) | flat(coverage), figures, {"explained": explained, "coverage": coverage})
+    return ApplicationResult(
+        flatten_table(explained) | flatten_table(coverage), figures, {"explained": explained, "coverage": coverage}
+    )
 
 
 def label_text(run: Run, label: Tensor) -> str:
@@ -139,7 +141,7 @@ def explained_table(run: Run, plane: Plane, split: str, count: int) -> pd.DataFr
     for name, output in outputs.items():
         mse = (output.clamp(0, 1) - batch.target).flatten(1).square().mean(1)
         rows[name] = {"mse": mean_and_error(mse), "images": len(output)}
-    return comparison(rows)
+    return comparison_table(rows)
 
 
 def coverage_table(run: Run, plane: Plane, split: str, edge: float) -> pd.DataFrame:
@@ -149,4 +151,4 @@ def coverage_table(run: Run, plane: Plane, split: str, edge: float) -> pd.DataFr
         "codes": {"inside the grid": mean_and_error(inside), "images": len(inside)},
         "standard normal": {"inside the grid": (1 - 2 * EDGE) ** 2},
     }
-    return comparison(rows)
+    return comparison_table(rows)

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, shown
+from autoencoders.applications.base import comparison_table, flatten_table, mean_and_error, select_images
 from autoencoders.metrics.images import psnr_per_image, ssim
 from autoencoders.metrics.running_sums import psnr
 from autoencoders.runs.run import Run
@@ -28,17 +28,17 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
         count: number of images that are drawn.
 
     Returns:
-        Figures `rows` and `codes`. Table `errors`, for the model, PCA with as many components and the mean training
+        Figures `rows` and `codes`. Table `reconstruction_errors`, for the model, PCA with as many components and the mean training
         image: MSE per pixel of [0, 1], its difference to the model's MSE on the same images, PSNR of the mean MSE and
         mean PSNR per image in dB, mean SSIM.
     """
     from autoencoders.figures.code_heatmaps import code_heatmaps
     from autoencoders.figures.grids import image_grid
 
-    batch, names = shown(run, split, count, images)
+    batch, names = select_images(run, split, count, images)
     z = run.encode(batch.x, batch.y)
     output = run.decode(z, batch.y)
-    table = errors(run, split)
+    table = reconstruction_errors(run, split)
     model, *baselines = table.to_dict("records")
     baseline_errors = ", ".join(f"{row['method']} {row['mse']:.4g}" for row in baselines)
     caption = f"{split} MSE {model['mse']:.4g} ({model['psnr of mean mse']:.1f} dB); {baseline_errors}"
@@ -50,10 +50,10 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
         "rows": image_grid(np.stack(list(rows.values())), run.title, rows=list(rows), columns=columns, caption=caption),
         "codes": code_heatmaps(rows["input"], z.numpy(), rows["output"], run.title, caption),
     }
-    return ApplicationResult(flat(table), figures, {"errors": table})
+    return ApplicationResult(flatten_table(table), figures, {"errors": table})
 
 
-def errors(run: Run, split: str) -> pd.DataFrame:
+def reconstruction_errors(run: Run, split: str) -> pd.DataFrame:
     """Return the table of reconstruction errors on a complete split: a row per method, the model first."""
     data, pca = run.prepare().data, run.pca()
     mean_image = data.mean_image().float()
@@ -81,4 +81,4 @@ def errors(run: Run, split: str) -> pd.DataFrame:
             "ssim": mean_and_error(similarity),
             "images": len(mse),
         }
-    return comparison(rows)
+    return comparison_table(rows)

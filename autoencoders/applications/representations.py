@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import listed, spread_rows
+from autoencoders.applications.base import join_names, spread_rows
 from autoencoders.metrics.labels import attribute_threshold, binarize_at
 from autoencoders.runs.run import ROWS_PER_CHUNK, Run
 from autoencoders.types import Annotations, UserError
 from autoencoders.utils.pca import PCABaseline
 
-SIDE = 32
+MAX_SIDE = 32
 """Maximum height and width, in pixels, of images compared as pixels. Larger images are reduced by averaging."""
 
 
 def pixels(x: Tensor) -> Tensor:
     """Flatten images (N, C, H, W) to rows of pixels (N, D), reduced by averaging to at most SIDE pixels per side."""
-    size = tuple(min(SIDE, side) for side in x.shape[2:])
+    size = tuple(min(MAX_SIDE, side) for side in x.shape[2:])
     if size != tuple(x.shape[2:]):
         x = functional.interpolate(x, size, mode="area")
     return x.flatten(1)
@@ -51,7 +51,7 @@ def representations(run: Run, split: str, rows: Tensor, pca: PCABaseline) -> dic
     }
 
 
-def attributes(annotations: Annotations) -> tuple[Tensor, tuple[str, ...]]:
+def attributes_or_classes(annotations: Annotations) -> tuple[Tensor, tuple[str, ...]]:
     """Return the attributes of images, or membership of each class if the data have only classes.
 
     Returns:
@@ -70,14 +70,14 @@ def attributes(annotations: Annotations) -> tuple[Tensor, tuple[str, ...]]:
     )
 
 
-def column(names: Sequence[str], name: object) -> int:
+def attribute_index(names: Sequence[str], name: object) -> int:
     """Return the index of an attribute or class in `names`.
 
     Raises:
         UserError: if it is not among the names; the message lists them.
     """
     if str(name) not in names:
-        raise UserError(f"These data have no attribute {str(name)!r}. They have: {listed(names)}.")
+        raise UserError(f"These data have no attribute {str(name)!r}. They have: {join_names(names)}.")
     return list(names).index(str(name))
 
 
@@ -87,11 +87,11 @@ def binary_attributes(run: Run, splits: Sequence[str] = ("train", "val", "test")
     Returns:
         Split -> (N, A) float32 values 0, 1 or NaN (unknown), and A names.
     """
-    train, names = attributes(run.annotations("train"))
+    train, names = attributes_or_classes(run.annotations("train"))
     thresholds = torch.tensor([attribute_threshold(values) for values in train.T])
     binarized = {}
     for split in splits:
-        binarized[split] = binarize_at(attributes(run.annotations(split))[0], thresholds)
+        binarized[split] = binarize_at(attributes_or_classes(run.annotations(split))[0], thresholds)
     return binarized, names
 
 
@@ -131,7 +131,7 @@ def labels(run: Run, splits: Sequence[str], attribute: str | None = None) -> Lab
     if train.attributes is None and train.classes is None and attribute is None:
         return None
     binarized, names = binary_attributes(run, splits)
-    index = len(names) - 1 if attribute is None else column(names, attribute)
+    index = len(names) - 1 if attribute is None else attribute_index(names, attribute)
     values = {split: torch.nan_to_num(v[:, index], nan=-1.0).long() for split, v in binarized.items()}
     return Labels(values, (f"not {names[index]}", names[index]), names[index])
 

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, mean_and_error
+from autoencoders.applications.base import comparison_table, mean_and_error
 from autoencoders.applications.inpainting import Corrupted, Method, inpainting_methods
 from autoencoders.data.transforms import GaussianNoise
 from autoencoders.metrics import classical_restoration
@@ -104,7 +104,7 @@ def error_table(methods: Mapping[str, Method], chunks: Iterable[Corrupted]) -> p
             rows[name]["psnr inside"] = psnr_and_error(within, share)
             rows[name]["psnr outside"] = psnr_and_error(mse - within, 1 - share)
         rows[name]["images"] = len(mse)
-    return comparison(rows)
+    return comparison_table(rows)
 
 
 def image_errors(output: Tensor, corrupted: Corrupted) -> Tensor:

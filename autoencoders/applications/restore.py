@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import flat, number_of_images, shown, spread_rows
+from autoencoders.applications.base import check_count, flatten_table, select_images, spread_rows
 from autoencoders.applications.inpainting import Corrupted, Method, corrupted_rows, cover_mask
 from autoencoders.applications.restoration import denoisers, error_table, fast_methods, slow_methods
 from autoencoders.data.transforms import Draws, GaussianNoise, NoCorruption
@@ -57,8 +57,8 @@ def restore(
         UserError: if the run was trained without a corruption.
     """
     corruption = trained_corruption(run)
-    number_of_images(subset, "subset", 2)
-    number_of_images(tuning, "tuning")
+    check_count(subset, "subset", 2)
+    check_count(tuning, "tuning")
     total = len(run.data.images(split))
     validation = corrupted_rows(run, "val", spread_rows(tuning, len(run.data.images("val"))))
     fast = fast_methods(run)
@@ -69,12 +69,12 @@ def restore(
     example, names = example_images(run, corruption, split, count, images)
     figures = {"rows": draw_rows(run, methods, example, names, best_method_caption(run, split, compared))}
     tables = {"errors": errors, "comparison": compared}
-    metrics = {**flat(errors), **{f"subset/{key}": value for key, value in flat(compared).items()}}
+    metrics = {**flatten_table(errors), **{f"subset/{key}": value for key, value in flatten_table(compared).items()}}
     if isinstance(corruption, GaussianNoise):
         curves, strips, tables["levels"] = measure_levels(run, corruption, split, chosen.batch.index, levels)
         figures["levels"] = draw_levels(run, corruption, curves, f"{len(chosen.batch.x)} {split} images")
         figures["level_rows"] = draw_level_rows(run, strips, levels)
-        metrics |= {f"level/{key}": value for key, value in flat(tables["levels"]).items()}
+        metrics |= {f"level/{key}": value for key, value in flatten_table(tables["levels"]).items()}
     return ApplicationResult(metrics, figures, tables)
 
 
@@ -97,7 +97,7 @@ def example_images(
     run: Run, corruption: Callable[[Tensor, Draws], Tensor], split: str, count: int, images: str | None
 ) -> tuple[Corrupted, Sequence[str]]:
     """Return the corrupted images that are drawn, and the file names of the user's own images."""
-    batch, names = shown(run, split, count, images)
+    batch, names = select_images(run, split, count, images)
     if images is None:
         return corrupted_rows(run, split, batch.index), ()
     x = corruption(batch.target, Draws(0, batch.index))

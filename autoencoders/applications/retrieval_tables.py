@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, mean_and_error, spread_rows
+from autoencoders.applications.base import comparison_table, mean_and_error, spread_rows
 from autoencoders.applications.representations import binary_attributes, representations
 from autoencoders.metrics.retrieval import chance_quality, nearest_neighbors, ranking_quality
 from autoencoders.runs.run import Run
@@ -153,4 +153,4 @@ def quality_table(search: Search, qualities: dict[str, dict[str, Tensor]], queri
     for name, quality in qualities.items():
         rows[name] = {key: mean_and_error(values) for key, values in quality.items()}
         rows[name] |= {"queries": queries, "database": len(search.rows)}
-    return comparison(rows)
+    return comparison_table(rows)

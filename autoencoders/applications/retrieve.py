@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications import examples
-from autoencoders.applications.base import flat, number_of_images, shown, spread_rows
+from autoencoders.applications.base import check_count, flatten_table, select_images, spread_rows
 from autoencoders.applications.retrieval_tables import Search, attribute_table, group_labels, precision_table
 from autoencoders.metrics.retrieval import METRICS, nearest_neighbors
 from autoencoders.runs.run import Run
@@ -68,15 +68,17 @@ def retrieve(
     search = Search(run, split, database, rows, metric)
     table = None
     if group_labels(run.annotations(database)) is not None:
-        table = precision_table(search, number_of_images(queries, "queries"))
+        table = precision_table(search, check_count(queries, "queries"))
     elif run.annotations(database).attributes is not None:
-        table = attribute_table(search, number_of_images(queries, "queries"))
-    number_of_images(count, "count")
-    number_of_images(neighbors, "neighbors")
+        table = attribute_table(search, check_count(queries, "queries"))
+    check_count(count, "count")
+    check_count(neighbors, "neighbors")
     figure, queried = draw_neighbors(search, images, count, neighbors, table_caption(search, table))
     if table is None:
         return ApplicationResult({}, {"neighbors": figure}, {}, examples={"queried": queried})
-    return ApplicationResult(flat(table), {"neighbors": figure}, {"retrieval": table}, examples={"queried": queried})
+    return ApplicationResult(
+        flatten_table(table), {"neighbors": figure}, {"retrieval": table}, examples={"queried": queried}
+    )
 
 
 def table_caption(search: Search, table: pd.DataFrame | None) -> str:
@@ -114,7 +116,7 @@ def draw_neighbors(
     from autoencoders.figures.neighbors import neighbor_grid
 
     run = search.run
-    batch, names = shown(run, search.split, count, images)
+    batch, names = select_images(run, search.split, count, images)
     codes = run.encode(batch.x, batch.y)
     excluded = batch.index if images is None and search.within_split else None
     rows, distances = search_neighbors(search, codes, min(neighbors, len(search.rows) - 1), excluded)
@@ -125,7 +127,7 @@ def draw_neighbors(
         matches = (query_labels[batch.index][:, None] == database_labels[rows]).numpy()
     queries, nearest = to_numpy(batch.x), to_numpy(pictures)
     figure = neighbor_grid(queries, nearest, distances.numpy(), matches, names, run.title, caption)
-    return figure, examples.neighbors(names, queries, nearest, distances.numpy(), matches)
+    return figure, examples.neighbor_examples(names, queries, nearest, distances.numpy(), matches)
 
 
 def search_neighbors(search: Search, codes: Tensor, k: int, excluded: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import flat, listed, number_of_images, spread_rows
-from autoencoders.applications.label_classifiers import trained_classifier
+from autoencoders.applications.base import check_count, flatten_table, join_names, spread_rows
+from autoencoders.applications.label_classifiers import load_classifier
 from autoencoders.applications.representations import conditioning_labels
 from autoencoders.applications.sample_tables import Measurement, density_table, spread_images
 from autoencoders.metrics.neighbors import pixel_distances
@@ -73,15 +73,15 @@ def sample(
         raise UserError("split must be val or test, got train: the densities are fitted to the training codes.")
     if not temperature > 0:
         raise UserError(f"temperature must be above 0, got {temperature}.")
-    number_of_images(count, "count")
-    number_of_images(measured, "measured", COLUMNS)
-    number_of_images(references, "references", 2)
-    features = None if classifier is None else trained_classifier(run, classifier)
+    check_count(count, "count")
+    check_count(measured, "measured", COLUMNS)
+    check_count(references, "references", 2)
+    features = None if classifier is None else load_classifier(run, classifier)
     train, val = run.codes("train"), run.codes("val")
     images = {}
     for name, one in densities.items():
         one.fit(train.z, val.z)
-        images[name] = draw(run, one, max(measured, count), temperature, seed).clamp(0, 1)
+        images[name] = sample_images(run, one, max(measured, count), temperature, seed).clamp(0, 1)
     held_out, training = spread_images(run, split, references), spread_images(run, "train", references)
     measurement = Measurement(split, measured, temperature, seed, held_out, training)
     table = density_table(run, densities, images, measurement, features)
@@ -98,7 +98,7 @@ def sample(
             f"{main}: mean RMSE to the nearest training image {row['to nearest training']:.3f}",
         ),
     }
-    return ApplicationResult(flat(table), figures, {"densities": table})
+    return ApplicationResult(flatten_table(table), figures, {"densities": table})
 
 
 def select_density(run: Run, densities: Mapping[str, Density], density: str | None) -> str:
@@ -109,11 +109,11 @@ def select_density(run: Run, densities: Mapping[str, Density], density: str | No
     """
     name = density or ("standard_normal" if run.model.has_prior else "pca_kde")
     if name not in densities:
-        raise UserError(f"There is no density {name!r} to sample from. There are: {listed(list(densities))}.")
+        raise UserError(f"There is no density {name!r} to sample from. There are: {join_names(list(densities))}.")
     return name
 
 
-def draw(run: Run, density: Density, count: int, temperature: float, seed: int) -> Tensor:
+def sample_images(run: Run, density: Density, count: int, temperature: float, seed: int) -> Tensor:
     """Sample codes and decode them; a conditional model gets the labels of random training images.
 
     Returns:

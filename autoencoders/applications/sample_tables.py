@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, mean_and_error, spread_rows
-from autoencoders.applications.label_classifiers import TrainedJudge
+from autoencoders.applications.base import comparison_table, mean_and_error, spread_rows
+from autoencoders.applications.label_classifiers import TrainedClassifier
 from autoencoders.metrics.generation import kernel_distance
 from autoencoders.metrics.neighbors import pixel_distances
 from autoencoders.runs.run import Run
@@ -62,7 +62,7 @@ def density_table(
     densities: Mapping[str, Density],
     images: Mapping[str, Tensor],
     measurement: Measurement,
-    classifier: TrainedJudge | None,
+    classifier: TrainedClassifier | None,
 ) -> pd.DataFrame:
     """Return a row per density, and rows of real images, training reconstructions and the mean image.
 
@@ -99,7 +99,7 @@ def density_table(
     for row in rows.values():
         row["codes"], row["images"] = len(codes), count
     rows["mean image"]["images"] = 1
-    return comparison(rows)
+    return comparison_table(rows)
 
 
 def density_columns(run: Run, density: Density, codes: Tensor, measurement: Measurement) -> dict[str, Any]:

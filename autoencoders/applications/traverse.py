@@ -8,7 +8,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison, flat, mean_and_error, number_of_images, shown, spread_rows
+from autoencoders.applications.base import (
+    check_count,
+    comparison_table,
+    flatten_table,
+    mean_and_error,
+    select_images,
+    spread_rows,
+)
 from autoencoders.applications.latent_ranking import Latents, common_label, measure_latents, same_label
 from autoencoders.applications.representations import conditioning_labels
 from autoencoders.runs.run import Run
@@ -54,9 +61,9 @@ def traverse(
     """
     from autoencoders.figures.grids import image_grid
 
-    number_of_images(latents, "latents")
-    number_of_images(steps, "steps", 2)
-    number_of_images(measured, "measured", 2)
+    check_count(latents, "latents")
+    check_count(steps, "steps", 2)
+    check_count(measured, "measured", 2)
     if not reach > 0:
         raise UserError(f"reach must be above 0 standard deviations, got {reach}.")
     ranking = measure_latents(run)
@@ -76,7 +83,7 @@ def traverse(
         columns=[f"{offset:+.1f}" for offset in offsets.tolist()],
         caption=f"start: {start_name}; columns: value of the latent in standard deviations of {unit}",
     )
-    return ApplicationResult(flat(table), {"rows": figure}, {"latents": table})
+    return ApplicationResult(flatten_table(table), {"rows": figure}, {"latents": table})
 
 
 def starting_point(
@@ -84,7 +91,7 @@ def starting_point(
 ) -> tuple[Tensor, Tensor | None, str]:
     """Return the code (Z,) where the traversal starts, its label for a conditional model, and its name."""
     if images is not None:
-        batch, names = shown(run, split, 1, images)
+        batch, names = select_images(run, split, 1, images)
         return run.encode(batch.x)[0], None, names[0]
     if row is None:
         return ranking.mean.clone(), common_label(run), "the mean code"
@@ -120,7 +127,7 @@ def latent_table(run: Run, ranking: Latents, order: list[int], split: str, count
         "mse rise": mean_and_error(without_code - mse),
         "images": len(rows),
     }
-    return comparison(table, first="latent")
+    return comparison_table(table, first="latent")
 
 
 def axis_effects(run: Run, batch: Batch, z: Tensor, mean: Tensor, axis: Tensor, mse: Tensor) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND
 
 if TYPE_CHECKING:
-    from autoencoders.figures.health import History
+    from autoencoders.figures.health import LatentHealthHistory
 
 AT_ONCE = 500
 """Images that pass through the encoder at a time."""
@@ -135,16 +135,16 @@ class LatentHealth(FigureCallback):
         path = Path(trainer.default_root_dir, "metrics.csv")
         if self._seen is None or not path.is_file():
             return
-        from autoencoders.figures.health import health
+        from autoencoders.figures.health import latent_health_panel
 
         history = self._history(path, trainer, model)
-        figure = health(history, heading(trainer, model), caption(history, self._seen))
+        figure = latent_health_panel(history, heading(trainer, model), caption(history, self._seen))
         writer.deliver("health", figure, trainer.global_step)
 
-    def _history(self, path: Path, trainer: pl.Trainer, model: pl.LightningModule) -> History:
+    def _history(self, path: Path, trainer: pl.Trainer, model: pl.LightningModule) -> LatentHealthHistory:
         import pandas as pd
 
-        from autoencoders.figures.health import History
+        from autoencoders.figures.health import LatentHealthHistory
 
         table = pd.read_csv(path)
 
@@ -156,7 +156,7 @@ class LatentHealth(FigureCallback):
         names = sorted(name for name in table if name.startswith("val_kl/latent_"))
         kl = table[["epoch", *names]].dropna().to_numpy(float) if names else np.zeros((0, 1))
         size, count = model.latent_dim, len(self._seen.z)
-        return History(
+        return LatentHealthHistory(
             latents=size,
             active=points("val/active_units"),
             kl=kl[:, 1:] if len(kl) else None,
@@ -185,7 +185,7 @@ def look(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> Seen:
     return Seen(mean, z, *(int((at.mean(0) > AT_BOUND).sum()) for at in (low, high)))
 
 
-def caption(history: History, seen: Seen) -> str:
+def caption(history: LatentHealthHistory, seen: Seen) -> str:
     """Return the latest values of the panel in one line."""
     words = []
     if history.active is not None:

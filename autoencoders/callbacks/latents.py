@@ -41,10 +41,10 @@ class LatentPlot(FigureCallback):
         """Draw the codes or their projection, colored by class."""
         codes, style = self._codes(trainer, model, self.codes)
         points, axes = plane(codes)
-        from autoencoders.figures.latents import scatter
+        from autoencoders.figures.latents import scatter_codes
 
         style |= {"caption": f"{len(codes):,} validation codes", "prior": model.has_prior and model.latent_dim == 2}
-        writer.deliver("latents", scatter(points, heading(trainer, model), axes, **style), trainer.global_step)
+        writer.deliver("latents", scatter_codes(points, heading(trainer, model), axes, **style), trainer.global_step)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the t-SNE of the last codes."""
@@ -58,10 +58,10 @@ class LatentPlot(FigureCallback):
         codes, style = self._codes(trainer, model, self.tsne_codes)
         if len(codes) < 10:
             return
-        from autoencoders.figures.latents import scatter
+        from autoencoders.figures.latents import scatter_codes
 
         style["caption"] = f"t-SNE of {len(codes):,} validation codes"
-        figure = scatter(tsne(codes, self.seed, 500), heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
+        figure = scatter_codes(tsne(codes, self.seed, 500), heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
         MediaWriter.of(trainer).deliver("latents_tsne", figure, trainer.global_step)
 
     @staticmethod

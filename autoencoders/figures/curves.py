@@ -66,7 +66,9 @@ def _mark_best(ax: Axes, points: np.ndarray, higher_is_better: bool) -> None:
     ax.plot([step], [value], "o", color=ORANGE, ms=5)
 
 
-def rate_distortion(rates: Sequence[float], distortions: Sequence[float], labels: Sequence[str], title: str) -> Figure:
+def rate_distortion_curve(
+    rates: Sequence[float], distortions: Sequence[float], labels: Sequence[str], title: str
+) -> Figure:
     """Plot rate against distortion, one point per run.
 
     A dotted line of slope -1 shows all points whose sum of rate and distortion equals the lowest sum of the runs.

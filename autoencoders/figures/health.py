@@ -26,7 +26,7 @@ MAX_MARKED_POINTS = 60
 
 
 @dataclass
-class History:
+class LatentHealthHistory:
     """Diagnostics recorded during training. A field that is None has no panel.
 
     Attributes:
@@ -54,7 +54,7 @@ class History:
     clip: float | None = None
 
 
-def health(history: History, title: str, caption: str) -> Figure:
+def latent_health_panel(history: LatentHealthHistory, title: str, caption: str) -> Figure:
     """Plot the recorded diagnostics, one panel each.
 
     Args:
@@ -76,7 +76,7 @@ def health(history: History, title: str, caption: str) -> Figure:
     return figure
 
 
-def _panels(history: History) -> list[Callable[[Axes], None]]:
+def _panels(history: LatentHealthHistory) -> list[Callable[[Axes], None]]:
     """Return the drawing function of each panel that has data, in order."""
     panels: list[Callable[[Axes], None]] = []
     if history.active is not None:

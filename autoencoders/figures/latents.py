@@ -17,7 +17,7 @@ from autoencoders.figures.style import (
 )
 
 
-def scatter(
+def scatter_codes(
     points: np.ndarray,
     title: str,
     axes: tuple[str, str],

@@ -170,7 +170,7 @@ class GaussianMixture:
         from sklearn.mixture import GaussianMixture as Mixture
         from threadpoolctl import threadpool_limits
 
-        z, validation = held_out(z, validation) if len(self.components) > 1 else (z, z)
+        z, validation = split_codes(z, validation) if len(self.components) > 1 else (z, z)
         scored = validation.double().cpu().numpy()
         codes = z.double().cpu()[:: max(1, math.ceil(len(z) / self.rows))].numpy()
         floor = FLOOR * max(float(codes.var(0).mean()), 1e-12)
@@ -208,7 +208,7 @@ class GaussianMixture:
         return (parts.log_prob(z.double().cpu()) + self.weights.log()[:, None]).logsumexp(0)
 
 
-def held_out(z: Tensor, validation: Tensor | None) -> tuple[Tensor, Tensor]:
+def split_codes(z: Tensor, validation: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return codes to fit to and codes to choose on: the given validation codes, else every tenth row."""
     if validation is not None:
         return z, validation

@@ -36,14 +36,14 @@ def attribute_direction(
     if method not in METHODS:
         raise UserError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     z = z.astype(np.float64)
-    step = held_equal(z, positive, others) if others else z[positive].mean(0) - z[~positive].mean(0)
+    step = partial_coefficient(z, positive, others) if others else z[positive].mean(0) - z[~positive].mean(0)
     if method == "logistic":
         w = hyperplane_normal(z, positive)
         step = w * (w @ step) / (w @ w)
     return step
 
 
-def held_equal(z: np.ndarray, positive: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
+def partial_coefficient(z: np.ndarray, positive: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
     """Return the (Z,) coefficient of an attribute in a regression of codes on it and the others."""
     design = np.column_stack([positive, np.ones(len(z)), *others]).astype(np.float64)
     known = np.isfinite(design).all(1)

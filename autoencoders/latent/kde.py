@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from autoencoders.latent.densities import FLOOR, held_out
+from autoencoders.latent.densities import FLOOR, split_codes
 from autoencoders.types import UserError
 
 BANDWIDTHS = tuple(0.05 * 2 ** (i / 4) for i in range(21))
@@ -43,7 +43,7 @@ class PCAKDE:
         """Fit to (N, Z) codes. Without validation codes, every tenth row is held out to choose the bandwidth."""
         chosen_on = z
         if self.rule == "held_out":
-            z, chosen_on = held_out(z, validation)
+            z, chosen_on = split_codes(z, validation)
         z = z.double().cpu()
         self.mean = z.mean(0)
         variance, vectors = torch.linalg.eigh(torch.atleast_2d(torch.cov(z.T)))

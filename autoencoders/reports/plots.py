@@ -78,7 +78,7 @@ def _shared_baselines(runs: Sequence[RunFolder], name: str) -> dict[str, float]:
 
 def plot_rate_distortion(runs: Sequence[RunFolder]) -> FigureGroup:
     """Plot rate against distortion, with one figure per group of runs that differ only in beta and seed."""
-    from autoencoders.figures.curves import rate_distortion
+    from autoencoders.figures.curves import rate_distortion_curve
 
     figures = FigureGroup("Rate against distortion", large=True)
     required = {"test/rate", "test/distortion"}
@@ -92,7 +92,7 @@ def plot_rate_distortion(runs: Sequence[RunFolder]) -> FigureGroup:
         labels = describe_settings(group, SEED_KEYS)
         labels = [_shorten(label) if label not in labels[:i] else "" for i, label in enumerate(labels)]
         title = str(group[0].config_value("data", "name") or "test")
-        figure = rate_distortion(rates, distortions, labels, title)
+        figure = rate_distortion_curve(rates, distortions, labels, title)
         caption = ", ".join(filter(None, (f"test split of {title}", settings[measured.index(group[0])])))
         figures.pictures.append(to_picture(figure, caption, f"{len(group)} runs"))
     return figures

@@ -163,9 +163,9 @@ def finish_sweep() -> bool:
         print(f"table    {folder}/sweep_over_seeds.csv")
     points = [job for job in jobs if job["test/rate"] != "" and job["test/distortion"] != ""]
     if len(points) > 1:
-        from autoencoders.figures.curves import rate_distortion
+        from autoencoders.figures.curves import rate_distortion_curve
 
-        figure = rate_distortion(
+        figure = rate_distortion_curve(
             [job["test/rate"] for job in points],
             [job["test/distortion"] for job in points],
             [job["overrides"] for job in points],

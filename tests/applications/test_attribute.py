@@ -4,7 +4,7 @@ import torch
 from sklearn.linear_model import LinearRegression
 
 from autoencoders.applications.attribute import attribute
-from autoencoders.applications.attribute_editing import fitted
+from autoencoders.applications.attribute_editing import fit_editors
 from autoencoders.applications.representations import binary_attributes
 from autoencoders.data.cartoons import FACTORS, CartoonsDataModule, draw
 from autoencoders.latent.directions import attribute_direction, hyperplane_normal
@@ -40,7 +40,7 @@ def moved(run, names, orthogonal=(), count=12, strength=1.5):
     """By how much an edit of `mouth` moves factors that are read off the decoded images."""
     known, _ = binary_attributes(run)
     others = [FACTORS.index(name) for name in orthogonal]
-    editor = fitted(run, "test", known, FACTORS.index("mouth"), others, "mean_difference")[0][0]
+    editor = fit_editors(run, "test", known, FACTORS.index("mouth"), others, "mean_difference")[0][0]
     rows = (run.annotations("test").attribute("mouth") < -0.3).nonzero().flatten()[:count]
     truth, batch = run.annotations("test").attributes[rows], run.batch("test", rows)
     before, after = editor.edit(batch, 0.0), editor.edit(batch, strength)

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from autoencoders.applications.conditional_sample import conditional_sample, positions
-from autoencoders.applications.label_accuracy import conditions
+from autoencoders.applications.conditional_sample import conditional_sample, label_positions
+from autoencoders.applications.label_accuracy import labels_to_decode
 from autoencoders.config import instantiate
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
@@ -45,13 +45,13 @@ def test_a_decoder_that_obeys_is_seen_to_and_one_that_ignores_is_not(opened, mon
 def test_attributes_give_every_combination_of_signs_at_the_means_of_either_side(opened, tmp_path):
     data = ["data=cartoons", "data.count=150", "data.size=16", f"data.cache={tmp_path}"]
     run = opened("model=cvae", *data, "data.attributes=[mouth,glasses]")
-    names, y, bits = conditions(run, 1.0)
+    names, y, bits = labels_to_decode(run, 1.0)
     assert names == ["mouth- glasses-", "mouth- glasses+", "mouth+ glasses-", "mouth+ glasses+"]
     told = run.codes("train").y
     assert float(y[2, 0]) == pytest.approx(float(told[told[:, 0] > 0, 0].mean()), abs=1e-5)
     assert y[:, 1].tolist() == pytest.approx([-1, 1, -1, 1], abs=1e-5)
     assert bits.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
-    stronger = conditions(run, 2.0)[1]
+    stronger = labels_to_decode(run, 2.0)[1]
     torch.testing.assert_close(stronger - told.mean(0), 2 * (y - told.mean(0)))
     found = conditional_sample(run, **SMALL, labels=["mouth+ glasses+"])
     assert {"accuracy of mouth", "accuracy of glasses"} <= set(found.tables["judged"])
@@ -62,4 +62,4 @@ def test_what_makes_no_sense_is_refused(opened):
     with pytest.raises(UserError, match="told no labels"):
         conditional_sample(opened("model=vae"))
     with pytest.raises(UserError, match="It has: 5, 7"):
-        positions(["5", "7"], [3])
+        label_positions(["5", "7"], [3])

@@ -11,12 +11,12 @@ from autoencoders.applications.evaluate import evaluate
 from autoencoders.applications.evaluation.features import real_images
 from autoencoders.applications.label_classifiers import (
     attribute_logits,
-    classifier_of,
-    right,
-    stand_in,
-    trained_classifier,
+    correct_predictions,
+    fit_pixel_classifier,
+    get_classifier,
+    load_classifier,
 )
-from autoencoders.applications.sample import draw
+from autoencoders.applications.sample import sample_images
 from autoencoders.config import instantiate
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.generation import frechet_distance, kernel_distance
@@ -70,7 +70,9 @@ def test_evaluate_measures_what_was_drawn(opened, classifier_folder):
     classifier = loading.open_run(classifier_folder).model
     with torch.no_grad():
         real = classifier.features(real_images(run, "test", 120))
-        drawn = classifier.features(draw(run, GaussianFull().fit(run.codes("train").z), 120, 1.0, 0).clamp(0, 1))
+        drawn = classifier.features(
+            sample_images(run, GaussianFull().fit(run.codes("train").z), 120, 1.0, 0).clamp(0, 1)
+        )
     assert metrics["FID, samples/ae"] == pytest.approx(frechet_distance(real, drawn), rel=1e-5)
     value, error = kernel_distance(real, drawn)
     assert (metrics["KID, samples/ae"], metrics["KID, samples_error/ae"]) == pytest.approx((value, error), rel=1e-5)
@@ -95,9 +97,9 @@ def test_a_conditional_grid_is_judged_by_the_classifier_that_was_given(opened, c
     found = conditional_sample(run, classifier=str(classifier_folder), codes=2, measured=5)
     table = found.tables["judged"].set_index("method")
     assert table["classifier"].iloc[0].startswith("classifier-digits, step")
-    classifier = trained_classifier(run, str(classifier_folder))
+    classifier = load_classifier(run, str(classifier_folder))
     test = run.batch("test", torch.linspace(0, 358, 50).round().long())
-    expected = right(classifier, test.x, test.y).mean()
+    expected = correct_predictions(classifier, test.x, test.y).mean()
     assert table["accuracy"]["real test images"] == pytest.approx(float(expected))
 
 
@@ -114,29 +116,29 @@ def test_edits_are_judged_in_its_features(opened, classifier_folder):
 
 def test_a_class_against_all_others_is_the_logit_of_its_probability(opened, classifier_folder):
     run = opened("model=ae")
-    classifier, x = trained_classifier(run, str(classifier_folder)), run.batch("test", 20).x
+    classifier, x = load_classifier(run, str(classifier_folder)), run.batch("test", 20).x
     probabilities = classifier.logits(x).double().softmax(1)
     torch.testing.assert_close(attribute_logits(classifier, x).double(), probabilities.logit(), rtol=1e-4, atol=1e-4)
 
 
 def test_the_stand_in_tells_planted_classes_and_a_trace_of_noise_does_not_disturb_it(opened):
     run = opened("model=ae")
-    classifier, test = stand_in(run), run.batch("test")
-    plain = float(right(classifier, test.x, test.y).mean())
+    classifier, test = fit_pixel_classifier(run), run.batch("test")
+    plain = float(correct_predictions(classifier, test.x, test.y).mean())
     noisy = test.x + 0.05 * torch.randn(test.x.shape)
     assert plain > 0.9
-    assert float(right(classifier, noisy, test.y).mean()) > plain - 0.05
-    assert float(right(classifier, test.x, (test.y + 1) % 10).mean()) < 0.1
+    assert float(correct_predictions(classifier, noisy, test.y).mean()) > plain - 0.05
+    assert float(correct_predictions(classifier, test.x, (test.y + 1) % 10).mean()) < 0.1
 
 
 def test_labels_that_are_unknown_are_neither_right_nor_wrong(compose, opened, tmp_path):
     words = ["data=cartoons", "data.count=60", "data.size=16", f"data.cache='{tmp_path}'", "data.batch_size=20"]
     run = opened(*words, "model=ae")
-    classifier, x = classifier_of(run, None), run.batch("test", 3).x
+    classifier, x = get_classifier(run, None), run.batch("test", 3).x
     seen = (classifier.logits(x) > 0).float()
     labels = seen.clone()
     labels[0, 0], labels[1, 1] = torch.nan, 1 - labels[1, 1]
-    found = right(classifier, x, labels)
+    found = correct_predictions(classifier, x, labels)
     assert found[0, 0].isnan()
     assert found[1, 1] == 0
     assert found.nansum() == found.numel() - 2
@@ -172,7 +174,7 @@ def test_a_classifier_that_does_not_fit_is_one_sentence(
     assert "no labels to try it on" in found.tables["protocol"]["protocol"][0]
     assert "FID, samples/vae" in found.metrics
     with pytest.raises(UserError, match="neither classes nor attributes"):
-        stand_in(run)
+        fit_pixel_classifier(run)
 
 
 def test_a_classifier_of_other_attributes_is_one_sentence(compose, opened, tmp_path):

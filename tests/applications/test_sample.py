@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from autoencoders.applications.base import spread_rows
-from autoencoders.applications.label_classifiers import trained_classifier
-from autoencoders.applications.sample import draw, sample
+from autoencoders.applications.label_classifiers import load_classifier
+from autoencoders.applications.sample import sample, sample_images
 from autoencoders.config import instantiate
 from autoencoders.latent.densities import GaussianDiagonal, GaussianFull, StandardNormal
 from autoencoders.latent.kde import PCAKDE
@@ -46,7 +46,7 @@ def test_every_model_samples(opened, model):
 def test_temperature_scales_deviations_from_the_mean(opened):
     run = opened("model=ae")
     density = GaussianDiagonal().fit(run.codes("train").z)
-    cold = draw(run, density, 3, 1e-9, 0)
+    cold = sample_images(run, density, 3, 1e-9, 0)
     torch.testing.assert_close(cold, run.decode(density.mean.float().expand(3, -1)), atol=1e-5, rtol=0)
 
 
@@ -78,7 +78,7 @@ def test_kid_separates_samples_from_real_images(compose, classifier_folder, tmp_
     run = Run(tmp_path, config, instantiate.build_model(config, data.shape, data.context).eval(), data)
     options = {"densities": {"standard_normal": StandardNormal()}, **SMALL, "measured": 200}
     table = sample(run, **options, classifier=str(classifier_folder)).tables["densities"].set_index("method")
-    classifier = trained_classifier(run, str(classifier_folder))
+    classifier = load_classifier(run, str(classifier_folder))
     ends = [data.images(split)[spread_rows(200, len(data.images(split)))].float() / 255 for split in ("test", "train")]
     assert table["KID"]["real images"] == pytest.approx(kernel_distance(*map(classifier.features, ends))[0])
     assert table["KID"]["standard_normal"] > table["KID"]["real images"] + 2 * table["KID +-"]["real images"]

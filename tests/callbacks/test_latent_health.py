@@ -11,7 +11,7 @@ import torch
 from autoencoders.callbacks.diagnostics import Vitals, advise
 from autoencoders.callbacks.latent_health import LatentHealth, look
 from autoencoders.config import instantiate
-from autoencoders.figures.health import History, health
+from autoencoders.figures.health import LatentHealthHistory, latent_health_panel
 from autoencoders.runs import loading
 from autoencoders.train import train
 
@@ -149,10 +149,12 @@ def test_a_model_without_a_prior_has_a_panel_of_its_own(compose, tmp_path, words
 def test_the_panel_shows_what_there_is():
     epochs = np.arange(1.0, 4.0)
     points = np.stack([epochs, epochs], axis=1)
-    vae = History(5, active=points, kl=np.ones((3, 5)), kl_epochs=epochs, gap=points, floor=0.1, gradient=points)
-    titles = [ax.get_title(loc="left") for ax in health(vae, "title", "caption").axes]
+    vae = LatentHealthHistory(
+        5, active=points, kl=np.ones((3, 5)), kl_epochs=epochs, gap=points, floor=0.1, gradient=points
+    )
+    titles = [ax.get_title(loc="left") for ax in latent_health_panel(vae, "title", "caption").axes]
     wanted = ["active units", "KL per latent, nats", "gradient norm", "aggregate posterior against prior"]
     assert [title for title in titles if title] == wanted
-    ae = History(5, dimension=points, spread=np.ones(5), gradient=points, clip=1.0)
-    titles = [ax.get_title(loc="left") for ax in health(ae, "title", "caption").axes]
+    ae = LatentHealthHistory(5, dimension=points, spread=np.ones(5), gradient=points, clip=1.0)
+    titles = [ax.get_title(loc="left") for ax in latent_health_panel(ae, "title", "caption").axes]
     assert titles == ["effective dimensions of codes", "spread of each latent", "gradient norm"]

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from autoencoders.applications.base import bootstrap_error, mean_and_error, spread_rows
 from autoencoders.applications.evaluation.table import RESAMPLES, Row
-from autoencoders.applications.label_classifiers import TrainedJudge
-from autoencoders.applications.sample import draw
+from autoencoders.applications.label_classifiers import TrainedClassifier
+from autoencoders.applications.sample import sample_images
 from autoencoders.latent.densities import Density, GaussianFull, StandardNormal
 from autoencoders.metrics.generation import density_and_coverage, frechet_distance, kernel_distance
 from autoencoders.runs.run import ROWS_PER_CHUNK, Run
@@ -25,7 +25,7 @@ MEASURES = ("FID", "KID", "density", "coverage")
 KINDS = ("samples", "reconstructions")
 
 
-class Set(NamedTuple):
+class ImageSet(NamedTuple):
     """A set of images to compare with real ones: kind, method, and a note on its origin."""
 
     kind: str
@@ -34,7 +34,7 @@ class Set(NamedTuple):
     note: str
 
 
-def feature_rows(run: Run, split: str, classifier: TrainedJudge | None, drawn: int, seed: int) -> list[Row]:
+def feature_rows(run: Run, split: str, classifier: TrainedClassifier | None, drawn: int, seed: int) -> list[Row]:
     """Return FID, KID, density and coverage of samples and reconstructions, compared with real images of `split`.
 
     All sets have the same number of images, because FID depends on it. Real images of another split are the best case,
@@ -44,13 +44,14 @@ def feature_rows(run: Run, split: str, classifier: TrainedJudge | None, drawn: i
     if classifier is None:
         note = f"n/a: give classifier=<run of model=classifier data={run.data.name}>"
         return [Row(f"{measure}, {kind}", "", name, math.nan, 0, note) for kind in KINDS for measure in MEASURES]
-    source, count = outside(split), set_size(run, split, drawn)
+    source, count = reconstruction_split(split), set_size(run, split, drawn)
     if count <= NEIGHBOURS + 1:
         note = f"n/a: {count} images are too few"
         return [Row(f"{measure}, {kind}", "", name, math.nan, 0, note) for kind in KINDS for measure in MEASURES]
     real = classifier.features(real_images(run, split, count))
     found = {
-        one[:2]: (compared(real, classifier.features(one.images)), one.note) for one in sets(run, source, count, seed)
+        one[:2]: (compare_features(real, classifier.features(one.images)), one.note)
+        for one in image_sets(run, source, count, seed)
     }
     return [
         Row(f"{measure}, {kind}", "", method, values[measure], count, note)
@@ -59,17 +60,17 @@ def feature_rows(run: Run, split: str, classifier: TrainedJudge | None, drawn: i
     ]  # fmt: skip
 
 
-def outside(split: str) -> str:
+def reconstruction_split(split: str) -> str:
     """Return the split of the reconstructed images: not that of the reference, and held out if possible."""
     return "train" if split == "val" else "val"
 
 
 def set_size(run: Run, split: str, drawn: int) -> int:
     """Return the number of images of every set."""
-    return min(drawn, *(len(run.prepare().data.images(s)) for s in (split, outside(split))))
+    return min(drawn, *(len(run.prepare().data.images(s)) for s in (split, reconstruction_split(split))))
 
 
-def compared(real: Tensor, features: Tensor) -> dict[str, tuple[float, float]]:
+def compare_features(real: Tensor, features: Tensor) -> dict[str, tuple[float, float]]:
     """Return every measure with its standard error, for features (N, F) and as many features of real images."""
     error = bootstrap_error(lambda rows: frechet_distance(real[rows], features[rows]), len(real), resamples=RESAMPLES)
     density, coverage = density_and_coverage(real, features, NEIGHBOURS)
@@ -81,26 +82,26 @@ def compared(real: Tensor, features: Tensor) -> dict[str, tuple[float, float]]:
     }
 
 
-def sets(run: Run, source: str, count: int, seed: int) -> Iterator[Set]:
+def image_sets(run: Run, source: str, count: int, seed: int) -> Iterator[ImageSet]:
     """Yield the sets to compare, one at a time."""
     name, pca, generator = run.model.name, run.pca(), torch.Generator().manual_seed(seed)
     density: Density = StandardNormal() if run.model.has_prior else GaussianFull()
     density.fit(run.codes("train").z)
     labels = ", labels of training images" if run.model.context_size else ""
     note = f"decoder means of codes from {density.name}{labels}"
-    yield Set("samples", name, draw(run, density, count, 1.0, seed), note)
+    yield ImageSet("samples", name, sample_images(run, density, count, 1.0, seed), note)
     train = real_images(run, "train", FITTED)
     linear = GaussianFull().fit(pca.encode(train)).sample(count, generator)
-    yield Set("samples", pca.name, pca.decode(linear), "codes from a Gaussian fitted to the training images'")
+    yield ImageSet("samples", pca.name, pca.decode(linear), "codes from a Gaussian fitted to the training images'")
     for split in dict.fromkeys((source, "train")):
-        yield Set("samples", f"real {split} images", real_images(run, split, count), "the floor")
+        yield ImageSet("samples", f"real {split} images", real_images(run, split, count), "the floor")
     noise = torch.rand(count, *run.model.shape, generator=generator)
-    yield Set("samples", "noise", noise, "uniform in [0, 1], every pixel alone")
+    yield ImageSet("samples", "noise", noise, "uniform in [0, 1], every pixel alone")
     rows = spread_rows(count, len(run.data.images(source)))
     for method, reconstruct in ((name, run.reconstruct), (pca.name, lambda x, y: pca.reconstruct(x))):
         batches = (run.batch(source, some) for some in rows.split(ROWS_PER_CHUNK))
         images = torch.cat([reconstruct(batch.x, batch.y) for batch in batches])
-        yield Set("reconstructions", method, images, f"of {source} images")
+        yield ImageSet("reconstructions", method, images, f"of {source} images")
 
 
 def real_images(run: Run, split: str, count: int) -> Tensor:

@@ -8,15 +8,20 @@ import torch
 
 from autoencoders.applications.base import mean_and_error
 from autoencoders.applications.evaluation.table import Row
-from autoencoders.applications.label_accuracy import conditions, verdicts
-from autoencoders.applications.label_classifiers import Classifier, TrainedJudge, right, truth
-from autoencoders.applications.reconstruct import errors
+from autoencoders.applications.label_accuracy import accuracy_tables, labels_to_decode
+from autoencoders.applications.label_classifiers import (
+    LabelClassifier,
+    TrainedClassifier,
+    correct_predictions,
+    true_labels,
+)
+from autoencoders.applications.reconstruct import reconstruction_errors
 from autoencoders.runs.run import Run
 
 
 def reconstruction_rows(run: Run, split: str) -> list[Row]:
     """Return errors of reconstructions from posterior means, of PCA with as many components, and of the mean image."""
-    table = errors(run, split).to_dict("records")
+    table = reconstruction_errors(run, split).to_dict("records")
     columns = {"mse": "[0, 1]^2", "psnr per image": "dB", "ssim": ""}
     return [
         Row({"mse": "MSE", "psnr per image": "PSNR", "ssim": "SSIM"}[key], unit, row["method"],
@@ -25,7 +30,7 @@ def reconstruction_rows(run: Run, split: str) -> list[Row]:
     ]  # fmt: skip
 
 
-def conditional_rows(run: Run, split: str, classifier: Classifier, codes: int, seed: int) -> list[Row]:
+def conditional_rows(run: Run, split: str, classifier: LabelClassifier, codes: int, seed: int) -> list[Row]:
     """Return how often the classifier recognizes the requested label, and the variation within a label.
 
     Args:
@@ -36,28 +41,30 @@ def conditional_rows(run: Run, split: str, classifier: Classifier, codes: int, s
         seed: seed of the codes.
     """
     generator = torch.Generator().manual_seed(seed)
-    table, _ = verdicts(run, split, classifier, conditions(run, 1.0), codes, generator)
+    table, _ = accuracy_tables(run, split, classifier, labels_to_decode(run, 1.0), codes, generator)
     rows = []
     for row in table.to_dict("records"):
         note = f"; decoder means, {codes} codes a label" if row["method"] == run.model.name else ""
         value = row["accuracy"], row["accuracy +-"]
         rows.append(Row("label seen", "share", row["method"], value, row["images"], f"by {classifier.name}{note}"))
     spreads = {"pixel deviation within a label": "[0, 1]"}
-    if isinstance(classifier, TrainedJudge):
+    if isinstance(classifier, TrainedClassifier):
         spreads["feature deviation within a label"] = "features"
     for key, unit in spreads.items():
         rows += [Row(key, unit, r["method"], r[key], r["images"]) for r in table.to_dict("records")[:2]]
     return rows
 
 
-def classifier_rows(run: Run, split: str, classifier: TrainedJudge) -> list[Row]:
+def classifier_rows(run: Run, split: str, classifier: TrainedClassifier) -> list[Row]:
     """Return the accuracy of the classifier on real images of the split, and that of the most frequent label."""
     known = run.annotations(split)
     if known.classes is None and known.attributes is None:
         return [Row("classifier", "share", classifier.name, math.nan, 0, "n/a: these data have no labels")]
-    labels, count = truth(run, split, classifier.labels), len(run.data.images(split))
+    labels, count = true_labels(run, split, classifier.labels), len(run.data.images(split))
     chunks = torch.arange(count).split(1000)
-    seen = torch.cat([right(classifier, run.batch(split, rows).target, labels[rows]) for rows in chunks]).nanmean(1)
+    seen = torch.cat(
+        [correct_predictions(classifier, run.batch(split, rows).target, labels[rows]) for rows in chunks]
+    ).nanmean(1)
     majority = classifier.network.majority.cpu()
     often = (labels == majority).double().reshape(count, -1)
     often = often.masked_fill(~labels.double().isfinite().reshape(count, -1), torch.nan).nanmean(1)

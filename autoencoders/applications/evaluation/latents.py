@@ -32,7 +32,7 @@ class Latents(NamedTuple):
 
 
 @torch.no_grad()
-def latents(run: Run, split: str) -> Latents:
+def encode_latents(run: Run, split: str) -> Latents:
     """Encode every image of a split."""
     posteriors = []
     for batch in run.prepare().data.evaluation(split):

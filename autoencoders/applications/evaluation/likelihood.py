@@ -60,7 +60,7 @@ def bound_rows(run: Run, split: str, measured: int, samples: int, together: int,
     """Return the importance-weighted bound, the ELBO of the same samples, effective samples and bits per dimension."""
     name, index = run.model.name, spread_rows(measured, len(run.prepare().data.images(split)))
     nll, bits = f"IW-NLL, K={samples}", "bits per dimension"
-    reason = no_bits(run, split, index) if run.model.has_prior else NO_PRIOR
+    reason = code_length_objection(run, split, index) if run.model.has_prior else NO_PRIOR
     if not run.model.has_prior:
         return [Row(nll, "nats", name, math.nan, 0, NO_PRIOR), Row(bits, "bits", name, math.nan, 0, NO_PRIOR)]
     parts = []
@@ -81,7 +81,7 @@ def bound_rows(run: Run, split: str, measured: int, samples: int, together: int,
     ]  # fmt: skip
 
 
-def no_bits(run: Run, split: str, index: Tensor) -> str | None:
+def code_length_objection(run: Run, split: str, index: Tensor) -> str | None:
     """Return why -log p(x) is not the code length of these images, or None if it is."""
     target = run.batch(split, index[:ROWS_PER_CHUNK]).target
     if not isinstance(run.model.family, Bernoulli):
