@@ -127,7 +127,7 @@ def _add_unused_parameters(rows: list[Layer], model: nn.Module) -> list[Layer]:
         rest = _count_parameters(submodule) - sum(row.parameters for row in own)
         result += own
         if rest > 0:
-            kind = "others" if own else type(submodule).__name__
+            kind = "other parameters" if own else type(submodule).__name__
             result.append(Layer(part, (kind,), (), rest))
     return result
 
