@@ -7,6 +7,9 @@ from collections.abc import Iterator
 CHUNK_BYTES = 2**28
 """Bytes of one temporary array. A computation may hold a few of them."""
 
+ROWS_PER_CHUNK = 250
+"""Default number of rows for which a model is evaluated at a time."""
+
 
 def chunk_slices(count: int, row: int, most: int) -> Iterator[slice]:
     """Yield slices that cover N rows in order.
