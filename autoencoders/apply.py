@@ -11,9 +11,10 @@ Examples:
 
 from __future__ import annotations
 
+import numbers
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig
@@ -22,9 +23,16 @@ from autoencoders.config.cli_errors import resolve_config, run_entry_point, tran
 from autoencoders.config.compose import CONF, help_text, quote_option
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils import error_messages
-from autoencoders.utils.startup import load_heavy_libraries
+from autoencoders.utils.console import format_number, format_with_error, print_table
+from autoencoders.utils.startup import exit_on_closed_stdout, load_heavy_libraries
 
-LINES = 60
+if TYPE_CHECKING:
+    import pandas as pd
+
+ERROR_SUFFIX = " +-"
+"""Suffix of a column of standard errors."""
+
+MAX_ROWS = 60
 """Maximum number of rows of a printed table."""
 PATHS = ("run", "classifier", "images", "root", "folder")
 """Options that are paths and are taken literally."""
@@ -32,25 +40,26 @@ PATHS = ("run", "classifier", "images", "root", "folder")
 
 def main() -> None:
     """Run the command line."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(help_text(__doc__, ("application",)))
-        return
-    sys.argv[1:] = [quote_option(word, PATHS) for word in sys.argv[1:]]
-    run_entry_point(job)
+    with exit_on_closed_stdout():
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(help_text(__doc__, ("application",)))
+            return
+        sys.argv[1:] = [quote_option(argument, PATHS) for argument in sys.argv[1:]]
+        run_entry_point(job)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
 def job(config: DictConfig) -> None:
-    """Load the run and run the requested applications."""
+    """Load the run and run the selected applications."""
     with translate_job_errors():
-        plain = resolve_config(config)
+        resolved = resolve_config(config)
         load_heavy_libraries()
-        with error_messages.translate_errors(plain):
-            ask(plain)
+        with error_messages.translate_errors(resolved):
+            run_applications(resolved)
 
 
-def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
-    """Run the applications of a resolved configuration and save their results.
+def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
+    """Run the applications of a resolved configuration, save their results and print their tables.
 
     Raises:
         UserError: if the run cannot be loaded, or an application does not fit it.
@@ -70,24 +79,66 @@ def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
         config["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     run.model.to(config["device"])
     folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
-    writer, found = MediaWriter(folder, []), {}
+    writer = MediaWriter(folder, [])
+    results = {}
     for name, node in config["application"].items():
         print(f"{name}: {run.title}", flush=True)
-        found[name] = run_application(run, name, node)
-        print(summary(found[name], writer.present(name, found[name], run.step)), flush=True)
-    return found
+        results[name] = run_application(run, name, node)
+        files = writer.present(name, results[name], run.step)
+        print_result(results[name], files)
+    return results
 
 
-def summary(result: ApplicationResult, files: list[Path]) -> str:
-    """Return the printed lines of an application's result."""
-    lines = []
-    for key, table in result.tables.items():
+def print_result(result: ApplicationResult, files: list[Path]) -> None:
+    """Print the tables of an application's result and the files that were written."""
+    for name, table in result.tables.items():
         if len(table.columns) == 1:  # lines of text
-            lines += [f"  {key}", *(f"    {line}" for line in table.iloc[:, 0].astype(str))]
-        elif len(table) <= LINES:
-            words = table.to_string(index=False, float_format=lambda v: f"{v:.5g}", na_rep="")
-            lines += [f"  {key}", *(f"    {line}" for line in words.splitlines())]
-    return "\n".join([*lines, *(f"  -> {file}" for file in files)])
+            print(f"\n  {name}")
+            for line in table.iloc[:, 0].astype(str):
+                print(f"    {line}")
+            continue
+        headers, rows = format_table(table)
+        if not 0 < len(rows) <= MAX_ROWS:
+            continue
+        print()
+        dropped = print_table(headers, rows, title=name)
+        if dropped:
+            columns = "1 more column" if dropped == 1 else f"{dropped} more columns"
+            file = next((file for file in files if file.name == f"{name}.csv"), f"{name}.csv")
+            print(f"{columns} in {file}")
+    print()
+    for file in files:
+        print(f"  -> {file}")
+    sys.stdout.flush()
+
+
+def format_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Return the headers and the formatted rows of a table.
+
+    A column `x` and its standard errors `x +-` become one column. Rows without images are omitted.
+    """
+    names = [str(name) for name in table.columns]
+    headers = [name for name in names if not (name.endswith(ERROR_SUFFIX) and name.removesuffix(ERROR_SUFFIX) in names)]
+    rows = []
+    for values in table.itertuples(index=False, name=None):
+        row = dict(zip(names, values, strict=True))
+        if row.get("images") == 0:  # the quantity is not applicable
+            continue
+        rows.append([format_cell(row[name], row.get(f"{name}{ERROR_SUFFIX}")) for name in headers])
+    return headers, rows
+
+
+def format_cell(value: Any, error: Any = None) -> str:
+    """Format a cell of a table, with its standard error if there is one. A missing value is an empty cell."""
+    if value is None or value != value:  # NaN
+        return ""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        return str(value)
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}"
+    if isinstance(error, numbers.Real):
+        return format_with_error(float(value), float(error))
+    return format_number(float(value))
 
 
 if __name__ == "__main__":
