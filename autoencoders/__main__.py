@@ -38,7 +38,8 @@ BASH_COMPLETION = r"""_autoencoders_completion()
     elif [[ " @COMMANDS@ " == *" ${words[1]} "* ]]; then
         # Hydra ignores the first word of the line: here the command.
         line="${line#*"${words[0]}"*[[:space:]]}"
-        choices=$(COMP_LINE="$line" COMP_POINT=${#line} @PYTHON@ -m "autoencoders.${words[1]}" -sc query=bash 2> /dev/null)
+        local module="autoencoders.${words[1]}"
+        choices=$(COMP_LINE="$line" COMP_POINT=${#line} @PYTHON@ -m "$module" -sc query=bash 2> /dev/null)
     elif (( position == 2 )) && [[ "${words[1]}" == completion ]]; then
         choices="bash"
     fi

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import select
 import signal
 import sys
 from collections.abc import Iterator
@@ -99,12 +100,10 @@ def exit_on_closed_stdout() -> Iterator[None]:
 
 
 def _is_stdout_closed() -> bool:
-    """Return whether stdout cannot be written. Text that could not be written is still in its buffer."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return True
-    return False
+    """Return whether stdout is a pipe without a reader."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # errors are always reported
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def slow_precision_warning(trainer: Any) -> str | None:
