@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -52,12 +52,16 @@ class Batch(NamedTuple):
     x: Tensor
     target: Tensor
     y: Tensor | None
-    index: Tensor
+    index: Tensor  # type: ignore[assignment] # hides tuple.index, which nothing uses
 
     def parts(self, size: int) -> list[Batch]:
         """Return the batch in chunks of at most `size` images."""
-        starts = range(0, len(self.x), size)
-        return [Batch(*(None if a is None else a[start : start + size] for a in self)) for start in starts]
+        chunks = []
+        for start in range(0, len(self.x), size):
+            rows = slice(start, start + size)
+            y = None if self.y is None else self.y[rows]
+            chunks.append(Batch(self.x[rows], self.target[rows], y, self.index[rows]))
+        return chunks
 
 
 class Codes(NamedTuple):
@@ -73,7 +77,7 @@ class Codes(NamedTuple):
 
     z: Tensor
     y: Tensor | None
-    index: Tensor
+    index: Tensor  # type: ignore[assignment] # hides tuple.index, which nothing uses
     distortion: Tensor
     rate: Tensor
 
@@ -121,13 +125,13 @@ class Annotations:
 
     def rows(self, index: Tensor) -> Annotations:
         """Return the annotations of these rows."""
-        picked = {name: getattr(self, name) for name in ("groups", "attributes", "classes")}
-        picked = {name: None if values is None else values[index] for name, values in picked.items()}
-        names = None if self.names is None else [self.names[i] for i in index.tolist()]
-        return Annotations(
-            names, picked["groups"], self.group_names, picked["attributes"], self.attribute_names,
-            picked["classes"], self.class_names,
-        )  # fmt: skip
+        return replace(
+            self,
+            names=None if self.names is None else [self.names[i] for i in index.tolist()],
+            groups=None if self.groups is None else self.groups[index],
+            attributes=None if self.attributes is None else self.attributes[index],
+            classes=None if self.classes is None else self.classes[index],
+        )
 
     def attribute(self, name: str) -> Tensor:
         """Return the (N,) values of one attribute.
@@ -135,7 +139,7 @@ class Annotations:
         Raises:
             UserError: if there is no attribute of this name. The message lists all attributes.
         """
-        if name not in self.attribute_names:
+        if self.attributes is None or name not in self.attribute_names:
             known = ", ".join(self.attribute_names) or "none"
             raise UserError(f"The data has no attribute {name!r}. Its attributes: {known}.")
         return self.attributes[:, self.attribute_names.index(name)]
@@ -158,6 +162,6 @@ class Context:
         return {"kind": self.kind, "names": list(self.names)}
 
     @classmethod
-    def from_dict(cls, plain: dict | None) -> Context | None:
+    def from_dict(cls, content: dict | None) -> Context | None:
         """Invert `to_dict`; None stays None."""
-        return None if plain is None else cls(plain["kind"], tuple(plain["names"]))
+        return None if content is None else cls(content["kind"], tuple(content["names"]))

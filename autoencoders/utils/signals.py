@@ -15,18 +15,17 @@ from autoencoders.types import RunStopped
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and the signal of queues and `kill`."""
 
-
 REPEAT_SECONDS = 1.0
 """Seconds within which a second signal counts as the first: `timeout` sends it to a process and to its group."""
-
 
 _latest = -math.inf
 
 
 @contextmanager
 def stop_on_signals(where: Callable[[], str]) -> Iterator[None]:
-    """Raise `RunStopped` on a signal. During training the callback `LastCheckpoint` handles signals instead, to finish
-    the batch.
+    """Raise `RunStopped` on a signal.
+
+    During training the callback `LastCheckpoint` handles signals instead, to finish the batch.
 
     Args:
         where: returns what the run was doing, for the message.
