@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numbers
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +24,12 @@ from autoencoders.config.cli_errors import resolve_config, run_entry_point, tran
 from autoencoders.config.compose import CONF, help_text, quote_option
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils import error_messages
-from autoencoders.utils.console import format_number, format_with_error, print_table
+from autoencoders.utils.console import format_number, format_with_error, line_width, print_table
 from autoencoders.utils.startup import exit_on_closed_stdout, load_heavy_libraries
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ERROR_SUFFIX = " +-"
-"""Suffix of a column of standard errors."""
 
 MAX_ROWS = 60
 """Maximum number of rows of a printed table."""
@@ -92,10 +91,8 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
 def print_result(result: ApplicationResult, files: list[Path]) -> None:
     """Print the tables of an application's result and the files that were written."""
     for name, table in result.tables.items():
-        if len(table.columns) == 1:  # lines of text
-            print(f"\n  {name}")
-            for line in table.iloc[:, 0].astype(str):
-                print(f"    {line}")
+        if len(table.columns) == 1:
+            print_text(name, [str(line) for line in table.iloc[:, 0]])
             continue
         headers, rows = format_table(table)
         if not 0 < len(rows) <= MAX_ROWS:
@@ -112,19 +109,30 @@ def print_result(result: ApplicationResult, files: list[Path]) -> None:
     sys.stdout.flush()
 
 
+def print_text(name: str, lines: list[str]) -> None:
+    """Print lines of text below their name, wrapped to the terminal. A Markdown table is only saved."""
+    if any(line.startswith("|") for line in lines):
+        return
+    print(f"\n{name}")
+    for line in lines:
+        print(textwrap.fill(line, line_width() - 1) or "")
+
+
 def format_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Return the headers and the formatted rows of a table.
 
-    A column `x` and its standard errors `x +-` become one column. Rows without images are omitted.
+    A column and its standard errors, `x` and `x +-` or `value` and `+-`, become one column. Rows without images are
+    omitted.
     """
     names = [str(name) for name in table.columns]
-    headers = [name for name in names if not (name.endswith(ERROR_SUFFIX) and name.removesuffix(ERROR_SUFFIX) in names)]
+    error_names = {name: "+-" if name == "value" else f"{name} +-" for name in names}
+    headers = [name for name in names if name not in error_names.values()]
     rows = []
     for values in table.itertuples(index=False, name=None):
         row = dict(zip(names, values, strict=True))
-        if row.get("images") == 0:  # the quantity is not applicable
+        if row.get("images") == 0:  # the measure is not applicable
             continue
-        rows.append([format_cell(row[name], row.get(f"{name}{ERROR_SUFFIX}")) for name in headers])
+        rows.append([format_cell(row[name], row.get(error_names[name])) for name in headers])
     return headers, rows
 
 
