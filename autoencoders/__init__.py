@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from autoencoders.runs.run import Run
+    from autoencoders.models.autoencoder import Autoencoder
 
 __version__ = "0.2.0"
 
 
-def load(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
+def load(path: str | Path, trust: tuple[str, ...] = ()) -> Autoencoder:
     """Load a trained model in evaluation mode, from a run folder, a checkpoint or a folder of `application=export`.
 
     Args:

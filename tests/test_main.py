@@ -1,5 +1,6 @@
 """The console command `autoencoders`, or `python -m autoencoders`."""
 
+import os
 import subprocess
 import sys
 

@@ -117,7 +117,8 @@ def group_aliases(differences: Mapping[str, list[Any]]) -> dict[tuple[str, ...],
         values = [format_value(value) for value in differences[key]]
         aliases = _find_aliases(key, values, groups)
         groups.pop(aliases, None)
-        groups[(*aliases, key)] = values
+        merged = (*aliases, key)
+        groups[merged] = values
     return dict(sorted(groups.items(), key=lambda item: _display_order(item[0][0])))
 
 

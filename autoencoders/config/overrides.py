@@ -203,7 +203,7 @@ def _install_check() -> None:
                 original([override], defaults)
 
     # Hydra has no public hook between composition and overrides.
-    ConfigLoaderImpl._apply_overrides_to_config = staticmethod(apply)  # type: ignore[method-assign, assignment]
+    ConfigLoaderImpl._apply_overrides_to_config = staticmethod(apply)  # type: ignore[method-assign]
 
 
 _install_check()

@@ -324,12 +324,35 @@ def test_random_commands_in_a_new_process(words):
         check_outcome(done.returncode, done.stderr, cwd)
 
 
+OPTION_NAMES = [
+    "run",
+    "runs",
+    "split",
+    "application",
+    "density",
+    "classifier",
+    "images",
+    "root",
+    "device",
+    "folder",
+    "format",
+    "title",
+    "metrics",
+    "figures",
+    "parts",
+    "megabytes",
+    "copy",
+    "nope",
+    "application.reconstruct.count",
+]
+
+
 @settings(max_examples=40, derandomize=True, **quiet)
 @given(
     st.sampled_from([apply, report]),
-    st.lists(st.sampled_from(["run", "runs", "split", "application", "density", "classifier", "images", "root", "device",
-                              "folder", "format", "title", "metrics", "figures", "parts", "megabytes", "copy", "nope",
-                              "application.reconstruct.count"]), min_size=1, max_size=3), values)  # fmt: skip
+    st.lists(st.sampled_from(OPTION_NAMES), min_size=1, max_size=3),
+    values,
+)
 def test_other_random_commands_succeed_or_print_one_sentence(module, names, value):
     start = ["run=nowhere", "application=reconstruct"] if module is apply else ["runs=nowhere"]
     with tempfile.TemporaryDirectory() as cwd:
