@@ -42,8 +42,6 @@ def test_a_closed_pipe_ends_a_command_without_a_message(arguments, unbuffered):
 
 
 def run_bash(script, environment=None):
-    import os
-
     return subprocess.run(
         ["bash", "-c", script], capture_output=True, text=True, timeout=120, env={**os.environ, **(environment or {})}
     )
