@@ -8,10 +8,19 @@ Symbols in the shape comments of this package:
 Importing this package imports neither torch nor Lightning.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from autoencoders.models.autoencoder import Autoencoder
+
 __version__ = "0.2.0"
 
 
-def load(path, trust=()):  # noqa: ANN001, ANN201 - the types would load torch
+def load(path: str | Path, trust: tuple[str, ...] = ()) -> Autoencoder:
     """Load a trained model in evaluation mode, from a run folder, a checkpoint or a folder of `application=export`.
 
     Args:

@@ -5,75 +5,82 @@ Commands:
   apply       apply a trained run: samples, edits, restoration, evaluation, ...
   report      collect runs into one HTML or Markdown page
   dashboard   create W&B workspaces
+  completion  print the script that enables tab completion: eval "$(autoencoders completion bash)"
 
-`autoencoders <command> --help` describes a command, `autoencoders --version` prints the version, and
-`eval "$(autoencoders completion bash)"` enables tab completion.
+`autoencoders <command> --help` describes a command, and `autoencoders --version` prints the version.
 """
 
 from __future__ import annotations
 
 import runpy
+import shlex
 import sys
+from typing import NoReturn
 
 from autoencoders import __version__
-from autoencoders.utils.console import quiet_broken_pipe
+from autoencoders.utils.startup import exit_on_closed_stdout
 
 COMMANDS = ("train", "apply", "report", "dashboard")
 
-BASH_COMPLETION = """\
-_autoencoders_completion() {
-    local current="${COMP_WORDS[COMP_CWORD]}" command="${COMP_WORDS[1]}"
-    if (( COMP_CWORD == 1 )); then
-        COMPREPLY=($(compgen -W "%(commands)s completion --help --version" -- "$current"))
-        return
+BASH_COMPLETION = r"""_autoencoders_completion()
+{
+    local line="${COMP_LINE:0:COMP_POINT}" word="" choices=""
+    local -a words
+    read -ra words <<< "$line"
+    local position=${#words[@]}
+    if [[ "$line" != *[[:space:]] ]]; then
+        position=$((position - 1))
+        word="${words[$position]}"
     fi
-    case "$command" in
-        %(pattern)s)
-            # Hydra removes the first word of the line, so the name of the command is removed here.
-            local line="${COMP_LINE#*"$command"}" choices
-            line="autoencoders$line"
-            choices=$(COMP_LINE="$line" COMP_POINT=${#line} '%(python)s' -m "autoencoders.$command" \\
-                -sc query=bash 2>/dev/null)
-            COMPREPLY=($(compgen -o default -W "$choices" -- "$current"))
-            ;;
-        completion) COMPREPLY=($(compgen -W "bash" -- "$current")) ;;
-    esac
+    if (( position == 1 )); then
+        choices="@COMMANDS@ completion --help --version"
+        compopt +o nospace 2> /dev/null
+    elif [[ " @COMMANDS@ " == *" ${words[1]} "* ]]; then
+        # Hydra ignores the first word of the line: here the command.
+        line="${line#*"${words[0]}"*[[:space:]]}"
+        local module="autoencoders.${words[1]}"
+        choices=$(COMP_LINE="$line" COMP_POINT=${#line} @PYTHON@ -m "$module" -sc query=bash 2> /dev/null)
+    elif (( position == 2 )) && [[ "${words[1]}" == completion ]]; then
+        choices="bash"
+    fi
+    COMPREPLY=($(compgen -W "$choices" -- "$word"))
+    # Bash replaces only the text after the last word break.
+    if [[ "$word" == *=* && "$COMP_WORDBREAKS" == *=* ]]; then
+        COMPREPLY=("${COMPREPLY[@]#"${word%"${word##*=}"}"}")
+    fi
 }
-COMP_WORDBREAKS=${COMP_WORDBREAKS//=}
 complete -o nospace -o default -F _autoencoders_completion autoencoders
 """
-"""Completion of the commands, and of the arguments of a command by Hydra's own completion."""
 
 
 def main() -> None:
     """Run the command named by the first argument, as `python -m autoencoders.<command>` does."""
-    with quiet_broken_pipe():
-        _run(*(sys.argv[1:] or ["--help"]))
+    command, *arguments = sys.argv[1:] or ["--help"]
+    with exit_on_closed_stdout():
+        if command in ("-h", "--help"):
+            print((__doc__ or "").strip())
+        elif command == "--version":
+            print(f"autoencoders {__version__}")
+        elif command == "completion":
+            print_completion(arguments)
+        elif command in COMMANDS:
+            sys.argv[1:] = arguments
+            # As __main__, so that the processes that Lightning starts repeat this command.
+            runpy.run_module(f"autoencoders.{command}", run_name="__main__", alter_sys=True)
+        else:
+            exit_with_usage_error(f"command must be one of {', '.join(COMMANDS)}, completion, got {command!r}.")
 
 
-def _run(command: str, *arguments: str) -> None:
-    if command in ("-h", "--help"):
-        print((__doc__ or "").strip())
-    elif command == "--version":
-        print(f"autoencoders {__version__}")
-    elif command == "completion":
-        _print_completion(arguments)
-    elif command in COMMANDS:
-        sys.argv[1:] = arguments
-        # As __main__, so that the processes that Lightning starts repeat this command.
-        runpy.run_module(f"autoencoders.{command}", run_name="__main__", alter_sys=True)
-    else:
-        _exit_with_error(f"command must be one of {', '.join(COMMANDS)}, completion, got {command!r}.")
+def print_completion(arguments: list[str]) -> None:
+    """Print the completion script of a shell."""
+    if arguments != ["bash"]:
+        exit_with_usage_error(f"completion must be followed by bash, got {' '.join(arguments) or 'nothing'!r}.")
+    script = BASH_COMPLETION.replace("@COMMANDS@", " ".join(COMMANDS))
+    print(script.replace("@PYTHON@", shlex.quote(sys.executable)), end="")
 
 
-def _print_completion(shells: tuple[str, ...]) -> None:
-    if shells != ("bash",):
-        _exit_with_error(f"completion must be followed by bash, got {' '.join(shells)!r}.")
-    names = {"commands": " ".join(COMMANDS), "pattern": "|".join(COMMANDS), "python": sys.executable}
-    print(BASH_COMPLETION % names, end="")
-
-
-def _exit_with_error(message: str) -> None:
+def exit_with_usage_error(message: str) -> NoReturn:
+    """Print one sentence and exit with status 2."""
     print(f"autoencoders: {message}", file=sys.stderr)
     sys.exit(2)
 

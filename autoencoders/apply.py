@@ -11,8 +11,9 @@ Examples:
 
 from __future__ import annotations
 
+import numbers
 import sys
-from numbers import Integral, Real
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,42 +24,41 @@ from autoencoders.config.cli_errors import resolve_config, run_entry_point, tran
 from autoencoders.config.compose import CONF, help_text, quote_option
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils import error_messages
-from autoencoders.utils.console import format_number, format_with_error, print_table, quiet_broken_pipe
-from autoencoders.utils.startup import load_heavy_libraries
+from autoencoders.utils.console import format_number, format_with_error, line_width, print_table
+from autoencoders.utils.startup import exit_on_closed_stdout, load_heavy_libraries
 
 if TYPE_CHECKING:
     import pandas as pd
 
+
 MAX_ROWS = 60
 """Maximum number of rows of a printed table."""
-ERROR_SUFFIX = " +-"
-"""End of the name of a column with the standard errors of the column of the same name."""
 PATHS = ("run", "classifier", "images", "root", "folder")
 """Options that are paths and are taken literally."""
 
 
 def main() -> None:
     """Run the command line."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        with quiet_broken_pipe():
-            print(help_text(__doc__ or "", ("application",)))
-        return
-    sys.argv[1:] = [quote_option(argument, PATHS) for argument in sys.argv[1:]]
-    run_entry_point(job)
+    with exit_on_closed_stdout():
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(help_text(__doc__, ("application",)))
+            return
+        sys.argv[1:] = [quote_option(argument, PATHS) for argument in sys.argv[1:]]
+        run_entry_point(job)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
 def job(config: DictConfig) -> None:
-    """Load the run and run the requested applications."""
+    """Load the run and run the selected applications."""
     with translate_job_errors():
-        plain = resolve_config(config)
+        resolved = resolve_config(config)
         load_heavy_libraries()
-        with error_messages.translate_errors(plain):
-            ask(plain)
+        with error_messages.translate_errors(resolved):
+            run_applications(resolved)
 
 
-def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
-    """Run the applications of a resolved configuration and save their results.
+def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
+    """Run the applications of a resolved configuration, save their results and print their tables.
 
     Raises:
         UserError: if the run cannot be loaded, or an application does not fit it.
@@ -78,53 +78,75 @@ def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
         config["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     run.model.to(config["device"])
     folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
-    writer, results = MediaWriter(folder, []), {}
+    writer = MediaWriter(folder, [])
+    results = {}
     for name, node in config["application"].items():
         print(f"{name}: {run.title}", flush=True)
         results[name] = run_application(run, name, node)
-        print_result(results[name], writer.present(name, results[name], run.step))
+        files = writer.present(name, results[name], run.step)
+        print_result(results[name], files)
     return results
 
 
 def print_result(result: ApplicationResult, files: list[Path]) -> None:
-    """Print the tables of a result, as far as they fit the terminal, and the names of its files."""
-    for key, table in result.tables.items():
-        if len(table.columns) == 1:  # lines of text
-            print("\n".join([key, *(f"  {line}" for line in table.iloc[:, 0].astype(str))]))
-        elif len(table) <= MAX_ROWS:
-            dropped = print_table(*format_table(table), title=key)
-            if dropped:
-                csv_files = [file for file in files if file.name == f"{key}.csv"]
-                print(f"  {dropped} more columns in {csv_files[0] if csv_files else f'{key}.csv'}")
-    print("\n".join(f"  -> {file}" for file in files), flush=True)
+    """Print the tables of an application's result and the files that were written."""
+    for name, table in result.tables.items():
+        if len(table.columns) == 1:
+            print_text(name, [str(line) for line in table.iloc[:, 0]])
+            continue
+        headers, rows = format_table(table)
+        if not 0 < len(rows) <= MAX_ROWS:
+            continue
+        print()
+        dropped = print_table(headers, rows, title=name)
+        if dropped:
+            columns = "1 more column" if dropped == 1 else f"{dropped} more columns"
+            file = next((file for file in files if file.name == f"{name}.csv"), f"{name}.csv")
+            print(f"{columns} in {file}")
+    print()
+    for file in files:
+        print(f"  -> {file}")
+    sys.stdout.flush()
+
+
+def print_text(name: str, lines: list[str]) -> None:
+    """Print lines of text below their name, wrapped to the terminal. A Markdown table is only saved."""
+    if any(line.startswith("|") for line in lines):
+        return
+    print(f"\n{name}")
+    for line in lines:
+        print(textwrap.fill(line, line_width() - 1) or "")
 
 
 def format_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Return the headers and the cells of a table. A column `x` and its errors `x +-` become one column."""
+    """Return the headers and the formatted rows of a table.
+
+    A column and its standard errors, `x` and `x +-` or `value` and `+-`, become one column. Rows without images are
+    omitted.
+    """
     names = [str(name) for name in table.columns]
-    headers = [
-        name for name in names if name.removesuffix(ERROR_SUFFIX) not in names or not name.endswith(ERROR_SUFFIX)
-    ]
+    error_names = {name: "+-" if name == "value" else f"{name} +-" for name in names}
+    headers = [name for name in names if name not in error_names.values()]
     rows = []
     for values in table.itertuples(index=False, name=None):
-        cells = dict(zip(names, values, strict=True))
-        rows.append([format_cell(cells[name], cells.get(f"{name}{ERROR_SUFFIX}")) for name in headers])
+        row = dict(zip(names, values, strict=True))
+        if row.get("images") == 0:  # the measure is not applicable
+            continue
+        rows.append([format_cell(row[name], row.get(error_names[name])) for name in headers])
     return headers, rows
 
 
 def format_cell(value: Any, error: Any = None) -> str:
-    """Return the text of a cell, with the standard error if there is one. A missing value is empty."""
-    import pandas as pd
-
-    if pd.isna(value):
+    """Format a cell of a table, with its standard error if there is one. A missing value is an empty cell."""
+    if value is None or value != value:  # NaN
         return ""
-    if not isinstance(value, Real) or isinstance(value, Integral):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return str(value)
-    return (
-        format_number(float(value))
-        if error is None or pd.isna(error)
-        else format_with_error(float(value), float(error))
-    )
+    if isinstance(value, numbers.Integral):
+        return f"{int(value):,}"
+    if isinstance(error, numbers.Real):
+        return format_with_error(float(value), float(error))
+    return format_number(float(value))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -32,23 +32,22 @@ from autoencoders.config.compose import CONF, help_text, quote_option
 from autoencoders.training import pipeline, sweeps
 from autoencoders.types import RunStopped
 from autoencoders.utils import distributed, error_messages
-from autoencoders.utils.console import quiet_broken_pipe
-from autoencoders.utils.startup import load_heavy_libraries, restore_settings
+from autoencoders.utils.startup import exit_on_closed_stdout, load_heavy_libraries, restore_settings
 
 
 def main() -> None:
     """Run the command line."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        with quiet_broken_pipe():
-            print(help_text(__doc__ or ""))
-        return
-    try:
-        run_entry_point(job)
-    except KeyboardInterrupt:  # outside of training, which saves a checkpoint first
-        print("autoencoders: interrupted.", file=sys.stderr)
-        sys.exit(130)
-    finally:  # a launcher that lost a process raises an error: the table of the other jobs is still written
-        sweeps.finish_sweep()
+    with exit_on_closed_stdout():
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(help_text(__doc__))
+            return
+        try:
+            run_entry_point(job)
+        except KeyboardInterrupt:  # outside of training, which saves a checkpoint first
+            print("autoencoders: interrupted.", file=sys.stderr)
+            sys.exit(130)
+        finally:  # a launcher that lost a process raises an error: the table of the other jobs is still written
+            sweeps.finish_sweep()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
@@ -65,48 +64,51 @@ def job(config: DictConfig) -> float | None:
 
 def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
     """Run a resolved configuration, alone or as a job of a sweep, and return its final metrics."""
-    sweeping = hydra_config.mode == RunMode.MULTIRUN
-    if sweeping:
-        sweeps.limit_threads(hydra_config.launcher)
-        finished_metrics = sweeps.load_finished_job(config)
-        if finished_metrics is not None:
-            return finished_metrics
-        _set_wandb_group(config, hydra_config)
-    load_heavy_libraries()
+    is_sweep = hydra_config.mode == RunMode.MULTIRUN
     overrides = list(hydra_config.overrides.task)
+    if is_sweep:
+        sweeps.limit_threads(hydra_config.launcher)
+        finished = sweeps.load_finished_job(config)
+        if finished is not None:
+            return finished
+        set_wandb_group(config, hydra_config)
+    load_heavy_libraries()
     try:
-        return _run_in_processes(config, overrides, hydra_config)
+        if is_sweep and needs_own_processes(config):
+            return sweeps.run_multiprocess_job(config, hydra_config)
+        if is_sweep and not config["resume"]:
+            config["resume"] = "auto"  # a failed or killed job continues when its sweep is started again
+        distributed.check_process_agreement(config, folder_given=has_fixed_folder(config, hydra_config))
+        with error_messages.translate_errors(config):
+            return train(config, overrides, partial(config_changes, config, overrides, hydra_config))
     except RunStopped as stop:
         if distributed.is_rank_zero():
-            print(f"autoencoders: stopped {stop.where}.{resume_hint(config, overrides, sweeping)}", file=sys.stderr)
+            print(f"autoencoders: stopped {stop.where}.{resume_hint(config, overrides, is_sweep)}", file=sys.stderr)
         raise
     except Exception as error:
-        if not sweeping or config["debug"]:
+        if not is_sweep or config["debug"]:
             raise
-        # The other jobs continue, and the table of the sweep reports the failure.
+        # The other jobs continue, and the table of the sweep contains the error.
         return {"val/objective": sweeps.record_failed_job(config, overrides, error)}
 
 
-def _set_wandb_group(config: dict[str, Any], hydra_config: Any) -> None:
-    """Group the runs of a sweep in W&B by the name of its folder, unless the group is set."""
+def set_wandb_group(config: dict[str, Any], hydra_config: Any) -> None:
+    """Group the W&B runs of a sweep under the name of its folder, unless another group is configured."""
     if "wandb" in config["logger"]:
         wandb = config["logger"]["wandb"]
         wandb["group"] = wandb["group"] or Path(hydra_config.sweep.dir).name
 
 
-def _run_in_processes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> dict[str, float]:
-    """Train in this process, or start a job of a sweep that needs several processes as a command of its own."""
-    sweeping = hydra_config.mode == RunMode.MULTIRUN
-    several = distributed.uses_several_processes(config["trainer"]) and not distributed.has_external_launcher()
-    if sweeping and several:
-        return sweeps.run_multiprocess_job(config, hydra_config)
-    if sweeping and not config["resume"]:
-        config["resume"] = "auto"  # a failed or killed job continues when its sweep is started again
-    resumes = config["resume"] not in (None, "auto")
-    sets_folder = any("hydra.run.dir=" in override for override in hydra_config.overrides.hydra)
-    distributed.check_process_agreement(config, folder_given=sweeping or resumes or sets_folder)
-    with error_messages.translate_errors(config):
-        return train(config, overrides, partial(config_changes, config, overrides, hydra_config))
+def needs_own_processes(config: dict[str, Any]) -> bool:
+    """Return whether a job of a sweep uses several processes, which Lightning starts by repeating a command line."""
+    return distributed.uses_several_processes(config["trainer"]) and not distributed.has_external_launcher()
+
+
+def has_fixed_folder(config: dict[str, Any], hydra_config: Any) -> bool:
+    """Return whether the run folder is set by the user or by a sweep, and does not depend on the clock."""
+    if hydra_config.mode == RunMode.MULTIRUN or config["resume"] not in (None, "auto"):
+        return True
+    return any("hydra.run.dir=" in override for override in hydra_config.overrides.hydra)
 
 
 def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
@@ -114,26 +116,28 @@ def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_confi
     from autoencoders.config import diff
 
     default = hydra.compose("train", ["folder=''"], return_hydra_config=True)
-    own_keys = [str(key) for key in default if key != "hydra"]
-    old = cast("dict[str, Any]", OmegaConf.to_container(OmegaConf.masked_copy(default, own_keys), resolve=True))
-    old = {**old, "choices": dict(default.hydra.runtime.choices)}
-    new = {**config, "choices": dict(hydra_config.runtime.choices)}
-    return diff.describe_changes(new, old, overrides)
+    sections = [str(key) for key in default if key != "hydra"]
+    defaults = resolve_config(OmegaConf.masked_copy(default, sections))
+    return diff.describe_changes(
+        {**config, "choices": dict(hydra_config.runtime.choices)},
+        {**defaults, "choices": dict(default.hydra.runtime.choices)},
+        overrides,
+    )
 
 
-def resume_hint(config: dict[str, Any], overrides: Sequence[str], sweeping: bool) -> str:
+def resume_hint(config: dict[str, Any], overrides: Sequence[str], is_sweep: bool) -> str:
     """Return the command that continues a stopped run, or an empty string if there is no checkpoint yet."""
-    if sweeping:
+    if is_sweep:
         return " Continue with the same command and the same hydra.sweep.dir."
     from autoencoders.runs import loading
 
     if not Path(config["folder"], loading.LAST).is_file():
         return ""
-    others = [override for override in overrides if not override.startswith("resume=")]
+    arguments = [override for override in overrides if not override.startswith("resume=")]
     resume = f"resume={config['folder']}"
     if not re.fullmatch(r"[\w./=-]+", resume):
         resume = quote_option(resume, ("resume",))  # quoted for Hydra's grammar
-    return f" Continue with: python -m autoencoders.train {shlex.join([*others, resume])}"
+    return f" Continue with: python -m autoencoders.train {shlex.join([*arguments, resume])}"
 
 
 def train(

@@ -1,8 +1,8 @@
-"""Configurations of runs, without a command line."""
+"""Composition of run configurations without a command line."""
 
 
 def composed(*overrides, folder):
-    """The resolved configuration of a run in a folder, plain containers."""
+    """Return the resolved configuration of a run in a folder, as plain containers."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from omegaconf import OmegaConf

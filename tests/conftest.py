@@ -1,4 +1,4 @@
-"""What every test may use: composed configurations, real data where it is, and no network."""
+"""Fixtures of all tests: composed configurations, data and trained runs, without network access."""
 
 import os
 import subprocess
@@ -11,14 +11,14 @@ from composing import composed
 
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("WANDB_SILENT", "true")
-torch.set_num_threads(1)  # small tensors: a second thread costs more than it gives
+torch.set_num_threads(1)  # a second thread slows down operations on small tensors
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """No test depends on the order it runs in, or on luck."""
+    """Seed torch, so that results do not depend on the order of the tests."""
     torch.manual_seed(0)
 
 
@@ -41,7 +41,7 @@ def compose(tmp_path):
 
 @pytest.fixture(scope="session")
 def classifier_folder(tmp_path_factory):
-    """A classifier of the digits in 8 x 8 pixels, trained by the door."""
+    """The run folder of a classifier of digits with 8 x 8 pixels."""
     from autoencoders.train import train
 
     folder = tmp_path_factory.mktemp("classifier") / "run"
@@ -53,30 +53,30 @@ def classifier_folder(tmp_path_factory):
 
 @pytest.fixture
 def run_command(monkeypatch, capfd):
-    """`door(module, *words, cwd=...)`: what the command would have done, in this process, which has its libraries."""
+    """`run_command(module, *arguments, cwd=...)`: run a command in this process, which has loaded the libraries."""
     from hydra.core.global_hydra import GlobalHydra
 
-    def opened(module, *words, cwd):
-        monkeypatch.setattr(sys, "argv", [module.__name__, *words])
+    def run(module, *arguments, cwd):
+        monkeypatch.setattr(sys, "argv", [module.__name__, *arguments])
         monkeypatch.chdir(cwd)
         GlobalHydra.instance().clear()
         capfd.readouterr()
         code = 0
         try:
             module.main()
-        except SystemExit as left:
-            code = left.code
+        except SystemExit as stop:
+            code = stop.code
         finally:
             GlobalHydra.instance().clear()
         out, err = capfd.readouterr()
         return subprocess.CompletedProcess(sys.argv, code, out, err)
 
-    return opened
+    return run
 
 
 @pytest.fixture(scope="session")
 def digits():
-    """The prepared default data."""
+    """The default data, after `setup`."""
     from autoencoders.data.digits import DigitsDataModule
 
     data = DigitsDataModule(name="digits", batch_size=32)
@@ -86,7 +86,7 @@ def digits():
 
 @pytest.fixture(scope="session")
 def mnist_root():
-    """The folder with real MNIST files, or a skip that says why."""
+    """The folder with MNIST files. The test is skipped if there is none."""
     root = os.environ.get("AUTOENCODERS_DATA")
     if root is None or not Path(root, "MNIST", "raw", "train-images-idx3-ubyte").is_file():
         pytest.skip("AUTOENCODERS_DATA names no folder with MNIST/raw/")

@@ -1,4 +1,4 @@
-"""Reads the file of an offline W&B run: a LevelDB log (blocks of 32 KiB) of protobuf records."""
+"""Reader of the file of an offline W&B run: a LevelDB log (blocks of 32 KiB) of protobuf records."""
 
 import json
 import struct
@@ -16,7 +16,7 @@ def records(path):
     assert data[:4] == b":W&B"
     position, pending = HEADER, b""
     while position + HEADER <= len(data):
-        if BLOCK - position % BLOCK < HEADER:  # a header never crosses a block: the rest is padding
+        if BLOCK - position % BLOCK < HEADER:  # a header never crosses a block; the rest of the block is padding
             position += BLOCK - position % BLOCK
             continue
         _, size, kind = struct.unpack_from("<IHB", data, position)
@@ -30,16 +30,16 @@ def records(path):
 
 
 def read(folder):
-    """(config, history rows) of the one offline run under `<folder>/wandb`, and the run's own folder."""
+    """Return the config, the history rows and the folder of the only offline run under `<folder>/wandb`."""
     found = everything(folder)
     return found.config, found.history, found.folder
 
 
 def everything(folder):
-    """All that the one offline run under `<folder>/wandb` holds; keys of nested values are joined by slashes."""
+    """Return the content of the only offline run under `<folder>/wandb`. Nested keys are joined by slashes."""
     (run,) = folder.glob("wandb/offline-run-*")
     (file,) = run.glob("*.wandb")
-    until = time.monotonic() + 30  # W&B's own process writes the last records when it comes to it
+    until = time.monotonic() + 30  # the process of W&B writes the last records with a delay
     while not any(record.WhichOneof("record_type") == "exit" for record in records(file)):
         assert time.monotonic() < until
         time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""The door that asks: paths of any spelling, what it writes, what it refuses."""
+"""python -m autoencoders.apply: paths with special characters, written files, errors."""
 
 import json
 import subprocess
@@ -12,14 +12,14 @@ from PIL import Image
 
 from autoencoders import apply
 from autoencoders.train import train
-from autoencoders.types import UserError
+from autoencoders.types import ApplicationResult, UserError
 
 ODD = "a run, with [brackets] = 'quotes' (1)"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A small trained VAE in a folder of an unlucky name."""
+    """A small trained VAE in a folder whose name has special characters."""
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
@@ -35,14 +35,14 @@ def run(tmp_path_factory):
     return folder
 
 
-def asked(*words, cwd):
+def apply_command(*words, cwd):
     return subprocess.run(
         [sys.executable, "-m", "autoencoders.apply", *words], cwd=cwd, capture_output=True, text=True, timeout=120
     )
 
 
-def test_it_writes_figures_tables_and_numbers_into_the_runs_folder(run):
-    done = asked(f"run={run}", "application=reconstruct", cwd=run.parent)
+def test_figures_tables_and_metrics_are_saved_in_the_run_folder(run):
+    done = apply_command(f"run={run}", "application=reconstruct", cwd=run.parent)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(run / "tables/reconstruct/errors.csv")
     assert table["method"].tolist() == ["vae", "PCA-3", "mean image"]
@@ -56,15 +56,15 @@ def test_it_writes_figures_tables_and_numbers_into_the_runs_folder(run):
     )
     assert len(list((run / "figures/reconstruct").glob("*/*.png"))) == 2
     assert "PCA-3" in done.stdout
-    assert sorted(p.name for p in run.parent.iterdir()) == [run.name]  # nothing lies about
+    assert sorted(p.name for p in run.parent.iterdir()) == [run.name]  # no other files
 
 
-def test_own_pictures_are_shown(run, tmp_path):
+def test_images_of_the_user_are_reconstructed(run, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (40, 30, 3), dtype=np.uint8)
     for name in ("one", "two"):
         Image.fromarray(pixels).save(tmp_path / f"{name}, [x].png")
     words = [f"run={run}", "application=reconstruct", f"folder={tmp_path / 'out=here'}"]
-    done = asked(*words, f"images={tmp_path}", cwd=tmp_path)
+    done = apply_command(*words, f"images={tmp_path}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out=here/figures/reconstruct").glob("*/*.png"))) == 2
 
@@ -72,16 +72,16 @@ def test_own_pictures_are_shown(run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["run={tmp}"], "neither a checkpoint nor the folder of a run"),
+        (["run={tmp}"], "must be a checkpoint or a run folder"),
         (["run={tmp}/other.ckpt"], "is not a checkpoint of a run of this package"),
         (["run={run}", "images={tmp}/none.png"], "there is no"),
-        (["run={run}", "images={tmp}/broken.png"], "image files cannot be read"),
+        (["run={run}", "images={tmp}/broken.png"], "pictures cannot be read"),
         (["run={run}", "split=all"], "split must be train, val or test"),
         (["run={run}", "application.reconstruct.count=two"], "count must be a number, got 'two'"),
-        (["run={run}", "application.reconstruct.count=null"], "count must be a whole number, got None"),
+        (["run={run}", "application.reconstruct.count=null"], "count must be an integer, got None"),
     ],
 )
-def test_bad_input_is_one_sentence(run, run_command, tmp_path, words, sentence):
+def test_user_errors_are_one_sentence(run, run_command, tmp_path, words, sentence):
     torch.save({"state_dict": {}}, tmp_path / "other.ckpt")
     (tmp_path / "broken.png").write_bytes(b"no picture")
     words = [word.format(tmp=tmp_path, run=run) for word in words]
@@ -92,8 +92,24 @@ def test_bad_input_is_one_sentence(run, run_command, tmp_path, words, sentence):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_attribute_is_refused_with_those_there_are():
+def test_the_message_for_an_unknown_attribute_lists_all_attributes():
     from autoencoders.types import Annotations
 
-    with pytest.raises(UserError, match=r"have no attribute 'Hat'\. They have: Male, Smiling"):
+    with pytest.raises(UserError, match=r"has no attribute 'Hat'\. Its attributes: Male, Smiling"):
         Annotations(attributes=torch.zeros(1, 2), attribute_names=("Male", "Smiling")).attribute("Hat")
+
+
+def test_values_and_errors_are_printed_in_one_cell_and_rows_without_images_are_omitted():
+    columns = {"measure": ["mse", "FID"], "value": [0.6291, np.nan], "+-": [0.0412, np.nan], "images": [20, 0]}
+    headers, rows = apply.format_table(pd.DataFrame(columns))
+    assert headers == ["measure", "value", "images"]
+    assert rows == [["mse", "0.629 ± 0.041", "20"]]
+
+
+def test_dropped_columns_are_named_with_their_file(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "80")
+    table = pd.DataFrame({f"a column with a long name {i}": [0.5] for i in range(4)})
+    apply.print_result(ApplicationResult(tables={"errors": table}), [tmp_path / "errors.csv"])
+    out = capsys.readouterr().out
+    assert f"2 more columns in {tmp_path / 'errors.csv'}" in " ".join(out.split())
+    assert "0.5" in out

@@ -1,4 +1,4 @@
-"""The console script: `autoencoders <command>`, which is `python -m autoencoders <command>`."""
+"""The console command `autoencoders`, or `python -m autoencoders`."""
 
 import os
 import subprocess
@@ -8,57 +8,70 @@ import pytest
 
 from autoencoders import __version__
 
-
-def run_main(*arguments):
-    command = [sys.executable, "-m", "autoencoders", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+MAIN = [sys.executable, "-m", "autoencoders"]
 
 
-def test_the_version_is_printed():
-    assert run_main("--version").stdout == f"autoencoders {__version__}\n"
+def run(*arguments, **options):
+    return subprocess.run([*MAIN, *arguments], capture_output=True, text=True, timeout=120, **options)
+
+
+def test_version():
+    assert run("--version").stdout == f"autoencoders {__version__}\n"
+
+
+@pytest.mark.parametrize(("arguments", "message"), [(["trian"], "got 'trian'"), (["completion", "zsh"], "got 'zsh'")])
+def test_a_wrong_command_is_one_sentence(arguments, message):
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("autoencoders: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["autoencoders --help", "autoencoders train --help", "autoencoders.train --help", "autoencoders.train --cfg job"],
+)
+def test_a_closed_pipe_ends_a_command_without_a_message(arguments, unbuffered):
+    command = f"{sys.executable} -m {arguments} | head -1"
+    environment = {"PYTHONUNBUFFERED": unbuffered}
+    done = run_bash(command, environment)
+    assert done.stderr == ""
+    assert done.stdout.count("\n") == 1
+
+
+def run_bash(script, environment=None):
+    return subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, timeout=120, env={**os.environ, **(environment or {})}
+    )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("line", "completions"),
     [
-        (["trian"], "command must be one of train, apply, report, dashboard, completion, got 'trian'."),
-        (["completion", "fish"], "completion must be followed by bash, got 'fish'."),
+        ("autoencoders tr", "train"),
+        ("autoencoders completion ", "bash"),
+        ("autoencoders train data=digits model=c", "classifier cvae"),
+        ("autoencoders train trainer.max_", "trainer.max_epochs= trainer.max_steps="),
+        ("/usr/bin/autoencoders apply application=re", "reconstruct restore retrieve"),
     ],
 )
-def test_wrong_commands_are_one_sentence_with_exit_status_2(arguments, message):
-    done = run_main(*arguments)
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"autoencoders: {message}\n")
+def test_bash_completion(line, completions):
+    script = (
+        f'eval "$({sys.executable} -m autoencoders completion bash)"\n'
+        f"COMP_LINE='{line}'; COMP_POINT={len(line)}; _autoencoders_completion; echo \"${{COMPREPLY[*]}}\""
+    )
+    done = run_bash(script)
+    assert done.stdout.strip() == completions, done.stderr
 
 
-@pytest.mark.parametrize("module", ["autoencoders", "autoencoders train", "autoencoders.train"])
-def test_help_into_a_closed_pipe_prints_no_traceback(module):
-    name, *command = module.split()
-    read, write = os.pipe()
-    os.close(read)
-    arguments = [sys.executable, "-m", name, *command, "--help"]
-    done = subprocess.run(arguments, stdout=write, stderr=subprocess.PIPE, text=True, timeout=120)
-    os.close(write)
-    assert done.stderr == ""
-
-
-def complete(line):
-    """Return what bash offers for a command line, with the cursor at its end."""
-    script = f"""
-        eval "$({sys.executable} -m autoencoders completion bash)"
-        COMP_LINE='{line}'; COMP_POINT=${{#COMP_LINE}}; COMP_WORDS=($COMP_LINE)
-        [[ "$COMP_LINE" == *' ' ]] && COMP_WORDS+=('')
-        COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
-        _autoencoders_completion
-        printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
-    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120).stdout.split()
-
-
-def test_bash_completes_commands():
-    assert complete("autoencoders tr") == ["train"]
-    assert {"train", "apply", "report", "dashboard"} <= set(complete("autoencoders "))
-
-
-def test_bash_completes_options_of_a_command():
-    assert {"model=ae", "model=vae", "model=cvae"} <= set(complete("autoencoders train model="))
-    assert "trainer.max_epochs=" in complete("autoencoders train model=vae trainer.max_ep")
+def test_training_with_two_processes_and_in_a_sweep(tmp_path):
+    options = ["model=vae", "net.widths=[8]", "latent_dim=2", "trainer.max_epochs=1", "callbacks=none", "logger=none"]
+    options += ["trainer.limit_train_batches=2", "test=false"]
+    done = run("train", *options, "trainer=ddp_cpu", "hydra.run.dir=two", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run("train", "-m", *options, "trainer=cpu", "beta=1,2", "hydra.sweep.dir=sweep", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "two/metrics.json").is_file()
+    assert len(list(tmp_path.glob("sweep/*/metrics.json"))) == 2

@@ -1,4 +1,4 @@
-"""The training door, end to end on the real digits."""
+"""python -m autoencoders.train, end to end on the digits."""
 
 import csv
 import json
@@ -48,7 +48,7 @@ def rows(folder):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The default command, shortened, with every figure drawn: its folder and what it printed."""
+    """A short run of the default command with every figure: its folder and the completed process."""
     cwd = tmp_path_factory.mktemp("default")
     words = ["trainer.max_epochs=2", "callbacks=[default,gif]", "trainer.log_every_n_steps=10"]
     words += [f"callbacks.{name}.every_n_epochs=1" for name in DRAWN]
@@ -57,7 +57,7 @@ def finished(tmp_path_factory):
     return cwd / "here [1], a=b", done
 
 
-def test_the_folder_holds_everything(finished):
+def test_the_run_folder_is_complete(finished):
     folder, _ = finished
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["model"]["_target_"] == "autoencoders.models.cvae.CVAE"
@@ -83,7 +83,7 @@ def test_the_folder_holds_everything(finished):
     assert sorted(p.name for p in (folder / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt", "previous.ckpt"]
 
 
-def test_the_terminal_says_what_matters(finished):
+def test_the_terminal_output(finished):
     folder, done = finished
     assert "epoch   2/2   val/objective" in done.stdout
     assert "images/s" in done.stdout
@@ -96,7 +96,7 @@ def test_the_terminal_says_what_matters(finished):
     assert done.stderr == ""
 
 
-def test_wandb_offline_holds_the_config_every_metric_and_every_figure(finished):
+def test_the_offline_wandb_run_has_the_config_all_metrics_and_all_figures(finished):
     folder, _ = finished
     config, history, run = read_wandb(folder)
     saved = yaml.safe_load((folder / "config.yaml").read_text())
@@ -139,7 +139,7 @@ def test_validation_metrics_are_those_of_the_best_checkpoint(finished):
     assert (output - batch.target).square().mean().item() == pytest.approx(metrics["val/mse"], rel=1e-4)
 
 
-def test_a_checkpoint_alone_opens_and_foreign_targets_are_refused(finished, tmp_path):
+def test_a_single_checkpoint_is_loaded_and_foreign_targets_are_rejected(finished, tmp_path):
     folder, _ = finished
     alone = tmp_path / "some where.ckpt"
     shutil.copy(folder / "checkpoints/best.ckpt", alone)
@@ -158,7 +158,7 @@ def test_a_checkpoint_alone_opens_and_foreign_targets_are_refused(finished, tmp_
         torch.save(state, alone)
         with pytest.raises(UserError, match=f"names the target '{target}'"):
             loading.open_run(alone)
-    with pytest.raises(UserError, match="neither a checkpoint nor the folder"):
+    with pytest.raises(UserError, match="must be a checkpoint or a run folder"):
         loading.open_run(tmp_path)
     alone.write_bytes(b"not a checkpoint")
     with pytest.raises(UserError, match="is not a checkpoint of a run"):
@@ -188,7 +188,7 @@ def test_seeds_repeat_and_differ(compose, tmp_path):
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
-def test_a_missing_seed_is_drawn_and_recorded(compose, tmp_path):
+def test_a_random_seed_is_recorded(compose, tmp_path):
     train(compose(*QUICK, "seed=null", "trainer.max_epochs=1"))
     config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     assert config["seed"] == config["model"]["seed"] == config["data"]["seed"] > 0
@@ -213,7 +213,7 @@ def test_a_resumed_run_ends_with_the_same_weights_and_one_metrics_file(compose, 
         assert [r["val/objective"] for r in rows(resumed)] == [r["val/objective"] for r in rows(tmp_path / "whole")]
 
 
-def test_resuming_continues_in_the_runs_own_folder(tmp_path):
+def test_a_run_is_resumed_in_its_own_folder(tmp_path):
     words = ["model=vae", "trainer=cpu", "schedule=constant", "logger=none", "callbacks=checkpoint"]
     first = command(*words, "trainer.max_epochs=1", "hydra.run.dir=one", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
@@ -232,19 +232,19 @@ def test_resuming_continues_in_the_runs_own_folder(tmp_path):
         (["model=ae"], "model._target_ is autoencoders.models.ae.AE and was"),
     ],
 )
-def test_resuming_something_else_is_refused(compose, tmp_path, words, message):
+def test_a_run_with_other_settings_is_not_resumed(compose, tmp_path, words, message):
     train(compose("model=vae", *QUICK, "test=false"))
     with pytest.raises(UserError, match=message):
         train(compose(*QUICK, *words, f"resume='{tmp_path}/run'"))
 
 
-def test_the_last_checkpoint_is_the_last_epoch_validated_or_not(compose, tmp_path):
+def test_the_last_checkpoint_is_that_of_the_last_epoch(compose, tmp_path):
     train(compose(*QUICK[1:3], "callbacks=checkpoint", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"))
     state = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
     assert state["global_step"] == 3 * 39
 
 
-def test_an_epoch_that_did_not_validate_says_nothing_of_the_one_before(compose, capsys):
+def test_an_epoch_without_validation_prints_no_old_metrics(compose, capsys):
     train(
         compose(
             *QUICK[:1], "trainer=cpu", "logger=none", "callbacks=[none,progress]", "trainer.max_steps=50", "test=false"
@@ -254,7 +254,7 @@ def test_an_epoch_that_did_not_validate_says_nothing_of_the_one_before(compose, 
     assert ["val/objective" in line for line in lines] == [True, False]
 
 
-def test_speed_counts_the_images_that_were_trained_on(compose, tmp_path, monkeypatch):
+def test_throughput_counts_the_training_images(compose, tmp_path, monkeypatch):
     from autoencoders.callbacks.throughput import Throughput
 
     clocks = []
@@ -264,14 +264,14 @@ def test_speed_counts_the_images_that_were_trained_on(compose, tmp_path, monkeyp
     assert [clock.images for clock in clocks] == [2 * 5 * 64, 7 * 64]
 
 
-def test_pca_measures_exactly_what_the_baseline_says(compose):
-    words = ["trainer.gradient_clip_val=1", "trainer.accumulate_grad_batches=2"]  # of no use to it, and no harm
+def test_model_pca_equals_the_pca_baseline(compose):
+    words = ["trainer.gradient_clip_val=1", "trainer.accumulate_grad_batches=2"]  # without effect on PCA
     metrics = train(compose("model=pca", "trainer=cpu", "logger=none", "callbacks=[none,baselines]", *words))
     assert metrics["test/mse"] == pytest.approx(metrics["test/mse_pca"], rel=1e-5)
     assert metrics["test/mse"] < metrics["test/mse_mean_image"] / 2
 
 
-def test_a_run_that_fails_says_so_in_its_record(compose, tmp_path, monkeypatch):
+def test_a_failed_run_is_recorded(compose, tmp_path, monkeypatch):
     from autoencoders.models.vae import VAE
 
     monkeypatch.setattr(VAE, "on_train_epoch_end", lambda self: 1 / 0)
@@ -292,7 +292,7 @@ def test_the_rate_falls_and_the_distortion_rises_with_beta(compose, tmp_path):
     assert distortions == sorted(distortions)
 
 
-def test_objective_prices_the_rate_at_the_final_beta(compose):
+def test_objective_uses_the_final_beta(compose):
     words = ["model=vae", *QUICK, "beta=warmup", "beta.value=3", "beta.share=1.0", "trainer.max_epochs=4"]
     train(compose(*words))
     table = [row for row in rows(Path(compose(*words)["folder"])) if row["val/loss"]]
@@ -319,7 +319,7 @@ def test_objective_prices_the_rate_at_the_final_beta(compose):
 )
 def test_trainer_options_from_the_command_line(compose, words):
     metrics = train(compose(*QUICK, "trainer.max_epochs=1", *words))
-    assert metrics["test/neg_elbo"] < 784 * math.log(2) - 5  # a decoder that knows nothing gives every pixel one bit
+    assert metrics["test/neg_elbo"] < 784 * math.log(2) - 5  # one bit per pixel is that of an untrained decoder
 
 
 def test_a_net_is_initialized_once_from_the_training_images_and_never_on_resume(compose, tmp_path, monkeypatch):
@@ -371,8 +371,8 @@ def test_multirun_from_the_terminal(tmp_path):
 
 def test_a_users_own_model_from_another_folder(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from autoencoders.models.vae import VAE\n\n\nclass Mine(VAE):\n    def __init__(self, *, shift, **parts):\n"
-        "        super().__init__(**parts)\n        self.shift = shift\n"
+        "from autoencoders.models.vae import VAE\n\n\nclass Mine(VAE):\n    def __init__(self, *, shift, **options):\n"
+        "        super().__init__(**options)\n        self.shift = shift\n"
     )
     (tmp_path / "myconf/model").mkdir(parents=True)
     (tmp_path / "myconf/model/mine.yaml").write_text(
@@ -392,21 +392,21 @@ def test_a_users_own_model_from_another_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "message"),
     [
         (["model=pca", "likelihood=bernoulli"], "model=pca reconstructs linearly"),
         (["data.batch_size=5000"], "data.batch_size is 5000, and data=digits has 1258 training images"),
         (["latent_dim.size=0"], "latent_dim.size must be a whole number from 1 up"),
-        (["beta.value=abc"], "beta.value must be a number, and is .abc."),
+        (["beta.value=abc"], "beta.value must be a number, got .abc."),
         (["seed=-1"], "seed must be a whole number from 0 up"),
         (["trainer.precision=bf16-true"], "trainer.precision must be one of"),
         (["trainer=gpu"], "trainer cannot be set up as asked"),
         (["data=mnist", "data.root=nowhere", "model.join=top"], "model.join must be one of"),
-        (["resume=nowhere"], "nowhere is neither a checkpoint nor the folder of a run"),
+        (["resume=nowhere"], "nowhere is must be a checkpoint or a run folder of a run"),
     ],
 )
-def test_mistakes_are_one_sentence_and_leave_nothing_behind(compose, tmp_path, words, sentence):
-    with pytest.raises(UserError, match=sentence):
+def test_user_errors_are_one_sentence_and_leave_no_files(compose, tmp_path, words, message):
+    with pytest.raises(UserError, match=message):
         train(compose(*words, "logger=none", folder=tmp_path / "run"))
     assert list(tmp_path.iterdir()) == []
 
@@ -418,26 +418,26 @@ def test_a_run_is_not_overwritten(compose, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
 
 
-def test_a_mistake_is_one_line_on_the_terminal_and_a_failing_exit(tmp_path):
+def test_a_user_error_is_one_line_on_the_terminal_and_status_2(tmp_path):
     done = command("latent_dim.size=0", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "autoencoders: latent_dim.size must be a whole number from 1 up, and is 0.\n"
     assert list(tmp_path.glob("runs/*")) == []
 
 
-def test_a_model_that_cannot_be_rehearsed_is_not_refused(compose, monkeypatch):
+def test_a_model_that_cannot_be_built_on_the_meta_device_is_accepted(compose, monkeypatch):
     from autoencoders.models.vae import VAE
 
     def fragile(self, encoder, decoder):
         if self.shape != (1, 28, 28):
-            raise RuntimeError("made for digits alone")
+            raise RuntimeError("only for digits")
         return type(self).__mro__[1].build(self, encoder, decoder)
 
     monkeypatch.setattr(VAE, "build", fragile, raising=False)
     assert train(compose("model=vae", *QUICK, "trainer.max_epochs=1"))["test/neg_elbo"] < 784 * math.log(2)
 
 
-def test_the_wheel_ships_its_configuration(repository, tmp_path):
+def test_the_wheel_contains_the_configuration(repository, tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet"]
     wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(repository)]
     subprocess.run(wheel, check=True, capture_output=True)
@@ -467,13 +467,13 @@ def test_torch_compile_gives_the_same_run(compose, tmp_path):
         ({}, False),
     ],
 )
-def test_emulated_bfloat16_is_told(compose, capsys, monkeypatch, capabilities, slow):
+def test_a_warning_for_slow_bfloat16(compose, capsys, monkeypatch, capabilities, slow):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     train(compose(*QUICK, "model=vae", "trainer.precision=bf16-mixed", "trainer.max_steps=1", "test=false"))
     assert ("has no bfloat16 instructions" in capsys.readouterr().err) == slow
 
 
-def test_an_experiment_with_another_application_or_none_forgets_the_settings_of_its_own(compose, tmp_path):
+def test_an_experiment_without_its_applications(compose, tmp_path):
     words = ["experiment=iwae_table", "schedule.rungs=1", "data=digits", "trainer=debug", "logger=none"]
     train(compose(*words, "application@after_fit=none", "callbacks=none", "test=false"))
     assert not (tmp_path / "run/tables").exists()

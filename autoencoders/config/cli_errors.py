@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, cast
 
 from hydra._internal import utils
 from hydra._internal.hydra import Hydra
@@ -22,44 +21,62 @@ from autoencoders.config.compose import NUMERIC_GROUPS, OPTIONAL_GROUPS, config_
 from autoencoders.config.overrides import suggest_name
 from autoencoders.types import UserError
 
-FULL = "HYDRA_FULL_ERROR"
+FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"
 """Hydra's environment variable for full tracebacks."""
 
-NON_TEXT = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
-"""Values that Hydra does not parse as a word. No option of a group has such a name."""
+NUMBER_OR_CONSTANT = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
+"""Values that Hydra does not parse as text. No option of a group has such a name."""
+
+
+class JobError(Exception):
+    """Marks an exception, other than a UserError, that was raised inside a job.
+
+    Args:
+        original: the exception.
+    """
+
+    def __init__(self, original: Exception) -> None:
+        super().__init__(original)
+        self.original = original
 
 
 def run_entry_point(job: Callable[[], Any]) -> None:
     """Run the job of an entry point, decorated with `hydra.main`, and report errors of the command line.
 
-    Before the job starts, an exception can only be caused by the command line or the configuration. An exception inside
-    the job is a bug and shows its traceback. With `debug=true`, or HYDRA_FULL_ERROR=1 in the environment, every
-    exception does.
+    Before the job starts, an exception can only be caused by the command line or the configuration, and is reported in
+    one sentence. An exception inside the job, which `translate_job_errors` marks, is a bug and shows its traceback.
+    With `debug=true`, or HYDRA_FULL_ERROR=1 in the environment, every exception shows its traceback.
     """
     try:
         _check_arguments(sys.argv[1:])
         with raise_hydra_errors():
             job()
+        return
+    except JobError as error:
+        original = error.original
     except Exception as error:
-        body = job.__wrapped__.__code__
-        within = any(frame.f_code is body for frame, _ in traceback.walk_tb(error.__traceback__))
-        if showing() or (within and not isinstance(error, UserError)):
+        if shows_tracebacks():
             raise
-        refuse(error)
+        exit_with_message(error)
+    raise original  # outside of the except clause, so that the traceback does not mention the marker
 
 
-def refuse(error: Exception) -> None:
+def exit_with_message(error: Exception) -> NoReturn:
     """Print an error in one sentence and exit with status 2."""
-    print(f"autoencoders: {sentence(error)}", file=sys.stderr)
+    print(f"autoencoders: {error_message(error)}", file=sys.stderr)
     sys.exit(2)
 
 
 @contextmanager
 def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
-    """Exit with one sentence if the block raises a UserError. Hydra would report it as a failed job.
+    """Exit with one sentence if a job raises a UserError. Mark all other exceptions as errors of the job.
 
     Args:
         folder: the folder that Hydra created for the run. It is removed if it is empty.
+
+    Raises:
+        JobError: if the job raises an exception that is not a UserError.
+        UserError: if the job raises one and tracebacks are requested.
     """
     try:
         yield
@@ -67,14 +84,17 @@ def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
         if folder is not None:
             with suppress(OSError):
                 Path(folder).rmdir()
-        if showing():
+        if shows_tracebacks():
             raise
-        refuse(error)
+        exit_with_message(error)
+    except Exception as error:
+        raise JobError(error) from error
 
 
-def showing() -> bool:
+def shows_tracebacks() -> bool:
     """Return whether the command line or Hydra's environment variable requests tracebacks of user errors."""
-    return "debug=true" in (word.lower() for word in sys.argv[1:]) or os.environ.get(FULL) == "1"
+    arguments = [argument.lower() for argument in sys.argv[1:]]
+    return "debug=true" in arguments or os.environ.get(FULL_ERROR_VARIABLE) == "1"
 
 
 def resolve_config(config: DictConfig) -> dict[str, Any]:
@@ -84,38 +104,52 @@ def resolve_config(config: DictConfig) -> dict[str, Any]:
         UserError: if a required value is missing, or an interpolation cannot be resolved.
     """
     try:
-        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+        resolved = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        raise UserError(sentence(error)) from error
-    return plain
+        raise UserError(error_message(error)) from error
+    return cast("dict[str, Any]", resolved)
 
 
-def sentence(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """Return the message of an exception on one line, with messages of Hydra and OmegaConf reworded."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, option = error.missing_cfg_file.rpartition("/")
-        if group in NUMERIC_GROUPS and NON_TEXT.fullmatch(option) and option.lower() not in ("null", "true", "false"):
-            _, kind, least, _ = NUMERIC_GROUPS[group]
-            return f"{group} must be a{'n integer' if kind is int else ' number'} of at least {least}, got {option}."
-        number = ", any number" if group in NUMERIC_GROUPS else ""
-        near = suggest_name(option, list(error.options), f"{group}={{}}")
-        return f"{group} has no option {option!r}.{near} Its options: {', '.join(error.options)}{number}."
+        return _unknown_option_message(error.missing_cfg_file, list(error.options))
     if isinstance(error, OverrideParseException):
         return (
-            f"{error.override!r} cannot be read as group=option or key=value. A value with special characters needs "
-            f"quotes within the shell's: 'key=\"a, [b]\"'."
+            f"{error.override!r} cannot be parsed as group=option or key=value. Quote a value with special characters "
+            f"twice, for the shell and for Hydra: 'key=\"a, [b]\"'."
         )
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key} must be set: {error.full_key}=<value>."
+        return f"{error.full_key} must be given: {error.full_key}=<value>."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} cannot be created or read: {error.strerror}. Choose another hydra.run.dir=<folder>."
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
-    words = " ".join(" ".join(str(e).partition("\n    full_key")[0] for e in (error, cause) if e is not None).split())
-    if isinstance(error, OmegaConfBaseException) and getattr(error, "full_key", None):
-        return f"{error.full_key} cannot be resolved: {words}."
-    return f"This command line cannot be used: {words or type(error).__name__}"
+    message = _joined_messages(error)
+    if isinstance(error, OmegaConfBaseException) and error.full_key:
+        return f"{error.full_key} cannot be resolved: {message}."
+    return f"The command line cannot be used: {message or type(error).__name__}"
+
+
+def _unknown_option_message(path: str, options: list[str]) -> str:
+    """Return the message for `<group>/<option>`, which does not exist."""
+    group, _, option = path.rpartition("/")
+    is_number = NUMBER_OR_CONSTANT.fullmatch(option) and option.lower() not in ("null", "true", "false")
+    if group in NUMERIC_GROUPS and is_number:
+        _, kind, minimum, _ = NUMERIC_GROUPS[group]
+        return f"{group} must be {'an integer' if kind is int else 'a number'} of at least {minimum}, got {option}."
+    suggestion = suggest_name(option, options, f"{group}={{}}")
+    number = ", any number" if group in NUMERIC_GROUPS else ""
+    return f"{group} has no option {option!r}.{suggestion} Its options: {', '.join(options)}{number}."
+
+
+def _joined_messages(error: BaseException) -> str:
+    """Return the message of an exception and of its OmegaConf cause, on one line, without OmegaConf's appendix."""
+    errors = [error]
+    if isinstance(error.__cause__, OmegaConfBaseException):
+        errors.append(error.__cause__)
+    messages = [str(e).partition("\n    full_key")[0] for e in errors]
+    return " ".join(" ".join(messages).split())
 
 
 @contextmanager
@@ -123,32 +157,47 @@ def raise_hydra_errors() -> Iterator[None]:
     """Let Hydra raise exceptions, instead of printing parts of them or composing again."""
 
     def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
-        options = {"with_log_configuration": False, "run_mode": RunMode.MULTIRUN, "validate_sweep_overrides": False}
-        return hydra.compose_config(config_name=config_name, overrides=overrides, **options).hydra.mode
+        config = hydra.compose_config(
+            config_name=config_name,
+            overrides=overrides,
+            run_mode=RunMode.MULTIRUN,
+            with_log_configuration=False,
+            validate_sweep_overrides=False,
+        )
+        return config.hydra.mode
 
-    plain = utils.run_and_report, Hydra.get_mode
-    utils.run_and_report, Hydra.get_mode = (lambda function: function()), get_mode
+    def call(func: Callable[[], Any]) -> Any:
+        return func()
+
+    # Hydra has no public option for this.
+    originals = utils.run_and_report, Hydra.get_mode
+    utils.run_and_report, Hydra.get_mode = call, get_mode  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        utils.run_and_report, Hydra.get_mode = plain
+        utils.run_and_report, Hydra.get_mode = originals  # type: ignore[method-assign]
 
 
 def _check_arguments(arguments: list[str]) -> None:
     """Raise UserError for flags that Hydra does not have, and for flags that load files which may execute code."""
     parser = utils.get_args_parser()
 
-    def error(message: str) -> None:
+    def error(message: str) -> NoReturn:
         raise UserError(f"The command line cannot be parsed: {message}. Use group=option and key=value, see --help.")
 
-    parser.error = error
+    parser.error = error  # type: ignore[method-assign] # argparse has no other way to change how it reports errors
     for argument in arguments:
-        name, sign, value = argument.partition("=")
-        options = (
-            config_groups().get(name.lstrip("+").partition("@")[0]) if sign and NON_TEXT.fullmatch(value) else None
-        )
-        if options and name not in NUMERIC_GROUPS:  # Hydra's message does not list the options
-            none = f" ~{name} removes it." if name in OPTIONAL_GROUPS else ""
-            raise UserError(f"{name} must be one of {', '.join(options)}, got {value!r}.{none}")
+        _check_group_option(argument)
     if parser.parse_args(arguments).experimental_rerun:
         raise UserError("--experimental-rerun loads a pickle, which may run code. Use resume=<run> instead.")
+
+
+def _check_group_option(argument: str) -> None:
+    """Raise UserError if a group is set to a number or a constant. Hydra's message does not list the options."""
+    name, sign, value = argument.partition("=")
+    if not sign or name in NUMERIC_GROUPS or not NUMBER_OR_CONSTANT.fullmatch(value):
+        return
+    options = config_groups().get(name.lstrip("+").partition("@")[0])
+    if options:
+        removal = f" ~{name} removes it." if name in OPTIONAL_GROUPS else ""
+        raise UserError(f"{name} must be one of {', '.join(options)}, got {value!r}.{removal}")

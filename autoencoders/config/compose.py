@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
@@ -27,14 +28,17 @@ CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "tr
 
 SHARED = "shared"
 """Folder of configs that several options extend. It is not a group."""
-NUMERIC_GROUPS = {"latent_dim": ("size", int, 1, []), "beta": ("value", float, 0, ["constant"])}
+NUMERIC_GROUPS: dict[str, tuple[str, type, float, list[str]]] = {
+    "latent_dim": ("size", int, 1, []),
+    "beta": ("value", float, 0, ["constant"]),
+}
 """Groups that accept a number: the field that it sets, its type, its minimum, and the option that it extends."""
 OPTIONAL_GROUPS = ("budget", "experiment")
 """Groups without a required option."""
 
 
 def _continued(resume: str | None, otherwise: str) -> str:
-    """Return the folder of the run that `resume` names; `otherwise` if it is null or `auto`."""
+    """Return the folder of the run or checkpoint that `resume` names; `otherwise` if it is null or `auto`."""
     path = Path(str(resume)) if resume and resume != "auto" else None
     if path is not None and path.is_dir():
         return str(path)
@@ -50,8 +54,8 @@ def _geometric_sum(ratio: int, terms: int) -> int:
 
 def _file_name(name: object) -> str:
     """Return the name of a run as a folder name: path separators and special characters become `_`."""
-    words = re.sub(r"[^\w.,=+@() \[\]-]+", "_", str(name))
-    return words.encode()[:150].decode(errors="ignore")
+    safe = re.sub(r"[^\w.,=+@() \[\]-]+", "_", str(name))
+    return safe.encode()[:150].decode(errors="ignore")
 
 
 OmegaConf.register_new_resolver("file_name", _file_name, replace=True)
@@ -61,53 +65,68 @@ OmegaConf.register_new_resolver("geometric_sum", _geometric_sum, replace=True)
 
 def config_groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
     """Return the config groups and their options, from the folders of a search path."""
-    found: dict[str, set[str]] = {}
+    groups: dict[str, set[str]] = {}
     for file in sorted(file for folder in folders for file in folder.glob("*/**/*.yaml")):
         group = file.parent.relative_to(next(f for f in folders if file.is_relative_to(f))).as_posix()
         if group != SHARED:
-            found.setdefault(group, set()).add(file.stem)
-    return {group: sorted(options) for group, options in found.items()}
+            groups.setdefault(group, set()).add(file.stem)
+    return {group: sorted(options) for group, options in groups.items()}
 
 
-def help_text(door: str, only: tuple[str, ...] = ()) -> str:
-    """Return the docstring of an entry point with its config groups. Hydra's help takes three times as long."""
-    shown = {group: options for group, options in config_groups().items() if not only or group in only}
-    width = max(map(len, shown))
+def help_text(docstring: str | None, only: tuple[str, ...] = ()) -> str:
+    """Return the docstring of an entry point with its config groups. Hydra's help takes three times as long.
+
+    Args:
+        docstring: docstring of the module.
+        only: the groups to list; empty for all.
+    """
+    groups = {group: options for group, options in config_groups().items() if not only or group in only}
+    width = max(map(len, groups))
     lines = []
-    for group, options in shown.items():
-        lines.append(f"  {group:{width}}  {' | '.join(options)}{' | any number' if group in NUMERIC_GROUPS else ''}")
-    return f"{door.strip()}\n\nGroups:\n" + "\n".join(lines) + "\n"
+    for group, options in groups.items():
+        number = " | any number" if group in NUMERIC_GROUPS else ""
+        lines.append(f"  {group:{width}}  {' | '.join(options)}{number}")
+    return f"{(docstring or '').strip()}\n\nGroups:\n" + "\n".join(lines) + "\n"
 
 
-def quote_option(word: str, names: Sequence[str]) -> str:
+def quote_option(argument: str, names: Sequence[str]) -> str:
     """Quote the value of a command-line argument for Hydra's grammar, if it sets one of these options.
 
     The value is then taken literally. `null` and values in quotes stay unchanged.
     """
-    name, sign, value = word.partition("=")
-    if name not in names or not sign or value in ("null", "") or (value[0] == value[-1] and value[0] in "'\""):
-        return word
-    return f"{name}={_in_quotes(value)}"
+    name, sign, value = argument.partition("=")
+    if name not in names or not sign or value in ("null", ""):
+        return argument
+    if value[0] == value[-1] and value[0] in "'\"":
+        return argument
+    return f"{name}={_quote(value)}"
 
 
-def _in_quotes(value: str) -> str:
+def _quote(value: str) -> str:
     escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
     escaped = escaped.replace("'", "\\'").replace("${", "\\${")  # a literal ${ and no interpolation
     return f"'{escaped}'"
 
 
-def merge_list_option(words: Sequence[str], name: str) -> list[str]:
+def merge_list_option(arguments: Sequence[str], name: str) -> list[str]:
     """Merge all arguments `<name>=<value>` into one list.
 
     A shell expands `runs=runs/{a,b}` to two arguments, of which Hydra would use the last. A single path is quoted,
     because Hydra's grammar would parse its commas and brackets.
     """
-    values = [word.partition("=")[2] for word in words if word.startswith(f"{name}=")]
-    if not values:
-        return list(words)
-    inner = [v[1:-1] if v.startswith("[") and v.endswith("]") else v and _in_quotes(v) for v in values]
-    others = [word for word in words if not word.startswith(f"{name}=")]
-    return [*others, f"{name}=[{','.join(filter(None, inner))}]"]
+    prefix = f"{name}="
+    if not any(argument.startswith(prefix) for argument in arguments):
+        return list(arguments)
+    remaining, members = [], []
+    for argument in arguments:
+        value = argument.removeprefix(prefix)
+        if not argument.startswith(prefix):
+            remaining.append(argument)
+        elif value.startswith("[") and value.endswith("]"):
+            members.append(value[1:-1])
+        elif value:
+            members.append(_quote(value))
+    return [*remaining, f"{prefix}[{','.join(filter(None, members))}]"]
 
 
 def numeric_config(path: str) -> dict | None:
@@ -115,15 +134,15 @@ def numeric_config(path: str) -> dict | None:
     group, _, text = path.removesuffix(".yaml").strip("/").partition("/")
     if group not in NUMERIC_GROUPS:
         return None
-    field, kind, least, base = NUMERIC_GROUPS[group]
+    field, kind, minimum, base = NUMERIC_GROUPS[group]
     try:
         value = kind(text)
     except ValueError:
         return None
-    if not (math.isfinite(value) and value >= least):
+    if not (math.isfinite(value) and value >= minimum):
         return None
-    whole = kind is float and value == int(value) and abs(value) < 1e15
-    return {"defaults": [*base, "_self_"], field: int(value) if whole else value}
+    is_integer = kind is float and value == int(value) and abs(value) < 1e15
+    return {"defaults": [*base, "_self_"], field: int(value) if is_integer else value}
 
 
 class NumericSource(ConfigSource):
@@ -154,7 +173,7 @@ class NumericSource(ConfigSource):
         """Return the config of a number."""
         config = numeric_config(config_path)
         if config is None:
-            raise ConfigLoadError(f"{config_path} is not a number that its group takes.")
+            raise ConfigLoadError(f"{config_path} is not a number that its group accepts.")
         # Hydra reads the package from this header and fails without the key.
         return ConfigResult("numeric", "numeric://", OmegaConf.create(config), header={"package": None})
 
@@ -168,20 +187,20 @@ class NumericPath(SearchPathPlugin):
 
 
 def _accept_numbers() -> None:
-    if getattr(Override.value, "accepts_numbers", False):
+    """Let Hydra accept numbers as options of the numeric groups."""
+    original = Override.value
+    if original.__module__ == __name__:  # already installed
         return
     for plugin in (NumericSource, NumericPath):
         Plugins.instance().register(plugin)
-    plain = Override.value
 
-    def value(self: Override) -> object:
-        result = plain(self)
-        if self.key_or_group in NUMERIC_GROUPS and type(result) in (int, float):
+    def value(self: Override) -> Any:
+        result = original(self)
+        if self.key_or_group in NUMERIC_GROUPS and isinstance(result, (int, float)) and not isinstance(result, bool):
             return Override._get_value_element_as_str(result)
         return result
 
-    value.accepts_numbers = True
-    Override.value = value
+    Override.value = value  # type: ignore[method-assign] # Hydra has no public option for this
 
 
 _accept_numbers()

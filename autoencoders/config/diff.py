@@ -32,33 +32,45 @@ def describe_changes(config: Mapping, defaults: Mapping, overrides: Sequence[str
         defaults: the default configuration, in the same form.
         overrides: the command-line overrides.
     """
-    old, new = defaults["choices"], config["choices"]
-    found = {
-        group: (format_value(old.get(group)), format_value(now))
-        for group, now in new.items()
-        if not set("/@") & set(group) and numeric_config(f"{group}/{now}") is None and str(old.get(group)) != str(now)
-    }
-    other, typed = (*found, "model", "callbacks"), [word.lstrip("+~").partition("=")[::2] for word in overrides]
-    told = set(found)
-    for keys, values in group_aliases(
-        diff_configs([{**defaults, "choices": None}, {**config, "choices": None}])
-    ).items():
-        known = [key for key in keys if key in dict(typed) or key.partition(".")[0] not in other]
-        if known and known[0] not in found:
-            told |= {*keys, *(SHORT_KEYS.get(key, key) for key in keys)}
-            found[known[0]] = tuple(values)
-    for key, value in typed:  # for example of a callback or a logger
-        was = format_value(old[key] if key in old else lookup(defaults, *key.split(".")))
-        if key not in told and was != value and numeric_config(f"{key}/{value}") is None:
-            found[key] = (was, value)
-    return [(name, f"{was} → {now}") for name, (was, now) in found.items()]
+    changes = _changed_options(config["choices"], defaults["choices"])
+    covered = set(changes)
+    arguments = [override.lstrip("+~").partition("=")[::2] for override in overrides]
+    changed_groups = (*changes, *REPEATING_GROUPS)
+    values = diff_configs([{**defaults, "choices": None}, {**config, "choices": None}])
+    for keys, (old, new) in group_aliases(values).items():
+        # In a group with another option, only the values that the user set are listed.
+        listed = [key for key in keys if key in dict(arguments) or key.partition(".")[0] not in changed_groups]
+        if listed and listed[0] not in changes:
+            changes[listed[0]] = (old, new)
+            covered.update(keys)
+            covered.update(SHORT_KEYS.get(key, key) for key in keys)
+    for key, value in arguments:  # of a callback or a logger, for example
+        old_value = defaults["choices"][key] if key in defaults["choices"] else lookup(defaults, *key.split("."))
+        old = format_value(old_value)
+        if key not in covered and old != value and numeric_config(f"{key}/{value}") is None:
+            changes[key] = (old, value)
+    return [(name, f"{old} → {new}") for name, (old, new) in changes.items()]
+
+
+def _changed_options(new: Mapping, old: Mapping) -> dict[str, tuple[str, str]]:
+    """Return the groups whose selected option differs, without numeric options: group -> old and new option."""
+    changes = {}
+    for group, option in new.items():
+        is_hydra_group = "/" in group or "@" in group
+        if is_hydra_group or numeric_config(f"{group}/{option}") is not None or str(old.get(group)) == str(option):
+            continue
+        changes[group] = (format_value(old.get(group)), format_value(option))
+    return changes
 
 
 def flatten(node: Any, prefix: str) -> dict[str, Any]:
     """Return nested containers as one level of dotted keys."""
     if not isinstance(node, Mapping):
         return {prefix: node}
-    return {key: value for name, child in node.items() for key, value in flatten(child, f"{prefix}.{name}").items()}
+    flat = {}
+    for name, child in node.items():
+        flat.update(flatten(child, f"{prefix}.{name}"))
+    return flat
 
 
 class Absent:
@@ -67,57 +79,72 @@ class Absent:
 
 def diff_configs(configs: Sequence[Mapping]) -> dict[str, list[Any]]:
     """Return the keys that differ, with the value in each configuration. Values may be nodes, or `Absent`."""
-    found: dict[str, list[Any]] = {}
+    differences: dict[str, list[Any]] = {}
+    _collect_differences("", list(configs), differences)
+    return differences
 
-    def walk(key: str, nodes: list[Any]) -> None:
-        if all(node == nodes[0] for node in nodes[1:]):
-            return
-        if not all(isinstance(node, Mapping) for node in nodes):
-            found[key.removesuffix("._target_")] = nodes
-            return
-        names = dict.fromkeys(name for node in nodes for name in node if name not in PATH_KEYS)
-        if key and len({str(node.get("name")) for node in nodes}) > 1:  # a class, by its name: `model`, `data`
-            found[key] = [node.get("name", Absent) for node in nodes]
-            names = [name for name in names if name not in ("name", "_target_")]
-        for name in names:
-            if key or name not in IGNORED_KEYS:
-                walk(f"{key}.{name}".lstrip("."), [_child(node, name) for node in nodes])
 
-    walk("", list(configs))
-    return found
+def _collect_differences(key: str, nodes: list[Any], differences: dict[str, list[Any]]) -> None:
+    """Add the differences of these nodes and their children to `differences`."""
+    if all(node == nodes[0] for node in nodes[1:]):
+        return
+    if not all(isinstance(node, Mapping) for node in nodes):
+        differences[key.removesuffix("._target_")] = nodes
+        return
+    names = list(dict.fromkeys(name for node in nodes for name in node if name not in PATH_KEYS))
+    if key and len({str(node.get("name")) for node in nodes}) > 1:  # a class is named by its name: `model`, `data`
+        differences[key] = [node.get("name", Absent) for node in nodes]
+        names = [name for name in names if name not in ("name", "_target_")]
+    for name in names:
+        if key or name not in IGNORED_KEYS:
+            children = [_child(node, name) for node in nodes]
+            _collect_differences(f"{key}.{name}".lstrip("."), children, differences)
 
 
 def _child(node: Mapping, name: Any) -> Any:
     child = node.get(name, Absent)
-    silent = isinstance(child, Mapping) and str(child.get("_target_")).startswith(PASSIVE_CALLBACKS)
-    return Absent if silent else child
+    is_passive = isinstance(child, Mapping) and str(child.get("_target_")).startswith(PASSIVE_CALLBACKS)
+    return Absent if is_passive else child
 
 
-def group_aliases(found: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[str]]:
+def group_aliases(differences: Mapping[str, list[Any]]) -> dict[tuple[str, ...], list[str]]:
     """Group keys with equal values in every configuration, shortest key first, and format the values.
 
     One choice appears under several keys: `beta.value` is also `model.beta_schedule.value`.
     """
     groups: dict[tuple[str, ...], list[str]] = {}
-    for key in sorted(found, key=lambda key: (key.split(".")[0] in REPEATING_GROUPS, key.count("."), key)):
-        values = [format_value(value) for value in found[key]]
-        same = (keys for keys, others in groups.items() if others == values and _alias(keys[0], key))
-        first = next(same, None)
-        if first is None:
-            groups[(key,)] = values
-        else:
-            groups[(*first, key)] = groups.pop(first)
-    return dict(sorted(groups.items(), key=lambda item: _rank(item[0][0])))
+    for key in sorted(differences, key=_alias_order):
+        values = [format_value(value) for value in differences[key]]
+        aliases = _find_aliases(key, values, groups)
+        groups.pop(aliases, None)
+        merged = (*aliases, key)
+        groups[merged] = values
+    return dict(sorted(groups.items(), key=lambda item: _display_order(item[0][0])))
 
 
-def _alias(first: str, key: str) -> bool:
+def _find_aliases(key: str, values: list[str], groups: Mapping[tuple[str, ...], list[str]]) -> tuple[str, ...]:
+    """Return the first group of keys with these values that hold the same choice as a key, or an empty tuple."""
+    for keys, group_values in groups.items():
+        if group_values == values and _is_alias(keys[0], key):
+            return keys
+    return ()
+
+
+def _is_alias(first: str, key: str) -> bool:
     """Return whether two keys hold one choice: their last components match, or one repeats the group of the other."""
-    one, other = first.split("."), key.split(".")
-    return other[-1].endswith(one[-1]) or one[0] == other[-1]
+    first_names, names = first.split("."), key.split(".")
+    return names[-1].endswith(first_names[-1]) or first_names[0] == names[-1]
 
 
-def _rank(key: str) -> tuple:
-    return (key.split(".")[0] not in ("model", "data"), key.split(".")[0] == "callbacks", key)
+def _alias_order(key: str) -> tuple[bool, int, str]:
+    """Sort key of the keys of one choice: groups that repeat others last, then short keys first."""
+    return (key.split(".")[0] in REPEATING_GROUPS, key.count("."), key)
+
+
+def _display_order(key: str) -> tuple[bool, bool, str]:
+    """Sort key of the listed differences: model and data first, callbacks last."""
+    section = key.split(".")[0]
+    return (section not in ("model", "data"), section == "callbacks", key)
 
 
 def format_value(value: Any) -> str:
@@ -126,8 +153,10 @@ def format_value(value: Any) -> str:
         return ABSENT_TEXT
     if isinstance(value, Mapping):
         return format_value(value["_target_"]) if "_target_" in value else f"{len(value)} settings"
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(format_value, value))}]"
     if isinstance(value, float):

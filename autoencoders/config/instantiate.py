@@ -1,4 +1,4 @@
-"""Instantiate the objects that a configuration names, and refuse targets that are not allowed."""
+"""Instantiation of the objects that a configuration names, and rejection of targets that are not allowed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 
 FORMAT = 2
-"""Format version of run folders, checkpoints and exports. Others are refused."""
-ALLOWED_PREFIXES = (*(f"autoencoders.{part}." for part in ("data", "models", "nets", "objectives")), "torch.optim.")
+"""Format version of run folders, checkpoints and exports. Other versions are rejected."""
+ALLOWED_PREFIXES = (
+    *(f"autoencoders.{package}." for package in ("data", "models", "nets", "objectives")),
+    "torch.optim.",
+)
 """Modules whose classes the configuration of a loaded run may name; see `is_allowed_target`."""
 
 
@@ -74,9 +77,9 @@ def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoe
     checkpoint can be loaded alone and without executing code.
     """
     model = build(config["model"], shape=tuple(shape), context=context)
-    described = None if context is None else context.to_dict()
-    plain = {"format": FORMAT, **config, "shape": list(shape), "context": described}
-    model.save_hyperparameters(plain)
+    context_dict = None if context is None else context.to_dict()
+    hyperparameters = {"format": FORMAT, **config, "shape": list(shape), "context": context_dict}
+    model.save_hyperparameters(hyperparameters)
     return model
 
 
@@ -85,9 +88,8 @@ def check_targets(config: Mapping, origin: Path, trust: tuple[str, ...] = ()) ->
 
     See `is_allowed_target`.
     """
-    if any(
-        "${" in text for text in _texts([config["model"], config["data"]])
-    ):  # it would be resolved, which may execute code
+    # An interpolation would be resolved, which may execute code.
+    if any("${" in text for text in _texts([config["model"], config["data"]])):
         raise UserError(
             f"{origin} contains an interpolation, which the configuration of a run never does. It is not loaded."
         )
@@ -103,33 +105,36 @@ def is_allowed_target(target: str) -> bool:
     """Return whether a target is a class of an allowed module, defined in the module that it is named after.
 
     A prefix is not sufficient: through the names that a module imports, `autoencoders.runs.loading.Path.write_text`
-    would be a file writer. Functions, and names reached through the namespace of another module, are refused.
+    would be a file writer. Functions, and names reached through the namespace of another module, are not allowed.
     """
     if not target.startswith(ALLOWED_PREFIXES):
         return False
     module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name)
+        value = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):
         return False
-    if not isinstance(found, type):
+    if not isinstance(value, type):
         return False
     if target.startswith("torch."):
         from torch.optim import Optimizer
         from torch.optim.lr_scheduler import LRScheduler
 
-        return issubclass(found, (Optimizer, LRScheduler))
-    return found.__module__ == module
+        return issubclass(value, (Optimizer, LRScheduler))
+    return value.__module__ == module
 
 
 def _texts(node: Any) -> Iterator[str]:
     """Yield every string in nested plain containers, including keys."""
     if isinstance(node, str):
         yield node
-    for child in (
-        (*node.keys(), *node.values()) if isinstance(node, Mapping) else node if isinstance(node, list) else ()
-    ):
-        yield from _texts(child)
+    elif isinstance(node, Mapping):
+        for key, child in node.items():
+            yield from _texts(key)
+            yield from _texts(child)
+    elif isinstance(node, list):
+        for child in node:
+            yield from _texts(child)
 
 
 def _targets(node: Any) -> Iterator[str]:

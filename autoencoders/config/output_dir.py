@@ -9,11 +9,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from autoencoders.utils.error_messages import disk_error_message
@@ -22,21 +23,19 @@ from autoencoders.utils.error_messages import disk_error_message
 class OutputDirCheck(Callback):
     """Create the output folder, or print one sentence and exit with a failure."""
 
-    def on_run_start(self, config: Mapping, **keywords: Any) -> None:
+    def on_run_start(self, config: DictConfig, **keywords: Any) -> None:
         """Create the folder of a run."""
-        self._make(lambda: config.hydra.run.dir, "hydra.run.dir")
+        self._create(lambda: config.hydra.run.dir, "hydra.run.dir")
 
-    def on_multirun_start(self, config: Mapping, **keywords: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, **keywords: Any) -> None:
         """Create the folder of a sweep."""
-        self._make(lambda: config.hydra.sweep.dir, "hydra.sweep.dir")
+        self._create(lambda: config.hydra.sweep.dir, "hydra.sweep.dir")
 
-    def _make(self, read_option: Callable[[], str], option: str) -> None:
+    def _create(self, get_folder: Callable[[], str], option: str) -> None:
         try:
-            folder = Path(read_option())
-        except (
-            OmegaConfBaseException
-        ):  # Hydra resolves it next, and its exception, unlike one of a callback, reaches the entry point
-            return
+            folder = Path(get_folder())
+        except OmegaConfBaseException:
+            return  # Hydra resolves it next, and its exception, unlike one of a callback, reaches the entry point
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not os.access(folder, os.W_OK):

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from autoencoders.types import UserError
 
-KINDS = {
+KINDS: dict[str, tuple[type, ...]] = {
     "true or false": (bool,),
     "a number": (int, float),
     "text": (str, int, float),  # 32 and 2024-01 may be text
@@ -27,8 +27,8 @@ KINDS = {
     "a group of options": (dict,),
     "null": (type(None),),
 }
-"""Names of the types of defaults, and the accepted Python types. The first that matches the default applies."""
-ALSO = {
+"""Names of the types of defaults, with the accepted Python types. The first that matches the default applies."""
+ADDITIONAL_KINDS: dict[str, tuple[str, ...]] = {
     "trainer.devices": ("a list", "text"),  # a number, a list of devices, or auto
     "trainer.max_epochs": ("null",),  # together with trainer.max_steps
     "data.attributes": ("text",),  # all
@@ -49,45 +49,57 @@ def check_override(override: Override, config: DictConfig) -> None:
     key = override.key_or_group
     if key.partition(".")[0] == "hydra" or override.package is not None:
         return
-    found, default = _default(config, key)
+    exists, default = _find_default(config, key)
     if override.is_delete():
         if not key.startswith(REMOVABLE):
             raise UserError(f"~{key} would remove a required option. Set {key}=<value> instead.")
-        return
-    if not found:
-        if override.is_add() or override.is_force_add():
-            return
-        near = suggest_name(key, list(_keys(config)))
-        parent = OmegaConf.select(config, key.rpartition(".")[0], throw_on_missing=False) if "." in key else None
-        if not near and isinstance(parent, DictConfig) and "_target_" in parent:
-            near = f" To set an option of the class that conf/ does not list, use +{override.input_line}."
-        raise UserError(f"There is no option {key}.{near}")
-    value = _looked_up(config, _plain(override.value()))
-    if not _open(value) and not isinstance(value, Mapping) and (elsewhere := _part(config, default)):
-        raise UserError(f"{key} refers to {default}, which has options of its own. Set {elsewhere}=<option>.")
+    elif exists:
+        _check_value(key, default, _resolve(config, _unquote(override.value())), config)
+    elif not (override.is_add() or override.is_force_add()):
+        raise UserError(f"There is no option {key}.{_unknown_option_hint(override, config)}")
+
+
+def _check_value(key: str, default: Any, value: Any, config: DictConfig) -> None:
+    """Raise UserError if a value does not have the type of its default."""
+    if not _has_unknown_type(value) and not isinstance(value, Mapping):
+        group = _referenced_group(config, default)
+        if group:
+            raise UserError(f"{key} refers to {default}, which has options of its own. Set {group}=<option>.")
     _check_kind(key, default, value)
 
 
-def _looked_up(config: DictConfig, value: Any) -> Any:
+def _unknown_option_hint(override: Override, config: DictConfig) -> str:
+    """Return a hint for an option that does not exist: a similar name, or how to add an option of a class."""
+    key = override.key_or_group
+    suggestion = suggest_name(key, list(_keys(config)))
+    if suggestion or "." not in key:
+        return suggestion
+    parent = OmegaConf.select(config, key.rpartition(".")[0], throw_on_missing=False)
+    if isinstance(parent, DictConfig) and "_target_" in parent:
+        return f" To set an option of the class that conf/ does not list, use +{override.input_line}."
+    return ""
+
+
+def _resolve(config: DictConfig, value: Any) -> Any:
     """Resolve an interpolation if possible; return any other value unchanged."""
     if not (isinstance(value, str) and "${" in value):
         return value
     node = OmegaConf.create({"value": value})
     node._set_parent(config)
     try:
-        return OmegaConf.to_container(node, resolve=True)["value"]
+        resolved = OmegaConf.to_container(node, resolve=True)
     except OmegaConfBaseException:
         return value
+    return resolved["value"] if isinstance(resolved, dict) else value
 
 
-def _part(config: DictConfig, default: Any) -> str:
-    """Return the group of a default that refers to a node with options, such as `net` for `${net.encoder}`.
-
-    It is an empty string for any other default.
-    """
-    elsewhere = re.fullmatch(r"\$\{([\w.]+)\}", default) if isinstance(default, str) else None
-    node = OmegaConf.select(config, elsewhere[1], throw_on_missing=False) if elsewhere else None
-    return elsewhere[1].partition(".")[0] if isinstance(node, DictConfig) else ""
+def _referenced_group(config: DictConfig, default: Any) -> str:
+    """Return the group that a default refers to, if that node has options: `net` for `${net.encoder}`, else ""."""
+    reference = re.fullmatch(r"\$\{([\w.]+)\}", default) if isinstance(default, str) else None
+    if reference is None:
+        return ""
+    node = OmegaConf.select(config, reference[1], throw_on_missing=False)
+    return reference[1].partition(".")[0] if isinstance(node, DictConfig) else ""
 
 
 def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
@@ -97,97 +109,101 @@ def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
     `optimizer.lr`.
     """
     group, _, last = name.rpartition(".")
-    ends = {key.rpartition(".")[2]: key for key in sorted(known, key=len, reverse=True)}
-    beside = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == group}
-    near = [beside[word] for word in difflib.get_close_matches(last, beside, 1, 0.6)]
-    if not near and group not in known:
-        near = difflib.get_close_matches(name, known, 1, 0.6)
-        near = near or [ends[word] for word in difflib.get_close_matches(last, ends, 1, 0.7)]
-    return f" Did you mean {form.format(near[0])}?" if near else ""
+    by_last = {key.rpartition(".")[2]: key for key in sorted(known, key=len, reverse=True)}
+    siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == group}
+    matches = [siblings[match] for match in difflib.get_close_matches(last, siblings, 1, 0.6)]
+    if not matches and group not in known:
+        matches = difflib.get_close_matches(name, known, 1, 0.6)
+        matches = matches or [by_last[match] for match in difflib.get_close_matches(last, by_last, 1, 0.7)]
+    return f" Did you mean {form.format(matches[0])}?" if matches else ""
 
 
-def _default(config: DictConfig, key: str) -> tuple[bool, Any]:
+def _find_default(config: DictConfig, key: str) -> tuple[bool, Any]:
     """Return whether an option exists, and its default, with interpolations unresolved."""
-    node, passed = config, ""
-    for part in key.split("."):
-        if node._is_interpolation() and passed:
-            rest = key.removeprefix(f"{passed}.")
+    node: Any = config
+    prefix = ""
+    for name in key.split("."):
+        if node._is_interpolation() and prefix:
+            rest = key.removeprefix(f"{prefix}.")
             raise UserError(
-                f"{passed} refers to {node._value()} and has no options of its own. Set {rest} there instead."
+                f"{prefix} refers to {node._value()} and has no options of its own. Set {rest} there instead."
             )
         if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
             return False, None
-        if part not in node.keys():  # noqa: SIM118 (`in` is False for ??? and for what cannot be resolved)
+        if name not in node.keys():  # noqa: SIM118 (`in` is False for ??? and for what cannot be resolved)
             return False, None
-        node, passed = node._get_node(part), f"{passed}.{part}" if passed else part
+        node = node._get_node(name)
+        prefix = f"{prefix}.{name}" if prefix else name
     return True, OmegaConf.to_container(node) if OmegaConf.is_config(node) else node._value()
 
 
 def _check_kind(key: str, default: Any, value: Any) -> None:
-    if default is None or _open(default) or _open(value) or (value is None and key.startswith(REMOVABLE)):
+    if default is None or _has_unknown_type(default) or _has_unknown_type(value):
+        return
+    if value is None and key.startswith(REMOVABLE):
         return
     kind = next(name for name, types in KINDS.items() if isinstance(default, types))
-    allowed = [kind, *ALSO.get(key, ())]
-    if not any(_is(value, name) for name in allowed):
-        usual = "" if isinstance(default, Mapping) else f" (default: {default!r})"
-        raise UserError(f"{key} must be {' or '.join(allowed)}, got {value!r}{usual}.")
+    allowed = [kind, *ADDITIONAL_KINDS.get(key, ())]
+    if not any(_is_of_kind(value, name) for name in allowed):
+        default_hint = "" if isinstance(default, Mapping) else f" (default: {default!r})"
+        raise UserError(f"{key} must be {' or '.join(allowed)}, got {value!r}{default_hint}.")
     if isinstance(value, list) and isinstance(default, list) and default:
         for member in value:
             _check_kind(key, default[0], member)
 
 
-def _open(value: Any) -> bool:
+def _has_unknown_type(value: Any) -> bool:
     """Return whether a value has no known type yet: it is missing, or an interpolation."""
     return isinstance(value, str) and (value == "???" or "${" in value)
 
 
-def _is(value: Any, kind: str) -> bool:
+def _is_of_kind(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "true or false"
     return isinstance(value, KINDS.get(kind, ()))
 
 
-def _plain(value: Any) -> Any:
+def _unquote(value: Any) -> Any:
     """Return a parsed value with quoted strings as plain strings."""
     if isinstance(value, QuotedString):
         return value.text
     if isinstance(value, Mapping):
-        return {str(name): _plain(child) for name, child in value.items()}
-    return [_plain(child) for child in value] if isinstance(value, list) else value
+        return {str(name): _unquote(child) for name, child in value.items()}
+    return [_unquote(child) for child in value] if isinstance(value, list) else value
 
 
 def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
     """Yield every dotted key of a configuration, including groups."""
     if node._is_none() or node._is_missing() or node._is_interpolation():
         return
-    for name in node.keys():  # noqa: SIM118
-        if f"{prefix}{name}" == "hydra" or str(name).startswith("_"):
+    for key in node.keys():  # noqa: SIM118
+        name = str(key)
+        if f"{prefix}{name}" == "hydra" or name.startswith("_"):
             continue
         yield f"{prefix}{name}"
-        child = node._get_node(name)
+        child = node._get_node(key)
         if isinstance(child, DictConfig):
             yield from _keys(child, f"{prefix}{name}.")
 
 
-def _watch() -> None:
+def _install_check() -> None:
     """Let Hydra call `check_override` before it applies an override, in every entry point, sweep and launcher."""
-    if getattr(ConfigLoaderImpl._apply_overrides_to_config, "watched", False):
+    original = ConfigLoaderImpl._apply_overrides_to_config
+    if original.__module__ == __name__:  # already installed
         return
-    plain = ConfigLoaderImpl._apply_overrides_to_config
 
     def apply(overrides: list[Override], cfg: DictConfig) -> None:
         repeated = len({override.key_or_group for override in overrides}) < len(overrides)
-        before = (
-            copy.deepcopy(cfg) if repeated else cfg
-        )  # an option that is set twice is checked against its default both times
+        # An option that is set twice is checked against its default both times.
+        defaults = copy.deepcopy(cfg) if repeated else cfg
         for override in overrides:
-            check_override(override, before)
-            plain([override], cfg)
+            check_override(override, defaults)
+            original([override], cfg)
             if repeated and (override.is_add() or override.is_force_add()):
-                plain([override], before)
+                original([override], defaults)
 
-    apply.watched = True
-    ConfigLoaderImpl._apply_overrides_to_config = staticmethod(apply)
+    # Hydra has no public hook between composition and overrides.
+    ConfigLoaderImpl._apply_overrides_to_config = staticmethod(apply)  # type: ignore[method-assign]
 
 
-_watch()
+_install_check()

@@ -19,19 +19,19 @@ from autoencoders.config.overrides import suggest_name
 from autoencoders.types import UserError
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it logs the error that it raises
-NAMES = {
+ANNOTATIONS: dict[str, Any] = {
     "int": int, "float": float, "bool": bool, "str": str, "None": type(None), "Sequence[int]": list[int],
     "Sequence[str]": list[str], "tuple[float, float]": list[float],
 }  # fmt: skip
 """Types of the annotations of this package, which are unevaluated strings."""
-WORDS = {
-    int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null", list: "a list",
+TYPE_NAMES: dict[Any, str] = {
+    int: "an integer", float: "a number", bool: "true or false", str: "text", type(None): "null", list: "a list",
     dict: "a group of options",
 }  # fmt: skip
 
 
 def check_options(path: str, node: Any) -> None:
-    """Raise UserError if nested config nodes contain unknown options or values of the wrong type.
+    """Raise UserError if a nested config node has an option that its class lacks, or a value of the wrong type.
 
     Args:
         path: name of the node, for example `data`.
@@ -60,9 +60,7 @@ def _check_node(path: str, node: Mapping) -> None:
         kinds = annotation_types(options.get(name, Any))
         automatic = value == "auto" and path.endswith("schedule")  # is replaced by the steps of the run
         if not automatic and not isinstance(value, Mapping) and not matches_type(value, kinds):
-            plain = [kind for kind in kinds if kind in WORDS or typing.get_origin(kind)]  # YAML cannot contain a Tensor
-            wanted = " or ".join(dict.fromkeys(_called(kind) for kind in plain or kinds))
-            raise UserError(f"{path}.{name} must be {wanted}, got {value!r}.")
+            raise UserError(f"{path}.{name} must be {_describe_types(kinds)}, got {value!r}.")
 
 
 def find_target(path: str, target: Any) -> Any:
@@ -83,16 +81,18 @@ def constructor_parameters(target: Callable) -> dict[str, Any]:
 
     Parameters that a constructor passes on as `**common` are those of its base class.
     """
-    makers = [c.__init__ for c in target.__mro__ if "__init__" in vars(c)] if isinstance(target, type) else [target]
+    functions: list[Callable] = [target]
+    if isinstance(target, type):
+        functions = [vars(base)["__init__"] for base in target.__mro__ if "__init__" in vars(base)]
     options: dict[str, Any] = {}
-    for maker in makers:
+    for function in functions:
         try:
-            given = list(inspect.signature(maker).parameters.values())
+            parameters = list(inspect.signature(function).parameters.values())
         except (TypeError, ValueError):  # a builtin implemented in C
             return options | {"**": Any}
-        kinds = {parameter.kind for parameter in given}
-        options = {p.name: p.annotation for p in given if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} | options
-        if inspect.Parameter.VAR_KEYWORD not in kinds:
+        named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        options = {p.name: p.annotation for p in named} | options
+        if all(p.kind != p.VAR_KEYWORD for p in parameters):
             return options
     return options | {"**": Any}
 
@@ -100,39 +100,46 @@ def constructor_parameters(target: Callable) -> dict[str, Any]:
 def annotation_types(annotation: Any) -> tuple[Any, ...]:
     """Return the alternatives of an annotation; `(Any,)` if it cannot be checked."""
     if isinstance(annotation, str):
-        words = [word.strip() for word in annotation.split("|")]
-        return tuple(NAMES[word] for word in words) if set(words) <= set(NAMES) else (Any,)
+        names = [name.strip() for name in annotation.split("|")]
+        return tuple(ANNOTATIONS[name] for name in names) if set(names) <= set(ANNOTATIONS) else (Any,)
     if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return tuple(kind for part in typing.get_args(annotation) for kind in annotation_types(part))
+        return tuple(kind for member in typing.get_args(annotation) for kind in annotation_types(member))
     return (annotation,)
 
 
 def matches_type(value: Any, kinds: tuple[Any, ...]) -> bool:
     """Return whether a plain value has one of these types. Unknown types match every value."""
-    return any(_fits(value, kind) for kind in kinds)
+    return any(_matches_one_type(value, kind) for kind in kinds)
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def _matches_one_type(value: Any, kind: Any) -> bool:
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
         return value in typing.get_args(kind)
     if origin in (list, tuple):
-        inner = [k for k in typing.get_args(kind) if k is not Ellipsis]
-        return isinstance(value, list) and all(any(matches_type(v, annotation_types(k)) for k in inner) for v in value)
+        members = [member for member in typing.get_args(kind) if member is not Ellipsis]
+        member_types = tuple(alternative for member in members for alternative in annotation_types(member))
+        return isinstance(value, list) and all(matches_type(item, member_types) for item in value)
     if kind in (Any, inspect.Parameter.empty):
         return True
-    if kind not in WORDS:  # such as Path or Tensor, which YAML cannot contain; a Path may be given as text
+    if kind not in TYPE_NAMES:  # such as Path or Tensor, which YAML cannot contain; a Path may be given as text
         return not isinstance(kind, type) or (issubclass(kind, os.PathLike) and isinstance(value, str))
     if kind in (int, float) and isinstance(value, bool):
         return False
     return isinstance(value, (int, float) if kind is float else kind) and value == value  # NaN is not accepted
 
 
-def _called(kind: Any) -> str:
+def _describe_types(kinds: tuple[Any, ...]) -> str:
+    """Return the alternatives of an annotation in words, without types that YAML cannot contain, such as Tensor."""
+    plain = [kind for kind in kinds if kind in TYPE_NAMES or typing.get_origin(kind)]
+    return " or ".join(dict.fromkeys(_describe_type(kind) for kind in plain or kinds))
+
+
+def _describe_type(kind: Any) -> str:
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(kind)))
     if origin in (list, tuple):
-        members = {int: " of whole numbers", float: " of numbers", str: " of words"}
+        members = {int: " of integers", float: " of numbers", str: " of texts"}
         return "a list" + members.get(typing.get_args(kind)[0], "")
-    return WORDS.get(kind, getattr(kind, "__name__", str(kind)))
+    return TYPE_NAMES.get(kind, getattr(kind, "__name__", str(kind)))

@@ -25,7 +25,7 @@ def is_rank_zero() -> bool:
     """Return whether this process has rank zero."""
     from lightning.pytorch.utilities import rank_zero_only
 
-    return rank_zero_only.rank == 0
+    return getattr(rank_zero_only, "rank", 0) == 0  # an attribute of a function, which type checkers do not see
 
 
 def has_external_launcher() -> bool:
@@ -54,8 +54,6 @@ def check_process_agreement(config: Mapping, folder_given: bool) -> None:
 
 def draw_seed() -> int:
     """Return a new random seed on rank zero, and the same seed on the processes that Lightning starts."""
-    from lightning.pytorch.utilities import rank_zero_only
-
-    if rank_zero_only.rank == 0:
+    if is_rank_zero():
         os.environ[SEED] = str(time.time_ns() % 2**31)
     return int(os.environ[SEED])

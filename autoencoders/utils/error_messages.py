@@ -17,6 +17,8 @@ DISK_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEX
 DISK_BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO)
 """Error numbers of a full disk, of missing permissions and bad paths, and of a broken disk. Others are bugs."""
 
+OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Texts in messages of torch when memory ran out."""
 PEER_GONE = ("Connection closed by peer", "Connection reset by peer")
 """Messages of the other processes of a run after one of them has ended. That one reports the reason."""
 EVALUATION, READING = ("validation_step", "test_step"), ("prepare_data", "setup", "fingerprint")
@@ -29,16 +31,16 @@ def translate_errors(config: Mapping[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        sentence = explain_error(error, config)
-        if sentence is None or sentence is error:
+        user_error = explain_error(error, config)
+        if user_error is None or user_error is error:
             raise
-        raise sentence from error
+        raise user_error from error
 
 
 def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError | None:
-    """Return a fault of the machine as a UserError, or None if the error has another cause.
+    """Return a fault of the machine as a UserError, or None if the error is none.
 
-    The message names the place, the kept checkpoint and what to do.
+    The message names the place, what is kept and what to do.
 
     Args:
         error: the exception that ended a training or an application.
@@ -53,7 +55,7 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
         return UserError(f"{message}{kept_checkpoint_hint(config)}")
     if is_out_of_memory(error):
         return UserError(f"{memory_error_message(error, config)}{kept_checkpoint_hint(config)}")
-    if isinstance(error, RuntimeError) and any(sign in str(error) for sign in PEER_GONE):
+    if isinstance(error, RuntimeError) and any(text in str(error) for text in PEER_GONE):
         return UserError(
             f"Another process of this run has ended, so this process ends too.{kept_checkpoint_hint(config)}"
         )
@@ -68,10 +70,10 @@ def disk_error_message(error: OSError, path: str | Path, option: str) -> str:
         path: the file or folder that was written.
         option: the option that selects another folder.
     """
+    reason = short_reason(error)
     if error.errno in DISK_FULL:
-        reason = short_reason(error)
         return f"{path} could not be written ({reason}). Free some space, or choose another disk with {option}."
-    return f"{path} cannot be used ({short_reason(error)}). Choose a folder with write permission with {option}."
+    return f"{path} cannot be used ({reason}). Choose a folder with write permission with {option}."
 
 
 def short_reason(error: BaseException) -> str:
@@ -90,31 +92,35 @@ def is_out_of_memory(error: BaseException) -> bool:
     Torch reports some cases only in the message.
     """
     message = str(error)
-    reported = any(sign in message for sign in ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED"))
-    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return isinstance(error, MemoryError) or named or (isinstance(error, RuntimeError) and reported)
+    in_message = any(text in message for text in OUT_OF_MEMORY)
+    in_type = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return isinstance(error, MemoryError) or in_type or (isinstance(error, RuntimeError) and in_message)
 
 
 def memory_error_message(error: BaseException, config: Mapping[str, Any]) -> str:
     """Name the memory that ran out, the activity, and the options that reduce memory, with their values."""
     data, objective = config.get("data") or {}, config.get("objective") or {}
-    doing = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+    functions = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
     if not data:
-        when, hints = "the application", ["use fewer images (application.<name>.count, if it has this option)"]
-        hints += ["set device=cpu"] if config.get("device") == "cuda" else []
-    elif doing & set(EVALUATION):
-        when, hints = "evaluation", [f"lower data.eval_batch_size (now {data.get('eval_batch_size')})"]
-    elif doing & set(READING) and "training_step" not in doing:
-        when, hints = "preparing the data", [f"lower data.memory (now {data.get('memory'):g} bytes)"]
+        activity, hints = "the application", ["use fewer images (application.<name>.count, if it has this option)"]
+        if config.get("device") == "cuda":
+            hints.append("set device=cpu")
+    elif functions & set(EVALUATION):
+        activity, hints = "evaluation", [f"lower data.eval_batch_size (now {data.get('eval_batch_size')})"]
+    elif functions & set(READING) and "training_step" not in functions:
+        activity, hints = "preparing the data", [f"lower data.memory (now {data.get('memory'):g} bytes)"]
     else:
-        when, hints = "training", [f"lower data.batch_size (now {data.get('batch_size')})"]
+        activity, hints = "training", [f"lower data.batch_size (now {data.get('batch_size')})"]
         if str((config.get("trainer") or {}).get("precision", "32")).startswith("32"):
             hints.append("set trainer.precision=bf16-mixed")
-    if when in ("training", "evaluation") and objective.get("samples", 1) > 1:
+    if activity in ("training", "evaluation") and objective.get("samples", 1) > 1:
         hints.append(f"lower objective.samples (now {objective['samples']})")
-    whose = "the machine" if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error) else "the GPU"
-    words = ", or ".join(hints)
-    return f"The memory of {whose} ran out during {when} ({short_reason(error)[:200]}). {words[0].upper()}{words[1:]}."
+    on_cpu = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
+    hint = ", or ".join(hints)
+    return (
+        f"The memory of {'the machine' if on_cpu else 'the GPU'} ran out during {activity} "
+        f"({short_reason(error)[:200]}). {hint[0].upper()}{hint[1:]}."
+    )
 
 
 def kept_checkpoint_hint(config: Mapping[str, Any]) -> str:
@@ -124,5 +130,5 @@ def kept_checkpoint_hint(config: Mapping[str, Any]) -> str:
     if "resume" not in config or not last.is_file():
         return ""
     relative = os.path.relpath(folder)
-    shown = str(folder) if relative.startswith("..") else relative
-    return f" checkpoints/last.ckpt was written before; continue with resume={shown}."
+    run = folder if relative.startswith("..") else relative
+    return f" checkpoints/last.ckpt was written before; continue with resume={run}."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from autoencoders.types import UserError
@@ -25,7 +25,7 @@ def check_learning_rate(optimizer: Optimizer) -> Optimizer:
     return optimizer
 
 
-def build_schedule(optimizer: Optimizer, schedule: Callable, steps: float) -> LRScheduler:
+def build_schedule(optimizer: Optimizer, schedule: functools.partial, steps: float) -> LRScheduler:
     """Build the schedule of an optimizer, with `auto` arguments replaced by the optimizer steps of the run.
 
     Raises:
@@ -40,6 +40,6 @@ def build_schedule(optimizer: Optimizer, schedule: Callable, steps: float) -> LR
     return schedule.func(optimizer, **keywords)
 
 
-def spans_run(schedule: Callable | None) -> bool:
+def spans_run(schedule: functools.partial | None) -> bool:
     """Return whether the length of a schedule depends on the length of the run."""
     return schedule is not None and "auto" in schedule.keywords.values()

@@ -41,7 +41,9 @@ def principal_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
             f"{number} training images of {pixels} pixels have at most {min(number - 1, pixels)} principal "
             f"components, got latent_dim={count}. Lower latent_dim."
         )
-    total = sum(images[part].flatten(1).sum(0) for part in chunk_slices(number, 8 * pixels, _CHUNK))  # int64
+    total = torch.zeros(pixels, dtype=torch.int64, device=images.device)
+    for rows in chunk_slices(number, 8 * pixels, _CHUNK):
+        total += images[rows].flatten(1).sum(0)
     mean = total.double() / (255 * number)
     if pixels <= DENSE_LIMIT:
         variances, vectors = torch.linalg.eigh(_covariance(images, total.double()))
@@ -97,8 +99,8 @@ def _krylov(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def _covariance_times(images: Tensor, mean: Tensor, block: Tensor) -> Tensor:
     """Multiply the covariance matrix of the images (D, D), which is never formed, by (D, B)."""
     product = torch.zeros_like(block)
-    for part in chunk_slices(len(images), 4 * len(mean), _CHUNK):
-        centered = images[part].flatten(1).float().div_(255).sub_(mean)
+    for rows in chunk_slices(len(images), 4 * len(mean), _CHUNK):
+        centered = images[rows].flatten(1).float().div_(255).sub_(mean)
         product.addmm_(centered.T, centered @ block)
     return product / (len(images) - 1)
 
@@ -121,7 +123,8 @@ class PCABaseline:
     def of(cls, images: Tensor, count: int) -> PCABaseline:
         """Fit to uint8 images (N, C, H, W)."""
         mean, components, _ = principal_components(images, count)
-        return cls(mean, components, tuple(images[0].shape))
+        channels, height, width = images[0].shape
+        return cls(mean, components, (channels, height, width))
 
     @property
     def name(self) -> str:

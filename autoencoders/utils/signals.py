@@ -15,10 +15,8 @@ from autoencoders.types import RunStopped
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and the signal of queues and `kill`."""
 
-
 REPEAT_SECONDS = 1.0
 """Seconds within which a second signal counts as the first: `timeout` sends it to a process and to its group."""
-
 
 _latest = -math.inf
 

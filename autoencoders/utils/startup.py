@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import select
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +18,8 @@ VARIABLES = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "CUBLAS_WORKSPACE_CONFIG", "PL_GLO
 
 def load_heavy_libraries() -> None:
     """Import the heavy libraries without garbage collection, which takes a quarter of the time otherwise."""
-    if (
-        "lightning.pytorch" not in sys.modules
-    ):  # already imported by an earlier job of the sweep, whose objects must not be frozen
+    # In a later job of a sweep they are imported already, and objects of the earlier job must not be frozen.
+    if "lightning.pytorch" not in sys.modules:
         gc.disable()
         import lightning.pytorch  # noqa: F401
 
@@ -33,7 +34,7 @@ def skip_driver_search() -> None:
     """Cache the result of torch's search for NVIDIA's library if there is no GPU.
 
     Lightning lets torch search for GPUs through NVML, which is safe for processes that are forked later. Without a GPU
-    torch does not cache the result, and the search costs .1 ms in every optimizer step.
+    torch does not cache the result, and the search costs 0.1 ms in every optimizer step.
     """
     import torch
 
@@ -77,10 +78,32 @@ def silence_libraries() -> None:
         ".*exists and is not empty.*",
         ".*could not find the monitored key.*",  # a run may end before its first validation; last.ckpt exists
         ".*sync_dist=True.*",  # sums are reduced over processes before they are logged
-        ".*could be decompression bomb.*",  # large photos are accepted; even larger ones are refused
+        ".*could be decompression bomb.*",  # large photos are accepted; even larger ones are rejected
     )
     for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)
+
+
+@contextmanager
+def exit_on_closed_stdout() -> Iterator[None]:
+    """Exit without a message if the reader of stdout has closed it, as `head` does after its last line."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # at the exit of the interpreter, an error could not be caught
+    except BrokenPipeError:
+        if not _is_stdout_closed():
+            raise  # the error of another pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _is_stdout_closed() -> bool:
+    """Return whether stdout is a pipe without a reader."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)  # errors are always reported
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def slow_precision_warning(trainer: Any) -> str | None:
@@ -89,7 +112,9 @@ def slow_precision_warning(trainer: Any) -> str | None:
 
     if trainer.strategy.root_device.type != "cpu" or trainer.precision != "bf16-mixed":
         return None
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # missing in the oldest supported torch
+    capabilities: dict[str, Any] = getattr(
+        torch.cpu, "get_capabilities", dict
+    )()  # missing in the oldest supported torch
     if capabilities.get("architecture") != "x86_64" or capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
         return None
     return (

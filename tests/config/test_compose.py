@@ -47,7 +47,7 @@ def test_every_option_of_every_group_composes_and_resolves(compose, option):
         (["beta.value=4"], 4),
     ],
 )
-def test_beta_as_typed(words, expected):
+def test_beta_on_the_command_line(words, expected):
     config = composed(*words)
     assert config.beta.value == expected
     kind = "Warmup" if "beta=warmup" in words else "Constant"
@@ -57,24 +57,24 @@ def test_beta_as_typed(words, expected):
 @pytest.mark.parametrize(
     ("words", "expected"), [(["latent_dim=16"], 16), (["latent_dim=plane"], 2), (["latent_dim.size=24"], 24)]
 )
-def test_latent_dim_as_typed(words, expected):
+def test_latent_dim_on_the_command_line(words, expected):
     assert composed(*words).model.latent_dim == expected
 
 
 @pytest.mark.parametrize("word", ["latent_dim=1.5", "latent_dim=0", "beta=-1", "beta=nan", "latent_dim=vast"])
-def test_numbers_a_group_does_not_take_are_refused(word):
+def test_invalid_numbers_are_rejected(word):
     with pytest.raises(HydraException, match=word.split("=")[0]):
         composed(word)
 
 
-def test_numbers_are_read_in_their_group_alone():
+def test_only_numeric_groups_accept_numbers():
     assert numeric_config("beta/0.5")["value"] == 0.5
     assert numeric_config("model/3") is None
     assert numeric_config("beta/warmup") is None
     assert set(NUMERIC_GROUPS) <= set(config_groups())
 
 
-def test_the_likelihood_follows_model_and_data_unless_given():
+def test_the_likelihood_depends_on_model_and_data_unless_it_is_set():
     assert composed("model=pca").likelihood._target_.endswith("GaussianLearned")
     assert composed("model=pca", "likelihood=laplace").likelihood._target_.endswith("Laplace")
     assert composed("model=vae").likelihood._target_.endswith("Bernoulli")
@@ -83,7 +83,7 @@ def test_the_likelihood_follows_model_and_data_unless_given():
     assert composed("data=lfw", "likelihood=laplace").likelihood._target_.endswith("Laplace")
 
 
-def test_the_ladder_of_an_experiment_counts_its_epochs():
+def test_the_ladder_of_an_experiment_sets_its_epochs():
     assert composed("experiment=iwae_table").trainer.max_epochs == 3280
     assert composed("experiment=iwae_table", "schedule.rungs=4").trainer.max_epochs == 1 + 3 + 9 + 27
     assert composed("experiment=iwae_table", "model=cvae").model.name == "cvae"
@@ -97,15 +97,15 @@ def test_lists_of_callbacks_and_loggers():
     assert not composed("logger=none").logger
 
 
-def test_a_run_is_named_after_what_it_varies():
+def test_the_name_of_a_run():
     assert composed("model=vae", "data=mnist", "latent_dim=2", "beta=0.5").name == "vae-mnist-z2-beta0.5"
 
 
-def test_help_names_every_group_and_loads_nothing_heavy():
+def test_help_lists_all_groups_and_loads_no_heavy_library():
     text = help_text("words")
     assert all(option in text for options in config_groups().values() for option in options)
     code = (
-        "import sys, autoencoders.train as door; sys.argv = ['train', '--help']; door.main(); "
+        "import sys, autoencoders.train as command; sys.argv = ['train', '--help']; command.main(); "
         "sys.exit(bool({'torch', 'lightning', 'numpy', 'matplotlib', 'wandb'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -120,18 +120,18 @@ PATHS = [
 
 
 def read(word):
-    """What Hydra and OmegaConf make of a word of the command line."""
+    """Return the value that Hydra and OmegaConf parse from an argument."""
     value = OverridesParser.create().parse_override(word).value()
     value = [str(part) for part in value] if isinstance(value, list) else str(value)
     return OmegaConf.to_container(OmegaConf.create({"key": value}), resolve=True)["key"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_paths_pass_through_hydras_grammar_as_they_stand(path):
+def test_quoted_paths_are_parsed_unchanged(path):
     assert read(quote_option(f"run={path}", ("run",))) == path
 
 
-def test_other_options_and_null_are_left_alone():
+def test_other_options_and_null_are_not_quoted():
     words = ["application=[a,b]", "run=null", "run='quoted by hand'"]
     assert [quote_option(word, ("run",)) for word in words] == words
 

@@ -1,4 +1,4 @@
-"""What a terminal shows, on one that is recorded; where there is none, plain lines (tests/test_train.py)."""
+"""Output on a recorded terminal. Plain lines without a terminal are tested in tests/test_train.py."""
 
 import io
 import re
@@ -23,7 +23,7 @@ QUICK = ["model=vae", "trainer.max_epochs=2", "trainer=cpu", "logger=none", "net
 
 
 class Screen(io.StringIO):
-    """A terminal that keeps what was written to it."""
+    """A terminal that stores its output."""
 
     encoding = "utf-8"
 
@@ -32,8 +32,8 @@ class Screen(io.StringIO):
 
 
 @pytest.fixture
-def screened(monkeypatch):
-    """`screened()`: what a person sees of this process from then on, 80 characters wide."""
+def record_screen(monkeypatch):
+    """`record_screen()`: record a terminal of 80 columns from then on."""
     for name in ("NO_COLOR", "CI"):
         monkeypatch.delenv(name, raising=False)
     for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "80"), ("LINES", "40")):
@@ -48,27 +48,27 @@ def screened(monkeypatch):
 
 
 def visible(screen):
-    """The text without its colors and movements, and without what was drawn over."""
+    """Return the text without escape sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n")
 
 
 @pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("CI", "true"), ("TERM", "dumb"), ("TERM", "")])
-def test_plain_lines_where_they_are_asked_for(screened, monkeypatch, name, value):
-    screened()
+def test_plain_lines_are_selected_by_the_environment(record_screen, monkeypatch, name, value):
+    record_screen()
     assert console.is_interactive()
     monkeypatch.setenv(name, value)
     assert not console.is_interactive()
 
 
-def test_plain_lines_where_nobody_looks_or_the_letters_are_missing(screened, monkeypatch):
-    monkeypatch.setattr(screened(), "encoding", "ascii")
+def test_plain_lines_without_a_terminal_or_unicode(record_screen, monkeypatch):
+    monkeypatch.setattr(record_screen(), "encoding", "ascii")
     assert not console.is_interactive()
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert not console.is_interactive()
 
 
-def test_a_run_on_a_terminal(compose, screened):
-    screen = screened()
+def test_a_run_on_a_terminal(compose, record_screen):
+    screen = record_screen()
     config = compose(*QUICK, "callbacks=[progress,baselines]", "trainer.log_every_n_steps=5")
     metrics = train.train(config, changes=lambda: [("model", "cvae → vae")])
     text = visible(screen)
@@ -86,8 +86,8 @@ def test_a_run_on_a_terminal(compose, screened):
     assert sys.stdout is screen
 
 
-def test_a_run_that_is_stopped_gives_the_terminal_back(compose, screened, monkeypatch):
-    screen = screened()
+def test_a_stopped_run_restores_the_terminal(compose, record_screen, monkeypatch):
+    screen = record_screen()
     from autoencoders.models.vae import VAE
 
     def stop(self):
@@ -100,7 +100,7 @@ def test_a_run_that_is_stopped_gives_the_terminal_back(compose, screened, monkey
     assert sys.stdout is screen
 
 
-CHOSEN = {
+CHANGES = {
     "model=cvae beta=1 latent_dim=4 logger=none": {"logger": "wandb → none", "latent_dim.size": "10 → 4"},
     "data=lfw data.size=45 callbacks=[default,gif] +trainer.fast_dev_run=false": {
         "data": "digits → lfw",
@@ -114,13 +114,13 @@ CHOSEN = {
 }
 
 
-def test_what_was_chosen_is_told_and_nothing_else():
-    for words, said in CHOSEN.items():
+def test_changed_settings_are_listed():
+    for words, expected in CHANGES.items():
         with initialize_config_dir(str(CONF), version_base="1.3"):
             config = hydra_compose("train", [*words.split(), "folder=''"], return_hydra_config=True)
             plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
             found = train.config_changes(OmegaConf.to_container(plain, resolve=True), words.split(), config.hydra)
-        assert dict(found) == said
+        assert dict(found) == expected
 
 
 @pytest.mark.parametrize("net", config_groups()["net"])
@@ -143,7 +143,7 @@ def test_layers_have_all_parameters_and_change_nothing(compose, net, model):
     assert last.shape in ((3, 32, 32), (3 * 32 * 32,), (48, 8, 8))  # patches of 4 x 4 pixels
 
 
-def test_words_are_packed_into_lines():
+def test_words_are_wrapped_into_lines():
     assert list(console.wrap_words(["loss 1", "rate 22", "beta 3"], 16)) == ["loss 1   rate 22", "beta 3"]
     assert list(console.wrap_words(["too long for it"], 5)) == ["too long for it"]
     assert list(console.wrap_words([], 5)) == []

@@ -15,7 +15,7 @@ def test_splitmix_matches_the_published_reference():
     assert [int(v) % 2**64 for v in counter_rng._splitmix(states)] == expected
 
 
-def test_draws_depend_on_the_row_alone():
+def test_numbers_depend_only_on_the_row():
     index = torch.randperm(1000, generator=torch.Generator().manual_seed(1))
     whole = counter_rng.normal(7, index, 11)
     parts = torch.cat([counter_rng.normal(7, chunk, 11) for chunk in index.split(33)])
@@ -31,13 +31,13 @@ def test_wider_rows_are_still_normal_and_uncorrelated():
     assert np.abs(correlation).max() < 5 / np.sqrt(20_000)
 
 
-def test_the_largest_and_smallest_draws_are_inside(monkeypatch):
+def test_the_largest_and_smallest_numbers_are_in_the_open_interval(monkeypatch):
     for bits in (-1, 0):
         monkeypatch.setattr(counter_rng, "_splitmix", lambda x, bits=bits: torch.full_like(x, bits))
         assert 0 < counter_rng.uniform(0, torch.arange(1), 1).item() < 1
 
 
-def test_uniform_stays_inside_the_open_interval():
+def test_uniform_numbers_are_in_the_open_interval():
     u = counter_rng.uniform(0, torch.arange(100_000), 10)
     assert 0 < u.min()
     assert u.max() < 1
@@ -45,12 +45,12 @@ def test_uniform_stays_inside_the_open_interval():
 
 
 @pytest.mark.parametrize("other", [(1, "val", 0), (0, "test", 0), (0, "val", 1), (0, "val")])
-def test_keys_differ_in_every_part(other):
+def test_seeds_differ_if_any_argument_differs(other):
     assert counter_rng.derive_seed(0, "val", 0) != counter_rng.derive_seed(*other)
     assert 0 <= counter_rng.derive_seed(*other) < 2**63
 
 
-def test_no_global_generator_is_touched():
+def test_the_global_generator_is_not_used():
     before = torch.get_rng_state()
     counter_rng.normal(0, torch.arange(10), 3)
     assert torch.equal(before, torch.get_rng_state())

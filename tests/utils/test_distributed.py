@@ -1,4 +1,4 @@
-"""Two processes on the processor against one."""
+"""Comparison of two processes on the CPU with one."""
 
 import csv
 import json
@@ -31,15 +31,15 @@ def table(folder):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """The same run, of a net without norms, by one process and by two."""
+    """The same run of a net without normalization, with one process and with two."""
     cwd = tmp_path_factory.mktemp("processes")
     words = ["model=vae", "net.norm=none", "optimizer.lr=1e-3", "trainer.max_epochs=2", "logger=none"]
-    words += ["trainer.limit_train_batches=8"]  # rounding grows with every step: few show that nothing else differs
+    words += ["trainer.limit_train_batches=8"]  # few steps, because rounding errors grow with every step
     words += ["data.batch_size=34", "corruption=gaussian_noise", "callbacks=[checkpoint,progress,baselines]"]
     for name, trainer in (("one", "cpu"), ("two", "ddp_cpu")):
         done = run(*words, f"trainer={trainer}", f"hydra.run.dir={name}", cwd=cwd)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.count("epoch   2/2") == 1  # rank zero alone speaks
+        assert done.stdout.count("epoch   2/2") == 1  # only rank zero prints
     return cwd / "one", cwd / "two"
 
 
@@ -49,14 +49,14 @@ def test_weights_are_equal_within_rounding(folders):
         torch.testing.assert_close(one[name], two[name], rtol=1e-3, atol=2e-5, msg=name)
 
 
-def test_metrics_are_equal_though_the_splits_are_odd(folders):
+def test_metrics_are_equal_for_splits_of_odd_size(folders):
     one, two = (json.loads((f / "metrics.json").read_text()) for f in folders)
     assert one.keys() == two.keys()
     for name in one:
         assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-4), name
 
 
-def test_one_checkpoint_measures_the_same_by_one_process_and_by_two(folders, tmp_path):
+def test_evaluation_of_a_checkpoint_does_not_depend_on_the_number_of_processes(folders, tmp_path):
     (tmp_path / "measure.py").write_text(
         "import json, sys\n"
         "import lightning.pytorch as pl\n"
@@ -89,12 +89,12 @@ def test_every_step_is_recorded_once(folders):
 
 
 @pytest.mark.slow
-def test_torchrun_trains_what_lightning_would_and_must_be_told_the_folder(tmp_path):
+def test_torchrun_needs_a_folder_and_gives_the_results_of_lightnings_launcher(tmp_path):
     launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
     words = [*QUICK, "trainer=ddp_cpu", "logger=none"]
     refused = run(*words, launcher=launcher, cwd=tmp_path)
     assert refused.returncode != 0
-    assert "Give hydra.run.dir" in refused.stderr
+    assert "Set hydra.run.dir" in refused.stderr
     assert not (tmp_path / "runs").exists() or not list((tmp_path / "runs").iterdir())
     done = run(*words, "hydra.run.dir=outside", launcher=launcher, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -110,11 +110,11 @@ def test_processes_share_a_drawn_seed(tmp_path):
     again = run(*QUICK, "trainer=cpu", "logger=none", f"seed={seed}", "hydra.run.dir=again", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     metrics = [json.loads((tmp_path / f / "metrics.json").read_text()) for f in ("run", "again")]
-    # Batch norms see half a batch each, so that only the start is the same: another seed is .1 away and more.
+    # Each process normalizes half a batch, so the results differ slightly. Another seed differs by 0.1 or more.
     assert metrics[0]["val/mse"] == pytest.approx(metrics[1]["val/mse"], rel=0.02)
 
 
-def test_what_goes_wrong_in_one_process_stops_both_with_one_sentence(tmp_path):
+def test_an_error_in_one_process_stops_both_with_one_sentence(tmp_path):
     (tmp_path / "wrong.py").write_text(
         "from autoencoders.models.vae import VAE\n"
         "class Wrong(VAE):\n"
@@ -130,13 +130,13 @@ def test_what_goes_wrong_in_one_process_stops_both_with_one_sentence(tmp_path):
     assert done.stderr.count("autoencoders: Training has stopped at optimizer step 42 (batch 3 of epoch 2)") == 1
     assert "its rate is not finite" in done.stderr
     assert "Traceback" not in done.stderr
-    assert len(torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)["index"]) == 32  # of both
+    assert len(torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)["index"]) == 32  # of both processes
     state = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
     assert state["global_step"] == 39
     assert all(tensor.isfinite().all() for tensor in state["state_dict"].values())
 
 
-def test_a_sweep_of_jobs_of_two_processes_outlives_one_that_is_killed(tmp_path):
+def test_a_sweep_continues_after_a_killed_job_of_two_processes(tmp_path):
     (tmp_path / "deadly.py").write_text(
         "import os, signal\n"
         "import lightning.pytorch as pl\n"
@@ -155,7 +155,7 @@ def test_a_sweep_of_jobs_of_two_processes_outlives_one_that_is_killed(tmp_path):
     assert table(tmp_path / "sweep")[0]["reason"]
 
 
-def test_jobs_side_by_side_end_in_the_same_table(tmp_path):
+def test_parallel_jobs_give_the_same_table(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = ["-m", *QUICK, "logger=none", "beta=0.5,4", "latent_dim=5", "model=vae,pca"]
     done = run(*words, "hydra/launcher=joblib", "hydra.sweep.dir=joblib", cwd=tmp_path)
@@ -174,7 +174,7 @@ def test_slurm_without_slurm_is_one_sentence(tmp_path):
     assert "there is no srun" in done.stderr
 
 
-def test_pca_is_refused_several_processes(tmp_path):
+def test_pca_with_several_processes_is_an_error(tmp_path):
     done = run("model=pca", "trainer=ddp_cpu", "logger=none", "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode != 0
     assert "trainer.devices=1" in done.stderr

@@ -7,7 +7,7 @@ from autoencoders.types import UserError
 from autoencoders.utils import pca
 
 
-def test_principal_components_are_scikit_learns(digits):
+def test_principal_components_equal_those_of_scikit_learn(digits):
     images = digits.images("train")
     mean, components, variances = pca.principal_components(images, 20)
     reference = PCA(20, svd_solver="full").fit(images.flatten(1).double().numpy() / 255)
@@ -17,7 +17,7 @@ def test_principal_components_are_scikit_learns(digits):
     np.testing.assert_allclose(np.abs(cosines), 1, atol=1e-6)
 
 
-def test_components_of_large_images_leave_the_same_unexplained(digits, monkeypatch):
+def test_components_of_large_images_explain_the_same_variance(digits, monkeypatch):
     monkeypatch.setattr(pca, "DENSE_LIMIT", 0)
     pca.principal_components.cache_clear()
     mean, components, variances = pca.principal_components(digits.images("train"), 20)
@@ -31,7 +31,7 @@ def test_components_of_large_images_leave_the_same_unexplained(digits, monkeypat
     assert ours == pytest.approx(theirs, rel=1e-5)
 
 
-def test_more_components_than_images_hold_are_refused():
+def test_too_many_components_are_an_error():
     images = torch.randint(0, 255, (5, 1, 8, 8), dtype=torch.uint8)
     with pytest.raises(UserError, match="at most 4 principal components"):
         pca.principal_components(images, 5)

@@ -12,7 +12,7 @@ VARIABLE = "PYTORCH_NVML_BASED_CUDA_CHECK"
 
 
 @pytest.mark.parametrize(("there", "kept"), [(False, "0"), (True, "1")])
-def test_drivers_are_searched_for_no_longer_where_there_is_no_gpu(there, kept, monkeypatch):
+def test_the_driver_search_is_skipped_without_a_gpu(there, kept, monkeypatch):
     monkeypatch.setenv(VARIABLE, "1")  # as Lightning sets it
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     startup.skip_driver_search()
@@ -20,7 +20,7 @@ def test_drivers_are_searched_for_no_longer_where_there_is_no_gpu(there, kept, m
 
 
 @pytest.mark.parametrize(("words", "kind"), [([], "NullProfiler"), (["+trainer.profiler=simple"], "SimpleProfiler")])
-def test_a_profiler_that_was_asked_for_stays(words, kind, tmp_path):
+def test_a_configured_profiler_is_kept(words, kind, tmp_path):
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
@@ -31,7 +31,7 @@ def test_a_profiler_that_was_asked_for_stays(words, kind, tmp_path):
     assert words == [] or (trainer.profiler.dirpath, trainer.profiler.filename) == (str(tmp_path), "profile")
 
 
-def test_no_profiler_makes_no_context_per_action():
+def test_the_null_profiler_creates_no_context_per_action():
     profiler = NullProfiler()
     assert profiler.profile("a step") is profiler.profile("another")
     with profiler.profile("a step"), profiler.profile("within it"):
