@@ -74,7 +74,7 @@ def ask(config: dict[str, Any]) -> dict[str, ApplicationResult]:
     for name, node in config["application"].items():
         print(f"{name}: {run.title}", flush=True)
         found[name] = run_application(run, name, node)
-        print(summary(found[name], writer.present(name, found[name], run.step)), flush=True)
+        print(summary(found[name], writer.save_result(name, found[name], run.step)), flush=True)
     return found
 
 

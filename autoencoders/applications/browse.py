@@ -48,7 +48,7 @@ def browse(
         batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
         x, words = batch.target, labelled(run.annotations(split).rows(batch.index), chosen(run, split, attributes))
     else:
-        x, words = run.pictures(images)
+        x, words = run.read_images(images)
         x, words = x[:count], [name[:WIDE] for name in words[:count]]
     z = run.codes(split).z.double()
     order = z.var(0).argsort(descending=True)

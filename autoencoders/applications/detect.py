@@ -79,7 +79,7 @@ def detect(
     if strange:
         compare(result, run, classifier, thresholds, normal, joined(strange), split, described(run, other), count)
     if images is not None:
-        x, names = run.pictures(images)
+        x, names = run.read_images(images)
         scores = classifier.scores(Batch(x, x, None, torch.arange(len(x))), "own")
         table = pd.DataFrame({"image": names})
         for name, values in scores.items():

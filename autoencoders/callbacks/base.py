@@ -60,7 +60,7 @@ class FigureCallback(pl.Callback):
         if trainer.is_global_zero and not trainer.sanity_checking and not missing:
             self._drawn_at = trainer.global_step
             with continue_on_error(trainer, self), evaluation_mode(model):
-                self.draw(trainer, model, MediaWriter.of(trainer))
+                self.draw(trainer, model, MediaWriter.from_trainer(trainer))
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def warn(trainer: pl.Trainer, name: str, sentence: str) -> None:
     """
     if trainer.is_global_zero:
         record.record_warning(Path(trainer.default_root_dir), sentence)
-        MediaWriter.of(trainer).note(f"warnings/{name}", sentence, trainer.global_step)
+        MediaWriter.from_trainer(trainer).log_text(f"warnings/{name}", sentence, trainer.global_step)
 
 
 @contextmanager

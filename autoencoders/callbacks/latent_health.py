@@ -97,15 +97,15 @@ class LatentHealth(FigureCallback):
         """Issue warnings after all metrics are known, and log the histograms."""
         if self._seen is not None and trainer.state.fn == "fit":
             self._warn(trainer, pl_module)
-            self._distribute(MediaWriter.of(trainer), trainer)
+            self._distribute(MediaWriter.from_trainer(trainer), trainer)
 
     def _distribute(self, writer: MediaWriter, trainer: pl.Trainer) -> None:
-        if not writer.takes_tables or trainer.sanity_checking:
+        if not writer.supports_tables or trainer.sanity_checking:
             return
-        writer.histogram("codes", self._seen.z.numpy(), trainer.global_step)
+        writer.log_histogram("codes", self._seen.z.numpy(), trainer.global_step)
         kl = [float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_kl/")]
         if kl:
-            writer.histogram("kl", np.array(kl), trainer.global_step)
+            writer.log_histogram("kl", np.array(kl), trainer.global_step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the last state, and issue the warnings that apply at the end."""
@@ -139,7 +139,7 @@ class LatentHealth(FigureCallback):
 
         history = self._history(path, trainer, model)
         figure = health(history, heading(trainer, model), caption(history, self._seen))
-        writer.deliver("health", figure, trainer.global_step)
+        writer.save_figure("health", figure, trainer.global_step)
 
     def _history(self, path: Path, trainer: pl.Trainer, model: pl.LightningModule) -> History:
         import pandas as pd

@@ -97,7 +97,7 @@ def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) 
         keep(folder / "nan", batch, failure, place)
         if batch is not None:
             caption = f"{where}: {WHAT[failure.term]}"
-            MediaWriter.of(trainer).deliver("nan", picture(batch, heading(trainer, model), caption), step)
+            MediaWriter.from_trainer(trainer).save_figure("nan", picture(batch, heading(trainer, model), caption), step)
     what = WHAT[failure.term] + (f" (the first: {failure.weight})" if failure.weight else "")
     if rows:
         named = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
@@ -110,7 +110,7 @@ def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) 
         f"Training has stopped at {where}: {what}. {advice(failure.term, trainer, model)} "
         f"{'The batch is' if batch is not None else 'What came before is'} in {shown}/nan, and {kept}."
     )
-    MediaWriter.of(trainer).note("warnings/not_finite", sentence, step, failed=True)
+    MediaWriter.from_trainer(trainer).log_text("warnings/not_finite", sentence, step, failed=True)
     return UserError(sentence)
 
 

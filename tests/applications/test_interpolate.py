@@ -53,7 +53,7 @@ def test_a_film_goes_there_and_back(opened, tmp_path):
 
     found = interpolate(opened("model=vae"), **SMALL, gif=True)
     assert {len(frames) for frames in found.animations.values()} == {2 * SMALL["steps"] - 2}
-    files = MediaWriter(tmp_path, []).present("interpolate", found, 7)
+    files = MediaWriter(tmp_path, []).save_result("interpolate", found, 7)
     films = [file for file in files if file.suffix == ".gif"]
     assert len(films) == len(found.animations)
     for film in films:

@@ -153,7 +153,7 @@ def test_options_are_refused_and_pictures_bounded(tmp_path):
     picture.write_bytes(b"0" * 1000)
     logger, sent = WandbMediaLogger(str(tmp_path), media_megabytes=0.0005), []
     logger._experiment = SimpleNamespace(log=sent.append, summary={})
-    logger.send_picture("samples", picture, "", 1)
+    logger.send_figure("samples", picture, "", 1)
     assert sent == []
     assert logger._experiment.summary == {"media_left_out": 1}
 
