@@ -1,1 +1,1 @@
-"""Autoencoder -> AE | VAE -> CVAE, and PCA, the exact linear baseline, all behind one interface."""
+"""Models: Autoencoder with AE, VAE, CVAE and PCA (the exact linear baseline), and Classifier."""

@@ -1,12 +1,12 @@
-"""The plain autoencoder: a code without a distribution."""
+"""The plain autoencoder."""
 
 from __future__ import annotations
 
 from autoencoders.models.autoencoder import Autoencoder
-from autoencoders.objectives.posteriors import PointPosterior
+from autoencoders.objectives.posteriors import PointFamily
 
 
 class AE(Autoencoder):
-    """A point posterior: the rate is 0 and the loss is the distortion."""
+    """Autoencoder with a point posterior: the rate is 0 and the loss is the distortion."""
 
-    posteriors = PointPosterior
+    posteriors = PointFamily()

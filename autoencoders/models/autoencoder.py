@@ -1,58 +1,68 @@
-"""What every autoencoder is: an encoder, a posterior, a decoder, a likelihood, and one objective in nats."""
+"""Base class of the autoencoders: an encoder, a posterior, a decoder, a likelihood, and an objective in nats."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import ClassVar, cast
 
-import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from autoencoders.metrics.running_sums import RunningSums
+from autoencoders.models.base import ImageModel
 from autoencoders.models.evaluation import evaluation_metrics, evaluation_sums, named_metrics
-from autoencoders.models.optim import optimizer_config, planned_steps
+from autoencoders.nets.base import code_size, context_shift, feature_size, initialize_net, posterior_layer
 from autoencoders.nets.heads import CodeHead, move_context
-from autoencoders.objectives.elbo import ELBO, Posterior, Terms
+from autoencoders.objectives.beta_schedules import BetaSchedule
+from autoencoders.objectives.elbo import ELBO, Terms
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
-from autoencoders.objectives.posteriors import PointPosterior, Reparameterization
+from autoencoders.objectives.posteriors import PointFamily, Posterior, PosteriorFamily
 from autoencoders.types import Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
-
-if TYPE_CHECKING:
-    from autoencoders.objectives.beta_schedules import BetaSchedule
+from autoencoders.utils.checks import check_at_least, check_not_negative
 
 SAMPLE = 4096
-"""Training images that the codes' dependence on the context is measured on, at the start."""
+"""Number of training images on which the dependence of the codes on the context is estimated at the start."""
+ENCODER_ROWS = 256
+"""Images per forward pass of the encoder in that estimate."""
 
 
-class Autoencoder(pl.LightningModule):
+class Autoencoder(ImageModel):
     """loss = distortion + beta(step) * rate, or a tighter bound, in nats per image, averaged over the batch.
 
-    Encoding and reconstructing use the posterior mean; the loss always samples z, in validation and test with
-    noise fixed by row.
+    Encoding and reconstructing use the posterior mean. The loss samples z; in validation and test its noise is fixed
+    by row.
 
     Args:
-        shape: (C, H, W), as the datamodule reports it.
-        context: classes or attributes, as the datamodule reports them, or None.
+        shape: (C, H, W), from the data module.
+        context: classes or attributes, from the data module, or None.
         likelihood: p(x | z).
-        beta_schedule: beta(step).
-        latent_dim: Z; an encoder whose features are a code (`.code`) has the last word.
+        beta_schedule: schedule of beta, the weight of the rate.
+        latent_dim: Z. An encoder whose features are a code (`.code`) overrides it.
         encoder: called with (shape, context_size); see `autoencoders.nets`.
         decoder: called with (inputs, shape, context_size).
         optimizer: called with the parameters.
-        schedule: called with the optimizer; an argument given as `auto` becomes the run's optimizer steps.
-        objective: what samples of z make of an image; None for the ELBO of one sample.
-        seed: of the training noise.
-        name: what figures and tables call this model.
+        schedule: called with the optimizer; an argument `auto` is replaced by the number of optimizer steps of the run.
+        objective: computes the terms of the loss from samples of z; None for the ELBO with one sample.
+        seed: seed of the training noise.
+        name: label for figures and tables.
         context_size: K, the size of the vector that `context` returns; 0 for an unconditional model.
-        join: where the condition enters: `both` ends, `decoder` alone, or `every_layer`.
-        l1: weight in the loss of the code's L1 norm, |posterior mean|: a sparse autoencoder where above 0.
+        join: where the context is joined: at `both` ends, at the `decoder` only, or at `every_layer`.
+        l1: weight in the loss of the L1 norm of the code, |posterior mean|. Above 0, the model is a sparse autoencoder.
+
+    Raises:
+        UserError: if an option is out of range, or options are incompatible.
     """
 
-    posteriors: type[PointPosterior] | Reparameterization = PointPosterior
-    """What makes q(z | x) of an encoder's numbers."""
+    decodes: ClassVar[bool] = True
+    posteriors: PosteriorFamily = PointFamily()
+    """How the encoder's output defines q(z | x)."""
+    latent_dim: int
+    beta_schedule: BetaSchedule
+    objective: ELBO
+    family: Likelihood
+    encoder: nn.Module
+    head: nn.Module
+    decoder: nn.Module
 
     def __init__(
         self,
@@ -73,56 +83,43 @@ class Autoencoder(pl.LightningModule):
         join: str = "both",
         l1: float = 0.0,
     ) -> None:
-        super().__init__()
-        self.shape, self.labels, self.latent_dim = tuple(shape), context, latent_dim
-        self.family, self.beta_schedule, self.seed = likelihood, beta_schedule, seed
-        self.name = name or type(self).__name__.lower()
-        self._optimizer, self._schedule = optimizer, schedule
-        if not 0 <= l1 < math.inf:
-            raise UserError(f"model.l1 must be a weight from 0 up, and is {l1}.")
-        if latent_dim < 1:
-            raise UserError(f"latent_dim must be a number of latents from 1 up, and is {latent_dim}.")
-        self.context_size, self.join, self.l1 = context_size, join, l1
-        self.objective = objective or ELBO()
+        name = name or type(self).__name__.lower()
+        super().__init__(shape=shape, labels=context, name=name, optimizer=optimizer, schedule=schedule)
+        check_not_negative("model.l1", l1)
+        check_at_least("latent_dim", latent_dim, 1)
+        self.family, self.beta_schedule, self.objective = likelihood, beta_schedule, objective or ELBO()
+        self.latent_dim, self.context_size, self.join, self.l1 = latent_dim, context_size, join, l1
+        self.seed = seed
+        self._noise: torch.Generator | None = None
         self.objective.check(beta_schedule, self.posteriors)
         self.build(encoder, decoder)
-        self._sums = {split: RunningSums() for split in ("train", "val", "test")}
-        self._marks: dict[str, tuple | None] = {"step": None, "epoch": None}
-        self._marked_epoch, self._saved_sums = -1, None
-        self._noise: torch.Generator | None = None
-        self._steps, self._progress, self._planned = 0, 1.0, None
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; of the one that Lightning sets around each of its hooks, 45 times a step, at once.
-
-        Torch asks of every attribute of a module whether it is a parameter, a buffer or a module: .15 ms a step.
-        """
-        if name == "_current_fx_name":
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
-
-    def build(self, encoder: Callable[..., nn.Module], decoder: Callable[..., nn.Module]) -> None:
-        """Make the parts that carry weights: encoder, head and decoder."""
-        inside = self.context_size if self.join == "every_layer" else 0
-        self.encoder = encoder(self.shape, inside)
-        joined, numbers = 0 if self.join == "decoder" else self.context_size, self.posteriors.numbers
-        if code := getattr(self.encoder, "code", 0):
+    def build(self, encoder: Callable[..., nn.Module] | None, decoder: Callable[..., nn.Module] | None) -> None:
+        """Build the submodules with weights: encoder, head and decoder."""
+        if encoder is None or decoder is None:
+            raise UserError(
+                f"model.encoder and model.decoder must name nets for {self.name}, got null. Choose net=mlp."
+            )
+        layer_context = self.context_size if self.join == "every_layer" else 0
+        head_context = 0 if self.join == "decoder" else self.context_size
+        numbers = self.posteriors.numbers
+        self.encoder = encoder(self.shape, layer_context)
+        features, code = feature_size(self.encoder), code_size(self.encoder)
+        if code:
             self.latent_dim = code
-            self.head = CodeHead(code, self.encoder.features, joined, numbers)
+            self.head = CodeHead(code, features, head_context, numbers)
         else:
-            linear = getattr(self.encoder, "linear", nn.Linear)
-            self.head = linear(self.encoder.features + joined, numbers * self.latent_dim)
-        self.decoder = decoder(self.latent_dim + self.context_size, self.shape, inside)
+            self.head = posterior_layer(self.encoder, features + head_context, numbers * self.latent_dim)
+        self.decoder = decoder(self.latent_dim + self.context_size, self.shape, layer_context)
 
     # The model ------------------------------------------------------------------------------------------
 
     def context(self, y: Tensor | None) -> Tensor | None:
-        """The vector a condition is joined as, (B, K), or None for an unconditional model."""
+        """Return the context of labels, (B, K), or None for an unconditional model."""
         return None
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
-        """q(z | x): (B, C, H, W) images, and labels where the model is conditional."""
+        """Return q(z | x) of images, (B, C, H, W), and, for a conditional model, labels."""
         c = self.context(y)
         h = self.encoder(x, c if self.join == "every_layer" else None)  # (B, F)
         if c is not None and self.join != "decoder":
@@ -130,27 +127,34 @@ class Autoencoder(pl.LightningModule):
         return self.posteriors.from_numbers(self.head(h))
 
     def likelihood(self, z: Tensor, y: Tensor | None = None) -> Pixels:
-        """p(x | z): (B, Z) codes, and labels where the model is conditional."""
+        """Return p(x | z) of codes, (B, Z), and, for a conditional model, labels."""
         c = self.context(y)
         z = z if c is None else torch.cat([z, c], dim=1)
         return self.family(self.decoder(z, c if self.join == "every_layer" else None))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """The code of each image, its posterior mean, (B, Z)."""
+        """Return the code of each image, its posterior mean, (B, Z)."""
         return self.posterior(x, y).mean
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """The expected image of each code, (B, C, H, W)."""
+        """Return the expected image of each code, (B, C, H, W)."""
         return self.likelihood(z, y).mean
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Reconstruct: the expected image of the posterior mean, (B, C, H, W)."""
+        """Return the reconstruction: the expected image of the posterior mean, (B, C, H, W)."""
         return self.decode(self.encode(x, y), y)
 
     def terms(self, batch: Batch, eps: Tensor | None) -> Terms:
-        """Every part of the objective, with the noise given: (B, Z) for one sample an image, else (B, K, Z)."""
+        """Compute all terms of the loss.
+
+        Args:
+            batch: B images.
+            eps: noise, (B, Z) for one sample per image, or (B, K, Z) for K; None for a point posterior.
+        """
         terms = self.objective.terms(self.posterior(batch.x, batch.y), self.likelihood, batch, eps)
-        return terms._replace(extra=self.l1 * terms.posterior.mean.abs().sum(1)) if self.l1 else terms
+        if self.l1:
+            return terms._replace(extra=self.l1 * terms.posterior.mean.abs().sum(1))
+        return terms
 
     @property
     def has_prior(self) -> bool:
@@ -159,108 +163,70 @@ class Autoencoder(pl.LightningModule):
 
     @property
     def notes(self) -> list[str]:
-        """What a run's record must say of this model beside its configuration."""
-        return getattr(self.posteriors, "notes", [])
+        """Warnings for the run record, one sentence each."""
+        return self.posteriors.notes
 
     @property
     def traits(self) -> list[str]:
-        """What a title says of it beside its name: beta where there is a rate, the code's size, what is unusual."""
-        beta = [f"beta {self.beta_schedule.weight(1.0):g}"] if self.has_prior else []
-        unusual = filter(None, [self.objective.name, getattr(self.posteriors, "name", "")])
-        return [*beta, f"{self.latent_dim} latents", *unusual]
+        """Short descriptions that titles show after the name: beta, the number of latents, and options that differ."""
+        traits = [f"{self.latent_dim} latents", self.objective.name, self.posteriors.name]
+        if self.has_prior:
+            traits.insert(0, f"beta {self.beta_schedule.weight(1.0):g}")
+        return [trait for trait in traits if trait]
 
-    # Fitting --------------------------------------------------------------------------------------------
+    # Setup ----------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Check the data's range and let nets initialize from the training images, once, never on resume.
+        """Check the range of the data, and initialize the nets from the training images, unless the run is resumed.
 
-        Our stores are uint8 and so always in [0, 1]; the check is for a datamodule of your own.
+        The data modules of this package store uint8 images, which are always in [0, 1]. The check is for data modules
+        of users.
         """
         if stage != "fit":
             return
-        datamodule = self.trainer.datamodule
-        self.family.check(datamodule.take("train", 512).target)
+        self.family.check(self._datamodule.take("train", 512).target)
         if self.trainer.ckpt_path is None:
-            self.initialize(datamodule.images("train"))
-            if (
-                self.context_size
-                and isinstance(self.head, CodeHead)
-                and self.head.shift
-                and hasattr(self.decoder, "shift")
-            ):
-                count = len(datamodule.images("train"))
-                rows = torch.linspace(0, count - 1, min(SAMPLE, count)).long()  # the first may be all of one label
-                self._move_context(datamodule.evaluation("train").batch(rows))
+            # A memory-mapped store is no Tensor, but supports the same indexing.
+            self.initialize(cast(Tensor, self._datamodule.images("train")))
+            self._remove_context_from_codes()
 
     def initialize(self, images: Tensor) -> None:
-        """Pass the uint8 training images, (N, C, H, W), to every net that wants to start from them."""
+        """Pass the uint8 training images, (N, C, H, W), to the nets that initialize weights from them."""
         for net in (self.encoder, self.decoder):
-            if hasattr(net, "initialize"):
-                net.initialize(images)
+            initialize_net(net, images)
 
     @torch.no_grad()
-    def _move_context(self, batch: Batch) -> None:
-        context = self.context(batch.y)
-        inside = context if self.join == "every_layer" else None
-        starts = range(0, len(batch.x), 256)
-        codes = [self.encoder(batch.x[s : s + 256], None if inside is None else inside[s : s + 256]) for s in starts]
-        move_context(self.head, self.decoder.shift, torch.cat(codes)[:, : self.latent_dim], context)
+    def _remove_context_from_codes(self) -> None:
+        """Start with codes that are linearly independent of the context; see `autoencoders.nets.heads.move_context`.
 
-    def configure_optimizers(self) -> dict:
-        """The optimizer over all parameters, and its schedule stepped once per optimizer step."""
-        return optimizer_config(self.parameters(), self._optimizer, self._schedule, self.trainer)
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip; under bfloat16 directly, since Lightning refuses fused optimizers there without need."""
-        if not gradient_clip_val:
-            return
-        if self.trainer.precision == "bf16-mixed":
-            clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
-            clip(self.parameters(), gradient_clip_val)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-
-    @property
-    def progress(self) -> float:
-        """The share of the run's steps done before the latest training step, in [0, 1]; 1 outside a fit.
-
-        Validation so uses the beta of the training step it follows.
+        Applies to a conditional model whose encoder and decoder both have a linear layer from context to code.
         """
-        fitting = self._trainer is not None and self._trainer.state.fn == "fit"
-        return self._progress if fitting else 1.0
+        if not self.context_size or not isinstance(self.head, CodeHead):
+            return
+        encoder_shift, decoder_shift = self.head.shift, context_shift(self.decoder)
+        if encoder_shift is None or decoder_shift is None:
+            return
+        count = len(self._datamodule.images("train"))
+        # Rows are spread over the split, because the first rows may all have the same label.
+        rows = torch.linspace(0, count - 1, min(SAMPLE, count)).long()
+        batch = self._datamodule.evaluation("train").batch(rows)
+        context = self.context(batch.y)
+        if context is None:
+            return
+        codes = []
+        for start in range(0, len(batch.x), ENCODER_ROWS):
+            chunk = slice(start, start + ENCODER_ROWS)
+            h = self.encoder(batch.x[chunk], context[chunk] if self.join == "every_layer" else None)
+            codes.append(h)
+        move_context(encoder_shift, decoder_shift, torch.cat(codes)[:, : self.latent_dim], context)
 
-    def on_fit_start(self) -> None:
-        """Look the number of optimizer steps up, once, and refuse what needs to know it and cannot."""
-        self._steps = planned_steps(self.trainer, self.beta_schedule, self._schedule, self._planned)
-        self._progress = min(1.0, self.trainer.global_step / max(self._steps, 1))
-        if self._saved_sums is not None:
-            state, self._saved_sums = dict(self._saved_sums), None
-            self._marked_epoch = state.pop("of_epoch")
-            self._marks = self._sums["train"].load(state, self.trainer.is_global_zero, self.device)
-
-    def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Keep the number of steps that schedules were planned for, and the sums of the epoch so far."""
-        checkpoint["planned_steps"] = self._steps
-        sums = self._sums["train"].state(self._marks, self._over_processes)
-        checkpoint["training_sums"] = {**sums, "of_epoch": self._marked_epoch}
-
-    def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Remember the steps, to be compared with this run's, and go on from the sums when the fit starts."""
-        self._planned, self._saved_sums = checkpoint.get("planned_steps"), checkpoint.get("training_sums")
-
-    # Steps ----------------------------------------------------------------------------------------------
+    # Training and evaluation ----------------------------------------------------------------------------
 
     def _training_noise(self, size: int, batch_idx: int) -> Tensor | None:
-        """Draws that are a function of (seed, epoch, batch), so that a resume has nothing to restore.
+        """Return the noise of a training batch: (B, Z), (B, K, Z) if the objective takes K samples, or None.
 
-        (B, Z), or (B, K, Z) where the objective wants K samples.
-
-        Every process draws for the whole batch and takes its own rows: how many there are changes nothing.
+        It is a function of (seed, epoch, batch), so a resume has no state to restore. Every process generates the
+        noise of the batch of all processes and takes its own rows, so it does not depend on the number of processes.
         """
         if not self.posteriors.stochastic:
             return None
@@ -273,15 +239,10 @@ class Autoencoder(pl.LightningModule):
         eps = self.posteriors.fresh(*shape, generator=self._noise, device=self.device)
         return eps[self.global_rank :: world]
 
-    @property
-    def training_sums(self) -> RunningSums:
-        """Sums over training images of distortion, rate and loss, in nats, since the fit began."""
-        return self._sums["train"]
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a batch, in nats per image; sums stay on the device, logged when the logger writes."""
-        count, trainer = len(batch.x), self.trainer
-        self._progress = min(1.0, trainer.global_step / self._steps)
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
+        """Return the loss of a batch, in nats per image. Its sums stay on the device until the logger writes."""
+        count = len(batch.x)
+        self._progress = min(1.0, self.trainer.global_step / self._steps)
         terms = self.terms(batch, self._training_noise(count, batch_idx))
         distortion, rate = terms.distortion.mean(), terms.rate.mean()
         loss = distortion + self.beta_schedule(rate, self._progress) if terms.bound is None else terms.bound.mean()
@@ -289,56 +250,30 @@ class Autoencoder(pl.LightningModule):
             loss = loss + terms.extra.mean()
         with torch.no_grad():
             self._sums["train"].add(torch.stack([distortion, rate, loss]) * count, count)
-            stepping = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-            if stepping and (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
-                (distortion, rate, total), self._marks["step"] = self._sums["train"].window(self._marks["step"])
-                self.log_dict(
-                    {
-                        "step/loss": total.float(),
-                        "step/distortion": distortion.float(),
-                        "step/rate": rate.float(),
-                        "step/beta": self.beta_schedule.weight(self._progress),
-                        "step/lr": self.optimizers().param_groups[0]["lr"],
-                    },
-                    batch_size=count,
-                )
+            if self._logs_step(batch_idx):
+                self._log_step(count)
         return loss
 
-    def on_train_epoch_start(self) -> None:
-        """An epoch's training metrics start from here, unless a checkpoint was in the middle of it."""
-        if self._marked_epoch != self.current_epoch:
-            self._marked_epoch, self._marks["epoch"] = self.current_epoch, self._sums["train"].mark()
+    def _log_step(self, count: int) -> None:
+        """Log `step/*`: means over the images since the last logged step; `count` is the batch size."""
+        (distortion, rate, loss), self._marks["step"] = self._sums["train"].window(self._marks["step"])
+        self.log_dict(
+            {
+                "step/loss": loss.float(),
+                "step/distortion": distortion.float(),
+                "step/rate": rate.float(),
+                "step/beta": self.beta_schedule.weight(self._progress),
+                "step/lr": self._learning_rate(),
+            },
+            batch_size=count,
+        )
 
-    def on_train_epoch_end(self) -> None:
-        """Log the means over the images the epoch trained on."""
-        means = self._sums["train"].means(self._over_processes, since=self._marks["epoch"])
-        if len(means):
-            self.log_dict(named_metrics(self, "train", *means.tolist()))
+    def _training_metrics(self, means: Tensor) -> dict[str, float]:
+        distortion, rate, loss = means.tolist()
+        return named_metrics(self, "train", distortion, rate, loss)
 
-    def _evaluation_step(self, batch: Batch, split: str) -> None:
-        self._sums[split].add(evaluation_sums(self, batch, split), len(batch.x))
+    def _evaluation_sums(self, batch: Batch, split: str) -> Tensor:
+        return evaluation_sums(self, batch, split)
 
-    def _evaluation_end(self, split: str) -> None:
-        means = self._sums[split].means(self._over_processes)
-        self._sums[split].reset()
-        if len(means):
-            self.log_dict(evaluation_metrics(self, split, means))
-
-    def _over_processes(self, sums: Tensor) -> Tensor:
-        return self.trainer.strategy.reduce(sums, reduce_op="sum")
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the validation sums."""
-        self._evaluation_step(batch, "val")
-
-    def on_validation_epoch_end(self) -> None:
-        """Log `val/*`, exact over the split."""
-        self._evaluation_end("val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the test sums."""
-        self._evaluation_step(batch, "test")
-
-    def on_test_epoch_end(self) -> None:
-        """Log `test/*`, exact over the split."""
-        self._evaluation_end("test")
+    def _evaluation_metrics(self, split: str, means: Tensor) -> dict[str, float]:
+        return evaluation_metrics(self, split, means)

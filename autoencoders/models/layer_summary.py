@@ -1,24 +1,32 @@
-"""What a model is made of: its layers in the order an image passes them, with the shapes that leave them."""
+"""Summary of a model's layers in the order of the forward pass, with their output shapes."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from autoencoders.models.base import ImageModel
 
-class Layer(NamedTuple):
-    """A layer, or several alike that follow each other.
+LAYERS = ("Linear", "Conv2d", "ConvTranspose2d", "CodeHead")
+"""Modules that always start a new row, even if they have few parameters."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A row of the summary: a layer, or several equal layers in a row.
 
     Attributes:
-        part: the part of the model, such as `encoder`; what no image passes in a forward is a layer of its own.
-        kinds: classes of the modules, joined where the later ones have next to no weights of their own (norms,
+        part: name of the submodule of the model, such as `encoder`.
+        kinds: class names of the modules: a layer, and the modules after it with few or no parameters (norms,
             activations).
-        shape: of the output, without the batch; empty where nothing passes.
-        parameters: of all of them together.
-        count: how many.
+        shape: output shape without the batch dimension; empty if the module is not part of the forward pass.
+        parameters: number of parameters of all layers of the row.
+        count: number of equal layers.
     """
 
     part: str
@@ -28,89 +36,101 @@ class Layer(NamedTuple):
     count: int = 1
 
 
-def summarize_layers(model: nn.Module) -> list[Layer]:
-    """The layers of an autoencoder or a classifier, from one forward of an empty image.
+def summarize_layers(model: ImageModel) -> list[Layer]:
+    """Return the layers of a model, from one forward pass of an empty image.
 
-    The model must be in evaluation mode; weights, running means and the state of random numbers stay as they are.
+    The model must be in evaluation mode. Its weights and running means, and the state of the random number generators,
+    do not change.
     """
-    found: list[Layer] = []
+    layers: list[Layer] = []
     hooks = []
-    for part, top in model.named_children():
-        for module in _units(top):
-            hooks.append(module.register_forward_hook(_noting(found, part)))
+    for part, submodule in model.named_children():
+        for module in _leaf_modules(submodule):
+            hooks.append(module.register_forward_hook(_record_output(layers, part)))
     try:
         with torch.random.fork_rng(devices=[]):
-            model(*_empty(model))
+            model(*_empty_inputs(model))
     finally:
         for hook in hooks:
             hook.remove()
-    return _gathered(_joined(found), model)
+    rows = _merge_equal_rows(_merge_small_modules(layers))
+    return _add_unused_parameters(rows, model)
 
 
-def _units(module: nn.Module) -> list[nn.Module]:
-    """Modules that have weights of their own, or nothing inside them."""
-    if not isinstance(module, nn.Module) or next(module.children(), None) is None:
+def _leaf_modules(module: nn.Module) -> list[nn.Module]:
+    """Return the modules that have parameters of their own, or no children."""
+    if next(module.children(), None) is None:
         return [module]
     if next(module.parameters(recurse=False), None) is not None:
         return [module]
-    return [unit for child in module.children() for unit in _units(child)]
+    return [leaf for child in module.children() for leaf in _leaf_modules(child)]
 
 
-def _noting(found: list[Layer], part: str) -> Any:
+def _record_output(layers: list[Layer], part: str) -> Callable[[nn.Module, Any, Any], None]:
+    """Return a forward hook that appends the module to `layers`."""
+
     def hook(module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor):
-            found.append(Layer(part, (type(module).__name__,), tuple(output.shape[1:]), _size(module)))
+            kinds = (type(module).__name__,)
+            layers.append(Layer(part, kinds, tuple(output.shape[1:]), _count_parameters(module)))
 
     return hook
 
 
-def _empty(model: nn.Module) -> list[Tensor]:
-    """An image without content, (1, C, H, W), and a label where the model wants one."""
+def _empty_inputs(model: ImageModel) -> list[Tensor]:
+    """Return a black image, (1, C, H, W), and, for a conditional model, a label."""
     device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
-    image = torch.zeros(1, *model.shape, device=device)
-    if not model.context_size:
+    image = torch.zeros((1, *model.shape), device=device)
+    if not model.context_size or model.labels is None:
         return [image]
-    classes = model.labels.kind == "classes"
-    size = (1,) if classes else (1, model.labels.size)
-    return [image, torch.zeros(size, dtype=torch.int64 if classes else torch.float32, device=device)]
+    if model.labels.kind == "classes":
+        return [image, torch.zeros(1, dtype=torch.int64, device=device)]
+    return [image, torch.zeros((1, model.labels.size), device=device)]
 
 
-def _joined(found: list[Layer]) -> list[Layer]:
-    """Norms, activations and their like with the layer before them."""
+def _merge_small_modules(layers: list[Layer]) -> list[Layer]:
+    """Merge norms, activations and other modules with few parameters into the layer before them."""
     rows: list[Layer] = []
-    for layer in found:
+    for layer in layers:
         last = rows[-1] if rows else None
-        small = layer.parameters <= 4 * (layer.shape[0] if layer.shape else 0) and layer.kinds[0] not in LAYERS
+        channels = layer.shape[0] if layer.shape else 0
+        small = layer.parameters <= 4 * channels and layer.kinds[0] not in LAYERS
         if last is not None and last.part == layer.part and small:
-            kinds = (*last.kinds, *layer.kinds)
-            rows[-1] = last._replace(kinds=kinds, shape=layer.shape, parameters=last.parameters + layer.parameters)
+            rows[-1] = replace(
+                last,
+                kinds=(*last.kinds, *layer.kinds),
+                shape=layer.shape,
+                parameters=last.parameters + layer.parameters,
+            )
         else:
             rows.append(layer)
     return rows
 
 
-LAYERS = ("Linear", "Conv2d", "ConvTranspose2d", "CodeHead")
-"""Modules that begin a line however small they are."""
-
-
-def _gathered(rows: list[Layer], model: nn.Module) -> list[Layer]:
-    """Equal neighbors as one line, and at the end of each part what of it no image has passed."""
-    gathered: list[Layer] = []
-    for layer in rows:
-        last = gathered[-1] if gathered else None
-        if last is not None and (last.part, last.kinds, last.shape) == (layer.part, layer.kinds, layer.shape):
-            gathered[-1] = last._replace(count=last.count + 1, parameters=last.parameters + layer.parameters)
+def _merge_equal_rows(rows: list[Layer]) -> list[Layer]:
+    """Merge equal neighboring rows into one."""
+    merged: list[Layer] = []
+    for row in rows:
+        last = merged[-1] if merged else None
+        if last is not None and (last.part, last.kinds, last.shape) == (row.part, row.kinds, row.shape):
+            merged[-1] = replace(last, count=last.count + 1, parameters=last.parameters + row.parameters)
         else:
-            gathered.append(layer)
-    result = []
-    for part, top in model.named_children():
-        own = [layer for layer in gathered if layer.part == part]
-        rest = _size(top) - sum(layer.parameters for layer in own)
+            merged.append(row)
+    return merged
+
+
+def _add_unused_parameters(rows: list[Layer], model: nn.Module) -> list[Layer]:
+    """Sort the rows by submodule, and add a row to each for parameters that are not part of the forward pass."""
+    result: list[Layer] = []
+    for part, submodule in model.named_children():
+        own = [row for row in rows if row.part == part]
+        rest = _count_parameters(submodule) - sum(row.parameters for row in own)
         result += own
         if rest > 0:
-            result.append(Layer(part, ("others",) if own else (type(top).__name__,), (), rest))
+            kind = "others" if own else type(submodule).__name__
+            result.append(Layer(part, (kind,), (), rest))
     return result
 
 
-def _size(module: nn.Module) -> int:
+def _count_parameters(module: nn.Module) -> int:
     return sum(math.prod(p.shape) for p in module.parameters())

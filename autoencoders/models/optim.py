@@ -1,4 +1,4 @@
-"""How many steps a run has, and what must know it: schedules of the learning rate and of beta."""
+"""Optimizer configuration, and the number of optimizer steps, on which schedules depend."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from autoencoders.utils.lr_schedules import build_schedule, check_learning_rate,
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
+    from lightning.pytorch.utilities.types import OptimizerLRScheduler
     from torch import nn
 
     from autoencoders.objectives.beta_schedules import BetaSchedule
@@ -18,38 +19,46 @@ if TYPE_CHECKING:
 
 def optimizer_config(
     parameters: Iterable[nn.Parameter], optimizer: Callable, schedule: Callable | None, trainer: pl.Trainer
-) -> dict:
-    """Lightning's description of an optimizer and its schedule; the schedule's `auto` becomes the run's steps."""
-    made = check_learning_rate(optimizer(parameters))
+) -> OptimizerLRScheduler:
+    """Return Lightning's configuration of an optimizer and its learning-rate schedule.
+
+    An argument `auto` of the schedule is replaced by the number of optimizer steps of the run.
+    """
+    built = check_learning_rate(optimizer(parameters))
     if schedule is None:
-        return {"optimizer": made}
+        return {"optimizer": built}
     steps = trainer.estimated_stepping_batches if spans_run(schedule) else 0
-    return {"optimizer": made, "lr_scheduler": {"scheduler": build_schedule(made, schedule, steps), "interval": "step"}}
+    scheduler = build_schedule(built, schedule, steps)
+    return {"optimizer": built, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 def planned_steps(
-    trainer: pl.Trainer, beta_schedule: BetaSchedule | None, schedule: Callable | None, before: float | None
+    trainer: pl.Trainer, beta_schedule: BetaSchedule | None, schedule: Callable | None, saved: float | None
 ) -> float:
-    """The run's optimizer steps, inf where it has no end.
+    """Return the number of optimizer steps of the run, inf if it has no end.
 
-    `beta_schedule` is None for a model whose objective has no beta.
+    Args:
+        trainer: the trainer of the run.
+        beta_schedule: None for a model without beta.
+        schedule: learning-rate schedule, or None.
+        saved: number of steps in the checkpoint of a resumed run, or None.
 
     Raises:
-        UserError: where beta needs an end and there is none, or where a resumed run's schedule spanned another
-            number of steps, `before`.
+        UserError: if beta depends on the progress and the run has no end, or if the learning-rate schedule of a
+            resumed run was planned for another number of steps.
     """
     steps = trainer.estimated_stepping_batches
     if not math.isfinite(steps):
         if beta_schedule is not None and not beta_schedule.stationary:
             raise UserError(
-                "This beta changes over the run, and the run has no end. Set trainer.max_epochs or "
+                "A beta that changes over the run needs a run with an end. Set trainer.max_epochs or "
                 "trainer.max_steps, or choose beta=constant."
             )
         steps = math.inf
-    if before not in (None, steps) and spans_run(schedule):
+    if saved not in (None, steps) and spans_run(schedule):
         raise UserError(
-            f"The checkpoint's run was planned for {before} optimizer steps, which its learning-rate "
-            f"schedule spans, and this one has {steps}. Resume with the same trainer.max_epochs and "
-            "data.batch_size, or choose schedule=constant in both."
+            f"The number of optimizer steps must be {saved}, as in the checkpoint, whose learning-rate schedule "
+            f"depends on it, got {steps}. Resume with the same trainer.max_epochs and data.batch_size, or choose "
+            "schedule=constant in both runs."
         )
     return steps

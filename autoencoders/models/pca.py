@@ -1,48 +1,58 @@
-"""Principal component analysis behind the interface of an autoencoder: the exact linear baseline."""
+"""Principal component analysis with the interface of an autoencoder: the exact linear baseline."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.objectives.likelihoods import Bernoulli, Pixels
-from autoencoders.objectives.posteriors import PointPosterior
+from autoencoders.objectives.posteriors import PointFamily, PointPosterior
 from autoencoders.types import Batch, UserError
 from autoencoders.utils.pca import principal_components
 
 
 class PCA(Autoencoder):
-    """The best linear code of its size in squared error, fitted to the training images at the start of a fit.
+    """The linear code with the lowest squared error, fitted to the training images at the start of a fit.
 
-    Its means are linear whatever `likelihood.activation` says; a learned scale is set to its
-    maximum-likelihood value. The fit then runs one epoch, which only measures.
+    Means are linear; `likelihood.activation` is ignored. A learned scale is set to its maximum-likelihood value. The
+    fit runs one epoch, which only computes metrics.
 
     Args:
-        **parts: see `Autoencoder`; nets, optimizer and schedule are not used.
+        **options: see `Autoencoder`; nets, optimizer and schedule are not used.
+
+    Attributes:
+        average: (C H W,) mean training image.
+        components: (Z, C H W) principal components.
+
+    Raises:
+        UserError: if the likelihood is Bernoulli, or there are more latents than pixels.
     """
 
-    posteriors = PointPosterior
-    alone = True
-    """Whether one process alone can make it: several have nothing to share in an exact fit."""
+    posteriors = PointFamily()
+    single_process: ClassVar[bool] = True  # the exact fit has no gradients for processes to share
+    average: Tensor
+    components: Tensor
 
-    def __init__(self, **parts: Any) -> None:
-        super().__init__(**parts)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         if isinstance(self.family, Bernoulli):
             raise UserError(
-                "model=pca reconstructs linearly, and a Bernoulli likelihood needs means in [0, 1]. Choose "
+                "model=pca reconstructs linearly, but a Bernoulli likelihood needs means in [0, 1]. Choose "
                 "likelihood=gaussian_learned, gaussian or laplace."
             )
         self.family.activation = "linear"
 
-    def build(self, encoder: None, decoder: None) -> None:
-        """Room for the mean image (D,) and the components (Z, D)."""
+    def build(self, encoder: Callable[..., nn.Module] | None, decoder: Callable[..., nn.Module] | None) -> None:
+        """Register buffers for the mean image and the components."""
         pixels = self.shape[0] * self.shape[1] * self.shape[2]
         if self.latent_dim > pixels:
             raise UserError(
-                f"model=pca has at most {pixels} latents here, one a pixel, and latent_dim is {self.latent_dim}."
+                f"latent_dim must be at most {pixels} with model=pca, got {self.latent_dim}: there is one latent per "
+                "pixel at most. Lower latent_dim."
             )
         self.register_buffer("average", torch.zeros(pixels))
         self.register_buffer("components", torch.zeros(self.latent_dim, pixels))
@@ -57,24 +67,24 @@ class PCA(Autoencoder):
         self.family.fit(self(sample), sample)
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> PointPosterior:
-        """The coordinates of (B, C, H, W) images on the components, (B, Z)."""
+        """Return the coordinates of images, (B, C, H, W), on the components, (B, Z)."""
         return PointPosterior((x.flatten(1) - self.average) @ self.components.T)
 
     def likelihood(self, z: Tensor, y: Tensor | None = None) -> Pixels:
-        """p(x | z) around the linear reconstruction of (B, Z) codes."""
+        """Return p(x | z), whose mean is the linear reconstruction of codes, (B, Z)."""
         return self.family((self.average + z @ self.components).unflatten(1, self.shape))
 
     def configure_optimizers(self) -> None:
-        """Nothing is optimized; Lightning then steps nothing."""
+        """Return no optimizer, so that Lightning updates no weights."""
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure a training batch; there is nothing to step."""
+        """Add a batch to the training sums; there is no optimizer step."""
         with torch.no_grad():
             terms = self.terms(batch, None)
             sums = torch.stack([terms.distortion.sum(), terms.rate.sum(), terms.distortion.sum()])
             self._sums["train"].add(sums, len(batch.x))
 
     def on_train_epoch_end(self) -> None:
-        """Log the training means and end the fit: a second epoch would measure the same."""
+        """Log the training means and end the fit: a second epoch would have the same metrics."""
         super().on_train_epoch_end()
         self.trainer.should_stop = True

@@ -1,27 +1,32 @@
-"""Learning-rate schedules that torch does not have; a run's configuration names them as it names torch's."""
+"""Learning-rate schedules that torch does not have. The config names them in the same way as torch's."""
 
 from __future__ import annotations
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from autoencoders.types import UserError
+from autoencoders.utils.checks import check_at_least, require
 
 
 class Ladder(LRScheduler):
-    """Rung i lasts `growth`^i times as long as the first, at the optimizer's rate times `decay`^i.
+    """Step schedule with intervals of growing length, called rungs.
 
-    With the defaults, eight rungs over 1 + 3 + ... + 2187 = 3280 epochs, from the optimizer's rate down to a tenth of
-    it: Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016. Fewer rungs are the ladder's
-    beginning; a run of another length climbs the same rungs in its own time.
+    Rung i is `growth`^i times as long as the first, with the optimizer's learning rate times `decay`^i. The defaults
+    are eight rungs over 1 + 3 + ... + 2187 = 3280 epochs, from the optimizer's learning rate to a tenth of it: Burda,
+    Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016. With fewer rungs, the schedule is the beginning
+    of the longer one. The rungs are scaled to the length of the run.
 
     Args:
-        optimizer: whose rate is set.
+        optimizer: the optimizer whose learning rate is set.
         total_steps: optimizer steps of the run.
-        rungs: how many.
-        growth: of a rung's length over that before.
-        decay: of the rate from one rung to the next.
-        last_epoch: steps done, as torch's schedules count them; -1 at the start.
+        rungs: number of rungs.
+        growth: ratio of the lengths of a rung and of the rung before it.
+        decay: ratio of the learning rates of a rung and of the rung before it.
+        last_epoch: number of steps done, as in torch's schedules; -1 at the start.
+
+    Raises:
+        UserError: if an option is out of range.
     """
 
     def __init__(
@@ -34,20 +39,21 @@ class Ladder(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         for name, value in (("rungs", rungs), ("growth", growth)):
-            if not isinstance(value, int) or value < 1:
-                raise UserError(f"schedule.{name} must be a whole number from 1 up, and is {value}.")
-        if not 0 < decay <= 1:
-            raise UserError(f"schedule.decay must be a factor in (0, 1], and is {decay}.")
+            check_at_least(f"schedule.{name}", value, 1)
+        require(0 < decay <= 1, "schedule.decay", decay, "a factor in (0, 1]")
         self.total_steps, self.decay = total_steps, decay
-        self.starts = [sum(growth**j for j in range(i)) for i in range(rungs + 1)]  # in lengths of the first rung
+        self.starts = [sum(growth**j for j in range(i)) for i in range(rungs + 1)]  # unit: length of rung 0
         super().__init__(optimizer, last_epoch)
 
     def rung(self, step: int) -> int:
-        """The rung of this step, from 0; exact in whole numbers, so that rungs of whole epochs end with an epoch."""
+        """Return the rung of this step, from 0.
+
+        It is computed with integers, so that a rung of n epochs ends exactly at the end of an epoch.
+        """
         *starts, end = self.starts
         return sum(step * end >= self.total_steps * start for start in starts) - 1
 
-    def get_lr(self) -> list[float]:
-        """The rate of each group of parameters at this step."""
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the learning rate of each parameter group at this step."""
         factor = self.decay ** self.rung(self.last_epoch)
         return [rate * factor for rate in self.base_lrs]

@@ -9,13 +9,13 @@ from autoencoders.objectives.posteriors import Reparameterization
 
 
 class VAE(Autoencoder):
-    """A diagonal Gaussian posterior against a standard normal prior; at beta 1, -loss bounds log p(x).
+    """Autoencoder with a diagonal Gaussian posterior and a standard normal prior. At beta 1, -loss bounds log p(x).
 
     Args:
-        posterior: how samples come from the encoder's numbers; None for mean + exp(log_variance / 2) * N(0, 1).
-        **parts: see `Autoencoder`.
+        posterior: how z is sampled from the encoder's output; None for mean + exp(log_variance / 2) * N(0, 1).
+        **options: see `Autoencoder`.
     """
 
-    def __init__(self, *, posterior: Reparameterization | None = None, **parts: Any) -> None:
+    def __init__(self, *, posterior: Reparameterization | None = None, **options: Any) -> None:
         self.posteriors = posterior or Reparameterization()
-        super().__init__(**parts)
+        super().__init__(**options)

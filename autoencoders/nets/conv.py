@@ -1,4 +1,4 @@
-"""Convolutional net: Conv - BatchNorm - ReLU down to a small map, ConvTranspose mirrored on the way up."""
+"""Convolutional encoder and decoder: Conv - BatchNorm - ReLU down to a small map, and ConvTranspose back up."""
 
 from __future__ import annotations
 
@@ -8,19 +8,25 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from autoencoders.nets.base import Net
 from autoencoders.types import Shape, UserError
+from autoencoders.utils.checks import check_at_least, require
 
 NORMS = {"batch": nn.BatchNorm2d, "none": nn.Identity}
 SMALLEST = 4
-"""No side of the last map is smaller: below it a stride of 2 would see more padding than image."""
+"""Smallest side of the last map. Below it, a convolution of stride 2 would cover more padding than image."""
 
 
 def scales(shape: Shape) -> list[tuple[int, int]]:
-    """(H, W) at each scale, halved (rounding down) while the smaller side stays at least SMALLEST."""
+    """Return (H, W) at each scale: halved, rounded down, while the smaller side stays at least SMALLEST.
+
+    Raises:
+        UserError: if the images are too small to be halved once.
+    """
     height, width = shape[1:]
     if min(height, width) < 2 * SMALLEST:
         raise UserError(
-            f"net=conv needs images of at least {2 * SMALLEST} x {2 * SMALLEST} pixels, and these have "
+            f"net=conv needs images of at least {2 * SMALLEST} x {2 * SMALLEST} pixels, got "
             f"{height} x {width}. Choose net=mlp."
         )
     sizes = [(height, width)]
@@ -30,19 +36,24 @@ def scales(shape: Shape) -> list[tuple[int, int]]:
 
 
 def channels(count: int, width: int, max_width: int) -> list[int]:
-    """Channels after each of `count` halvings: doubled each time, up to a limit."""
-    if not 1 <= width <= max_width:
-        raise UserError(f"net.width must lie in 1 .. net.max_width = {max_width}, and is {width}.")
+    """Return the channels after each of `count` halvings: doubled each time, up to `max_width`.
+
+    Raises:
+        UserError: if `width` is not in 1 .. `max_width`.
+    """
+    require(1 <= width <= max_width, "net.width", width, f"in 1 .. net.max_width = {max_width}")
     return [min(width * 2**i, max_width) for i in range(count)]
 
 
 class Block(nn.Module):
-    """Convolution - norm - ReLU; a context adds a learned bias per channel, as constant input planes would."""
+    """Convolution - norm - ReLU.
+
+    A context adds a learned bias per channel, which is equivalent to constant input planes.
+    """
 
     def __init__(self, convolution: nn.Module, outputs: int, context_size: int, norm: str) -> None:
         super().__init__()
-        if norm not in NORMS:
-            raise UserError(f"net.norm must be one of {list(NORMS)}, and is {norm!r}.")
+        require(norm in NORMS, "net.norm", norm, f"one of {list(NORMS)}")
         self.convolution = convolution
         self.context = nn.Linear(context_size, outputs, bias=False) if context_size else None
         self.norm, self.activation = NORMS[norm](outputs), nn.ReLU()
@@ -56,9 +67,12 @@ class Block(nn.Module):
 
 
 def same_size(channels: int, count: int, context_size: int, norm: str) -> list[Block]:
-    """Blocks of 3 x 3 convolutions that keep size and channels."""
-    if count < 0:
-        raise UserError(f"net.depth must be a number of convolutions per scale from 1 up, and is {count + 1}.")
+    """Return `count` blocks of 3 x 3 convolutions that keep size and channels.
+
+    Raises:
+        UserError: if `count` is negative.
+    """
+    check_at_least("net.depth", count + 1, 1)
     bias = norm == "none"
     return [
         Block(nn.Conv2d(channels, channels, 3, padding=1, bias=bias), channels, context_size, norm)
@@ -66,14 +80,14 @@ def same_size(channels: int, count: int, context_size: int, norm: str) -> list[B
     ]
 
 
-class Encoder(nn.Module):
-    """Image -> features: a 4 x 4 convolution of stride 2 per halving, then the flattened last map.
+class Encoder(Net):
+    """Map an image to features: a 4 x 4 convolution of stride 2 per halving, then the flattened last map.
 
     Args:
         shape: (C, H, W).
-        context_size: K, size of a context joined at every layer; 0 for none.
-        width: channels after the first halving, doubled at each further one.
-        max_width: the most channels.
+        context_size: K, size of a context that is joined at every layer; 0 for none.
+        width: channels after the first halving, doubled at each further halving.
+        max_width: maximum number of channels.
         norm: `batch` or `none`.
         depth: convolutions per scale.
     """
@@ -104,15 +118,17 @@ class Encoder(nn.Module):
         return x.flatten(1)
 
 
-class Decoder(nn.Module):
-    """Code -> raw output image: the encoder's maps in reverse, each size met exactly by output padding.
+class Decoder(Net):
+    """Map a code to a raw output image.
+
+    The maps have the sizes of the encoder's in reverse order, matched exactly by output padding.
 
     Args:
-        inputs: size of the code, with whatever is joined to it.
+        inputs: size of the code and of the context that is joined to it.
         shape: (C, H, W).
-        context_size: K, size of a context joined at every layer; 0 for none.
-        width: as the encoder's.
-        max_width: as the encoder's.
+        context_size: K, size of a context that is joined at every layer; 0 for none.
+        width: as for the encoder.
+        max_width: as for the encoder.
         norm: `batch` or `none`.
         depth: convolutions per scale.
     """
@@ -131,19 +147,18 @@ class Decoder(nn.Module):
         sizes = scales(shape)[::-1]
         counts = [*channels(len(sizes) - 1, width, max_width)[::-1], shape[0]]
         self.smallest = (counts[0], *sizes[0])
-        steps = []
+        blocks: list[Block] = []
         for i, (small, large) in enumerate(pairwise(sizes)):
-            padding = (large[0] - 2 * small[0], large[1] - 2 * small[1])  # 1 where the side was odd
+            padding = (large[0] - 2 * small[0], large[1] - 2 * small[1])  # 1 for an odd side
             last = i == len(sizes) - 2
-            up = nn.ConvTranspose2d(
-                counts[i], counts[i + 1], 4, stride=2, padding=1, output_padding=padding,
-                bias=last or norm == "none",
-            )  # fmt: skip
-            steps += same_size(counts[i], depth - 1, context_size, norm)
-            steps.append(up if last else Block(up, counts[i + 1], context_size, norm))
+            bias = last or norm == "none"
+            up = nn.ConvTranspose2d(counts[i], counts[i + 1], 4, 2, padding=1, output_padding=padding, bias=bias)
+            blocks += same_size(counts[i], depth - 1, context_size, norm)
+            if not last:
+                blocks.append(Block(up, counts[i + 1], context_size, norm))
         self.start = nn.Linear(inputs + context_size, math.prod(self.smallest), bias=norm == "none")
         self.start_norm = NORMS[norm](counts[0])
-        self.blocks, self.output = nn.ModuleList(steps[:-1]), steps[-1]
+        self.blocks, self.output = nn.ModuleList(blocks), up
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, inputs) and (B, K) or None -> (B, C, H, W), raw."""

@@ -1,27 +1,28 @@
-"""Fully connected pyramid: Linear - BatchNorm - ReLU at each width, or without the norm, or with tanh."""
+"""Fully connected encoder and decoder: Linear - BatchNorm - ReLU per layer; optionally no norm, or tanh."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
-from autoencoders.types import Shape, UserError
+from autoencoders.nets.base import Net
+from autoencoders.types import Shape
+from autoencoders.utils.checks import require
 from autoencoders.utils.chunks import chunk_slices
 
 NORMS = {"batch": nn.BatchNorm1d, "none": nn.Identity}
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 INITS = ("torch", "glorot")
 CHUNK = 4096
-"""Images that are averaged at once, unless they are large."""
+"""Most images that are averaged in one step; fewer if the images are large."""
 
 
-def linear(inputs: int, outputs: int, bias: bool = True, init: str = "torch") -> nn.Linear:
-    """A dense layer, initialized as torch does, or `glorot`.
+def build_linear(inputs: int, outputs: int, bias: bool = True, init: str = "torch") -> nn.Linear:
+    """Return a linear layer, initialized by torch's default or by `glorot`.
 
     Glorot: weights uniform within sqrt(6 / (inputs + outputs)), biases 0 (Glorot and Bengio, "Understanding the
     difficulty of training deep feedforward neural networks", 2010).
@@ -35,7 +36,7 @@ def linear(inputs: int, outputs: int, bias: bool = True, init: str = "torch") ->
 
 
 class Pyramid(nn.Module):
-    """Linear - norm - activation for each width in turn, the context joined to the input of every Linear.
+    """Linear - norm - activation for each width; the context is joined to the input of every Linear.
 
     Args:
         inputs: size of the input vectors.
@@ -43,7 +44,7 @@ class Pyramid(nn.Module):
         context_size: K, size of the context vectors; 0 for none.
         norm: `batch` or `none`.
         activation: `relu` or `tanh`.
-        init: `torch` or `glorot`; see `linear`.
+        init: `torch` or `glorot`; see `build_linear`.
     """
 
     def __init__(
@@ -56,18 +57,17 @@ class Pyramid(nn.Module):
         init: str = "torch",
     ) -> None:
         super().__init__()
-        if not widths or min(widths) < 1:
-            raise UserError(f"net.widths must list at least one layer size from 1 up, and is {list(widths)}.")
+        require(bool(widths) and min(widths) >= 1, "net.widths", list(widths), "a list of layer sizes of at least 1")
         options = ("norm", norm, NORMS), ("activation", activation, ACTIVATIONS), ("init", init, INITS)
         for name, value, known in options:
-            if value not in known:
-                raise UserError(f"net.{name} must be one of {list(known)}, and is {value!r}.")
+            require(value in known, f"net.{name}", value, f"one of {list(known)}")
         sizes = [inputs, *widths]
-        self.layers = nn.ModuleList(
-            # A bias before a batch norm would be subtracted again by it.
-            nn.Sequential(linear(i + context_size, o, norm == "none", init), NORMS[norm](o), ACTIVATIONS[activation]())
-            for i, o in pairwise(sizes)
-        )
+        layers = []
+        for i, o in pairwise(sizes):
+            # Batch norm subtracts the mean, which cancels a bias.
+            layer = build_linear(i + context_size, o, norm == "none", init)
+            layers.append(nn.Sequential(layer, NORMS[norm](o), ACTIVATIONS[activation]()))
+        self.layers = nn.ModuleList(layers)
         self.features = sizes[-1]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -77,16 +77,16 @@ class Pyramid(nn.Module):
         return x
 
 
-class Encoder(nn.Module):
-    """Image -> features.
+class Encoder(Net):
+    """Map an image to features.
 
     Args:
         shape: (C, H, W).
-        context_size: K, size of a context joined at every layer; 0 for none.
-        widths: layer sizes from the image inwards.
+        context_size: K, size of a context that is joined at every layer; 0 for none.
+        widths: layer sizes, from the image to the code.
         norm: `batch` or `none`.
         activation: `relu` or `tanh`.
-        init: `torch` or `glorot`, of these layers and of the one that gives the posterior's numbers.
+        init: `torch` or `glorot`, for these layers and for the layer of the posterior's parameters.
     """
 
     def __init__(
@@ -100,26 +100,30 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.pyramid = Pyramid(math.prod(shape), widths, context_size, norm, activation, init)
-        self.features, self.linear = self.pyramid.features, partial(linear, init=init)
+        self.features, self.init = self.pyramid.features, init
+
+    def linear(self, inputs: int, outputs: int) -> nn.Linear:
+        """Return the layer of the posterior's parameters, initialized like the layers of this net."""
+        return build_linear(inputs, outputs, init=self.init)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, C, H, W) and (B, K) or None -> (B, F)."""
         return self.pyramid(x.flatten(1), context)
 
 
-class Decoder(nn.Module):
-    """Code -> raw output image.
+class Decoder(Net):
+    """Map a code to a raw output image.
 
     Args:
-        inputs: size of the code, with whatever is joined to it.
+        inputs: size of the code and of the context that is joined to it.
         shape: (C, H, W).
-        context_size: K, size of a context joined at every layer; 0 for none.
-        widths: layer sizes from the image inwards, as the encoder's: the decoder mirrors them.
+        context_size: K, size of a context that is joined at every layer; 0 for none.
+        widths: layer sizes, from the image to the code, as for the encoder; the decoder uses them in reverse order.
         norm: `batch` or `none`.
         activation: `relu` or `tanh`.
         init: `torch` or `glorot`.
-        mean_start: start at the mean training image, whose logits become the output's bias: for likelihoods with a
-            sigmoid.
+        mean_start: start at the mean training image: the bias of the output layer becomes its logits. Use it with
+            likelihoods that apply a sigmoid.
     """
 
     def __init__(
@@ -134,15 +138,21 @@ class Decoder(nn.Module):
         mean_start: bool = False,
     ) -> None:
         super().__init__()
-        self.shape, self.mean_start = tuple(shape), mean_start
+        self.shape, self.mean_start = shape, mean_start
         self.pyramid = Pyramid(inputs, list(reversed(widths)), context_size, norm, activation, init)
-        self.output = linear(self.pyramid.features + context_size, math.prod(shape), init=init)
+        self.output = build_linear(self.pyramid.features + context_size, math.prod(shape), init=init)
 
     def initialize(self, images: Tensor) -> None:
-        """Where asked to, start at the mean of the uint8 training images, (N, C, H, W), within [.001, .999]."""
+        """With `mean_start`, set the output bias to the logits of the mean training image, clamped to [.001, .999].
+
+        Args:
+            images: (N, C, H, W) uint8 training images.
+        """
         if self.mean_start:
-            each = chunk_slices(len(images), 8 * math.prod(self.shape), CHUNK)
-            total = sum(images[part].flatten(1).double().sum(0) for part in each)
+            pixels = math.prod(self.shape)
+            total = torch.zeros(pixels, dtype=torch.float64, device=images.device)
+            for rows in chunk_slices(len(images), 8 * pixels, CHUNK):
+                total += images[rows].flatten(1).double().sum(0)
             mean = (total / (255 * len(images))).clamp(1e-3, 1 - 1e-3)
             with torch.no_grad():
                 self.output.bias.copy_(mean.logit())

@@ -1,1 +1,1 @@
-"""What is minimized: likelihoods (distortion), posteriors (rate) and penalties (beta)."""
+"""Terms of the loss: likelihoods (distortion), posteriors (rate) and beta schedules."""

@@ -1,26 +1,26 @@
-"""KL weights between this package's convention and those of other projects, both ways.
+"""Conversion of KL weights between this package and other projects.
 
-Ours: `loss = distortion + beta * rate`, both in nats per image and averaged over images; distortion is
--log p(target | z) summed over the D = C * H * W pixel values, rate is the KL divergence summed over latents.
+The loss of this package is `distortion + beta * rate`, both in nats per image and averaged over images. The distortion
+is -log p(target | z), summed over the D = C * H * W pixel values. The rate is the KL divergence, summed over latents.
 
-Every other loss here is, up to a constant, a reconstruction term plus a weight w times a KL term, which
-differ from ours by a factor each:
+Each of the other losses is, up to a constant, a reconstruction term plus a weight w times a KL term. Each term is the
+corresponding term of this package times a factor:
 
     reconstruction = a * distortion + constant        KL term = k * rate
 
-so that the other loss = a * (distortion + w * k / a * rate), which is ours, a times over, with
+Therefore the other loss is a * (distortion + w * k / a * rate): the loss of this package times a, with
 
     beta = w * k / a
 
-`a` is a product: the error's own coefficient c, times 1 / D where pixels are averaged and B where images are
-summed; and, with pixels that span R in the other project and 1 in ours, what one unit of its error is in nats:
+`a` is a product of the coefficient c of the error, 1 / D if the error is averaged over pixels, B if it is summed over
+images, and the value in nats of one unit of the error, where the pixels of the other project have the range R:
 
-    squared errors    2 scale^2 R^2    since a Gaussian's distortion is SSE / (2 scale^2) on pixels in [0, 1]
-    absolute errors   scale R          since a Laplace's distortion is SAE / scale
-    Bernoulli         1                since a cross-entropy already is in nats
+    squared errors    2 scale^2 R^2    since the distortion of a Gaussian is SSE / (2 scale^2) on pixels in [0, 1]
+    absolute errors   scale R          since the distortion of a Laplace distribution is SAE / scale
+    Bernoulli         1                since a cross-entropy is in nats already
 
-`k` is 1 / Z where latents are averaged, B where images are summed, and B / N where the batch's share of the N
-training images weighs the KL.
+`k` is a product of 1 / Z if the KL is averaged over latents, B if it is summed over images, and B / N if it is
+multiplied by the fraction of the N training images that are in a batch.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from autoencoders.types import UserError
+from autoencoders.utils.checks import check_not_negative, check_positive
 
 UNITS = {"squared": "likelihood=gaussian", "absolute": "likelihood=laplace", "bernoulli": "likelihood=bernoulli"}
-"""What each kind of error is in this package."""
+"""The likelihood of this package for each kind of error."""
 
 MEANINGS = {
     "scale": "likelihood.scale, in units of the pixel range [0, 1]",
@@ -46,13 +47,15 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Convention:
-    """How a project adds up its loss; what is not said is summed over pixels and latents, averaged over images.
+    """Reductions and factors in the loss of a project.
+
+    By default, errors are summed over pixels, the KL is summed over latents, and both are averaged over images.
 
     Attributes:
-        source: repository, file and version where this was read.
-        error: of one pixel value: `squared`, `absolute`, or `bernoulli` for a cross-entropy.
-        coefficient: factor before the error: 0.5 for half of the squared errors.
-        pixel_range: what its pixels span where ours span 1: 255 for gray levels, 2 for [-1, 1].
+        source: repository, file and version of the loss.
+        error: error of one pixel value: `squared`, `absolute`, or `bernoulli` for a cross-entropy.
+        coefficient: factor of the error: 0.5 for half of the squared errors.
+        pixel_range: range of the pixels, which is 1 in this package: 255 for gray levels, 2 for [-1, 1].
         pixels: whether the error is summed or averaged over the pixel values of an image.
         images: whether the error is summed or averaged over the images of a batch.
         latents: whether the KL is summed or averaged over latents.
@@ -121,66 +124,68 @@ CONVENTIONS: dict[str, Convention] = {
         kl_images="sum",
     ),
 }
-"""The losses known by name."""
+"""The known losses by name."""
 
 
 def to_beta(weight: float, convention: str | Convention, **sizes: float) -> float:
-    """Our beta for another project's KL weight: beta = weight * k / a, with a and k as in the module's docstring.
+    """Convert the KL weight of another project to beta: beta = weight * k / a (see the module's docstring).
 
     Args:
-        weight: the other project's, 0 or more.
-        convention: a name in `CONVENTIONS`, or how the other loss is added up.
-        **sizes: what that one depends on, of `MEANINGS`: scale, pixels, latents, batch, images. The others
-            play no part and may be left out.
+        weight: KL weight of the other project, at least 0.
+        convention: a name in `CONVENTIONS`, or a `Convention`.
+        **sizes: the sizes of `MEANINGS` that the convention depends on: scale, pixels, latents, batch, images. The
+            other sizes have no effect and may be left out.
 
     Returns:
-        The beta at which the gradients of our loss are proportional to the other's.
+        The beta at which the gradients of the loss of this package are proportional to those of the other loss.
 
     Raises:
-        UserError: an unknown convention, or a size that is needed and missing.
+        UserError: if the convention is unknown, or a size is missing or out of range.
     """
-    convention = find(convention, sizes)
-    return _not_negative("weight", weight) * kl_factor(convention, **sizes) / loss_factor(convention, **sizes)
+    convention = find_convention(convention, sizes)
+    check_not_negative("weight", weight)
+    return weight * kl_factor(convention, **sizes) / loss_factor(convention, **sizes)
 
 
 def from_beta(beta: float, convention: str | Convention, **sizes: float) -> float:
-    """Another project's KL weight for our beta: weight = beta * a / k; arguments and errors as in `to_beta`."""
-    convention = find(convention, sizes)
-    return _not_negative("beta", beta) * loss_factor(convention, **sizes) / kl_factor(convention, **sizes)
+    """Convert beta to the KL weight of another project: weight = beta * a / k; arguments and errors as `to_beta`."""
+    convention = find_convention(convention, sizes)
+    check_not_negative("beta", beta)
+    return beta * loss_factor(convention, **sizes) / kl_factor(convention, **sizes)
 
 
 def scale_at(weight: float, convention: str | Convention, beta: float = 1.0, **sizes: float) -> float:
-    """The `likelihood.scale` with which `beta` is another project's KL weight.
+    """Return the `likelihood.scale` at which `beta` is equivalent to the KL weight of another project.
 
-    Solves beta = weight * k / a for the scale within a: a is proportional to scale^2 for squared errors and to
-    scale for absolute ones, so with a_1 the factor at scale 1, scale = (weight * k / (a_1 * beta))^(1/2 or 1).
+    Solves beta = weight * k / a for the scale. `a` is proportional to scale^2 for squared errors and to scale for
+    absolute errors. With a_1 the factor at scale 1, scale = (weight * k / (a_1 * beta))^(1/2 or 1).
 
     Args:
-        weight: the other project's, above 0.
+        weight: KL weight of the other project, above 0.
         convention: see `to_beta`.
-        beta: ours, above 0; at 1 the answer is the decoder whose evidence lower bound the other loss is.
+        beta: beta of this package, above 0. At 1, the other loss is the negative ELBO of a decoder with this scale.
         **sizes: see `to_beta`, without the scale.
 
     Returns:
-        A standard deviation (or a Laplace scale) in units of the pixel range [0, 1].
+        A standard deviation, or the scale of a Laplace distribution, in units of the pixel range [0, 1].
 
     Raises:
-        UserError: a cross-entropy, which has no scale; and as in `to_beta`.
+        UserError: if the error is a cross-entropy, which has no scale; otherwise as `to_beta`.
     """
-    convention = find(convention, sizes)
+    convention = find_convention(convention, sizes)
     if convention.error == "bernoulli":
-        raise UserError("A Bernoulli likelihood has no scale: this loss has a beta alone. Use `to_beta`.")
-    _above_zero("weight", weight)
-    _above_zero("beta", beta)
+        raise UserError("A Bernoulli likelihood has no scale, so only beta can be computed. Use `to_beta`.")
+    check_positive("weight", weight)
+    check_positive("beta", beta)
     ratio = to_beta(weight, convention, **{**sizes, "scale": 1.0}) / beta
     return math.sqrt(ratio) if convention.error == "squared" else ratio
 
 
 def loss_factor(convention: str | Convention, **sizes: float) -> float:
-    """`a`: how many times ours another project's loss is, constants aside, once the weights agree.
+    """Return `a`, the ratio of the loss of another project to that of this package, without constants.
 
-    A learning rate of plain gradient descent divides by it on the way to the other project, and a threshold of
-    gradient clipping multiplies; Adam's steps do not depend on it (its epsilon aside).
+    To convert hyperparameters to the other project, divide the learning rate of plain gradient descent by `a`, and
+    multiply a threshold of gradient clipping by `a`. The steps of Adam do not depend on it, except through epsilon.
 
     Args:
         convention: see `to_beta`.
@@ -189,7 +194,7 @@ def loss_factor(convention: str | Convention, **sizes: float) -> float:
     Raises:
         UserError: as in `to_beta`.
     """
-    convention = find(convention, sizes)
+    convention = find_convention(convention, sizes)
     factor = convention.coefficient
     if convention.error == "squared":
         factor *= 2 * (_size(convention, sizes, "scale") * convention.pixel_range) ** 2
@@ -203,8 +208,8 @@ def loss_factor(convention: str | Convention, **sizes: float) -> float:
 
 
 def kl_factor(convention: str | Convention, **sizes: float) -> float:
-    """`k`: how many times our rate another project's KL term is, before its weight; arguments as in `to_beta`."""
-    convention = find(convention, sizes)
+    """Return `k`, the ratio of another project's KL term, without its weight, to the rate; arguments as `to_beta`."""
+    convention = find_convention(convention, sizes)
     factor = 1.0
     if convention.latents == "mean":
         factor /= _size(convention, sizes, "latents")
@@ -215,46 +220,36 @@ def kl_factor(convention: str | Convention, **sizes: float) -> float:
     return factor
 
 
-def find(convention: str | Convention, sizes: Iterable[str] = ()) -> Convention:
-    """A convention by its name in `CONVENTIONS`; one that is given as such is returned.
+def find_convention(convention: str | Convention, sizes: Iterable[str] = ()) -> Convention:
+    """Return a convention by its name in `CONVENTIONS`; a `Convention` is returned unchanged.
 
     Args:
-        convention: the name, or the convention itself.
-        sizes: names of sizes that come with it.
+        convention: the name, or a `Convention`.
+        sizes: names of sizes to check.
 
     Raises:
-        UserError: no such convention, or no such size.
+        UserError: if the convention or one of the sizes is unknown.
     """
     unknown = sorted(set(sizes) - set(MEANINGS))
     if unknown:
-        raise UserError(f"A KL weight depends on {', '.join(MEANINGS)} at most, and {unknown[0]!r} was given.")
+        raise UserError(f"The size of a KL weight must be one of {', '.join(MEANINGS)}, got {unknown[0]!r}.")
     if isinstance(convention, Convention):
         return convention
     if convention not in CONVENTIONS:
         raise UserError(
-            f"No loss convention is called {convention!r}. Known: {', '.join(CONVENTIONS)}. "
-            "Describe any other by a Convention of your own."
+            f"There is no loss convention {convention!r}. Known: {', '.join(CONVENTIONS)}. "
+            "Describe another loss by a Convention."
         )
     return CONVENTIONS[convention]
 
 
 def _size(convention: Convention, sizes: Mapping[str, float], name: str) -> float:
-    """One of the sizes, which this convention depends on."""
+    """Return a size that the convention depends on, or raise UserError if it is missing or not above 0."""
     if name not in sizes:
-        of = f", of {UNITS[convention.error]}" if name == "scale" else ""
+        likelihood = f", of {UNITS[convention.error]}" if name == "scale" else ""
         raise UserError(
-            f"The KL weight of {convention.source} depends on {name} ({MEANINGS[name]}{of}). Give {name}=<number>."
+            f"The KL weight of {convention.source} depends on {name} ({MEANINGS[name]}{likelihood}). "
+            f"Pass {name}=<number>."
         )
-    return _above_zero(name, sizes[name])
-
-
-def _above_zero(name: str, value: float) -> float:
-    if not 0 < value < math.inf:
-        raise UserError(f"{name} must be a number above 0, and is {value}.")
-    return value
-
-
-def _not_negative(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        raise UserError(f"{name} must be a number from 0 up, and is {value}.")
-    return value
+    check_positive(name, sizes[name])
+    return sizes[name]

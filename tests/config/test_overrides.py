@@ -248,7 +248,7 @@ CASES = [
     ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps must be a whole number from 1 up"),
     ("latent_dim.size=1000000000", "weights, which take"),
     ("corruption=gaussian_noise corruption.sigma=1.5", "corruption.sigma must be a standard deviation in [0, 1]"),
-    ("data=cartoons", "model=cvae needs labels, and these data have none"),
+    ("data=cartoons", "model=cvae needs labels, and the data have none"),
     ("callbacks=default +callbacks.samples.rows=0", "rows must be a whole number from 1 up"),
     ("callbacks=default callbacks.health._target_=a.b", "callbacks.health._target_ is 'a.b', which cannot be found"),
     (

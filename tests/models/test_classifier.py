@@ -1,4 +1,4 @@
-"""model=classifier: a classifier trained as an ordinary run."""
+"""model=classifier: training, metrics and resuming."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from autoencoders.train import train
 from autoencoders.types import Context, UserError
 
 
-def test_it_learns_digits_and_opens_again(classifier_folder):
+def test_classifier_learns_digits_and_loads_from_its_run_folder(classifier_folder):
     metrics = json.loads((classifier_folder / "metrics.json").read_text())
     assert metrics["test/accuracy"] > 0.95
     assert metrics["test/majority"] < 0.15
@@ -34,15 +34,27 @@ def test_it_learns_digits_and_opens_again(classifier_folder):
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
 
 
-def test_callbacks_that_draw_decoded_images_leave_it_alone(classifier_folder):
+def test_callbacks_for_decoded_images_skip_a_classifier(classifier_folder):
     assert sorted(p.name for p in (classifier_folder / "figures").iterdir()) == ["curves"]
     assert pd.read_csv(classifier_folder / "metrics.csv")["train/accuracy"].dropna().iloc[-1] > 0.9
 
 
-def test_its_last_lines_are_its_results_with_the_baseline(compose, capsys, tmp_path):
-    words = ["model=classifier", "data=cartoons", "data.count=120", "data.size=16", "data.attributes=[mouth,glasses]"]
-    words += [f"data.cache='{tmp_path}'", "data.batch_size=20", "trainer.max_epochs=1", "logger=none", "callbacks=none"]
-    metrics = train(compose(*words))
+def test_terminal_shows_test_accuracy_with_the_majority_baseline(compose, capsys, tmp_path):
+    overrides = [
+        "model=classifier",
+        "data=cartoons",
+        "data.count=120",
+        "data.size=16",
+        "data.attributes=[mouth,glasses]",
+    ]
+    overrides += [
+        f"data.cache='{tmp_path}'",
+        "data.batch_size=20",
+        "trainer.max_epochs=1",
+        "logger=none",
+        "callbacks=none",
+    ]
+    metrics = train(compose(*overrides))
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("test "))
     for name in ("mouth", "glasses"):
         accuracy, majority = metrics[f"test_accuracy/{name}"], metrics[f"test_majority/{name}"]
@@ -50,55 +62,61 @@ def test_its_last_lines_are_its_results_with_the_baseline(compose, capsys, tmp_p
         assert f"(majority {majority:.3f}), AUROC" in line
 
 
-def test_attributes_are_learned_where_the_training_images_divide(compose, tmp_path):
-    words = ["model=classifier", "data=cartoons", "data.count=400", "data.size=16", "data.attributes=[glasses,skin]"]
-    words += [f"data.cache='{tmp_path}'", "data.batch_size=20", "optimizer.lr=3e-3"]
-    config = compose(*words)
+def test_attributes_are_learned_at_the_threshold_of_the_training_images(compose, tmp_path):
+    overrides = [
+        "model=classifier",
+        "data=cartoons",
+        "data.count=400",
+        "data.size=16",
+        "data.attributes=[glasses,skin]",
+    ]
+    overrides += [f"data.cache='{tmp_path}'", "data.batch_size=20", "optimizer.lr=3e-3"]
+    config = compose(*overrides)
     data = instantiate.build(config["data"])
     data.setup()
     model = instantiate.build_model(config, data.shape, data.context)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "accelerator": "cpu"}
     pl.Trainer(max_epochs=4, enable_model_summary=False, **quiet).fit(model, datamodule=data)
-    known = data.annotations("train").attribute("glasses")
-    assert model.majority[0] == float((known > 0).float().mean() > 0.5)
+    glasses = data.annotations("train").attribute("glasses")
+    assert model.majority[0] == float((glasses > 0).float().mean() > 0.5)
     test = data.take("test", 1000)
     with torch.no_grad():
-        seen = model.eval().probabilities(test.x) > 0.5
-    assert ((test.y > 0) == seen).float().mean(0).min() > 0.9
+        predicted = model.eval().probabilities(test.x) > 0.5
+    assert ((test.y > 0) == predicted).float().mean(0).min() > 0.9
 
 
 @pytest.mark.parametrize("batches", [1, 3])
-def test_sums_give_what_scikit_learn_gives_and_unknown_values_have_no_say(batches):
+def test_metrics_equal_those_of_scikit_learn_and_ignore_unknown_values(batches):
     generator = torch.Generator().manual_seed(0)
     logits = (torch.randint(-200, 200, (90, 2), generator=generator) + 0.5) * WIDTH  # the middles of bins
     truth = (torch.rand(90, 2, generator=generator) < torch.sigmoid(logits)).float()
     truth[:30, 1] = torch.nan
-    parts = zip(logits.chunk(batches), truth.chunk(batches), strict=True)
-    sums = sum(classification_sums(a, b, torch.tensor([1.0, 0.0])) for a, b in parts)
-    found = classification_metrics("test", sums / 90, Context("attributes", ("a", "b")))
+    chunks = zip(logits.chunk(batches), truth.chunk(batches), strict=True)
+    sums = sum(classification_sums(a, b, torch.tensor([1.0, 0.0])) for a, b in chunks)
+    metrics = classification_metrics("test", sums / 90, Context("attributes", ("a", "b")))
     for i, name in enumerate("ab"):
         known = truth[:, i].isfinite()
         y, score = truth[known, i], logits[known, i]
-        assert found[f"test_auroc/{name}"] == pytest.approx(roc_auc_score(y, score))
-        assert found[f"test_accuracy/{name}"] == pytest.approx(float(((score > 0) == y.bool()).double().mean()))
-        assert found[f"test_majority/{name}"] == pytest.approx(float((y == 1 - i).double().mean()))
+        assert metrics[f"test_auroc/{name}"] == pytest.approx(roc_auc_score(y, score))
+        assert metrics[f"test_accuracy/{name}"] == pytest.approx(float(((score > 0) == y.bool()).double().mean()))
+        assert metrics[f"test_majority/{name}"] == pytest.approx(float((y == 1 - i).double().mean()))
     known = truth.flatten().isfinite()
     expected = log_loss(truth.flatten()[known], logits.flatten()[known].sigmoid().double(), normalize=False)
-    assert found["test/loss"] == pytest.approx(expected / 90, rel=1e-5)
+    assert metrics["test/loss"] == pytest.approx(expected / 90, rel=1e-5)
     assert len(sums) == 1 + 2 * (3 + 2 * BINS)
 
 
-def test_logits_beyond_the_bins_count_at_their_ends():
+def test_logits_outside_the_bins_are_counted_in_the_last_bins():
     logits, truth = torch.tensor([[-1e4], [1e4], [float(BINS)]]), torch.tensor([[0.0], [1.0], [1.0]])
     sums = classification_sums(logits, truth, torch.ones(1))
     assert classification_metrics("test", sums / 3, Context("attributes", ("a",)))["test_auroc/a"] == 1
     assert cross_entropy(logits, truth).isfinite().all()
 
 
-def test_what_cannot_work_is_one_sentence(compose, classifier_folder):
+def test_invalid_combinations_raise_a_user_error(compose, classifier_folder):
     with pytest.raises(UserError, match="model=classifier needs labels"):
         instantiate.build_model(compose("model=classifier"), (1, 28, 28), None)
-    with pytest.raises(UserError, match="features must be"):
+    with pytest.raises(UserError, match=r"model\.features must be an integer of at least 1, got 0"):
         instantiate.build_model(
             compose("model=classifier", "model.features=0"), (1, 28, 28), Context("classes", ("a", "b"))
         )
@@ -109,8 +127,8 @@ def test_what_cannot_work_is_one_sentence(compose, classifier_folder):
         run_application(loading.open_run(classifier_folder), "reconstruct", node)
 
 
-def test_a_resumed_training_goes_on_bit_for_bit(compose, tmp_path):
-    words = [
+def test_resumed_training_is_equal_bit_for_bit(compose, tmp_path):
+    overrides = [
         "model=classifier",
         "data=digits",
         "data.size=8",
@@ -119,13 +137,15 @@ def test_a_resumed_training_goes_on_bit_for_bit(compose, tmp_path):
         "logger=none",
         "test=false",
     ]
-    words += ["callbacks=checkpoint", "trainer.max_epochs=2", "data.batch_size=250"]
-    words += ["+callbacks.every={_target_: lightning.pytorch.callbacks.ModelCheckpoint}"]
-    words += ["+callbacks.every.filename='{step}'", "+callbacks.every.every_n_train_steps=3"]
-    words += ["+callbacks.every.save_top_k=-1", f"+callbacks.every.dirpath='{tmp_path}/every'"]
-    train(compose(*words, folder=tmp_path / "whole"))
-    shutil.copytree(tmp_path / "whole", tmp_path / "parts")
-    train(compose(*words, f"resume='{tmp_path}/every/step=3.ckpt'", folder=tmp_path / "parts"))
-    ends = [torch.load(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("whole", "parts")]
-    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
-    assert (tmp_path / "whole/metrics.csv").read_text() == (tmp_path / "parts/metrics.csv").read_text()
+    overrides += ["callbacks=checkpoint", "trainer.max_epochs=2", "data.batch_size=250"]
+    overrides += ["+callbacks.every={_target_: lightning.pytorch.callbacks.ModelCheckpoint}"]
+    overrides += ["+callbacks.every.filename='{step}'", "+callbacks.every.every_n_train_steps=3"]
+    overrides += ["+callbacks.every.save_top_k=-1", f"+callbacks.every.dirpath='{tmp_path}/every'"]
+    train(compose(*overrides, folder=tmp_path / "uninterrupted"))
+    shutil.copytree(tmp_path / "uninterrupted", tmp_path / "resumed")
+    train(compose(*overrides, f"resume='{tmp_path}/every/step=3.ckpt'", folder=tmp_path / "resumed"))
+    states = [
+        torch.load(tmp_path / name / "checkpoints/last.ckpt")["state_dict"] for name in ("uninterrupted", "resumed")
+    ]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert (tmp_path / "uninterrupted/metrics.csv").read_text() == (tmp_path / "resumed/metrics.csv").read_text()

@@ -28,7 +28,7 @@ OPTIONS = {
 
 
 def pairwise(options, seed=0):
-    """Few combinations that together hold every pair of values of every two options (greedy)."""
+    """Yield few combinations that cover every pair of values of every two options (greedy)."""
     rng, names = random.Random(seed), list(options)
 
     def pairs(row):
@@ -56,12 +56,12 @@ def batch_for(shape, context, size=6):
 
 @pytest.mark.parametrize("row", list(pairwise(OPTIONS)), ids=lambda row: "-".join(str(v) for v in row.values())[:70])
 def test_every_pair_of_options_builds_and_gives_every_parameter_a_gradient(compose, row):
-    words = [f"{group}={row[group]}" for group in ("model", "net", "likelihood", "beta")]
+    overrides = [f"{group}={row[group]}" for group in ("model", "net", "likelihood", "beta")]
     if row["model"] == "cvae":
-        words.append(f"model.join={row['join']}")
-    config = compose(*words, "latent_dim=5")
+        overrides.append(f"model.join={row['join']}")
+    config = compose(*overrides, "latent_dim=5")
     if row["likelihood"] == "bernoulli" and (row["model"] == "pca" or row["net"] == "residual"):
-        with pytest.raises(UserError, match=r"linearly|squashes means by a sigmoid"):
+        with pytest.raises(UserError, match=r"linearly|likelihood.activation must be sigmoid"):
             instantiate.build_model(config, row["shape"], row["context"])
         return
     model = instantiate.build_model(config, row["shape"], row["context"])
@@ -75,20 +75,21 @@ def test_every_pair_of_options_builds_and_gives_every_parameter_a_gradient(compo
     assert torch.isfinite(loss)
     if row["model"] != "pca":  # fitted, not trained
         loss.backward()
-        # A unit that no image of the batch switches on has a gradient of zero, but it has one.
+        # The gradient of a unit that is inactive for all images of the batch is zero, but not None.
         assert [n for n, p in model.named_parameters() if p.grad is None] == []
-        rate = terms.rate.grad_fn is not None  # an autoencoder's head may have nothing but the code to pass on
-        assert all(p.grad.abs().sum() > 0 for p in model.head.parameters()) or not rate
+        # Without a rate, the head may pass on the code alone.
+        has_rate = terms.rate.grad_fn is not None
+        assert all(p.grad.abs().sum() > 0 for p in model.head.parameters()) or not has_rate
 
 
-def test_all_models_load_what_they_save_without_executing_code(compose, tmp_path):
+def test_all_models_load_from_their_checkpoints_without_executing_code(compose, tmp_path):
     for name in OPTIONS["model"]:
         model = build(compose, f"model={name}", "latent_dim=3")
         state = {"hyper_parameters": dict(model.hparams), "state_dict": model.state_dict()}
         torch.save(state, tmp_path / "x.ckpt")
-        opened = loading.open_run(tmp_path / "x.ckpt").model
+        loaded = loading.open_run(tmp_path / "x.ckpt").model
         x, y = batch_for((1, 28, 28), CONTEXT)[0], torch.arange(6)
-        assert torch.equal(opened(x, y), model.eval()(x, y))
+        assert torch.equal(loaded(x, y), model.eval()(x, y))
 
 
 def test_beta_one_is_the_negative_elbo_of_torch_distributions(compose):
@@ -103,7 +104,7 @@ def test_beta_one_is_the_negative_elbo_of_torch_distributions(compose):
     torch.testing.assert_close(terms.distortion + terms.rate, kl - log_p, rtol=1e-4, atol=1e-2)
 
 
-def test_reconstructing_uses_the_posterior_mean_and_repeats(compose):
+def test_reconstruction_uses_the_posterior_mean_and_is_deterministic(compose):
     model = build(compose, "model=cvae").eval()
     batch = batch_for((1, 28, 28), CONTEXT)
     assert torch.equal(model(batch.x, batch.y), model(batch.x, batch.y))
@@ -111,7 +112,7 @@ def test_reconstructing_uses_the_posterior_mean_and_repeats(compose):
 
 
 @pytest.mark.parametrize(("join", "ends"), [("both", True), ("decoder", False), ("every_layer", True)])
-def test_a_label_enters_where_the_option_says(compose, join, ends):
+def test_join_selects_where_the_context_is_joined(compose, join, ends):
     model = build(compose, "model=cvae", f"model.join={join}").eval()
     x, zeros, ones = torch.rand(4, 1, 28, 28), torch.zeros(4).long(), torch.ones(4).long()
     assert torch.equal(model.encode(x, zeros), model.encode(x, ones)) != ends
@@ -125,7 +126,7 @@ def test_an_unconditional_model_ignores_labels(compose):
     assert torch.equal(model(x, torch.zeros(4).long()), model(x))
 
 
-def test_l1_prices_the_code_of_an_ae(compose):
+def test_l1_adds_the_norm_of_the_code_to_the_loss(compose):
     batch = batch_for((1, 28, 28), CONTEXT)
     model = build(compose, "model=ae", "model.l1=0.5").eval()
     terms = model.terms(batch, None)
@@ -133,7 +134,7 @@ def test_l1_prices_the_code_of_an_ae(compose):
     assert build(compose, "model=ae").terms(batch, None).extra is None
 
 
-def test_pca_is_scikit_learns_on_real_digits(compose, digits):
+def test_pca_equals_that_of_scikit_learn_on_real_digits(compose, digits):
     model = build(compose, "model=pca", "latent_dim=20")
     model.initialize(digits.images("train"))
     train, test = (digits.images(s).flatten(1).double().numpy() / 255 for s in ("train", "test"))
@@ -146,7 +147,7 @@ def test_pca_is_scikit_learns_on_real_digits(compose, digits):
     assert model.family.log_scale.exp().item() == pytest.approx(np.sqrt((residual**2).mean()), rel=1e-4)
 
 
-def test_evaluation_noise_is_fixed_by_row_whatever_the_batches(compose, digits):
+def test_evaluation_noise_is_fixed_by_row_for_any_batch_size(compose, digits):
     model = build(compose, "model=vae").eval()
     images = digits.images("val").float() / 255
 
@@ -167,29 +168,34 @@ def test_evaluation_noise_is_fixed_by_row_whatever_the_batches(compose, digits):
 
 
 @pytest.mark.parametrize(
-    ("words", "context", "message"),
+    ("overrides", "context", "message"),
     [
         (["model=cvae"], None, "model=cvae needs labels"),
         (["model=cvae", "model.join=top"], CONTEXT, "model.join must be one of"),
         (["model=ae", "model.l1=-1"], CONTEXT, "model.l1 must be"),
-        (["model=pca", "latent_dim=1000"], CONTEXT, "at most 784 latents"),
+        (["model=pca", "latent_dim=1000"], CONTEXT, "latent_dim must be at most 784"),
     ],
 )
-def test_combinations_that_cannot_work_are_one_sentence(compose, words, context, message):
+def test_invalid_combinations_raise_a_user_error(compose, overrides, context, message):
     with pytest.raises(UserError, match=message):
-        build(compose, *words, context=context)
+        build(compose, *overrides, context=context)
 
 
-def test_a_cvae_asks_for_missing_labels(compose):
-    with pytest.raises(UserError, match="came without labels"):
+def test_a_cvae_without_labels_raises_a_user_error(compose):
+    with pytest.raises(UserError, match="got images without labels"):
         build(compose, "model=cvae")(torch.rand(2, 1, 28, 28))
 
 
-def test_a_linear_code_starts_independent_of_the_context_and_reconstructs_as_before(compose, tmp_path):
-    """Else a decoder that is handed a good code never looks at the context."""
-    words = ["model=cvae", "net=residual", "data=cartoons", "latent_dim=20", "data.size=16", "data.count=300"]
-    words += ["data.attributes=[skin,mouth]", f"data.cache='{tmp_path}'", "data.batch_size=100", "schedule=constant"]
-    config = compose(*words)
+def test_a_linear_code_starts_independent_of_the_context_and_reconstructs_as_pca(compose, tmp_path):
+    """Without this start, a decoder with a good code would not use the context."""
+    overrides = ["model=cvae", "net=residual", "data=cartoons", "latent_dim=20", "data.size=16", "data.count=300"]
+    overrides += [
+        "data.attributes=[skin,mouth]",
+        f"data.cache='{tmp_path}'",
+        "data.batch_size=100",
+        "schedule=constant",
+    ]
+    config = compose(*overrides)
     data = instantiate.build(config["data"])
     data.setup()
     model = instantiate.build_model(config, data.shape, data.context)

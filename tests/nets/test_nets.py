@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from autoencoders.nets import conv, mlp, residual, skip
+from autoencoders.nets import base, conv, mlp, residual, skip
 from autoencoders.nets.heads import CodeHead
 from autoencoders.types import UserError
 
@@ -14,7 +14,7 @@ SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (1, 62, 47), (3, 64, 64), (3, 128
 @pytest.mark.parametrize("norm", ["batch", "none"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("net", [mlp, conv], ids=["mlp", "conv"])
-def test_any_shape_goes_in_and_comes_out_and_every_parameter_learns(net, shape, norm, context_size):
+def test_nets_accept_any_shape_and_every_parameter_has_a_gradient(net, shape, norm, context_size):
     small = {"widths": [16, 8]} if net is mlp else {"width": 8, "max_width": 16}
     encoder = net.Encoder(shape, context_size, norm=norm, **small)
     decoder = net.Decoder(7, shape, context_size, norm=norm, **small)
@@ -40,7 +40,7 @@ def test_depth_adds_convolutions_and_keeps_shapes(shape):
 
 @pytest.mark.parametrize("context_size", [0, 5])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_nets_whose_features_are_a_code_take_any_shape(shape, context_size):
+def test_nets_whose_features_are_a_code_accept_any_shape(shape, context_size):
     context = torch.randn(3, context_size) if context_size else None
     for encoder, decoder in (
         (
@@ -78,7 +78,7 @@ def test_a_residual_net_starts_as_pca(digits):
 
 
 @pytest.mark.parametrize("shape", [(3, 10, 13), (1, 28, 28), (2, 9, 4)], ids=str)
-def test_patches_come_back_as_they_were(shape):
+def test_patches_convert_back_to_the_same_image(shape):
     patches = residual.Patches(shape, 4)
     x = torch.rand(2, *shape)
     maps = patches.split(x)
@@ -86,22 +86,22 @@ def test_patches_come_back_as_they_were(shape):
     assert torch.equal(patches.join(maps), x)
 
 
-def test_a_skip_nets_code_is_all_that_passes():
-    """The source's network: 32, 64 and 256 channels, pooled by 4, 4, 2 and 2, has 3.68 million weights."""
+def test_the_code_of_a_skip_net_contains_every_map():
+    """The network of the source, 32, 64 and 256 channels pooled by 4, 4, 2 and 2, has 3.68 million parameters."""
     encoder = skip.Encoder((3, 64, 64), bottleneck=1024)
     decoder = skip.Decoder(encoder.code, (3, 64, 64), bottleneck=1024)
     assert encoder.code == 32 * 16 * 16 + 64 * 4 * 4 + 256 * 2 * 2 + 1024
     assert sum(p.numel() for net in (encoder, decoder) for p in net.parameters()) == pytest.approx(3.68e6, abs=5e3)
     code = encoder(torch.rand(1, 3, 64, 64)).detach()
-    shown = decoder(code)
-    for start in (0, 8192, 8192 + 1024, 8192 + 2048):  # a number of every map changes the picture
+    image = decoder(code)
+    for start in (0, 8192, 8192 + 1024, 8192 + 2048):  # values of each map change the image
         other = code.clone()
         other[:, start : start + 50] += 1
-        assert not torch.equal(decoder(other), shown)
+        assert not torch.equal(decoder(other), image)
 
 
 @pytest.mark.parametrize("numbers", [1, 2])
-def test_a_code_is_its_own_mean_until_the_context_moves_it(numbers):
+def test_a_code_is_the_posterior_mean_until_the_context_shifts_it(numbers):
     head, h = CodeHead(3, features=5, context_size=2, numbers=numbers), torch.randn(4, 7)
     assert torch.equal(head(h), torch.cat([h[:, :3], torch.zeros(4, 3 * (numbers - 1))], dim=1))
     torch.nn.init.ones_(head.shift.weight)
@@ -129,7 +129,7 @@ def test_scales_halve_down_to_four(shape, sizes):
     assert [height for height, _ in conv.scales(shape)] == sizes
 
 
-def test_images_too_small_for_convolutions_are_refused():
+def test_images_too_small_for_convolutions_raise_a_user_error():
     with pytest.raises(UserError, match="net=mlp"):
         conv.Encoder((1, 7, 20))
 
@@ -146,12 +146,12 @@ def test_images_too_small_for_convolutions_are_refused():
         lambda: conv.Encoder((1, 8, 8), norm="layer"),
     ],
 )
-def test_bad_options_are_named(make):
+def test_options_out_of_range_raise_a_user_error(make):
     with pytest.raises(UserError, match=r"net\.(widths|norm|width|patch) must"):
         make()
 
 
-def test_tanh_nets_start_as_glorot_and_bengio_and_at_the_mean_image():
+def test_tanh_nets_are_initialized_by_glorot_and_at_the_mean_image():
     images = torch.randint(0, 256, (300, 1, 8, 8), dtype=torch.uint8)
     options = {"widths": [200, 50], "norm": "none", "activation": "tanh", "init": "glorot"}
     encoder, decoder = mlp.Encoder((1, 8, 8), **options), mlp.Decoder(3, (1, 8, 8), mean_start=True, **options)
@@ -167,3 +167,20 @@ def test_tanh_nets_start_as_glorot_and_bengio_and_at_the_mean_image():
     np.testing.assert_allclose(mean, images.numpy().reshape(300, -1).mean(0) / 255, atol=1e-6)
     with pytest.raises(UserError, match=r"net\.activation must be one of"):
         mlp.Encoder((1, 8, 8), activation="gelu")
+
+
+def test_a_plain_module_gets_the_defaults_of_a_net():
+    plain = torch.nn.Linear(3, 4)
+    assert base.code_size(plain) == base.code_size(base.Net()) == 0
+    assert base.context_shift(plain) is None
+    assert base.posterior_layer(plain, 3, 2).weight.shape == (2, 3)
+    base.initialize_net(plain, torch.zeros(5, 1, 2, 2, dtype=torch.uint8))
+
+
+def test_attributes_of_a_plain_module_are_used():
+    plain = torch.nn.Identity()
+    plain.features, plain.code, plain.linear = 7, 2, lambda inputs, outputs: (inputs, outputs)
+    plain.initialize = lambda images: setattr(plain, "images", len(images))
+    base.initialize_net(plain, torch.zeros(5, 1, 2, 2))
+    assert (base.feature_size(plain), base.code_size(plain), plain.images) == (7, 2, 5)
+    assert base.posterior_layer(plain, 3, 2) == (3, 2)

@@ -1,4 +1,4 @@
-"""Bounds against the closed form of a linear-Gaussian model, torch.distributions and Burda's gradient."""
+"""Bounds, compared with the closed form of a linear-Gaussian model, torch.distributions and Burda's gradient."""
 
 import json
 import math
@@ -23,7 +23,7 @@ CONTEXT = Context("classes", tuple("0123456789"))
 
 
 class Linear:
-    """x = W z + b + noise, and its exact posterior and likelihood."""
+    """The linear-Gaussian model x = W z + b + noise, with its exact posterior and likelihood."""
 
     def __init__(self):
         generator = torch.Generator().manual_seed(0)
@@ -40,7 +40,7 @@ class Linear:
         return Gaussian(SCALE, "linear")((z @ self.weight.T + self.bias)[:, None, None])
 
     def posterior(self, off=0.0):
-        """The true one at 0; further off it, too small a mean and too large a variance."""
+        """Return the exact posterior for off=0; above it, the mean is too small and the variance too large."""
         variance = 1 / (1 + self.weight.square().sum(0) / SCALE**2)
         mean = (self.x.flatten(1) - self.bias) @ self.weight * variance / SCALE**2
         return GaussianPosterior((1 - off) * mean, (variance.log() + off).expand_as(mean))
@@ -59,12 +59,12 @@ def linear():
 
 
 @pytest.mark.parametrize("samples", [1, 5, 50])
-def test_the_weighted_bound_is_exact_at_the_true_posterior(linear, samples):
+def test_the_weighted_bound_is_exact_with_the_exact_posterior(linear, samples):
     terms, _ = linear.terms(IWAE(samples))
     torch.testing.assert_close(terms.bound.double(), linear.nll, atol=1e-4, rtol=0)
 
 
-def test_it_is_log_mean_exp_of_weights_by_torch_distributions(linear):
+def test_the_weighted_bound_equals_the_log_mean_of_weights_from_torch_distributions(linear):
     terms, eps = linear.terms(IWAE(7), off=0.4)
     q = linear.posterior(0.4)
     q = Normal(q.mean.double()[:, None], (0.5 * q.log_variance.double()).exp()[:, None])
@@ -77,7 +77,7 @@ def test_it_is_log_mean_exp_of_weights_by_torch_distributions(linear):
     torch.testing.assert_close(terms.distortion.double(), nll, atol=1e-4, rtol=0)
 
 
-def test_more_samples_close_the_weighted_bound_and_leave_the_elbo_where_it_is(linear):
+def test_more_samples_tighten_the_weighted_bound_but_not_the_elbo(linear):
     def mean(objective):
         runs = [linear.terms(objective, off=0.5, seed=seed)[0] for seed in range(100)]
         values = [(t.distortion + t.rate if t.bound is None else t.bound).mean() for t in runs]
@@ -86,12 +86,12 @@ def test_more_samples_close_the_weighted_bound_and_leave_the_elbo_where_it_is(li
     exact = linear.nll.mean()
     (one, error), (five, _), (fifty, _) = (mean(IWAE(k)) for k in (1, 5, 50))
     assert one - exact > 2 * (five - exact) > 4 * (fifty - exact) > 0
-    for samples in (1, 5):  # one weight is the ELBO with its KL estimated; more samples only average
+    for samples in (1, 5):  # the bound of one sample is the ELBO with an estimated KL; the ELBO averages samples
         elbo, other = mean(ELBO(samples))
         assert abs(elbo - one) < 3 * (error.square() + other.square()).sqrt()
 
 
-def test_the_gradient_weighs_each_samples_own_by_its_normalized_weight(linear):
+def test_the_gradient_is_the_weighted_sum_of_the_gradients_of_the_samples(linear):
     """Burda et al., equation 14: sum_k w_k / sum w_j grad log w_k."""
     off = torch.tensor(0.5, requires_grad=True)
     objective = IWAE(5)
@@ -104,16 +104,16 @@ def test_the_gradient_weighs_each_samples_own_by_its_normalized_weight(linear):
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
 
 
-def test_weights_of_any_size_stay_finite(linear):
+def test_the_bound_is_finite_for_weights_of_any_size(linear):
     far = linear.batch._replace(target=linear.x + 1e4)
     bound = IWAE(5).terms(linear.posterior(), linear.likelihood, far, torch.randn(IMAGES, 5, LATENTS)).bound
     assert torch.isfinite(bound).all()
     assert bound.min() > 1e6
 
 
-def build(compose, *words, model="vae"):
-    words = [f"model={model}", "net.widths=[32]", "latent_dim=3", *words]
-    return instantiate.build_model(compose(*words), (1, 8, 8), CONTEXT).eval()
+def build(compose, *overrides, model="vae"):
+    overrides = [f"model={model}", "net.widths=[32]", "latent_dim=3", *overrides]
+    return instantiate.build_model(compose(*overrides), (1, 8, 8), CONTEXT).eval()
 
 
 def images(count):
@@ -123,7 +123,7 @@ def images(count):
 
 
 @pytest.mark.parametrize("model", ["vae", "cvae"])
-def test_an_image_keeps_its_label_and_target_through_its_samples(compose, model):
+def test_all_samples_of_an_image_have_its_label_and_target(compose, model):
     elbo = build(compose, "objective.samples=4", model=model)
     batch, eps = images(12), torch.randn(12, 4, 3)
     terms, singles = elbo.terms(batch, eps), [elbo.terms(batch, e) for e in eps.unbind(1)]
@@ -132,7 +132,7 @@ def test_an_image_keeps_its_label_and_target_through_its_samples(compose, model)
     assert terms.bound is None
 
 
-def test_it_is_what_the_likelihood_estimate_says_of_the_same_samples(compose):
+def test_the_bound_equals_the_likelihood_estimate_from_the_same_samples(compose):
     model, batch = build(compose, "objective=iwae", "objective.samples=6", model="cvae"), images(9)
     pairs = counter_rng.pair_indices(batch.index, torch.arange(6))
     eps = counter_rng.normal(counter_rng.derive_seed(0, "importance"), pairs, 3).unflatten(0, (-1, 6))
@@ -140,62 +140,71 @@ def test_it_is_what_the_likelihood_estimate_says_of_the_same_samples(compose):
     torch.testing.assert_close(model.terms(batch, eps).bound.double(), estimate.nll, rtol=1e-5, atol=1e-4)
 
 
-def test_validation_is_the_bound_whatever_the_batches_and_never_decodes_more_than_a_batch(compose, monkeypatch):
+def test_validation_is_the_bound_for_any_batch_size_and_decodes_at_most_a_batch(compose, monkeypatch):
     model, batch = build(compose, "objective=iwae", "objective.samples=5"), images(30)
-    seen, decoder = [], model.decoder.forward
-    monkeypatch.setattr(model.decoder, "forward", lambda z, *rest: seen.append(len(z)) or decoder(z, *rest))
+    sizes, decoder = [], model.decoder.forward
+    monkeypatch.setattr(model.decoder, "forward", lambda z, *rest: sizes.append(len(z)) or decoder(z, *rest))
     with torch.no_grad():
-        whole = evaluation_sums(model, batch, "val")
-        assert max(seen) == 30
-        torch.testing.assert_close(whole, sum(evaluation_sums(model, part, "val") for part in batch.parts(7)))
+        sums = evaluation_sums(model, batch, "val")
+        assert max(sizes) == 30
+        torch.testing.assert_close(sums, sum(evaluation_sums(model, chunk, "val") for chunk in batch.parts(7)))
         terms = model.terms(batch, evaluation_noise(model, batch.index, "val", 5))
-    found = evaluation_metrics(model, "val", whole / 30)
-    assert found["val/loss"] == found["val/objective"] == pytest.approx(terms.bound.mean().item(), rel=1e-5)
-    assert found["val/neg_elbo"] == pytest.approx((terms.distortion + terms.rate).mean().item(), rel=1e-5)
+    metrics = evaluation_metrics(model, "val", sums / 30)
+    assert metrics["val/loss"] == metrics["val/objective"] == pytest.approx(terms.bound.mean().item(), rel=1e-5)
+    assert metrics["val/neg_elbo"] == pytest.approx((terms.distortion + terms.rate).mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("overrides", "message"),
     [
-        (["model=ae", "objective=iwae"], "one code for an image and no prior"),
+        (["model=ae", "objective=iwae"], "one code per image and no prior"),
         (["model=ae", "objective.samples=5"], "nothing to sample"),
-        (["model=pca", "objective=iwae"], "one code for an image and no prior"),
-        (["model=vae", "objective=iwae", "beta=4"], "beta is Constant of 4"),
-        (["model=vae", "objective=iwae", "beta=warmup"], "beta is Warmup of 1"),
-        (["model=vae", "objective=iwae", "posterior.noise=uniform"], "do not come from it with noise uniform"),
-        (["model=vae", "objective.samples=0"], "objective.samples must be a whole number"),
-        (["model=vae", "objective.samples=2.5"], "objective.samples must be a whole number"),
+        (["model=pca", "objective=iwae"], "one code per image and no prior"),
+        (["model=vae", "objective=iwae", "beta=4"], "got Constant with value 4"),
+        (["model=vae", "objective=iwae", "beta=warmup"], "got Warmup with value 1"),
+        (["model=vae", "objective=iwae", "posterior.noise=uniform"], "not Gaussian with noise uniform"),
+        (["model=vae", "objective.samples=0"], "objective.samples must be an? (integer|whole number)"),
+        (["model=vae", "objective.samples=2.5"], "objective.samples must be an? (integer|whole number)"),
         (["model=vae", "posterior.noise=cauchy"], "posterior.noise must be one of"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_sentence_before_any_data_work(compose, words, message):
+def test_invalid_combinations_raise_a_user_error_before_data_are_read(compose, overrides, message):
     with pytest.raises(UserError, match=message):
-        train(compose(*words, "data=folder", "data.path=/nowhere", "logger=none"))
+        train(compose(*overrides, "data=folder", "data.path=/nowhere", "logger=none"))
 
 
-def test_trained_by_the_weighted_bound_and_resumed_on_its_ladder(compose, tmp_path):
-    words = ["model=cvae", "objective=iwae", "objective.samples=3", "schedule=ladder", "schedule.rungs=2"]
-    words += ["trainer=cpu", "logger=none", "callbacks=checkpoint", "trainer.max_epochs=2", "data.batch_size=64"]
-    words += ["+callbacks.every={_target_: lightning.pytorch.callbacks.ModelCheckpoint}", "net.widths=[64]"]
-    words += ["+callbacks.every.filename='{step}'", "+callbacks.every.every_n_train_steps=15"]
-    words += [f"+callbacks.every.dirpath='{tmp_path}/every'", "+callbacks.every.save_top_k=-1"]
-    metrics = train(compose(*words, folder=tmp_path / "whole"))
+def test_training_by_the_weighted_bound_resumes_within_a_ladder_schedule(compose, tmp_path):
+    overrides = ["model=cvae", "objective=iwae", "objective.samples=3", "schedule=ladder", "schedule.rungs=2"]
+    overrides += ["trainer=cpu", "logger=none", "callbacks=checkpoint", "trainer.max_epochs=2", "data.batch_size=64"]
+    overrides += ["+callbacks.every={_target_: lightning.pytorch.callbacks.ModelCheckpoint}", "net.widths=[64]"]
+    overrides += ["+callbacks.every.filename='{step}'", "+callbacks.every.every_n_train_steps=15"]
+    overrides += [f"+callbacks.every.dirpath='{tmp_path}/every'", "+callbacks.every.save_top_k=-1"]
+    metrics = train(compose(*overrides, folder=tmp_path / "uninterrupted"))
     assert metrics["test/loss"] == metrics["test/objective"] < metrics["test/neg_elbo"] < 784 * math.log(2)
-    train(compose(*words, f"resume='{tmp_path}/every/step=15.ckpt'", folder=tmp_path / "again"))
-    states = [torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True) for name in ("whole", "again")]
+    train(compose(*overrides, f"resume='{tmp_path}/every/step=15.ckpt'", folder=tmp_path / "resumed"))
+    states = [
+        torch.load(tmp_path / name / "checkpoints/last.ckpt", weights_only=True)
+        for name in ("uninterrupted", "resumed")
+    ]
     for key, value in states[0]["state_dict"].items():
         assert torch.equal(value, states[1]["state_dict"][key])
-    run = loading.open_run(tmp_path / "whole")
+    run = loading.open_run(tmp_path / "uninterrupted")
     assert "IWAE of 3 samples" in run.title
     assert isinstance(run.model.objective, IWAE)
 
 
-def test_a_run_with_wrong_noise_says_so_in_its_record(compose, tmp_path, capsys):
-    words = ["model=vae", "posterior.noise=centered_uniform", "posterior.std=exp", "trainer=debug", "net.widths=[16]"]
-    train(compose(*words, "logger=none", "callbacks=none", "test=false"))
+def test_a_run_with_wrong_noise_has_notes_in_its_record(compose, tmp_path, capsys):
+    overrides = [
+        "model=vae",
+        "posterior.noise=centered_uniform",
+        "posterior.std=exp",
+        "trainer=debug",
+        "net.widths=[16]",
+    ]
+    train(compose(*overrides, "logger=none", "callbacks=none", "test=false"))
     notes = json.loads((tmp_path / "run/run.json").read_text())["notes"]
     assert len(notes) == 3
-    assert "posterior.noise=centered_uniform is a mistake kept for study: U(-1, 1) has variance 1/3" in notes[0]
-    assert "bounds nothing" in notes[2]
+    assert "posterior.noise=centered_uniform is a known mistake, kept for study: U(-1, 1) has variance 1/3" in notes[0]
+    assert "is no bound" in notes[2]
     assert all(note in capsys.readouterr().out for note in notes[:1])
     assert "noise centered_uniform, std exp" in loading.open_run(tmp_path / "run").title

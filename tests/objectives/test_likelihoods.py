@@ -18,12 +18,12 @@ def total(log_density):
     return -log_density.flatten(1).sum(1)
 
 
-def test_bernoulli_is_torchs_on_binary_images():
+def test_bernoulli_equals_that_of_torch_on_binary_images():
     binary = (TARGET > 0.5).float()
     torch.testing.assert_close(Bernoulli()(OUTPUT).nll(binary), total(TorchBernoulli(logits=OUTPUT).log_prob(binary)))
 
 
-def test_bernoulli_on_gray_levels_is_the_mean_over_binary_draws():
+def test_bernoulli_on_gray_levels_is_the_mean_over_binary_samples():
     output, gray = OUTPUT[:1], TARGET[:1]
     draws = (torch.rand(20_000, *gray.shape[1:], generator=torch.Generator().manual_seed(1)) < gray).float()
     sampled = Bernoulli()(output.expand_as(draws)).nll(draws)
@@ -39,7 +39,7 @@ def test_bernoulli_on_gray_levels_is_the_mean_over_binary_draws():
         (lambda a: Laplace(0.3, a), lambda mean: TorchLaplace(mean, 0.3)),
     ],
 )
-def test_densities_are_torchs(likelihood, reference, activation):
+def test_densities_equal_those_of_torch(likelihood, reference, activation):
     pixels = likelihood(activation)(OUTPUT)
     assert torch.equal(pixels.mean, OUTPUT.sigmoid() if activation == "sigmoid" else OUTPUT)
     torch.testing.assert_close(pixels.nll(TARGET), total(reference(pixels.mean).log_prob(TARGET)), rtol=1e-5, atol=1e-3)
@@ -53,20 +53,20 @@ def test_the_learned_scale_is_fitted_by_maximum_likelihood():
     assert abs(likelihood.log_scale.grad) < 1e-3 * OUTPUT[0].numel()
 
 
-def test_float32_under_reduced_precision():
+def test_log_densities_are_float32_under_reduced_precision():
     assert Bernoulli()(OUTPUT.bfloat16()).nll(TARGET).dtype == torch.float32
 
 
 @pytest.mark.parametrize("make", [Bernoulli, Gaussian, GaussianLearned, Laplace])
-def test_images_outside_the_range_are_refused(make):
+def test_images_outside_the_range_raise_a_user_error(make):
     make().check(TARGET)
-    with pytest.raises(UserError, match=r"needs pixels in \[0, 1\], and the training images lie in"):
+    with pytest.raises(UserError, match=r"needs pixels in \[0, 1\], got training images in"):
         make().check(TARGET * 2 - 1)
     with pytest.raises(UserError, match="NaN"):
         make().check(TARGET * math.nan)
 
 
-def test_a_linear_output_takes_any_finite_range():
+def test_a_linear_output_accepts_any_finite_range():
     Gaussian(activation="linear").check(TARGET * 2 - 1)
 
 
@@ -76,6 +76,6 @@ def test_a_scale_must_be_positive(make):
         make(scale=0.0)
 
 
-def test_an_unknown_activation_is_named():
-    with pytest.raises(UserError, match="tanh"):
+def test_an_unknown_activation_raises_a_user_error():
+    with pytest.raises(UserError, match=r"must be one of .*, got 'tanh'"):
         Gaussian(activation="tanh")

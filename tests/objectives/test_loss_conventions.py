@@ -1,4 +1,4 @@
-"""Other projects' losses, written out as they write them, against ours with the converted beta."""
+"""Losses of other projects, as in their code, compared with the loss of this package with the converted beta."""
 
 import doctest
 import math
@@ -82,7 +82,7 @@ LIKELIHOODS = {
 
 @pytest.fixture
 def variables():
-    """A decoder's output (as means, and as probabilities of logits), a target and posteriors, all in float64."""
+    """Return a decoder's output (as means, and as probabilities), a target and posterior parameters, in float64."""
     generator = torch.Generator().manual_seed(3)
     output = torch.randn(B, C, H, W, generator=generator, dtype=torch.float64, requires_grad=True)
     mu = torch.randn(B, Z, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -97,18 +97,18 @@ def ours(v, convention, scale, beta):
 
 
 def gradients(loss, v):
-    parts = torch.autograd.grad(loss, [v.mean, v.mu, v.log_var], retain_graph=True)
-    return torch.cat([part.flatten() for part in parts])
+    values = torch.autograd.grad(loss, [v.mean, v.mu, v.log_var], retain_graph=True)
+    return torch.cat([value.flatten() for value in values])
 
 
-def test_every_convention_is_written_out_here():
+def test_every_convention_has_a_reference_loss():
     assert set(PEERS) == set(CONVENTIONS)
 
 
 @pytest.mark.parametrize("scale", [0.05, 1.0])
 @pytest.mark.parametrize("weight", [0.00025, 1.0, 40.0])
 @pytest.mark.parametrize("name", CONVENTIONS)
-def test_its_gradients_are_ours_a_times_over(name, weight, scale, variables):
+def test_gradients_are_proportional_with_the_converted_beta(name, weight, scale, variables):
     sizes = {**SIZES, "scale": scale}
     theirs = gradients(PEERS[name](variables, weight), variables)
     mine = gradients(ours(variables, CONVENTIONS[name], scale, to_beta(weight, name, **sizes)), variables)
@@ -116,34 +116,34 @@ def test_its_gradients_are_ours_a_times_over(name, weight, scale, variables):
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
-def test_another_beta_has_other_gradients(name, variables):
+def test_gradients_are_not_proportional_with_another_beta(name, variables):
     theirs = gradients(PEERS[name](variables, 1.0), variables)
     mine = gradients(ours(variables, CONVENTIONS[name], 0.3, 1.1 * to_beta(1.0, name, **SIZES)), variables)
     assert not torch.allclose(theirs, loss_factor(name, **SIZES) * mine, rtol=1e-3, atol=0)
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
-def test_its_loss_rises_with_the_kl_as_stated(name, variables):
+def test_kl_factor_is_the_slope_of_the_loss_in_the_kl(name, variables):
     slope = PEERS[name](variables, 3.0) - PEERS[name](variables, 2.0)
     rate = GaussianPosterior(variables.mu, variables.log_var).kl().sum(1).mean()
     torch.testing.assert_close(slope, kl_factor(name, **SIZES) * rate)
 
 
 @pytest.mark.parametrize("name", CONVENTIONS)
-def test_there_and_back_again(name):
+def test_conversions_are_inverse_to_each_other(name):
     for value in (0.0, 0.00025, 1.0, 40.0):
         assert from_beta(to_beta(value, name, **SIZES), name, **SIZES) == pytest.approx(value)
         assert to_beta(from_beta(value, name, **SIZES), name, **SIZES) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("name", [n for n, c in CONVENTIONS.items() if c.error != "bernoulli"])
-def test_the_scale_of_a_weight_gives_its_beta(name):
+def test_scale_at_a_weight_gives_the_same_beta(name):
     for beta in (1.0, 4.0):
         scale = scale_at(0.01, name, beta, **{k: v for k, v in SIZES.items() if k != "scale"})
         assert to_beta(0.01, name, **{**SIZES, "scale": scale}) == pytest.approx(beta)
 
 
-def test_s4s_sigma_as_gray_levels():
+def test_sigma_of_s4_in_gray_levels():
     """S4: 64 x 64 RGB, batch 64: beta 1 with a decoder of 627 sqrt(sigma) gray levels."""
     for sigma, gray_levels in ((0.5, 443), (0.05, 140), (0.01, 63), (0.001, 20), (0.0001, 6.3)):
         scale = scale_at(sigma, "s4", pixels=3 * 64 * 64, batch=64)
@@ -151,8 +151,8 @@ def test_s4s_sigma_as_gray_levels():
         assert 255 * scale == pytest.approx(gray_levels, rel=0.01)
 
 
-def test_published_defaults_in_units_of_half_the_squared_errors():
-    """Worked out from the projects' own losses: at scale 1 our distortion is SSE / 2 and a constant."""
+def test_published_defaults_at_scale_one():
+    """Values are computed from the losses of the projects: at scale 1, the distortion is SSE / 2 plus a constant."""
     assert to_beta(0.00025, "pytorch-vae", scale=1, pixels=3 * 64 * 64) == pytest.approx(1.536)
     assert to_beta(1.0, "pytorch-vae", scale=1, pixels=3 * 64 * 64) == pytest.approx(6144)
     assert to_beta(0.1, "lightning-bolts", scale=1, pixels=3 * 32 * 32, latents=256) == pytest.approx(0.6)
@@ -160,33 +160,33 @@ def test_published_defaults_in_units_of_half_the_squared_errors():
     assert to_beta(4.0, "pythae-mse", scale=1) == pytest.approx(4)
 
 
-def test_a_mean_of_cross_entropies_with_a_sum_of_kls_collapses():
-    """The convention of S3's CVAE, on MNIST with batch 32: an effective beta of 784 * 32."""
+def test_a_mean_of_cross_entropies_with_a_sum_of_kls_has_a_large_beta():
+    """The convention of the CVAE of S3, on MNIST with batch 32, has an effective beta of 784 * 32."""
     s3 = Convention("S3", "bernoulli", pixels="mean", kl_images="sum")
     assert to_beta(1, s3, pixels=784, batch=32) == pytest.approx(784 * 32)
 
 
-def test_mistakes_are_said():
+def test_invalid_arguments_raise_a_user_error():
     with pytest.raises(UserError, match=r"'keras'.*pytorch-vae, .*s4"):
         to_beta(1, "keras")
-    with pytest.raises(UserError, match=r"depends on pixels .*Give pixels="):
+    with pytest.raises(UserError, match=r"depends on pixels .*Pass pixels="):
         to_beta(1, "pytorch-vae", scale=0.1)
     with pytest.raises(UserError, match=r"depends on scale \(likelihood.scale.*likelihood=gaussian"):
         to_beta(1, "pythae-mse")
-    with pytest.raises(UserError, match="'batch_size' was given"):
+    with pytest.raises(UserError, match="got 'batch_size'"):
         to_beta(1, "pythae-bce", batch_size=64)
     with pytest.raises(UserError, match="batch must be a number above 0"):
         from_beta(1, "s4", scale=0.1, pixels=784, batch=0)
-    with pytest.raises(UserError, match="weight must be a number from 0 up"):
+    with pytest.raises(UserError, match="weight must be a number of at least 0"):
         to_beta(-1, "pythae-bce")
-    with pytest.raises(UserError, match="beta must be a number from 0 up"):
+    with pytest.raises(UserError, match="beta must be a number of at least 0"):
         from_beta(math.nan, "pythae-bce")
     with pytest.raises(UserError, match="has no scale"):
         scale_at(1, "pytorch-examples")
 
 
-def test_the_page_tells_the_truth(repository):
-    """Its examples print what they say, and the formula of every row is the function's."""
+def test_the_documentation_page_is_correct(repository):
+    """Its examples have the printed results, and the formula in every row equals `to_beta`."""
     page = repository / "docs" / "loss-conventions.md"
     assert doctest.testfile(str(page), module_relative=False, verbose=False) == (0, page.read_text().count(">>> "))
     rows = re.findall(r"^\| `([\w.-]+)` \|.*\| `([^`]+)` \|$", page.read_text(), re.MULTILINE)

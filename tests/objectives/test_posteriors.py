@@ -12,7 +12,7 @@ from autoencoders.objectives.posteriors import (
 )
 
 
-def test_kl_is_that_of_torch_distributions():
+def test_kl_equals_that_of_torch_distributions():
     numbers = torch.randn(50, 12, generator=torch.Generator().manual_seed(0)) * 2
     q = GaussianPosterior.from_numbers(numbers)
     expected = kl_divergence(Normal(q.mean, (0.5 * q.log_variance).exp()), Normal(0.0, 1.0))
@@ -26,7 +26,7 @@ def test_samples_have_the_posterior_moments():
     torch.testing.assert_close(z.var(0), q.log_variance[0].exp(), atol=0.01, rtol=0.01)
 
 
-def test_the_two_heads_are_apart():  # defect D1: one layer for both
+def test_means_and_log_variances_are_different_outputs():  # defect D1: one layer for both
     q = GaussianPosterior.from_numbers(torch.arange(6.0)[None])
     assert q.mean.tolist() == [[0, 1, 2]]
     assert q.log_variance.tolist() == [[3, 4, 5]]
@@ -38,7 +38,7 @@ def test_extreme_log_variances_stay_finite():
     assert torch.isfinite(q.kl()).all()
 
 
-def test_a_point_has_no_rate_and_ignores_noise():
+def test_a_point_posterior_has_rate_zero_and_ignores_noise():
     q = PointPosterior.from_numbers(torch.randn(3, 4))
     assert q.kl().sum() == 0
     assert torch.equal(q.sample(None), q.mean)
@@ -48,7 +48,7 @@ def test_a_point_has_no_rate_and_ignores_noise():
     ("name", "mean", "variance"),
     [("normal", 0, 1), ("shared_normal", 0, 1), ("uniform", 1 / 2, 1 / 12), ("centered_uniform", 0, 1 / 3)],
 )
-def test_noise_has_the_moments_it_says_fresh_and_by_row(name, mean, variance):
+def test_fresh_and_fixed_noise_have_the_moments_of_their_distribution(name, mean, variance):
     posteriors = Reparameterization(noise=name)
     index = torch.arange(20_000)
     fresh = posteriors.fresh(3, 20_000, generator=torch.Generator().manual_seed(0), device="cpu")
@@ -61,7 +61,7 @@ def test_noise_has_the_moments_it_says_fresh_and_by_row(name, mean, variance):
     assert torch.equal(by_row[100:200], posteriors.by_row(7, index[100:200], 3))
 
 
-def test_every_std_is_the_one_it_is_named_after():
+def test_std_options_compute_the_std_of_their_name():
     numbers = torch.randn(40, 10, generator=torch.Generator().manual_seed(0)) * 3
     mean, raw = numbers.chunk(2, dim=1)
     expected = {"exp_half": (raw / 2).exp(), "softplus": torch.nn.Softplus()(raw), "exp": raw.exp()}
@@ -72,7 +72,7 @@ def test_every_std_is_the_one_it_is_named_after():
         torch.testing.assert_close(z, mean + std * eps)
         ratio = Normal(0.0, 1.0).log_prob(z) - Normal(mean, std).log_prob(z)
         torch.testing.assert_close(q.log_ratio(z, eps), ratio.sum(1), rtol=1e-4, atol=1e-2)
-        own = (raw / 2).exp() if name == "exp" else std  # the rate stays that of N(mean, exp(log_variance))
+        own = (raw / 2).exp() if name == "exp" else std  # the rate is that of N(mean, exp(log_variance))
         torch.testing.assert_close(q.kl(), kl_divergence(Normal(mean, own), Normal(0.0, 1.0)), rtol=1e-4, atol=1e-4)
         assert type(q.repeat(2)) is type(q.rows(slice(1))) is type(q)
 
@@ -85,11 +85,11 @@ def test_softplus_of_extreme_numbers_is_finite_and_has_gradients():
     assert torch.isfinite(numbers.grad).all()
 
 
-def test_only_what_samples_the_rates_own_gaussian_is_without_a_note():
+def test_all_options_that_are_mistakes_have_notes():
     for noise in NOISES:
         for std in STDS:
-            chosen = Reparameterization(noise, std)
-            right = noise == "normal" and std != "exp"
-            assert chosen.gaussian == (noise in ("normal", "shared_normal") and std != "exp")
-            assert bool(chosen.notes) != right
-            assert ("bounds nothing" in " ".join(chosen.notes)) != chosen.gaussian
+            posteriors = Reparameterization(noise, std)
+            correct = noise == "normal" and std != "exp"
+            assert posteriors.gaussian == (noise in ("normal", "shared_normal") and std != "exp")
+            assert bool(posteriors.notes) != correct
+            assert ("is no bound" in " ".join(posteriors.notes)) != posteriors.gaussian
