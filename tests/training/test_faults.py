@@ -122,7 +122,7 @@ def spared(tmp_path_factory, compose_into):
     root, patch = tmp_path_factory.mktemp("spared"), pytest.MonkeyPatch()
     words = [*TINY, "callbacks=[default,gif,applications]", "callbacks.baselines.pca=false"]
     words += [f"callbacks.{n}.every_n_epochs=1" for n in ("reconstructions", "samples", "applications")]
-    words += ["callbacks.latents=null", "callbacks.curves=null", "callbacks.health=null"]
+    words += ["callbacks.latents=null", "callbacks.loss_curves=null", "callbacks.health=null"]
     train(compose_into(*words, folder=root / "good"))
     build = instantiate.build
     logger = {"CSVLogger": lambda **_: Failing(str(root / "csv"))}
