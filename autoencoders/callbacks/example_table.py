@@ -21,7 +21,7 @@ class ExampleTable(FigureCallback):
         every_n_epochs: see `FigureCallback`.
     """
 
-    draws = "decode"
+    needs_decoder = True
 
     def __init__(self, count: int = 32, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)

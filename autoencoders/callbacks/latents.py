@@ -29,7 +29,7 @@ class LatentPlot(FigureCallback):
         every_n_epochs: see `FigureCallback`.
     """
 
-    draws = "encode"
+    needs_decoder = True
 
     def __init__(self, codes: int = 5000, tsne_codes: int = 1000, seed: int = 0, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)

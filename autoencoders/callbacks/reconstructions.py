@@ -21,7 +21,7 @@ class Reconstructions(FigureCallback):
         every_n_epochs: see `FigureCallback`.
     """
 
-    draws = "decode"
+    needs_decoder = True
 
     def __init__(self, count: int = 10, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)

@@ -31,7 +31,7 @@ class Samples(FigureCallback):
         every_n_epochs: see `FigureCallback`.
     """
 
-    draws = "decode"
+    needs_decoder = True
 
     def __init__(
         self, rows: int = 6, columns: int = 10, codes: int = 2000, seed: int = 0, every_n_epochs: int = 5

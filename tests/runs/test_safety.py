@@ -68,7 +68,7 @@ def test_a_pickle_in_a_checkpoint_never_runs(finished, tmp_path, canary, kind):
     else:
         torch.save(state_of(finished) | {"extra": Bomb(canary)}, file, _use_new_zipfile_serialization=kind != "legacy")
     for asked in (loading.open_run, autoencoders.load, loading.newest_checkpoint):
-        with pytest.raises(UserError, match="is not a checkpoint of a run"):
+        with pytest.raises(UserError, match="is not a checkpoint of this package"):
             asked(file)
     assert not canary.exists()
 
