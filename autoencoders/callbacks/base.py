@@ -18,7 +18,6 @@ from autoencoders.runs.run import run_title
 from autoencoders.types import UserError
 from autoencoders.utils.error_messages import short_reason
 
-
 _reported: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
 """Names of the failures that have been reported, by the callback, logger or writer that raised them."""
 

@@ -88,7 +88,10 @@ class LatentHealth(FigureCallback):
         with continue_on_error(trainer, self), evaluation_mode(pl_module):
             self._encoded = encoded = encode_validation(trainer, pl_module, self.codes)
             if pl_module.has_prior:
-                metrics = {"gap_to_prior": gap_to_prior(encoded.z), "latents_at_bound": float(encoded.low + encoded.high)}
+                metrics = {
+                    "gap_to_prior": gap_to_prior(encoded.z),
+                    "latents_at_bound": float(encoded.low + encoded.high),
+                }
             else:
                 metrics = {"effective_dimensions": participation_ratio(spectrum(encoded.mean))}
             pl_module.log_dict({f"val/{k}": v for k, v in metrics.items() if math.isfinite(v)})

@@ -97,7 +97,9 @@ def report_failure(trainer: pl.Trainer, model: pl.LightningModule, failure: Fail
         save_failure(folder / "nan", batch, failure, place)
         if batch is not None:
             caption = f"{where}: {CAUSES[failure.term]}"
-            MediaWriter.from_trainer(trainer).save_figure("nan", draw_batch(batch, heading(trainer, model), caption), step)
+            MediaWriter.from_trainer(trainer).save_figure(
+                "nan", draw_batch(batch, heading(trainer, model), caption), step
+            )
     what = CAUSES[failure.term] + (f" (the first: {failure.weight})" if failure.weight else "")
     if rows:
         named = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")

@@ -61,4 +61,6 @@ class ReconstructionsGif(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the GIF. `on_fit_end` runs after every `on_train_end`, so that the last figure exists."""
         with continue_on_error(trainer, self):
-            MediaWriter.from_trainer(trainer).save_animation("reconstructions", self.seconds_per_frame, trainer.global_step)
+            MediaWriter.from_trainer(trainer).save_animation(
+                "reconstructions", self.seconds_per_frame, trainer.global_step
+            )

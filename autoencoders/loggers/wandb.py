@@ -74,9 +74,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         if artifact not in ARTIFACT:
             raise UserError(f"logger.wandb.artifact must be one of {', '.join(ARTIFACT)}, got {artifact!r}.")
         if not isinstance(media_megabytes, (int, float)) or media_megabytes < 0:
-            raise UserError(
-                f"logger.wandb.media_megabytes must be a number of at least 0, got {media_megabytes!r}."
-            )
+            raise UserError(f"logger.wandb.media_megabytes must be a number of at least 0, got {media_megabytes!r}.")
         # Suppress W&B's own output; the important lines are printed at the end of the run.
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb

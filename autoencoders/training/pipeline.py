@@ -104,9 +104,7 @@ def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, floa
             )
         completed = True
     finally:
-        location = media.close_loggers(
-            run.loggers, run.record.results, run.folder / loading.BEST, failed=not completed
-        )
+        location = media.close_loggers(run.loggers, run.record.results, run.folder / loading.BEST, failed=not completed)
     summary.print_end(run.record, location)
     if application_error:
         raise UserError(application_error)

@@ -49,7 +49,9 @@ def test_table_of_jobs_fits_80_columns(folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     file = folder / "0_vae/run.json"
     record = json.loads(file.read_text())
-    file.write_text(json.dumps(record | {"overrides": [*record["overrides"], "model.decoder.hidden_sizes=[512,512,256]"]}))
+    file.write_text(
+        json.dumps(record | {"overrides": [*record["overrides"], "model.decoder.hidden_sizes=[512,512,256]"]})
+    )
     assert report_jobs(folder, started=0)
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 or str(folder) in line for line in lines)
