@@ -38,7 +38,7 @@ class NaNGuard(pl.Callback):
         double = torch.float32 if pl_module.device.type == "mps" else torch.float64
         self._table = torch.zeros(self.every_n_steps + 1, 4, dtype=double, device=pl_module.device)
         sums = pl_module.training_sums
-        if sums.total is not None:  # for a resumed run
+        if pl_module.decodes and sums.total is not None:  # for a resumed run
             self._table[0, :3] = sums.total
         # Of the earliest layer: on its way there, a gradient that is not finite spoils all others. Under 16-mixed
         # some are not by design, and the scaler then skips the step.
@@ -57,9 +57,9 @@ class NaNGuard(pl.Callback):
         """Record the sums, and check the table if it is due."""
         sums = pl_module.training_sums
         self._row, self._batch, self._size = self._row + 1, batch_idx, len(batch.x)
-        if sums.total is not None:
+        if pl_module.decodes:
             self._table[self._row, :3] = sums.total
-        elif outputs:  # a model whose loss has no terms
+        elif outputs:  # the loss of a classifier has no terms
             self._table[self._row, 2] = self._table[self._row - 1, 2] + outputs["loss"] * self._size
         if self._row == self.every_n_steps:
             self._check(trainer, pl_module)

@@ -78,7 +78,7 @@ class Run:
 
     @torch.no_grad()
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Encode images (N, C, H, W) to codes (N, Z), with labels if the model is conditional. On the CPU, in chunks."""
+        """Encode images (N, C, H, W) to codes (N, Z) on the CPU, with labels if the model is conditional."""
         return torch.cat([self.model.encode(a, b).float().cpu() for a, b in self._chunks(x, y)])
 
     @torch.no_grad()
@@ -110,8 +110,7 @@ class Run:
         return self.prepare().data.annotations(split)
 
     def read_images(self, path: str | Path) -> tuple[Tensor, list[str]]:
-        """Read image files of the user, one file or all in a folder, preprocessed like the data: (N, C, H, W) floats,
-        and names.
+        """Read one image file or all in a folder. Return (N, C, H, W) floats, preprocessed like the data, and names.
 
         Raises:
             UserError: if there is no image, or one cannot be read.
@@ -158,7 +157,7 @@ class Run:
         return Codes(joined[0], None if y[0] is None else torch.cat(y), torch.cat(index), joined[1], joined[2])
 
     def pca(self, count: int | None = None) -> PCABaseline:
-        """Return PCA of the training images with as many components as latents (or `count`), the baseline of the codes."""
+        """Return PCA of the training images, the baseline of the codes, with `count` components or one per latent."""
         train = self.prepare().data.images("train")
         return PCABaseline.of(train, min(count or self.model.latent_dim, len(train) - 1, train[0].numel()))
 

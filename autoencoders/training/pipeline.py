@@ -157,10 +157,7 @@ def set_seed(config: dict[str, Any], resume: Path | None) -> dict[str, Any]:
 
     if config["seed"] is not None:
         return config
-    if resume:
-        seed = loading.load_checkpoint(resume)["hyper_parameters"]["seed"]
-    else:
-        seed = distributed.draw_seed()
+    seed = loading.load_checkpoint(resume)["hyper_parameters"]["seed"] if resume else distributed.draw_seed()
     config = {**config, "seed": seed}
     for section in ("model", "data"):
         if "seed" in config[section]:
