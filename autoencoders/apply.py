@@ -83,7 +83,7 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
     for name, node in config["application"].items():
         print(f"{name}: {run.title}", flush=True)
         results[name] = run_application(run, name, node)
-        files = writer.present(name, results[name], run.step)
+        files = writer.save_result(name, results[name], run.step)
         print_result(results[name], files)
     return results
 

@@ -25,6 +25,10 @@ class UserError(Exception):
     """
 
 
+class FormatError(UserError):
+    """A file has the format of another version of this package, so that no other file of the run can be read."""
+
+
 class RunStopped(SystemExit):
     """A signal ended the run, which can be resumed.
 

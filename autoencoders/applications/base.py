@@ -109,7 +109,7 @@ def select_images(run: Run, split: str, count: int, images: str | None) -> tuple
             f"{run.model.name} is conditioned on {run.model.labels.kind}, which your own images do not have. Omit "
             "images, or use an unconditional model."
         )
-    x, names = run.pictures(images)
+    x, names = run.read_images(images)
     x, names = x[:count], names[:count]
     return Batch(x, x, None, torch.arange(len(x))), names
 

@@ -51,7 +51,7 @@ def browse(
             image_labels(run.annotations(split).rows(batch.index), shown_attributes(run, split, attributes)),
         )
     else:
-        x, words = run.pictures(images)
+        x, words = run.read_images(images)
         x, words = x[:count], [name[:WIDE] for name in words[:count]]
     z = run.codes(split).z.double()
     order = z.var(0).argsort(descending=True)

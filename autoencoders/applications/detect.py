@@ -80,7 +80,7 @@ def detect(
         compared = Comparison(normal, concatenate(anomalies), split, describe_anomalies(run, other))
         add_comparison(result, scorer, thresholds, compared, count)
     if images is not None:
-        x, names = run.pictures(images)
+        x, names = run.read_images(images)
         scores = scorer.scores(Batch(x, x, None, torch.arange(len(x))), "own")
         table = pd.DataFrame({"image": names})
         for name, values in scores.items():

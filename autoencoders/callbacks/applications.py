@@ -31,4 +31,6 @@ class Applications(FigureCallback):
         """Run every application, even if another one fails."""
         for name, application in self.applications.items():
             with continue_on_error(trainer, self, f"application {name}", "its results are missing there."):
-                writer.present(name, application(Run.live(trainer, model), split=self.split), trainer.global_step)
+                writer.save_result(
+                    name, application(Run.from_trainer(trainer, model), split=self.split), trainer.global_step
+                )

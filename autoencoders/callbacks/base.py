@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
 
 import lightning.pytorch as pl
 import torch
@@ -16,6 +17,9 @@ from autoencoders.runs import record
 from autoencoders.runs.run import run_title
 from autoencoders.types import UserError
 from autoencoders.utils.error_messages import short_reason
+
+_reported: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
+"""Names of the failures that have been reported, by the callback, logger or writer that raised them."""
 
 
 def at_least(least: int, **options: int) -> None:
@@ -32,8 +36,8 @@ class FigureCallback(pl.Callback):
         every_n_epochs: interval; 0 for the last epoch only.
     """
 
-    draws: str | None = None
-    """Method that the model needs for this figure, or None. A classifier has neither `encode` nor `decode`."""
+    needs_decoder: ClassVar[bool] = False
+    """Whether the figure exists only for models that encode and decode. A classifier does not."""
 
     def __init__(self, every_n_epochs: int = 5) -> None:
         if every_n_epochs < 0:
@@ -56,11 +60,11 @@ class FigureCallback(pl.Callback):
             self._draw(trainer, pl_module)
 
     def _draw(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        missing = self.draws is not None and not hasattr(model, self.draws)
-        if trainer.is_global_zero and not trainer.sanity_checking and not missing:
+        supported = model.decodes or not self.needs_decoder
+        if trainer.is_global_zero and not trainer.sanity_checking and supported:
             self._drawn_at = trainer.global_step
             with continue_on_error(trainer, self), evaluation_mode(model):
-                self.draw(trainer, model, MediaWriter.of(trainer))
+                self.draw(trainer, model, MediaWriter.from_trainer(trainer))
 
 
 @contextmanager
@@ -90,35 +94,35 @@ def validation_codes(trainer: pl.Trainer, model: pl.LightningModule, count: int)
     return torch.cat([model.encode(x, y).cpu() for x, y in chunks]), batch.y
 
 
-def warn(trainer: pl.Trainer, name: str, sentence: str) -> None:
+def warn(trainer: pl.Trainer, name: str, message: str) -> None:
     """Print a warning, and add it to `run.json` and to the loggers. Rank zero only.
 
     Args:
         trainer: trainer of the run.
         name: topic in one word, for a dashboard.
-        sentence: what happened, and what to do.
+        message: what happened, and what to do.
     """
     if trainer.is_global_zero:
-        record.record_warning(Path(trainer.default_root_dir), sentence)
-        MediaWriter.of(trainer).note(f"warnings/{name}", sentence, trainer.global_step)
+        record.record_warning(Path(trainer.default_root_dir), message)
+        MediaWriter.from_trainer(trainer).log_text(f"warnings/{name}", message, trainer.global_step)
 
 
 @contextmanager
 def continue_on_error(
-    trainer: pl.Trainer, who: object, what: str | None = None, lost: str | None = None
+    trainer: pl.Trainer, source: object, name: str | None = None, consequence: str | None = None
 ) -> Iterator[list[str]]:
     """Catch errors of the block and report them once, so that training continues. With debug=true they are raised.
 
     Args:
         trainer: trainer of the run.
-        who: the callback or logger, which remembers what was reported.
-        what: what failed, for the message; None for the option of the callback.
-        lost: the consequence, and what to do; None for a missing figure.
+        source: the callback, logger or writer that runs the block. Each of its names is reported once.
+        name: name of the failed operation, for the message; None for the option of the callback.
+        consequence: the consequence, and what to do; None for a missing figure.
 
     Yields:
         An empty list, to which the reason is appended if the block fails.
     """
-    reasons = []
+    reasons: list[str] = []
     try:
         yield reasons
     except Exception as error:
@@ -126,13 +130,17 @@ def continue_on_error(
         if settings.get("debug"):
             raise
         reasons.append(short_reason(error))
-        option = option_of(who, settings.get("callbacks") or {})
-        what, told = what or option, who.__dict__.setdefault("_told", set())
-        lost = lost or f"its figures are missing there. {option}=null disables it, debug=true shows the traceback."
-        if what not in told:
-            told.add(what)
-            sentence = f"{what} failed at step {trainer.global_step:,} ({reasons[0]}), and training continues; {lost}"
-            warn(trainer, what.replace(".", "_").replace("/", "_"), sentence)
+        option = option_of(source, settings.get("callbacks") or {})
+        name = name or option
+        if consequence is None:
+            consequence = f"its figures are missing there. {option}=null disables it, debug=true shows the traceback."
+        reported = _reported.setdefault(source, set())
+        if name not in reported:
+            reported.add(name)
+            message = (
+                f"{name} failed at step {trainer.global_step:,} ({reasons[0]}), and training continues; {consequence}"
+            )
+            warn(trainer, name.replace(".", "_").replace("/", "_"), message)
 
 
 def option_of(callback: object, nodes: Mapping[str, Any]) -> str:

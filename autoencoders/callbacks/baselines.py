@@ -27,14 +27,14 @@ class Baselines(pl.Callback):
     def measure(self, data: ImageDataModule, split: str, code: int) -> dict[str, float]:
         """Return the MSE per pixel of each baseline on a split, by metric name. It is computed once."""
         if split not in self._measured:
-            found = {f"PCA-{code}": pca_mse(data, split, code) if self.pca else None}
-            found["mean image"] = data.mean_image_mse(split)
-            self._measured[split] = {name: mse for name, mse in found.items() if mse is not None}
+            errors: dict[str, float | None] = {f"PCA-{code}": pca_mse(data, split, code) if self.pca else None}
+            errors["mean image"] = data.mean_image_mse(split)
+            self._measured[split] = {name: mse for name, mse in errors.items() if mse is not None}
         return self._measured[split]
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the baselines next to `test/mse`."""
-        if not hasattr(pl_module, "decode"):  # for example a classifier
+        if not pl_module.decodes:  # a classifier
             return
         with continue_on_error(trainer, self):
             for split in ("val", "test"):
@@ -57,12 +57,12 @@ def pca_mse(data: ImageDataModule, split: str, count: int) -> float | None:
     components as pixels the projection is the input. Returns None if the training images have fewer components.
     """
     train = data.images("train")
-    whole = count >= train[0].numel()
-    if not whole and count > len(train) - 1:
+    full_rank = count >= train[0].numel()
+    if not full_rank and count > len(train) - 1:
         return None
-    pca = None if whole else PCABaseline.of(train, count)
+    pca = None if full_rank else PCABaseline.of(train, count)
     total = 0.0
     for batch in data.evaluation(split):
-        output = batch.x if whole else pca.reconstruct(batch.x)
+        output = batch.x if full_rank else pca.reconstruct(batch.x)
         total += (output.double() - batch.target).square().sum().item()
     return total / data.images(split).numel()

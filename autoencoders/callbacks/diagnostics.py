@@ -50,59 +50,59 @@ class Vitals(NamedTuple):
 
 def advise(vitals: Vitals, model: Autoencoder) -> dict[str, str]:
     """Return the problems: name -> sentence with the options to change. Empty if there is none."""
-    found = {}
+    problems: dict[str, str] = {}
     if model.has_prior and vitals.active is not None and vitals.step >= SOON:
         if vitals.active == 0 and vitals.rate < COLLAPSED * model.latent_dim:
-            if vitals.progress >= max(EARLY, getattr(model.beta_schedule, "share", 0)):
-                found["posterior_collapse"] = collapse(vitals, model)
+            if vitals.progress >= max(EARLY, model.beta_schedule.share):
+                problems["posterior_collapse"] = collapse(vitals, model)
         elif vitals.over and 0 < vitals.active <= (1 - IDLE) * model.latent_dim:
-            found["inactive_latents"] = (
+            problems["inactive_latents"] = (
                 f"Only {vitals.active:.0f} of {model.latent_dim} latents are active: latent_dim={vitals.active:.0f} "
                 "would do as well, or lower beta.value where more should be used."
             )
     if vitals.low + vitals.high:
-        found["log_variance_at_bound"] = at_bound(vitals, model)
-    return found | likelihood(model)
+        problems["log_variance_at_bound"] = at_bound(vitals, model)
+    return problems | likelihood(model)
 
 
 def collapse(vitals: Vitals, model: Autoencoder) -> str:
     """Describe a posterior that equals the prior. The advice depends on beta and the likelihood."""
-    beta_schedule, turns = model.beta_schedule, []
+    beta_schedule, options = model.beta_schedule, []
     if beta_schedule.value > 1:
-        turns.append(f"lower beta.value (it is {beta_schedule.value:g}; 1 is the evidence lower bound)")
+        options.append(f"lower beta.value (it is {beta_schedule.value:g}; 1 is the evidence lower bound)")
     # With a rate that is free at first, the decoder learns to use the code (Bowman et al., 2016).
     if model.objective.weighted:  # the importance-weighted bound requires beta=1
-        turns.append("choose objective=elbo and beta=warmup")
+        options.append("choose objective=elbo and beta=warmup")
     elif isinstance(beta_schedule, Constant):
-        turns.append("let it rise with beta=warmup")
+        options.append("let it rise with beta=warmup")
     if not isinstance(beta_schedule, Capacity) and not model.objective.weighted:
-        turns.append("ask for a rate with beta=capacity")
+        options.append("request a rate with beta=capacity")
     # In a linear VAE a latent collapses if the scale exceeds the deviation it explains (Lucas et al., 2019).
-    words = ", or ".join(turns) + scaled(model, "lower")
+    text = ", or ".join(options) + scaled(model, "lower")
     return (
         f"The posterior has collapsed: none of {model.latent_dim} latents is active and the rate is "
-        f"{vitals.rate:.2g} nats, so codes say nothing about images. {words[:1].upper()}{words[1:]}."
+        f"{vitals.rate:.2g} nats, so codes contain no information about images. {text[:1].upper()}{text[1:]}."
     )
 
 
 def at_bound(vitals: Vitals, model: Autoencoder) -> str:
     """Describe log-variances at their bounds, which no longer learn: the rate is too cheap, or training diverges."""
-    beta, turns = model.beta_schedule.value, []
+    beta, options = model.beta_schedule.value, []
     if not vitals.high and beta < 1:  # without a rate, codes become exact
-        turns.append(f"Raise beta.value (it is {beta:g}){scaled(model, 'raise')}")
-    turns.append("lower optimizer.lr, or set trainer.gradient_clip_val=1")
-    words = ", or ".join(turns)
+        options.append(f"Raise beta.value (it is {beta:g}){scaled(model, 'raise')}")
+    options.append("lower optimizer.lr, or set trainer.gradient_clip_val=1")
+    text = ", or ".join(options)
     counts = {f"-{LOG_VARIANCE_BOUND:g}": vitals.low, f"{LOG_VARIANCE_BOUND:g}": vitals.high}
     places = " and ".join(f"that of {count} is at {bound}" for bound, count in counts.items() if count)
     return (
         f"The log-variance has run to its bound and learns no more: of {model.latent_dim} latents {places}. "
-        f"{words[:1].upper()}{words[1:]}."
+        f"{text[:1].upper()}{text[1:]}."
     )
 
 
 def scaled(model: Autoencoder, verb: str) -> str:
     """Return the advice on the scale of the likelihood, if it is fixed."""
-    scale = getattr(model.family, "scale", None)
+    scale = None if model.family is None else model.family.scale
     return "" if scale is None else f", or {verb} likelihood.scale (it is {scale:g})"
 
 

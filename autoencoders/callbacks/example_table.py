@@ -21,7 +21,7 @@ class ExampleTable(FigureCallback):
         every_n_epochs: see `FigureCallback`.
     """
 
-    draws = "decode"
+    needs_decoder = True
 
     def __init__(self, count: int = 32, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
@@ -29,7 +29,7 @@ class ExampleTable(FigureCallback):
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Measure each image, if a logger accepts tables."""
-        if not (writer.takes_tables and self.count):
+        if not (writer.supports_tables and self.count):
             return
         import pandas as pd
 
@@ -47,4 +47,4 @@ class ExampleTable(FigureCallback):
         mse = (output - moved.target).flatten(1).square().mean(1)
         for name, values in {"distortion": terms.distortion, "rate": terms.rate, "mse": mse}.items():
             columns[name] = values.tolist()
-        writer.tabulate("examples", pd.DataFrame(columns), trainer.global_step)
+        writer.log_table("examples", pd.DataFrame(columns), trainer.global_step)

@@ -59,12 +59,12 @@ class LastCheckpoint(Checkpoint):
         step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
         for logger in trainer.loggers:
             if isinstance(logger, MetricsCSVLogger):
-                said = trainer._logger_connector.metrics["log"]
-                logger.log_metrics({**said, "epoch": trainer.current_epoch}, step)
+                metrics = trainer._logger_connector.metrics["log"]
+                logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step)
         self.save(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop after a signal during validation, or in the last batch of an epoch: the checkpoint is already written."""
+        """Stop after a signal during validation, or in the last batch of an epoch: the checkpoint exists already."""
         if self.path.is_file() and self._stopping(trainer):
             self._stop(trainer)
 
@@ -75,9 +75,8 @@ class LastCheckpoint(Checkpoint):
         if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
             return
         due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
-        every = (
-            1 if trainer.world_size == 1 else trainer.log_every_n_steps
-        )  # processes must agree, which needs communication
+        # Several processes must agree, which needs communication.
+        every = 1 if trainer.world_size == 1 else trainer.log_every_n_steps
         stopping = trainer.global_step % every == 0 and self._stopping(trainer)
         if due or stopping:
             self.save(trainer)
@@ -90,36 +89,36 @@ class LastCheckpoint(Checkpoint):
         """Replace Lightning's signal handlers, which would exit without a checkpoint."""
         self._trainer = trainer
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            self._before = {number: signal.signal(number, self._handle_signal) for number in SIGNALS}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore the handlers. A signal after the last batch still ends the run."""
-        self._give_back()
+        self._restore_handlers()
         if self._stopping(trainer):
             self._stop(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """Restore the handlers."""
-        self._give_back()
+        self._restore_handlers()
 
-    def _give_back(self) -> None:
+    def _restore_handlers(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         if is_repeated_signal():
             return
         if self._signal is not None:
-            self._give_back()
+            self._restore_handlers()
             raise RunStopped(number, f"immediately, by a second signal; {self.path} was written before")
         self._signal = number
         if number == signal.SIGTERM and self._trainer.strategy.launcher is not None:
             self._trainer.strategy.launcher.kill(number)  # stop the other processes that Lightning started
 
     def _stopping(self, trainer: pl.Trainer) -> bool:
-        asked = self._signal is not None
-        return asked if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(asked, all=False)
+        received = self._signal is not None
+        return received if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(received, all=False)
 
     def _stop(self, trainer: pl.Trainer) -> None:
         number = self._signal or signal.SIGTERM

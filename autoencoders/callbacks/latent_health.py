@@ -22,14 +22,14 @@ from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND
 if TYPE_CHECKING:
     from autoencoders.figures.health import LatentHealthHistory
 
-AT_ONCE = 500
+ENCODER_BATCH = 500
 """Images that pass through the encoder at a time."""
 
 AT_BOUND = 0.01
 """Share of images with a log-variance at its bound from which a latent counts as being at the bound."""
 
 
-class Seen(NamedTuple):
+class EncodedImages(NamedTuple):
     """Encoded validation images.
 
     Attributes:
@@ -56,13 +56,13 @@ class LatentHealth(FigureCallback):
         every_n_epochs: interval between panels; see `FigureCallback`.
     """
 
-    draws = "posterior"
+    needs_decoder = True
 
     def __init__(self, codes: int = 2000, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
         at_least(1, codes=codes)
         self.codes = codes
-        self._seen: Seen | None = None
+        self._encoded: EncodedImages | None = None
         self._warned: list[str] = []
 
     def state_dict(self) -> dict[str, Any]:
@@ -83,34 +83,37 @@ class LatentHealth(FigureCallback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Encode validation images and log the metrics that the sums over the split do not contain."""
-        if trainer.state.fn != "fit" or trainer.sanity_checking or not hasattr(pl_module, self.draws):
+        if trainer.state.fn != "fit" or trainer.sanity_checking or not pl_module.decodes:
             return
         with continue_on_error(trainer, self), evaluation_mode(pl_module):
-            self._seen = seen = look(trainer, pl_module, self.codes)
+            self._encoded = encoded = encode_validation(trainer, pl_module, self.codes)
             if pl_module.has_prior:
-                found = {"gap_to_prior": gap_to_prior(seen.z), "latents_at_bound": float(seen.low + seen.high)}
+                metrics = {
+                    "gap_to_prior": gap_to_prior(encoded.z),
+                    "latents_at_bound": float(encoded.low + encoded.high),
+                }
             else:
-                found = {"effective_dimensions": participation_ratio(spectrum(seen.mean))}
-            pl_module.log_dict({f"val/{k}": v for k, v in found.items() if math.isfinite(v)})
+                metrics = {"effective_dimensions": participation_ratio(spectrum(encoded.mean))}
+            pl_module.log_dict({f"val/{k}": v for k, v in metrics.items() if math.isfinite(v)})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Issue warnings after all metrics are known, and log the histograms."""
-        if self._seen is not None and trainer.state.fn == "fit":
+        if self._encoded is not None and trainer.state.fn == "fit":
             self._warn(trainer, pl_module)
-            self._distribute(MediaWriter.of(trainer), trainer)
+            self._log_histograms(MediaWriter.from_trainer(trainer), trainer)
 
-    def _distribute(self, writer: MediaWriter, trainer: pl.Trainer) -> None:
-        if not writer.takes_tables or trainer.sanity_checking:
+    def _log_histograms(self, writer: MediaWriter, trainer: pl.Trainer) -> None:
+        if not writer.supports_tables or trainer.sanity_checking:
             return
-        writer.histogram("codes", self._seen.z.numpy(), trainer.global_step)
+        writer.log_histogram("codes", self._encoded.z.numpy(), trainer.global_step)
         kl = [float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_kl/")]
         if kl:
-            writer.histogram("kl", np.array(kl), trainer.global_step)
+            writer.log_histogram("kl", np.array(kl), trainer.global_step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the last state, and issue the warnings that apply at the end."""
         super().on_train_end(trainer, pl_module)
-        if self._seen is not None:
+        if self._encoded is not None:
             self._warn(trainer, pl_module, over=True)
 
     def _warn(self, trainer: pl.Trainer, model: pl.LightningModule, over: bool = False) -> None:
@@ -122,24 +125,24 @@ class LatentHealth(FigureCallback):
             over=over,
             rate=measured.get("val/rate"),
             active=measured.get("val/active_units"),
-            low=self._seen.low,
-            high=self._seen.high,
+            low=self._encoded.low,
+            high=self._encoded.high,
         )
-        for name, sentence in advise(vitals, model).items():
+        for name, message in advise(vitals, model).items():
             if name not in self._warned:
                 self._warned.append(name)
-                warn(trainer, name, sentence)
+                warn(trainer, name, message)
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Draw the panel from the metrics written so far."""
         path = Path(trainer.default_root_dir, "metrics.csv")
-        if self._seen is None or not path.is_file():
+        if self._encoded is None or not path.is_file():
             return
         from autoencoders.figures.health import latent_health_panel
 
         history = self._history(path, trainer, model)
-        figure = latent_health_panel(history, heading(trainer, model), caption(history, self._seen))
-        writer.deliver("health", figure, trainer.global_step)
+        figure = latent_health_panel(history, heading(trainer, model), caption(history, self._encoded))
+        writer.save_figure("health", figure, trainer.global_step)
 
     def _history(self, path: Path, trainer: pl.Trainer, model: pl.LightningModule) -> LatentHealthHistory:
         import pandas as pd
@@ -149,13 +152,15 @@ class LatentHealth(FigureCallback):
         table = pd.read_csv(path)
 
         def points(column: str, over: str = "epoch") -> np.ndarray | None:
-            found = table[[over, column]].dropna().to_numpy(float) if column in table else np.zeros((0, 2))
-            found[:, 0] += over == "epoch"  # epochs are counted from 1
-            return found if len(found) else None
+            if column not in table:
+                return None
+            values = table[[over, column]].dropna().to_numpy(float)
+            values[:, 0] += over == "epoch"  # epochs are counted from 1
+            return values if len(values) else None
 
         names = sorted(name for name in table if name.startswith("val_kl/latent_"))
         kl = table[["epoch", *names]].dropna().to_numpy(float) if names else np.zeros((0, 1))
-        size, count = model.latent_dim, len(self._seen.z)
+        size, count = model.latent_dim, len(self._encoded.z)
         return LatentHealthHistory(
             latents=size,
             active=points("val/active_units"),
@@ -164,36 +169,36 @@ class LatentHealth(FigureCallback):
             gap=points("val/gap_to_prior"),
             floor=size * (size + 3) / (4 * count),  # see `gap_to_prior`
             dimension=points("val/effective_dimensions"),
-            spread=None if model.has_prior else self._seen.mean.std(0).numpy(),
+            spread=None if model.has_prior else self._encoded.mean.std(0).numpy(),
             gradient=points("step/gradient_norm", "step"),
             clip=trainer.gradient_clip_val,
         )
 
 
 @torch.no_grad()
-def look(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> Seen:
+def encode_validation(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> EncodedImages:
     """Encode the first validation rows, with one sample of each posterior from noise that depends on the row only."""
-    batch, parts = trainer.datamodule.take("val", count), []
-    labels = [None] * len(batch.x) if batch.y is None else batch.y.to(model.device).split(AT_ONCE)
-    for x, y, index in zip(batch.x.split(AT_ONCE), labels, batch.index.split(AT_ONCE), strict=False):
+    batch, chunks = trainer.datamodule.take("val", count), []
+    labels = [None] * len(batch.x) if batch.y is None else batch.y.to(model.device).split(ENCODER_BATCH)
+    for x, y, index in zip(batch.x.split(ENCODER_BATCH), labels, batch.index.split(ENCODER_BATCH), strict=False):
         posterior = model.posterior(x.to(model.device), y)
         z = posterior.sample(evaluation_noise(model, index.to(model.device), "val"))
         # A posterior without a log-variance per latent has no bounds.
-        log_variance = getattr(posterior, "log_variance", torch.zeros_like(z))
-        parts.append((posterior.mean, z, log_variance <= -LOG_VARIANCE_BOUND, log_variance >= LOG_VARIANCE_BOUND))
-    mean, z, low, high = (torch.cat(column).float().cpu() for column in zip(*parts, strict=True))
-    return Seen(mean, z, *(int((at.mean(0) > AT_BOUND).sum()) for at in (low, high)))
+        log_variance = torch.zeros_like(z) if posterior.log_variance is None else posterior.log_variance
+        chunks.append((posterior.mean, z, log_variance <= -LOG_VARIANCE_BOUND, log_variance >= LOG_VARIANCE_BOUND))
+    mean, z, low, high = (torch.cat(column).float().cpu() for column in zip(*chunks, strict=True))
+    return EncodedImages(mean, z, *(int((at.mean(0) > AT_BOUND).sum()) for at in (low, high)))
 
 
-def caption(history: LatentHealthHistory, seen: Seen) -> str:
+def caption(history: LatentHealthHistory, encoded: EncodedImages) -> str:
     """Return the latest values of the panel in one line."""
-    words = []
+    texts = []
     if history.active is not None:
-        words.append(f"{history.active[-1, 1]:.0f} of {history.latents} latents active")
+        texts.append(f"{history.active[-1, 1]:.0f} of {history.latents} latents active")
     if history.gap is not None:
-        words.append(f"gap {history.gap[-1, 1]:.3g} nats (a normal sample: {history.floor:.2g})")
+        texts.append(f"gap {history.gap[-1, 1]:.3g} nats (a normal sample: {history.floor:.2g})")
     if history.active is not None:
-        words.append(f"log-variance at its bound: {seen.low + seen.high}")
+        texts.append(f"log-variance at its bound: {encoded.low + encoded.high}")
     if history.dimension is not None:
-        words.append(f"codes fill {history.dimension[-1, 1]:.1f} of {history.latents} dimensions")
-    return f"{', '.join(words)}; {len(seen.z):,} validation images"
+        texts.append(f"codes fill {history.dimension[-1, 1]:.1f} of {history.latents} dimensions")
+    return f"{', '.join(texts)}; {len(encoded.z):,} validation images"

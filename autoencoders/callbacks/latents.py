@@ -29,7 +29,7 @@ class LatentPlot(FigureCallback):
         every_n_epochs: see `FigureCallback`.
     """
 
-    draws = "encode"
+    needs_decoder = True
 
     def __init__(self, codes: int = 5000, tsne_codes: int = 1000, seed: int = 0, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
@@ -44,7 +44,7 @@ class LatentPlot(FigureCallback):
         from autoencoders.figures.latents import scatter_codes
 
         style |= {"caption": f"{len(codes):,} validation codes", "prior": model.has_prior and model.latent_dim == 2}
-        writer.deliver("latents", scatter_codes(points, heading(trainer, model), axes, **style), trainer.global_step)
+        writer.save_figure("latents", scatter_codes(points, heading(trainer, model), axes, **style), trainer.global_step)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the t-SNE of the last codes."""
@@ -62,7 +62,7 @@ class LatentPlot(FigureCallback):
 
         style["caption"] = f"t-SNE of {len(codes):,} validation codes"
         figure = scatter_codes(tsne(codes, self.seed, 500), heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
-        MediaWriter.of(trainer).deliver("latents_tsne", figure, trainer.global_step)
+        MediaWriter.from_trainer(trainer).save_figure("latents_tsne", figure, trainer.global_step)
 
     @staticmethod
     def _codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple[np.ndarray, dict]:

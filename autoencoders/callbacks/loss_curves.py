@@ -42,4 +42,4 @@ class LossCurves(FigureCallback):
             if "val/majority" in table:
                 beside["accuracy"] = {"majority class": table["val/majority"].dropna().iloc[-1]}
             figure = loss_curves(curves, heading(trainer, model), beside)
-            writer.deliver("curves", figure, trainer.global_step)
+            writer.save_figure("curves", figure, trainer.global_step)

@@ -8,7 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 
-from autoencoders.callbacks.nan_report import advice, explained, first_failure
+from autoencoders.callbacks.nan_report import advice, first_failure, report_failure
 from autoencoders.types import Batch, UserError
 
 
@@ -29,7 +29,7 @@ class NaNGuard(pl.Callback):
             raise UserError(f"every_n_steps must be an integer of at least 1, got {every_n_steps}.")
         self.every_n_steps = every_n_steps
         self._error: UserError | SystemExit | None = None
-        self._row, self._batch, self._size, self._looked_at = 0, -1, 1, None
+        self._row, self._batch, self._size, self._checked_at = 0, -1, 1, None
         self._table: torch.Tensor | None = None
         self._first: torch.nn.Parameter | None = None
 
@@ -37,8 +37,8 @@ class NaNGuard(pl.Callback):
         """Create the table: row 0 for the state before the first step, then one row per step."""
         double = torch.float32 if pl_module.device.type == "mps" else torch.float64
         self._table = torch.zeros(self.every_n_steps + 1, 4, dtype=double, device=pl_module.device)
-        sums = getattr(pl_module, "training_sums", None)
-        if sums is not None and sums.total is not None:  # for a resumed run
+        sums = pl_module.training_sums
+        if pl_module.decodes and sums.total is not None:  # for a resumed run
             self._table[0, :3] = sums.total
         # Of the earliest layer: on its way there, a gradient that is not finite spoils all others. Under 16-mixed
         # some are not by design, and the scaler then skips the step.
@@ -55,44 +55,44 @@ class NaNGuard(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Record the sums, and check the table if it is due."""
-        sums = getattr(pl_module, "training_sums", None)
+        sums = pl_module.training_sums
         self._row, self._batch, self._size = self._row + 1, batch_idx, len(batch.x)
-        if sums is not None:
+        if pl_module.decodes:
             self._table[self._row, :3] = sums.total
-        elif outputs:  # a model whose loss has no terms
+        elif outputs:  # the loss of a classifier has no terms
             self._table[self._row, 2] = self._table[self._row - 1, 2] + outputs["loss"] * self._size
         if self._row == self.every_n_steps:
-            self._look(trainer, pl_module)
+            self._check(trainer, pl_module)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check before validation."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            self._look(trainer, pl_module, weights=True)
+            self._check(trainer, pl_module, weights=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check before figures are drawn."""
-        self._look(trainer, pl_module, weights=True)
+        self._check(trainer, pl_module, weights=True)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
         """Check before a checkpoint is overwritten."""
         if self._table is not None:
-            self._look(trainer, pl_module, weights=True)
+            self._check(trainer, pl_module, weights=True)
 
-    def _look(self, trainer: pl.Trainer, model: pl.LightningModule, weights: bool = False) -> None:
+    def _check(self, trainer: pl.Trainer, model: pl.LightningModule, weights: bool = False) -> None:
         """Raise an error if a value is not finite on any process, else clear the table."""
         if self._error is not None:
             raise self._error
         here = (trainer.current_epoch, self._batch)
-        if weights and here == self._looked_at:
+        if weights and here == self._checked_at:
             return
         bad = not self._table[self._row, :3].isfinite().all()
-        spoilt = spoilt_weight(model) if weights else None
-        if trainer.strategy.reduce_boolean_decision(bad or spoilt is not None, all=False):
-            failure = first_failure(self._tables(trainer).cpu() / self._size, self._batch, spoilt)
+        weight = find_nonfinite_weight(model) if weights else None
+        if trainer.strategy.reduce_boolean_decision(bad or weight is not None, all=False):
+            failure = first_failure(self._tables(trainer).cpu() / self._size, self._batch, weight)
             # One process reports. Others exit with 0, since Lightning would kill the reporting one on a failure.
-            self._error = explained(trainer, model, failure) if trainer.is_global_zero else SystemExit(0)
+            self._error = report_failure(trainer, model, failure) if trainer.is_global_zero else SystemExit(0)
             raise self._error
-        self._looked_at = here if weights else self._looked_at
+        self._checked_at = here if weights else self._checked_at
         self._restart()
 
     def _restart(self) -> None:
@@ -108,7 +108,7 @@ class NaNGuard(pl.Callback):
         return trainer.strategy.reduce(tables, reduce_op="sum")
 
 
-def spoilt_weight(model: torch.nn.Module) -> str | None:
+def find_nonfinite_weight(model: torch.nn.Module) -> str | None:
     """Return the name of the first parameter or buffer that is not finite, or None. It waits for the device once."""
     tensors = {name: tensor for name, tensor in model.state_dict().items() if tensor.is_floating_point()}
     if not tensors:
@@ -119,9 +119,9 @@ def spoilt_weight(model: torch.nn.Module) -> str | None:
 
 def final_weights_error(trainer: pl.Trainer, model: pl.LightningModule) -> UserError | None:
     """Return an error if the loss or the weights are not finite after a training without this callback, or None."""
-    found = {k: float(v) for k, v in trainer.callback_metrics.items() if k in ("train/loss", "val/objective")}
-    bad = [f"{name} is {value}" for name, value in found.items() if not math.isfinite(value)]
-    weight = spoilt_weight(model)
+    metrics = {k: float(v) for k, v in trainer.callback_metrics.items() if k in ("train/loss", "val/objective")}
+    bad = [f"{name} is {value}" for name, value in metrics.items() if not math.isfinite(value)]
+    weight = find_nonfinite_weight(model)
     bad += [f"{weight} holds NaN or infinity"] if weight else []
     if not bad:
         return None

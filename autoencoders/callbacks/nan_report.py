@@ -24,10 +24,10 @@ from autoencoders.utils.arrays import to_numpy
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHOWN, COLUMNS = 60, 12
+MAX_IMAGES, COLUMNS = 60, 12
 """Number of images of the batch in the figure, and per row."""
 
-WHAT = {
+CAUSES = {
     "data": "its images or labels hold NaN or infinity",
     "distortion": "its distortion is not finite",
     "rate": "its rate is not finite",
@@ -43,7 +43,7 @@ class Failure(NamedTuple):
     """The first value that was not finite.
 
     Attributes:
-        term: a key of WHAT.
+        term: a key of CAUSES.
         number: number of the batch in its epoch, from 0.
         weight: for `parameters`, the name of the first weight that is not finite.
         steps: (n, 3) distortion, rate and loss of the batches up to this one, in nats per image.
@@ -83,22 +83,24 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
     return Failure(term, number, weight, table[rank, : row + 1, :3].diff(dim=0))
 
 
-def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) -> UserError:
+def report_failure(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) -> UserError:
     """Save the batch and the steps before it to `<run>/nan/`, draw the batch, and return the message."""
-    told = bool(model.context_size)
-    batch = rebuilt(trainer, failure.number, told)
-    rows = [] if batch is None else batch.index[~finite_rows(batch, told)].tolist()
+    conditional = model.context_size > 0
+    batch = reload_batch(trainer, failure.number, conditional)
+    rows = [] if batch is None else batch.index[~finite_rows(batch, conditional)].tolist()
     if rows:
         failure = failure._replace(term="data")
     folder, step = Path(trainer.default_root_dir), optimizer_step(trainer, failure.number)
     place = {"epoch": trainer.current_epoch + 1, "batch": failure.number + 1, "step": step}
     where = f"optimizer step {step} (batch {failure.number + 1} of epoch {trainer.current_epoch + 1})"
     if trainer.is_global_zero:
-        keep(folder / "nan", batch, failure, place)
+        save_failure(folder / "nan", batch, failure, place)
         if batch is not None:
-            caption = f"{where}: {WHAT[failure.term]}"
-            MediaWriter.of(trainer).deliver("nan", picture(batch, heading(trainer, model), caption), step)
-    what = WHAT[failure.term] + (f" (the first: {failure.weight})" if failure.weight else "")
+            caption = f"{where}: {CAUSES[failure.term]}"
+            MediaWriter.from_trainer(trainer).save_figure(
+                "nan", draw_batch(batch, heading(trainer, model), caption), step
+            )
+    what = CAUSES[failure.term] + (f" (the first: {failure.weight})" if failure.weight else "")
     if rows:
         named = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
         what += f": {len(rows)} of {len(batch.index)}, training rows {named}"
@@ -110,7 +112,7 @@ def explained(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) 
         f"Training has stopped at {where}: {what}. {advice(failure.term, trainer, model)} "
         f"{'The batch is' if batch is not None else 'What came before is'} in {shown}/nan, and {kept}."
     )
-    MediaWriter.of(trainer).note("warnings/not_finite", sentence, step, failed=True)
+    MediaWriter.from_trainer(trainer).log_text("warnings/not_finite", sentence, step, failed=True)
     return UserError(sentence)
 
 
@@ -122,55 +124,57 @@ def optimizer_step(trainer: pl.Trainer, number: int) -> int:
     return trainer.global_step - done + number // together + 1
 
 
-def rebuilt(trainer: pl.Trainer, number: int, told: bool) -> Batch | None:
+def reload_batch(trainer: pl.Trainer, number: int, conditional: bool) -> Batch | None:
     """Load a batch of this epoch again.
 
     A user's own data module may have its own order. Then the first batch that is not finite is returned, so that bad
     data is still found, or None if all batches are finite.
     """
     datamodule = trainer.datamodule
-    batch = datamodule.training_batch(number) if hasattr(datamodule, "training_batch") else None
+    batch = datamodule.training_batch(number)
     if batch is not None:
         return batch
-    others = itertools.islice(trainer.train_dataloader, number + 1)
-    return next((other for other in others if not finite_rows(other, told).all()), None)
+    for candidate in itertools.islice(trainer.train_dataloader, number + 1):
+        if not finite_rows(candidate, conditional).all():
+            return candidate
+    return None
 
 
-def finite_rows(batch: Batch, told: bool = False) -> Tensor:
+def finite_rows(batch: Batch, conditional: bool = False) -> Tensor:
     """Return (B,) bool: which images are finite, and their labels if the model is conditional."""
-    parts = [batch.x, batch.target, *([batch.y] if told and batch.y is not None else [])]
+    parts = [batch.x, batch.target, *([batch.y] if conditional and batch.y is not None else [])]
     return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
 
 
 def advice(term: str, trainer: pl.Trainer, model: pl.LightningModule) -> str:
     """Return the options to change, without those that are already set."""
     settings = dict(model.hparams)
-    rate, l1 = settings.get("optimizer", {}).get("lr"), getattr(model, "l1", 0)
-    family = getattr(model, "family", None)
-    scale = getattr(family, "scale", None)
+    rate, l1, family = settings.get("optimizer", {}).get("lr"), model.l1, model.family
+    scale = None if family is None else family.scale
+    weighted = model.objective is not None and model.objective.weighted
     first = {
         "data": "Repair or remove them, or choose another corruption",
         "distortion": f"Raise likelihood.scale (it is {scale:g})" if scale else "",
-        "rate": "" if getattr(getattr(model, "objective", None), "weighted", False) else "Choose beta=warmup",
+        "rate": "" if weighted else "Choose beta=warmup",
         "extra": f"Lower model.l1 (it is {l1:g})" if l1 else "",
     }.get(term, "")
     if isinstance(family, GaussianLearned) and term == "distortion":
         first = f"Raise likelihood.minimum (it is {family.minimum:g})"
     if term == "data":
         return f"{first}."
-    turns = [first] if first else []
+    options = [first] if first else []
     if not str(trainer.precision).startswith("32"):
-        turns.append("set trainer.precision=32-true")
-    turns.append("lower optimizer.lr" + (f" (it is {rate:g})" if rate else ""))
+        options.append("set trainer.precision=32-true")
+    options.append("lower optimizer.lr" + (f" (it is {rate:g})" if rate else ""))
     if term != "gradient" and not trainer.gradient_clip_val:
-        turns.append("set trainer.gradient_clip_val=1")
+        options.append("set trainer.gradient_clip_val=1")
     if term == "gradient":
-        turns.append("see which operation it is with +trainer.detect_anomaly=true")
-    words = ", or ".join(turns)
-    return f"{words[0].upper()}{words[1:]}."
+        options.append("find the operation with +trainer.detect_anomaly=true")
+    text = ", or ".join(options)
+    return f"{text[0].upper()}{text[1:]}."
 
 
-def keep(folder: Path, batch: Batch | None, failure: Failure, place: dict[str, int]) -> None:
+def save_failure(folder: Path, batch: Batch | None, failure: Failure, place: dict[str, int]) -> None:
     """Write `batch.pt` (plain tensors), `steps.csv` of the batches before it, and `failure.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     record = {**place, "term": failure.term, "weight": failure.weight}
@@ -185,11 +189,11 @@ def keep(folder: Path, batch: Batch | None, failure: Failure, place: dict[str, i
         writer.writerows([first + i, *row] for i, row in enumerate(failure.steps.tolist()))
 
 
-def picture(batch: Batch, title: str, caption: str) -> Figure:
+def draw_batch(batch: Batch, title: str, caption: str) -> Figure:
     """Draw the images of the batch, those that are not finite first; NaN is black."""
     from autoencoders.figures.grids import image_grid
 
-    first = finite_rows(batch).int().argsort(stable=True)[:SHOWN]
+    first = finite_rows(batch).int().argsort(stable=True)[:MAX_IMAGES]
     images = to_numpy(batch.x[first])
     columns = min(COLUMNS, len(images))
     grid = np.ones(

@@ -21,7 +21,7 @@ class Reconstructions(FigureCallback):
         every_n_epochs: see `FigureCallback`.
     """
 
-    draws = "decode"
+    needs_decoder = True
 
     def __init__(self, count: int = 10, every_n_epochs: int = 5) -> None:
         super().__init__(every_n_epochs)
@@ -43,7 +43,7 @@ class Reconstructions(FigureCallback):
         from autoencoders.figures.grids import image_grid
 
         figure = image_grid(np.stack(list(rows.values())), heading(trainer, model), rows=list(rows), caption=caption)
-        writer.deliver("reconstructions", figure, trainer.global_step)
+        writer.save_figure("reconstructions", figure, trainer.global_step)
 
 
 class ReconstructionsGif(pl.Callback):
@@ -61,4 +61,6 @@ class ReconstructionsGif(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the GIF. `on_fit_end` runs after every `on_train_end`, so that the last figure exists."""
         with continue_on_error(trainer, self):
-            MediaWriter.of(trainer).animate("reconstructions", self.seconds_per_frame, trainer.global_step)
+            MediaWriter.from_trainer(trainer).save_animation(
+                "reconstructions", self.seconds_per_frame, trainer.global_step
+            )

@@ -1,4 +1,4 @@
-"""Errors of loggers do not end a training."""
+"""Catch errors of loggers, so that training continues."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import lightning.pytorch as pl
 from lightning.pytorch.loggers import Logger
 
 from autoencoders.callbacks.base import continue_on_error
+from autoencoders.loggers.base import MediaLogger
 from autoencoders.loggers.csv import MetricsCSVLogger
 
-METHODS = ("log_metrics", "log_hyperparams", "after_save_checkpoint", "save", "finalize", "send_picture",
-           "send_table", "send_histogram")  # fmt: skip
-"""Methods of a logger that Lightning and the media writer call."""
+METHODS = ("log_metrics", "log_hyperparams", "after_save_checkpoint", "save", "finalize")
+"""Methods that Lightning calls on every logger."""
+MEDIA_METHODS = ("send_figure", "send_table", "send_histogram")
+"""Methods that the media writer calls on every `MediaLogger`."""
 
 
 class SafeLoggers(pl.Callback):
@@ -23,24 +25,31 @@ class SafeLoggers(pl.Callback):
     A logger is called again at the next step, since the cause may be temporary.
     """
 
+    def __init__(self) -> None:
+        self._guarded: list[Logger] = []
+
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Wrap the methods of the loggers in place, so that their types stay unchanged."""
         for logger in trainer.loggers:
-            for name in METHODS if not hasattr(logger, "_watched") else ():
-                if not hasattr(logger, name):  # not every logger accepts figures
-                    continue
-                setattr(logger, name, _watched(trainer, logger, getattr(logger, name)))
-            logger._watched = True
+            if any(logger is guarded for guarded in self._guarded):
+                continue
+            methods = METHODS + MEDIA_METHODS if isinstance(logger, MediaLogger) else METHODS
+            for name in methods:
+                setattr(logger, name, guard_method(trainer, logger, getattr(logger, name)))
+            self._guarded.append(logger)
 
 
-def _watched(trainer: pl.Trainer, logger: Logger, method: Callable) -> Callable:
-    of_ours = isinstance(logger, MetricsCSVLogger)
-    what = "metrics.csv" if of_ours else type(logger).__name__
-    lost = "rows are missing there." if of_ours else "metrics.csv and figures/ have what is missing there."
+def guard_method(trainer: pl.Trainer, logger: Logger, method: Callable) -> Callable:
+    """Wrap a method of a logger so that its errors are reported instead of raised."""
+    if isinstance(logger, MetricsCSVLogger):
+        name, consequence = "metrics.csv", "rows are missing there."
+    else:
+        name = type(logger).__name__
+        consequence = "metrics.csv and figures/ have what is missing there."
 
     @functools.wraps(method)
-    def called(*arguments: Any, **keywords: Any) -> Any:
-        with continue_on_error(trainer, logger, what, lost):
-            return method(*arguments, **keywords)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        with continue_on_error(trainer, logger, name, consequence):
+            return method(*args, **kwargs)
 
-    return called
+    return guarded

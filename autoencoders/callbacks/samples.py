@@ -31,7 +31,7 @@ class Samples(FigureCallback):
         every_n_epochs: see `FigureCallback`.
     """
 
-    draws = "decode"
+    needs_decoder = True
 
     def __init__(
         self, rows: int = 6, columns: int = 10, codes: int = 2000, seed: int = 0, every_n_epochs: int = 5
@@ -63,7 +63,7 @@ class Samples(FigureCallback):
 
         grid = images.reshape(self.rows, columns, *images.shape[1:])
         figure = image_grid(grid, heading(trainer, model), columns=names, caption=caption)
-        writer.deliver("samples", figure, trainer.global_step)
+        writer.save_figure("samples", figure, trainer.global_step)
 
     def _columns(self, trainer: pl.Trainer, model: pl.LightningModule) -> tuple[Sequence[str], Tensor | None, int]:
         """Return the name and label of every column of a conditional model's grid, and the number of columns.

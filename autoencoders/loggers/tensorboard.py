@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from autoencoders.types import UserError
+from autoencoders.loggers.base import MediaLogger
+from autoencoders.utils.extras import import_extra
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -17,7 +19,7 @@ RESULTS = ("val/objective", "val/mse", "test/neg_elbo", "test/mse", "test/accura
 """Metrics shown with the settings of every run under HPARAMS."""
 
 
-class TensorBoardMediaLogger(TensorBoardLogger):
+class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
     """Lightning's TensorBoard logger, with the results of the run on its HPARAMS page instead of a constant -1.
 
     Args:
@@ -25,12 +27,8 @@ class TensorBoardMediaLogger(TensorBoardLogger):
     """
 
     def __init__(self, **settings: Any) -> None:
-        try:
-            super().__init__(**settings, default_hp_metric=False)
-        except ModuleNotFoundError as error:
-            raise UserError(
-                "logger=tensorboard needs TensorBoard. Install it: pip install 'autoencoders[tensorboard]'."
-            ) from error
+        import_extra("tensorboard", "tensorboard", "logger=tensorboard")
+        super().__init__(**settings, default_hp_metric=False)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **keywords: Any) -> None:
@@ -43,16 +41,21 @@ class TensorBoardMediaLogger(TensorBoardLogger):
         for summary in hparams(flat, dict.fromkeys(RESULTS, 0.0)):
             self.experiment._get_file_writer().add_summary(summary)
 
-    def picture(self, key: str, path: Path, step: int) -> None:
+    def send_figure(self, key: str, path: Path, caption: str, step: int) -> None:
         """Write a PNG or GIF file unchanged, so that it is not encoded twice and animations are kept."""
         from PIL import Image
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        with Image.open(path) as image:
-            width, height = image.size
-        picture = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
-        self.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=key, image=picture)]), step)
+        with Image.open(path) as file:
+            width, height = file.size
+        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
+        self.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=key, image=image)]), step)
 
-    def text(self, key: str, sentence: str, step: int) -> None:
+    def send_text(self, key: str, text: str, step: int, failed: bool = False) -> None:
         """Write a text under TEXT."""
-        self.experiment.add_text(key, sentence, step)
+        self.experiment.add_text(key, text, step)
+
+    def send_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Write the notes of the metadata under TEXT. Settings and results are under HPARAMS."""
+        if metadata["notes"]:
+            self.send_text("notes", " ".join(metadata["notes"]), 0)

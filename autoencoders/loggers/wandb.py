@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
+from autoencoders.loggers.base import MediaLogger
 from autoencoders.loggers.wandb_keys import STEP, definition, media_key
 from autoencoders.runs.record import record_warning
 from autoencoders.types import UserError
@@ -37,7 +38,7 @@ TAG, TITLE = 64, 63
 """Maximum lengths of a tag and of the title of an alert in W&B."""
 
 
-class WandbMediaLogger(WandbLogger):
+class WandbMediaLogger(MediaLogger, WandbLogger):
     """W&B logger: online if a login, a key or WANDB_MODE requests it, else offline. It never prompts.
 
     It switches to offline if the server does not respond, so that training neither waits nor ends.
@@ -56,6 +57,8 @@ class WandbMediaLogger(WandbLogger):
         UserError: if `artifact` is unknown, or a limit is not a number of at least 0.
     """
 
+    supports_tables = True
+
     def __init__(
         self,
         save_dir: str,
@@ -71,8 +74,7 @@ class WandbMediaLogger(WandbLogger):
         if artifact not in ARTIFACT:
             raise UserError(f"logger.wandb.artifact must be one of {', '.join(ARTIFACT)}, got {artifact!r}.")
         if not isinstance(media_megabytes, (int, float)) or media_megabytes < 0:
-            message = f"logger.wandb.media_megabytes must be a number from 0 up, and is {media_megabytes!r}."
-            raise UserError(message)
+            raise UserError(f"logger.wandb.media_megabytes must be a number of at least 0, got {media_megabytes!r}.")
         # Suppress W&B's own output; the important lines are printed at the end of the run.
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
@@ -80,9 +82,10 @@ class WandbMediaLogger(WandbLogger):
         mode = os.environ.get("WANDB_MODE")
         if mode is None:
             mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
-        member = settings.get("group") or os.environ.get("WANDB_SWEEP_ID")
-        job_type = job_type or ("classifier" if model == "classifier" else "sweep" if member else "train")
-        own = wandb.Settings(
+        if job_type is None:
+            in_sweep = bool(settings.get("group") or os.environ.get("WANDB_SWEEP_ID"))
+            job_type = _choose_job_type(model, in_sweep)
+        wandb_settings = wandb.Settings(
             silent=True,
             console="off",
             init_timeout=init_timeout,
@@ -90,7 +93,7 @@ class WandbMediaLogger(WandbLogger):
             finish_timeout_raises=True,
         )
         # The logger's offline=True would set WANDB_MODE for the rest of the process, including later jobs.
-        super().__init__(save_dir=save_dir, mode=mode, settings=own, job_type=job_type, **settings)
+        super().__init__(save_dir=save_dir, mode=mode, settings=wandb_settings, job_type=job_type, **settings)
         self._wandb_init.pop("anonymous", None)  # Lightning passes an option that W&B warns about
         self._artifact, self._bytes_left, self._left_out = artifact, media_megabytes * 1e6, 0
         self._best: dict[str, float] = {}
@@ -138,11 +141,11 @@ class WandbMediaLogger(WandbLogger):
             self.experiment.summary.update(self._best)
 
     @rank_zero_only
-    def describe(self, metadata: Mapping[str, Any]) -> None:
+    def send_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Add the metadata of the run to the W&B configuration."""
         self.experiment.config.update({"run": dict(metadata)}, allow_val_change=True)
 
-    def send_picture(self, name: str, path: Path, caption: str, step: int) -> None:
+    def send_figure(self, key: str, path: Path, caption: str, step: int) -> None:
         """Log a PNG or GIF file, within the limit on figures."""
         import wandb
 
@@ -152,29 +155,31 @@ class WandbMediaLogger(WandbLogger):
             self.experiment.summary["media_left_out"] = self._left_out
             return
         self._bytes_left -= size
-        film = path.suffix == ".gif"
-        media = wandb.Video(str(path), caption, format="gif") if film else wandb.Image(str(path), caption=caption)
-        self.experiment.log({media_key(name): media, STEP: step})
+        if path.suffix == ".gif":
+            media = wandb.Video(str(path), caption, format="gif")
+        else:
+            media = wandb.Image(str(path), caption=caption)
+        self.experiment.log({media_key(key): media, STEP: step})
 
-    def send_histogram(self, name: str, values: np.ndarray, step: int) -> None:
+    def send_histogram(self, key: str, values: np.ndarray, step: int) -> None:
         """Log a histogram of values of any shape, with BINS bins."""
         import numpy as np
         import wandb
 
-        counted = np.histogram(values[np.isfinite(values)], bins=BINS)
-        self.experiment.log({media_key(name): wandb.Histogram(np_histogram=counted), STEP: step})
+        histogram = np.histogram(values[np.isfinite(values)], bins=BINS)
+        self.experiment.log({media_key(key): wandb.Histogram(np_histogram=histogram), STEP: step})
 
-    def send_table(self, name: str, table: pd.DataFrame, step: int) -> None:
+    def send_table(self, key: str, table: pd.DataFrame, step: int) -> None:
         """Log the first ROWS rows of a table. Cells may be images, (C, H, W) in [0, 1]."""
         import wandb
 
         columns = [_column(table.iloc[:ROWS, i].tolist()) for i in range(table.shape[1])]
         media = wandb.Table(columns=list(map(str, table.columns)), data=list(map(list, zip(*columns, strict=True))))
-        with self._staged():
-            self.experiment.log({media_key(name): media, STEP: step})
+        with self._local_data_folder():
+            self.experiment.log({media_key(key): media, STEP: step})
 
     @contextmanager
-    def _staged(self) -> Iterator[None]:
+    def _local_data_folder(self) -> Iterator[None]:
         """In offline mode, copy the files of a table to the run folder instead of the user's folder."""
         before = os.environ.get("WANDB_DATA_DIR")
         if self.experiment.offline:
@@ -186,11 +191,11 @@ class WandbMediaLogger(WandbLogger):
             if before is not None:
                 os.environ["WANDB_DATA_DIR"] = before
 
-    def say(self, key: str, sentence: str, failed: bool) -> None:
+    def send_text(self, key: str, text: str, step: int, failed: bool = False) -> None:
         """Add a text to the summary, and send an alert."""
-        self.experiment.summary[key] = sentence
+        self.experiment.summary[key] = text
         title = key.rpartition("/")[2].replace("_", " ").capitalize()[:TITLE]
-        self.experiment.alert(title=title, text=sentence, level="ERROR" if failed else "WARN")
+        self.experiment.alert(title=title, text=text, level="ERROR" if failed else "WARN")
 
     def close(self, results: Mapping[str, float], checkpoint: Path, failed: bool) -> str | None:
         """Finish the W&B run, so that the next job of a sweep gets its own.
@@ -208,24 +213,30 @@ class WandbMediaLogger(WandbLogger):
         run = self._experiment
         if not isinstance(run, wandb.Run) or run.disabled:
             return None
-        sync = f"upload with: wandb sync {_shell(Path(run.dir).parent)}"
-        where = f"offline; {sync}" if run.offline else run.url
+        sync = f"upload with: wandb sync {_shell_path(Path(run.dir).parent)}"
+        location = f"offline; {sync}" if run.offline else run.url
         try:
-            self._end(run, results, checkpoint, failed)
+            self._finish(run, results, checkpoint, failed)
         except Exception as error:  # a timeout, or its process died: the run folder has everything
             return f"not all uploaded ({short_reason(error)}); {sync}"
-        return where
+        return location
 
-    def _end(self, run: Any, results: Mapping[str, float], checkpoint: Path, failed: bool) -> None:
+    def _finish(self, run: Any, results: Mapping[str, float], checkpoint: Path, failed: bool) -> None:
         import wandb
 
         run.summary.update({name: value for name, value in results.items() if "summary" not in definition(name)})
-        wanted = self._artifact == "always" or (self._artifact == "online" and not run.offline)
-        if wanted and checkpoint.is_file() and not failed:
+        log_artifact = self._artifact == "always" or (self._artifact == "online" and not run.offline)
+        if log_artifact and checkpoint.is_file() and not failed:
             artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata=dict(results))
             artifact.add_file(str(checkpoint), policy="immutable", skip_cache=True)  # without a copy
             run.log_artifact(artifact, aliases=["best"])
         run.finish(exit_code=int(failed))
+
+
+def _choose_job_type(model: str, in_sweep: bool) -> str:
+    if model == "classifier":
+        return "classifier"
+    return "sweep" if in_sweep else "train"
 
 
 def _column(values: list[Any]) -> list[Any]:
@@ -238,16 +249,17 @@ def _column(values: list[Any]) -> list[Any]:
     return values if len(kinds) < 2 else list(map(str, values))
 
 
-def _thumbnail(image: np.ndarray) -> Any:
+def _thumbnail(values: np.ndarray) -> Any:
+    """Convert an image (C, H, W) in [0, 1] to a Pillow image with sides of at most SIDE pixels."""
     import numpy as np
     from PIL import Image
 
-    pixels = (np.clip(np.nan_to_num(image), 0, 1) * 255).round().astype("uint8").transpose(1, 2, 0)
-    picture = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    picture.thumbnail((SIDE, SIDE))
-    return picture
+    pixels = (np.clip(np.nan_to_num(values), 0, 1) * 255).round().astype("uint8").transpose(1, 2, 0)
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((SIDE, SIDE))
+    return image
 
 
-def _shell(path: Path) -> str:
+def _shell_path(path: Path) -> str:
     relative = os.path.relpath(path)
     return shlex.quote(str(path) if relative.startswith("..") else relative)

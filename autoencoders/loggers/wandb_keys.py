@@ -8,8 +8,9 @@ STEP = "trainer/global_step"
 """The x-axis of all metrics. W&B's own step counts calls, and would drop late values."""
 SECTIONS = {"latents": "latent", "latents_tsne": "latent", "health": "latent", "codes": "latent", "kl": "latent"}
 """Section, the first component of a W&B key, of names without one; `media` for all others."""
-HIDDEN, NONE = {"hidden": True}, {"summary": "none"}
-DEFINED = {
+HIDDEN: dict[str, Any] = {"hidden": True}
+NONE: dict[str, Any] = {"summary": "none"}
+DEFINED: dict[str, dict[str, Any]] = {
     "epoch": HIDDEN,
     "step": NONE,
     "val_kl": HIDDEN | NONE,  # 200 latents would be 200 panels and columns; `latent/kl` shows them

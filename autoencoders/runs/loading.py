@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.config.diff import flatten
 from autoencoders.config.instantiate import FORMAT, build, build_model, check_targets
-from autoencoders.types import Context, UserError
+from autoencoders.types import Context, FormatError, UserError
 
 if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
@@ -27,6 +27,7 @@ WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 
 RESUME_MAY_CHANGE = ("root", "cache", "memory", "eval_batch_size", "name")
+"""Options of model and data that a resumed run may change, by the last component of their key."""
 
 
 def check_resumable(checkpoint: Path, config: Mapping) -> None:
@@ -34,10 +35,10 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
     saved = load_checkpoint(checkpoint)["hyper_parameters"]
     differing = []
     for section in ("model", "data"):
-        was, now = flatten(saved[section], section), flatten(config[section], section)
-        for key in sorted(was.keys() | now.keys()):
-            if was.get(key) != now.get(key) and key.rpartition(".")[2] not in RESUME_MAY_CHANGE:
-                differing.append(f"{key} is {now.get(key)} instead of {was.get(key)}")
+        old, new = flatten(saved[section], section), flatten(config[section], section)
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key) and key.rpartition(".")[2] not in RESUME_MAY_CHANGE:
+                differing.append(f"{key} is {new.get(key)} instead of {old.get(key)}")
     if differing:
         raise UserError(
             f"The options must be those of {checkpoint}: {'; '.join(differing[:5])}. Resume with the run's own "
@@ -90,11 +91,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def check_format(found: object, path: Path) -> None:
-    """Raise UserError if a file was written in a format that this version cannot read."""
-    if found != FORMAT:
-        written = "an earlier version of autoencoders" if found is None else f"format {found}"
-        raise UserError(
+def check_format(version: object, path: Path) -> None:
+    """Raise FormatError if a file was written in a format that this version cannot read."""
+    if version != FORMAT:
+        written = "an earlier version of autoencoders" if version is None else f"format {version}"
+        raise FormatError(
             f"{path} must be of format {FORMAT}, got a file of {written}. Train the run again with this version."
         )
 
@@ -118,6 +119,7 @@ def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
         needed: whether to raise UserError if the folder has no checkpoint; otherwise None is returned.
 
     Raises:
+        FormatError: if a checkpoint has the format of another version.
         UserError: if there is no checkpoint, or none can be read.
     """
     path = Path(path)
@@ -126,11 +128,13 @@ def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
     for file in files:
         try:
             load_checkpoint(file)
+        except FormatError:  # the other checkpoints of the run have the same format
+            raise
         except UserError as error:
             damaged.append(str(error))
         else:
-            for words in damaged:
-                print(f"autoencoders: {words} Resuming from the previous checkpoint {file}.", file=sys.stderr)
+            for message in damaged:
+                print(f"autoencoders: {message} Resuming from the previous checkpoint {file}.", file=sys.stderr)
             return file
     if damaged:
         raise UserError(" ".join([*damaged, "There is no other checkpoint."]))

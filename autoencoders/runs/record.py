@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import importlib.metadata
-import json
 import os
 import platform
 import subprocess
@@ -22,6 +21,7 @@ from autoencoders.config.instantiate import FORMAT
 from autoencoders.types import RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.error_messages import explain_error
+from autoencoders.utils.json_files import read_json, write_json
 
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
@@ -43,19 +43,22 @@ class Record:
     """
 
     def __init__(self, folder: Path, config: Mapping, metadata: dict[str, Any], begun: Callable[[], bool]) -> None:
-        self.folder, self.config, self.metadata, self.results, self.begun = folder, config, metadata, {}, begun
+        self.folder, self.config, self.metadata, self.begun = folder, config, metadata, begun
+        self.results: dict[str, float] = {}
         self._before: dict[Path, bytes] = {}
 
     @rank_zero_only
     def _write(self, **fields: Any) -> None:
         self.metadata |= fields
-        said = self.warnings
-        write_json(self.folder / "run.json", self.metadata | ({"warnings": said} if said else {}))
+        content = dict(self.metadata)
+        if warnings := self.warnings:
+            content["warnings"] = warnings
+        write_json(self.folder / "run.json", content)
 
     @property
     def warnings(self) -> list[str]:
         """Warnings so far, see `record_warning`."""
-        return _read(self.folder / "run.json").get("warnings", [])
+        return read_json(self.folder / "run.json").get("warnings", [])
 
     def __enter__(self) -> Record:
         self._begin()
@@ -66,7 +69,7 @@ class Record:
         self.folder.mkdir(parents=True, exist_ok=True)
         files = self.folder / "config.yaml", self.folder / "run.json"
         self._before = {file: file.read_bytes() for file in files if file.is_file()}
-        started = _read(files[1]).get("started", self.metadata["started"])
+        started = read_json(files[1]).get("started", self.metadata["started"])
         with atomic_write(files[0]) as partial:
             partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
         self._write(status="running", started=started)
@@ -75,11 +78,11 @@ class Record:
         with contextlib.suppress(OSError):  # a full disk must not hide the exception that ended the run
             if isinstance(error, UserError) and self._before and not self.begun():
                 self._restore()
-            elif kind is RunStopped:
+            elif isinstance(error, RunStopped):
                 self._write(status="stopped", error=f"stopped {error.where}")
             elif error is not None:
-                sentence = explain_error(error, self.config)
-                self._write(status="failed", error=str(sentence or f"{kind.__name__}: {error}"))
+                message = explain_error(error, self.config)
+                self._write(status="failed", error=str(message or f"{type(error).__name__}: {error}"))
 
     @rank_zero_only
     def _restore(self) -> None:
@@ -95,23 +98,13 @@ class Record:
         self._write(status="done", **fields)
 
 
-def write_json(path: Path, content: Mapping) -> None:
-    """Write a JSON file atomically."""
-    with atomic_write(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n")
-
-
-def record_warning(folder: Path, sentence: str) -> None:
+def record_warning(folder: Path, message: str) -> None:
     """Print a warning, and add it to the record of the run, if there is one."""
-    print(f"autoencoders: warning: {sentence}", file=sys.stderr, flush=True)
+    print(f"autoencoders: warning: {message}", file=sys.stderr, flush=True)
     with contextlib.suppress(OSError):  # the warning may be about a full disk
         path = folder / "run.json"
-        if record := _read(path):
-            write_json(path, record | {"warnings": [*record.get("warnings", []), sentence]})
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text()) if path.is_file() else {}
+        if record := read_json(path):
+            write_json(path, record | {"warnings": [*record.get("warnings", []), message]})
 
 
 def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]) -> dict[str, Any]:
@@ -135,10 +128,10 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
             "shape": list(data.shape),
             "images": {split: len(data.images(split)) for split in ("train", "val", "test")},
         },
-        "code": getattr(model, "latent_dim", None),  # None for a classifier
+        "code": model.latent_dim,  # None for a classifier
         "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
         "parameters": sum(p.numel() for p in model.parameters()),
-        "notes": [*getattr(model, "notes", ()), *data.notes],
+        "notes": [*model.notes, *data.notes],
     }
 
 
@@ -156,12 +149,12 @@ def _git_commit() -> str | None:
     """Return the commit of the package's checkout, with `+changes` if it has uncommitted changes."""
     here = Path(__file__).resolve().parent
 
-    def git(*words: str) -> str | None:
+    def git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, timeout=5)
+            process = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=5)
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return done.stdout.strip() if done.returncode == 0 else None
+        return process.stdout.strip() if process.returncode == 0 else None
 
     # An installed package may be inside another repository: only a checkout of this package counts.
     if git("ls-files", "--error-unmatch", Path(__file__).name) is None:

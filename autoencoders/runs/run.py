@@ -52,7 +52,7 @@ class Run:
     _ready: bool = field(default=False, repr=False)
 
     @classmethod
-    def live(cls, trainer: pl.Trainer, model: Autoencoder) -> Run:
+    def from_trainer(cls, trainer: pl.Trainer, model: Autoencoder) -> Run:
         """Return the run of a trainer in its current state."""
         config, path = dict(model.hparams), Path(trainer.default_root_dir)
         return cls(path, config, model, trainer.datamodule, step=trainer.global_step, _ready=True)
@@ -78,19 +78,19 @@ class Run:
 
     @torch.no_grad()
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Encode images (N, C, H, W) to codes (N, Z), with labels if the model is conditional. On the CPU, in chunks."""
-        return torch.cat([self.model.encode(a, b).float().cpu() for a, b in self._parts(x, y)])
+        """Encode images (N, C, H, W) to codes (N, Z) on the CPU, with labels if the model is conditional."""
+        return torch.cat([self.model.encode(a, b).float().cpu() for a, b in self._chunks(x, y)])
 
     @torch.no_grad()
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """Decode codes (N, Z) to expected images (N, C, H, W). On the CPU, in chunks."""
-        return torch.cat([self.model.decode(a, b).float().cpu() for a, b in self._parts(z, y)])
+        return torch.cat([self.model.decode(a, b).float().cpu() for a, b in self._chunks(z, y)])
 
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Reconstruct images from their posterior means, (N, C, H, W)."""
         return self.decode(self.encode(x, y), y)
 
-    def _parts(self, a: Tensor, y: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
+    def _chunks(self, a: Tensor, y: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
         device, y = self.model.device, y if self.model.context_size else None
         starts = range(0, len(a), ROWS_PER_CHUNK)
         return [
@@ -109,9 +109,8 @@ class Run:
         """Return everything known about each image of a split."""
         return self.prepare().data.annotations(split)
 
-    def pictures(self, path: str | Path) -> tuple[Tensor, list[str]]:
-        """Read image files of the user, one file or all in a folder, preprocessed like the data: (N, C, H, W) floats,
-        and names.
+    def read_images(self, path: str | Path) -> tuple[Tensor, list[str]]:
+        """Read one image file or all in a folder. Return (N, C, H, W) floats, preprocessed like the data, and names.
 
         Raises:
             UserError: if there is no image, or one cannot be read.
@@ -158,7 +157,7 @@ class Run:
         return Codes(joined[0], None if y[0] is None else torch.cat(y), torch.cat(index), joined[1], joined[2])
 
     def pca(self, count: int | None = None) -> PCABaseline:
-        """Return PCA of the training images with as many components as latents (or `count`), the baseline of the codes."""
+        """Return PCA of the training images, the baseline of the codes, with `count` components or one per latent."""
         train = self.prepare().data.images("train")
         return PCABaseline.of(train, min(count or self.model.latent_dim, len(train) - 1, train[0].numel()))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,43 @@ from autoencoders.utils import distributed, signals
 from autoencoders.utils.startup import slow_precision_warning
 
 if TYPE_CHECKING:
+    import lightning.pytorch as pl
+    from lightning.pytorch.loggers import Logger
+
     from autoencoders.callbacks.throughput import Throughput
+    from autoencoders.runs.record import Record
 
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
+
+
+@dataclass
+class TrainingRun:
+    """The objects of one run, which the steps of the pipeline share.
+
+    Attributes:
+        config: the resolved configuration, with its seed.
+        resume: the checkpoint to resume from, or None.
+        trainer: Lightning's Trainer.
+        data: the data module, set up for training.
+        model: the model, untrained before `fit`.
+        loggers: all loggers, `metrics.csv` first.
+        throughput: training speed and state.
+        record: the record of the run.
+    """
+
+    config: dict[str, Any]
+    resume: Path | None
+    trainer: pl.Trainer
+    data: Any
+    model: Any
+    loggers: list[Logger]
+    throughput: Throughput
+    record: Record
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.record.folder
 
 
 def train_run(config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list]) -> dict[str, float]:
@@ -23,99 +59,114 @@ def train_run(config: dict[str, Any], overrides: Sequence[str], changes: Callabl
     from autoencoders.callbacks.throughput import Throughput
     from autoencoders.runs import loading
 
-    clock = Throughput()
-
-    def where() -> str:
-        if clock.ended:
-            return f"after training, which is saved in {Path(config['folder'], loading.LAST)}"
-        return "during training, without a checkpoint" if clock.begun else "before training"
-
-    with signals.stop_on_signals(where):
-        return _train_run(config, overrides, changes, clock)
+    throughput = Throughput()
+    last_checkpoint = f"{config['folder']}/{loading.LAST}"
+    with signals.stop_on_signals(partial(describe_stage, throughput, last_checkpoint)):
+        config, resume = prepare_config(config)
+        run = instantiate_run(config, resume, throughput, overrides)
+        return execute_run(run, changes)
 
 
-def _train_run(
-    config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list], clock: Throughput
-) -> dict[str, float]:
-    import lightning.pytorch as pl
+def describe_stage(throughput: Throughput, last_checkpoint: str) -> str:
+    """Return when a signal arrived, for the message of a stopped run."""
+    if throughput.ended:
+        return f"after training, which is saved in {last_checkpoint}"
+    return "during training, without a checkpoint" if throughput.begun else "before training"
 
-    from autoencoders.callbacks.safe_loggers import SafeLoggers
-    from autoencoders.config import validation
-    from autoencoders.config.instantiate import build_model, instantiate
+
+def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, float]:
+    """Fit, test, apply and record an instantiated run. Return its final metrics.
+
+    Raises:
+        UserError: if training cannot continue, or an application failed after it.
+    """
     from autoencoders.loggers import media
-    from autoencoders.loggers.csv import MetricsCSVLogger
     from autoencoders.runs import loading
-    from autoencoders.runs.record import Record, best_validation_metrics, run_metadata
+    from autoencoders.runs.record import best_validation_metrics
     from autoencoders.training import summary
 
-    config, resume = prepare_config(config)
-    folder = Path(config["folder"])
-    metrics_file = MetricsCSVLogger(folder / "metrics.csv", resumed=resume is not None)
-    loggers = [metrics_file, *instantiate_section(config, "logger")]
-    callbacks = [clock, SafeLoggers(), *instantiate_section(config, "callbacks")]
-    trainer, data = build_trainer(config, callbacks, loggers), instantiate("data", config["data"])
-    if trainer.is_global_zero and (slow := slow_precision_warning(trainer)):
-        print(f"autoencoders: {slow}", file=sys.stderr)
-    validation.check_combination(config, trainer, data)
-    data.prepare_data()
-    data.setup("fit")
-    on_cpu = trainer.strategy.root_device.type == "cpu"
-    validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
-    pl.seed_everything(config["seed"], verbose=False)
-    model = instantiate(
-        "model", config["model"], lambda _, **given: build_model(config, **given), shape=data.shape,
-        context=data.context,
-    )  # fmt: skip
-    record = Record(folder, config, run_metadata(data, model, list(overrides)), begun=lambda: clock.begun)
-    done = False
+    completed = False
     try:
-        with record:
-            media.log_run_metadata(loggers, record.metadata)
-            summary.opening(record, model, data, changes)
-            fit(trainer, model, data, config["compile"], resume)
-            metrics = best_validation_metrics(metrics_file.path)
-            if config["test"]:
-                metrics |= test_run(trainer, model, data)
-            unanswered = apply_after_fit(trainer, model, config)
-            record.finish(
+        with run.record:
+            media.log_run_metadata(run.loggers, run.record.metadata)
+            summary.print_start(run.record, run.model, run.data, changes)
+            fit(run)
+            metrics = best_validation_metrics(run.folder / "metrics.csv")
+            if run.config["test"]:
+                metrics |= run_test(run)
+            application_error = apply_after_fit(run)
+            run.record.finish(
                 metrics,
-                device=str(trainer.strategy.root_device),
-                epochs=trainer.current_epoch,
-                seconds=clock.age,
-                images_per_second=clock.images_per_second,
+                device=str(run.trainer.strategy.root_device),
+                epochs=run.trainer.current_epoch,
+                seconds=run.throughput.age,
+                images_per_second=run.throughput.images_per_second,
             )
-        done = True
+        completed = True
     finally:
-        where = media.close_loggers(loggers, record.results, folder / loading.BEST, failed=not done)
-    summary.closing(record, where)
-    if unanswered:
-        raise UserError(unanswered)
+        location = media.close_loggers(run.loggers, run.record.results, run.folder / loading.BEST, failed=not completed)
+    summary.print_end(run.record, location)
+    if application_error:
+        raise UserError(application_error)
     return metrics
 
 
-def instantiate_section(config: dict[str, Any], section: str) -> list[Any]:
-    """Instantiate the callbacks or the loggers of a configuration. Null entries are skipped."""
-    from autoencoders.config.instantiate import instantiate
-
-    nodes = {name: node for name, node in config[section].items() if node}
-    return [instantiate(f"{section}.{name}", node) for name, node in nodes.items()]
-
-
 def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
-    """Return the configuration with its seed, and the checkpoint to resume from, after all checks that need no data."""
+    """Return the configuration with its seed, and the checkpoint to resume from, after all checks that need no data.
+
+    Raises:
+        UserError: if the run is not possible as configured.
+    """
     from autoencoders.config import validation
     from autoencoders.runs import loading
 
     if not isinstance(config["folder"], str):
         raise UserError(f"folder must be a path, got {config['folder']}. Set hydra.run.dir instead.")
-    folder, auto = Path(config["folder"]), config["resume"] == "auto"
-    resume = (
-        loading.newest_checkpoint(folder if auto else config["resume"], needed=not auto) if config["resume"] else None
-    )
-    if config["seed"] is None:
-        seed = loading.load_checkpoint(resume)["hyper_parameters"]["seed"] if resume else distributed.draw_seed()
-        parts = {name: {**config[name], "seed": seed} for name in ("model", "data") if "seed" in config[name]}
-        config = {**config, "seed": seed, **parts}
+    resume = find_resume_checkpoint(config)
+    config = set_seed(config, resume)
+    check_numbers(config)
+    validation.validate(config)
+    for node in config["after_fit"].values():
+        if isinstance(node, dict) and node.get("classifier"):
+            loading.find_checkpoint(node["classifier"])  # reports a wrong path before training
+    if resume:
+        loading.check_resumable(resume, config)
+    folder = Path(config["folder"])
+    if distributed.is_rank_zero() and not config["resume"] and (folder / "run.json").exists():
+        raise UserError(
+            f"{folder} already contains a run, which is not overwritten. Choose another hydra.run.dir, or continue "
+            f"that run with resume='{folder}'."
+        )
+    return config, resume
+
+
+def find_resume_checkpoint(config: dict[str, Any]) -> Path | None:
+    """Return the checkpoint to resume from. With `resume=auto` it is None if the run folder has no checkpoint."""
+    from autoencoders.runs import loading
+
+    if not config["resume"]:
+        return None
+    if config["resume"] == "auto":
+        return loading.newest_checkpoint(config["folder"], needed=False)
+    return loading.newest_checkpoint(config["resume"])
+
+
+def set_seed(config: dict[str, Any], resume: Path | None) -> dict[str, Any]:
+    """Return the configuration with a seed: its own, that of the checkpoint to resume from, or a random one."""
+    from autoencoders.runs import loading
+
+    if config["seed"] is not None:
+        return config
+    seed = loading.load_checkpoint(resume)["hyper_parameters"]["seed"] if resume else distributed.draw_seed()
+    config = {**config, "seed": seed}
+    for section in ("model", "data"):
+        if "seed" in config[section]:
+            config[section] = {**config[section], "seed": seed}
+    return config
+
+
+def check_numbers(config: dict[str, Any]) -> None:
+    """Raise UserError if the seed, the latent size or the precision is out of range."""
     for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
         if not isinstance(value, int) or not least <= value < 2**32:
             raise UserError(f"{name} must be an integer of at least {least}, got {value}.")
@@ -124,18 +175,55 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
             f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {config['trainer']['precision']}. "
             "Likelihood and rate are computed in float32."
         )
-    validation.validate(config)
-    for node in config["after_fit"].values():
-        if isinstance(node, dict) and node.get("classifier"):
-            loading.find_checkpoint(node["classifier"])  # reports a wrong path before training
-    if resume:
-        loading.check_resumable(resume, config)
-    if distributed.is_rank_zero() and not config["resume"] and (folder / "run.json").exists():
-        raise UserError(
-            f"{folder} already contains a run, which is not overwritten. Choose another hydra.run.dir, or continue "
-            f"that run with resume='{folder}'."
-        )
-    return config, resume
+
+
+def instantiate_run(
+    config: dict[str, Any], resume: Path | None, throughput: Throughput, overrides: Sequence[str]
+) -> TrainingRun:
+    """Build loggers, callbacks, trainer, data, model and record of a prepared configuration, and load the data."""
+    import lightning.pytorch as pl
+
+    from autoencoders.callbacks.safe_loggers import SafeLoggers
+    from autoencoders.config import validation
+    from autoencoders.config.instantiate import instantiate
+    from autoencoders.loggers.csv import MetricsCSVLogger
+    from autoencoders.runs.record import Record, run_metadata
+
+    folder = Path(config["folder"])
+    metrics_file = MetricsCSVLogger(folder / "metrics.csv", resumed=resume is not None)
+    loggers = [metrics_file, *instantiate_section(config, "logger")]
+    callbacks = [throughput, SafeLoggers(), *instantiate_section(config, "callbacks")]
+    trainer, data = build_trainer(config, callbacks, loggers), instantiate("data", config["data"])
+    if trainer.is_global_zero and (warning := slow_precision_warning(trainer)):
+        print(f"autoencoders: {warning}", file=sys.stderr)
+    validation.check_combination(config, trainer, data)
+    data.prepare_data()
+    data.setup("fit")
+    on_cpu = trainer.strategy.root_device.type == "cpu"
+    validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
+    pl.seed_everything(config["seed"], verbose=False)
+    model = instantiate_model(config, data)
+    metadata = run_metadata(data, model, list(overrides))
+    record = Record(folder, config, metadata, begun=lambda: throughput.begun)
+    return TrainingRun(config, resume, trainer, data, model, loggers, throughput, record)
+
+
+def instantiate_model(config: dict[str, Any], data: Any) -> Any:
+    """Build the model for the shape and the context of the data."""
+    from autoencoders.config.instantiate import build_model, instantiate
+
+    def build(_: Any, **arguments: Any) -> Any:
+        return build_model(config, **arguments)
+
+    return instantiate("model", config["model"], build, shape=data.shape, context=data.context)
+
+
+def instantiate_section(config: dict[str, Any], section: str) -> list[Any]:
+    """Instantiate the callbacks or the loggers of a configuration. Null entries are skipped."""
+    from autoencoders.config.instantiate import instantiate
+
+    nodes = {name: node for name, node in config[section].items() if node}
+    return [instantiate(f"{section}.{name}", node) for name, node in nodes.items()]
 
 
 def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
@@ -166,11 +254,11 @@ def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any
     return trainer
 
 
-def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None) -> None:
+def fit(run: TrainingRun) -> None:
     """Fit the model, and save the last weights even without a checkpoint callback.
 
     Raises:
-        UserError: if the weights or the loss are not finite at the end.
+        UserError: if training cannot continue as configured, or the weights or the loss are not finite at the end.
     """
     import torch
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -179,34 +267,38 @@ def fit(trainer: Any, model: Any, data: Any, compiled: bool, resume: Path | None
     from autoencoders.config.instantiate import root_cause_message
     from autoencoders.runs import loading
 
-    if compiled:
+    trainer, model = run.trainer, run.model
+    if run.config["compile"]:
         model.terms = torch.compile(model.terms)
-    trainer.ckpt_path = resume  # not an argument of fit, because the model's setup hook reads it
+    trainer.ckpt_path = run.resume  # not an argument of fit, because the model's setup hook reads it
     try:
-        trainer.fit(model, datamodule=data)
+        trainer.fit(model, datamodule=run.data)
     except (MisconfigurationException, RuntimeError) as error:
         if isinstance(error, MisconfigurationException) or "conditioned on metric" in str(error):  # early stopping
             raise UserError(f"Training cannot continue as configured: {root_cause_message(error)}.") from error
         raise
     trainer.ckpt_path = None
     if not trainer.checkpoint_callbacks:
-        trainer.save_checkpoint(Path(trainer.default_root_dir, loading.LAST))
+        trainer.save_checkpoint(run.folder / loading.LAST)
     if error := final_weights_error(trainer, model):
         raise error
 
 
-def test_run(trainer: Any, model: Any, data: Any) -> dict[str, float]:
+def run_test(run: TrainingRun) -> dict[str, float]:
     """Return the test metrics of the best checkpoint, or of the last weights if there is none, with their baselines."""
     from autoencoders.runs import loading
 
-    best = Path(trainer.default_root_dir, loading.BEST)
-    trainer.test(model, data, ckpt_path=best if best.is_file() else None, verbose=False)
-    return {k: v.item() for k, v in trainer.callback_metrics.items() if k.startswith(("test", "val/mse_"))}
+    best = run.folder / loading.BEST
+    run.trainer.test(run.model, run.data, ckpt_path=best if best.is_file() else None, verbose=False)
+    metrics = run.trainer.callback_metrics
+    return {name: value.item() for name, value in metrics.items() if name.startswith(("test", "val/mse_"))}
 
 
-def apply_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | None:
-    """Run the configured applications on rank zero. Return a message with the command that repeats failed ones, or
-    None.
+def apply_after_fit(run: TrainingRun) -> str | None:
+    """Run the configured applications on rank zero.
+
+    Returns:
+        A message with the command that repeats the failed applications; None if none failed.
     """
     from autoencoders.applications.base import run_application
     from autoencoders.callbacks.base import continue_on_error, evaluation_mode
@@ -214,20 +306,22 @@ def apply_after_fit(trainer: Any, model: Any, config: dict[str, Any]) -> str | N
     from autoencoders.runs.run import Run
 
     # Options that an experiment sets for an application that is not selected are ignored.
-    asked = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
-    if not asked or not trainer.is_global_zero:
+    nodes = {name: node for name, node in run.config["after_fit"].items() if node and "_target_" in node}
+    if not nodes or not run.trainer.is_global_zero:
         return None
-    run, writer, failed = Run.live(trainer, model), MediaWriter.of(trainer), []
-    with evaluation_mode(model):
-        for name, node in asked.items():
-            with continue_on_error(
-                trainer, writer, f"application {name}", "the training and its metrics are kept."
-            ) as reasons:
-                writer.present(name, run_application(run, name, node), trainer.global_step)
-            failed += [name] * len(reasons)
+    trained, writer = Run.from_trainer(run.trainer, run.model), MediaWriter.from_trainer(run.trainer)
+    failed: list[str] = []
+    consequence = "the training and its metrics are kept."
+    with evaluation_mode(run.model):
+        for name, node in nodes.items():
+            with continue_on_error(run.trainer, writer, f"application {name}", consequence) as reasons:
+                writer.save_result(name, run_application(trained, name, node), run.trainer.global_step)
+            if reasons:
+                failed.append(name)
     if not failed:
         return None
-    words = shlex.join([f"run={config['folder']}", f"application=[{','.join(failed)}]"])
-    return f"The training is complete, but {', '.join(failed)} failed. Run again with: python -m " + (
-        f"autoencoders.apply {words}"
+    arguments = shlex.join([f"run={run.config['folder']}", f"application=[{','.join(failed)}]"])
+    return (
+        f"The training is complete, but {', '.join(failed)} failed. Run again with: "
+        f"python -m autoencoders.apply {arguments}"
     )

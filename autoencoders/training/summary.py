@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,7 +34,7 @@ RESULTS = {"neg_elbo": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
 
 
 @rank_zero_only
-def opening(record: Record, model: Autoencoder, data: ImageDataModule, changes: Callable[[], list] = list) -> None:
+def print_start(record: Record, model: Autoencoder, data: ImageDataModule, changes: Callable[[], list] = list) -> None:
     """Print what is going to be trained: one line, or on a terminal the changed settings, the data and the layers.
 
     Args:
@@ -44,13 +45,14 @@ def opening(record: Record, model: Autoencoder, data: ImageDataModule, changes: 
     """
     metadata, name = record.metadata, record.config["name"]
     if console.is_interactive():
-        chosen = [Block("changed", rows)] if (rows := changes()) else []
+        rows = changes()
+        changed = [Block("changed", rows)] if rows else []
         notes = [Block("note", [[note]]) for note in metadata["notes"]]
-        console.print_blocks([*chosen, data_card(metadata, data), structure(metadata, model), *notes], title=name)
+        console.print_blocks([*changed, data_block(metadata, data), model_block(metadata, model), *notes], title=name)
         return
     counts, shape = " + ".join(f"{n:,}" for n in metadata["data"]["images"].values()), _sides(metadata["data"]["shape"])
     print(
-        f"{name}: {metadata['parameters']:,} parameters, {_code(metadata)}, "
+        f"{name}: {metadata['parameters']:,} parameters, {_describe_code(metadata)}, "
         f"{metadata['data']['name']} {counts} images of {shape}"
     )
     for note in metadata["notes"]:
@@ -61,12 +63,12 @@ def _sides(shape: Sequence[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _code(metadata: Mapping) -> str:
+def _describe_code(metadata: Mapping) -> str:
     size = metadata["code"]  # None for a classifier
     return f"code of {size:,} numbers for {math.prod(metadata['data']['shape']):,}" if size else metadata["labels"]
 
 
-def data_card(metadata: Mapping, data: ImageDataModule) -> Block:
+def data_block(metadata: Mapping, data: ImageDataModule) -> Block:
     """Return the block about the data: source, number of images, shape and labels."""
     images, source = metadata["data"]["images"], (type(data).__doc__ or "").strip().partition("\n")[0]
     rows = [["name", metadata["data"]["name"]]]
@@ -91,16 +93,19 @@ def _shares(data: ImageDataModule) -> str:
     return ", ".join(f"{name} {share:.0%}" for name, share in zip(names, shares.tolist(), strict=True))
 
 
-def structure(metadata: Mapping, model: Autoencoder) -> Block:
+def model_block(metadata: Mapping, model: Autoencoder) -> Block:
     """Return the block about the model: layers, output shapes and parameters."""
-    found, rows, part = [], [], ""
-    with contextlib.suppress(Exception), evaluation_mode(model):  # a user's own model may have another name
-        found = summarize_layers(model)
-    for layer in found:
-        kinds = f"{layer.count} x " * (layer.count > 1) + ", ".join(layer.kinds)
-        rows.append([layer.part if layer.part != part else "", kinds, _sides(layer.shape), f"{layer.parameters:,}"])
-        part = layer.part
-    rows.append(["total", _code(metadata), "", f"{metadata['parameters']:,}"])
+    layers, rows, submodule = [], [], ""
+    with contextlib.suppress(Exception), evaluation_mode(model):  # a user's own model may have other submodules
+        layers = summarize_layers(model)
+    for layer in layers:
+        kinds = ", ".join(layer.kinds)
+        if layer.count > 1:
+            kinds = f"{layer.count} x {kinds}"
+        label = layer.part if layer.part != submodule else ""
+        rows.append([label, kinds, _sides(layer.shape), f"{layer.parameters:,}"])
+        submodule = layer.part
+    rows.append(["total", _describe_code(metadata), "", f"{metadata['parameters']:,}"])
     return Block("model", rows, head=["", "layer", "output", "parameters"], right=[3])
 
 
@@ -108,51 +113,64 @@ def structure(metadata: Mapping, model: Autoencoder) -> Block:
 
 
 @rank_zero_only
-def closing(record: Record, where: str | None) -> None:
+def print_end(record: Record, location: str | None) -> None:
     """Print the results with their baselines, and the paths of all files.
 
     Args:
         record: record of the finished run.
-        where: location of the W&B run; None if there is none.
+        location: location of the W&B run; None if there is none.
     """
-    metadata, results, speed = record.metadata, record.results, record.metadata["images_per_second"]
-    took = f"{metadata['epochs']} epoch{'s' * (metadata['epochs'] != 1)} in {metadata['seconds']:.0f} s"
-    lines = {"done": f"{took}, {speed:,.0f} images/s" if speed else took}
+    results, warnings = record.results, record.warnings
     splits = [split for split in ("val", "test") if f"{split}/objective" in results]
-    lines |= {split: split_line(metadata, results, split) for split in splits}
-    relative = os.path.relpath(record.folder)
-    place = str(record.folder) if relative.startswith("..") else relative
-    lines |= {"folder": place, "metrics": f"{place}/metrics.json, metrics.csv"}
-    if kinds := sorted(p.name for p in (record.folder / "figures").glob("*")):
-        lines["figures"] = f"{place}/figures: {', '.join(kinds)}"
-    if where:
-        lines["wandb"] = where
+    lines = {"done": duration_line(record.metadata)}
+    lines |= {split: split_line(record.metadata, results, split) for split in splits}
+    lines |= file_lines(record.folder)
+    if location:
+        lines["wandb"] = location
     if not console.is_interactive():
-        said = [("warning", sentence) for sentence in record.warnings]
-        print("\n".join(f"{name:8} {words}" for name, words in [*said, *lines.items()]))
+        rows = [*(("warning", message) for message in warnings), *lines.items()]
+        print("\n".join(f"{name:8} {text}" for name, text in rows))
         return
-    blocks = {"warning": Block("warning", [[sentence] for sentence in record.warnings])} if record.warnings else {}
-    blocks |= {name: Block(name, [[words]]) for name, words in lines.items()}
+    blocks = {"warning": Block("warning", [[message] for message in warnings])} if warnings else {}
+    blocks |= {name: Block(name, [[text]]) for name, text in lines.items()}
     tables = {split: results_table(record, split) for split in splits if f"{split}/distortion" in results}
     console.print_blocks((blocks | tables).values(), title=record.config["name"])
 
 
+def duration_line(metadata: Mapping) -> str:
+    """Return the number of epochs, the seconds and the training speed."""
+    epochs, speed = metadata["epochs"], metadata["images_per_second"]
+    duration = f"{epochs} epoch{'' if epochs == 1 else 's'} in {metadata['seconds']:.0f} s"
+    return f"{duration}, {speed:,.0f} images/s" if speed else duration
+
+
+def file_lines(folder: Path) -> dict[str, str]:
+    """Return the lines with the paths of the folder, its metrics and its figures."""
+    relative = os.path.relpath(folder)
+    path = str(folder) if relative.startswith("..") else relative
+    lines = {"folder": path, "metrics": f"{path}/metrics.json, metrics.csv"}
+    if figures := sorted(p.name for p in (folder / "figures").glob("*")):
+        lines["figures"] = f"{path}/figures: {', '.join(figures)}"
+    return lines
+
+
 def results_table(record: Record, split: str) -> Block:
     """Return the block of the metrics of a split, with the baselines in the rows below."""
-    found = {k.removeprefix(f"{split}/"): v for k, v in record.results.items() if k.startswith(f"{split}/")}
-    names = [name for name in RESULTS if found.get(name)]  # the rate of an AE is 0
-    rows = [[record.config["model"]["name"], *(f"{found[name]:{RESULTS[name]}}" for name in names)]]
-    for key, word in (("mse_pca", f"PCA-{record.metadata['code']}"), ("mse_mean_image", "mean image")):
-        if key in found:
-            rows.append([word, *(f"{found[key]:{RESULTS['mse']}}" if name == "mse" else "" for name in names)])
+    metrics = _split_metrics(record.results, split)
+    names = [name for name in RESULTS if metrics.get(name)]  # the rate of an AE is 0
+    rows = [[record.config["model"]["name"], *(f"{metrics[name]:{RESULTS[name]}}" for name in names)]]
+    for key, label in (("mse_pca", f"PCA-{record.metadata['code']}"), ("mse_mean_image", "mean image")):
+        if key in metrics:
+            cells = [f"{metrics[key]:{RESULTS['mse']}}" if name == "mse" else "" for name in names]
+            rows.append([label, *cells])
     return Block(split, rows, ["", *names], right=range(1, len(names) + 1), faint=range(1, len(rows)))
 
 
 def split_line(metadata: Mapping, results: Mapping[str, float], split: str) -> str:
     """Return the metrics of a split with their baselines, on one line."""
-    m = {k.removeprefix(f"{split}/"): v for k, v in results.items() if k.startswith(f"{split}/")}
+    m = _split_metrics(results, split)
     if "accuracy" in m:
-        return _verdict(metadata, results, split, m)
+        return _accuracy_line(metadata, results, split)
     names = {"mse_pca": f"PCA-{metadata['code']}", "mse_mean_image": "mean image"}
     baselines = ", ".join(f"{name} {m[key]:.4g}" for key, name in names.items() if key in m)
     terms = f"distortion {m['distortion']:.2f}"
@@ -161,17 +179,27 @@ def split_line(metadata: Mapping, results: Mapping[str, float], split: str) -> s
     return f"{terms}, mse {m['mse']:.4g}{f' ({baselines})' if baselines else ''}"
 
 
-def _verdict(metadata: Mapping, results: Mapping[str, float], split: str, m: Mapping[str, float]) -> str:
+def _split_metrics(results: Mapping[str, float], split: str) -> dict[str, float]:
+    """Return the metrics of a split, without its prefix."""
+    return {key.removeprefix(f"{split}/"): value for key, value in results.items() if key.startswith(f"{split}/")}
+
+
+def _accuracy_line(metadata: Mapping, results: Mapping[str, float], split: str) -> str:
     """Return the accuracy of a classifier with that of the most frequent label, for each attribute if there are few."""
-
-    def error(share: float) -> float:
-        return math.sqrt(share * (1 - share) / metadata["data"]["images"][split])
-
+    m, images = _split_metrics(results, split), metadata["data"]["images"][split]
     names = [key.partition("/")[2] for key in results if key.startswith(f"{split}_accuracy/")]
-    kind, auroc = (f"mean of {len(names)} attributes", f", AUROC {m['auroc']:.3f}") if names else ("class", "")
-    spread = "" if names else f" +- {error(m['accuracy']):.4f}"
-    words = [f"accuracy {m['accuracy']:.4f}{spread} ({kind}; majority {m['majority']:.4f}){auroc}"]
+    if names:
+        kind, error, auroc = f"mean of {len(names)} attributes", "", f", AUROC {m['auroc']:.3f}"
+    else:
+        kind, error, auroc = "class", f" +- {_standard_error(m['accuracy'], images):.4f}", ""
+    texts = [f"accuracy {m['accuracy']:.4f}{error} ({kind}; majority {m['majority']:.4f}){auroc}"]
     for name in names if len(names) <= LISTED else ():
-        right, often, area = (results[f"{split}_{k}/{name}"] for k in ("accuracy", "majority", "auroc"))
-        words.append(f"{name} {right:.3f} +- {error(right):.3f} (majority {often:.3f}), AUROC {area:.3f}")
-    return "; ".join([*words, f"loss {m['loss']:.4f} nats"])
+        accuracy, majority, area = (results[f"{split}_{key}/{name}"] for key in ("accuracy", "majority", "auroc"))
+        spread = _standard_error(accuracy, images)
+        texts.append(f"{name} {accuracy:.3f} +- {spread:.3f} (majority {majority:.3f}), AUROC {area:.3f}")
+    return "; ".join([*texts, f"loss {m['loss']:.4f} nats"])
+
+
+def _standard_error(share: float, count: int) -> float:
+    """Return the standard error of a share among `count` images."""
+    return math.sqrt(share * (1 - share) / count)

@@ -110,7 +110,7 @@ def test_pca_is_its_own_baseline_and_has_no_likelihood(digits_run):
 
 def test_numbers_go_to_csv_and_json_and_lines_of_text_to_markdown(opened, tmp_path):
     found = evaluate(opened("model=ae"), **SMALL)
-    MediaWriter(tmp_path, []).present("evaluate", found, 0)
+    MediaWriter(tmp_path, []).save_result("evaluate", found, 0)
     folder = tmp_path / "tables/evaluate"
     assert {p.name for p in folder.iterdir()} == {"evaluation.csv", "markdown.md", "protocol.md", "metrics.json"}
     header, rule, row = (folder / "markdown.md").read_text().splitlines()

@@ -54,7 +54,7 @@ def test_animations_go_forward_and_back(opened, tmp_path):
 
     result = interpolate(opened("model=vae"), **SMALL, gif=True)
     assert {len(frames) for frames in result.animations.values()} == {2 * SMALL["steps"] - 2}
-    files = MediaWriter(tmp_path, []).present("interpolate", result, 7)
+    files = MediaWriter(tmp_path, []).save_result("interpolate", result, 7)
     animations = [file for file in files if file.suffix == ".gif"]
     assert len(animations) == len(result.animations)
     for file in animations:

@@ -11,7 +11,7 @@ def test_who_watches_a_training_asks_about_validation(monkeypatch):
         asked.append(split)
         return ApplicationResult()
 
-    monkeypatch.setattr(applications.Run, "live", lambda trainer, model: None)
-    writer = SimpleNamespace(present=lambda *words: None)
+    monkeypatch.setattr(applications.Run, "from_trainer", lambda trainer, model: None)
+    writer = SimpleNamespace(save_result=lambda *words: None)
     applications.Applications({"one": application}).draw(SimpleNamespace(global_step=1), None, writer)
     assert asked == ["val"]

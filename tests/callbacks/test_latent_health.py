@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from autoencoders.callbacks.diagnostics import Vitals, advise
-from autoencoders.callbacks.latent_health import LatentHealth, look
+from autoencoders.callbacks.latent_health import LatentHealth, encode_validation
 from autoencoders.config import instantiate
 from autoencoders.figures.health import LatentHealthHistory, latent_health_panel
 from autoencoders.runs import loading
@@ -130,10 +130,10 @@ def test_a_learned_scale_at_its_minimum_is_told(model):
 def test_latents_at_the_bound_of_their_log_variance_are_counted(model, digits):
     vae = model("model=vae").eval()
     trainer = SimpleNamespace(datamodule=digits)
-    assert look(trainer, vae, 100)[2:] == (0, 0)
+    assert encode_validation(trainer, vae, 100)[2:] == (0, 0)
     vae.head.bias.data[10:13] = -50.0  # log-variances are the second half of the head's numbers
     vae.head.bias.data[13] = 50.0
-    assert look(trainer, vae, 100)[2:] == (3, 1)
+    assert encode_validation(trainer, vae, 100)[2:] == (3, 1)
 
 
 @pytest.mark.parametrize("words", [["model=ae"], ["model=pca"]])

@@ -18,7 +18,7 @@ from autoencoders.train import train
 from autoencoders.types import Batch, UserError
 
 TINY = ["model=vae", "net.widths=[16]", "trainer=cpu", "logger=none", "test=false", "trainer.max_epochs=2"]
-TINY += ["callbacks=[checkpoint,health]", "callbacks.finite.every_n_steps=7", "data.batch_size=64"]  # 19 batches
+TINY += ["callbacks=[checkpoint,health]", "callbacks.nan_guard.every_n_steps=7", "data.batch_size=64"]  # 19 batches
 NAN, INF = float("nan"), float("inf")
 
 
@@ -95,7 +95,7 @@ def test_it_stops_names_the_term_and_keeps_the_batch_and_the_checkpoint(compose,
 def test_weights_that_the_last_step_spoils_reach_no_checkpoint(compose, tmp_path, spoil, options):
     """No loss after it tells."""
     spoil("gradient", 38)
-    words = ["callbacks.finite.every_n_steps=1000", *options]
+    words = ["callbacks.nan_guard.every_n_steps=1000", *options]
     with pytest.raises(UserError, match=r"step 38 .batch 19 of epoch 2.: its gradient is not finite, though"):
         train(compose(*TINY, *words))
     assert all_finite(tmp_path / "run/checkpoints/last.ckpt")
@@ -105,7 +105,7 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_is_not_written_either(compose, t
     spoil("gradient", 10)
     words = ["+callbacks.each={_target_: lightning.pytorch.callbacks.ModelCheckpoint, save_top_k: -1}"]
     words += ["+callbacks.each.every_n_train_steps=5", "+callbacks.each.filename='{step}'"]
-    words += [f"+callbacks.each.dirpath='{tmp_path}/each'", "callbacks.finite.every_n_steps=1000"]
+    words += [f"+callbacks.each.dirpath='{tmp_path}/each'", "callbacks.nan_guard.every_n_steps=1000"]
     with pytest.raises(UserError, match="optimizer step 10 "):
         train(compose(*TINY, *words))
     assert [path.name for path in Path(tmp_path, "each").iterdir()] == ["step=5.ckpt"]

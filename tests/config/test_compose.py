@@ -91,7 +91,7 @@ def test_the_ladder_of_an_experiment_sets_its_epochs():
 
 def test_lists_of_callbacks_and_loggers():
     config = composed("callbacks=[default,early_stopping,gif]", "logger=[wandb,tensorboard]")
-    assert {"best", "last", "samples", "early_stopping", "gif"} <= set(config.callbacks)
+    assert {"best", "last_checkpoint", "samples", "early_stopping", "gif"} <= set(config.callbacks)
     assert set(config.logger) == {"wandb", "tensorboard"}
     assert not composed("callbacks=none").callbacks
     assert not composed("logger=none").logger

@@ -1,4 +1,4 @@
-"""What W&B gets of a run, its workspaces and its sweeps: all read back without a network."""
+"""W&B: logged runs, workspaces and sweeps, read back without a network."""
 
 import json
 import re
@@ -153,7 +153,7 @@ def test_options_are_refused_and_pictures_bounded(tmp_path):
     picture.write_bytes(b"0" * 1000)
     logger, sent = WandbMediaLogger(str(tmp_path), media_megabytes=0.0005), []
     logger._experiment = SimpleNamespace(log=sent.append, summary={})
-    logger.send_picture("samples", picture, "", 1)
+    logger.send_figure("samples", picture, "", 1)
     assert sent == []
     assert logger._experiment.summary == {"media_left_out": 1}
 
@@ -190,7 +190,7 @@ def test_a_workspace_names_what_runs_log_and_round_trips(kind, logged):
     _, found = logged
     keys = {key.removesuffix("/_type") for row in found.history for key in row}
     built = workspaces("me", "autoencoders", "autoencoders")[kind]
-    specification = dashboard.specification(built)
+    specification = dashboard.to_dict(built)
     names = named(specification)
     assert len(names) > 15
     for name in names:
@@ -206,58 +206,58 @@ def test_a_workspace_names_what_runs_log_and_round_trips(kind, logged):
             assert isinstance(found.summary[key], (int, float)), name
         elif section != "run":
             assert name in keys, name
-    assert specification == dashboard.specification(workspaces("me", "autoencoders", "autoencoders")[kind])
+    assert specification == dashboard.to_dict(workspaces("me", "autoencoders", "autoencoders")[kind])
     again = type(built)._from_model(type(built._to_model()).model_validate(built._to_model().model_dump(by_alias=True)))
     assert [s.name for s in again.sections] == [s.name for s in built.sections]
     assert (
-        dashboard.specification(again)["spec"]["section"]["panelBankConfig"]
+        dashboard.to_dict(again)["spec"]["section"]["panelBankConfig"]
         == (specification["spec"]["section"]["panelBankConfig"])
     )
 
 
-def test_the_dashboard_door(run_command, tmp_path, monkeypatch):
+def test_dashboard_command(run_command, tmp_path, monkeypatch):
     done = run_command(dashboard, "dry_run=true", "kinds=[sweeps]", "project=faces", cwd=tmp_path)
     assert done.returncode == 0
     assert json.loads(done.stdout)["sweeps"]["project"] == "faces"
     assert list(tmp_path.iterdir()) == []
     done = run_command(dashboard, cwd=tmp_path)
     assert done.returncode == 2
-    assert re.fullmatch(r"autoencoders: Nobody is logged in .*dry_run=true\.\n", done.stderr)
+    assert re.fullmatch(r"autoencoders: Workspaces are stored by W&B, .*dry_run=true\.\n", done.stderr)
     assert "kinds must be a list" in run_command(dashboard, "kinds=[all]", cwd=tmp_path).stderr
-    monkeypatch.setitem(sys.modules, "autoencoders.loggers.wandb_workspaces", None)
+    monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     done = run_command(dashboard, "dry_run=true", cwd=tmp_path)
     assert done.returncode == 2
-    assert "pip install 'autoencoders[dashboard]'." in done.stderr
+    assert "pip install 'lightning-autoencoders[dashboard]'." in done.stderr
 
 
-def test_a_workspace_of_the_same_name_is_brought_up_to_date(monkeypatch):
+def test_workspace_of_the_same_name_is_updated(monkeypatch):
     from wandb_workspaces.workspaces import internal
 
-    kept, asked = {}, []
+    stored, calls = {}, []
 
     def upsert(view):
-        kept.setdefault(view.name, {"id": f"id{len(kept)}"})
-        asked.append((view.name, view.id))
-        return {"upsertView": {"view": {"name": view.name, "id": kept[view.name]["id"]}}}
+        stored.setdefault(view.name, {"id": f"id{len(stored)}"})
+        calls.append((view.name, view.id))
+        return {"upsertView": {"view": {"name": view.name, "id": stored[view.name]["id"]}}}
 
     def get(entity, project, name):
-        if f"nw-{name}-v" not in kept:
+        if f"nw-{name}-v" not in stored:
             raise ValueError(f"Workspace `{name}` not found in project `{project}`")
-        return kept[f"nw-{name}-v"]
+        return stored[f"nw-{name}-v"]
 
-    monkeypatch.setattr(dashboard, "asked", lambda question: question())
+    monkeypatch.setattr(dashboard, "call_wandb", lambda request: request())
     monkeypatch.setattr(internal, "upsert_view2", upsert)
     monkeypatch.setattr(internal, "get_view_dict", get)
     monkeypatch.setattr("wandb_workspaces.workspaces.interface.Workspace.url", "address")
     for _ in range(2):
         assert dashboard.save(workspaces("me", "p", "n")["runs"]) == "address"
-    assert asked[0][1] == ""
-    assert asked[1] == (asked[0][0], "id0")
+    assert calls[0][1] == ""
+    assert calls[1] == (calls[0][0], "id0")
     get = internal.get_view_dict
     monkeypatch.setattr(
         internal, "get_view_dict", lambda *a: (_ for _ in ()).throw(ValueError("Project `me/p` not found"))
     )
-    with pytest.raises(UserError, match="W&B has no project me/p"):
+    with pytest.raises(UserError, match="project must be a W&B project that you can access, got me/p"):
         dashboard.save(workspaces("me", "p", "n")["runs"])
 
 

@@ -68,7 +68,7 @@ def test_a_pickle_in_a_checkpoint_never_runs(finished, tmp_path, canary, kind):
     else:
         torch.save(state_of(finished) | {"extra": Bomb(canary)}, file, _use_new_zipfile_serialization=kind != "legacy")
     for asked in (loading.open_run, autoencoders.load, loading.newest_checkpoint):
-        with pytest.raises(UserError, match="is not a checkpoint of a run"):
+        with pytest.raises(UserError, match="is not a checkpoint of this package"):
             asked(file)
     assert not canary.exists()
 
@@ -95,7 +95,11 @@ TARGETS = {
     "positional": {"_target_": "builtins.open", "_args_": ["{canary}", "w"]},
     "not recursive": {"_target_": "autoencoders.models.vae.VAE", "_recursive_": False, "x": {"_target_": "os.system"}},
     "through a module": {"_target_": "autoencoders.runs.loading.Path.write_text", "_args_": ["{canary}", "x"]},
-    "a writer of this package": {"_target_": "autoencoders.runs.record.write_json", "path": "{canary}", "content": {}},
+    "a writer of this package": {
+        "_target_": "autoencoders.utils.json_files.write_json",
+        "path": "{canary}",
+        "content": {},
+    },
     "a class that writes": {"_target_": "autoencoders.loggers.csv.MetricsCSVLogger", "path": "{canary}"},
     "an interpolation": {"_target_": "${oc.decode:os.system}", "command": "touch {canary}"},
     "a node made by a resolver": "${oc.create:{_target_: pathlib.Path.touch, _args_: ['{canary}']}}",

@@ -122,7 +122,7 @@ def spared(tmp_path_factory, compose_into):
     root, patch = tmp_path_factory.mktemp("spared"), pytest.MonkeyPatch()
     words = [*TINY, "callbacks=[default,gif,applications]", "callbacks.baselines.pca=false"]
     words += [f"callbacks.{n}.every_n_epochs=1" for n in ("reconstructions", "samples", "applications")]
-    words += ["callbacks.latents=null", "callbacks.curves=null", "callbacks.health=null"]
+    words += ["callbacks.latents=null", "callbacks.loss_curves=null", "callbacks.health=null"]
     train(compose_into(*words, folder=root / "good"))
     build = instantiate.build
     logger = {"CSVLogger": lambda **_: Failing(str(root / "csv"))}
@@ -196,8 +196,8 @@ def test_debug_shows_where_a_figure_fails(compose, monkeypatch):
 def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_command(
     run_command, tmp_path, monkeypatch
 ):
-    present = MediaWriter.present
-    monkeypatch.setattr(MediaWriter, "present", raising(FULL, lambda self, name, *_: name == "browse", present))
+    present = MediaWriter.save_result
+    monkeypatch.setattr(MediaWriter, "save_result", raising(FULL, lambda self, name, *_: name == "browse", present))
     words = [*TINY, "trainer.max_epochs=1", "callbacks=checkpoint", "application@after_fit=[browse,reconstruct]"]
     done = run_command(train_module, *words, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 2

@@ -21,7 +21,7 @@ from autoencoders.types import RunStopped, UserError
 from autoencoders.utils import signals
 
 WORDS = ["model=vae", "net.widths=[32]", "trainer=cpu", "logger=none", "callbacks=checkpoint", "data.batch_size=64"]
-WORDS += ["trainer.max_epochs=4", "beta=warmup", "callbacks.last.every_n_steps=4"]
+WORDS += ["trainer.max_epochs=4", "beta=warmup", "callbacks.last_checkpoint.every_n_steps=4"]
 
 
 def weights(folder, name="last"):

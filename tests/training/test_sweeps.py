@@ -1,4 +1,4 @@
-"""The tables at the end of a sweep."""
+"""Tables and report at the end of a sweep."""
 
 import json
 from types import SimpleNamespace
@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from autoencoders.training import sweeps
-from autoencoders.training.sweeps import METRICS, SweepReport, gather, over_seeds, seeds_table
+from autoencoders.training.sweep_table import METRICS, gather, over_seeds, print_jobs, print_settings, report_jobs
+from autoencoders.training.sweeps import SweepReport
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_settings_are_averaged_over_their_seeds(folder):
+def test_settings_are_averaged_over_seeds(folder, capsys):
     jobs = gather(folder)
     rows = over_seeds(jobs)
     assert [(row["overrides"], row["seeds"]) for row in rows] == [("beta=0.5", 3), ("beta=4", 2)]
@@ -36,24 +37,52 @@ def test_settings_are_averaged_over_their_seeds(folder):
         values = [job["test/neg_elbo"] for job in chosen]
         assert row["test/neg_elbo"] == pytest.approx(np.mean(values))
         assert row["test/neg_elbo sd"] == pytest.approx(np.std(values, ddof=1))
-    lines = seeds_table(rows)
-    assert len(lines) == 3
-    assert lines[1].startswith("beta=0.5")
+    print_settings(rows)
+    title, _, *lines = capsys.readouterr().out.splitlines()
+    assert title == "test metrics, mean ± standard deviation over seeds"
+    assert len(lines) == 2
+    assert lines[0].startswith("beta=0.5")
+    assert "±" in lines[0]
 
 
-def test_a_sweep_of_one_seed_has_no_such_table(folder):
+def test_table_of_jobs_fits_80_columns(folder, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    file = folder / "0_vae/run.json"
+    record = json.loads(file.read_text())
+    file.write_text(
+        json.dumps(record | {"overrides": [*record["overrides"], "model.decoder.hidden_sizes=[512,512,256]"]})
+    )
+    assert report_jobs(folder, started=0)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 or str(folder) in line for line in lines)
+    assert lines[2].split()[:4] == ["overrides", "status", "neg_elbo", "distortion"]
+    assert f"table    {folder}/sweep.csv" in lines
+
+
+def test_metrics_that_no_job_has_are_left_out_on_the_terminal_only(folder, capsys):
+    for file in folder.glob("*/metrics.json"):
+        metrics = json.loads(file.read_text())
+        del metrics["test/neg_elbo"]
+        file.write_text(json.dumps(metrics))
+    jobs = gather(folder)
+    print_jobs(jobs)
+    assert "neg_elbo" not in capsys.readouterr().out
+    assert "test/neg_elbo" in jobs[0]
+
+
+def test_sweep_of_one_seed_has_no_table_over_seeds(folder):
     jobs = [job for job in gather(folder) if "seed=0" in job["overrides"]]
     assert over_seeds(jobs) == []
     assert over_seeds([job | {"overrides": "beta=4"} for job in jobs]) == []
 
 
-def test_a_sweep_may_end_with_a_report_and_fails_with_it(folder, monkeypatch):
-    called = []
+def test_sweep_report_runs_the_report_command_and_passes_its_exit_status_on(folder, monkeypatch):
+    commands = []
     outcome = SimpleNamespace(returncode=0)
-    monkeypatch.setattr(sweeps.subprocess, "run", lambda words: called.append(words) or outcome)
+    monkeypatch.setattr(sweeps.subprocess, "run", lambda command: commands.append(command) or outcome)
     config = SimpleNamespace(hydra=SimpleNamespace(sweep=SimpleNamespace(dir=str(folder))))
     SweepReport(question="Why?").on_multirun_end(config)
-    assert called[0][1:] == [
+    assert commands[0][1:] == [
         "-m",
         "autoencoders.report",
         f"runs={folder}",

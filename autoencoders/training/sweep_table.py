@@ -1,0 +1,186 @@
+"""Results of the jobs of a sweep: sweep.csv, means over seeds, and tables on the terminal."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from autoencoders.utils.json_files import read_json
+from autoencoders.utils.statistics import mean_and_deviation
+
+METRICS = ("test/neg_elbo", "test/distortion", "test/rate", "test/mse", "val/objective")
+"""Metrics of a job in sweep.csv."""
+LABEL_WIDTH = 30
+"""Maximum width of the column of overrides on the terminal, in characters, so that metrics fit 80 columns."""
+
+Row = dict[str, Any]
+"""Column name -> value; an empty string if there is no value."""
+
+
+def report_jobs(folder: Path, started: float) -> bool:
+    """Write `sweep.csv` and `rate_distortion.png`, and print the tables.
+
+    Args:
+        folder: folder of the sweep.
+        started: see `gather`.
+
+    Returns:
+        Whether a job failed.
+    """
+    jobs = gather(folder, started)
+    if not jobs:
+        return False
+    write_csv(folder / "sweep.csv", jobs)
+    print()
+    print_jobs(jobs)
+    print(f"table    {folder}/sweep.csv")
+    if settings := over_seeds(jobs):
+        write_csv(folder / "sweep_over_seeds.csv", settings)
+        print()
+        print_settings(settings)
+        print(f"table    {folder}/sweep_over_seeds.csv")
+    draw_rate_distortion(folder, jobs)
+    failed = [job for job in jobs if job["status"] != "done"]
+    if failed:
+        print(f"autoencoders: {len(failed)} of {len(jobs)} jobs did not finish; see the table.", file=sys.stderr)
+    return bool(failed)
+
+
+def gather(folder: Path, started: float = 0.0) -> list[Row]:
+    """Return one row per job, ordered by job number: overrides that differ, status, reason, metrics, folder.
+
+    Args:
+        folder: folder of the sweep.
+        started: start of the sweep in seconds since 1970. Jobs that finished earlier are marked as skipped.
+    """
+    numbered = [(int(match[1]), path) for path in folder.iterdir() if (match := re.match(r"(\d+)_", path.name))]
+    rows = [job_row(number, path, started) for number, path in sorted(numbered)]
+    common: set[str] = set()
+    if len(rows) > 1:
+        common = set.intersection(*(set(row["overrides"]) for row in rows))
+    for row in rows:
+        row["overrides"] = " ".join(override for override in row["overrides"] if override not in common)
+    return rows
+
+
+def job_row(number: int, path: Path, started: float) -> Row:
+    """Return the row of a job, with the list of all its overrides."""
+    record, metrics = read_json(path / "run.json"), read_json(path / "metrics.json")
+    status = record.get("status", "lost")
+    if status == "running":  # the sweep has ended, so that the process of the job must have died
+        status = "lost"
+    reason = record.get("error", "")
+    if status == "done" and (path / "run.json").stat().st_mtime < started:
+        reason = "skipped, finished before"
+    return {
+        "job": number,
+        "overrides": record.get("overrides", []),
+        "status": status,
+        "reason": reason,
+        **{name: metrics.get(name, "") for name in METRICS},
+        "seconds": record.get("seconds", ""),
+        "folder": path.name,
+    }
+
+
+def over_seeds(jobs: Sequence[Row]) -> list[Row]:
+    """Return one row per setting with several seeds: mean and standard deviation (n - 1) of every metric.
+
+    Unfinished jobs are excluded: `seeds` counts the finished ones. Without `seed=` in the sweep there are no rows.
+    """
+    groups: dict[str, list[Row]] = {}
+    for job in jobs:
+        overrides = job["overrides"].split(" ")
+        setting = [override for override in overrides if not override.startswith("seed=")]
+        if len(setting) < len(overrides):
+            groups.setdefault(" ".join(setting), []).append(job)
+    rows = []
+    for setting, group in groups.items():
+        finished = [job for job in group if job["status"] == "done"]
+        row = {"overrides": setting, "seeds": len(finished)}
+        for metric in METRICS:
+            mean, deviation = mean_and_deviation([job[metric] for job in finished if job[metric] != ""])
+            row[metric] = "" if mean is None else mean
+            row[f"{metric} sd"] = "" if deviation is None else deviation
+        rows.append(row)
+    return rows if any(row["seeds"] > 1 for row in rows) else []
+
+
+def print_jobs(jobs: Sequence[Row]) -> None:
+    """Print the overrides, the status and the metrics of every job, and the reason of each failed or skipped job."""
+    from autoencoders.utils.console import format_number, print_table
+
+    metrics = available_metrics(jobs)
+    rows = []
+    for job in jobs:
+        numbers = [format_number(job[metric]) if job[metric] != "" else "" for metric in metrics]
+        rows.append([shorten(job["overrides"] or job["folder"]), job["status"], *numbers])
+    print_table(["overrides", "status", *map(column_title, metrics)], rows, "test metrics by job")
+    for job in jobs:
+        if job["reason"]:
+            print(f"{job['folder']}: {job['reason']}"[:200])
+
+
+def print_settings(rows: Sequence[Row]) -> None:
+    """Print the rows of `over_seeds`."""
+    from autoencoders.utils.console import format_number, format_with_error, print_table
+
+    metrics = available_metrics(rows)
+    cells = []
+    for row in rows:
+        numbers = []
+        for metric in metrics:
+            mean, deviation = row[metric], row[f"{metric} sd"]
+            if mean == "":
+                numbers.append("")
+            elif deviation == "":
+                numbers.append(format_number(mean))
+            else:
+                numbers.append(format_with_error(mean, deviation))
+        cells.append([shorten(row["overrides"] or "all"), str(row["seeds"]), *numbers])
+    headers = ["overrides", "seeds", *map(column_title, metrics)]
+    print_table(headers, cells, "test metrics, mean ± standard deviation over seeds")
+
+
+def available_metrics(rows: Sequence[Row]) -> list[str]:
+    """Return the metrics that at least one row has. Autoencoders without a prior have no test/neg_elbo."""
+    return [metric for metric in METRICS if any(row[metric] != "" for row in rows)]
+
+
+def shorten(overrides: str) -> str:
+    """Return the overrides in at most LABEL_WIDTH characters. sweep.csv has all of them."""
+    return overrides if len(overrides) <= LABEL_WIDTH else f"{overrides[: LABEL_WIDTH - 3]}..."
+
+
+def column_title(metric: str) -> str:
+    """Return the title of a metric's column: without the split for test metrics."""
+    return metric.removeprefix("test/")
+
+
+def draw_rate_distortion(folder: Path, jobs: Sequence[Row]) -> None:
+    """Draw `rate_distortion.png`, if at least two jobs have a rate and a distortion."""
+    points = [job for job in jobs if job["test/rate"] != "" and job["test/distortion"] != ""]
+    if len(points) < 2:
+        return
+    from autoencoders.figures.curves import rate_distortion_curve
+
+    figure = rate_distortion_curve(
+        [job["test/rate"] for job in points],
+        [job["test/distortion"] for job in points],
+        [job["overrides"] for job in points],
+        folder.name,
+    )
+    figure.savefig(folder / "rate_distortion.png", dpi=100)
+    print(f"figure   {folder}/rate_distortion.png")
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows with the same columns as CSV."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
