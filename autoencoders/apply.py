@@ -73,7 +73,7 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
         raise UserError(f"split must be train, val or test, got {config['split']}.")
     run = loading.open_run(config["run"])
     if config["root"]:
-        run.data.move(config["root"])
+        run.data.set_root(config["root"])
     if config["device"] == "auto":
         config["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     run.model.to(config["device"])

@@ -69,7 +69,7 @@ class Batch(NamedTuple):
         y = None if self.y is None else self.y[rows]
         return Batch(self.x[rows], self.target[rows], y, self.index[rows])
 
-    def parts(self, size: int) -> list[Batch]:
+    def chunks(self, size: int) -> list[Batch]:
         """Return the batch in chunks of at most `size` images."""
         starts = range(0, len(self.x), size)
         return [self.select(slice(start, start + size)) for start in starts]

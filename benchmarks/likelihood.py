@@ -131,7 +131,7 @@ def main() -> None:
     if not (model.has_prior and isinstance(model.family, Bernoulli)) or model.context_size:
         parser.error("this benchmark needs a run of model=vae with likelihood=bernoulli")
     batch = run.batch("test", spread_rows(options.images, len(run.prepare().data.images("test"))))
-    ours(model, batch.parts(2)[0], AT_A_TIME)
+    ours(model, batch.chunks(2)[0], AT_A_TIME)
     reset_peak()
     before, start = memory("VmRSS"), time.perf_counter()
     estimate, seconds = ours(model, batch, options.samples)

@@ -154,7 +154,7 @@ def around(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     config["trainer"]["limit_val_batches"] = 1.0
     second = instantiate.build(config["data"])
     model, trainer = instantiate.build_model(config, data.shape, data.context), build_trainer(config, [], [])
-    epoch = Batches(data._prepared("train"), "train", batch_size=BATCH, train=True)
+    epoch = Batches(data.get_split("train"), "train", batch_size=BATCH, train=True)
     train = data.images("train")
     yield {
         "start": seconds(lambda: second.setup("fit")),
@@ -215,7 +215,7 @@ def folder(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     data.read = timed
     result["cut"] = seconds(lambda: data.setup("fit")) - result["read"]
     result["fingerprint"] = seconds(data.fingerprint)
-    training = Batches(data._prepared("train"), "train", batch_size=BATCH, train=True)
+    training = Batches(data.get_split("train"), "train", batch_size=BATCH, train=True)
     result["first batch"] = seconds(lambda: next(iter(training)))
     result["annotations"] = seconds(lambda: data.annotations("val"))
     result["sum"] = sum(result.values())

@@ -30,7 +30,7 @@ where, options = json.loads(sys.argv[1])
 data = {"lfw": LFWDataModule, "folder": ImageFolderDataModule}[where](name=where, batch_size=64, **options)
 data.prepare_data()
 data.setup("fit")
-batch = next(iter(Batches(data._prepared("train"), "train", batch_size=64, train=True, flip=True)))
+batch = next(iter(Batches(data.get_split("train"), "train", batch_size=64, train=True, flip=True)))
 print(json.dumps({
     "images": sum(len(data.images(s)) for s in ("train", "val", "test")),
     "imports": imported - began,

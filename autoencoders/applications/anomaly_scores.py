@@ -32,7 +32,7 @@ class AnomalyScores:
         run, found = self.run, []
         labels = self._labels(batch)
         for y in labels:
-            terms = [self._terms(part, split) for part in batch._replace(y=y).parts(ROWS_PER_CHUNK)]
+            terms = [self._terms(part, split) for part in batch._replace(y=y).chunks(ROWS_PER_CHUNK)]
             found.append([torch.cat(column) for column in zip(*terms, strict=True)])
         distortion, rate, z = (torch.stack(column) for column in zip(*found, strict=True))  # (labels, N, ...)
         density = torch.stack([-self.density.log_density(codes) for codes in z])
@@ -84,7 +84,7 @@ def other_images(run: Run, other: str, normal: Batch, limit: int) -> Batch:
         images = images.flatten(2).gather(2, order[:, None].expand(-1, images.shape[1], -1)).view_as(images)
     else:
         images = convert_images(load_dataset(run, other), run.model.shape, limit)
-    views: dict[str, Any] = dict(run.data.views)
+    views: dict[str, Any] = dict(run.data.evaluation_options)
     if views["binarize"] == "static":  # random numbers fixed by row, as for dynamic binarization in evaluation
         views["binarize"] = "dynamic"
     y = normal.y if other == "shuffled" else None

@@ -146,7 +146,7 @@ def compared_codes(run: Run, split: str, z: Tensor) -> dict[str, Tensor]:
 def pca_codes(run: Run, split: str) -> Tensor:
     """Return PCA codes of the inputs of a split, (N, K) float64."""
     pca = run.pca()
-    return torch.cat([pca.encode(batch.x) for batch in run.data.evaluation(split)]).double()
+    return torch.cat([pca.encode(batch.x) for batch in run.data.evaluation_batches(split)]).double()
 
 
 def summarize_moments(z: Tensor) -> dict[str, object]:

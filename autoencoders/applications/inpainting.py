@@ -47,7 +47,7 @@ Method = Callable[[Corrupted], Tensor]
 
 def corrupted_rows(run: Run, split: str, rows: Tensor) -> Corrupted:
     """Read rows of a split with the corruption of evaluation, and locate the covered pixels."""
-    batch, loader = run.batch(split, rows), run.data.evaluation(split)
+    batch, loader = run.batch(split, rows), run.data.evaluation_batches(split)
     return Corrupted(batch, cover_mask(loader.corruption, batch.x, loader.draws(batch.index)))
 
 

@@ -63,7 +63,7 @@ def reconstruction_errors(run: Run, split: str) -> pd.DataFrame:
         "mean image": lambda x, y: mean_image.expand_as(x),
     }
     collected: dict[str, list[Tensor]] = {name: [] for name in methods}
-    for batch in data.evaluation(split):
+    for batch in data.evaluation_batches(split):
         for name, method in methods.items():
             output = method(batch.x, batch.y).clamp(0, 1)
             mse = (output - batch.target).flatten(1).square().mean(1)

@@ -84,7 +84,7 @@ def trained_corruption(run: Run) -> Callable[[Tensor, Draws], Tensor]:
     Raises:
         UserError: if the run was trained without a corruption.
     """
-    corruption = run.prepare().data.views["corruption"]
+    corruption = run.prepare().data.evaluation_options["corruption"]
     if isinstance(corruption, NoCorruption):
         raise UserError(
             "application=restore needs a run that was trained with a corruption, and this run was trained without. "
@@ -164,7 +164,7 @@ def measure_levels(
 def noisy_rows(run: Run, noise: GaussianNoise, split: str, rows: Tensor) -> Corrupted:
     """Read rows of a split with the given noise; the random numbers are the same at every level."""
     batch = run.batch(split, rows)
-    return Corrupted(batch._replace(x=noise(batch.target, run.data.evaluation(split).draws(rows))), None)
+    return Corrupted(batch._replace(x=noise(batch.target, run.data.evaluation_batches(split).draws(rows))), None)
 
 
 def draw_levels(run: Run, trained: GaussianNoise, curves: Mapping[str, list], images: str) -> Figure:

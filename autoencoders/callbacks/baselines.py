@@ -62,7 +62,7 @@ def pca_mse(data: ImageDataModule, split: str, count: int) -> float | None:
         return None
     pca = None if full_rank else PCABaseline.of(train, count)
     total = 0.0
-    for batch in data.evaluation(split):
+    for batch in data.evaluation_batches(split):
         output = batch.x if full_rank else pca.reconstruct(batch.x)
         total += (output.double() - batch.target).square().sum().item()
     return total / data.images(split).numel()

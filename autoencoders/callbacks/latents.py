@@ -44,7 +44,9 @@ class LatentPlot(FigureCallback):
         from autoencoders.figures.latents import scatter_codes
 
         style |= {"caption": f"{len(codes):,} validation codes", "prior": model.has_prior and model.latent_dim == 2}
-        writer.save_figure("latents", scatter_codes(points, heading(trainer, model), axes, **style), trainer.global_step)
+        writer.save_figure(
+            "latents", scatter_codes(points, heading(trainer, model), axes, **style), trainer.global_step
+        )
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the t-SNE of the last codes."""

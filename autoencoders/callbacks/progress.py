@@ -53,7 +53,7 @@ class Progress(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the line of the epoch, unless a resumed run had already finished it."""
-        if not trainer.is_global_zero or not trainer.datamodule.served:
+        if not trainer.is_global_zero or not trainer.datamodule.images_served:
             return
         values = {}
         for key, form in COLUMNS if self._validated == trainer.current_epoch else ():
@@ -101,7 +101,7 @@ class Progress(pl.Callback):
         """Return the current state; called by the drawing thread."""
         step, seconds = trainer.global_step, time.perf_counter() - self._began
         share = step / self._steps if math.isfinite(self._steps) else None
-        speed = trainer.datamodule.served / max(_clock(trainer).elapsed(), 1e-9)
+        speed = trainer.datamodule.images_served / max(_clock(trainer).elapsed(), 1e-9)
         after = [f"{share:.0%}"] if share is not None else [f"step {step:,}"]
         after += ["validation"] if trainer.validating or trainer.sanity_checking else [f"{speed:,.0f} images/s"]
         if share is not None and step > self._first:

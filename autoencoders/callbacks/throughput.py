@@ -80,5 +80,5 @@ class Throughput(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the counts of the epoch. Nothing is counted per batch, which would cost time."""
-        images, seconds = trainer.datamodule.served, self.elapsed()
+        images, seconds = trainer.datamodule.images_served, self.elapsed()
         self.images, self.seconds, self.rate = self.images + images, self.seconds + seconds, images / seconds

@@ -61,7 +61,7 @@ def check_combination(config: Mapping, trainer: pl.Trainer, data: ImageDataModul
 
     This is called before the data is loaded, which may take long.
     """
-    if not data.tells:
+    if not data.has_labels:
         _check_model(config["model"], None)
     if trainer.world_size > 1 and _class_attribute(config["model"], "single_process", False):
         name = config["model"]["name"]

@@ -75,7 +75,7 @@ class CartoonsDataModule(ImageDataModule):
         self.attributes, self.cache = tuple(attributes), cache
 
     @property
-    def tells(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether the images come with labels."""
         return bool(self.attributes)
 

@@ -98,7 +98,7 @@ class ImageDataModule(pl.LightningDataModule):
     # Methods that a dataset may override ----------------------------------------------------------------
 
     @property
-    def tells(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether the images come with labels, as far as this is known before the images are read."""
         return True
 
@@ -115,7 +115,7 @@ class ImageDataModule(pl.LightningDataModule):
             return Annotations(classes=labels, class_names=context.names)
         return Annotations(attributes=labels, attribute_names=context.names)
 
-    def read_pictures(self, files: Sequence[Path]) -> Tensor:
+    def read_image_files(self, files: Sequence[Path]) -> Tensor:
         """Read image files of the user, prepared like the images of the dataset: (N, C, H, W) uint8."""
         channels, height, width = self.shape
         return torch.from_numpy(read_all(files, lambda f: read_image(f, (height, width), color=channels == 3)))
@@ -142,7 +142,7 @@ class ImageDataModule(pl.LightningDataModule):
         binarized = BinarizedView(images, seed)
         return binarized if binarized.numel() > self.memory else binarized.to(binarized.device)
 
-    def _prepared(self, split: str) -> Split:
+    def get_split(self, split: str) -> Split:
         if not self._splits:
             raise RuntimeError("The data are not prepared. Call prepare_data() and setup() first.")
         return self._splits[split]
@@ -150,13 +150,13 @@ class ImageDataModule(pl.LightningDataModule):
     @property
     def shape(self) -> Shape:
         """(C, H, W) of one image."""
-        channels, height, width = self._prepared("train").images.shape[1:]
+        channels, height, width = self.get_split("train").images.shape[1:]
         return channels, height, width
 
     @property
     def context(self) -> Context | None:
         """Meaning of the labels, or None if there are no labels."""
-        self._prepared("train")
+        self.get_split("train")
         return self._context
 
     @property
@@ -171,17 +171,17 @@ class ImageDataModule(pl.LightningDataModule):
 
     def images(self, split: str) -> Tensor | RowView:
         """Return the uint8 images of `train`, `val` or `test`, (N, C, H, W)."""
-        return self._prepared(split).images
+        return self.get_split(split).images
 
     def annotations(self, split: str) -> Annotations:
         """Return all known labels of `train`, `val` or `test`, including labels that are not passed to a model."""
-        self._prepared(split)
+        self.get_split(split)
         test = split == "test" and len(self._source_labels) == 2
         if test not in self._annotations:
             self._annotations[test] = self.annotate(test)
         return self._annotations[test].rows(self._rows[split])
 
-    def move(self, root: str) -> None:
+    def set_root(self, root: str) -> None:
         """Set the folder of the downloads, for a run that is loaded on another machine."""
         self.root = resolve_root(root)
 
@@ -196,7 +196,7 @@ class ImageDataModule(pl.LightningDataModule):
     def mean_image_mse(self, split: str) -> float:
         """Return the MSE per pixel of the mean training image on a split: the baseline of every reconstruction."""
         if split not in self._mean_image_mse:
-            self._mean_image_mse[split] = statistics.mse_of_constant(self.mean_image(), self.evaluation(split))
+            self._mean_image_mse[split] = statistics.mse_of_constant(self.mean_image(), self.evaluation_batches(split))
         return self._mean_image_mse[split]
 
     def fingerprint(self) -> str:
@@ -215,17 +215,19 @@ class ImageDataModule(pl.LightningDataModule):
         self.batch_options = replace(self.batch_options, batch_size=value)
 
     @property
-    def views(self) -> dict[str, Any]:
+    def evaluation_options(self) -> dict[str, Any]:
         """Options of `Batches` that also apply in evaluation: `binarize` and `corruption`."""
         return {"binarize": self.batch_options.binarize, "corruption": self.batch_options.corruption}
 
-    def evaluation(self, split: str) -> Batches:
+    def evaluation_batches(self, split: str) -> Batches:
         """Return every row of a split once, in order, on the CPU, prepared as in evaluation."""
-        return Batches(self._prepared(split), split, batch_size=self.batch_options.eval_batch_size, **self.views)
+        return Batches(
+            self.get_split(split), split, batch_size=self.batch_options.eval_batch_size, **self.evaluation_options
+        )
 
     def take(self, split: str, count: int) -> Batch:
         """Return at most the first `count` rows of a split, on the CPU, prepared as in evaluation."""
-        return self.evaluation(split).batch(torch.arange(min(count, len(self.images(split)))))
+        return self.evaluation_batches(split).batch(torch.arange(min(count, len(self.images(split)))))
 
     def _trainer(self) -> pl.Trainer:
         if self.trainer is None:
@@ -240,7 +242,7 @@ class ImageDataModule(pl.LightningDataModule):
                 f"{trainer.world_size}. Choose a multiple of {trainer.world_size}."
             )
         return Batches(
-            move_to_device(self._prepared(split), trainer.strategy.root_device),
+            move_to_device(self.get_split(split), trainer.strategy.root_device),
             split,
             batch_size=options.batch_size if train else options.eval_batch_size,
             train=train,
@@ -283,9 +285,9 @@ class ImageDataModule(pl.LightningDataModule):
         return None if self._training is None else self._training.training_batch(number)
 
     @property
-    def served(self) -> int:
+    def images_served(self) -> int:
         """Training images of this epoch so far, over all processes, since this process started."""
-        return 0 if self._training is None else self._training.served * self.batch_size
+        return 0 if self._training is None else self._training.images_served * self.batch_size
 
     def state_dict(self) -> dict[str, int]:
         """Return the position in the epoch, for a checkpoint.

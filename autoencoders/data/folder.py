@@ -60,7 +60,7 @@ class ImageFolderDataModule(ImageDataModule):
         self._paths: list[list[str]] = []
 
     @property
-    def tells(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether the images come with labels."""
         return self.labels != "none"
 
@@ -90,7 +90,7 @@ class ImageFolderDataModule(ImageDataModule):
         annotations.names = self._paths[int(test)]
         return annotations
 
-    def read_pictures(self, files: Sequence[Path]) -> Tensor:
+    def read_image_files(self, files: Sequence[Path]) -> Tensor:
         """Read image files of the user, cropped or stretched like the images of the folder."""
         return torch.from_numpy(read_all(files, self._decode))
 

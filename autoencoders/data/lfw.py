@@ -66,7 +66,7 @@ class LFWDataModule(ImageDataModule):
         self.attributes = () if self.all_attributes else tuple(attributes)
 
     @property
-    def tells(self) -> bool:
+    def has_labels(self) -> bool:
         """Whether the images come with labels."""
         return self.all_attributes or bool(self.attributes)
 
@@ -128,7 +128,7 @@ class LFWDataModule(ImageDataModule):
         if unreadable:
             message = describe_unreadable({files[row]: reason for row, reason in unreadable.items()}, len(files))
             raise UserError(f"{message} Unpack the archive again.")
-        if not self.tells:
+        if not self.has_labels:
             return Source(Split(images, None), None, None)
         names = read_attribute_names(self.attribute_table) if self.all_attributes else self.attributes
         labels = read_attributes(self.attribute_table, files, names)
@@ -150,7 +150,7 @@ class LFWDataModule(ImageDataModule):
             annotations.attributes = read_attributes(self.attribute_table, files, annotations.attribute_names)
         return annotations
 
-    def read_pictures(self, files: Sequence[Path]) -> Tensor:
+    def read_image_files(self, files: Sequence[Path]) -> Tensor:
         """Read image files of the user. Files of the size of the photos are cropped like these; others are not."""
 
         def decode(file: Path) -> np.ndarray:

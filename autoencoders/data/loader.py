@@ -147,7 +147,7 @@ class Batches:
         self.seed, self.dynamic, self.rank, self.world = seed, binarize == "dynamic", rank, world
         self.corruption: Corruption = corruption or NoCorruption()
         self.flip, self.shift = flip, shift
-        self.epoch, self.start, self.done, self.served = 0, 0, 0, 0
+        self.epoch, self.start, self.done, self.images_served = 0, 0, 0, 0
         self.sampler, self.batch_sampler = self, None  # Lightning calls `set_epoch` on these attributes
 
     def set_epoch(self, epoch: int) -> None:
@@ -165,7 +165,7 @@ class Batches:
         chunks = self._training_chunks() if self.train else self._evaluation_chunks()
         first, self.start = self.start, 0
         for self.done, index in enumerate(chunks[first:], first + 1):
-            self.served = self.done - first
+            self.images_served = self.done - first
             yield self.batch(index)
 
     def _training_chunks(self) -> list[Tensor]:

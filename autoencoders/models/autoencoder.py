@@ -209,7 +209,7 @@ class Autoencoder(ImageModel):
         count = len(self._datamodule.images("train"))
         # Rows are spread over the split, because the first rows may all have the same label.
         rows = torch.linspace(0, count - 1, min(SAMPLE, count)).long()
-        batch = self._datamodule.evaluation("train").batch(rows)
+        batch = self._datamodule.evaluation_batches("train").batch(rows)
         context = self.context(batch.y)
         if context is None:
             return

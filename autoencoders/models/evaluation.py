@@ -45,7 +45,7 @@ def evaluation_sums(model: Autoencoder, batch: Batch, split: str) -> Tensor:
     The batch is divided into chunks, so that the decoder's batch has at most B pairs of image and sample.
     """
     size = max(1, len(batch.x) // model.objective.samples)
-    return torch.stack([_chunk_sums(model, chunk, split) for chunk in batch.parts(size)]).sum(0)
+    return torch.stack([_chunk_sums(model, chunk, split) for chunk in batch.chunks(size)]).sum(0)
 
 
 def _chunk_sums(model: Autoencoder, batch: Batch, split: str) -> Tensor:

@@ -103,7 +103,7 @@ class Run:
         count = len(self.prepare().data.images(split))
         if not isinstance(rows, Tensor):
             rows = torch.arange(count if rows is None else min(rows, count))
-        return self.data.evaluation(split).batch(rows)
+        return self.data.evaluation_batches(split).batch(rows)
 
     def annotations(self, split: str) -> Annotations:
         """Return everything known about each image of a split."""
@@ -119,7 +119,7 @@ class Run:
         if not path.exists():
             raise UserError(f"images must be an image file or a folder of images, but {path} does not exist.")
         files = list_images(path)
-        return self.prepare().data.read_pictures(files).float() / 255, [file.name for file in files]
+        return self.prepare().data.read_image_files(files).float() / 255, [file.name for file in files]
 
     def codes(self, split: str) -> Codes:
         """Return the codes of a split. They are computed once, kept in memory and saved in the run folder."""
@@ -147,7 +147,7 @@ class Run:
     def _encode_split(self, split: str) -> Codes:
         model, parts = self.model, []
         self.prepare()
-        for batch in self.data.evaluation(split):
+        for batch in self.data.evaluation_batches(split):
             eps = evaluation_noise(model, batch.index.to(model.device), split)
             moved = Batch(*(None if part is None else part.to(model.device) for part in batch))
             terms = model.terms(moved, eps)

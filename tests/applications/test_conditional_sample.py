@@ -26,7 +26,7 @@ def opened(compose, tmp_path):
 
 def test_a_decoder_that_obeys_is_seen_to_and_one_that_ignores_is_not(opened, monkeypatch):
     run = opened("model=cvae")
-    train = run.prepare().data.evaluation("train").batch(torch.arange(1258))
+    train = run.prepare().data.evaluation_batches("train").batch(torch.arange(1258))
     means = torch.stack([train.x[train.y == k].mean(0) for k in range(10)])
     monkeypatch.setattr(run.model, "decode", lambda z, y: means[y] + 0.05 * torch.randn(len(z), 1, 28, 28))
     found = conditional_sample(run, **SMALL)

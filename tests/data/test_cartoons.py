@@ -60,7 +60,7 @@ def test_the_images_are_drawn_from_their_factors(tmp_path):
     assert data.context.names == ("mouth",)
     drawn = (draw(draw_factors(60, 0), 32) * 255).round().byte()
     values = draw_factors(60, 0)[:, 0]
-    row = (values == data._prepared("val").labels[0, 0]).nonzero().item()
+    row = (values == data.get_split("val").labels[0, 0]).nonzero().item()
     assert torch.equal(data.images("val")[0], drawn[row])
 
 

@@ -46,7 +46,7 @@ def test_static_binarization_is_constant_and_dynamic_binarization_changes_per_ep
         data.setup()
     assert set(static.images("train").unique().tolist()) == {0, 255}
     assert torch.equal(static.images("train"), other_seed.images("train"))
-    batches = Batches(dynamic._prepared("train"), "train", batch_size=64, train=True, binarize="dynamic")
+    batches = Batches(dynamic.get_split("train"), "train", batch_size=64, train=True, binarize="dynamic")
     epochs = []
     for epoch in range(2):
         batches.set_epoch(epoch)

@@ -63,7 +63,7 @@ def test_a_table_gives_classes_or_attributes(tmp_path, table, kind, names, expec
     (tmp_path / "labels.csv").write_text(table.format("\n".join(rows[::-1])))
     data = prepared(tmp_path / "in", tmp_path, labels=str(tmp_path / "labels.csv"))
     assert (data.context.kind, data.context.names) == (kind, names)
-    assert data._prepared("train").labels.tolist() == expected
+    assert data.get_split("train").labels.tolist() == expected
 
 
 def test_invalid_options_are_named(tmp_path):

@@ -59,14 +59,14 @@ def test_attributes_are_joined_on_person_and_number_and_photos_without_attribute
     assert [len(data.images(s)) for s in ("train", "val", "test")] == [23, 3, 2]
     photos_of_training = [(p, n) for p, count in PEOPLE.items() for n in range(1, count + 1)][:24]
     expected = [[n, len(p)] for p, n in photos_of_training if (p, n) != ("Bo_Li", 11)]
-    assert data._prepared("train").labels.tolist() == expected
+    assert data.get_split("train").labels.tolist() == expected
 
 
 def test_all_attributes_can_be_labels(photos):
     data = prepared(photos, size=32, attributes="all")
     assert data.context.names == data.annotations("train").attribute_names
     assert {"Smiling", "Male"} < set(data.context.names)
-    assert torch.equal(data.annotations("train").attributes, data._prepared("train").labels)
+    assert torch.equal(data.annotations("train").attributes, data.get_split("train").labels)
 
 
 def test_an_unknown_attribute_lists_the_attributes_of_the_table(photos):

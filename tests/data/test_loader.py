@@ -12,7 +12,7 @@ def rows_of(batches):
 
 
 def training_batches(data, **options):
-    return Batches(data._prepared("train"), "train", batch_size=16, train=True, **options)
+    return Batches(data.get_split("train"), "train", batch_size=16, train=True, **options)
 
 
 def test_an_epoch_visits_each_row_once_in_its_own_order():
@@ -65,7 +65,7 @@ def test_processes_share_every_batch():
 
 
 def test_evaluation_visits_each_row_exactly_once_over_processes():
-    split = prepare_counted()._prepared("train")
+    split = prepare_counted().get_split("train")
     shares = [rows_of(Batches(split, "val", batch_size=16, rank=r, world=3)) for r in range(3)]
     assert sorted(sum(sum(shares, []), [])) == list(range(140))
     assert [len(Batches(split, "val", batch_size=16, rank=r, world=3)) for r in range(3)] == [len(s) for s in shares]

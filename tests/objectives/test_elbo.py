@@ -147,7 +147,7 @@ def test_validation_is_the_bound_for_any_batch_size_and_decodes_at_most_a_batch(
     with torch.no_grad():
         sums = evaluation_sums(model, batch, "val")
         assert max(sizes) == 30
-        torch.testing.assert_close(sums, sum(evaluation_sums(model, chunk, "val") for chunk in batch.parts(7)))
+        torch.testing.assert_close(sums, sum(evaluation_sums(model, chunk, "val") for chunk in batch.chunks(7)))
         terms = model.terms(batch, evaluation_noise(model, batch.index, "val", 5))
     metrics = evaluation_metrics(model, "val", sums / 30)
     assert metrics["val/loss"] == metrics["val/objective"] == pytest.approx(terms.bound.mean().item(), rel=1e-5)

@@ -35,7 +35,7 @@ class Latents(NamedTuple):
 def encode_latents(run: Run, split: str) -> Latents:
     """Encode every image of a split."""
     posteriors = []
-    for batch in run.prepare().data.evaluation(split):
+    for batch in run.prepare().data.evaluation_batches(split):
         y = None if batch.y is None else batch.y.to(run.model.device)
         posterior = run.model.posterior(batch.x.to(run.model.device), y)
         eps = evaluation_noise(run.model, batch.index.to(run.model.device), split)

@@ -52,7 +52,7 @@ def mean_image_nll(run: Run, split: str) -> Tensor:
     sample = train[spread_rows(FITTED, len(train))].float() / 255
     family.fit(mean.expand_as(sample), sample)
     output = torch.logit(mean, 1e-3) if family.activation == "sigmoid" else mean
-    parts = [family(output.expand_as(b.target)).nll(b.target) for b in run.data.evaluation(split)]
+    parts = [family(output.expand_as(b.target)).nll(b.target) for b in run.data.evaluation_batches(split)]
     return torch.cat(parts).double()
 
 
