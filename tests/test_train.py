@@ -228,8 +228,8 @@ def test_a_run_is_resumed_in_its_own_folder(tmp_path):
     ("words", "message"),
     [
         (["model=vae", "trainer.max_epochs=5"], "planned for 38 optimizer steps"),
-        (["model=vae", "latent_dim=7"], "model.latent_dim is 7 and was 10"),
-        (["model=ae"], "model._target_ is autoencoders.models.ae.AE and was"),
+        (["model=vae", "latent_dim=7"], "model.latent_dim is 7 instead of 10"),
+        (["model=ae"], "model._target_ is autoencoders.models.ae.AE instead of"),
     ],
 )
 def test_a_run_with_other_settings_is_not_resumed(compose, tmp_path, words, message):
