@@ -161,7 +161,7 @@ def test_a_single_checkpoint_is_loaded_and_foreign_targets_are_rejected(finished
     with pytest.raises(UserError, match="must be a checkpoint or a run folder"):
         loading.open_run(tmp_path)
     alone.write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match="is not a checkpoint of a run"):
+    with pytest.raises(UserError, match="is not a checkpoint of this package"):
         loading.open_run(alone)
 
 
