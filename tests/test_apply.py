@@ -73,7 +73,7 @@ def test_images_of_the_user_are_reconstructed(run, tmp_path):
     ("words", "sentence"),
     [
         (["run={tmp}"], "must be a checkpoint or a run folder"),
-        (["run={tmp}/other.ckpt"], "is not a checkpoint of a run of this package"),
+        (["run={tmp}/other.ckpt"], "is not a checkpoint of this package"),
         (["run={run}", "images={tmp}/none.png"], "there is no"),
         (["run={run}", "images={tmp}/broken.png"], "pictures cannot be read"),
         (["run={run}", "split=all"], "split must be train, val or test"),

@@ -161,7 +161,7 @@ def test_a_single_checkpoint_is_loaded_and_foreign_targets_are_rejected(finished
     with pytest.raises(UserError, match="must be a checkpoint or a run folder"):
         loading.open_run(tmp_path)
     alone.write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match="is not a checkpoint of a run"):
+    with pytest.raises(UserError, match="is not a checkpoint of this package"):
         loading.open_run(alone)
 
 
@@ -228,8 +228,8 @@ def test_a_run_is_resumed_in_its_own_folder(tmp_path):
     ("words", "message"),
     [
         (["model=vae", "trainer.max_epochs=5"], "planned for 38 optimizer steps"),
-        (["model=vae", "latent_dim=7"], "model.latent_dim is 7 and was 10"),
-        (["model=ae"], "model._target_ is autoencoders.models.ae.AE and was"),
+        (["model=vae", "latent_dim=7"], "model.latent_dim is 7 instead of 10"),
+        (["model=ae"], "model._target_ is autoencoders.models.ae.AE instead of"),
     ],
 )
 def test_a_run_with_other_settings_is_not_resumed(compose, tmp_path, words, message):
@@ -396,11 +396,11 @@ def test_a_users_own_model_from_another_folder(tmp_path):
     [
         (["model=pca", "likelihood=bernoulli"], "model=pca reconstructs linearly"),
         (["data.batch_size=5000"], "data.batch_size is 5000, and data=digits has 1258 training images"),
-        (["latent_dim.size=0"], "latent_dim.size must be a whole number from 1 up"),
+        (["latent_dim.size=0"], "latent_dim.size must be an integer of at least 1"),
         (["beta.value=abc"], "beta.value must be a number, got .abc."),
-        (["seed=-1"], "seed must be a whole number from 0 up"),
+        (["seed=-1"], "seed must be an integer of at least 0"),
         (["trainer.precision=bf16-true"], "trainer.precision must be one of"),
-        (["trainer=gpu"], "trainer cannot be set up as asked"),
+        (["trainer=gpu"], "trainer cannot be instantiated"),
         (["data=mnist", "data.root=nowhere", "model.join=top"], "model.join must be one of"),
         (["resume=nowhere"], "nowhere is must be a checkpoint or a run folder of a run"),
     ],
@@ -413,7 +413,7 @@ def test_user_errors_are_one_sentence_and_leave_no_files(compose, tmp_path, word
 
 def test_a_run_is_not_overwritten(compose, tmp_path):
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(UserError, match="holds a run already, which is not overwritten"):
+    with pytest.raises(UserError, match="already contains a run, which is not overwritten"):
         train(compose(folder=tmp_path))
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
 
@@ -421,7 +421,7 @@ def test_a_run_is_not_overwritten(compose, tmp_path):
 def test_a_user_error_is_one_line_on_the_terminal_and_status_2(tmp_path):
     done = command("latent_dim.size=0", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "autoencoders: latent_dim.size must be a whole number from 1 up, and is 0.\n"
+    assert done.stderr == "autoencoders: latent_dim.size must be an integer of at least 1, got 0.\n"
     assert list(tmp_path.glob("runs/*")) == []
 
 

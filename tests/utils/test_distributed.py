@@ -171,7 +171,7 @@ def test_slurm_without_slurm_is_one_sentence(tmp_path):
     done = run("-m", "beta=0.5,4", "hydra/launcher=submitit_slurm", cwd=tmp_path, PATH="")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "there is no srun" in done.stderr
+    assert "srun is not on the PATH" in done.stderr
 
 
 def test_pca_with_several_processes_is_an_error(tmp_path):
