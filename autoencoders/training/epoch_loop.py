@@ -48,8 +48,9 @@ class Step(NamedTuple):
 
 
 class TrainingEpochs(_TrainingEpochLoop):
-    """A loop for the usual run: one device, one optimizer, one step per batch, no profiler. Others use Lightning's
-    steps.
+    """A loop for the usual run: one device, one optimizer, one step per batch, no profiler.
+
+    Other runs use Lightning's steps.
     """
 
     _step: Step | None = None

@@ -4,14 +4,14 @@ from autoencoders.callbacks import applications
 from autoencoders.types import ApplicationResult
 
 
-def test_who_watches_a_training_asks_about_validation(monkeypatch):
-    asked = []
+def test_applications_during_training_use_the_validation_split(monkeypatch):
+    splits = []
 
     def application(run, *, split="test"):
-        asked.append(split)
+        splits.append(split)
         return ApplicationResult()
 
     monkeypatch.setattr(applications.Run, "from_trainer", lambda trainer, model: None)
     writer = SimpleNamespace(save_result=lambda *words: None)
     applications.Applications({"one": application}).draw(SimpleNamespace(global_step=1), None, writer)
-    assert asked == ["val"]
+    assert splits == ["val"]

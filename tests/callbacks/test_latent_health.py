@@ -65,7 +65,7 @@ def test_the_gap_is_that_of_a_sample_of_the_aggregate_posterior(compose, tmp_pat
     assert (tmp_path / "run/figures/health/000039.png").is_file()
 
 
-def test_a_collapse_is_told_once_on_the_terminal_in_the_record_and_in_a_logger(compose, tmp_path, capsys):
+def test_collapse_is_reported_once_on_terminal_in_record_and_loggers(compose, tmp_path, capsys):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     words = ["model=vae", *TINY, "beta=1000", "schedule=constant", "logger=tensorboard", "trainer.max_epochs=8"]
     train(compose(*words))
@@ -81,7 +81,7 @@ def test_a_collapse_is_told_once_on_the_terminal_in_the_record_and_in_a_logger(c
     assert "warning" not in capsys.readouterr().err
 
 
-def test_a_healthy_run_is_told_nothing(compose, tmp_path, capsys):
+def test_healthy_run_has_no_warnings(compose, tmp_path, capsys):
     train(compose("model=vae", *TINY, "trainer.max_epochs=8"))
     assert "warnings" not in json.loads((tmp_path / "run/run.json").read_text())
     assert "warning" not in capsys.readouterr().err
@@ -119,7 +119,7 @@ def test_advice_names_the_option_to_turn(model, words, vitals, says):
     assert says is None or says in next(iter(found.values()))
 
 
-def test_a_learned_scale_at_its_minimum_is_told(model):
+def test_learned_scale_at_its_minimum_is_reported(model):
     vae = model("model=vae", "likelihood=gaussian_learned")
     vitals = Vitals(step=1000, progress=1.0, over=False, rate=9.0, active=8)
     assert advise(vitals, vae) == {}

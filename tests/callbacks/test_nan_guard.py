@@ -111,7 +111,7 @@ def test_a_checkpoint_in_the_middle_of_an_epoch_is_not_written_either(compose, t
     assert [path.name for path in Path(tmp_path, "each").iterdir()] == ["step=5.ckpt"]
 
 
-def test_accumulated_gradients_lead_to_the_batch_that_spoilt_them(compose, tmp_path, spoil):
+def test_accumulated_gradients_are_traced_to_their_batch(compose, tmp_path, spoil):
     seen = spoil("gradient", 23)  # the 4th batch of epoch 2; 7 steps an epoch, the last of one batch
     with pytest.raises(UserError, match=r"step 9 \(batch 4 of epoch 2\)"):
         train(compose(*TINY, "trainer.accumulate_grad_batches=3"))
@@ -153,7 +153,7 @@ def test_a_learning_rate_that_is_far_too_high(compose, tmp_path):
     assert not (tmp_path / "run/checkpoints").exists()
 
 
-def test_a_classifier_is_watched_too(compose, tmp_path, monkeypatch):
+def test_classifier_is_checked_too(compose, tmp_path, monkeypatch):
     losses, terms = [], Classifier.terms
 
     def wrong(self, batch):
@@ -178,7 +178,7 @@ def test_a_run_that_goes_on_knows_where_its_sums_were(compose, tmp_path, spoil):
         assert all(0 < float(row["distortion"]) < 600 for row in csv.DictReader(file))
 
 
-def test_the_earliest_of_several_processes_is_told():
+def test_earliest_failure_of_several_processes_is_reported():
     table = torch.ones(2, 6, 4).cumsum(1)
     table[1, 3:, 1] = NAN
     table[0, 4:, :3] = NAN
@@ -187,14 +187,14 @@ def test_the_earliest_of_several_processes_is_told():
     assert first_failure(torch.ones(2, 6, 4), 20, "a")[:3] == ("parameters", 20, "a")
 
 
-def test_the_device_is_waited_for_only_at_every_nth_step(compose, monkeypatch):
-    looks = []
-    monkeypatch.setattr(NaNGuard, "_look", lambda self, *_, weights=False: looks.append(weights) or self._restart())
+def test_device_is_read_only_every_n_steps(compose, monkeypatch):
+    checks = []
+    monkeypatch.setattr(NaNGuard, "_check", lambda self, *_, weights=False: checks.append(weights) or self._restart())
     train(compose(*TINY, "trainer.max_epochs=1"))
-    assert looks[:3] == [False, False, True]  # batches 7 and 14 of 19, then before validation
+    assert checks[:3] == [False, False, True]  # batches 7 and 14 of 19, then before validation
 
 
-def test_what_is_kept_opens_with_the_run(compose, tmp_path, spoil):
+def test_saved_batch_can_be_passed_to_the_model(compose, tmp_path, spoil):
     spoil("rate", 24)
     with pytest.raises(UserError):
         train(compose(*TINY))

@@ -167,7 +167,7 @@ def test_a_training_goes_on_where_figures_applications_and_loggers_fail(spared):
         assert len(values[0]) == (1 if key == "test/neg_elbo" else 2), key
 
 
-def test_each_failure_is_told_once_by_its_option(spared):
+def test_each_failure_is_reported_once_with_its_option(spared):
     root, _ = spared
     said = record(root / "bad")["warnings"]
     told = {sentence.partition(" failed")[0]: sentence for sentence in said}
@@ -325,7 +325,7 @@ def test_memory_that_ran_out_names_the_option_and_what_is_kept(
     assert steps(tmp_path / "run", "last") == [19]
 
 
-def test_memory_that_ran_out_elsewhere_is_told_too(compose):
+def test_out_of_memory_in_another_place_is_reported(compose):
     def setup():
         raise MemoryError("Unable to allocate 30 GiB")
 
