@@ -249,7 +249,7 @@ def test_wandb_goes_offline_where_its_server_is_not(tmp_path, monkeypatch, capsy
     logger.log_metrics({"a": 1.0}, 0)
     (said,) = record(tmp_path)["warnings"]
     assert said.startswith("W&B could not start online (CommError: ")
-    assert said.endswith("and this run's is offline; metrics.csv and figures/ have everything.")
+    assert said.endswith("and is offline for this run; metrics.csv and figures/ are complete.")
     assert capsys.readouterr().err == f"autoencoders: warning: {said}\n"
     monkeypatch.setattr(wandb.Run, "finish", raising(TimeoutError("not in 300 seconds"), lambda *_: True))
     where = logger.close({}, tmp_path / "none", failed=False)
@@ -289,7 +289,7 @@ def test_an_answer_that_cannot_be_written_is_one_sentence(spared, run_command, t
     assert done.returncode == 2
     assert done.stderr == (
         "autoencoders: file/x/figures/reconstruct/rows cannot be used (Not a directory). Choose a folder with "
-        "write to with folder.\n"
+        "write permission with folder.\n"
     )
 
 
@@ -338,7 +338,7 @@ def test_out_of_memory_in_another_place_is_reported(compose):
     )
     assert "Set device=cpu" in str(error_messages.explain_error(GPU, {"device": "cuda"})).replace("or set", "Set")
     gone = RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:45767.")
-    assert str(error_messages.explain_error(gone, {})) == "Another process of this run has ended, and this one with it."
+    assert str(error_messages.explain_error(gone, {})) == "Another process of this run has ended, so this process ends too."
     assert error_messages.explain_error(ValueError("a defect"), config) is None
     assert error_messages.explain_error(FileNotFoundError(errno.ENOENT, "a defect"), config) is None
 
