@@ -306,7 +306,7 @@ CPU = RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory:
          "out of memory. Tried to allocate 20.00 MiB.). Lower data.batch_size (now 64), or set "
          "trainer.precision=bf16-mixed, or lower objective.samples (now 3)."),
         (CPU, "validation_step", [], "The memory of the machine ran out during evaluation (RuntimeError: [enforce fail] . "
-         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.). Lower data.eval_batch_size (it "
+         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.). Lower data.eval_batch_size (now "
          "is 500)."),
     ],
 )  # fmt: skip
