@@ -307,7 +307,7 @@ CPU = RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory:
          "trainer.precision=bf16-mixed, or lower objective.samples (now 3)."),
         (CPU, "validation_step", [], "The memory of the machine ran out during evaluation (RuntimeError: [enforce fail] . "
          "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.). Lower data.eval_batch_size (now "
-         "is 500)."),
+         "500)."),
     ],
 )  # fmt: skip
 def test_memory_that_ran_out_names_the_option_and_what_is_kept(
