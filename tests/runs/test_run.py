@@ -64,5 +64,5 @@ def test_the_pca_baseline_is_scikit_learns(run):
 
 def test_other_images_than_the_models_are_refused(run, compose):
     other = instantiate.build(compose("data.size=16")["data"])
-    with pytest.raises(UserError, match="The model takes images of"):
+    with pytest.raises(UserError, match="The images must have shape"):
         Run(run.path, run.config, run.model, other).prepare()

@@ -121,7 +121,7 @@ def test_targets_of_an_opened_run_are_those_of_this_package(finished, tmp_path, 
     node[last] = [{"deep": json.loads(text)}] if where == "model.schedule" else json.loads(text)
     file = tmp_path / "hostile.ckpt"
     torch.save(state, file)
-    with pytest.raises(UserError, match=r"names the target|holds an interpolation"):
+    with pytest.raises(UserError, match=r"names the target|contains an interpolation"):
         loading.open_run(file)
     assert not canary.exists()
 

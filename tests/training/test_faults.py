@@ -84,8 +84,8 @@ def test_a_full_disk_leaves_every_checkpoint_good_and_says_how_to_go_on(run_comm
         done = run_command(train_module, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        f"autoencoders: {tmp_path}/run could not be written (No space left on device). Make room there, or choose "
-        "another disk with hydra.run.dir. checkpoints/last.ckpt is from before it; resume=run goes on.\n"
+        f"autoencoders: {tmp_path}/run could not be written (No space left on device). Free some space, or choose "
+        "another disk with hydra.run.dir. checkpoints/last.ckpt was written before; continue with resume=run.\n"
     )
     assert record(tmp_path / "run")["status"] == "failed"
     assert record(tmp_path / "run")["error"] in done.stderr
@@ -170,17 +170,17 @@ def test_a_training_goes_on_where_figures_applications_and_loggers_fail(spared):
 def test_each_failure_is_reported_once_with_its_option(spared):
     root, _ = spared
     said = record(root / "bad")["warnings"]
-    told = {sentence.partition(" failed")[0]: sentence for sentence in said}
-    assert len(told) == len(said)
-    assert set(told) == {
+    message = {sentence.partition(" failed")[0]: sentence for sentence in said}
+    assert len(message) == len(said)
+    assert set(message) == {
         "Failing", "callbacks.samples", "callbacks.reconstructions", "application reconstruct", "callbacks.baselines",
     }  # fmt: skip
-    assert told["callbacks.samples"] == (
-        "callbacks.samples failed at step 19 (ValueError: boom), and the run goes on; its figures are missing there. "
-        "callbacks.samples=null leaves it out, debug=true shows where it fails."
+    assert message["callbacks.samples"] == (
+        "callbacks.samples failed at step 19 (ValueError: boom), and training continues; its figures are missing there. "
+        "callbacks.samples=null disables it, debug=true shows the traceback."
     )
-    assert "(MemoryError)" in told["callbacks.reconstructions"]  # the baseline beside its MSE
-    assert "(No space left on device)" in told["application reconstruct"]
+    assert "(MemoryError)" in message["callbacks.reconstructions"]  # the baseline beside its MSE
+    assert "(No space left on device)" in message["application reconstruct"]
     assert "warnings" not in record(root / "good")
     written = [path for path in (root / "bad").rglob("*") if path.is_file()]
     assert not [path for path in written if path.suffix == ".partial" or path.read_bytes() == b"half"]
@@ -202,12 +202,12 @@ def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_com
     done = run_command(train_module, *words, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 2
     warning = (
-        "application browse failed at step 19 (No space left on device), and the run goes on; the training and its "
-        "numbers are kept."
+        "application browse failed at step 19 (No space left on device), and training continues; the training and "
+        "its metrics are kept."
     )
     assert done.stderr.splitlines() == [
         f"autoencoders: warning: {warning}",
-        "autoencoders: The training is done; of what it was asked, browse failed. Ask again with: python -m "
+        "autoencoders: The training is complete, but browse failed. Run again with: python -m "
         f"autoencoders.apply run={tmp_path}/run 'application=[browse]'",
     ]
     assert f"warning  {warning}" in done.stdout
@@ -248,8 +248,8 @@ def test_wandb_goes_offline_where_its_server_is_not(tmp_path, monkeypatch, capsy
     logger = WandbMediaLogger(str(tmp_path), init_timeout=1)
     logger.log_metrics({"a": 1.0}, 0)
     (said,) = record(tmp_path)["warnings"]
-    assert said.startswith("W&B could not begin online (CommError: ")
-    assert said.endswith("and this run's is offline; metrics.csv and figures/ have everything.")
+    assert said.startswith("W&B could not start online (CommError: ")
+    assert said.endswith("and is offline for this run; metrics.csv and figures/ are complete.")
     assert capsys.readouterr().err == f"autoencoders: warning: {said}\n"
     monkeypatch.setattr(wandb.Run, "finish", raising(TimeoutError("not in 300 seconds"), lambda *_: True))
     where = logger.close({}, tmp_path / "none", failed=False)
@@ -271,7 +271,7 @@ def test_a_run_folder_that_cannot_be_made_is_one_sentence(run_command, tmp_path,
     done = run_command(train_module, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        f"autoencoders: file/x cannot be used (Not a directory). Choose a place that you may write to with {option}.\n"
+        f"autoencoders: file/x cannot be used (Not a directory). Choose a folder with write permission with {option}.\n"
     )
 
 
@@ -279,7 +279,7 @@ def test_a_run_folder_without_permission_is_one_sentence(run_command, tmp_path, 
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
     done = run_command(train_module, "hydra.run.dir=run", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "run cannot be used (Permission denied). Choose a place" in done.stderr
+    assert "run cannot be used (Permission denied). Choose a folder" in done.stderr
 
 
 def test_an_answer_that_cannot_be_written_is_one_sentence(spared, run_command, tmp_path):
@@ -288,8 +288,8 @@ def test_an_answer_that_cannot_be_written_is_one_sentence(spared, run_command, t
     done = run_command(apply, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        "autoencoders: file/x/figures/reconstruct/rows cannot be used (Not a directory). Choose a place that you may "
-        "write to with folder.\n"
+        "autoencoders: file/x/figures/reconstruct/rows cannot be used (Not a directory). Choose a folder with "
+        "write permission with folder.\n"
     )
 
 
@@ -302,12 +302,12 @@ CPU = RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory:
 @pytest.mark.parametrize(
     ("error", "method", "options", "says"),
     [
-        (GPU, "training_step", ["objective.samples=3"], "Memory of the GPU ran out in training (OutOfMemoryError: CUDA "
-         "out of memory. Tried to allocate 20.00 MiB.). Lower data.batch_size (it is 64), or set "
-         "trainer.precision=bf16-mixed, or lower objective.samples (it is 3)."),
-        (CPU, "validation_step", [], "Memory of the machine ran out in evaluation (RuntimeError: [enforce fail] . "
-         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.). Lower data.eval_batch_size (it "
-         "is 500)."),
+        (GPU, "training_step", ["objective.samples=3"], "The memory of the GPU ran out during training (OutOfMemoryError: CUDA "
+         "out of memory. Tried to allocate 20.00 MiB.). Lower data.batch_size (now 64), or set "
+         "trainer.precision=bf16-mixed, or lower objective.samples (now 3)."),
+        (CPU, "validation_step", [], "The memory of the machine ran out during evaluation (RuntimeError: [enforce fail] . "
+         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.). Lower data.eval_batch_size (now "
+         "500)."),
     ],
 )  # fmt: skip
 def test_memory_that_ran_out_names_the_option_and_what_is_kept(
@@ -318,10 +318,10 @@ def test_memory_that_ran_out_names_the_option_and_what_is_kept(
     config = compose(*TINY, "callbacks=checkpoint", *options)
     with pytest.raises(RuntimeError) as raised:
         train(config)
-    told = str(error_messages.explain_error(raised.value, config))
-    assert says in told
-    assert told.endswith(f" checkpoints/last.ckpt is from before it; resume={tmp_path}/run goes on.")
-    assert record(tmp_path / "run")["error"] == told
+    message = str(error_messages.explain_error(raised.value, config))
+    assert says in message
+    assert message.endswith(f" checkpoints/last.ckpt was written before; continue with resume={tmp_path}/run.")
+    assert record(tmp_path / "run")["error"] == message
     assert steps(tmp_path / "run", "last") == [19]
 
 
@@ -333,12 +333,12 @@ def test_out_of_memory_in_another_place_is_reported(compose):
     with pytest.raises(MemoryError) as raised:
         setup()
     assert str(error_messages.explain_error(raised.value, config)) == (
-        "Memory of the machine ran out in preparing the data (MemoryError: Unable to allocate 30 GiB). Lower "
-        "data.memory (it is 2e+09 bytes)."
+        "The memory of the machine ran out during preparing the data (MemoryError: Unable to allocate 30 GiB). Lower "
+        "data.memory (now 2e+09 bytes)."
     )
     assert "Set device=cpu" in str(error_messages.explain_error(GPU, {"device": "cuda"})).replace("or set", "Set")
     gone = RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:45767.")
-    assert str(error_messages.explain_error(gone, {})) == "Another process of this run has ended, and this one with it."
+    assert str(error_messages.explain_error(gone, {})) == "Another process of this run has ended, so this process ends too."
     assert error_messages.explain_error(ValueError("a defect"), config) is None
     assert error_messages.explain_error(FileNotFoundError(errno.ENOENT, "a defect"), config) is None
 
@@ -359,9 +359,9 @@ def test_a_training_that_nothing_watched_fails_where_it_ends_without_finite_numb
     monkeypatch.setattr(VAE, "training_step", step)
     with pytest.raises(UserError) as raised:
         train(compose(*TINY, "callbacks=none", "trainer.max_epochs=1"))
-    told = str(raised.value)
-    assert told.startswith("Training has ended with numbers that are not finite: ")
-    assert "val/objective is nan, " in told
-    assert "holds NaN or infinity. Lower optimizer.lr (it is " in told
+    message = str(raised.value)
+    assert message.startswith("Training ended with values that are not finite: ")
+    assert "val/objective is nan, " in message
+    assert "holds NaN or infinity. Lower optimizer.lr (it is " in message
     assert record(tmp_path / "run")["status"] == "failed"
     assert steps(tmp_path / "run", "last") == [19]
