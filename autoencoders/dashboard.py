@@ -90,7 +90,7 @@ def default_entity() -> str:
     """Return the default entity of the logged-in user."""
     import wandb
 
-    return call_wandb(lambda: wandb.Api().default_entity)
+    return call_wandb(lambda: wandb.Api().default_entity) or ""
 
 
 def save(workspace: Workspace) -> str:

@@ -150,7 +150,7 @@ class Annotations:
         Raises:
             UserError: if there is no attribute of this name. The message lists all attributes.
         """
-        if name not in self.attribute_names:
+        if self.attributes is None or name not in self.attribute_names:
             known = ", ".join(self.attribute_names) or "none"
             raise UserError(f"The data has no attribute {name!r}. Its attributes: {known}.")
         return self.attributes[:, self.attribute_names.index(name)]

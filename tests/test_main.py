@@ -19,7 +19,7 @@ def test_version():
     assert run("--version").stdout == f"autoencoders {__version__}\n"
 
 
-@pytest.mark.parametrize(("arguments", "message"), [(["trian"], "got 'trian'"), (["completion", "zsh"], "got 'zsh'")])
+@pytest.mark.parametrize(("arguments", "message"), [(["fit"], "got 'fit'"), (["completion", "zsh"], "got 'zsh'")])
 def test_a_wrong_command_is_one_sentence(arguments, message):
     done = run(*arguments)
     assert done.returncode == 2

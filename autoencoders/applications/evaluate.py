@@ -116,7 +116,6 @@ def describe_classifier(
         f"{accuracy_text if accuracy['images'] else 'without labels to evaluate it'}",
         f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of "
         f"{classifier.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images, as "
-        f"many of every set, seed {seed}, reconstructions of {reconstruction_split(split)} images; +- of FID by {RESAMPLES} "
-        "bootstrap resamples, of KID by "
-        "jackknife",
+        f"many of every set, seed {seed}, reconstructions of {reconstruction_split(split)} images; +- of FID by "
+        f"{RESAMPLES} bootstrap resamples, of KID by jackknife",
     ]

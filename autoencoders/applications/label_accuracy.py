@@ -134,8 +134,8 @@ def requested_columns(run: Run, classifier: LabelClassifier, bits: Tensor) -> li
     missing = [name for name in wanted if name not in classifier.labels.names]
     if missing:
         raise UserError(
-            f"The classifier ({classifier.name}) must predict {join_names(missing)}, which the model is conditioned on. It "
-            f"predicts: {join_names(classifier.labels.names)}."
+            f"The classifier ({classifier.name}) must predict {join_names(missing)}, as the model is conditioned on it."
+            f" It predicts: {join_names(classifier.labels.names)}."
         )
     return [classifier.labels.names.index(name) for name in wanted]
 

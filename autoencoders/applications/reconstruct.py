@@ -28,7 +28,7 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
         count: number of images that are drawn.
 
     Returns:
-        Figures `rows` and `codes`. Table `reconstruction_errors`, for the model, PCA with as many components and the mean training
+        Figures `rows` and `codes`. Table `errors`, for the model, PCA with as many components and the mean training
         image: MSE per pixel of [0, 1], its difference to the model's MSE on the same images, PSNR of the mean MSE and
         mean PSNR per image in dB, mean SSIM.
     """

@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 
 from autoencoders.callbacks.base import FigureCallback, continue_on_error
 from autoencoders.loggers.media import MediaWriter
+from autoencoders.models.autoencoder import as_autoencoder
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult
 
@@ -32,5 +33,7 @@ class Applications(FigureCallback):
         for name, application in self.applications.items():
             with continue_on_error(trainer, self, f"application {name}", "its results are missing there."):
                 writer.save_result(
-                    name, application(Run.from_trainer(trainer, model), split=self.split), trainer.global_step
+                    name,
+                    application(Run.from_trainer(trainer, as_autoencoder(model)), split=self.split),
+                    trainer.global_step,
                 )

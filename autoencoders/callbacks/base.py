@@ -12,7 +12,10 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
+from autoencoders.models.autoencoder import Autoencoder
+from autoencoders.models.base import as_image_model
 from autoencoders.runs import record
 from autoencoders.runs.run import run_title
 from autoencoders.types import UserError
@@ -60,7 +63,7 @@ class FigureCallback(pl.Callback):
             self._draw(trainer, pl_module)
 
     def _draw(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
-        supported = model.decodes or not self.needs_decoder
+        supported = isinstance(model, Autoencoder) or not self.needs_decoder
         if trainer.is_global_zero and not trainer.sanity_checking and supported:
             self._drawn_at = trainer.global_step
             with continue_on_error(trainer, self), evaluation_mode(model):
@@ -83,15 +86,15 @@ def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
 def heading(trainer: pl.Trainer, model: pl.LightningModule) -> str:
     """Return the title of a figure: model, data, beta, latent size and epoch."""
     # Started epochs: `current_epoch` counts finished ones, and hooks at the end of an epoch differ in that.
-    return f"{run_title(model, trainer.datamodule)}, epoch {trainer.fit_loop.epoch_progress.current.ready}"
+    epoch = trainer.fit_loop.epoch_progress.current.ready
+    return f"{run_title(as_image_model(model), get_datamodule(trainer))}, epoch {epoch}"
 
 
-def validation_codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple[Tensor, Tensor | None]:
+def validation_codes(trainer: pl.Trainer, model: Autoencoder, count: int) -> tuple[Tensor, Tensor | None]:
     """Return the codes (N, Z) and labels of the first validation rows, on the CPU."""
-    batch = trainer.datamodule.take("val", count)
-    labels = [None] * len(batch.x) if batch.y is None else batch.y.to(model.device).split(500)
-    chunks = zip(batch.x.to(model.device).split(500), labels, strict=False)
-    return torch.cat([model.encode(x, y).cpu() for x, y in chunks]), batch.y
+    batch = get_datamodule(trainer).take("val", count)
+    chunks = [rows.to(model.device) for rows in batch.chunks(500)]
+    return torch.cat([model.encode(rows.x, rows.y).cpu() for rows in chunks]), batch.y
 
 
 def warn(trainer: pl.Trainer, name: str, message: str) -> None:

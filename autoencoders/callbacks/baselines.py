@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 import lightning.pytorch as pl
 
 from autoencoders.callbacks.base import continue_on_error
+from autoencoders.data.datamodule import get_datamodule
+from autoencoders.models.autoencoder import Autoencoder
+from autoencoders.utils.lightning import get_callbacks
 from autoencoders.utils.pca import PCABaseline
 
 if TYPE_CHECKING:
@@ -34,20 +37,20 @@ class Baselines(pl.Callback):
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the baselines next to `test/mse`."""
-        if not pl_module.decodes:  # a classifier
+        if not isinstance(pl_module, Autoencoder):  # a classifier
             return
         with continue_on_error(trainer, self):
             for split in ("val", "test"):
-                for name, mse in self.measure(trainer.datamodule, split, pl_module.latent_dim).items():
+                for name, mse in self.measure(get_datamodule(trainer), split, pl_module.latent_dim).items():
                     pl_module.log(f"{split}/mse_{'pca' if name.startswith('PCA') else 'mean_image'}", mse)
 
 
 def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dict[str, float]:
     """Return the baselines of a split for a figure: MSE of the mean image, and of PCA if it is configured."""
-    for callback in trainer.callbacks:
-        if isinstance(callback, Baselines):
-            return callback.measure(trainer.datamodule, split, model.latent_dim)
-    return {"mean image": trainer.datamodule.mean_image_mse(split)}
+    for callback in get_callbacks(trainer):
+        if isinstance(callback, Baselines) and isinstance(model, Autoencoder):
+            return callback.measure(get_datamodule(trainer), split, model.latent_dim)
+    return {"mean image": get_datamodule(trainer).mean_image_mse(split)}
 
 
 def pca_mse(data: ImageDataModule, split: str, count: int) -> float | None:
@@ -63,6 +66,6 @@ def pca_mse(data: ImageDataModule, split: str, count: int) -> float | None:
     pca = None if full_rank else PCABaseline.of(train, count)
     total = 0.0
     for batch in data.evaluation_batches(split):
-        output = batch.x if full_rank else pca.reconstruct(batch.x)
+        output = batch.x if pca is None else pca.reconstruct(batch.x)
         total += (output.double() - batch.target).square().sum().item()
     return total / data.images(split).numel()

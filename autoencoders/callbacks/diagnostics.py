@@ -52,7 +52,7 @@ def advise(vitals: Vitals, model: Autoencoder) -> dict[str, str]:
     """Return the problems: name -> sentence with the options to change. Empty if there is none."""
     problems: dict[str, str] = {}
     if model.has_prior and vitals.active is not None and vitals.step >= SOON:
-        if vitals.active == 0 and vitals.rate < COLLAPSED * model.latent_dim:
+        if vitals.active == 0 and vitals.rate is not None and vitals.rate < COLLAPSED * model.latent_dim:
             if vitals.progress >= max(EARLY, model.beta_schedule.share):
                 problems["posterior_collapse"] = collapse(vitals, model)
         elif vitals.over and 0 < vitals.active <= (1 - IDLE) * model.latent_dim:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import lightning.pytorch as pl
 
 from autoencoders.callbacks.base import FigureCallback
+from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
+from autoencoders.models.autoencoder import as_autoencoder
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.utils.arrays import to_numpy
 
@@ -29,15 +31,16 @@ class ExampleTable(FigureCallback):
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Measure each image, if a logger accepts tables."""
+        model = as_autoencoder(model)
         if not (writer.supports_tables and self.count):
             return
         import pandas as pd
 
-        batch = trainer.datamodule.take("val", self.count)
-        moved = batch._replace(**{k: v.to(model.device) for k, v in batch._asdict().items() if v is not None})
+        batch = get_datamodule(trainer).take("val", self.count)
+        moved = batch.to(model.device)
         terms = model.terms(moved, evaluation_noise(model, moved.index, "val"))
         output = model(moved.x, moved.y)
-        columns = {"row": batch.index.tolist()}
+        columns: dict[str, list] = {"row": batch.index.tolist()}
         if batch.y is not None and model.labels is not None and model.labels.kind == "classes":
             columns["class"] = [model.labels.names[i] for i in batch.y.tolist()]
         columns["input"] = list(to_numpy(batch.x))

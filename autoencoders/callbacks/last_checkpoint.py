@@ -8,6 +8,7 @@ import signal
 import threading
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
@@ -15,6 +16,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from autoencoders.loggers.csv import MetricsCSVLogger
 from autoencoders.types import RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.lightning import get_log_interval
 from autoencoders.utils.signals import SIGNALS, is_repeated_signal
 
 
@@ -34,7 +36,7 @@ class LastCheckpoint(Checkpoint):
             raise UserError(f"every_n_steps must be an integer of at least 1, or null, got {every_n_steps}.")
         self.path, self.every_n_steps = Path(dirpath, "last.ckpt"), every_n_steps
         self._signal: int | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
         self._trainer: pl.Trainer | None = None
 
     def save(self, trainer: pl.Trainer) -> None:
@@ -60,7 +62,8 @@ class LastCheckpoint(Checkpoint):
         for logger in trainer.loggers:
             if isinstance(logger, MetricsCSVLogger):
                 metrics = trainer._logger_connector.metrics["log"]
-                logger.log_metrics({**metrics, "epoch": trainer.current_epoch}, step)
+                values = {name: float(value) for name, value in metrics.items()}
+                logger.log_metrics({**values, "epoch": trainer.current_epoch}, step)
         self.save(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -76,7 +79,7 @@ class LastCheckpoint(Checkpoint):
             return
         due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
         # Several processes must agree, which needs communication.
-        every = 1 if trainer.world_size == 1 else trainer.log_every_n_steps
+        every = 1 if trainer.world_size == 1 else get_log_interval(trainer)
         stopping = trainer.global_step % every == 0 and self._stopping(trainer)
         if due or stopping:
             self.save(trainer)
@@ -113,8 +116,9 @@ class LastCheckpoint(Checkpoint):
             self._restore_handlers()
             raise RunStopped(number, f"immediately, by a second signal; {self.path} was written before")
         self._signal = number
-        if number == signal.SIGTERM and self._trainer.strategy.launcher is not None:
-            self._trainer.strategy.launcher.kill(number)  # stop the other processes that Lightning started
+        launcher = None if self._trainer is None else self._trainer.strategy.launcher
+        if number == signal.SIGTERM and launcher is not None:
+            launcher.kill(number)  # stop the other processes that Lightning started
 
     def _stopping(self, trainer: pl.Trainer) -> bool:
         received = self._signal is not None
@@ -122,4 +126,4 @@ class LastCheckpoint(Checkpoint):
 
     def _stop(self, trainer: pl.Trainer) -> None:
         number = self._signal or signal.SIGTERM
-        raise RunStopped(number, f"after step {trainer.global_step:,}, which {self.path} keeps")
+        raise RunStopped(number, f"after step {trainer.global_step:,}, which is saved in {self.path}")

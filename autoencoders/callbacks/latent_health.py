@@ -13,11 +13,14 @@ from torch import Tensor
 
 from autoencoders.callbacks.base import FigureCallback, at_least, continue_on_error, evaluation_mode, heading, warn
 from autoencoders.callbacks.diagnostics import Vitals, advise
+from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.metrics.aggregate_posterior import gap_to_prior
 from autoencoders.metrics.dimension import participation_ratio, spectrum
+from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND
+from autoencoders.utils.lightning import get_log_interval
 
 if TYPE_CHECKING:
     from autoencoders.figures.health import LatentHealthHistory
@@ -77,13 +80,13 @@ class LatentHealth(FigureCallback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
         """Log the gradient norm before clipping, in steps that are logged. It stays on the device."""
-        if (trainer.global_step + 1) % trainer.log_every_n_steps == 0:
+        if (trainer.global_step + 1) % get_log_interval(trainer) == 0:
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             pl_module.log("step/gradient_norm", torch.nn.utils.get_total_norm(gradients), batch_size=1)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Encode validation images and log the metrics that the sums over the split do not contain."""
-        if trainer.state.fn != "fit" or trainer.sanity_checking or not pl_module.decodes:
+        if trainer.state.fn != "fit" or trainer.sanity_checking or not isinstance(pl_module, Autoencoder):
             return
         with continue_on_error(trainer, self), evaluation_mode(pl_module):
             self._encoded = encoded = encode_validation(trainer, pl_module, self.codes)
@@ -99,13 +102,13 @@ class LatentHealth(FigureCallback):
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Issue warnings after all metrics are known, and log the histograms."""
         if self._encoded is not None and trainer.state.fn == "fit":
-            self._warn(trainer, pl_module)
-            self._log_histograms(MediaWriter.from_trainer(trainer), trainer)
+            self._warn(trainer, as_autoencoder(pl_module), self._encoded)
+            self._log_histograms(MediaWriter.from_trainer(trainer), trainer, self._encoded)
 
-    def _log_histograms(self, writer: MediaWriter, trainer: pl.Trainer) -> None:
+    def _log_histograms(self, writer: MediaWriter, trainer: pl.Trainer, encoded: EncodedImages) -> None:
         if not writer.supports_tables or trainer.sanity_checking:
             return
-        writer.log_histogram("codes", self._encoded.z.numpy(), trainer.global_step)
+        writer.log_histogram("codes", encoded.z.numpy(), trainer.global_step)
         kl = [float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_kl/")]
         if kl:
             writer.log_histogram("kl", np.array(kl), trainer.global_step)
@@ -114,9 +117,9 @@ class LatentHealth(FigureCallback):
         """Draw the last state, and issue the warnings that apply at the end."""
         super().on_train_end(trainer, pl_module)
         if self._encoded is not None:
-            self._warn(trainer, pl_module, over=True)
+            self._warn(trainer, as_autoencoder(pl_module), self._encoded, over=True)
 
-    def _warn(self, trainer: pl.Trainer, model: pl.LightningModule, over: bool = False) -> None:
+    def _warn(self, trainer: pl.Trainer, model: Autoencoder, encoded: EncodedImages, over: bool = False) -> None:
         measured = {k: float(v) for k, v in trainer.callback_metrics.items() if k in ("val/rate", "val/active_units")}
         endless = trainer.max_epochs in (None, -1) and trainer.max_steps == -1
         vitals = Vitals(
@@ -125,8 +128,8 @@ class LatentHealth(FigureCallback):
             over=over,
             rate=measured.get("val/rate"),
             active=measured.get("val/active_units"),
-            low=self._encoded.low,
-            high=self._encoded.high,
+            low=encoded.low,
+            high=encoded.high,
         )
         for name, message in advise(vitals, model).items():
             if name not in self._warned:
@@ -135,16 +138,18 @@ class LatentHealth(FigureCallback):
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Draw the panel from the metrics written so far."""
+        model = as_autoencoder(model)
         path = Path(trainer.default_root_dir, "metrics.csv")
         if self._encoded is None or not path.is_file():
             return
         from autoencoders.figures.health import latent_health_panel
 
-        history = self._history(path, trainer, model)
+        history = self._history(path, trainer, model, self._encoded)
         figure = latent_health_panel(history, heading(trainer, model), caption(history, self._encoded))
         writer.save_figure("health", figure, trainer.global_step)
 
-    def _history(self, path: Path, trainer: pl.Trainer, model: pl.LightningModule) -> LatentHealthHistory:
+    @staticmethod
+    def _history(path: Path, trainer: pl.Trainer, model: Autoencoder, encoded: EncodedImages) -> LatentHealthHistory:
         import pandas as pd
 
         from autoencoders.figures.health import LatentHealthHistory
@@ -158,9 +163,9 @@ class LatentHealth(FigureCallback):
             values[:, 0] += over == "epoch"  # epochs are counted from 1
             return values if len(values) else None
 
-        names = sorted(name for name in table if name.startswith("val_kl/latent_"))
+        names = sorted(name for name in map(str, table) if name.startswith("val_kl/latent_"))
         kl = table[["epoch", *names]].dropna().to_numpy(float) if names else np.zeros((0, 1))
-        size, count = model.latent_dim, len(self._encoded.z)
+        size, count = model.latent_dim, len(encoded.z)
         return LatentHealthHistory(
             latents=size,
             active=points("val/active_units"),
@@ -169,20 +174,20 @@ class LatentHealth(FigureCallback):
             gap=points("val/gap_to_prior"),
             floor=size * (size + 3) / (4 * count),  # see `gap_to_prior`
             dimension=points("val/effective_dimensions"),
-            spread=None if model.has_prior else self._encoded.mean.std(0).numpy(),
+            spread=None if model.has_prior else encoded.mean.std(0).numpy(),
             gradient=points("step/gradient_norm", "step"),
             clip=trainer.gradient_clip_val,
         )
 
 
 @torch.no_grad()
-def encode_validation(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> EncodedImages:
+def encode_validation(trainer: pl.Trainer, model: Autoencoder, count: int) -> EncodedImages:
     """Encode the first validation rows, with one sample of each posterior from noise that depends on the row only."""
-    batch, chunks = trainer.datamodule.take("val", count), []
-    labels = [None] * len(batch.x) if batch.y is None else batch.y.to(model.device).split(ENCODER_BATCH)
-    for x, y, index in zip(batch.x.split(ENCODER_BATCH), labels, batch.index.split(ENCODER_BATCH), strict=False):
-        posterior = model.posterior(x.to(model.device), y)
-        z = posterior.sample(evaluation_noise(model, index.to(model.device), "val"))
+    batch, chunks = get_datamodule(trainer).take("val", count), []
+    for rows in batch.chunks(ENCODER_BATCH):
+        moved = rows.to(model.device)
+        posterior = model.posterior(moved.x, moved.y)
+        z = posterior.sample(evaluation_noise(model, moved.index, "val"))
         # A posterior without a log-variance per latent has no bounds.
         log_variance = torch.zeros_like(z) if posterior.log_variance is None else posterior.log_variance
         chunks.append((posterior.mean, z, log_variance <= -LOG_VARIANCE_BOUND, log_variance >= LOG_VARIANCE_BOUND))

@@ -15,6 +15,7 @@ from autoencoders.callbacks.base import (
 )
 from autoencoders.latent.projections import plane, tsne
 from autoencoders.loggers.media import MediaWriter
+from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 
 
 class LatentPlot(FigureCallback):
@@ -39,6 +40,7 @@ class LatentPlot(FigureCallback):
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Draw the codes or their projection, colored by class."""
+        model = as_autoencoder(model)
         codes, style = self._codes(trainer, model, self.codes)
         points, axes = plane(codes)
         from autoencoders.figures.latents import scatter_codes
@@ -50,13 +52,14 @@ class LatentPlot(FigureCallback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the t-SNE of the last codes."""
-        drawn = trainer.is_global_zero and self._drawn_at >= 0
-        if not (drawn and self.tsne_codes and pl_module.latent_dim > 2):
+        if not (trainer.is_global_zero and self._drawn_at >= 0 and self.tsne_codes):
             return
-        with continue_on_error(trainer, self), evaluation_mode(pl_module):
-            self._draw_tsne(trainer, pl_module)
+        model = as_autoencoder(pl_module)
+        if model.latent_dim > 2:
+            with continue_on_error(trainer, self), evaluation_mode(model):
+                self._draw_tsne(trainer, model)
 
-    def _draw_tsne(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+    def _draw_tsne(self, trainer: pl.Trainer, model: Autoencoder) -> None:
         codes, style = self._codes(trainer, model, self.tsne_codes)
         if len(codes) < 10:
             return
@@ -67,7 +70,7 @@ class LatentPlot(FigureCallback):
         MediaWriter.from_trainer(trainer).save_figure("latents_tsne", figure, trainer.global_step)
 
     @staticmethod
-    def _codes(trainer: pl.Trainer, model: pl.LightningModule, count: int) -> tuple[np.ndarray, dict]:
+    def _codes(trainer: pl.Trainer, model: Autoencoder, count: int) -> tuple[np.ndarray, dict]:
         codes, y = validation_codes(trainer, model, count)
         if y is None or model.labels is None or model.labels.kind != "classes":
             return codes.numpy(), {}

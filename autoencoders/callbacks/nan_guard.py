@@ -9,6 +9,8 @@ import lightning.pytorch as pl
 import torch
 
 from autoencoders.callbacks.nan_report import advice, first_failure, report_failure
+from autoencoders.models.autoencoder import Autoencoder
+from autoencoders.models.base import as_image_model
 from autoencoders.types import Batch, UserError
 
 
@@ -29,17 +31,18 @@ class NaNGuard(pl.Callback):
             raise UserError(f"every_n_steps must be an integer of at least 1, got {every_n_steps}.")
         self.every_n_steps = every_n_steps
         self._error: UserError | SystemExit | None = None
-        self._row, self._batch, self._size, self._checked_at = 0, -1, 1, None
-        self._table: torch.Tensor | None = None
+        self._row, self._batch, self._size = 0, -1, 1
+        self._checked_at: tuple[int, int] | None = None
+        self._table = torch.zeros(0, 4)  # empty before training
         self._first: torch.nn.Parameter | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Create the table: row 0 for the state before the first step, then one row per step."""
         double = torch.float32 if pl_module.device.type == "mps" else torch.float64
         self._table = torch.zeros(self.every_n_steps + 1, 4, dtype=double, device=pl_module.device)
-        sums = pl_module.training_sums
-        if pl_module.decodes and sums.total is not None:  # for a resumed run
-            self._table[0, :3] = sums.total
+        sums = as_image_model(pl_module).training_sums.total
+        if isinstance(pl_module, Autoencoder) and sums is not None:  # for a resumed run
+            self._table[0, :3] = sums
         # Of the earliest layer: on its way there, a gradient that is not finite spoils all others. Under 16-mixed
         # some are not by design, and the scaler then skips the step.
         if str(trainer.precision) != "16-mixed":
@@ -55,10 +58,10 @@ class NaNGuard(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Record the sums, and check the table if it is due."""
-        sums = pl_module.training_sums
+        sums = as_image_model(pl_module).training_sums.total
         self._row, self._batch, self._size = self._row + 1, batch_idx, len(batch.x)
-        if pl_module.decodes:
-            self._table[self._row, :3] = sums.total
+        if isinstance(pl_module, Autoencoder) and sums is not None:
+            self._table[self._row, :3] = sums
         elif outputs:  # the loss of a classifier has no terms
             self._table[self._row, 2] = self._table[self._row - 1, 2] + outputs["loss"] * self._size
         if self._row == self.every_n_steps:
@@ -75,7 +78,7 @@ class NaNGuard(pl.Callback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
         """Check before a checkpoint is overwritten."""
-        if self._table is not None:
+        if len(self._table):
             self._check(trainer, pl_module, weights=True)
 
     def _check(self, trainer: pl.Trainer, model: pl.LightningModule, weights: bool = False) -> None:
@@ -90,7 +93,9 @@ class NaNGuard(pl.Callback):
         if trainer.strategy.reduce_boolean_decision(bad or weight is not None, all=False):
             failure = first_failure(self._tables(trainer).cpu() / self._size, self._batch, weight)
             # One process reports. Others exit with 0, since Lightning would kill the reporting one on a failure.
-            self._error = report_failure(trainer, model, failure) if trainer.is_global_zero else SystemExit(0)
+            self._error = SystemExit(0)
+            if trainer.is_global_zero:
+                self._error = report_failure(trainer, as_image_model(model), failure)
             raise self._error
         self._checked_at = here if weights else self._checked_at
         self._restart()
@@ -125,8 +130,9 @@ def final_weights_error(trainer: pl.Trainer, model: pl.LightningModule) -> UserE
     bad += [f"{weight} holds NaN or infinity"] if weight else []
     if not bad:
         return None
+    options = advice("loss", trainer, as_image_model(model))
     return UserError(
-        f"Training ended with values that are not finite: {', '.join(bad)}. {advice('loss', trainer, model)} "
+        f"Training ended with values that are not finite: {', '.join(bad)}. {options} "
         "checkpoints/last.ckpt contains these weights. With callbacks=[checkpoint,health] training stops at the first "
         "such value and keeps an earlier checkpoint."
     )

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from autoencoders.callbacks.base import heading
+from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
+from autoencoders.models.base import ImageModel
 from autoencoders.objectives.likelihoods import GaussianLearned
 from autoencoders.runs import loading
 from autoencoders.types import Batch, UserError
@@ -71,8 +73,8 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
         row = int(spoilt.any(0).int().argmax())
         rank = int(spoilt[:, row].int().argmax())
         distortion, rate, _ = finite[rank, row, :3].tolist()
-        term = {(True, True): "extra", (False, True): "distortion", (True, False): "rate"}.get((distortion, rate))
-        term = (term or "posterior") if table[:, :, :2].any() else "loss"
+        name = {(True, True): "extra", (False, True): "distortion", (True, False): "rate"}.get((distortion, rate))
+        term = (name or "posterior") if table[:, :, :2].any() else "loss"
     before = max(row - int(spoilt.any()), 0)
     if stuck[before]:
         term, row = "gradient", before
@@ -83,7 +85,7 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
     return Failure(term, number, weight, table[rank, : row + 1, :3].diff(dim=0))
 
 
-def report_failure(trainer: pl.Trainer, model: pl.LightningModule, failure: Failure) -> UserError:
+def report_failure(trainer: pl.Trainer, model: ImageModel, failure: Failure) -> UserError:
     """Save the batch and the steps before it to `<run>/nan/`, draw the batch, and return the message."""
     conditional = model.context_size > 0
     batch = reload_batch(trainer, failure.number, conditional)
@@ -103,7 +105,7 @@ def report_failure(trainer: pl.Trainer, model: pl.LightningModule, failure: Fail
     what = CAUSES[failure.term] + (f" (the first: {failure.weight})" if failure.weight else "")
     if rows:
         named = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-        what += f": {len(rows)} of {len(batch.index)}, training rows {named}"
+        what += f": {len(rows)} of {0 if batch is None else len(batch.index)}, training rows {named}"
     relative = os.path.relpath(folder)
     shown = folder if relative.startswith("..") else relative
     last = folder / loading.LAST
@@ -130,11 +132,11 @@ def reload_batch(trainer: pl.Trainer, number: int, conditional: bool) -> Batch |
     A user's own data module may have its own order. Then the first batch that is not finite is returned, so that bad
     data is still found, or None if all batches are finite.
     """
-    datamodule = trainer.datamodule
+    datamodule = get_datamodule(trainer)
     batch = datamodule.training_batch(number)
     if batch is not None:
         return batch
-    for candidate in itertools.islice(trainer.train_dataloader, number + 1):
+    for candidate in itertools.islice(trainer.train_dataloader or (), number + 1):
         if not finite_rows(candidate, conditional).all():
             return candidate
     return None
@@ -146,7 +148,7 @@ def finite_rows(batch: Batch, conditional: bool = False) -> Tensor:
     return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
 
 
-def advice(term: str, trainer: pl.Trainer, model: pl.LightningModule) -> str:
+def advice(term: str, trainer: pl.Trainer, model: ImageModel) -> str:
     """Return the options to change, without those that are already set."""
     settings = dict(model.hparams)
     rate, l1, family = settings.get("optimizer", {}).get("lr"), model.l1, model.family
@@ -177,7 +179,7 @@ def advice(term: str, trainer: pl.Trainer, model: pl.LightningModule) -> str:
 def save_failure(folder: Path, batch: Batch | None, failure: Failure, place: dict[str, int]) -> None:
     """Write `batch.pt` (plain tensors), `steps.csv` of the batches before it, and `failure.json`."""
     folder.mkdir(parents=True, exist_ok=True)
-    record = {**place, "term": failure.term, "weight": failure.weight}
+    record: dict[str, object] = {**place, "term": failure.term, "weight": failure.weight}
     if batch is not None:
         torch.save({name: part for name, part in batch._asdict().items() if part is not None}, folder / "batch.pt")
         record["rows"] = batch.index.tolist()
@@ -196,8 +198,7 @@ def draw_batch(batch: Batch, title: str, caption: str) -> Figure:
     first = finite_rows(batch).int().argsort(stable=True)[:MAX_IMAGES]
     images = to_numpy(batch.x[first])
     columns = min(COLUMNS, len(images))
-    grid = np.ones(
-        (-(-len(images) // columns) * columns, *images.shape[1:]), dtype=np.float32
-    )  # white if there is no image
+    # White if there is no image.
+    grid = np.ones((-(-len(images) // columns) * columns, *images.shape[1:]), dtype=np.float32)
     grid[: len(images)] = images
     return image_grid(grid.reshape(-1, columns, *images.shape[1:]), title, caption=caption)

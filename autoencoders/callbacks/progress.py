@@ -10,9 +10,11 @@ from functools import partial
 import lightning.pytorch as pl
 
 from autoencoders.callbacks.throughput import Throughput
+from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.csv import MetricsCSVLogger
 from autoencoders.runs.record import best_validation_metrics
 from autoencoders.utils import console
+from autoencoders.utils.lightning import get_callbacks
 
 COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4g"),
            ("val/accuracy", ".4f"))  # fmt: skip
@@ -53,7 +55,7 @@ class Progress(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Print the line of the epoch, unless a resumed run had already finished it."""
-        if not trainer.is_global_zero or not trainer.datamodule.images_served:
+        if not trainer.is_global_zero or not get_datamodule(trainer).images_served:
             return
         values = {}
         for key, form in COLUMNS if self._validated == trainer.current_epoch else ():
@@ -65,7 +67,7 @@ class Progress(pl.Callback):
             print("   ".join(words), flush=True)
         else:
             seconds = _duration(time.perf_counter() - self._began)
-            self._row({"epoch": epoch.strip(), **values, "images/s": speed, "time": seconds})
+            self._row(self._board, {"epoch": epoch.strip(), **values, "images/s": speed, "time": seconds})
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the live display."""
@@ -80,7 +82,7 @@ class Progress(pl.Callback):
         if board is not None:
             board.close()
 
-    def _row(self, cells: Mapping[str, str]) -> None:
+    def _row(self, board: console.LiveDisplay, cells: Mapping[str, str]) -> None:
         """Print a row, with the headers above the first one. Columns that do not fit are left out."""
         if not self._columns:
             wanted = {name: WIDTHS.get(name, max(len(name.removeprefix("val/")), 8)) for name in cells}
@@ -91,17 +93,17 @@ class Progress(pl.Callback):
                 if room >= 0:
                     chosen.add(name)
             self._columns = [(name, wanted[name]) for name in cells if name in chosen]
-            self._board.say(_aligned({name: name.removeprefix("val/") for name in cells}, self._columns), "dim")
+            board.say(_aligned({name: name.removeprefix("val/") for name in cells}, self._columns), "dim")
         value = float(cells.get("val/objective", "inf"))
         better, self._best = value < self._best, min(value, self._best)
         self._epoch = int(cells["epoch"].partition("/")[0]) if better else self._epoch
-        self._board.say(_aligned(cells, self._columns), "bold" if better else "")
+        board.say(_aligned(cells, self._columns), "bold" if better else "")
 
     def _state(self, trainer: pl.Trainer, latest: Mapping[str, float]) -> console.TrainingState:
         """Return the current state; called by the drawing thread."""
         step, seconds = trainer.global_step, time.perf_counter() - self._began
         share = step / self._steps if math.isfinite(self._steps) else None
-        speed = trainer.datamodule.images_served / max(_clock(trainer).elapsed(), 1e-9)
+        speed = get_datamodule(trainer).images_served / max(_clock(trainer).elapsed(), 1e-9)
         after = [f"{share:.0%}"] if share is not None else [f"step {step:,}"]
         after += ["validation"] if trainer.validating or trainer.sanity_checking else [f"{speed:,.0f} images/s"]
         if share is not None and step > self._first:
@@ -120,7 +122,7 @@ def _of(trainer: pl.Trainer) -> str:
 
 
 def _clock(trainer: pl.Trainer) -> Throughput:
-    return next(callback for callback in trainer.callbacks if isinstance(callback, Throughput))
+    return next(callback for callback in get_callbacks(trainer) if isinstance(callback, Throughput))
 
 
 def _written(trainer: pl.Trainer) -> MetricsCSVLogger | None:

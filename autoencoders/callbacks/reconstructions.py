@@ -7,6 +7,7 @@ import numpy as np
 
 from autoencoders.callbacks.base import FigureCallback, at_least, continue_on_error, heading
 from autoencoders.callbacks.baselines import baselines
+from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.metrics.running_sums import psnr
 from autoencoders.types import UserError
@@ -30,7 +31,7 @@ class Reconstructions(FigureCallback):
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Draw input, target if it differs, and output."""
-        batch = trainer.datamodule.take("val", self.count)
+        batch = get_datamodule(trainer).take("val", self.count)
         y = None if batch.y is None else batch.y.to(model.device)
         x, target, output = to_numpy(batch.x), to_numpy(batch.target), to_numpy(model(batch.x.to(model.device), y))
         rows = {"input": x, "target": target, "output": output}

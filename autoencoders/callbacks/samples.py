@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from autoencoders.callbacks.base import FigureCallback, at_least, heading, validation_codes
-from autoencoders.latent.densities import GaussianFull, StandardNormal
+from autoencoders.data.datamodule import get_datamodule
+from autoencoders.latent.densities import Density, GaussianFull, StandardNormal
 from autoencoders.loggers.media import MediaWriter
+from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 from autoencoders.utils.arrays import to_numpy
 
 COMBINED = 3
@@ -43,10 +45,12 @@ class Samples(FigureCallback):
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Sample codes, decode them and draw the grid."""
+        model = as_autoencoder(model)
         generator = torch.Generator().manual_seed(self.seed)
-        density = StandardNormal(model.latent_dim)
+        density: Density = StandardNormal(model.latent_dim)
         if not model.has_prior:
-            density = GaussianFull().fit(validation_codes(trainer, model, self.codes)[0])
+            density = GaussianFull()
+            density.fit(validation_codes(trainer, model, self.codes)[0])
         names, values, columns = self._columns(trainer, model)
         if values is None:
             z, y = density.sample(self.rows * columns, generator), None
@@ -57,7 +61,7 @@ class Samples(FigureCallback):
         caption = f"decoder means of codes from {density.name}"
         if values is not None:
             caption += ", one code per row"
-            if model.labels.kind == "attributes":
+            if model.labels is not None and model.labels.kind == "attributes":
                 caption += f"; columns: {', '.join(model.labels.names[:COMBINED])} low (-) or high (+)"
         from autoencoders.figures.grids import image_grid
 
@@ -65,19 +69,19 @@ class Samples(FigureCallback):
         figure = image_grid(grid, heading(trainer, model), columns=names, caption=caption)
         writer.save_figure("samples", figure, trainer.global_step)
 
-    def _columns(self, trainer: pl.Trainer, model: pl.LightningModule) -> tuple[Sequence[str], Tensor | None, int]:
+    def _columns(self, trainer: pl.Trainer, model: Autoencoder) -> tuple[Sequence[str], Tensor | None, int]:
         """Return the name and label of every column of a conditional model's grid, and the number of columns.
 
         For classes, all classes. For attributes, the combinations of a low and a high value (the 10 and 90 % quantiles
         of the validation images) of the first attributes, with the others at their means.
         """
-        if not model.context_size:
+        labels, known = model.labels, get_datamodule(trainer).take("val", self.codes).y
+        if not model.context_size or labels is None or known is None:
             return (), None, self.columns
-        if model.labels.kind == "classes":
-            return model.labels.names, torch.arange(model.labels.size), model.labels.size
-        known = trainer.datamodule.take("val", self.codes).y
+        if labels.kind == "classes":
+            return labels.names, torch.arange(labels.size), labels.size
         low, high = known.quantile(torch.tensor([0.1, 0.9]), dim=0)
-        combined = min(COMBINED, model.labels.size)
+        combined = min(COMBINED, labels.size)
         signs = list(itertools.product((0, 1), repeat=combined))
         values = known.mean(0).repeat(len(signs), 1)
         values[:, :combined] = torch.where(torch.tensor(signs) > 0, high[:combined], low[:combined])

@@ -9,6 +9,8 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.profilers import PassThroughProfiler
 
+from autoencoders.data.datamodule import get_datamodule
+
 NOTHING = contextlib.nullcontext()
 
 
@@ -18,7 +20,7 @@ class NullProfiler(PassThroughProfiler):
     Lightning's own creates a hundred generators per step, which take .1 ms.
     """
 
-    def profile(self, action_name: str) -> contextlib.AbstractContextManager:
+    def profile(self, action_name: str) -> contextlib.AbstractContextManager:  # type: ignore[override]  # a context too
         """Return the shared context that does nothing."""
         return NOTHING
 
@@ -80,5 +82,5 @@ class Throughput(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add the counts of the epoch. Nothing is counted per batch, which would cost time."""
-        images, seconds = trainer.datamodule.images_served, self.elapsed()
+        images, seconds = get_datamodule(trainer).images_served, self.elapsed()
         self.images, self.seconds, self.rate = self.images + images, self.seconds + seconds, images / seconds

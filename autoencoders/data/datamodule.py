@@ -23,6 +23,11 @@ from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import require
 
 
+def get_datamodule(trainer: pl.Trainer) -> ImageDataModule:
+    """Return the data module of a trainer."""
+    return trainer.datamodule  # type: ignore[attr-defined]  # set outside of the class body
+
+
 class ImageDataModule(pl.LightningDataModule):
     """Splits of uint8 images, served as float batches without worker processes.
 
@@ -143,6 +148,7 @@ class ImageDataModule(pl.LightningDataModule):
         return binarized if binarized.numel() > self.memory else binarized.to(binarized.device)
 
     def get_split(self, split: str) -> Split:
+        """Return the images and labels of a split. The data must be prepared."""
         if not self._splits:
             raise RuntimeError("The data are not prepared. Call prepare_data() and setup() first.")
         return self._splits[split]

@@ -13,10 +13,15 @@ from autoencoders.types import UserError
 
 
 class Density(Protocol):
-    """Protocol of a density over codes. `name` is used in titles; `mean` (Z,) is available after the fit."""
+    """Protocol of a density over codes."""
 
-    name: str
-    mean: Tensor
+    @property
+    def name(self) -> str:
+        """Name in titles."""
+
+    @property
+    def mean(self) -> Tensor:
+        """(Z,) mean, available after the fit."""
 
     def fit(self, z: Tensor, validation: Tensor | None = None) -> Density:
         """Fit to codes (N, Z). Hyperparameters (a bandwidth, a count) are chosen on validation codes (M, Z)."""

@@ -28,8 +28,9 @@ class MetricsCSVLogger(Logger):
 
     def __init__(self, path: str | Path, resumed: bool = False) -> None:
         super().__init__()
-        self.path, self.resumed, self.latest = Path(path), resumed, {}
-        self._columns: list[str] | None = None
+        self.path, self.resumed = Path(path), resumed
+        self.latest: dict[str, float] = {}
+        self._columns: list[str] = []  # empty before the first row
         self._row: dict[str, Any] = {}
         self._offset = 0  # offset of the current row in the file
 
@@ -49,7 +50,7 @@ class MetricsCSVLogger(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Add metrics to the row of this step. The row is rewritten until the next step."""
-        if self._columns is None:
+        if not self._columns:
             self._open(step)
         if self._row.get("step") != step:
             self._offset = self.path.stat().st_size

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import Logger
 
+from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.base import MediaLogger
+from autoencoders.models.base import as_image_model
 from autoencoders.runs.run import run_title
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.json_files import write_json
@@ -46,7 +48,7 @@ class MediaWriter:
     @classmethod
     def from_trainer(cls, trainer: pl.Trainer) -> MediaWriter:
         """Return the media writer of a trainer's run."""
-        title = run_title(trainer.lightning_module, trainer.datamodule)
+        title = run_title(as_image_model(trainer.lightning_module), get_datamodule(trainer))
         return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title)
 
     def save_figure(self, key: str, figure: Figure, step: int) -> Path | None:

@@ -37,7 +37,9 @@ class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
         from lightning.fabric.utilities.logger import _flatten_dict
         from torch.utils.tensorboard.summary import hparams
 
-        flat = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in _flatten_dict(params).items()}
+        flat = {
+            k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in _flatten_dict(dict(params)).items()
+        }
         for summary in hparams(flat, dict.fromkeys(RESULTS, 0.0)):
             self.experiment._get_file_writer().add_summary(summary)
 

@@ -111,7 +111,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
                 raise
             self._wandb_init["mode"] = FALLBACK[mode]
             record_warning(
-                Path(self.save_dir),
+                Path(self.save_dir or "."),
                 f"W&B could not start {mode} ({short_reason(error)}) and is {FALLBACK[mode]} for this run; metrics.csv "
                 "and figures/ are complete.",
             )
@@ -128,8 +128,9 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log metrics. After validation, also log the pair of rate and distortion, and update the summary."""
-        pair = {f"rate_distortion/{name}": metrics.get(f"val/{name}") for name in ("rate", "distortion")}
-        metrics = {**metrics, **pair} if all(pair.values()) else dict(metrics)
+        metrics = dict(metrics)
+        if metrics.get("val/rate") and metrics.get("val/distortion"):
+            metrics |= {f"rate_distortion/{name}": metrics[f"val/{name}"] for name in ("rate", "distortion")}
         for name in metrics.keys() - self._defined:
             if arguments := definition(name):
                 self.experiment.define_metric(name, **({"step_metric": STEP} | arguments))
@@ -156,10 +157,9 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
             return
         self._bytes_left -= size
         if path.suffix == ".gif":
-            media = wandb.Video(str(path), caption, format="gif")
+            self.experiment.log({media_key(key): wandb.Video(str(path), caption, format="gif"), STEP: step})
         else:
-            media = wandb.Image(str(path), caption=caption)
-        self.experiment.log({media_key(key): media, STEP: step})
+            self.experiment.log({media_key(key): wandb.Image(str(path), caption=caption), STEP: step})
 
     def send_histogram(self, key: str, values: np.ndarray, step: int) -> None:
         """Log a histogram of values of any shape, with BINS bins."""
@@ -183,7 +183,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         """In offline mode, copy the files of a table to the run folder instead of the user's folder."""
         before = os.environ.get("WANDB_DATA_DIR")
         if self.experiment.offline:
-            os.environ["WANDB_DATA_DIR"] = str(Path(self.save_dir, "wandb").absolute())
+            os.environ["WANDB_DATA_DIR"] = str(Path(self.save_dir or ".", "wandb").absolute())
         try:
             yield
         finally:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import ClassVar, cast
 
+import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
@@ -24,6 +26,17 @@ SAMPLE = 4096
 """Number of training images on which the dependence of the codes on the context is estimated at the start."""
 ENCODER_ROWS = 256
 """Images per forward pass of the encoder in that estimate."""
+
+
+def as_autoencoder(model: pl.LightningModule) -> Autoencoder:
+    """Return a model as an autoencoder.
+
+    Raises:
+        UserError: if it is another model.
+    """
+    if not isinstance(model, Autoencoder):
+        raise UserError(f"The model must be an autoencoder, got {type(model).__name__}.")
+    return model
 
 
 class Autoencoder(ImageModel):
@@ -75,7 +88,7 @@ class Autoencoder(ImageModel):
         encoder: Callable[..., nn.Module] | None = None,
         decoder: Callable[..., nn.Module] | None = None,
         optimizer: Callable | None = None,
-        schedule: Callable | None = None,
+        schedule: partial | None = None,
         objective: ELBO | None = None,
         seed: int = 0,
         name: str = "",

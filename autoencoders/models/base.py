@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import lightning.pytorch as pl
@@ -10,6 +11,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from autoencoders.data.datamodule import get_datamodule
 from autoencoders.metrics.running_sums import RunningSums
 from autoencoders.models.optim import optimizer_config, planned_steps
 from autoencoders.types import Batch, Context, Shape, UserError
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
     from autoencoders.objectives.beta_schedules import BetaSchedule
     from autoencoders.objectives.elbo import ELBO
     from autoencoders.objectives.likelihoods import Likelihood
+
+
+def as_image_model(model: pl.LightningModule) -> ImageModel:
+    """Return a model as an image model.
+
+    Raises:
+        UserError: if it is another model.
+    """
+    if not isinstance(model, ImageModel):
+        raise UserError(f"The model must derive from ImageModel, got {type(model).__name__}.")
+    return model
 
 
 class ImageModel(pl.LightningModule):
@@ -61,7 +74,7 @@ class ImageModel(pl.LightningModule):
         labels: Context | None,
         name: str,
         optimizer: Callable | None,
-        schedule: Callable | None,
+        schedule: partial | None,
     ) -> None:
         super().__init__()
         channels, height, width = shape
@@ -120,7 +133,7 @@ class ImageModel(pl.LightningModule):
     @property
     def _datamodule(self) -> ImageDataModule:
         """The data module of the trainer."""
-        return self.trainer.datamodule  # type: ignore[attr-defined]  # set by Lightning outside Trainer's class body
+        return get_datamodule(self.trainer)
 
     # Optimization ---------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,7 @@ class Classifier(ImageModel):
         encoder: Callable[..., nn.Module],
         features: int = 64,
         optimizer: Callable | None = None,
-        schedule: Callable | None = None,
+        schedule: partial | None = None,
         name: str = "classifier",
     ) -> None:
         if context is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from autoencoders.types import UserError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def optimizer_config(
-    parameters: Iterable[nn.Parameter], optimizer: Callable, schedule: Callable | None, trainer: pl.Trainer
+    parameters: Iterable[nn.Parameter], optimizer: Callable, schedule: partial | None, trainer: pl.Trainer
 ) -> OptimizerLRScheduler:
     """Return Lightning's configuration of an optimizer and its learning-rate schedule.
 
@@ -33,7 +34,7 @@ def optimizer_config(
 
 
 def planned_steps(
-    trainer: pl.Trainer, beta_schedule: BetaSchedule | None, schedule: Callable | None, saved: float | None
+    trainer: pl.Trainer, beta_schedule: BetaSchedule | None, schedule: partial | None, saved: float | None
 ) -> float:
     """Return the number of optimizer steps of the run, inf if it has no end.
 

@@ -109,7 +109,7 @@ def record_warning(folder: Path, message: str) -> None:
 
 def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]) -> dict[str, Any]:
     """Return the metadata of a run: versions, commit, data, size, machine."""
-    versions = {}
+    versions: dict[str, str | None] = {}
     for package in VERSIONS:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from autoencoders.data.datamodule import get_datamodule
 from autoencoders.data.image_io import list_images
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.types import Annotations, Batch, Codes, UserError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.autoencoder import Autoencoder
+    from autoencoders.models.base import ImageModel
 
 ROWS_PER_CHUNK = 250
 """Images that pass through a network at a time."""
@@ -55,7 +57,7 @@ class Run:
     def from_trainer(cls, trainer: pl.Trainer, model: Autoencoder) -> Run:
         """Return the run of a trainer in its current state."""
         config, path = dict(model.hparams), Path(trainer.default_root_dir)
-        return cls(path, config, model, trainer.datamodule, step=trainer.global_step, _ready=True)
+        return cls(path, config, model, get_datamodule(trainer), step=trainer.global_step, _ready=True)
 
     @property
     def title(self) -> str:
@@ -145,14 +147,13 @@ class Run:
 
     @torch.no_grad()
     def _encode_split(self, split: str) -> Codes:
-        model, parts = self.model, []
+        model, chunks = self.model, []
         self.prepare()
         for batch in self.data.evaluation_batches(split):
             eps = evaluation_noise(model, batch.index.to(model.device), split)
-            moved = Batch(*(None if part is None else part.to(model.device) for part in batch))
-            terms = model.terms(moved, eps)
-            parts.append((terms.posterior.mean, terms.distortion, terms.rate, batch.y, batch.index))
-        z, distortion, rate, y, index = zip(*parts, strict=True)
+            terms = model.terms(batch.to(model.device), eps)
+            chunks.append((terms.posterior.mean, terms.distortion, terms.rate, batch.y, batch.index))
+        z, distortion, rate, y, index = zip(*chunks, strict=True)
         joined = [torch.cat(column).float().cpu() for column in (z, distortion, rate)]
         return Codes(joined[0], None if y[0] is None else torch.cat(y), torch.cat(index), joined[1], joined[2])
 
@@ -166,8 +167,8 @@ def load_codes(file: Path) -> Codes | None:
     """Load saved codes without executing code. Return None if the file is missing or invalid."""
     try:
         with np.load(file, allow_pickle=False) as saved:
-            parts = {k: torch.from_numpy(v) for k, v in saved.items()}
-        return Codes(**{name: parts[name] if name != "y" else parts.get(name) for name in Codes._fields})
+            arrays = {k: torch.from_numpy(v) for k, v in saved.items()}
+        return Codes(arrays["z"], arrays.get("y"), arrays["index"], arrays["distortion"], arrays["rate"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
         return None
 
@@ -181,6 +182,6 @@ def save_codes(file: Path, codes: Codes) -> None:
         np.savez(stream, **{k: v.numpy() for k, v in codes._asdict().items() if v is not None})
 
 
-def run_title(model: Autoencoder, data: ImageDataModule) -> str:
+def run_title(model: ImageModel, data: ImageDataModule) -> str:
     """Return the title of figures: model, data, beta and latent size."""
     return ", ".join([f"{model.name.upper()} on {data.name}", *model.traits])

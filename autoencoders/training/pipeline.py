@@ -280,8 +280,8 @@ def fit(run: TrainingRun) -> None:
     trainer.ckpt_path = None
     if not trainer.checkpoint_callbacks:
         trainer.save_checkpoint(run.folder / loading.LAST)
-    if error := final_weights_error(trainer, model):
-        raise error
+    if (problem := final_weights_error(trainer, model)) is not None:
+        raise problem
 
 
 def run_test(run: TrainingRun) -> dict[str, float]:

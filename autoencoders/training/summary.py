@@ -82,10 +82,11 @@ def data_block(metadata: Mapping, data: ImageDataModule) -> Block:
 
 def _shares(data: ImageDataModule) -> str:
     """Return the names of classes or attributes and, if there are few, their frequencies in the training images."""
-    names, known = data.context.names, data.annotations("train")
+    context, known = data.context, data.annotations("train")
+    names = () if context is None else context.names
     if len(names) > SHARED:
         return f"{', '.join(names[:SHARED])}, ..."
-    if data.context.kind == "classes":
+    if known.classes is not None and context is not None and context.kind == "classes":
         shares = torch.bincount(known.classes, minlength=len(names)) / len(known.classes)
     else:
         values = torch.stack([known.attribute(name) for name in names], 1)

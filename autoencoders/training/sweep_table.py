@@ -99,9 +99,9 @@ def over_seeds(jobs: Sequence[Row]) -> list[Row]:
         if len(setting) < len(overrides):
             groups.setdefault(" ".join(setting), []).append(job)
     rows = []
-    for setting, group in groups.items():
+    for overrides_text, group in groups.items():
         finished = [job for job in group if job["status"] == "done"]
-        row = {"overrides": setting, "seeds": len(finished)}
+        row: Row = {"overrides": overrides_text, "seeds": len(finished)}
         for metric in METRICS:
             mean, deviation = mean_and_deviation([job[metric] for job in finished if job[metric] != ""])
             row[metric] = "" if mean is None else mean

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 
@@ -23,8 +23,11 @@ from autoencoders.training.sweep_table import report_jobs
 from autoencoders.types import UserError
 from autoencoders.utils.json_files import read_json, write_json
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
-def limit_threads(launcher: Mapping) -> None:
+
+def limit_threads(launcher: DictConfig) -> None:
     """Limit the number of threads to the CPUs that the launcher grants a job (submitit), before torch is imported.
 
     Joblib and Ray do this themselves, and Hydra's basic launcher runs one job at a time on all CPUs.
@@ -33,7 +36,7 @@ def limit_threads(launcher: Mapping) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(launcher.cpus_per_task))
 
 
-def run_multiprocess_job(config: Mapping, hydra: Mapping) -> dict[str, float]:
+def run_multiprocess_job(config: Mapping, hydra: DictConfig) -> dict[str, float]:
     """Run one job of several processes as a command of its own, in its folder of the sweep, and return its metrics.
 
     Lightning starts further processes with the command line of the first, which would be that of the complete sweep. It
@@ -110,7 +113,7 @@ class SweepTable(Callback):
     begun = 0.0
     """Start of the sweep in seconds since 1970. Jobs that finished earlier were skipped."""
 
-    def on_multirun_start(self, config: Mapping, **kwargs: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Store the folder of the sweep. Exit if a launcher lacks its command, which would end with a traceback."""
         if "slurm" in config.hydra.launcher._target_.lower() and shutil.which("srun") is None:
             print(
@@ -121,7 +124,7 @@ class SweepTable(Callback):
             sys.exit(2)
         SweepTable.open_sweep, SweepTable.begun = Path(config.hydra.sweep.dir), time.time()
 
-    def on_multirun_end(self, config: Mapping, **kwargs: Any) -> None:
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write and print the table, and exit with a failure if a job failed."""
         if finish_sweep():
             sys.exit(1)
@@ -137,7 +140,7 @@ class SweepReport(Callback):
     def __init__(self, question: str | None = None) -> None:
         self.question = question
 
-    def on_multirun_end(self, config: Mapping, **kwargs: Any) -> None:
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Run the report command in a process of its own, which composes its own configuration."""
         folder = Path(config.hydra.sweep.dir)
         arguments = [f"runs={folder}", f"out={folder / 'report.html'}"]

@@ -4,12 +4,35 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 
 from autoencoders.types import UserError
 from autoencoders.utils.chunks import chunk_slices
+
+if TYPE_CHECKING:
+
+    class Images(Protocol):
+        """uint8 images (N, C, H, W): a tensor, or rows of an array on disk that are read when they are indexed."""
+
+        @property
+        def shape(self) -> torch.Size:
+            """(N, C, H, W)."""
+            ...
+
+        @property
+        def device(self) -> torch.device:
+            """Device of the rows that are read."""
+            ...
+
+        def __hash__(self) -> int: ...
+
+        def __len__(self) -> int: ...
+
+        def __getitem__(self, key: int | slice | Tensor, /) -> Tensor: ...
+
 
 DENSE_LIMIT = 4096
 """Number of pixels up to which the covariance matrix is decomposed. Larger images use Krylov iteration."""
@@ -21,7 +44,7 @@ _EXACT = 2**24 // 255**2
 
 
 @functools.lru_cache(maxsize=1)  # the net, the model and the baseline use the same images
-def principal_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+def principal_components(images: Images, count: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the leading principal components, exact up to DENSE_LIMIT pixels, as scikit-learn's PCA computes them.
 
     Args:
@@ -54,7 +77,7 @@ def principal_components(images: Tensor, count: int) -> tuple[Tensor, Tensor, Te
     return mean, components * peak.sign(), variances
 
 
-def _covariance(images: Tensor, total: Tensor) -> Tensor:
+def _covariance(images: Images, total: Tensor) -> Tensor:
     """Return the (D, D) float64 covariance of pixels in [0, 1], given their (D,) sums over the images.
 
     Products are summed in float32, which is several times faster than float64. All sums are integers that float32
@@ -67,7 +90,7 @@ def _covariance(images: Tensor, total: Tensor) -> Tensor:
     return (products - torch.outer(total, total) / number) / (255**2 * (number - 1))
 
 
-def _krylov(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _krylov(images: Images, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return the leading eigenpairs of the covariance, using only products with the images.
 
     Randomized block Krylov iteration (Musco and Musco, 2015, "Randomized block Krylov methods for stronger and faster
@@ -96,7 +119,7 @@ def _krylov(images: Tensor, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return values, torch.linalg.qr(basis.double() @ vectors).Q.T
 
 
-def _covariance_times(images: Tensor, mean: Tensor, block: Tensor) -> Tensor:
+def _covariance_times(images: Images, mean: Tensor, block: Tensor) -> Tensor:
     """Multiply the covariance matrix of the images (D, D), which is never formed, by (D, B)."""
     product = torch.zeros_like(block)
     for rows in chunk_slices(len(images), 4 * len(mean), _CHUNK):
@@ -120,7 +143,7 @@ class PCABaseline:
     shape: tuple[int, int, int]
 
     @classmethod
-    def of(cls, images: Tensor, count: int) -> PCABaseline:
+    def of(cls, images: Images, count: int) -> PCABaseline:
         """Fit to uint8 images (N, C, H, W)."""
         mean, components, _ = principal_components(images, count)
         channels, height, width = images[0].shape

@@ -58,7 +58,8 @@ def linear():
 
     def made(off):
         model = VAE(
-            shape=SHAPE, context=None, likelihood=Gaussian(SCALE, "linear"), beta_schedule=Constant(1.0), latent_dim=LATENTS,
+            shape=SHAPE, context=None, likelihood=Gaussian(SCALE, "linear"), beta_schedule=Constant(1.0),
+            latent_dim=LATENTS,
             encoder=lambda shape, condition: Flat(), decoder=lambda inputs, shape, condition: Linear(weight, bias),
         )  # fmt: skip
         variance = 1 / (1 + weight.square().sum(0) / SCALE**2)  # of the true posterior

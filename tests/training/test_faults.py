@@ -176,8 +176,8 @@ def test_each_failure_is_reported_once_with_its_option(spared):
         "Failing", "callbacks.samples", "callbacks.reconstructions", "application reconstruct", "callbacks.baselines",
     }  # fmt: skip
     assert message["callbacks.samples"] == (
-        "callbacks.samples failed at step 19 (ValueError: boom), and training continues; its figures are missing there. "
-        "callbacks.samples=null disables it, debug=true shows the traceback."
+        "callbacks.samples failed at step 19 (ValueError: boom), and training continues; its figures are missing there"
+        ". callbacks.samples=null disables it, debug=true shows the traceback."
     )
     assert "(MemoryError)" in message["callbacks.reconstructions"]  # the baseline beside its MSE
     assert "(No space left on device)" in message["application reconstruct"]
@@ -302,12 +302,12 @@ CPU = RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory:
 @pytest.mark.parametrize(
     ("error", "method", "options", "says"),
     [
-        (GPU, "training_step", ["objective.samples=3"], "The memory of the GPU ran out during training (OutOfMemoryError: CUDA "
-         "out of memory. Tried to allocate 20.00 MiB.). Lower data.batch_size (now 64), or set "
+        (GPU, "training_step", ["objective.samples=3"], "The memory of the GPU ran out during training "
+         "(OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.). Lower data.batch_size (now 64), or set "
          "trainer.precision=bf16-mixed, or lower objective.samples (now 3)."),
-        (CPU, "validation_step", [], "The memory of the machine ran out during evaluation (RuntimeError: [enforce fail] . "
-         "DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.). Lower data.eval_batch_size (now "
-         "500)."),
+        (CPU, "validation_step", [], "The memory of the machine ran out during evaluation "
+         "(RuntimeError: [enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.). "
+         "Lower data.eval_batch_size (now 500)."),
     ],
 )  # fmt: skip
 def test_memory_that_ran_out_names_the_option_and_what_is_kept(
@@ -338,7 +338,10 @@ def test_out_of_memory_in_another_place_is_reported(compose):
     )
     assert "Set device=cpu" in str(error_messages.explain_error(GPU, {"device": "cuda"})).replace("or set", "Set")
     gone = RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:45767.")
-    assert str(error_messages.explain_error(gone, {})) == "Another process of this run has ended, so this process ends too."
+    assert (
+        str(error_messages.explain_error(gone, {}))
+        == "Another process of this run has ended, so this process ends too."
+    )
     assert error_messages.explain_error(ValueError("a defect"), config) is None
     assert error_messages.explain_error(FileNotFoundError(errno.ENOENT, "a defect"), config) is None
 
