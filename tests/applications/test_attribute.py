@@ -124,7 +124,7 @@ def test_where_values_divide(values, at):
     [
         ({"attribute": "Smiling"}, "no attribute 'Smiling'. They have: 0, 1"),
         ({"method": "svm"}, "mean_difference"),
-        ({"attribute": "3", "orthogonal": ["3"]}, "itself"),
+        ({"attribute": "3", "orthogonal": ["3"]}, "must not contain the edited attribute"),
         ({"alphas": ["much"]}, "list of numbers"),
     ],
 )

@@ -49,7 +49,7 @@ def test_excluded_classes_are_the_anomalies(run, model):
 
 
 def test_nothing_anomalous_is_one_sentence(run):
-    with pytest.raises(UserError, match="needs something anomalous"):
+    with pytest.raises(UserError, match="needs anomalies"):
         detect(run("model=ae"))
     with pytest.raises(UserError, match="other must be one of"):
         detect(run("model=ae"), other="cats")

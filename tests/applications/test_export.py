@@ -53,5 +53,5 @@ def test_bad_exports_are_refused(run, tmp_path):
     file.write_text('{"format": 2}')
     with pytest.raises(UserError, match="does not describe"):
         autoencoders.load(tmp_path / "export")
-    with pytest.raises(UserError, match="neither a checkpoint"):
+    with pytest.raises(UserError, match="must be a checkpoint or a run folder"):
         autoencoders.load(tmp_path / "nothing")

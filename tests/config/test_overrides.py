@@ -237,7 +237,7 @@ CASES = [
     ("--foo", "unrecognized arguments: --foo"),
     ("data.batch_size=1.5", "data.batch_size must be an integer, got 1.5"),
     ("data.batch_size=0", "data.batch_size must be a number of images from 1 up"),
-    ("data.size=3", "data.size must lie in 8 .. 1024 pixels"),
+    ("data.size=3", "data.size must be a number of pixels in 8 .. 1024"),
     ("data.test=-1", "data.test must be a share in (0, 1) or a whole number of images"),
     ("optimizer.lr=0", "optimizer.lr must be a number above 0, got 0"),
     ("optimizer.lr=-1", "Invalid learning rate: -1"),
@@ -248,7 +248,7 @@ CASES = [
     ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps must be an integer of at least 1, got 0"),
     ("latent_dim.size=1000000000", "weights, which need"),
     ("corruption=gaussian_noise corruption.sigma=1.5", "corruption.sigma must be a standard deviation in [0, 1]"),
-    ("data=cartoons", "model=cvae needs labels, and these data have none"),
+    ("data=cartoons", "model=cvae needs labels, and the data have none"),
     ("callbacks=default +callbacks.samples.rows=0", "rows must be an integer of at least 1, got 0"),
     (
         "callbacks=default callbacks.health._target_=a.b",

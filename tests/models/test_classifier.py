@@ -120,7 +120,7 @@ def test_invalid_combinations_raise_a_user_error(compose, classifier_folder):
         instantiate.build_model(
             compose("model=classifier", "model.features=0"), (1, 28, 28), Context("classes", ("a", "b"))
         )
-    with pytest.raises(UserError, match="draws nothing"):
+    with pytest.raises(UserError, match="needs a conditional model"):
         train(compose("model=classifier", "application@after_fit=[reconstruct]"))
     node = compose("application@after_fit=[reconstruct]")["after_fit"]["reconstruct"]
     with pytest.raises(UserError, match="asks an autoencoder"):

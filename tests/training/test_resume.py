@@ -166,14 +166,14 @@ def test_a_signal_sent_twice_at_once_is_one(compose, tmp_path, monkeypatch):
     monkeypatch.setattr(signals, "REPEAT_SECONDS", 0)
     with pytest.raises(RunStopped) as stopped:
         train(compose(*WORDS, folder=tmp_path / "impatient"))
-    assert stopped.value.where.startswith("at once, by a second signal")
+    assert stopped.value.where.startswith("immediately, by a second signal")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_after_the_training_is_recorded_too(compose, tmp_path, monkeypatch, number):
     before, words = signal.getsignal(number), (*WORDS, "trainer.max_epochs=1")
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "test_run", lambda *_: [signal.raise_signal(number) for _ in range(2)])
+        patch.setattr(pipeline, "run_test", lambda *_: [signal.raise_signal(number) for _ in range(2)])
         with pytest.raises(RunStopped, match=str(128 + number)) as stopped:
             train(compose(*words))
     assert stopped.value.where == f"after its training, which {tmp_path}/run/checkpoints/last.ckpt keeps"
@@ -185,7 +185,7 @@ def test_a_signal_after_the_training_is_recorded_too(compose, tmp_path, monkeypa
 def test_a_refused_resume_leaves_the_run_as_it_was(compose, tmp_path):
     train(compose(*WORDS, "trainer.max_epochs=1"))
     before = {file: file.read_bytes() for file in (tmp_path / "run").glob("*.*")}
-    with pytest.raises(UserError, match="planned for 19 optimizer steps"):
+    with pytest.raises(UserError, match="steps must be 19, as in the checkpoint"):
         train(compose(*WORDS, "trainer.max_epochs=2", "resume=auto"))
     assert {file: file.read_bytes() for file in (tmp_path / "run").glob("*.*")} == before
 
@@ -219,7 +219,7 @@ def test_a_drawn_seed_is_kept_by_a_resume_and_by_a_sweep(compose, run_command, t
     for _ in range(2):
         done = run_command(train_module, *sweep, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert "is done already, and skipped" in done.stdout
+    assert "skipped, finished before" in done.stdout
     assert starts == [0, 19, 0]
 
 
@@ -255,7 +255,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(compose, tmp_p
 def test_auto_begins_where_there_is_nothing(compose, tmp_path, starts):
     train(compose(*WORDS, "resume=auto", "trainer.max_epochs=1", folder=tmp_path / "new"))
     assert starts == [0]
-    with pytest.raises(UserError, match="neither a checkpoint nor the folder of a run"):
+    with pytest.raises(UserError, match="must be a checkpoint or a run folder"):
         loading.newest_checkpoint(tmp_path / "nowhere")
 
 
