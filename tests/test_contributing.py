@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,9 @@ def project(tmp_path, monkeypatch):
         file.write_text(content)
     (tmp_path / "mine/__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    return tmp_path
+    yield tmp_path
+    for name in [name for name in sys.modules if name.split(".")[0] == "mine"]:
+        del sys.modules[name]
 
 
 def test_there_is_an_example_of_each_kind():

@@ -18,7 +18,7 @@ from autoencoders.runs import loading
 from autoencoders.train import train
 from autoencoders.types import UserError
 
-DRAWN = ("reconstructions", "samples", "latents", "curves", "health")
+DRAWN = ("reconstructions", "samples", "latents", "loss_curves", "health")
 QUICK = ["trainer.max_epochs=2", "trainer=cpu", "logger=none", "callbacks=none", "data.batch_size=64"]
 
 

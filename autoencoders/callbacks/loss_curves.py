@@ -12,7 +12,7 @@ from autoencoders.loggers.media import MediaWriter
 
 
 class LossCurves(FigureCallback):
-    """Draw `figures/curves/<step>.png`: objective, distortion, rate and MSE in training and validation.
+    """Draw `figures/loss_curves/<step>.png`: objective, distortion, rate and MSE in training and validation.
 
     For a classifier: objective and accuracy.
     """
@@ -42,4 +42,4 @@ class LossCurves(FigureCallback):
             if "val/majority" in table:
                 beside["accuracy"] = {"majority class": table["val/majority"].dropna().iloc[-1]}
             figure = loss_curves(curves, heading(trainer, model), beside)
-            writer.save_figure("curves", figure, trainer.global_step)
+            writer.save_figure("loss_curves", figure, trainer.global_step)

@@ -11,7 +11,7 @@ from pathlib import Path
 from autoencoders.reports.run_folder import RunFolder, files_inside
 from autoencoders.types import UserError
 
-FIRST_KINDS, LAST_KINDS = ("reconstructions", "samples", "latents", "latents_tsne"), ("curves",)
+FIRST_KINDS, LAST_KINDS = ("reconstructions", "samples", "latents", "latents_tsne"), ("loss_curves",)
 """Kinds at the beginning and at the end of a page. All other kinds are between them, sorted by name."""
 
 ANIMATION_SUFFIX = ", moving"

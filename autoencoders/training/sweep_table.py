@@ -15,7 +15,7 @@ from autoencoders.utils.statistics import mean_and_deviation
 METRICS = ("test/neg_elbo", "test/distortion", "test/rate", "test/mse", "val/objective")
 """Metrics of a job in sweep.csv."""
 LABEL_WIDTH = 30
-"""Maximum width of the column of overrides on the terminal, in characters, so that metrics fit 80 columns."""
+"""Maximum width of the column of overrides on the terminal, in characters, so that most metrics fit 80 columns."""
 
 Row = dict[str, Any]
 """Column name -> value; an empty string if there is no value."""
@@ -111,15 +111,15 @@ def over_seeds(jobs: Sequence[Row]) -> list[Row]:
 
 
 def print_jobs(jobs: Sequence[Row]) -> None:
-    """Print the overrides, the status and the metrics of every job, and the reason of each failed or skipped job."""
+    """Print number, overrides, status and metrics of every job, and the reason of each failed or skipped job."""
     from autoencoders.utils.console import format_number, print_table
 
     metrics = available_metrics(jobs)
     rows = []
     for job in jobs:
         numbers = [format_number(job[metric]) if job[metric] != "" else "" for metric in metrics]
-        rows.append([shorten(job["overrides"] or job["folder"]), job["status"], *numbers])
-    print_table(["overrides", "status", *map(column_title, metrics)], rows, "test metrics by job")
+        rows.append([str(job["job"]), shorten(job["overrides"]), job["status"], *numbers])
+    print_table(["job", "overrides", "status", *map(column_title, metrics)], rows, "test metrics by job")
     for job in jobs:
         if job["reason"]:
             print(f"{job['folder']}: {job['reason']}"[:200])

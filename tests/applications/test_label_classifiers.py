@@ -59,8 +59,8 @@ def test_evaluate_with_a_classifier(opened, classifier_folder, model, monkeypatc
     assert metrics["classifier/majority"] < 0.2
     words = found.tables["protocol"]["protocol"][0]
     accuracy = next(v for k, v in metrics.items() if k.startswith("classifier/classifier-digits"))
-    assert f"right on {accuracy:.2%} of 359 real test images" in words
-    assert "against 120 test images evenly apart, as many of every set, seed 0" in words
+    assert f"correct on {accuracy:.2%} of 359 real test images" in words
+    assert "compared with 120 evenly spaced test images, as many of every set, seed 0" in words
     assert ("label seen/cvae" in metrics) == (model == "cvae")
 
 
@@ -159,15 +159,15 @@ def test_a_classifier_that_does_not_fit_is_one_sentence(
     run = opened("model=vae")
     with pytest.raises(UserError, match="The classifier cannot be loaded: nowhere must be a checkpoint"):
         evaluate(run, classifier="nowhere", **SMALL)
-    with pytest.raises(UserError, match=r"sees images of \(1, 28, 28\), and this run's are of \(1, 8, 8\)"):
+    with pytest.raises(UserError, match=r"must take images of shape \(1, 8, 8\), got \(1, 28, 28\)"):
         evaluate(run, classifier=untrained(compose, tmp_path, digits), **SMALL)
     state = {"hyper_parameters": dict(run.model.hparams), "state_dict": run.model.state_dict()}
     torch.save(state, tmp_path / "vae.ckpt")
-    with pytest.raises(UserError, match=r"classifier must be a run of model=classifier, and .* holds a vae"):
+    with pytest.raises(UserError, match=r"classifier must be a run of model=classifier, got vae in"):
         evaluate(run, classifier=str(tmp_path / "vae.ckpt"), **SMALL)
     known = run.annotations
     monkeypatch.setattr(run, "annotations", lambda split: replace(known(split), class_names=tuple("abcdefghij")))
-    with pytest.raises(UserError, match=r"tells the classes 0, 1, .* and this run's data have the classes a, b,"):
+    with pytest.raises(UserError, match=r"must predict the classes a, b, .* of the run's data, got the classes 0, 1,"):
         evaluate(run, classifier=str(classifier_folder), **SMALL)
     monkeypatch.setattr(run, "annotations", lambda split: Annotations())
     found = evaluate(run, classifier=str(classifier_folder), **SMALL)
@@ -184,5 +184,5 @@ def test_a_classifier_of_other_attributes_is_one_sentence(compose, opened, tmp_p
     classifier = untrained(compose, tmp_path, data, *words, "data.attributes=[glasses]")
     with pytest.raises(UserError, match=r"must predict mouth.* It predicts: glasses"):
         conditional_sample(run, classifier=classifier)
-    with pytest.raises(UserError, match=r"must predict mouth.* It predicts: glasses"):
+    with pytest.raises(UserError, match=r"does not predict mouth.* It predicts: glasses"):
         attribute(run, attribute="mouth", classifier=classifier)

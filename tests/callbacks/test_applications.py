@@ -11,6 +11,7 @@ def test_applications_during_training_use_the_validation_split(monkeypatch):
         splits.append(split)
         return ApplicationResult()
 
+    monkeypatch.setattr(applications, "as_autoencoder", lambda model: model)
     monkeypatch.setattr(applications.Run, "from_trainer", lambda trainer, model: None)
     writer = SimpleNamespace(save_result=lambda *words: None)
     applications.Applications({"one": application}).draw(SimpleNamespace(global_step=1), None, writer)

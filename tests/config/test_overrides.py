@@ -71,7 +71,7 @@ def leaves(node, prefix=""):
         yield f"{prefix}{name}"
 
 
-DRAWING = ("reconstructions", "samples", "latents", "curves", "health", "gif")
+DRAWING = ("reconstructions", "samples", "latents", "loss_curves", "health", "gif")
 CONTEXTS = [
     ["model=vae"],
     ["net=conv", "corruption=erase", "beta=capacity", "objective=iwae", "net.width=4"],

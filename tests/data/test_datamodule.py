@@ -80,7 +80,7 @@ def test_static_binarization_of_a_large_store_is_not_copied_and_is_the_same(tmp_
     assert copied.fingerprint() == view.fingerprint()
     assert torch.equal(copied.mean_image(), view.mean_image())
     assert 0 < copied.mean_image().mean() < 1
-    for a, b in zip(copied.evaluation("val"), view.evaluation("val"), strict=True):
+    for a, b in zip(copied.evaluation_batches("val"), view.evaluation_batches("val"), strict=True):
         assert torch.equal(a.target, b.target)
 
 

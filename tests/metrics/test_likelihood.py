@@ -175,7 +175,7 @@ def test_a_model_without_a_prior_and_numbers_of_no_sense_are_refused(compose, li
     with pytest.raises(UserError, match="no prior"):
         estimate(ae, torch.rand(2, 1, 8, 8), 5)
     for options in ({"samples": 0}, {"samples": 5, "together": 0}):
-        with pytest.raises(UserError, match="whole number"):
+        with pytest.raises(UserError, match="must be an integer of at least 1, got 0"):
             estimate(*linear(0.0)[:2], **options)
 
 

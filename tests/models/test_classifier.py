@@ -35,7 +35,7 @@ def test_classifier_learns_digits_and_loads_from_its_run_folder(classifier_folde
 
 
 def test_callbacks_for_decoded_images_skip_a_classifier(classifier_folder):
-    assert sorted(p.name for p in (classifier_folder / "figures").iterdir()) == ["curves"]
+    assert sorted(p.name for p in (classifier_folder / "figures").iterdir()) == ["loss_curves"]
     assert pd.read_csv(classifier_folder / "metrics.csv")["train/accuracy"].dropna().iloc[-1] > 0.9
 
 
@@ -120,10 +120,10 @@ def test_invalid_combinations_raise_a_user_error(compose, classifier_folder):
         instantiate.build_model(
             compose("model=classifier", "model.features=0"), (1, 28, 28), Context("classes", ("a", "b"))
         )
-    with pytest.raises(UserError, match="needs a conditional model"):
+    with pytest.raises(UserError, match="needs an autoencoder, got model=classifier"):
         train(compose("model=classifier", "application@after_fit=[reconstruct]"))
     node = compose("application@after_fit=[reconstruct]")["after_fit"]["reconstruct"]
-    with pytest.raises(UserError, match="asks an autoencoder"):
+    with pytest.raises(UserError, match="needs the run of an autoencoder, got a classifier"):
         run_application(loading.open_run(classifier_folder), "reconstruct", node)
 
 

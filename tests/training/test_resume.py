@@ -176,7 +176,7 @@ def test_a_signal_after_the_training_is_recorded_too(compose, tmp_path, monkeypa
         patch.setattr(pipeline, "run_test", lambda *_: [signal.raise_signal(number) for _ in range(2)])
         with pytest.raises(RunStopped, match=str(128 + number)) as stopped:
             train(compose(*words))
-    assert stopped.value.where == f"after its training, which {tmp_path}/run/checkpoints/last.ckpt keeps"
+    assert stopped.value.where == f"after training, which is saved in {tmp_path}/run/checkpoints/last.ckpt"
     assert json.loads((tmp_path / "run/run.json").read_text())["status"] == "stopped"
     assert signal.getsignal(number) is before
     assert "test/neg_elbo" in train(compose(*words, f"resume='{tmp_path}/run'"))
@@ -230,7 +230,7 @@ def test_the_terminal_says_how_to_go_on(run_command, tmp_path, monkeypatch):
     done = run_command(train_module, *WORDS, "hydra.run.dir=a run", cwd=tmp_path)
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stderr.startswith("autoencoders: stopped after step 19, which ")
-    assert f"Go on with: python -m autoencoders.train {WORDS[0]}" in done.stderr
+    assert f"Continue with: python -m autoencoders.train {WORDS[0]}" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -243,12 +243,12 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(compose, tmp_p
     (damaged / "checkpoints/last.ckpt").write_bytes(content[: len(content) // 2])
     train(compose(*WORDS, "resume=auto", folder=damaged))
     assert f"{damaged}/checkpoints/last.ckpt is not a checkpoint" in (told := capsys.readouterr().err)
-    assert f"Resuming from {damaged}/checkpoints/previous.ckpt" in told
+    assert f"Resuming from the previous checkpoint {damaged}/checkpoints/previous.ckpt" in told
     assert starts[-1] == 72
     as_if_nothing_had_been(folder, damaged)
     for name in ("last", "previous", "best"):
         (damaged / f"checkpoints/{name}.ckpt").write_bytes(b"")
-    with pytest.raises(UserError, match="no other checkpoint to resume from"):
+    with pytest.raises(UserError, match="There is no other checkpoint"):
         train(compose(*WORDS, "resume=auto", folder=damaged))
 
 
@@ -271,9 +271,9 @@ def test_a_sweep_that_is_run_again_does_what_is_left(run_command, tmp_path, star
     assert starts == [0, 0, 72]
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line[:1] in ("0", "1")}
     assert "done" in lines["0"]
-    assert "skipped, done before" in lines["0"]
-    assert "skipped" not in lines["1"]
+    assert "0_vae-digits-z10-beta1: skipped, finished before" in done.stdout
+    assert "1_vae-digits-z10-beta2: skipped" not in done.stdout
     other = run_command(train_module, *words, "data.shift=1", cwd=tmp_path)
     assert other.returncode == 2
-    assert "holds a finished run of another configuration: data.shift is 1 and was 0" in other.stderr
+    assert "contains a finished run of another configuration: data.shift is 1 instead of 0" in other.stderr
     assert [json.loads(f.read_text())["status"] for f in (tmp_path / "sweep").glob("*/run.json")] == ["done", "done"]

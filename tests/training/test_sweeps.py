@@ -55,7 +55,7 @@ def test_table_of_jobs_fits_80_columns(folder, capsys, monkeypatch):
     assert report_jobs(folder, started=0)
     lines = capsys.readouterr().out.splitlines()
     assert all(len(line) <= 80 or str(folder) in line for line in lines)
-    assert lines[2].split()[:4] == ["overrides", "status", "neg_elbo", "distortion"]
+    assert lines[2].split()[:5] == ["job", "overrides", "status", "neg_elbo", "distortion"]
     assert f"table    {folder}/sweep.csv" in lines
 
 
