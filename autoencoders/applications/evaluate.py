@@ -97,7 +97,7 @@ def describe_likelihood(run: Run, table: pd.DataFrame, split: str, samples: int,
     ]
     if run.model.has_prior:
         bound = table[table["measure"].str.startswith("IW-NLL")].iloc[0]
-        words.append(f"IW-NLL on {bound['images']} images evenly apart, K={samples} samples of q(z|x), noise by row "
+        words.append(f"IW-NLL on {bound['images']} evenly spaced images, K={samples} samples of q(z|x), noise by row "
                      f"and sample, seed {seed}, log-sum-exp in float64, {together} pairs at a time")  # fmt: skip
         words.append(f"gap to prior: a sample an image, {RESAMPLES} bootstrap resamples and draws of N(0, I)")
     return words
@@ -115,7 +115,7 @@ def describe_classifier(
         f"classifier {classifier.run.path} ({classifier.name}), "
         f"{accuracy_text if accuracy['images'] else 'without labels to evaluate it'}",
         f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of "
-        f"{classifier.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images, as "
-        f"many of every set, seed {seed}, reconstructions of {reconstruction_split(split)} images; +- of FID by "
+        f"{classifier.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images; "
+        f"all sets have the same number of images, seed {seed}, reconstructions of {reconstruction_split(split)} images; +- of FID by "
         f"{RESAMPLES} bootstrap resamples, of KID by jackknife",
     ]

@@ -60,7 +60,7 @@ def test_evaluate_with_a_classifier(opened, classifier_folder, model, monkeypatc
     words = found.tables["protocol"]["protocol"][0]
     accuracy = next(v for k, v in metrics.items() if k.startswith("classifier/classifier-digits"))
     assert f"correct on {accuracy:.2%} of 359 real test images" in words
-    assert "compared with 120 evenly spaced test images, as many of every set, seed 0" in words
+    assert "compared with 120 evenly spaced test images; all sets have the same number of images, seed 0" in words
     assert ("label seen/cvae" in metrics) == (model == "cvae")
 
 
@@ -171,7 +171,7 @@ def test_a_classifier_that_does_not_fit_is_one_sentence(
         evaluate(run, classifier=str(classifier_folder), **SMALL)
     monkeypatch.setattr(run, "annotations", lambda split: Annotations())
     found = evaluate(run, classifier=str(classifier_folder), **SMALL)
-    assert "no labels to try it on" in found.tables["protocol"]["protocol"][0]
+    assert "without labels to evaluate it" in found.tables["protocol"]["protocol"][0]
     assert "FID, samples/vae" in found.metrics
     with pytest.raises(UserError, match="neither classes nor attributes"):
         fit_pixel_classifier(run)
