@@ -116,6 +116,7 @@ def describe_classifier(
         f"{accuracy_text if accuracy['images'] else 'without labels to evaluate it'}",
         f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of "
         f"{classifier.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images; "
-        f"all sets have the same number of images, seed {seed}, reconstructions of {reconstruction_split(split)} images; "
+        f"all sets have the same number of images, seed {seed}, "
+        f"reconstructions of {reconstruction_split(split)} images; "
         f"+- of FID by {RESAMPLES} bootstrap resamples, of KID by jackknife",
     ]
