@@ -14,9 +14,10 @@ from autoencoders.data.loader import Batches, Split
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.detection import total_variation
 from autoencoders.models.evaluation import evaluation_noise
-from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Batch
 from autoencoders.utils.arrays import to_numpy
+from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 
 class AnomalyScores:

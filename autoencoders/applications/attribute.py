@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.attribute_editing import (
+    METHODS,
     CalibratedClassifier,
     Editor,
     calibrate_classifier,
@@ -63,7 +64,8 @@ def attribute(
         split: split whose images are edited and measured.
         images: your own images to edit, a file or a folder.
         attribute: name of the attribute; None for the last one.
-        method: `mean_difference` or `logistic`, see `autoencoders.latent.directions`.
+        method: `mean_difference` of codes with and without the attribute, or `logistic`: its component along the normal
+            of a logistic regression.
         orthogonal: attributes to keep: codes are compared at equal values of them.
         alphas: strengths of the strip and of the dose-response; 1 is the difference of the means.
         strength: strength of the rows before and after, and of the shares in the table.
@@ -80,6 +82,8 @@ def attribute(
             does not fit.
     """
     alphas = sort_strengths(alphas, strength)
+    if method not in METHODS:
+        raise UserError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
     known, names = binary_attributes(run, tuple(dict.fromkeys(("train", "val", split))))
     chosen = len(names) - 1 if attribute is None else attribute_index(names, attribute)
     others = [attribute_index(names, name) for name in orthogonal]
@@ -163,8 +167,8 @@ def measure_effect(
     others = torch.cat([slope[:, :chosen], slope[:, chosen + 1 :]], 1).mean(0).abs()
     return {
         "shift per unit": mean_and_error(slope[:, chosen]),
-        "judged with": mean_and_error(predictions[strength].float()),
-        "judged with, unedited": float(predictions[0.0].float().mean()),
+        "predicted share": mean_and_error(predictions[strength].float()),
+        "predicted share, unedited": float(predictions[0.0].float().mean()),
         "leakage": float(others.mean()) if len(others) else np.nan,
         "leakage per shift": float(others.mean() / slope[:, chosen].mean().abs()) if len(others) else np.nan,
     }

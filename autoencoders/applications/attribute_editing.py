@@ -21,10 +21,15 @@ from autoencoders.applications.label_classifiers import (
 )
 from autoencoders.applications.representations import MAX_SIDE, attributes_or_classes, pixels, representations
 from autoencoders.latent.directions import attribute_direction
-from autoencoders.metrics.probes import auroc
+from autoencoders.metrics.probes import LinearProbe, auroc
 from autoencoders.metrics.retrieval import feature_distances
-from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Batch, UserError
+from autoencoders.utils.chunks import ROWS_PER_CHUNK
+
+METHODS = ("mean_difference", "logistic")
+"""Directions: the difference of the mean codes with and without the attribute, and its component along the normal of a
+logistic regression."""
 
 LIMIT = 10_000
 """Maximum number of training images that directions are fitted to, and of held-out images that calibrate the
@@ -84,7 +89,7 @@ def fit_editors(
         known: split -> (N, A): 1 with, 0 without, NaN unknown.
         chosen: index of the attribute.
         others: attributes that the direction keeps equal.
-        method: see `attribute_direction`.
+        method: one of METHODS.
 
     Returns:
         The editors, the model first, and name -> AUROC with its bootstrap error.
@@ -98,7 +103,8 @@ def fit_editors(
     positive = (known[split][kept, chosen] == 1).numpy()
     held_out = representations(run, split, kept, pca)
     for name, z in representations(run, "train", rows, pca).items():
-        step = attribute_direction(z.numpy(), (y[:, chosen] == 1).numpy(), method, equal)
+        normal = hyperplane_normal(z, y[:, [chosen]]) if method == "logistic" else None
+        step = attribute_direction(z.numpy(), (y[:, chosen] == 1).numpy(), equal, normal)
         scores = held_out[name].double().numpy() @ step
         error = bootstrap_error(partial(_auroc_of_rows, scores, positive), len(kept))
         aurocs[name], steps[name] = (auroc(scores, positive), error), torch.from_numpy(step).float()
@@ -110,6 +116,11 @@ def fit_editors(
     )
     linear = Editor(pca.name, steps[pca.name], lambda b: pca.encode(b.x), lambda z, b: pca.decode(z))
     return [model, linear, Editor("pixels", picture, lambda b: b.x, lambda z, b: z)], aurocs
+
+
+def hyperplane_normal(z: Tensor, y: Tensor) -> np.ndarray:
+    """Return the (Z,) normal of a logistic regression of an attribute (N, 1), 0 or 1, on codes (N, Z)."""
+    return LinearProbe(10 / len(z), iterations=1000).fit(z, y.float()).normals[0].double().numpy()
 
 
 def _auroc_of_rows(scores: np.ndarray, positive: np.ndarray, rows: np.ndarray) -> float:

@@ -47,7 +47,7 @@ def conditional_sample(
         classifier: a run of `model=classifier`; None for logistic regression on pixels.
 
     Returns:
-        Figures `grid` and `many`; the tables `judged` (accuracy, and standard deviations within a label) and `labels`
+        Figures `grid` and `many`; the tables `accuracy` (accuracy, and standard deviations within a label) and `labels`
         (accuracy per label).
 
     Raises:
@@ -62,7 +62,7 @@ def conditional_sample(
         )
     check_count(codes, "codes")
     check_count(measured, "measured", 2)
-    sees = get_classifier(run, classifier)
+    predictor = get_classifier(run, classifier)
     names, y, bits = labels_to_decode(run, strength)
     picked = label_positions(names, labels)
     generator = torch.Generator().manual_seed(seed)
@@ -71,9 +71,9 @@ def conditional_sample(
     grid = run.decode(z.repeat_interleave(len(y), 0), y.repeat(codes, *[1] * (y.ndim - 1)))
     z = prior.sample(2 * COLUMNS * len(picked), generator)
     many = run.decode(z, y[picked].repeat_interleave(2 * COLUMNS, 0)).unflatten(0, (-1, COLUMNS))
-    judged, per_label = accuracy_tables(run, split, sees, (names, y, bits), measured, generator)
-    first, real = judged["accuracy"].iloc[0], judged["accuracy"].iloc[1]
-    caption = f"a code per row; label seen in {first:.1%}, and in {real:.1%} of real {split} images, by {sees.name}"
+    accuracy, per_label = accuracy_tables(run, split, predictor, (names, y, bits), measured, generator)
+    first, real = accuracy["accuracy"].iloc[0], accuracy["accuracy"].iloc[1]
+    caption = f"one code per row; label accuracy {first:.1%}, on real {split} images {real:.1%}, by {predictor.name}"
     figures = {
         "grid": image_grid(
             to_numpy(grid.unflatten(0, (codes, -1))), run.title, columns=[n.replace(" ", "\n") for n in names],
@@ -85,7 +85,7 @@ def conditional_sample(
         ),
     }  # fmt: skip
     return ApplicationResult(
-        flatten_table(judged) | flatten_table(per_label), figures, {"judged": judged, "labels": per_label}
+        flatten_table(accuracy) | flatten_table(per_label), figures, {"accuracy": accuracy, "labels": per_label}
     )
 
 

@@ -89,7 +89,7 @@ def evaluate(
 def describe_likelihood(run: Run, table: pd.DataFrame, split: str, samples: int, together: int, seed: int) -> list[str]:
     """Describe how likelihood, errors and latents were measured."""
     images, train = len(run.data.images(split)), len(run.data.images("train"))
-    drawn = f"ELBO with one sample an image, noise by row, seed {EVALUATION_SEED}; "
+    drawn = f"ELBO with one sample per image, noise by row, seed {EVALUATION_SEED}; "
     words = [
         f"{run.title}; {split} split, {images} images",
         f"{drawn if run.model.has_prior else ''}errors of {'posterior means' if run.model.has_prior else 'codes'}, "
@@ -99,7 +99,7 @@ def describe_likelihood(run: Run, table: pd.DataFrame, split: str, samples: int,
         bound = table[table["measure"].str.startswith("IW-NLL")].iloc[0]
         words.append(f"IW-NLL on {bound['images']} evenly spaced images, K={samples} samples of q(z|x), noise by row "
                      f"and sample, seed {seed}, log-sum-exp in float64, {together} pairs at a time")  # fmt: skip
-        words.append(f"gap to prior: a sample an image, {RESAMPLES} bootstrap resamples and draws of N(0, I)")
+        words.append(f"gap to prior: one sample per image, {RESAMPLES} bootstrap resamples and draws of N(0, I)")
     return words
 
 

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from autoencoders.data.transforms import Draws, Erase, Occlusion
 from autoencoders.metrics import classical_restoration
-from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Batch
+from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.pca import principal_components
 
 PCA_NOISES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2)

@@ -29,7 +29,7 @@ def labels_to_decode(run: Run, strength: float) -> tuple[list[str], Tensor, Tens
     """Return the requested labels: their names, values for the model and bits for the classifier.
 
     The values are (L,) classes or (L, A) attributes, and so are the bits: class or sign. Attributes beyond the first
-    MOST stay at their training means.
+    MAX_ATTRIBUTES stay at their training means.
     """
     context, labels = require_labels(run.model.labels), run.codes("train").y
     if context.kind == "classes":
@@ -58,7 +58,7 @@ def label_thresholds(labels: Tensor) -> Tensor:
 
 
 def accuracy_tables(
-    run: Run, split: str, classifier: LabelClassifier, asked: tuple[list[str], Tensor, Tensor], measured: int,
+    run: Run, split: str, classifier: LabelClassifier, requested: tuple[list[str], Tensor, Tensor], measured: int,
     generator: torch.Generator,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:  # fmt: skip
     """Return the tables of label accuracies on decoded and on real images.
@@ -67,25 +67,25 @@ def accuracy_tables(
         run: run of a conditional model.
         split: split of the real images.
         classifier: a trained classifier, or logistic regression on pixels.
-        asked: see `labels_to_decode`.
+        requested: see `labels_to_decode`.
         measured: number of images per label, each decoded from its own code.
         generator: generator of the codes.
 
     Raises:
         UserError: if the classifier does not predict a requested attribute.
     """
-    names, y, bits = asked
+    names, y, bits = requested
     columns = requested_columns(run, classifier, bits)
-    real, seen = labeled_images(run, split, measured * len(names), classifier, columns)
+    real, real_labels = labeled_images(run, split, measured * len(names), classifier, columns)
     rows = torch.arange(len(names)).repeat_interleave(measured)
     drawn = run.decode(StandardNormal(run.model.latent_dim).sample(len(rows), generator), y[rows])
     shuffled = bits[rows[torch.randperm(len(rows), generator=generator)]]
     is_right = {
         run.model.name: correct_predictions(classifier, drawn, bits[rows], columns),
-        f"real {split} images": correct_predictions(classifier, real, seen, columns),
+        f"real {split} images": correct_predictions(classifier, real, real_labels, columns),
         "labels drawn anew": correct_predictions(classifier, drawn, shuffled, columns),
     }
-    truth_of_real = label_columns(seen, bits)
+    truth_of_real = label_columns(real_labels, bits)
     images = (drawn, rows), (real, truth_of_real), (drawn, torch.zeros(len(rows)).long())
     table = {
         name: accuracy_row(classifier, correct, *shown)

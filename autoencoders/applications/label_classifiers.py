@@ -15,8 +15,9 @@ from autoencoders.applications.representations import binary_attributes, pixels
 from autoencoders.metrics.probes import LinearProbe, tune_probe
 from autoencoders.models.classifier import Classifier as Network
 from autoencoders.runs import loading
-from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Context, UserError
+from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 NOISE = 0.05
 """Standard deviation of the noise added to the pixels that the logistic regression is fitted to."""
@@ -208,8 +209,8 @@ def correct_predictions(
     logits = classifier.logits(x)
     if classifier.labels.kind == "classes":
         return (logits.argmax(1) == labels).double()[:, None]
-    seen = (logits if columns is None else logits[:, columns]) > 0
-    return torch.where(labels.double().isfinite(), (seen == (labels > 0)).double(), torch.nan)
+    predicted = (logits if columns is None else logits[:, columns]) > 0
+    return torch.where(labels.double().isfinite(), (predicted == (labels > 0)).double(), torch.nan)
 
 
 def attribute_logits(classifier: LabelClassifier, x: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from autoencoders.applications.base import spread_rows
 from autoencoders.applications.representations import conditioned_on_classes, conditioning_labels
-from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.runs.run import Run
+from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 MEASURED = 2000
 """Maximum number of training images over which the KL is averaged."""

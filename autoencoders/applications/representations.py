@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from autoencoders.applications.base import join_names, spread_rows
 from autoencoders.metrics.labels import attribute_threshold, binarize_at
-from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
+from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.pca import PCABaseline
 
 MAX_SIDE = 32

@@ -121,7 +121,7 @@ def latent_table(run: Run, ranking: Latents, order: list[int], split: str, count
     without_code = reconstruction_mse(run, ranking.mean.expand_as(z), batch)
     effects = axis_effects(run, batch, z, ranking.mean, direction, mse)
     table["random direction"] = {ranking.kind: float(ranking.measure.mean())} | effects
-    table["whole code"] = {
+    table["entire code"] = {
         ranking.kind: float(ranking.measure.sum()),
         "change": (float("nan"), float("nan")),
         "mse rise": mean_and_error(without_code - mse),

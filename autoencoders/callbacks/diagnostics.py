@@ -26,7 +26,7 @@ IDLE = 0.5
 """Share of latents that must be inactive at the end for a warning about latent_dim."""
 
 
-class Vitals(NamedTuple):
+class TrainingHealth(NamedTuple):
     """State of a training after validation.
 
     Attributes:
@@ -48,24 +48,24 @@ class Vitals(NamedTuple):
     high: int = 0
 
 
-def advise(vitals: Vitals, model: Autoencoder) -> dict[str, str]:
+def advise(health: TrainingHealth, model: Autoencoder) -> dict[str, str]:
     """Return the problems: name -> sentence with the options to change. Empty if there is none."""
     problems: dict[str, str] = {}
-    if model.has_prior and vitals.active is not None and vitals.step >= SOON:
-        if vitals.active == 0 and vitals.rate is not None and vitals.rate < COLLAPSED * model.latent_dim:
-            if vitals.progress >= max(EARLY, model.beta_schedule.share):
-                problems["posterior_collapse"] = collapse(vitals, model)
-        elif vitals.over and 0 < vitals.active <= (1 - IDLE) * model.latent_dim:
+    if model.has_prior and health.active is not None and health.step >= SOON:
+        if health.active == 0 and health.rate is not None and health.rate < COLLAPSED * model.latent_dim:
+            if health.progress >= max(EARLY, model.beta_schedule.share):
+                problems["posterior_collapse"] = describe_collapse(health, model)
+        elif health.over and 0 < health.active <= (1 - IDLE) * model.latent_dim:
             problems["inactive_latents"] = (
-                f"Only {vitals.active:.0f} of {model.latent_dim} latents are active: latent_dim={vitals.active:.0f} "
-                "would do as well, or lower beta.value where more should be used."
+                f"Only {health.active:.0f} of {model.latent_dim} latents are active: latent_dim={health.active:.0f} "
+                "would be enough. Lower beta.value to use more of them."
             )
-    if vitals.low + vitals.high:
-        problems["log_variance_at_bound"] = at_bound(vitals, model)
-    return problems | likelihood(model)
+    if health.low + health.high:
+        problems["log_variance_at_bound"] = describe_log_variance_bound(health, model)
+    return problems | describe_likelihood_scale(model)
 
 
-def collapse(vitals: Vitals, model: Autoencoder) -> str:
+def describe_collapse(health: TrainingHealth, model: Autoencoder) -> str:
     """Describe a posterior that equals the prior. The advice depends on beta and the likelihood."""
     beta_schedule, options = model.beta_schedule, []
     if beta_schedule.value > 1:
@@ -78,21 +78,21 @@ def collapse(vitals: Vitals, model: Autoencoder) -> str:
     if not isinstance(beta_schedule, Capacity) and not model.objective.weighted:
         options.append("request a rate with beta=capacity")
     # In a linear VAE a latent collapses if the scale exceeds the deviation it explains (Lucas et al., 2019).
-    text = ", or ".join(options) + scaled(model, "lower")
+    text = ", or ".join(options) + scale_advice(model, "lower")
     return (
         f"The posterior has collapsed: none of {model.latent_dim} latents is active and the rate is "
-        f"{vitals.rate:.2g} nats, so codes contain no information about images. {text[:1].upper()}{text[1:]}."
+        f"{health.rate:.2g} nats, so codes contain no information about images. {text[:1].upper()}{text[1:]}."
     )
 
 
-def at_bound(vitals: Vitals, model: Autoencoder) -> str:
+def describe_log_variance_bound(health: TrainingHealth, model: Autoencoder) -> str:
     """Describe log-variances at their bounds, which no longer learn: the rate is too cheap, or training diverges."""
     beta, options = model.beta_schedule.value, []
-    if not vitals.high and beta < 1:  # without a rate, codes become exact
-        options.append(f"Raise beta.value (it is {beta:g}){scaled(model, 'raise')}")
+    if not health.high and beta < 1:  # without a rate, codes become exact
+        options.append(f"Raise beta.value (it is {beta:g}){scale_advice(model, 'raise')}")
     options.append("lower optimizer.lr, or set trainer.gradient_clip_val=1")
     text = ", or ".join(options)
-    counts = {f"-{LOG_VARIANCE_BOUND:g}": vitals.low, f"{LOG_VARIANCE_BOUND:g}": vitals.high}
+    counts = {f"-{LOG_VARIANCE_BOUND:g}": health.low, f"{LOG_VARIANCE_BOUND:g}": health.high}
     places = " and ".join(f"that of {count} is at {bound}" for bound, count in counts.items() if count)
     return (
         f"The log-variance has run to its bound and learns no more: of {model.latent_dim} latents {places}. "
@@ -100,13 +100,13 @@ def at_bound(vitals: Vitals, model: Autoencoder) -> str:
     )
 
 
-def scaled(model: Autoencoder, verb: str) -> str:
+def scale_advice(model: Autoencoder, verb: str) -> str:
     """Return the advice on the scale of the likelihood, if it is fixed."""
     scale = None if model.family is None else model.family.scale
     return "" if scale is None else f", or {verb} likelihood.scale (it is {scale:g})"
 
 
-def likelihood(model: Autoencoder) -> dict[str, str]:
+def describe_likelihood_scale(model: Autoencoder) -> dict[str, str]:
     """Describe a learned scale at its minimum."""
     family = model.family
     if not isinstance(family, GaussianLearned) or float(family.log_scale.detach().exp()) > family.minimum * 1.001:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.callbacks.base import FigureCallback, at_least, continue_on_error, evaluation_mode, heading, warn
-from autoencoders.callbacks.diagnostics import Vitals, advise
+from autoencoders.callbacks.diagnostics import TrainingHealth, advise
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.metrics.aggregate_posterior import gap_to_prior
@@ -20,13 +20,12 @@ from autoencoders.metrics.dimension import participation_ratio, spectrum
 from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND
+from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.lightning import get_log_interval
 
 if TYPE_CHECKING:
     from autoencoders.figures.health import LatentHealthHistory
 
-ENCODER_BATCH = 500
-"""Images that pass through the encoder at a time."""
 
 AT_BOUND = 0.01
 """Share of images with a log-variance at its bound from which a latent counts as being at the bound."""
@@ -122,7 +121,7 @@ class LatentHealth(FigureCallback):
     def _warn(self, trainer: pl.Trainer, model: Autoencoder, encoded: EncodedImages, over: bool = False) -> None:
         measured = {k: float(v) for k, v in trainer.callback_metrics.items() if k in ("val/rate", "val/active_units")}
         endless = trainer.max_epochs in (None, -1) and trainer.max_steps == -1
-        vitals = Vitals(
+        health = TrainingHealth(
             step=trainer.global_step,
             progress=1.0 if over or endless else model.progress,
             over=over,
@@ -131,7 +130,7 @@ class LatentHealth(FigureCallback):
             low=encoded.low,
             high=encoded.high,
         )
-        for name, message in advise(vitals, model).items():
+        for name, message in advise(health, model).items():
             if name not in self._warned:
                 self._warned.append(name)
                 warn(trainer, name, message)
@@ -184,7 +183,7 @@ class LatentHealth(FigureCallback):
 def encode_validation(trainer: pl.Trainer, model: Autoencoder, count: int) -> EncodedImages:
     """Encode the first validation rows, with one sample of each posterior from noise that depends on the row only."""
     batch, chunks = get_datamodule(trainer).take("val", count), []
-    for rows in batch.chunks(ENCODER_BATCH):
+    for rows in batch.chunks(ROWS_PER_CHUNK):
         moved = rows.to(model.device)
         posterior = model.posterior(moved.x, moved.y)
         z = posterior.sample(evaluation_noise(model, moved.index, "val"))

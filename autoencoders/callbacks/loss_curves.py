@@ -38,8 +38,8 @@ class LossCurves(FigureCallback):
         if curves:
             from autoencoders.figures.curves import loss_curves
 
-            beside = {"mse": baselines(trainer, model, "val")} if "mse" in curves else {}
+            lines = {"mse": baselines(trainer, model, "val")} if "mse" in curves else {}
             if "val/majority" in table:
-                beside["accuracy"] = {"majority class": table["val/majority"].dropna().iloc[-1]}
-            figure = loss_curves(curves, heading(trainer, model), beside)
+                lines["accuracy"] = {"majority class": table["val/majority"].dropna().iloc[-1]}
+            figure = loss_curves(curves, heading(trainer, model), lines)
             writer.save_figure("loss_curves", figure, trainer.global_step)

@@ -41,7 +41,7 @@ class Progress(pl.Callback):
         """Start the live display on a terminal."""
         if not trainer.is_global_zero or not console.is_interactive():
             return
-        written = _written(trainer)
+        written = _csv_logger(trainer)
         if trainer.ckpt_path and written is not None:
             self._best = best_validation_metrics(written.path).get("val/objective", math.inf)
         self._began, self._first = time.perf_counter(), trainer.global_step
@@ -61,13 +61,13 @@ class Progress(pl.Callback):
         for key, form in COLUMNS if self._validated == trainer.current_epoch else ():
             if key in trainer.callback_metrics and (key != "val/rate" or pl_module.has_prior):
                 values[key] = f"{float(trainer.callback_metrics[key]):{form}}"
-        epoch, speed = f"{trainer.current_epoch + 1:>3}{_of(trainer)}", f"{_clock(trainer).rate:,.0f}"
+        epoch, speed = f"{trainer.current_epoch + 1:>3}{_total_epochs(trainer)}", f"{_throughput(trainer).rate:,.0f}"
         if self._board is None:
             words = [f"epoch {epoch}", *(f"{key} {value}" for key, value in values.items()), f"{speed} images/s"]
             print("   ".join(words), flush=True)
         else:
             seconds = _duration(time.perf_counter() - self._began)
-            self._row(self._board, {"epoch": epoch.strip(), **values, "images/s": speed, "time": seconds})
+            self._print_row(self._board, {"epoch": epoch.strip(), **values, "images/s": speed, "time": seconds})
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the live display."""
@@ -82,7 +82,7 @@ class Progress(pl.Callback):
         if board is not None:
             board.close()
 
-    def _row(self, board: console.LiveDisplay, cells: Mapping[str, str]) -> None:
+    def _print_row(self, board: console.LiveDisplay, cells: Mapping[str, str]) -> None:
         """Print a row, with the headers above the first one. Columns that do not fit are left out."""
         if not self._columns:
             wanted = {name: WIDTHS.get(name, max(len(name.removeprefix("val/")), 8)) for name in cells}
@@ -93,17 +93,17 @@ class Progress(pl.Callback):
                 if room >= 0:
                     chosen.add(name)
             self._columns = [(name, wanted[name]) for name in cells if name in chosen]
-            board.say(_aligned({name: name.removeprefix("val/") for name in cells}, self._columns), "dim")
+            board.say(_align({name: name.removeprefix("val/") for name in cells}, self._columns), "dim")
         value = float(cells.get("val/objective", "inf"))
         better, self._best = value < self._best, min(value, self._best)
         self._epoch = int(cells["epoch"].partition("/")[0]) if better else self._epoch
-        board.say(_aligned(cells, self._columns), "bold" if better else "")
+        board.say(_align(cells, self._columns), "bold" if better else "")
 
     def _state(self, trainer: pl.Trainer, latest: Mapping[str, float]) -> console.TrainingState:
         """Return the current state; called by the drawing thread."""
         step, seconds = trainer.global_step, time.perf_counter() - self._began
         share = step / self._steps if math.isfinite(self._steps) else None
-        speed = get_datamodule(trainer).images_served / max(_clock(trainer).elapsed(), 1e-9)
+        speed = get_datamodule(trainer).images_served / max(_throughput(trainer).elapsed(), 1e-9)
         after = [f"{share:.0%}"] if share is not None else [f"step {step:,}"]
         after += ["validation"] if trainer.validating or trainer.sanity_checking else [f"{speed:,.0f} images/s"]
         if share is not None and step > self._first:
@@ -113,23 +113,23 @@ class Progress(pl.Callback):
         if self._best < math.inf:
             where = f" (epoch {self._epoch})" if self._epoch else ""
             values.append(f"best val/objective {self._best:.2f}{where}")
-        return console.TrainingState(share, f"epoch {trainer.current_epoch + 1}{_of(trainer)}", after, values)
+        return console.TrainingState(share, f"epoch {trainer.current_epoch + 1}{_total_epochs(trainer)}", after, values)
 
 
-def _of(trainer: pl.Trainer) -> str:
+def _total_epochs(trainer: pl.Trainer) -> str:
     endless = trainer.max_epochs is None or trainer.max_epochs < 0
     return "" if endless else f"/{trainer.max_epochs}"
 
 
-def _clock(trainer: pl.Trainer) -> Throughput:
+def _throughput(trainer: pl.Trainer) -> Throughput:
     return next(callback for callback in get_callbacks(trainer) if isinstance(callback, Throughput))
 
 
-def _written(trainer: pl.Trainer) -> MetricsCSVLogger | None:
+def _csv_logger(trainer: pl.Trainer) -> MetricsCSVLogger | None:
     return next((logger for logger in trainer.loggers if isinstance(logger, MetricsCSVLogger)), None)
 
 
-def _aligned(cells: Mapping[str, str], columns: list[tuple[str, int]]) -> str:
+def _align(cells: Mapping[str, str], columns: list[tuple[str, int]]) -> str:
     return "  ".join(cells.get(name, "").rjust(width) for name, width in columns)
 
 

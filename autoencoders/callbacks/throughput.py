@@ -40,12 +40,12 @@ class Throughput(pl.Callback):
 
     def __init__(self) -> None:
         self.images, self.seconds, self.rate, self.begun, self.ended = 0, 0.0, 0.0, False, False
-        self._start, self._paused, self._made = 0.0, 0.0, time.perf_counter()
+        self._start, self._paused, self._created = 0.0, 0.0, time.perf_counter()
 
     @property
     def age(self) -> float:
         """Total seconds of the run: since this callback was created, plus those of the checkpoint."""
-        return time.perf_counter() - self._made
+        return time.perf_counter() - self._created
 
     def state_dict(self) -> dict[str, Any]:
         """Return the counts for a checkpoint."""
@@ -53,7 +53,7 @@ class Throughput(pl.Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore the counts."""
-        self.images, self.seconds, self._made = state["images"], state["seconds"], self._made - state["age"]
+        self.images, self.seconds, self._created = state["images"], state["seconds"], self._created - state["age"]
 
     @property
     def images_per_second(self) -> float | None:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from autoencoders.latent.densities import FLOOR, split_codes
 from autoencoders.types import UserError
+from autoencoders.utils.chunks import chunk_slices
 
 BANDWIDTHS = tuple(0.05 * 2 ** (i / 4) for i in range(21))
 """Bandwidths tried by `held_out`, in standard deviations of a principal component: .05 to 1.6, by factors of 1.19."""
-AT_ONCE = 200
 
 
 class PCAKDE:
@@ -79,8 +79,8 @@ class PCAKDE:
         """Return (len(bandwidths), M) float64 log-densities of whitened leading coordinates (M, d)."""
         count, d = self.centers.shape
         columns = []
-        for rows in u.split(AT_ONCE):
-            square = torch.cdist(rows, self.centers).square_()  # (m, N)
+        for rows in chunk_slices(len(u), 8 * count):
+            square = torch.cdist(u[rows], self.centers).square_()  # (m, N)
             columns.append(torch.stack([(square * (-0.5 / h**2)).logsumexp(1) for h in bandwidths]).double())
         constants = [math.log(count) + d * math.log(h) + 0.5 * d * math.log(2 * math.pi) for h in bandwidths]
         return torch.cat(columns, dim=1) - torch.tensor(constants, dtype=torch.float64)[:, None]

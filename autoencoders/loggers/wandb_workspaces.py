@@ -65,18 +65,22 @@ def workspaces(entity: str, project: str, name: str) -> dict[str, ws.Workspace]:
 def run_sections() -> list[ws.Section]:
     """Return the sections for runs: curves, rate and distortion, latent space, figures, table of single images."""
     training = [_lines(f"{name}, training and validation", f"train/{name}", f"val/{name}") for name in CURVES[:3]]
-    pictures = [_media(name) for name in ("reconstructions", "samples")]
+    images = [_media(name) for name in ("reconstructions", "samples")]
     latent = [_media(name) for name in ("latents", "latents_tsne", "health")]
     active = [_lines("active units", "val/active_units"), _lines("gap to the prior, nats", "val/gap_to_prior")]
     per_latent = wr.LinePlot(title="KL per latent, nats", x=STEP, metric_regex="val_kl/latent_.*")
     table = wr.WeavePanelSummaryTable(table_name=media_key("examples"))
     steps = [_lines(name, f"step/{name}") for name in ("loss", "lr", "gradient_norm")]
     compared = [f"test/{name}" for name in ("mse", "mse_pca", "mse_mean_image")]
+    bound = wr.BarPlot(title="test negative ELBO, nats", metrics=["test/neg_elbo"])
     errors = wr.BarPlot(title="test MSE, with its baselines", metrics=compared)
     return [
         _section("Curves", [*training, _lines("MSE of validation", "val/mse"), _lines("PSNR, dB", "val/psnr"), errors]),
-        _section("Rate and distortion", [_path(), _plane(), wr.BarPlot(title="test nats", metrics=["test/neg_elbo"])]),
-        _section("Pictures", pictures, columns=2),
+        _section(
+            "Rate and distortion",
+            [_path(), _plane(), bound],
+        ),
+        _section("Images", images, columns=2),
         _section("Latent space", [*latent, *active, per_latent]),
         _section("Single images", [table], columns=1),
         _section("Steps", steps, is_open=False),
@@ -96,11 +100,11 @@ def sweep_sections() -> list[ws.Section]:
     ]
     parallel = wr.ParallelCoordinatesPlot(columns=columns, title=f"settings against {COMPARED}")
     importance = wr.ParameterImportancePlot(with_respect_to=COMPARED)
-    pictures = [_media(name, runs=True) for name in ("samples", "reconstructions")]
+    images = [_media(name, runs=True) for name in ("samples", "reconstructions")]
     return [
         _section("Rate and distortion", [_plane(), _path(), *against]),
         _section("Settings", [parallel, importance, wr.RunComparer(diff_only="split")], columns=1),
-        _section("Pictures, runs in the order of beta", pictures, columns=1),
+        _section("Images, runs in the order of beta", images, columns=1),
         _section("Curves", [_lines(name, f"val/{name}") for name in (*CURVES, "neg_elbo")]),
     ]
 

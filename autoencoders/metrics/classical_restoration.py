@@ -103,8 +103,8 @@ def pca_fill(x: Tensor, hidden: Tensor, mean: Tensor, components: Tensor, varian
     known = (~hidden).expand_as(x).flatten(1).double()  # (N, D)
     ridge = torch.diag(noise / variances.clamp(min=1e-12) + 1e-9)
     filled = []
-    for image, seen in zip(x.flatten(1).double() - mean, known, strict=True):
-        basis = components * seen  # (K, D)
+    for image, known_pixels in zip(x.flatten(1).double() - mean, known, strict=True):
+        basis = components * known_pixels  # (K, D)
         code = torch.linalg.solve(basis @ components.T + ridge, basis @ image)
         filled.append(mean + code @ components)
     return torch.where(hidden, torch.stack(filled).float().unflatten(1, x.shape[1:]).clamp(0, 1), x)

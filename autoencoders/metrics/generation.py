@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-AT_ONCE = 1000
-"""Rows whose distances or kernels to all others are in memory at a time."""
+from autoencoders.utils.chunks import chunk_slices
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -57,7 +56,7 @@ def kernel_distance(a: Tensor, b: Tensor) -> tuple[float, float]:
 def _kernel_sums(a: Tensor, b: Tensor, same: bool = False) -> Tensor:
     """Return (N,) sums of the kernel of each row of a (N, F) with all other rows of b (M, F)."""
     a, b = a.double(), b.double()
-    sums = torch.cat([(part @ b.T / a.shape[1] + 1).pow_(3).sum(1) for part in a.split(AT_ONCE)])
+    sums = torch.cat([(a[rows] @ b.T / a.shape[1] + 1).pow_(3).sum(1) for rows in chunk_slices(len(a), 8 * len(b))])
     return sums - (a.square().sum(1) / a.shape[1] + 1).pow(3) if same else sums
 
 
@@ -80,7 +79,8 @@ def density_and_coverage(real: Tensor, drawn: Tensor, k: int = 5) -> tuple[Tenso
     """
     real, drawn = real.double(), drawn.double()
     inside, covered = torch.zeros(len(drawn), dtype=torch.float64), []
-    for part in real.split(AT_ONCE):
+    for rows in chunk_slices(len(real), 8 * max(len(real), len(drawn))):
+        part = real[rows]
         radius = torch.cdist(part, real).kthvalue(k + 1).values[:, None]  # the nearest image is the image itself
         within = torch.cdist(part, drawn) < radius
         inside += within.sum(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-AT_ONCE = 2000
+from autoencoders.utils.chunks import chunk_slices
 
 
 def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
@@ -17,8 +17,8 @@ def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
     """
     a = images.flatten(1).float() - 0.5  # smaller squares have smaller rounding errors
     parts = []
-    for start in range(0, len(others), AT_ONCE):
-        b = others[start : start + AT_ONCE]
+    for rows in chunk_slices(len(others), 4 * (a.shape[1] + len(a))):
+        b = others[rows]
         b = (b.float() / 255 if b.dtype == torch.uint8 else b.float()).flatten(1) - 0.5
         parts.append(torch.cdist(a, b, compute_mode="use_mm_for_euclid_dist"))
     return torch.cat(parts, dim=1) / a.shape[1] ** 0.5

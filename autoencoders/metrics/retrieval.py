@@ -9,10 +9,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from autoencoders.types import UserError
+from autoencoders.utils.chunks import chunk_slices
 
 METRICS = ("euclidean", "cosine")
-AT_ONCE = 500
-"""Queries whose distances to the complete database are in memory at a time."""
 
 
 def feature_distances(queries: Tensor, database: Tensor, metric: str = "euclidean") -> Tensor:
@@ -44,10 +43,10 @@ def nearest_neighbors(
     """
     rows = torch.arange(len(queries)) if itself is True else itself
     found = []
-    for start in range(0, len(queries), AT_ONCE):
-        d = feature_distances(queries[start : start + AT_ONCE], database, metric)
+    for part in chunk_slices(len(queries), 8 * len(database)):
+        d = feature_distances(queries[part], database, metric)
         if isinstance(rows, Tensor):
-            d[torch.arange(len(d)), rows[start : start + AT_ONCE]] = torch.inf
+            d[torch.arange(len(d)), rows[part]] = torch.inf
         found.append(d.topk(min(k, len(database)), largest=False))
     values, index = zip(*found, strict=True)
     return torch.cat(index), torch.cat(values)
@@ -72,8 +71,7 @@ def ranking_quality(
         `precision at 1`, `precision at 5`, `map`, (Q,) each.
     """
     parts = []
-    for start in range(0, len(queries), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
+    for part in chunk_slices(len(queries), 8 * len(database)):
         d = feature_distances(queries[part], database, metric)
         relevant = labels[part, None] == database_labels
         if rows is not None:

@@ -21,11 +21,10 @@ from autoencoders.objectives.posteriors import PointFamily, Posterior, Posterior
 from autoencoders.types import Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import check_at_least, check_not_negative
+from autoencoders.utils.chunks import ROWS_PER_CHUNK, chunk_slices
 
 SAMPLE = 4096
 """Number of training images on which the dependence of the codes on the context is estimated at the start."""
-ENCODER_ROWS = 256
-"""Images per forward pass of the encoder in that estimate."""
 
 
 def as_autoencoder(model: pl.LightningModule) -> Autoencoder:
@@ -227,8 +226,7 @@ class Autoencoder(ImageModel):
         if context is None:
             return
         codes = []
-        for start in range(0, len(batch.x), ENCODER_ROWS):
-            chunk = slice(start, start + ENCODER_ROWS)
+        for chunk in chunk_slices(len(batch.x), 4 * batch.x[0].numel(), ROWS_PER_CHUNK):
             h = self.encoder(batch.x[chunk], context[chunk] if self.join == "every_layer" else None)
             codes.append(h)
         move_context(encoder_shift, decoder_shift, torch.cat(codes)[:, : self.latent_dim], context)

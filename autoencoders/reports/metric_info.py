@@ -36,7 +36,7 @@ METRICS = (
     ),
     (r"mse.*", MetricInfo("[0, 1]² pixels", -1)),
     (r"fid.*|kid.*", MetricInfo("", -1, "classifier")),
-    (r"coverage, .*|label seen", MetricInfo("", 1, "classifier")),
+    (r"coverage, .*|label accuracy", MetricInfo("", 1, "classifier")),
     (r"fpr .*|false alarms", MetricInfo("", -1)),
     (r"psnr.*", MetricInfo("dB", 1)),
     (r"ssim.*|auroc.*|ap|map|accuracy|precision .*|knn|linear|trustworthiness|detected", MetricInfo("", 1)),

@@ -18,6 +18,7 @@ from autoencoders.data.image_io import list_images
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.types import Annotations, Batch, Codes, UserError
 from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.pca import PCABaseline
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.autoencoder import Autoencoder
     from autoencoders.models.base import ImageModel
-
-ROWS_PER_CHUNK = 250
-"""Images that pass through a network at a time."""
 
 
 @dataclass

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from autoencoders.applications.attribute import attribute
-from autoencoders.applications.attribute_editing import fit_editors
+from autoencoders.applications.attribute_editing import fit_editors, hyperplane_normal
 from autoencoders.applications.representations import binary_attributes
 from autoencoders.data.cartoons import FACTORS, CartoonsDataModule, draw
-from autoencoders.latent.directions import attribute_direction, hyperplane_normal
+from autoencoders.latent.directions import attribute_direction
 from autoencoders.metrics.labels import attribute_threshold
 from autoencoders.types import UserError
 
@@ -89,7 +89,7 @@ def test_findings_on_cartoons(cartoons, linear_run):
     assert leaks.abs().idxmax() == "mouth"
 
 
-def test_classes_are_attributes_and_conditional_models_are_told(cvae_run):
+def test_classes_are_attributes_and_conditional_models_get_the_label(cvae_run):
     found = attribute(cvae_run, attribute="7", measured=20, count=2, alphas=[0, 1], method="logistic")
     assert len(found.tables["leakage"]) == 10
 
@@ -99,16 +99,16 @@ def test_the_mean_difference_is_that_and_orthogonal_is_orthogonal():
     z, a, b = rng.normal(size=(400, 5)), rng.random(400) > 0.5, rng.random(400) > 0.5
     z[:, 0] += a
     z[:, 1] += a + 2 * b
-    step = attribute_direction(z, a, "mean_difference")
+    step = attribute_direction(z, a)
     np.testing.assert_allclose(step, z[a].mean(0) - z[~a].mean(0))
     both = LinearRegression().fit(np.column_stack([a, b]), z)
-    np.testing.assert_allclose(attribute_direction(z, a, "mean_difference", [b.astype(float)]), both.coef_[:, 0])
-    along = attribute_direction(z, a, "logistic")
-    cosine = along @ hyperplane_normal(z, a) / np.linalg.norm(along) / np.linalg.norm(hyperplane_normal(z, a))
-    np.testing.assert_allclose(cosine, 1)
-    np.testing.assert_allclose(
-        along @ hyperplane_normal(z, a), step @ hyperplane_normal(z, a)
-    )  # the score moves by as much
+    np.testing.assert_allclose(attribute_direction(z, a, [b.astype(float)]), both.coef_[:, 0])
+    normal = hyperplane_normal(torch.from_numpy(z), torch.from_numpy(a)[:, None])
+    along = attribute_direction(z, a, normal=normal)
+    np.testing.assert_allclose(along @ normal / np.linalg.norm(along) / np.linalg.norm(normal), 1)
+    np.testing.assert_allclose(along @ normal, step @ normal)  # the score moves by as much
+    expected = LogisticRegression(C=0.1, max_iter=1000, tol=1e-8).fit((z - z.mean(0)) / z.std(0), a)
+    np.testing.assert_allclose(normal, expected.coef_[0] / z.std(0), rtol=0.01, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -128,6 +128,6 @@ def test_where_values_divide(values, at):
         ({"alphas": ["much"]}, "list of numbers"),
     ],
 )
-def test_mistakes_are_told(digits_run, options, words):
+def test_wrong_options_are_reported(digits_run, options, words):
     with pytest.raises(UserError, match=words):
         attribute(digits_run, **options)

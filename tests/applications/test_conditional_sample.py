@@ -24,13 +24,13 @@ def opened(compose, tmp_path):
     return make
 
 
-def test_a_decoder_that_obeys_is_seen_to_and_one_that_ignores_is_not(opened, monkeypatch):
+def test_label_accuracy_of_a_decoder_that_uses_the_label_and_of_one_that_ignores_it(opened, monkeypatch):
     run = opened("model=cvae")
     train = run.prepare().data.evaluation_batches("train").batch(torch.arange(1258))
     means = torch.stack([train.x[train.y == k].mean(0) for k in range(10)])
     monkeypatch.setattr(run.model, "decode", lambda z, y: means[y] + 0.05 * torch.randn(len(z), 1, 28, 28))
     found = conditional_sample(run, **SMALL)
-    table = found.tables["judged"].set_index("method")
+    table = found.tables["accuracy"].set_index("method")
     assert table["accuracy"]["cvae"] > 0.95
     assert table["accuracy"]["real test images"] > 0.9
     assert table["accuracy"]["labels drawn anew"] < 0.3
@@ -39,7 +39,7 @@ def test_a_decoder_that_obeys_is_seen_to_and_one_that_ignores_is_not(opened, mon
     assert spread["real test images"] > 0.1
     assert table["classifier"]["cvae"].startswith("stand-in")
     monkeypatch.setattr(run.model, "decode", lambda z, y: means[:1].expand(len(z), *means.shape[1:]))
-    assert conditional_sample(run, **SMALL).tables["judged"]["accuracy"].iloc[0] == pytest.approx(0.1)
+    assert conditional_sample(run, **SMALL).tables["accuracy"]["accuracy"].iloc[0] == pytest.approx(0.1)
 
 
 def test_attributes_give_every_combination_of_signs_at_the_means_of_either_side(opened, tmp_path):
@@ -54,11 +54,11 @@ def test_attributes_give_every_combination_of_signs_at_the_means_of_either_side(
     stronger = labels_to_decode(run, 2.0)[1]
     torch.testing.assert_close(stronger - told.mean(0), 2 * (y - told.mean(0)))
     found = conditional_sample(run, **SMALL, labels=["mouth+ glasses+"])
-    assert {"accuracy of mouth", "accuracy of glasses"} <= set(found.tables["judged"])
+    assert {"accuracy of mouth", "accuracy of glasses"} <= set(found.tables["accuracy"])
     assert set(found.figures) == {"grid", "many"}
 
 
-def test_what_makes_no_sense_is_refused(opened):
+def test_invalid_options_are_refused(opened):
     with pytest.raises(UserError, match="needs a conditional model, got vae"):
         conditional_sample(opened("model=vae"))
     with pytest.raises(UserError, match=r"has no label 3\. Its labels: 5, 7"):

@@ -31,7 +31,7 @@ def test_statistics_are_scikit_learns_ties_included(decimals):
     assert detection_metrics(normal, strange) == pytest.approx(expected)
 
 
-def test_pca_tells_noise_from_digits_and_thresholds_come_from_validation(run):
+def test_pca_separates_noise_from_digits_and_thresholds_come_from_validation(run):
     found = detect(run("model=vae"), other="noise", limit=200, count=4)
     table = found.tables["detection"].set_index("score")
     assert table.loc["PCA-4", "auroc"] == 1

@@ -15,5 +15,5 @@ def test_a_linear_code_loses_what_image_pca_loses(digits_run):
     assert "dimension" in found.figures
 
 
-def test_a_conditional_model_is_told_the_label(cvae_run):
+def test_a_conditional_model_gets_the_label(cvae_run):
     assert dimension(cvae_run, measured=20, rows=100).tables["kept"]["components"].tolist() == [1, 2]

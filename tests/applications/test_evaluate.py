@@ -49,7 +49,7 @@ def test_the_table_says_what_the_model_says(opened, model):
     assert set(found.figures) == {"kl"}
     assert found.tables["latents"]["kl"].sum() == pytest.approx(table["value"]["rate", model], rel=1e-5)
     assert found.tables["latents"]["kl"].is_monotonic_decreasing
-    for word in ("K=5", "20 images", "seed 0", f"{count} images"):
+    for word in ("K=5", "20 evenly spaced images", "seed 0", f"{count} images"):
         assert word in found.tables["protocol"]["protocol"][0]
 
 

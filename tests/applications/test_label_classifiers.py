@@ -61,7 +61,7 @@ def test_evaluate_with_a_classifier(opened, classifier_folder, model, monkeypatc
     accuracy = next(v for k, v in metrics.items() if k.startswith("classifier/classifier-digits"))
     assert f"correct on {accuracy:.2%} of 359 real test images" in words
     assert "compared with 120 evenly spaced test images; all sets have the same number of images, seed 0" in words
-    assert ("label seen/cvae" in metrics) == (model == "cvae")
+    assert ("label accuracy/cvae" in metrics) == (model == "cvae")
 
 
 def test_evaluate_measures_what_was_drawn(opened, classifier_folder):
@@ -78,13 +78,13 @@ def test_evaluate_measures_what_was_drawn(opened, classifier_folder):
     assert (metrics["KID, samples/ae"], metrics["KID, samples_error/ae"]) == pytest.approx((value, error), rel=1e-5)
 
 
-def test_without_a_classifier_the_table_says_what_to_give_and_a_stand_in_sees_labels(opened):
+def test_without_a_classifier_the_table_says_what_to_give_and_a_stand_in_uses_labels(opened):
     found = evaluate(opened("model=cvae"), **SMALL)
     table = found.tables["evaluation"].set_index(["measure", "method"])
     assert table["note"]["FID, samples", "cvae"] == "n/a: give classifier=<run of model=classifier data=digits>"
-    assert table["note"]["label seen", "cvae"].startswith("by stand-in: logistic regression on pixels")
+    assert table["note"]["label accuracy", "cvae"].startswith("by stand-in: logistic regression on pixels")
     assert not any(name.startswith(("FID", "KID", "classifier")) for name in found.metrics)
-    assert found.metrics["label seen/real test images"] > 0.85
+    assert found.metrics["label accuracy/real test images"] > 0.85
 
 
 def test_too_few_images_have_no_neighbors(opened, classifier_folder):
@@ -92,10 +92,10 @@ def test_too_few_images_have_no_neighbors(opened, classifier_folder):
     assert "5 images are too few" in found.tables["evaluation"].set_index("measure")["note"]["FID, samples"]
 
 
-def test_a_conditional_grid_is_judged_by_the_classifier_that_was_given(opened, classifier_folder):
+def test_a_conditional_grid_is_evaluated_with_the_given_classifier(opened, classifier_folder):
     run = opened("model=cvae")
     found = conditional_sample(run, classifier=str(classifier_folder), codes=2, measured=5)
-    table = found.tables["judged"].set_index("method")
+    table = found.tables["accuracy"].set_index("method")
     assert table["classifier"].iloc[0].startswith("classifier-digits, step")
     classifier = load_classifier(run, str(classifier_folder))
     test = run.batch("test", torch.linspace(0, 358, 50).round().long())
@@ -103,7 +103,7 @@ def test_a_conditional_grid_is_judged_by_the_classifier_that_was_given(opened, c
     assert table["accuracy"]["real test images"] == pytest.approx(float(expected))
 
 
-def test_edits_are_judged_in_its_features(opened, classifier_folder):
+def test_edits_are_measured_with_its_features(opened, classifier_folder):
     run = opened("model=pca")
     found = attribute(run, attribute="3", classifier=str(classifier_folder), measured=10, count=2, alphas=[0, 1])
     edits = found.tables["edits"].set_index("method")
@@ -121,7 +121,7 @@ def test_a_class_against_all_others_is_the_logit_of_its_probability(opened, clas
     torch.testing.assert_close(attribute_logits(classifier, x).double(), probabilities.logit(), rtol=1e-4, atol=1e-4)
 
 
-def test_the_stand_in_tells_planted_classes_and_a_trace_of_noise_does_not_disturb_it(opened):
+def test_the_stand_in_recognizes_planted_classes_and_a_trace_of_noise_does_not_disturb_it(opened):
     run = opened("model=ae")
     classifier, test = fit_pixel_classifier(run), run.batch("test")
     plain = float(correct_predictions(classifier, test.x, test.y).mean())

@@ -80,8 +80,8 @@ def test_effects_of_a_linear_decoder_are_measured(opened, monkeypatch):
     monkeypatch.setattr(run.model, "decode", lambda z, y: (0.5 + z @ weights).view(-1, 1, 28, 28))
     table = traverse(run, latents=5, steps=3, measured=20).tables["latents"].set_index("latent")
     assert table["change"]["z 2"] == pytest.approx(0.2, rel=1e-4)
-    assert table["change"].drop(["z 2", "random direction", "whole code"]).max() == 0
-    assert table["mse rise"]["z 2"] == pytest.approx(table["mse rise"]["whole code"], rel=1e-4)
+    assert table["change"].drop(["z 2", "random direction", "entire code"]).max() == 0
+    assert table["mse rise"]["z 2"] == pytest.approx(table["mse rise"]["entire code"], rel=1e-4)
 
 
 def test_options_out_of_range_are_refused(opened):

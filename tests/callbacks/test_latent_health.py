@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from autoencoders.callbacks.diagnostics import Vitals, advise
+from autoencoders.callbacks.diagnostics import TrainingHealth, advise
 from autoencoders.callbacks.latent_health import LatentHealth, encode_validation
 from autoencoders.config import instantiate
 from autoencoders.figures.health import LatentHealthHistory, latent_health_panel
@@ -89,7 +89,7 @@ def test_healthy_run_has_no_warnings(compose, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "vitals", "says"),
+    ("words", "health", "says"),
     [
         (["beta=4"], {"active": 0, "rate": 0.02}, "ower beta.value (it is 4"),
         (["likelihood=gaussian"], {"active": 0, "rate": 0.02}, "lower likelihood.scale (it is 0.1)"),
@@ -111,20 +111,20 @@ def test_healthy_run_has_no_warnings(compose, tmp_path, capsys):
         ),
     ],
 )
-def test_advice_names_the_option_to_turn(model, words, vitals, says):
+def test_advice_names_the_option_to_turn(model, words, health, says):
     defaults = {"step": 1000, "progress": 1.0, "over": False, "low": 0, "high": 0}
     vae = model("model=vae", *words)
-    found = advise(Vitals(**defaults | vitals), vae)
+    found = advise(TrainingHealth(**defaults | health), vae)
     assert len(found) == (says is not None)
     assert says is None or says in next(iter(found.values()))
 
 
 def test_learned_scale_at_its_minimum_is_reported(model):
     vae = model("model=vae", "likelihood=gaussian_learned")
-    vitals = Vitals(step=1000, progress=1.0, over=False, rate=9.0, active=8)
-    assert advise(vitals, vae) == {}
+    health = TrainingHealth(step=1000, progress=1.0, over=False, rate=9.0, active=8)
+    assert advise(health, vae) == {}
     vae.family.log_scale.data.fill_(-20)
-    assert "likelihood.minimum=0.001" in advise(vitals, vae)["likelihood_scale"]
+    assert "likelihood.minimum=0.001" in advise(health, vae)["likelihood_scale"]
 
 
 def test_latents_at_the_bound_of_their_log_variance_are_counted(model, digits):

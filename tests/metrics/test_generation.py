@@ -102,7 +102,7 @@ def by_definition(real, drawn, k):
 
 @pytest.mark.parametrize("k", [1, 5])
 def test_density_and_coverage_are_their_definition(k, monkeypatch):
-    monkeypatch.setattr("autoencoders.metrics.generation.AT_ONCE", 70)
+    monkeypatch.setattr("autoencoders.utils.chunks.CHUNK_BYTES", 8 * 300 * 70)
     a, b = gaussians()
     b = b[:200]
     density, coverage = density_and_coverage(a, b, k)

@@ -146,7 +146,7 @@ def test_batching_changes_nothing(linear, together):
         torch.testing.assert_close(a[11:13], c, atol=1e-4, rtol=1e-4)
 
 
-def test_never_more_pairs_than_told_pass_the_decoder(linear, monkeypatch):
+def test_at_most_the_given_number_of_pairs_pass_the_decoder(linear, monkeypatch):
     model, x, _ = linear(0.5)
     seen, forward = [], model.likelihood
     monkeypatch.setattr(model, "likelihood", lambda z, y: seen.append(len(z)) or forward(z, y))

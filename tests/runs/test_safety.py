@@ -142,7 +142,7 @@ def test_an_exported_model_is_looked_at_as_a_checkpoint_is(finished, tmp_path, c
 
 
 @pytest.mark.parametrize("kind", ["objects", "a pickle", "no archive", "names missing"])
-def test_hostile_codes_are_made_anew(tmp_path, canary, kind):
+def test_unsafe_codes_are_computed_again(tmp_path, canary, kind):
     file = tmp_path / "train-0.npz"
     if kind == "objects":
         np.savez(file, z=np.array([Bomb(canary)], dtype=object))

@@ -15,7 +15,8 @@ from autoencoders.applications.label_classifiers import TrainedClassifier
 from autoencoders.applications.sample import sample_images
 from autoencoders.latent.densities import Density, GaussianFull, StandardNormal
 from autoencoders.metrics.generation import density_and_coverage, frechet_distance, kernel_distance
-from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.runs.run import Run
+from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 NEIGHBOURS = 5
 """Number of neighbors k of density and coverage, as in the paper."""

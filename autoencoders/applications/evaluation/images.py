@@ -44,9 +44,9 @@ def conditional_rows(run: Run, split: str, classifier: LabelClassifier, codes: i
     table, _ = accuracy_tables(run, split, classifier, labels_to_decode(run, 1.0), codes, generator)
     rows = []
     for row in table.to_dict("records"):
-        note = f"; decoder means, {codes} codes a label" if row["method"] == run.model.name else ""
+        note = f"; decoder means, {codes} codes per label" if row["method"] == run.model.name else ""
         value = row["accuracy"], row["accuracy +-"]
-        rows.append(Row("label seen", "share", row["method"], value, row["images"], f"by {classifier.name}{note}"))
+        rows.append(Row("label accuracy", "share", row["method"], value, row["images"], f"by {classifier.name}{note}"))
     spreads = {"pixel deviation within a label": "[0, 1]"}
     if isinstance(classifier, TrainedClassifier):
         spreads["feature deviation within a label"] = "features"
@@ -62,13 +62,13 @@ def classifier_rows(run: Run, split: str, classifier: TrainedClassifier) -> list
         return [Row("classifier", "share", classifier.name, math.nan, 0, "n/a: these data have no labels")]
     labels, count = true_labels(run, split, classifier.labels), len(run.data.images(split))
     chunks = torch.arange(count).split(1000)
-    seen = torch.cat(
+    correct = torch.cat(
         [correct_predictions(classifier, run.batch(split, rows).target, labels[rows]) for rows in chunks]
     ).nanmean(1)
     majority = classifier.network.majority.cpu()
     often = (labels == majority).double().reshape(count, -1)
     often = often.masked_fill(~labels.double().isfinite().reshape(count, -1), torch.nan).nanmean(1)
-    named = [(classifier.name, seen), ("majority", often)]
+    named = [(classifier.name, correct), ("majority", often)]
     what = (
         classifier.labels.kind
         if classifier.labels.kind == "classes"

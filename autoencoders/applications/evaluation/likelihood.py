@@ -12,7 +12,8 @@ from autoencoders.applications.base import mean_and_error, spread_rows
 from autoencoders.applications.evaluation.table import Row
 from autoencoders.metrics.likelihood import Estimate, importance_weighted
 from autoencoders.objectives.likelihoods import Bernoulli
-from autoencoders.runs.run import ROWS_PER_CHUNK, Run
+from autoencoders.runs.run import Run
+from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 FITTED = 2000
 """Number of training images that the scale of the mean image's likelihood is fitted to."""
@@ -25,7 +26,7 @@ def likelihood_rows(run: Run, split: str) -> list[Row]:
     mean = mean_image_nll(run, split)
     if run.model.has_prior:
         given = " given the label" if run.model.context_size else ""
-        gaussian = getattr(run.model.posteriors, "gaussian", False)
+        gaussian = run.model.posteriors.gaussian
         bounds = f"bounds -log p(x){given}" if gaussian else "no bound: see the notes in run.json"
         elbo = Row("-ELBO", "nats", name, mean_and_error(distortion + rate), count, bounds)
         rates = [Row("rate", "nats", name, mean_and_error(rate), count)]
