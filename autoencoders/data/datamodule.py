@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autoencoders.data import statistics
 from autoencoders.data.download import resolve_root
+from autoencoders.data.groups import BatchGroup, GroupPlan
 from autoencoders.data.image_io import read_all, read_image
 from autoencoders.data.loader import Batches, BinarizedView, RowView, Split, move_to_device
 from autoencoders.data.options import BatchOptions, SplitOptions
@@ -55,6 +56,8 @@ class ImageDataModule(pl.LightningDataModule):
 
     Attributes:
         notes: remarks on the data for the run's record, besides its config.
+        plan: division of the training batches into groups, set by `autoencoders.training.grouping`; None for single
+            batches.
     """
 
     default_name: ClassVar[str] = "images"
@@ -97,6 +100,7 @@ class ImageDataModule(pl.LightningDataModule):
         self._annotations: dict[bool, Annotations] = {}
         self._mean_image: Tensor | None = None
         self._mean_image_mse: dict[str, float] = {}
+        self.plan: GroupPlan | None = None
         self._training: Batches | None = None
         self._position: dict[str, int] | None = None
 
@@ -259,6 +263,7 @@ class ImageDataModule(pl.LightningDataModule):
             shift=options.shift,
             rank=trainer.global_rank,
             world=trainer.world_size,
+            plan=self.plan if train else None,
         )
 
     def train_dataloader(self) -> Batches:
@@ -279,8 +284,15 @@ class ImageDataModule(pl.LightningDataModule):
         """Return test batches, in order."""
         return self._batches("test")
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move a batch unless it is on the device already. Lightning's own check of each field is slow."""
+    def transfer_batch_to_device(
+        self, batch: Batch | BatchGroup, device: torch.device, dataloader_idx: int
+    ) -> Batch | BatchGroup:
+        """Move a batch, or the batches of a group, unless they are on the device already.
+
+        Lightning's own check of each field is slow.
+        """
+        if isinstance(batch, BatchGroup):
+            return batch.to(device)
         return batch if batch.x.device == device else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def training_batch(self, number: int) -> Batch | None:
@@ -293,7 +305,17 @@ class ImageDataModule(pl.LightningDataModule):
     @property
     def images_served(self) -> int:
         """Training images of this epoch so far, over all processes, since this process started."""
-        return 0 if self._training is None else self._training.images_served * self.batch_size
+        return 0 if self._training is None else self._training.batches_served * self.batch_size
+
+    @property
+    def batches_done(self) -> int:
+        """Number of batches of the training epoch that are done, including those before a resume."""
+        return 0 if self._training is None else self._training.done
+
+    @property
+    def training_batch_count(self) -> int:
+        """Number of complete training batches in an epoch."""
+        return len(self.images("train")) // self.batch_size
 
     def state_dict(self) -> dict[str, int]:
         """Return the position in the epoch, for a checkpoint.
@@ -305,7 +327,8 @@ class ImageDataModule(pl.LightningDataModule):
             return {}
         position = self._training.position()
         # An epoch that trainer.limit_train_batches cuts short counts as complete.
-        return position | {"done": position["done"] % max(int(self._trainer().num_training_batches), 1)}
+        batches = self._trainer().num_training_batches if self.plan is None else self.plan.batches
+        return position | {"done": position["done"] % max(int(batches), 1)}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Keep the position for the next call of `train_dataloader`."""

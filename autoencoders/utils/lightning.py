@@ -1,8 +1,12 @@
-"""Attributes of Lightning's Trainer that its class body does not declare, with their types."""
+"""Attributes of Lightning's Trainer that its class body does not declare, with their types, and metrics of a step."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import lightning.pytorch as pl
+import torch
+from torch import Tensor
 
 
 def get_callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
@@ -13,3 +17,21 @@ def get_callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
 def get_log_interval(trainer: pl.Trainer) -> int:
     """Return the number of optimizer steps between two logs."""
     return trainer.log_every_n_steps  # type: ignore[attr-defined]  # set outside of the class body
+
+
+def write_metrics(trainer: pl.Trainer, metrics: Mapping[str, float | Tensor], step: int) -> None:
+    """Write metrics to all loggers. Tensors are copied from the device together, and rank zero writes.
+
+    Args:
+        trainer: trainer of the run.
+        metrics: name -> value. Tensors have one element.
+        step: index of the optimizer step, from 0.
+    """
+    if not trainer.is_global_zero or trainer.sanity_checking:
+        return
+    tensors = [value for value in metrics.values() if isinstance(value, Tensor)]
+    moved = iter(torch.stack([value.detach().double() for value in tensors]).tolist() if tensors else ())
+    values = {name: next(moved) if isinstance(value, Tensor) else value for name, value in metrics.items()}
+    for logger in trainer.loggers:
+        logger.log_metrics({**values, "epoch": trainer.current_epoch}, step)
+        logger.save()
