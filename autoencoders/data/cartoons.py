@@ -20,8 +20,8 @@ from autoencoders.utils.checks import require
 FACTORS = ("mouth", "glasses", "hair_length", "hair_color", "skin", "eyes", "pose", "background")
 """Names of the factors of a face. Each factor has values in [-1, 1].
 
-The values -1 and 1 mean: `mouth` with corners down or up, `glasses` off or on, `hair_length` short or long, `hair_color`
-and `skin` dark or light, `eyes` small or large, `pose` turned left or right, `background` blue or beige.
+The values -1 and 1 mean: `mouth` with corners down or up, `glasses` off or on, `hair_length` short or long,
+`hair_color` and `skin` dark or light, `eyes` small or large, `pose` turned left or right, `background` blue or beige.
 """
 MOUTH_Y, MOUTH_WIDTH, MOUTH_BEND = 0.36, 0.22, 0.16
 """Vertical position, half width, and height of the corners above the middle of a mouth with factor 1.
@@ -74,7 +74,7 @@ class CartoonsDataModule(ImageDataModule):
                     f"data.correlated and data.attributes must contain only names of factors, got {name!r}. "
                     f"Choose from: {', '.join(FACTORS)}."
                 )
-        require(len(correlated) in (0, 2), "data.correlated", list(correlated), "a list of two factors or an empty list")
+        require(len(correlated) in (0, 2), "data.correlated", list(correlated), "a list of two factors or empty")
         require(-1 <= correlation <= 1, "data.correlation", correlation, "a number in [-1, 1]")
         require(10 <= count <= 10_000_000, "data.count", count, "a number of images between 10 and 10,000,000")
         require(16 <= size <= 1024, "data.size", size, "a number of pixels between 16 and 1024")

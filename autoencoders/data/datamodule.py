@@ -247,7 +247,7 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def evaluation_options(self) -> dict[str, Any]:
-        """Keyword arguments for `Batches` that apply in evaluation as well as in training: `binarize` and `corruption`."""
+        """Keyword arguments for `Batches` that also apply in evaluation: `binarize` and `corruption`."""
         return {"binarize": self.batch_options.binarize, "corruption": self.batch_options.corruption}
 
     def evaluation_batches(self, split: str) -> Batches:
@@ -268,7 +268,9 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _trainer(self) -> pl.Trainer:
         if self.trainer is None:
-            raise RuntimeError("The data module has no trainer. Pass the data module to Trainer.fit, Trainer.validate or Trainer.test.")
+            raise RuntimeError(
+                "The data module has no trainer. Pass the data module to Trainer.fit, Trainer.validate or Trainer.test."
+            )
         return self.trainer
 
     def _batches(self, split: str) -> Batches:
@@ -312,7 +314,7 @@ class ImageDataModule(pl.LightningDataModule):
         return self._batches("test")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move a batch to a device unless it is already there. This check is faster than Lightning's check per field."""
+        """Move a batch to a device unless it is already there. Lightning's own check per field is slower."""
         return batch if batch.x.device == device else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def training_batch(self, number: int) -> Batch | None:

@@ -30,7 +30,7 @@ ROOT_OPTION = "data.root (or AUTOENCODERS_DATA)"
 UNPACKING_ERRORS = (tarfile.TarError, EOFError, zlib.error)
 """Exceptions for an archive that is truncated or damaged, or that contains paths outside its folder.
 
-OSError is not in this list because its error number must be checked first.
+Such an archive can also raise OSError, for example `gzip.BadGzipFile`.
 """
 
 
@@ -108,9 +108,7 @@ def _stream(address: str, target: Path, checksum: str) -> None:
             size += len(chunk)
     if digest.hexdigest() != expected:
         received = f"{size:,} of {total:,}" if total and size < total else f"{size:,}"
-        raise UserError(
-            f"the {algorithm} checksum must be {expected}, got {digest.hexdigest()} after {received} bytes"
-        )
+        raise UserError(f"the {algorithm} checksum must be {expected}, got {digest.hexdigest()} after {received} bytes")
 
 
 def decompress(archive: Path, file: Path) -> None:
@@ -129,8 +127,8 @@ def decompress(archive: Path, file: Path) -> None:
 def unpack(archive: Path, folder: Path, names: Sequence[str]) -> None:
     """Unpack a tar archive and move one of its top-level folders into `folder`.
 
-    An archive is rejected if it contains a device, or a path or link that leads outside of the archive. The content
-    outside of the chosen top-level folder is discarded.
+    An archive is rejected if it contains a device, or a path or link that leads outside of the unpacked content.
+    All content except the chosen top-level folder is discarded.
 
     Args:
         archive: path of the tar archive, with any compression that tarfile supports.

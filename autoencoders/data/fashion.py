@@ -10,7 +10,7 @@ from autoencoders.data.mnist import MNISTDataModule
 class FashionMNISTDataModule(MNISTDataModule):
     """Gray 28 x 28 images of clothes: 60,000 for training and 10,000 for test.
 
-    Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST", 2017.
+    Source: Xiao, Rasul and Vollgraf, 2017.
     """
 
     default_name: ClassVar[str] = "fashion"

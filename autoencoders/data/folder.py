@@ -137,8 +137,8 @@ class ImageFolderDataModule(ImageDataModule):
 
         if not path.is_file():
             raise UserError(
-                f"data.labels must be `folders`, `none` or the path of a CSV file, got {self.labels}, which is not a "
-                "file. Choose one of these values."
+                f"data.labels must be `folders`, `none` or the path of a CSV file, got {self.labels}. "
+                "Set data.labels to an existing file."
             )
         table = pd.read_csv(path)
         table = table.set_index(table.columns[0])

@@ -23,7 +23,7 @@ from autoencoders.types import Shape, UserError
 from autoencoders.utils.error_messages import disk_error_message
 
 VERSION = 1
-"""Version of the caches. Increase it if the same settings give different pixels. Caches of other versions are rebuilt."""
+"""Version of the cache format. Increase it if the same settings give different pixels. Older caches are rebuilt."""
 IMAGES_FILE, METADATA_FILE = "images.npy", "store.json"
 LOADING_ERRORS = (OSError, ValueError, EOFError)
 """Exceptions of `load_cache` if a file is missing or truncated, or if the version or the shape does not match."""
@@ -86,7 +86,9 @@ def cached_images(
         try:
             return load_cache(folder, array_shape, size > memory)
         except LOADING_ERRORS as error:
-            print(f"autoencoders: the cache {folder} is rebuilt because it cannot be loaded ({error}).", file=sys.stderr)
+            print(
+                f"autoencoders: the cache {folder} is rebuilt because it cannot be loaded ({error}).", file=sys.stderr
+            )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(folder)

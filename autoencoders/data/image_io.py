@@ -23,7 +23,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", "
 MAX_NAMED_FILES = 3
 """Maximum number of unreadable files that an error message names."""
 FILES_PER_TASK = 32
-"""Number of files that a thread decodes per task. One small file per task would take less time than its overhead."""
+"""Number of files that a thread decodes per task. With one small file per task, the overhead would dominate."""
 
 File = TypeVar("File", Path, str)
 

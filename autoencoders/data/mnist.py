@@ -29,7 +29,7 @@ class MNISTDataModule(ImageDataModule):
     with the checksums from torchvision. The official test split is kept. The validation images are taken from the
     training images.
 
-    Source: LeCun, Cortes and Burges, "The MNIST database of handwritten digits", 1998.
+    Source: LeCun, Cortes and Burges, 1998.
     """
 
     default_name: ClassVar[str] = "mnist"
