@@ -74,7 +74,7 @@ class CartoonsDataModule(ImageDataModule):
                     f"data.correlated and data.attributes must contain only names of factors, got {name!r}. "
                     f"Choose from: {', '.join(FACTORS)}."
                 )
-        require(len(correlated) in (0, 2), "data.correlated", list(correlated), "a list of two factors or empty")
+        require(len(correlated) in (0, 2), "data.correlated", list(correlated), "two factors or an empty list")
         require(-1 <= correlation <= 1, "data.correlation", correlation, "a number in [-1, 1]")
         require(10 <= count <= 10_000_000, "data.count", count, "a number of images between 10 and 10,000,000")
         require(16 <= size <= 1024, "data.size", size, "a number of pixels between 16 and 1024")

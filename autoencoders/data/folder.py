@@ -25,7 +25,8 @@ Labels = tuple[Context | None, list[Tensor | None]]
 class ImageFolderDataModule(ImageDataModule):
     """All image files in a folder and its subfolders, sorted by path.
 
-    If a subfolder `train/` exists, only the subfolders `train/` and `test/` are read, and `test/` is the test split.
+    If a subfolder `train/` exists, only the subfolders `train/` and `test/` are read. The images in `test/`, if it
+    exists, are the test split.
 
     Args:
         path: folder with the image files.

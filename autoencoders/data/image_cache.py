@@ -112,7 +112,7 @@ def load_cache(folder: Path, shape: tuple[int, ...], mapped: bool) -> CachedImag
     metadata = json.loads((folder / METADATA_FILE).read_text())
     if metadata.get("version") != VERSION:
         raise ValueError(f"its version must be {VERSION}, got {metadata.get('version')}")
-    # The memory map is read-only, because Linux refuses a copy-on-write map that is larger than the available memory.
+    # The memory map is read-only, because Linux refuses a copy-on-write map larger than the machine's memory.
     images = np.load(folder / IMAGES_FILE, mmap_mode="r" if mapped else None, allow_pickle=False)
     if images.shape != shape or images.dtype != np.uint8:
         raise ValueError(f"its images must have shape {shape} and type uint8, got {images.shape} and {images.dtype}")

@@ -35,11 +35,11 @@ class Draws:
         return counter_rng.derive_seed(self.seed, self.calls)
 
     def uniform(self, size: int) -> Tensor:
-        """Sample `size` uniform numbers in (0, 1) per image, (B, size)."""
+        """Sample uniform numbers (B, size) in (0, 1), `size` numbers per image."""
         return counter_rng.uniform(self._next_seed(), self.index, size)
 
     def normal(self, size: int) -> Tensor:
-        """Sample `size` standard normal numbers per image, (B, size)."""
+        """Sample standard normal numbers (B, size), `size` numbers per image."""
         return counter_rng.normal(self._next_seed(), self.index, size)
 
 

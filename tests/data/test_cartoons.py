@@ -71,7 +71,7 @@ def test_the_images_are_drawn_from_their_factors(tmp_path):
             {"attributes": ["Smiling"]},
             "must contain only names of factors, got 'Smiling'. Choose from: mouth, glasses",
         ),
-        ({"correlated": ["mouth"]}, r"data.correlated must be a list of two factors or empty, got \['mouth'\]"),
+        ({"correlated": ["mouth"]}, r"data.correlated must be two factors or an empty list, got \['mouth'\]"),
         ({"correlation": 2.0}, r"data.correlation must be a number in \[-1, 1\], got 2.0"),
         ({"count": 3}, "data.count must be a number of images between 10 and 10,000,000, got 3"),
         ({"size": 8}, "data.size must be a number of pixels between 16 and 1024, got 8"),

@@ -34,7 +34,7 @@ def test_an_interrupted_cache_leaves_no_files(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads the list of memory maps of Linux")
 def test_a_large_cache_is_mapped_read_only(tmp_path, recwarn):
-    """Linux refuses a private writable memory map that is larger than the available memory."""
+    """Linux refuses a private writable memory map that is larger than the machine's memory."""
     images = cache_counted(tmp_path, memory=10)
     maps = [line.split()[1] for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
     assert maps == ["r--s"]
