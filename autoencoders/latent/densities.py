@@ -73,7 +73,7 @@ class StandardNormal:
 class Uniform:
     """A uniform density with the same interval for every latent.
 
-    Use it for models whose posterior samples are uniform noise.
+    Use it for models that are trained with uniform noise in the posterior (`posterior.noise=uniform`).
 
     Args:
         low: lower end of the interval.

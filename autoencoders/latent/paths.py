@@ -18,8 +18,9 @@ def spherical(a: Tensor, b: Tensor, steps: Tensor, center: Tensor | float = 0.0)
     """Return spherical paths between codes: they rotate around a center, and their radius changes linearly.
 
     The angular speed is constant. In high dimensions, nearly all samples of a Gaussian are close to a sphere. The
-    middle of a straight path between two samples is far inside this sphere, but a spherical path stays close to it.
-    Sources: Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling generative networks", 2016.
+    middle of a straight path between two samples is far inside this sphere, but a spherical path stays close to the
+    sphere. Sources: Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling generative networks",
+    2016.
 
     Args:
         a: (N, Z) codes at the start of each path.

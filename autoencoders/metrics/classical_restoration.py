@@ -57,7 +57,7 @@ def bm3d(x: Tensor, sigma: float) -> Tensor:
     try:
         import bm3d as package
     except ImportError as error:
-        raise UserError("bm3d=true needs the Python package bm3d. Run pip install bm3d.") from error
+        raise UserError("application.restore.bm3d=true needs the package bm3d. Run pip install bm3d.") from error
     filtered = package.bm3d_rgb if x.shape[1] == 3 else package.bm3d
 
     def one(image: np.ndarray) -> np.ndarray:

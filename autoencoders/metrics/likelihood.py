@@ -118,7 +118,7 @@ def importance_weighted(
     estimates = []
     for start in range(0, len(x), together):  # each image is encoded only once
         chunk = Batch(x, target, y, index).select(slice(start, start + together)).to(model.device)
-        posterior = cast("GaussianPosterior", model.posterior(chunk.x, chunk.y))  # checked: has_prior
+        posterior = cast("GaussianPosterior", model.posterior(chunk.x, chunk.y))  # the model has a prior
         for first in range(0, len(chunk.x), images):
             some = slice(first, first + images)
             rows = chunk.select(some)

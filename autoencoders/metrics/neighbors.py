@@ -9,7 +9,7 @@ from autoencoders.utils.chunks import chunk_slices
 
 
 def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
-    """Return the root mean squared pixel difference (N, M) in float32 between every image and every other image.
+    """Return root mean squared pixel differences (N, M) in float32 between all `images` and all `others`.
 
     Args:
         images: (N, C, H, W) floats in [0, 1].
@@ -32,7 +32,7 @@ def within_label_deviation(images: Tensor, labels: Tensor) -> float:
     left out.
 
     Args:
-        images: (N, C, H, W).
+        images: (N, C, H, W) images, or features with any shape (N, ...).
         labels: (N,) int64 labels of the images.
     """
     groups = [images[labels == label].flatten(1).double() for label in labels.unique()]

@@ -112,8 +112,8 @@ def tune_probe(
 def auroc(scores: Tensor | np.ndarray, positive: Tensor | np.ndarray) -> float:
     """Return the area under the ROC curve.
 
-    It is the probability that a positive example has a higher score than a negative example. Equal scores contribute
-    1/2. It is NaN if there are no positive examples or no negative examples.
+    This area is the probability that a positive example has a higher score than a negative example. Equal scores
+    contribute 1/2. The result is NaN if there are no positive examples or no negative examples.
 
     Args:
         scores: (N,) scores. Positive examples should have higher scores.

@@ -104,7 +104,7 @@ class Encoder(Net):
     Args:
         shape: (C, H, W) of an image.
         context_size: K, size of the context that all layers receive; 0 for no context.
-        width: number of channels after the first convolution with stride 2. It is doubled at each further one.
+        width: number of channels of the largest feature map. It is doubled at each smaller map.
         max_width: maximum number of channels.
         norm: `batch` or `none`.
         depth: number of convolutions per map size. All except the first have 3 x 3 kernels and stride 1.
