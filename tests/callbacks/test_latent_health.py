@@ -153,8 +153,8 @@ def test_the_panel_shows_what_there_is():
         5, active=points, kl=np.ones((3, 5)), kl_epochs=epochs, gap=points, floor=0.1, gradient=points
     )
     titles = [ax.get_title(loc="left") for ax in latent_health_panel(vae, "title", "caption").axes]
-    wanted = ["active units", "KL per latent, nats", "gradient norm", "aggregate posterior against prior"]
+    wanted = ["active units", "KL per latent, nats", "gradient norm", "aggregate posterior vs. prior"]
     assert [title for title in titles if title] == wanted
     ae = LatentHealthHistory(5, dimension=points, spread=np.ones(5), gradient=points, clip=1.0)
     titles = [ax.get_title(loc="left") for ax in latent_health_panel(ae, "title", "caption").axes]
-    assert titles == ["effective dimensions of codes", "spread of each latent", "gradient norm"]
+    assert titles == ["effective dimensions of codes", "standard deviation per latent", "gradient norm"]
