@@ -143,7 +143,7 @@ def sort_strengths(alphas: Sequence[float], strength: float) -> list[float]:
 def check_counts(
     known: dict[str, Tensor], chosen: int, others: Sequence[int], names: Sequence[str], split: str
 ) -> None:
-    """Raise UserError if `orthogonal` contains the edited attribute, or a split has too few images with or without one.
+    """Raise UserError if `orthogonal` contains the edited attribute, or a split has too few images for a direction.
 
     Args:
         known: split -> attributes (N, A): 1 with, 0 without, NaN if unknown.
@@ -153,7 +153,7 @@ def check_counts(
         split: held-out split, which is checked in addition to the training split.
     """
     if chosen in others:
-        raise UserError(f"orthogonal must not contain the edited attribute {names[chosen]}. Remove this attribute from orthogonal.")
+        raise UserError(f"orthogonal must not contain the edited attribute {names[chosen]}. Remove it from orthogonal.")
     for which in (chosen, *others):
         for name in ("train", split):
             values = known[name][:, which]
@@ -161,8 +161,7 @@ def check_counts(
             if min(have, lack) < ENOUGH:
                 raise UserError(
                     f"The {name} split must have at least {ENOUGH} images with the attribute {names[which]} and at "
-                    f"least {ENOUGH} images without the attribute, got {have} and {lack}. Choose another attribute or "
-                    "split."
+                    f"least {ENOUGH} images without it, got {have} and {lack}. Choose another attribute or split."
                 )
 
 
@@ -273,7 +272,7 @@ def split_examples(run: Run, split: str, values: Tensor, count: int, strength: f
 def edit_figures(
     editor: Editor, examples: dict[str, Examples], alphas: Sequence[float], title: str, caption: str
 ) -> dict[str, Figure]:
-    """Draw the figures `add` and `subtract` (images before and after an edit) and `strip` (images at every strength)."""
+    """Draw `add` and `subtract` (images before and after an edit) and `strip` (images edited with every strength)."""
     from autoencoders.figures.grids import image_grid
 
     figures = {}

@@ -14,7 +14,7 @@ from autoencoders.types import Annotations, ApplicationResult
 from autoencoders.utils.arrays import to_numpy
 
 COLUMNS, PANELS, WIDE = 8, 15, 14
-"""Images per row of the figure, maximum number of histograms, and maximum number of characters of a display name."""
+"""Images per row of a figure, maximum number of histograms, maximum number of characters of a class or file name."""
 MOMENTS = ("mean", "variance", "skewness", "excess kurtosis")
 
 
@@ -95,7 +95,7 @@ def shown_attributes(run: Run, split: str, attributes: tuple[str, ...] | list[st
 
 
 def image_labels(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
-    """Return one display name per image: its class, or the values of `attributes`; an empty list if both are missing."""
+    """Return one text per image: its class, or the values of `attributes`; an empty list if the data have neither."""
     if known.classes is not None:
         return [known.class_names[c][:WIDE] for c in known.classes.tolist()]
     if known.attributes is None or not attributes:
@@ -149,7 +149,7 @@ def normal_moments(count: int) -> dict[str, tuple[float, float]]:
 
 
 def compared_codes(run: Run, split: str, z: Tensor) -> dict[str, Tensor]:
-    """Return display name -> codes: codes of the model, scaled PCA codes, and samples from a standard normal distribution.
+    """Return display name -> codes: of the model, of scaled PCA, and samples from a standard normal distribution.
 
     PCA codes (N, K) are divided by their standard deviations on the training images.
 
@@ -173,8 +173,7 @@ def pca_codes(run: Run, split: str) -> Tensor:
 def summarize_moments(z: Tensor) -> dict[str, object]:
     """Return moments of codes (N, Z), averaged over the Z latents, each as (mean, standard error over latents).
 
-    `|mean|`, `|skewness|` and `excess kurtosis` are 0 and `variance` is 1 for a standard normal distribution, apart from
-    sampling errors.
+    For a standard normal distribution, `variance` is 1 and the other moments are 0, apart from sampling errors.
     """
     mean, variance, skewness, kurtosis = moments(z).unbind(1)
     return {

@@ -32,7 +32,7 @@ def conditional_sample(
     """Decode random codes with requested labels, and measure how often a classifier recognizes the labels.
 
     For a model conditioned on classes, the labels are the classes. For a model conditioned on attributes, the labels
-    are combinations of signs, such as `Male+ Smiling-` (see `MAX_ATTRIBUTES` in `label_accuracy`). Each attribute is
+    are all combinations of signs of its first four attributes, such as `Male+ Smiling-`. Each of these attributes is
     set to its mean over the training images with this sign.
 
     The label accuracy is the fraction of decoded images for which the classifier predicts the requested label.
@@ -79,7 +79,7 @@ def conditional_sample(
     many = run.decode(z, y[picked].repeat_interleave(2 * COLUMNS, 0)).unflatten(0, (-1, COLUMNS))
     accuracy, per_label = accuracy_tables(run, split, predictor, (names, y, bits), measured, generator)
     first, real = accuracy["accuracy"].iloc[0], accuracy["accuracy"].iloc[1]
-    caption = f"one code per row; accuracy of {predictor.name}: {first:.1%} on samples, {real:.1%} on real {split} images"
+    caption = f"one code per row; label accuracy {first:.1%} (real {split} images: {real:.1%}), by {predictor.name}"
     figures = {
         "grid": image_grid(
             to_numpy(grid.unflatten(0, (codes, -1))), run.title, columns=[n.replace(" ", "\n") for n in names],
