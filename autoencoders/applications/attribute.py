@@ -58,9 +58,9 @@ def attribute(
     The direction is computed from training codes. Real-valued attributes are binarized at 0, or at the median if too
     few values are above or below 0. If the data have only classes, every class is an attribute.
 
-    A classifier that was trained on real images measures the edited images. The shift is the change of its logit,
-    divided by the difference between its mean logits for real images of `split` with and without the attribute. A
-    shift of 1 is thus as large as the difference between real images.
+    A classifier that was trained on real images measures the edited images. The shift of an image is the change of the
+    classifier's logit for the attribute, divided by the difference between the mean logits of real images of `split`
+    with and without the attribute. A shift of 1 is as large as the difference between real images.
 
     Args:
         run: trained run whose model edits the images.
@@ -72,7 +72,7 @@ def attribute(
         orthogonal: names of attributes that the edit should not change. The direction is computed at equal values of
             these attributes.
         alphas: strengths at which edits are drawn in `strip` and measured in `dose`. At strength 1, the direction is
-            added once.
+            added once. The shift per unit of strength is fitted to the shifts at these strengths.
         strength: strength of the edits in the figures `add` and `subtract`, and of the predictions and identities in
             the table `edits`.
         count: number of images per figure.

@@ -28,15 +28,17 @@ from autoencoders.types import Batch, UserError
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 METHODS = ("mean_difference", "logistic")
-"""Names of the directions.
+"""Values of the option `method`, which selects the direction.
 
 `mean_difference` is the difference between the mean codes with and without the attribute. `logistic` is the component
 of this difference along the normal of a logistic regression.
 """
 
 LIMIT = 10_000
-"""Maximum number of images: training images that a direction is fitted to, and held-out images that the classifier is
-calibrated on."""
+"""Maximum number of training images that a direction is fitted to.
+
+Also the maximum number of held-out images that the classifier is calibrated on.
+"""
 
 
 class Editor(NamedTuple):
@@ -55,7 +57,7 @@ class Editor(NamedTuple):
     decode: Callable[[Tensor, Batch], Tensor]
 
     def edit(self, batch: Batch, strength: float) -> Tensor:
-        """Return the edited images (B, C, H, W) in [0, 1]: `strength` times the step is added to their codes."""
+        """Return edited images (B, C, H, W) in [0, 1], decoded from the codes of the batch plus `strength` times `step`."""
         return self.decode(self.encode(batch) + strength * self.step, batch).clamp(0, 1)
 
 
@@ -132,7 +134,7 @@ def _auroc_of_rows(scores: np.ndarray, positive: np.ndarray, rows: np.ndarray) -
 
 
 def calibrate_classifier(run: Run, split: str, classifier: LabelClassifier, attribute: str) -> CalibratedClassifier:
-    """Measure the logits of a classifier on real images with and without each attribute.
+    """Measure the scale of a classifier's logits on real images with and without each attribute.
 
     Args:
         run: run whose data contain the split.
@@ -193,7 +195,7 @@ def measure_identity(
     If the data do not identify persons, every image counts as a person of its own. The Euclidean distance is measured
     between pixels and, for a trained classifier, between its features. Pixels hardly identify a person in another
     photo. Features identify a person better, but they also depend on the edited attribute, so that the edit alone
-    lowers the fraction.
+    can change the nearest image.
 
     Args:
         run: run whose data contain the split.

@@ -87,7 +87,8 @@ def comparison_table(methods: Mapping[str, Mapping[str, Any]], first: str = "met
 def flatten_table(table: pd.DataFrame) -> dict[str, float]:
     """Return the finite numbers of a comparison table as metrics.
 
-    The metrics are named `<column>/<method>`, and `<column>_error/<method>` for standard errors.
+    A metric is named `<column>/<row name>`, and a standard error `<column>_error/<row name>`. The row name is the cell
+    in the first column, such as the method.
     """
     metrics = {}
     for _, row in table.iterrows():

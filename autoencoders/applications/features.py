@@ -41,8 +41,8 @@ def features(
         seed: seed of the subsets.
 
     Returns:
-        Figure and table `accuracy`: mean accuracy over the subsets, with the larger of its two standard errors (over
-        images, over subsets). The baseline always predicts the most frequent label. Table `codes`: index, file name,
+        Figure and table `accuracy`: mean accuracy over the subsets, with the larger of two standard errors (over
+        images and over subsets). The baseline always predicts the most frequent label. Table `codes`: index, file name,
         labels and code of every image in the split.
 
     Raises:

@@ -78,7 +78,7 @@ def feature_rows(run: Run, split: str, classifier: TrainedClassifier | None, dra
 
 
 def reconstruction_split(split: str) -> str:
-    """Return the split of the reconstructed images, which differs from `split`: `val`, or `train` if `split` is `val`."""
+    """Return the split of the reconstructed images, which differs from `split`: `val` if possible, else `train`."""
     return "train" if split == "val" else "val"
 
 
@@ -116,7 +116,8 @@ def image_sets(run: Run, source: str, count: int, seed: int) -> Iterator[ImageSe
     yield ImageSet("samples", name, sample_images(run, density, count, 1.0, seed), note)
     train = real_images(run, "train", FITTED)
     linear = GaussianFull().fit(pca.encode(train)).sample(count, generator)
-    yield ImageSet("samples", pca.name, pca.decode(linear), "codes from a Gaussian fitted to the PCA codes of train")
+    note = "codes from a Gaussian fitted to PCA codes of training images"
+    yield ImageSet("samples", pca.name, pca.decode(linear), note)
     for split in dict.fromkeys((source, "train")):
         yield ImageSet("samples", f"real {split} images", real_images(run, split, count), "best case: real images")
     noise = torch.rand(count, *run.model.shape, generator=generator)

@@ -51,9 +51,8 @@ def conditional_rows(run: Run, split: str, classifier: LabelClassifier, codes: i
     table, _ = accuracy_tables(run, split, classifier, labels_to_decode(run, 1.0), codes, generator)
     rows = []
     for row in table.to_dict("records"):
-        note = f"; mean images of p(x | z), {codes} codes per label" if row["method"] == run.model.name else ""
-        value = row["accuracy"], row["accuracy +-"]
-        note = f"by {classifier.name}{note}"
+        decoded = f"; mean images of p(x | z), {codes} codes per label" if row["method"] == run.model.name else ""
+        value, note = (row["accuracy"], row["accuracy +-"]), f"by {classifier.name}{decoded}"
         rows.append(Row("label accuracy", "fraction", row["method"], value, row["images"], note))
     spreads = {"pixel deviation within a label": "[0, 1]"}
     if isinstance(classifier, TrainedClassifier):
@@ -64,7 +63,7 @@ def conditional_rows(run: Run, split: str, classifier: LabelClassifier, codes: i
 
 
 def classifier_rows(run: Run, split: str, classifier: TrainedClassifier) -> list[Row]:
-    """Return rows with the accuracies on real images of the classifier and of always predicting the most frequent label."""
+    """Return rows with the accuracy of the classifier on real images, and the accuracy of the most frequent label."""
     known = run.annotations(split)
     if known.classes is None and known.attributes is None:
         return [Row("classifier", "fraction", classifier.name, math.nan, 0, "n/a: the data have no labels")]

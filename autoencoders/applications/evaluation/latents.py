@@ -51,7 +51,7 @@ def encode_latents(run: Run, split: str) -> Latents:
         eps = evaluation_noise(run.model, batch.index.to(run.model.device), split)
         if eps is None:
             raise UserError(
-                f"The model must have a posterior that can be sampled, got {run.model.name}. Set run to a VAE or a CVAE."
+                f"The model must have a posterior that can be sampled, got {run.model.name}. Use a VAE or a CVAE."
             )
         posteriors.append((posterior.mean, posterior.sample(eps), posterior.kl()))
     return Latents(*(torch.cat(column).double().cpu() for column in zip(*posteriors, strict=True)))

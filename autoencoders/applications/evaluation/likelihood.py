@@ -38,7 +38,7 @@ def likelihood_rows(run: Run, split: str) -> list[Row]:
     return [
         elbo,
         Row("distortion", "nats", name, mean_and_error(distortion), count),
-        Row("distortion", "nats", "mean image", mean_and_error(mean), count, "same likelihood with the mean image as mean"),
+        Row("distortion", "nats", "mean image", mean_and_error(mean), count, "same likelihood, mean image as its mean"),
         *rates,
     ]
 
