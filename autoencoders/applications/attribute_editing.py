@@ -57,7 +57,7 @@ class Editor(NamedTuple):
     decode: Callable[[Tensor, Batch], Tensor]
 
     def edit(self, batch: Batch, strength: float) -> Tensor:
-        """Return edited images (B, C, H, W) in [0, 1], decoded from the codes of the batch plus `strength` times `step`."""
+        """Return edited images (B, C, H, W) in [0, 1], decoded from the codes plus `strength` times `step`."""
         return self.decode(self.encode(batch) + strength * self.step, batch).clamp(0, 1)
 
 
