@@ -67,7 +67,7 @@ def browse(
     title = f"{run.title}: {len(z)} codes of {split}"
     leading = order[:PANELS]
     names = [f"z {i}, variance {table[i, 1]:.3g}" for i in leading.tolist()]
-    curve = "N(0, 1)" if run.model.has_prior else "normal density with equal mean and variance"
+    curve = "N(0, 1)" if run.model.has_prior else "fitted normal density"
     figures = {
         "images": labelled_grid(to_numpy(x), words or [""] * len(x), f"{run.data.name}, {images or split}", COLUMNS),
         "codes": code_histograms(z[:, leading].numpy(), names, f"{title}; line: {curve}", run.model.has_prior),

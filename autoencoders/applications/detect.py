@@ -224,8 +224,8 @@ def extremes_figure(
 
     by_normal, by_anomalous = np.argsort(scores[0][main]), np.argsort(scores[1][main])
     images = {
-        "most normal": compared.normal.target[by_normal[:few].copy()],
-        "least normal": compared.normal.target[by_normal[::-1][:few].copy()],
+        "normal, lowest scores": compared.normal.target[by_normal[:few].copy()],
+        "normal, highest scores": compared.normal.target[by_normal[::-1][:few].copy()],
         "anomalies, highest scores": compared.anomalous.target[by_anomalous[::-1][:few].copy()],
         "anomalies, lowest scores": compared.anomalous.target[by_anomalous[:few].copy()],
     }

@@ -41,7 +41,8 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
         Figure `dimension`. Table `spectrum`, with one row each for codes, PCA codes and pixels: number of components
         that explain 90, 95 and 99 % of the variance, participation ratio, and intrinsic dimension (TwoNN). Table
         `kept`, with one row per number K of components: MSE of pixels in [0, 1] after decoding codes that are projected
-        onto their K leading principal components, and after projecting images onto theirs.
+        onto the K leading principal components of codes, and after projecting images onto the K leading principal
+        components of images.
 
     Raises:
         UserError: if `rows` is below 10 or `measured` is below 2.

@@ -19,13 +19,13 @@ EACH = 50
 def score_examples(
     kinds: Mapping[str, tuple[Batch, Mapping[str, np.ndarray]]], thresholds: Mapping[str, float], main: str
 ) -> pd.DataFrame:
-    """Return a table with one row per image: kind, image, all scores, and whether the score `main` is anomalous.
+    """Return a table with one row per image: kind, image, anomalous or not, and all scores.
 
     Args:
-        kinds: kind, such as `normal` -> N images, and score name -> scores (N,). The table contains at most EACH evenly
-            spaced images per kind.
-        thresholds: score name -> threshold. Images with higher scores are anomalous.
-        main: name of the score for the column `called anomalous`.
+        kinds: kind of images, such as `normal` -> (batch of N images, score name -> scores (N,)). The table contains at
+            most EACH evenly spaced images per kind.
+        thresholds: score name -> threshold.
+        main: name of a score. The column `called anomalous` is True if this score exceeds its threshold.
     """
     tables = []
     for kind, (batch, scores) in kinds.items():

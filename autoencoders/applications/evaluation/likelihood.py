@@ -100,9 +100,9 @@ def bound_rows(run: Run, split: str, measured: int, samples: int, together: int,
 
 
 def code_length_objection(run: Run, split: str, index: Tensor) -> str | None:
-    """Return why -log p(x) is not the length in nats of a lossless code for the images, or None if it is.
+    """Return the reason why -log p(x) is not the length of a lossless code for the images, or None if it is.
 
-    It is one only for a Bernoulli likelihood and binary pixels.
+    -log p(x) is a code length only for a Bernoulli likelihood and binary pixels.
 
     Args:
         run: run with the likelihood.
