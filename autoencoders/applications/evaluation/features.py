@@ -83,7 +83,7 @@ def reconstruction_split(split: str) -> str:
 
 
 def set_size(run: Run, split: str, drawn: int) -> int:
-    """Return the number of images per set: `drawn`, or less if `split` or the split of the reconstructions is smaller."""
+    """Return the number of images per set: `drawn`, or the size of the smallest split that is used."""
     return min(drawn, *(len(run.prepare().data.images(s)) for s in (split, reconstruction_split(split))))
 
 
