@@ -60,7 +60,8 @@ def test_evaluate_with_a_classifier(opened, classifier_folder, model, monkeypatc
     words = found.tables["protocol"]["protocol"][0]
     accuracy = next(v for k, v in metrics.items() if k.startswith("classifier/classifier-digits"))
     assert f"correct on {accuracy:.2%} of 359 real test images" in words
-    assert "compared with 120 evenly spaced test images; all sets have the same number of images, seed 0" in words
+    assert "compared with 120 evenly spaced test images; all sets have the same number of images" in words
+    assert "samples with seed 0" in words
     assert ("label accuracy/cvae" in metrics) == (model == "cvae")
 
 
@@ -81,7 +82,7 @@ def test_evaluate_measures_what_was_drawn(opened, classifier_folder):
 def test_without_a_classifier_the_table_says_what_to_give_and_a_stand_in_uses_labels(opened):
     found = evaluate(opened("model=cvae"), **SMALL)
     table = found.tables["evaluation"].set_index(["measure", "method"])
-    assert table["note"]["FID, samples", "cvae"] == "n/a: give classifier=<run of model=classifier data=digits>"
+    assert table["note"]["FID, samples", "cvae"] == "n/a: set classifier=<run of model=classifier data=digits>"
     assert table["note"]["label accuracy", "cvae"].startswith("by stand-in: logistic regression on pixels")
     assert not any(name.startswith(("FID", "KID", "classifier")) for name in found.metrics)
     assert found.metrics["label accuracy/real test images"] > 0.85
@@ -171,7 +172,7 @@ def test_a_classifier_that_does_not_fit_is_one_sentence(
         evaluate(run, classifier=str(classifier_folder), **SMALL)
     monkeypatch.setattr(run, "annotations", lambda split: Annotations())
     found = evaluate(run, classifier=str(classifier_folder), **SMALL)
-    assert "without labels to evaluate it" in found.tables["protocol"]["protocol"][0]
+    assert "accuracy not measured because the data have no labels" in found.tables["protocol"]["protocol"][0]
     assert "FID, samples/vae" in found.metrics
     with pytest.raises(UserError, match="neither classes nor attributes"):
         fit_pixel_classifier(run)
