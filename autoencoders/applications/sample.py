@@ -122,7 +122,7 @@ def select_density(run: Run, densities: Mapping[str, Density], density: str | No
     """
     name = density or ("standard_normal" if run.model.has_prior else "pca_kde")
     if name not in densities:
-        raise UserError(f"density must be one of: {join_names(list(densities))}; got {name!r}.")
+        raise UserError(f"density must be one of {join_names(list(densities))}, got {name!r}.")
     return name
 
 

@@ -83,7 +83,7 @@ def traverse(
         run.title,
         rows=[f"z {i}, {ranking.kind} {ranking.measure[i]:.2f}" for i in order],
         columns=[f"{offset:+.1f}" for offset in offsets.tolist()],
-        caption=f"start: {start_name}; columns: deviation of the latent in standard deviations of {unit}",
+        caption=f"start: {start_name}; columns: latent minus its mean, in standard deviations of {unit}",
     )
     return ApplicationResult(flatten_table(table), {"rows": figure}, {"latents": table})
 
@@ -156,7 +156,7 @@ def latent_table(run: Run, ranking: Latents, order: list[int], split: str, count
 
 
 def axis_effects(run: Run, batch: Batch, z: Tensor, mean: Tensor, axis: Tensor, mse: Tensor) -> dict[str, Any]:
-    """Return the change of images along an axis, and the increase of the MSE when codes are set to the mean on the axis.
+    """Return the change of images along an axis, and the increase of the MSE when codes have their mean on the axis.
 
     Args:
         run: run whose model decodes the codes.
