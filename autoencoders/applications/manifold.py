@@ -94,11 +94,12 @@ def manifold(
     explained = explained_table(run, plane, split, measured)
     coverage = coverage_table(run, plane, split, float(steps[-1]))
     mse = explained["mse"].tolist()
-    caption = f"horizontal axis: {plane.names[0]}, vertical axis: {plane.names[1]}; "
-    caption += f"the plane contains {plane.share:.0%} of the {plane.kind}; "
+    caption = (
+        f"axes: {plane.names[0]} (horizontal), {plane.names[1]} (vertical), {plane.share:.0%} of the {plane.kind}; "
+    )
     caption += f"{split} MSE: plane {mse[0]:.4f}, PCA-2 {mse[2]:.4f}"
     if label is not None:
-        caption += f"; label of the decoded images: {label_text(run, label)}"
+        caption += f"; label of all images: {label_text(run, label)}"
     figures = {"grid": image_grid(to_numpy(images), run.title, caption=caption)}
     return ApplicationResult(
         flatten_table(explained) | flatten_table(coverage), figures, {"explained": explained, "coverage": coverage}

@@ -96,9 +96,9 @@ def table_caption(search: Search, table: pd.DataFrame | None) -> str:
     if group_labels(annotations) is None:
         measure = column
     elif annotations.groups is None:
-        measure = "nearest image has the same class"
+        measure = "fraction of nearest images with the same class"
     else:
-        measure = "nearest image shows the same person"
+        measure = "fraction of nearest images with the same person"
     values = ", ".join(f"{row['method']} {row[column]:.3f}" for row in table.to_dict("records"))
     return f"{caption}; {measure}: {values}"
 

@@ -65,8 +65,8 @@ def principal_components(images: Images, count: int) -> tuple[Tensor, Tensor, Te
     number, pixels = len(images), images[0].numel()
     if count > min(number - 1, pixels):
         raise UserError(
-            f"latent_dim must be <= {min(number - 1, pixels)} because {number} training images with {pixels} pixels "
-            f"have only that many principal components, got {count}. Lower latent_dim."
+            f"latent_dim must be <= {min(number - 1, pixels)} because {number} training images of {pixels} pixels have "
+            f"at most {min(number - 1, pixels)} principal components, got {count}. Lower latent_dim."
         )
     total = torch.zeros(pixels, dtype=torch.int64, device=images.device)
     for rows in chunk_slices(number, 8 * pixels, _CHUNK):

@@ -30,9 +30,7 @@ def stop_on_signals(where: Callable[[], str]) -> Iterator[None]:
     Args:
         where: function that returns what the run was doing, for the message of `RunStopped`.
     """
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # Python allows signal handlers in the main thread only
+    if threading.current_thread() is not threading.main_thread():  # only this thread may set signal handlers
         yield
         return
 

@@ -126,5 +126,5 @@ def slow_precision_warning(trainer: Any) -> str | None:
         return None
     return (
         "trainer.precision=bf16-mixed is several times slower than trainer.precision=32-true on this processor, "
-        "because it has no bfloat16 instructions. Set trainer.precision=32-true."
+        "because the processor has no bfloat16 instructions. Set trainer.precision=32-true."
     )

@@ -1,4 +1,4 @@
-"""Who classifiers: a trained classifier that was given, or a stand-in; and what evaluate says with one."""
+"""Tests of the label classifiers (a trained classifier, or logistic regression on pixels), and of `evaluate` with them."""
 
 from dataclasses import replace
 
@@ -109,7 +109,7 @@ def test_edits_are_measured_with_its_features(opened, classifier_folder):
     edits = found.tables["edits"].set_index("method")
     assert (edits["classifier"].str.startswith("classifier-digits, step")).all()
     for space in ("", ", features"):
-        assert edits[f"identity unedited{space}"]["pixels"] == 1  # an image is its own nearest
+        assert edits[f"identity unedited{space}"]["pixels"] == 1  # every image is its own nearest image
     assert edits["shift per unit"]["PCA-4"] > 0.2
     assert found.tables["leakage"].set_index("attribute")["classifier auroc"].min() > 0.9
 

@@ -1,4 +1,4 @@
-"""application=latent_map on exact linear models."""
+"""Tests of application=latent_map with linear models that are known in closed form (PCA)."""
 
 import numpy as np
 import pytest
