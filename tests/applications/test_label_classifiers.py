@@ -1,4 +1,4 @@
-"""Tests of the label classifiers (a trained classifier, or logistic regression on pixels), and of `evaluate` with them."""
+"""Tests of the label classifiers (a trained classifier, or logistic regression), and of `evaluate` with classifiers."""
 
 from dataclasses import replace
 
