@@ -125,7 +125,7 @@ def test_where_values_divide(values, at):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"attribute": "Smiling"}, "no attribute 'Smiling'. They have: 0, 1"),
+        ({"attribute": "Smiling"}, "no attribute or class 'Smiling'. Choose one of: 0, 1"),
         ({"method": "svm"}, "mean_difference"),
         ({"attribute": "3", "orthogonal": ["3"]}, "must not contain the edited attribute"),
         ({"alphas": ["much"]}, "list of numbers"),

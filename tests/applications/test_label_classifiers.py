@@ -1,4 +1,4 @@
-"""Who classifiers: a trained classifier that was given, or a stand-in; and what evaluate says with one."""
+"""Tests of the label classifiers (a trained classifier, or logistic regression), and of `evaluate` with classifiers."""
 
 from dataclasses import replace
 
@@ -110,7 +110,7 @@ def test_edits_are_measured_with_its_features(opened, classifier_folder):
     edits = found.tables["edits"].set_index("method")
     assert (edits["classifier"].str.startswith("classifier-digits, step")).all()
     for space in ("", ", features"):
-        assert edits[f"identity unedited{space}"]["pixels"] == 1  # an image is its own nearest
+        assert edits[f"identity unedited{space}"]["pixels"] == 1  # every image is its own nearest image
     assert edits["shift per unit"]["PCA-4"] > 0.2
     assert found.tables["leakage"].set_index("attribute")["classifier auroc"].min() > 0.9
 
@@ -158,7 +158,7 @@ def test_a_classifier_that_does_not_fit_is_one_sentence(
     compose, opened, classifier_folder, digits, tmp_path, monkeypatch
 ):
     run = opened("model=vae")
-    with pytest.raises(UserError, match="The classifier cannot be loaded: nowhere must be a checkpoint"):
+    with pytest.raises(UserError, match="classifier=nowhere cannot be loaded: nowhere must be a checkpoint"):
         evaluate(run, classifier="nowhere", **SMALL)
     with pytest.raises(UserError, match=r"must take images of shape \(1, 8, 8\), got \(1, 28, 28\)"):
         evaluate(run, classifier=untrained(compose, tmp_path, digits), **SMALL)
@@ -183,7 +183,7 @@ def test_a_classifier_of_other_attributes_is_one_sentence(compose, opened, tmp_p
     run = opened(*words, "model=cvae", "data.attributes=[mouth,glasses]")
     data = opened(*words, "data.attributes=[glasses]").data
     classifier = untrained(compose, tmp_path, data, *words, "data.attributes=[glasses]")
-    with pytest.raises(UserError, match=r"must predict mouth.* It predicts: glasses"):
+    with pytest.raises(UserError, match=r"does not predict mouth\. Its attributes: glasses"):
         conditional_sample(run, classifier=classifier)
     with pytest.raises(UserError, match=r"does not predict mouth.* It predicts: glasses"):
         attribute(run, attribute="mouth", classifier=classifier)

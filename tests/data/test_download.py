@@ -99,7 +99,7 @@ def test_a_missing_server_is_reported_in_one_sentence(tmp_path):
 def test_a_target_that_cannot_be_written_names_the_option(server, tmp_path):
     server.files["/x"] = CONTENT
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot be used \(.*with data\.root \(or AUTOENCODERS_DATA\)"):
+    with pytest.raises(UserError, match=r"cannot be used \(.*Set data\.root \(or AUTOENCODERS_DATA\) to a folder"):
         fetch([server.address + "x"], tmp_path / "file/x", checksum(CONTENT))
 
 

@@ -144,8 +144,8 @@ def test_a_full_disk_leaves_no_files(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert str(raised.value) == (
-        f"{tmp_path}/cache could not be written (File too large). Free some space, or choose another disk with "
-        "data.cache. The cache of decoded images needs 0.00013 GB."
+        f"{tmp_path}/cache could not be written (File too large). Free disk space, or set data.cache to a folder "
+        "on another disk. The cache of decoded images needs 0.00013 GB."
     )
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -161,7 +161,9 @@ def test_a_cache_that_cannot_be_written_names_the_option(tmp_path, monkeypatch, 
             raise PermissionError(errno.EACCES, "Permission denied", str(cache))
 
         monkeypatch.setattr(image_cache.tempfile, "mkdtemp", refuse)
-    with pytest.raises(UserError, match=r"cache cannot be used \(.*\)\. Choose a folder .* with data\.cache\."):
+    with pytest.raises(
+        UserError, match=r"cache cannot be used \(.*\)\. Set data\.cache to a folder with write permission\."
+    ):
         cache_counted(tmp_path)
 
 

@@ -175,11 +175,11 @@ def test_invalid_arguments_raise_a_user_error():
         to_beta(1, "pythae-mse")
     with pytest.raises(UserError, match="got 'batch_size'"):
         to_beta(1, "pythae-bce", batch_size=64)
-    with pytest.raises(UserError, match="batch must be a number above 0"):
+    with pytest.raises(UserError, match="batch must be a finite number > 0"):
         from_beta(1, "s4", scale=0.1, pixels=784, batch=0)
-    with pytest.raises(UserError, match="weight must be a number of at least 0"):
+    with pytest.raises(UserError, match="weight must be a finite number >= 0"):
         to_beta(-1, "pythae-bce")
-    with pytest.raises(UserError, match="beta must be a number of at least 0"):
+    with pytest.raises(UserError, match="beta must be a finite number >= 0"):
         from_beta(math.nan, "pythae-bce")
     with pytest.raises(UserError, match="has no scale"):
         scale_at(1, "pytorch-examples")
