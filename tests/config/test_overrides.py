@@ -227,7 +227,7 @@ CASES = [
     ("model.encoder.widths=[3]", "model.encoder refers to ${net.encoder} and has no options of its own"),
     ("model={", "'model={' cannot be parsed as group=option or key=value"),
     ("budget=null", "budget must be one of full, small, got 'null'. ~budget removes it."),
-    ("beta=-1", "beta must be a number of at least 0, got -1."),
+    ("beta=-1", "beta must be a finite number >= 0, got -1."),
     ("latent_dim=0", "latent_dim must be an integer of at least 1, got 0."),
     ("+after_fit.reconstruct=0", "after_fit.reconstruct must be the options of an application, got 0."),
     ("latent_dim.size=${model.latent_dim}", "Recursive interpolation detected"),
@@ -248,7 +248,7 @@ CASES = [
     ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps must be an integer of at least 1, got 0"),
     ("latent_dim.size=1000000000", "weights, which need"),
     ("corruption=gaussian_noise corruption.sigma=1.5", "corruption.sigma must be a standard deviation in [0, 1]"),
-    ("data=cartoons", "model=cvae needs labels, and the data have none"),
+    ("data=cartoons", "model=cvae needs labels, but the data have none"),
     ("callbacks=default +callbacks.samples.rows=0", "rows must be an integer of at least 1, got 0"),
     (
         "callbacks=default callbacks.health._target_=a.b",
