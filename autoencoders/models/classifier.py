@@ -40,7 +40,7 @@ class Classifier(ImageModel):
             threshold.
 
     Raises:
-        UserError: if the data have no labels, or `features` is below 1.
+        UserError: if the data have no labels, or `features` is not an integer >= 1.
     """
 
     family = None
@@ -90,7 +90,7 @@ class Classifier(ImageModel):
         return self.output(self.features(x)).float()
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """Return probabilities for images (B, C, H, W): (B, K) of K classes, or (B, A) that A attributes are present."""
+        """Return the probabilities of K classes (B, K), or of A attributes (B, A), for images (B, C, H, W)."""
         return self(x).softmax(1) if self.labels.kind == "classes" else self(x).sigmoid()
 
     def targets(self, y: Tensor | None) -> Tensor:

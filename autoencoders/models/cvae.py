@@ -25,8 +25,8 @@ class CVAE(VAE):
     Args:
         context: classes or attributes that the model is conditioned on; None if the data have no labels.
         join: where the context vector (encoded labels) is concatenated. `both`: to the encoder's features and to the
-            code. `decoder`: to the code only. `every_layer`: as `both`, and to the inputs of every hidden layer of the
-            encoder and the decoder.
+            code. `decoder`: to the code only. `every_layer`: as `both`, and to the input of every layer of the encoder
+            and the decoder (in a convolution, as a learned bias per channel).
         guide: weight of the additional loss -log g(y | decode(eps, y)) with eps ~ N(0, I). The small classifier g is
             trained at the same time, on the target images only. The additional loss increases the fraction of prior
             samples that show the requested class (after Hu et al., "Toward controlled generation of text", 2017). The
@@ -49,8 +49,8 @@ class CVAE(VAE):
         check_not_negative("model.guide", guide)
         if guide and context.kind != "classes":
             raise UserError(
-                f"model.guide must be 0 because the model is conditioned on attributes, got {guide}. Set model.guide=0, "
-                "or choose data with classes."
+                f"model.guide must be 0 because the model is conditioned on attributes, got {guide}. Set "
+                "model.guide=0, or choose data with classes."
             )
         super().__init__(context=context, context_size=context.size, join=join, **options)
         if guide and not self.posteriors.gaussian:
@@ -74,8 +74,8 @@ class CVAE(VAE):
         """
         if y is None:
             raise UserError(
-                f"Images must have {self.labels.kind} because the CVAE is conditioned on them, got images without labels. "
-                "Pass labels `y`."
+                f"Images must have {self.labels.kind} because the CVAE is conditioned on them, got images without "
+                "labels. Pass labels `y`."
             )
         if self.labels.kind == "classes":
             return F.one_hot(y.long(), self.context_size).float()

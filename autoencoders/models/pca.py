@@ -41,7 +41,7 @@ class PCA(Autoencoder):
         super().__init__(**options)
         if isinstance(self.family, Bernoulli):
             raise UserError(
-                "model=pca cannot use likelihood=bernoulli because its linear reconstructions can be outside of [0, 1]. "
+                "model=pca cannot use likelihood=bernoulli because linear reconstructions can be outside of [0, 1]. "
                 "Choose likelihood=gaussian_learned, likelihood=gaussian or likelihood=laplace."
             )
         self.family.activation = "linear"

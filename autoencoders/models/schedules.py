@@ -44,7 +44,8 @@ class Ladder(LRScheduler):
             check_at_least(f"schedule.{name}", value, 1)
         require(0 < decay <= 1, "schedule.decay", decay, "a factor above 0 and at most 1")
         self.total_steps, self.decay = total_steps, decay
-        self.starts = [sum(growth**j for j in range(i)) for i in range(rungs + 1)]  # last entry: the end; unit: length of rung 0
+        # Starts of all rungs, and the end of the last rung, in units of the length of rung 0.
+        self.starts = [sum(growth**j for j in range(i)) for i in range(rungs + 1)]
         super().__init__(optimizer, last_epoch)
 
     def rung(self, step: int) -> int:
