@@ -65,10 +65,8 @@ def _sides(shape: Sequence[int]) -> str:
 
 
 def _describe_code(metadata: Mapping) -> str:
-    size = metadata["code"]  # None for a classifier
-    return (
-        f"code with {size:,} values for {math.prod(metadata['data']['shape']):,} pixels" if size else metadata["labels"]
-    )
+    size, pixels = metadata["code"], math.prod(metadata["data"]["shape"])  # size: None for a classifier
+    return f"code with {size:,} values for {pixels:,} pixel values" if size else metadata["labels"]
 
 
 def data_block(metadata: Mapping, data: ImageDataModule) -> Block:
