@@ -1,4 +1,4 @@
-"""Callbacks that draw reconstructions of the first validation images, and combine the figures to a GIF."""
+"""Callbacks that draw reconstructions of the first validation images, and combine the figures into a GIF."""
 
 from __future__ import annotations
 
