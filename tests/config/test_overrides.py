@@ -227,7 +227,7 @@ CASES = [
     ("model.encoder.widths=[3]", "model.encoder refers to ${net.encoder} and has no options of its own"),
     ("model={", "'model={' cannot be parsed as group=option or key=value"),
     ("budget=null", "budget must be one of full, small, got 'null'. ~budget removes it."),
-    ("beta=-1", "beta must be a finite number >= 0, got -1."),
+    ("beta=-1", "beta must be a number of at least 0, got -1."),
     ("latent_dim=0", "latent_dim must be an integer of at least 1, got 0."),
     ("+after_fit.reconstruct=0", "after_fit.reconstruct must be the options of an application, got 0."),
     ("latent_dim.size=${model.latent_dim}", "Recursive interpolation detected"),
