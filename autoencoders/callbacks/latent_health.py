@@ -201,9 +201,9 @@ def caption(history: LatentHealthHistory, encoded: EncodedImages) -> str:
     if history.active is not None:
         texts.append(f"{history.active[-1, 1]:.0f} of {history.latents} latents active")
     if history.gap is not None:
-        texts.append(f"gap to prior {history.gap[-1, 1]:.3g} nats (sample of the prior: {history.floor:.2g})")
+        texts.append(f"gap to prior {history.gap[-1, 1]:.3g} nats (prior sample: {history.floor:.2g})")
     if history.active is not None:
-        texts.append(f"log-variance at a bound: {encoded.low + encoded.high} latents")
+        texts.append(f"latents at a log-variance bound: {encoded.low + encoded.high}")
     if history.dimension is not None:
         texts.append(f"effective dimensions of the codes: {history.dimension[-1, 1]:.1f} of {history.latents}")
     return f"{', '.join(texts)}; {len(encoded.z):,} validation images"
