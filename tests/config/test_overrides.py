@@ -248,7 +248,7 @@ CASES = [
     ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps must be an integer >= 1, got 0"),
     ("latent_dim.size=1000000000", "weights, which need"),
     ("corruption=gaussian_noise corruption.sigma=1.5", "corruption.sigma must be a standard deviation in [0, 1]"),
-    ("data=cartoons", "model=cvae needs labels, and the data have none"),
+    ("data=cartoons", "model=cvae needs labels, but the data have none"),
     ("callbacks=default +callbacks.samples.rows=0", "rows must be an integer of at least 1, got 0"),
     (
         "callbacks=default callbacks.health._target_=a.b",
