@@ -394,7 +394,7 @@ def test_a_users_own_model_from_another_folder(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["model=pca", "likelihood=bernoulli"], "model=pca reconstructs linearly"),
+        (["model=pca", "likelihood=bernoulli"], "model=pca cannot use likelihood=bernoulli"),
         (["data.batch_size=5000"], "data.batch_size is 5000, and data=digits has 1258 training images"),
         (["latent_dim.size=0"], "latent_dim.size must be an integer of at least 1"),
         (["beta.value=abc"], "beta.value must be a number, got .abc."),

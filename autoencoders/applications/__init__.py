@@ -1,1 +1,4 @@
-"""Applications: `application(run, ...) -> ApplicationResult`. They neither save nor show anything."""
+"""Functions `application(run, ...) -> ApplicationResult` that apply a trained run, for example to edit or score images.
+
+They return figures, tables and metrics. They neither save nor show them.
+"""

@@ -1,4 +1,4 @@
-"""Anomaly scores of images, with baselines, and images from other sources."""
+"""Anomaly scores from a trained model and from baselines, and anomalous images from other datasets or noise."""
 
 from __future__ import annotations
 
@@ -21,7 +21,13 @@ from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 
 class AnomalyScores:
-    """Scores of images; higher is more anomalous. Baselines and the latent density use training images."""
+    """Compute anomaly scores of images. A higher score means a more anomalous image.
+
+    The baselines and the density over codes are fitted to training images.
+
+    Args:
+        run: trained run whose model computes the scores.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run, self.pca = run, run.pca()
@@ -29,13 +35,20 @@ class AnomalyScores:
 
     @torch.no_grad()
     def scores(self, batch: Batch, split: str) -> dict[str, np.ndarray]:
-        """Return name -> (N,)."""
+        """Return score name -> scores (N,) for a batch of N images.
+
+        A model conditioned on classes scores each image once with every training class. The lowest score is returned.
+
+        Args:
+            batch: the images.
+            split: name that seeds the noise of the posterior.
+        """
         run, found = self.run, []
         labels = self._labels(batch)
         for y in labels:
             terms = [self._terms(part, split) for part in batch._replace(y=y).chunks(ROWS_PER_CHUNK)]
             found.append([torch.cat(column) for column in zip(*terms, strict=True)])
-        distortion, rate, z = (torch.stack(column) for column in zip(*found, strict=True))  # (labels, N, ...)
+        distortion, rate, z = (torch.stack(column) for column in zip(*found, strict=True))  # (label candidates, N, ...)
         density = torch.stack([-self.density.log_density(codes) for codes in z])
         columns: dict[str, Any] = {"distortion": distortion.min(0).values}
         if run.model.has_prior:
@@ -47,6 +60,7 @@ class AnomalyScores:
         return {**scores, "total variation": total_variation(to_numpy(batch.target))}
 
     def _labels(self, batch: Batch) -> list[Tensor | None]:
+        """Return the label candidates of the batch: every training class for all images, or the batch's own labels."""
         model, labels = self.run.model, self.run.model.labels
         if labels is None or not model.context_size or labels.kind == "attributes":
             return [batch.y]
@@ -54,20 +68,27 @@ class AnomalyScores:
         return [torch.full((len(batch.x),), label) for label in known]
 
     def _terms(self, batch: Batch, split: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Return distortion (B,), rate (B,) and posterior mean (B, Z) of a batch, on the CPU."""
         model = self.run.model
         moved = batch.to(model.device)
         terms = model.terms(moved, evaluation_noise(model, moved.index, split))
         return terms.distortion.cpu(), terms.rate.cpu(), terms.posterior.mean.float().cpu()
 
     def output(self, batch: Batch) -> Tensor:
-        """Return reconstructions (N, C, H, W), with the label that gives each image its lowest score."""
+        """Return the reconstructions (N, C, H, W) of the images.
+
+        A model conditioned on classes reconstructs each image with the class that gives the lowest squared error.
+        """
         outputs = torch.stack([self.run.reconstruct(batch.x, y) for y in self._labels(batch)])
         best = (outputs - batch.target).flatten(2).square().sum(2).argmin(0)
         return outputs[best, torch.arange(len(best))]
 
 
 def concatenate(batches: list[Batch]) -> Batch:
-    """Concatenate batches of anomalies and renumber their rows. Labels are kept if all have them."""
+    """Concatenate batches into one batch of N images, with `index` from 0 to N - 1.
+
+    Labels are kept only if every batch has labels.
+    """
     labels = [batch.y for batch in batches if batch.y is not None]
     y = torch.cat(labels) if len(labels) == len(batches) else None
     x, target = torch.cat([b.x for b in batches]), torch.cat([b.target for b in batches])
@@ -75,7 +96,14 @@ def concatenate(batches: list[Batch]) -> Batch:
 
 
 def other_images(run: Run, other: str, normal: Batch, limit: int) -> Batch:
-    """Return images from another source, prepared like those of the run: (N, C, H, W)."""
+    """Return anomalous images (N, C, H, W) from another source, preprocessed like the images of the run.
+
+    Args:
+        run: run whose image shape and preprocessing are used.
+        other: name of a dataset; `noise` for uniform pixels; or `shuffled` for the normal images with shuffled pixels.
+        normal: batch of normal images. It sets the number of images for `noise` and `shuffled`.
+        limit: maximum number of images from a dataset.
+    """
     generator = torch.Generator().manual_seed(0)
     images = (normal.target * 255).round().byte()
     if other == "noise":
@@ -86,14 +114,19 @@ def other_images(run: Run, other: str, normal: Batch, limit: int) -> Batch:
     else:
         images = convert_images(load_dataset(run, other), run.model.shape, limit)
     views: dict[str, Any] = dict(run.data.evaluation_options)
-    if views["binarize"] == "static":  # random numbers fixed by row, as for dynamic binarization in evaluation
+    if views["binarize"] == "static":  # `Batches` binarizes only with "dynamic", by a fixed seed and the image's index
         views["binarize"] = "dynamic"
     y = normal.y if other == "shuffled" else None
     return Batches(Split(images, y), "test", batch_size=len(images), **views).batch(torch.arange(len(images)))
 
 
 def load_dataset(run: Run, name: str) -> Any:
-    """Return the test images of another dataset, uint8, downloaded to the same folder."""
+    """Return the test images of a dataset as uint8 (N, C, H, W).
+
+    Args:
+        run: run whose data folder and cache are used. The dataset is downloaded to this folder if it is missing.
+        name: name of the dataset.
+    """
     from autoencoders.data.cartoons import CartoonsDataModule
     from autoencoders.data.digits import DigitsDataModule
     from autoencoders.data.fashion import FashionMNISTDataModule
@@ -118,7 +151,16 @@ def load_dataset(run: Run, name: str) -> Any:
 
 
 def convert_images(images: Any, shape: tuple[int, ...], limit: int) -> Tensor:
-    """Convert images of any size and color to (N, C, H, W) uint8 of this shape, at most `limit`, evenly spaced."""
+    """Resize images and convert their color channels.
+
+    Args:
+        images: uint8 images with any height and width, in gray or RGB.
+        shape: (C, H, W) of the converted images.
+        limit: maximum number N of images. They are evenly spaced in `images`.
+
+    Returns:
+        uint8 images (N, C, H, W).
+    """
     images = images[spread_rows(limit, len(images))].float()
     images = torch.nn.functional.interpolate(images, size=shape[1:], mode="bilinear", antialias=True)
     if shape[0] == 1 and images.shape[1] == 3:

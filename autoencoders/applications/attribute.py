@@ -1,4 +1,4 @@
-"""Add or remove an attribute of faces, and measure the effect, the side effects and the identity."""
+"""Add an attribute to images or remove it, and measure the effect, the side effects and the kept identity."""
 
 from __future__ import annotations
 
@@ -53,33 +53,40 @@ def attribute(
     measured: int = 200,
     classifier: str | None = None,
 ) -> ApplicationResult:
-    """Compute a direction from training codes, add it to and subtract it from held-out images, and measure the effect.
+    """Edit an attribute of images by moving their codes along a direction, and measure the effect with a classifier.
 
-    A classifier that was trained on real images measures the effect. A shift of 1 is the difference of its logits
-    between real held-out images with and without the attribute. Values are divided at 0, or at the median if 0 leaves
-    one side empty. For data with classes, every class is an attribute.
+    The direction is computed from training codes. Real-valued attributes are binarized at 0, or at the median if too
+    few values are above or below 0. If the data have only classes, every class is an attribute.
+
+    A classifier that was trained on real images measures the edited images. The shift of an image is the change of the
+    classifier's logit for the attribute, divided by the difference between the mean logits of real images of `split`
+    with and without the attribute. A shift of 1 is as large as the difference between real images.
 
     Args:
-        run: the run.
-        split: split whose images are edited and measured.
-        images: your own images to edit, a file or a folder.
-        attribute: name of the attribute; None for the last one.
-        method: `mean_difference` of codes with and without the attribute, or `logistic`: its component along the normal
-            of a logistic regression.
-        orthogonal: attributes to keep: codes are compared at equal values of them.
-        alphas: strengths of the strip and of the dose-response; 1 is the difference of the means.
-        strength: strength of the rows before and after, and of the shares in the table.
-        count: number of images in the figures.
-        measured: maximum number of images without the attribute that are measured.
-        classifier: a run of `model=classifier`; None for logistic regression on pixels.
+        run: trained run whose model edits the images.
+        split: held-out split whose images are edited and measured.
+        images: your own images to edit in the figures, as a file or a folder; None for images of `split`.
+        attribute: name of the attribute or class to edit; None for the last one of the data.
+        method: `mean_difference` for the difference between the mean codes with and without the attribute, or
+            `logistic` for the component of this difference along the normal of a logistic regression.
+        orthogonal: names of attributes that the edit should not change. The direction is computed at equal values of
+            these attributes.
+        alphas: strengths at which edits are drawn in `strip` and measured in `dose`. At strength 1, the direction is
+            added once. The shift per unit of strength is fitted to the shifts at these strengths.
+        strength: strength of the edits in the figures `add` and `subtract`, and of the predictions and identities in
+            the table `edits`.
+        count: number of images per figure.
+        measured: maximum number of images without the attribute that are edited and measured.
+        classifier: path of a run of `model=classifier`; None for logistic regression on pixels.
 
     Returns:
-        Figures `add`, `subtract` (for images of a split), `strip` and `dose`; tables `edits` (one row per method),
-        `dose` (the shift at every strength) and `leakage` (the shift of every attribute).
+        Figures: `add` and `subtract` (images before and after an edit), `strip` (images edited with every strength),
+        and `dose` (shift as a function of strength). Tables: `edits` (one row per editing method: the model, PCA and
+        pixels), `dose` (shift at every strength) and `leakage` (shift of every attribute).
 
     Raises:
-        UserError: if the data lacks the attribute, a split has too few images with or without it, or the classifier
-            does not fit.
+        UserError: if an option is invalid, the data do not have the attribute, a split has too few images with or
+            without the attribute, or the classifier does not support these data.
     """
     alphas = sort_strengths(alphas, strength)
     if method not in METHODS:
@@ -126,7 +133,7 @@ def attribute(
 
 
 def sort_strengths(alphas: Sequence[float], strength: float) -> list[float]:
-    """Return the sorted strengths, including 0 and the reported strength."""
+    """Return the strengths `alphas`, 0 and `strength` in ascending order, without duplicates."""
     try:
         return sorted({0.0, float(strength), *map(float, alphas)})
     except (TypeError, ValueError) as error:
@@ -136,31 +143,45 @@ def sort_strengths(alphas: Sequence[float], strength: float) -> list[float]:
 def check_counts(
     known: dict[str, Tensor], chosen: int, others: Sequence[int], names: Sequence[str], split: str
 ) -> None:
-    """Raise UserError if a split has too few images with or without an attribute."""
+    """Raise UserError if `orthogonal` contains the edited attribute, or a split has too few images for a direction.
+
+    Args:
+        known: split -> attributes (N, A): 1 with, 0 without, NaN if unknown.
+        chosen: index of the edited attribute.
+        others: indices of the attributes to keep.
+        names: names of the A attributes.
+        split: held-out split, which is checked in addition to the training split.
+    """
     if chosen in others:
-        raise UserError(f"orthogonal must not contain the edited attribute {names[chosen]}. Remove it.")
+        raise UserError(f"orthogonal must not contain the edited attribute {names[chosen]}. Remove it from orthogonal.")
     for which in (chosen, *others):
         for name in ("train", split):
             values = known[name][:, which]
             have, lack = int((values == 1).sum()), int((values == 0).sum())
             if min(have, lack) < ENOUGH:
                 raise UserError(
-                    f"{names[which]} needs at least {ENOUGH} images with and without it, but {name} has {have} and "
-                    f"{lack}. Choose another attribute or split."
+                    f"The {name} split must have at least {ENOUGH} images with the attribute {names[which]} and at "
+                    f"least {ENOUGH} images without it, got {have} and {lack}. Choose another attribute or split."
                 )
 
 
 def measure_effect(
     editor: Editor, batch: Batch, gauge: CalibratedClassifier, slope: Tensor, strength: float
 ) -> dict[str, float | tuple[float, float]]:
-    """Return the effect of an edit: shift per unit of strength, predicted share, change of other attributes.
+    """Return the effect of an editing method on the classifier's output, as columns of the table `edits`.
 
     Args:
-        editor: the method.
+        editor: the editing method.
         batch: B images without the attribute.
         gauge: the calibrated classifier.
-        slope: (B, A) shifts per unit of strength.
+        slope: shifts per unit of strength (B, A), for B images and A attributes.
         strength: strength of the edited images whose predictions are counted.
+
+    Returns:
+        `shift per unit`: mean shift of the edited attribute per unit of strength. `predicted share`: fraction of edited
+        images that the classifier predicts to have the attribute. `leakage`: absolute mean shift of each other
+        attribute per unit of strength, averaged over these attributes. `leakage per shift`: leakage divided by the
+        absolute shift per unit of the edited attribute.
     """
     chosen = gauge.chosen
     predictions = {a: gauge.logits(editor.edit(batch, a))[:, chosen] > 0 for a in (0.0, strength)}
@@ -175,7 +196,16 @@ def measure_effect(
 
 
 def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) -> pd.DataFrame:
-    """Return one row per strength: the shift of each method, and the share of images whose shift increased."""
+    """Return a table with one row per strength and the mean shift of the edited attribute for each method.
+
+    The column `share that grew` is the fraction of images whose shift under the first method increased since the
+    previous strength.
+
+    Args:
+        shifts: method name -> shifts (S, N, A) for S strengths, N images and A attributes.
+        alphas: S strengths, ascending.
+        chosen: index of the edited attribute.
+    """
     rows = {}
     for i, alpha in enumerate(alphas):
         columns: dict[str, object] = {name: mean_and_error(s[i, :, chosen]) for name, s in shifts.items()}
@@ -186,7 +216,13 @@ def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) 
 
 
 def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: CalibratedClassifier) -> pd.DataFrame:
-    """Return one row per attribute: its shift per unit of strength for each method, and the classifier's AUROC."""
+    """Return a table with one row per attribute: shift per unit of strength for each method, classifier AUROC.
+
+    Args:
+        shifts: method name -> shifts (S, N, A) for S strengths, N images and A attributes.
+        alphas: S strengths.
+        gauge: the calibrated classifier, which contains the names and AUROCs of the attributes.
+    """
     slope = {name: fit_slopes(s, alphas) for name, s in shifts.items()}
     rows: dict[str, dict[str, object]] = {}
     for i, attribute_name in enumerate(gauge.names):
@@ -196,7 +232,13 @@ def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Cal
 
 
 class Examples(NamedTuple):
-    """Images to edit in a figure, their labels, and the strength of the edit."""
+    """Images to edit in a figure.
+
+    Attributes:
+        batch: the images.
+        labels: one display name per image.
+        strength: strength of the edit; negative to remove the attribute.
+    """
 
     batch: Batch
     labels: list[str]
@@ -204,13 +246,21 @@ class Examples(NamedTuple):
 
 
 def user_examples(run: Run, split: str, images: str, count: int, strength: float) -> dict[str, Examples]:
-    """Return the user's own images, to which the attribute is added and from which it is subtracted."""
+    """Return the user's own images, once for the figure `add` and once for the figure `subtract`."""
     batch, labels = select_images(run, split, count, images)
     return {"add": Examples(batch, labels, strength), "subtract": Examples(batch, labels, -strength)}
 
 
 def split_examples(run: Run, split: str, values: Tensor, count: int, strength: float) -> dict[str, Examples]:
-    """Return images without the attribute, to which it is added, and images with it, from which it is subtracted."""
+    """Return images of a split: images without the attribute for the figure `add`, images with it for `subtract`.
+
+    Args:
+        run: run whose data contain the split.
+        split: split of the images.
+        values: attribute values (N,): 1 with, 0 without, NaN if unknown.
+        count: maximum number of images per figure.
+        strength: strength of the edit.
+    """
     examples = {}
     for key, value, sign in (("add", 0, 1), ("subtract", 1, -1)):
         rows = (values == value).nonzero().flatten()
@@ -222,7 +272,7 @@ def split_examples(run: Run, split: str, values: Tensor, count: int, strength: f
 def edit_figures(
     editor: Editor, examples: dict[str, Examples], alphas: Sequence[float], title: str, caption: str
 ) -> dict[str, Figure]:
-    """Draw images before and after adding and subtracting the attribute, and with increasing strengths."""
+    """Draw `add` and `subtract` (images before and after an edit) and `strip` (images edited with every strength)."""
     from autoencoders.figures.grids import image_grid
 
     figures = {}
@@ -241,7 +291,10 @@ def edit_figures(
 def dose_figure(
     shifts: dict[str, Tensor], alphas: Sequence[float], gauge: CalibratedClassifier, title: str, caption: str
 ) -> Figure:
-    """Draw the shift over strength for every method, and the shifts of other attributes for the model."""
+    """Plot shifts as a function of strength.
+
+    One panel shows the edited attribute for every method, the other panel shows all other attributes for the model.
+    """
     from autoencoders.figures.dose_response import dose_response
 
     names, chosen = gauge.names, gauge.chosen

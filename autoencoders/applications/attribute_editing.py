@@ -1,4 +1,4 @@
-"""Edits along a direction, and their effect on the logits of a classifier."""
+"""Edit an attribute of images along a direction, and measure the effect on the logits of a classifier."""
 
 from __future__ import annotations
 
@@ -28,22 +28,27 @@ from autoencoders.types import Batch, UserError
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 METHODS = ("mean_difference", "logistic")
-"""Directions: the difference of the mean codes with and without the attribute, and its component along the normal of a
-logistic regression."""
+"""Values of the option `method`, which selects the direction.
+
+`mean_difference` is the difference between the mean codes with and without the attribute. `logistic` is the component
+of this difference along the normal of a logistic regression.
+"""
 
 LIMIT = 10_000
-"""Maximum number of training images that directions are fitted to, and of held-out images that calibrate the
-classifier."""
+"""Maximum number of training images that a direction is fitted to.
+
+Also the maximum number of held-out images that the classifier is calibrated on.
+"""
 
 
 class Editor(NamedTuple):
-    """A method that edits images.
+    """A method that edits an attribute of images: encode, move the codes along a direction, decode.
 
     Attributes:
-        name: name in tables.
-        step: vector that strength 1 adds to a code.
-        encode: batch -> codes.
-        decode: codes and their batch -> images.
+        name: display name in tables.
+        step: vector that is added to a code at strength 1. It has the shape of one code.
+        encode: function from a batch to codes.
+        decode: function from codes and their batch (for its labels) to images.
     """
 
     name: str
@@ -52,19 +57,19 @@ class Editor(NamedTuple):
     decode: Callable[[Tensor, Batch], Tensor]
 
     def edit(self, batch: Batch, strength: float) -> Tensor:
-        """Return images (B, C, H, W) in [0, 1] with the attribute changed by `strength` steps."""
+        """Return edited images (B, C, H, W) in [0, 1], decoded from the codes plus `strength` times `step`."""
         return self.decode(self.encode(batch) + strength * self.step, batch).clamp(0, 1)
 
 
 class CalibratedClassifier(NamedTuple):
-    """A classifier, calibrated on real held-out images.
+    """A classifier with the scale of its logits on real held-out images.
 
     Attributes:
         classifier: a trained classifier, or logistic regression on pixels.
-        names: A attributes, or classes.
-        chosen: index of the edited attribute.
-        gaps: (A,) differences of the mean logits between real images with and without each attribute.
-        aurocs: (A,) AUROCs of the logits on these images.
+        names: names of the A attributes or classes that the classifier predicts.
+        chosen: index of the edited attribute in `names`.
+        gaps: (A,) differences between the mean logits for real images with and without each attribute.
+        aurocs: A AUROCs of the logits on the same images, one per attribute.
     """
 
     classifier: LabelClassifier
@@ -74,25 +79,26 @@ class CalibratedClassifier(NamedTuple):
     aurocs: list[float]
 
     def logits(self, images: Tensor) -> Tensor:
-        """Return logits (N, A) of images (N, C, H, W)."""
+        """Return the logits (N, A) of A attributes for images (N, C, H, W)."""
         return attribute_logits(self.classifier, images)
 
 
 def fit_editors(
     run: Run, split: str, known: dict[str, Tensor], chosen: int, others: Sequence[int], method: str
 ) -> tuple[list[Editor], dict[str, tuple[float, float]]]:
-    """Return the model, PCA and pixels as editors, and the AUROC of each direction on held-out images.
+    """Fit directions on training images for three editing methods: the model's codes, PCA codes and pixels.
 
     Args:
-        run: the run.
-        split: split of the held-out images.
-        known: split -> (N, A): 1 with, 0 without, NaN unknown.
-        chosen: index of the attribute.
-        others: attributes that the direction keeps equal.
+        run: trained run whose model edits the images.
+        split: split of the held-out images that the AUROC is measured on.
+        known: split -> attributes (N, A): 1 with, 0 without, NaN if unknown.
+        chosen: index of the edited attribute.
+        others: indices of the attributes to keep. The direction is computed at equal values of these attributes.
         method: one of METHODS.
 
     Returns:
-        The editors, the model first, and name -> AUROC with its bootstrap error.
+        The editors, the model first; and method name -> (AUROC, bootstrap standard error) of the projections of
+        held-out codes onto the direction.
     """
     pca, steps, aurocs = run.pca(), {}, {}
     rows = known["train"][:, chosen].isfinite().nonzero().flatten()
@@ -119,7 +125,7 @@ def fit_editors(
 
 
 def hyperplane_normal(z: Tensor, y: Tensor) -> np.ndarray:
-    """Return the (Z,) normal of a logistic regression of an attribute (N, 1), 0 or 1, on codes (N, Z)."""
+    """Return the normal (Z,) of a logistic regression of an attribute `y` (N, 1), 0 or 1, on codes `z` (N, Z)."""
     return LinearProbe(10 / len(z), iterations=1000).fit(z, y.float()).normals[0].double().numpy()
 
 
@@ -128,15 +134,22 @@ def _auroc_of_rows(scores: np.ndarray, positive: np.ndarray, rows: np.ndarray) -
 
 
 def calibrate_classifier(run: Run, split: str, classifier: LabelClassifier, attribute: str) -> CalibratedClassifier:
-    """Calibrate a classifier on real images of `split`.
+    """Measure the scale of a classifier's logits on real images with and without each attribute.
+
+    Args:
+        run: run whose data contain the split.
+        split: split of the real images.
+        classifier: classifier to calibrate.
+        attribute: name of the edited attribute.
 
     Raises:
-        UserError: if the classifier does not predict the attribute.
+        UserError: if the classifier does not predict the edited attribute.
     """
     names = classifier.labels.names
     if attribute not in names:
         raise UserError(
-            f"The classifier ({classifier.name}) does not predict {attribute}. It predicts: {join_names(names)}."
+            f"The classifier ({classifier.name}) does not predict {attribute}. It predicts: {join_names(names)}. "
+            "Choose one of these attributes, or another classifier."
         )
     rows = spread_rows(LIMIT, len(run.data.images(split)))
     logits = torch.cat([attribute_logits(classifier, run.batch(split, r).target) for r in rows.split(ROWS_PER_CHUNK)])
@@ -148,13 +161,28 @@ def calibrate_classifier(run: Run, split: str, classifier: LabelClassifier, attr
 
 
 def dose_response(editor: Editor, batch: Batch, gauge: CalibratedClassifier, alphas: Sequence[float]) -> Tensor:
-    """Return the shifts of the logits relative to strength 0, in gaps, (strengths, N, A)."""
+    """Return the shifts (S, N, A) of the classifier's logits for S strengths, N images and A attributes.
+
+    A shift is the difference from the logit at strength 0, divided by the gap of the attribute (see
+    `CalibratedClassifier`).
+
+    Args:
+        editor: the editing method.
+        batch: N images to edit.
+        gauge: the calibrated classifier.
+        alphas: S strengths.
+    """
     start = gauge.logits(editor.edit(batch, 0.0))
     return torch.stack([(gauge.logits(editor.edit(batch, a)) - start) / gauge.gaps for a in alphas])
 
 
 def fit_slopes(shifts: Tensor, alphas: Sequence[float]) -> Tensor:
-    """Return (N, A) shifts per unit of strength, by least squares through the origin, from (strengths, N, A)."""
+    """Return the shifts per unit of strength (N, A), fitted by least squares through the origin.
+
+    Args:
+        shifts: shifts (S, N, A) for S strengths, N images and A attributes.
+        alphas: S strengths.
+    """
     a = torch.tensor(alphas, dtype=shifts.dtype)
     return (a[:, None, None] * shifts).sum(0) / a.square().sum()
 
@@ -162,15 +190,26 @@ def fit_slopes(shifts: Tensor, alphas: Sequence[float]) -> Tensor:
 def measure_identity(
     run: Run, split: str, editor: Editor, batch: Batch, strength: float, classifier: LabelClassifier
 ) -> dict[str, object]:
-    """Measure whether the nearest real image of the split to an edited image shows the same person.
+    """Measure how often the real image nearest to an edited image shows the same person as the original image.
 
-    If the data has no persons, every image is a person. Distances are Euclidean, of pixels, which hardly identify a
-    person in another photo, and of the features of a trained classifier, which identify it better but also depend on
-    the edited attribute: the share decreases by the edit itself.
+    If the data do not identify persons, every image counts as a person of its own. The Euclidean distance is measured
+    between pixels and, for a trained classifier, between its features. Pixels hardly identify a person in another
+    photo. Features identify a person better, but they also depend on the edited attribute, so that the edit alone
+    can change the nearest image.
+
+    Args:
+        run: run whose data contain the split.
+        split: split of the edited images and of the real images that they are compared with.
+        editor: the editing method.
+        batch: images to edit.
+        strength: strength of the edit.
+        classifier: a trained classifier for distances between features; any other classifier is not used.
 
     Returns:
-        `identity kept`, the share; `distance ratio`, the distance of the edited image to its original divided by that
-        to the nearest other person; `identity unedited`, the share at strength 0; the same with `, features`.
+        `identity kept`: fraction of edited images whose nearest real image shows the same person. `identity unedited`:
+        the same fraction at strength 0. `distance ratio`: distance between the edited image and its original, divided
+        by the distance to the nearest image of another person. For a trained classifier, three more entries with the
+        suffix `, features`.
     """
     spaces = {"": pixels} | ({", features": classifier.features} if isinstance(classifier, TrainedClassifier) else {})
     rows, groups = torch.arange(len(run.data.images(split))).split(ROWS_PER_CHUNK), run.annotations(split).groups
@@ -180,7 +219,7 @@ def measure_identity(
     for suffix, space in spaces.items():
         originals, kept = torch.cat([space(run.batch(split, r).target) for r in rows]), {}
         for alpha in (0.0, strength):
-            d = feature_distances(space(editor.edit(batch, alpha)), originals)  # (N, split)
+            d = feature_distances(space(editor.edit(batch, alpha)), originals)  # (N, number of images in the split)
             kept[alpha] = (persons[d.argmin(1)] == own).float()
             original = d[torch.arange(len(d)), batch.index]
             other = d.masked_fill(persons == own[:, None], torch.inf).amin(1)

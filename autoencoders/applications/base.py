@@ -1,4 +1,4 @@
-"""Helpers of applications: means with errors, tables with baselines, images to show."""
+"""Helpers for applications: option checks, means with standard errors, comparison tables, selection of images."""
 
 from __future__ import annotations
 
@@ -17,25 +17,31 @@ from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch, UserError
 
 RESAMPLES = 1000
+"""Default number of bootstrap samples."""
 
 
 def run_application(run: Run, name: str, node: Mapping[str, Any]) -> ApplicationResult:
-    """Check the options of a configured application and run it.
+    """Check the options of an application in the config, and apply it to a run.
+
+    Args:
+        run: trained run that the application is applied to.
+        name: name of the application, for error messages.
+        node: config of the application, with `_target_`.
 
     Raises:
-        UserError: if an option has the wrong type, or the application does not fit the run.
+        UserError: if an option has the wrong type, or the application does not support the run.
     """
     if not hasattr(run.model, "decode"):
         raise UserError(
-            f"application={name} needs the run of an autoencoder, got a {run.model.name} in {run.path}. Set run to an "
-            f"autoencoder, and use this run as classifier={run.path}."
+            f"application={name} needs the run of an autoencoder, got a {run.model.name} in {run.path}. Set run to the "
+            f"folder of a trained autoencoder. To use this run as the classifier, set classifier={run.path}."
         )
     check_options(f"application.{name}", node)
     return instantiate.build(node, run=run)
 
 
 def mean_and_error(values: Tensor | np.ndarray) -> tuple[float, float]:
-    """Return the mean of independent values (N,), and its standard error."""
+    """Return the mean of independent values (N,) and its standard error, which is NaN for N = 1."""
     values = torch.as_tensor(np.asarray(values), dtype=torch.float64)
     error = values.std() / math.sqrt(len(values)) if len(values) > 1 else math.nan
     return float(values.mean()), float(error)
@@ -44,13 +50,14 @@ def mean_and_error(values: Tensor | np.ndarray) -> tuple[float, float]:
 def bootstrap_error(
     statistic: Callable[[np.ndarray], float], count: int, seed: int = 0, resamples: int = RESAMPLES
 ) -> float:
-    """Return the bootstrap standard error of a statistic of `count` rows (Efron, 1979).
+    """Return the bootstrap standard error of a statistic of N values (Efron, 1979).
 
     Args:
-        statistic: function of (count,) row numbers, sampled with replacement; NaN if a sample does not define it.
-        count: N.
-        seed: seed of the samples.
-        resamples: number of samples.
+        statistic: function that computes the statistic from N indices, which are sampled with replacement from 0 to
+            N - 1. It returns NaN if the statistic is undefined for these indices.
+        count: N, the number of values.
+        seed: seed of the bootstrap samples.
+        resamples: number of bootstrap samples.
     """
     rng = np.random.default_rng(seed)
     values = np.array([statistic(rng.integers(0, count, count)) for _ in range(resamples)])
@@ -61,8 +68,9 @@ def comparison_table(methods: Mapping[str, Mapping[str, Any]], first: str = "met
     """Return a table with one row per method: the model first, then its baselines.
 
     Args:
-        methods: name -> column -> value. A pair (mean, standard error) becomes two columns, `x` and `x +-`.
-        first: header of the first column.
+        methods: method name -> column name -> value. A value (mean, standard error) fills two columns, `<column>` and
+            `<column> +-`.
+        first: header of the first column, which contains the method names.
     """
     rows = []
     for name, columns in methods.items():
@@ -77,7 +85,11 @@ def comparison_table(methods: Mapping[str, Mapping[str, Any]], first: str = "met
 
 
 def flatten_table(table: pd.DataFrame) -> dict[str, float]:
-    """Return the numbers of a comparison table as metrics, `<column>/<row>`."""
+    """Return the finite numbers of a comparison table as metrics.
+
+    A metric is named `<column>/<row name>`, and a standard error `<column>_error/<row name>`. The row name is the cell
+    in the first column, such as the method.
+    """
     metrics = {}
     for _, row in table.iterrows():
         for key, value in list(row.items())[1:]:
@@ -87,18 +99,27 @@ def flatten_table(table: pd.DataFrame) -> dict[str, float]:
 
 
 def spread_rows(count: int, total: int) -> Tensor:
-    """Return `count` evenly spaced rows of `total`: neighboring rows are often similar (one person, one class)."""
+    """Return `count` evenly spaced indices from 0 to `total` - 1, or all indices if `count` exceeds `total`.
+
+    Neighboring images of a split often show the same person or class. Evenly spaced images are more diverse.
+    """
     return torch.linspace(0, total - 1, min(count, total)).round().long()
 
 
 def select_images(run: Run, split: str, count: int, images: str | None) -> tuple[Batch, list[str]]:
-    """Return the images for a figure: the user's own images if given, else evenly spaced rows of a split.
+    """Return images for a figure: the user's own images if given, else evenly spaced images of a split.
+
+    Args:
+        run: run whose data module prepares the images.
+        split: split of the images if `images` is None.
+        count: maximum number of images.
+        images: path of an image file or of a folder of images, or None.
 
     Returns:
-        The batch, and a label for each image: the file name, or the row.
+        The batch, and one display name per image: the file name, or the index in the split.
 
     Raises:
-        UserError: if the model is conditional and the images have no labels.
+        UserError: if `images` is given and the model is conditional, because the user's own images have no labels.
     """
     check_count(count, "count")
     if images is None:
@@ -106,8 +127,8 @@ def select_images(run: Run, split: str, count: int, images: str | None) -> tuple
         return batch, [str(i) for i in batch.index.tolist()]
     if run.model.labels is not None and run.model.context_size:
         raise UserError(
-            f"{run.model.name} is conditioned on {run.model.labels.kind}, which your own images do not have. Omit "
-            "images, or use an unconditional model."
+            f"{run.model.name} is conditioned on {run.model.labels.kind}, but your own images have no labels. Remove "
+            "images, or use the run of an unconditional model."
         )
     x, names = run.read_images(images)
     x, names = x[:count], names[:count]
@@ -115,12 +136,16 @@ def select_images(run: Run, split: str, count: int, images: str | None) -> tuple
 
 
 def check_count(value: int, name: str, least: int = 1) -> int:
-    """Return an option that counts images, after a check."""
+    """Return the value of an option if it is an integer >= `least`.
+
+    Raises:
+        UserError: if the value is not an integer, or is below `least`. The message contains the option's name.
+    """
     if not isinstance(value, int) or value < least:
-        raise UserError(f"{name} must be an integer of at least {least}, got {value}.")
+        raise UserError(f"{name} must be an integer >= {least}, got {value}.")
     return value
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Return names as a comma-separated list."""
+    """Return names as a comma-separated list, or `none` if there are no names."""
     return ", ".join(map(str, names)) or "none"

@@ -1,4 +1,4 @@
-"""Overview of the data and of the distribution of the codes: labels, counts, histograms and moments."""
+"""Overview of the data (images, labels, counts) and of the distribution of the codes (histograms and moments)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from autoencoders.types import Annotations, ApplicationResult
 from autoencoders.utils.arrays import to_numpy
 
 COLUMNS, PANELS, WIDE = 8, 15, 14
+"""Images per row of a figure, maximum number of histograms, maximum number of characters of a class or file name."""
 MOMENTS = ("mean", "variance", "skewness", "excess kurtosis")
 
 
@@ -28,17 +29,22 @@ def browse(
     """Show images with labels, counts per class or statistics per attribute, and the distribution of the codes.
 
     Args:
-        run: the run.
+        run: trained run whose data and codes are shown.
         split: split of the images and codes.
-        images: your own images, a file or a folder, shown preprocessed in place of those of the split.
+        images: your own images to show after preprocessing, as a file or a folder; None for images of `split`.
         count: number of images in the figure.
-        attributes: attributes shown below the images, at most two. By default those that the model is conditioned on,
-            else the first.
+        attributes: names of at most two attributes to show below the images. By default, the attributes that the model
+            is conditioned on, else the first attribute of the data.
 
     Returns:
-        Figures `images`, `codes` and `moments`; tables `classes` or `attributes` of every split, `latents` with the
-        moments of each dimension, and `moments`: averages over dimensions, for the codes, PCA codes (scaled to unit
-        variance on the training images) and as many samples of a standard normal.
+        Figures: `images`, `codes` (histograms of the latents with the largest variance) and `moments`. Tables: `splits`
+        (number of images), `classes` (number of images per class and split) or `attributes` (statistics of the values
+        in all splits), `latents` (moments of every latent), and `moments` (moments averaged over latents: of the codes,
+        of PCA codes scaled to unit variance on the training images, and of the same number of samples from a standard
+        normal distribution).
+
+    Raises:
+        UserError: if an option is invalid, or the data do not have an attribute.
     """
     from autoencoders.figures.labelled_grid import labelled_grid
     from autoencoders.figures.moments import code_histograms, moment_panels
@@ -61,11 +67,11 @@ def browse(
     title = f"{run.title}: {len(z)} codes of {split}"
     leading = order[:PANELS]
     names = [f"z {i}, variance {table[i, 1]:.3g}" for i in leading.tolist()]
-    curve = "N(0, 1)" if run.model.has_prior else "a normal of its variance"
+    curve = "N(0, 1)" if run.model.has_prior else "fitted normal density"
     figures = {
         "images": labelled_grid(to_numpy(x), words or [""] * len(x), f"{run.data.name}, {images or split}", COLUMNS),
         "codes": code_histograms(z[:, leading].numpy(), names, f"{title}; line: {curve}", run.model.has_prior),
-        "moments": moment_panels(panels, f"{title}; band: N(0, 1) with two standard errors"),
+        "moments": moment_panels(panels, f"{title}; band: value for N(0, 1) +- two standard errors"),
     }
     compared = comparison_table(
         {name: summarize_moments(codes) for name, codes in compared_codes(run, split, z).items()}
@@ -77,7 +83,7 @@ def browse(
 
 
 def shown_attributes(run: Run, split: str, attributes: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    """Return the attributes shown below images, at most two."""
+    """Return the names of at most two attributes whose values are shown below the images."""
     known = run.annotations(split)
     if attributes:
         for name in attributes:
@@ -89,7 +95,7 @@ def shown_attributes(run: Run, split: str, attributes: tuple[str, ...] | list[st
 
 
 def image_labels(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
-    """Return a short label per image: its class, attribute values, or an empty string."""
+    """Return one text per image: its class, or the values of `attributes`; an empty list if the data have neither."""
     if known.classes is not None:
         return [known.class_names[c][:WIDE] for c in known.classes.tolist()]
     if known.attributes is None or not attributes:
@@ -104,7 +110,11 @@ def image_labels(known: Annotations, attributes: tuple[str, ...]) -> list[str]:
 
 
 def count_contents(run: Run) -> dict[str, pd.DataFrame]:
-    """Return the number of images per class and split, or statistics of each attribute."""
+    """Return tables about the data.
+
+    `splits`: number of images per split. `classes`: number of images per class and split, if the data have classes.
+    `attributes`: statistics of every attribute over all splits, if the data have attributes.
+    """
     annotations = {split: run.annotations(split) for split in ("train", "val", "test")}
     first = annotations["train"]
     tables = {"splits": pd.DataFrame([{k: len(run.data.images(k)) for k in annotations}])}
@@ -123,20 +133,31 @@ def count_contents(run: Run) -> dict[str, pd.DataFrame]:
 
 
 def moments(z: Tensor) -> Tensor:
-    """Return mean, variance, skewness and excess kurtosis of every dimension of (N, Z) codes, (Z, 4) float64."""
+    """Return a float64 tensor (Z, 4): mean, variance, skewness and excess kurtosis of every latent of codes (N, Z)."""
     mean, deviation = z.mean(0), z.std(0, unbiased=False).clamp(min=1e-12)
     standard = (z - mean) / deviation
     return torch.stack([mean, z.var(0), standard.pow(3).mean(0), standard.pow(4).mean(0) - 3], dim=1)
 
 
 def normal_moments(count: int) -> dict[str, tuple[float, float]]:
-    """Return the moments of a standard normal, and their first-order standard errors for `count` samples."""
+    """Return the moments of a standard normal distribution: moment name -> (value, standard error).
+
+    The standard errors are first-order approximations for `count` samples.
+    """
     errors = (1 / count, 2 / count, 6 / count, 24 / count)
     return {n: (v, math.sqrt(e)) for n, v, e in zip(MOMENTS, (0.0, 1.0, 0.0, 0.0), errors, strict=True)}
 
 
 def compared_codes(run: Run, split: str, z: Tensor) -> dict[str, Tensor]:
-    """Return the codes of the model, PCA codes, and samples of a standard normal, each (N, Z)."""
+    """Return display name -> codes: of the model, of scaled PCA, and samples from a standard normal distribution.
+
+    PCA codes (N, K) are divided by their standard deviations on the training images.
+
+    Args:
+        run: trained run.
+        split: split of the images.
+        z: the model's codes (N, Z) of this split.
+    """
     pca = run.pca()
     scale = pca_codes(run, "train").std(0).clamp(min=1e-12)
     drawn = torch.randn(z.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -144,13 +165,16 @@ def compared_codes(run: Run, split: str, z: Tensor) -> dict[str, Tensor]:
 
 
 def pca_codes(run: Run, split: str) -> Tensor:
-    """Return PCA codes of the inputs of a split, (N, K) float64."""
+    """Return the PCA codes (N, K) of the encoder inputs of a split, float64, with K principal components."""
     pca = run.pca()
     return torch.cat([pca.encode(batch.x) for batch in run.data.evaluation_batches(split)]).double()
 
 
 def summarize_moments(z: Tensor) -> dict[str, object]:
-    """Return averages over dimensions, with standard errors, of the differences between codes and a standard normal."""
+    """Return moments of codes (N, Z), averaged over the Z latents, each as (mean, standard error over latents).
+
+    For a standard normal distribution, `variance` is 1 and the other moments are 0, apart from sampling errors.
+    """
     mean, variance, skewness, kurtosis = moments(z).unbind(1)
     return {
         "|mean|": mean_and_error(mean.abs()),

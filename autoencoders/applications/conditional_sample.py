@@ -1,4 +1,4 @@
-"""Samples of a conditional model with requested labels."""
+"""Samples from a conditional model with requested labels, and how often a classifier recognizes these labels."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils.arrays import to_numpy
 
 COLUMNS = 10
+"""Images per row of the figure `many`, which has two rows per label."""
 
 
 def conditional_sample(
@@ -28,37 +29,42 @@ def conditional_sample(
     seed: int = 0,
     classifier: str | None = None,
 ) -> ApplicationResult:
-    """Decode one code per row with every label, and many codes with one label, and measure the label accuracy.
+    """Decode random codes with requested labels, and measure how often a classifier recognizes the labels.
 
-    The labels of a model conditioned on classes are its classes. For attributes they are all combinations of signs,
-    each attribute at its mean over the training images of that sign. A classifier measures how often the requested
-    label is recognized; baselines are its accuracy on real images, and on decoded images with random labels. Since
-    identical images per label would have a perfect accuracy, the variation of pixels and of features within a label is
-    reported too.
+    For a model conditioned on classes, the labels are the classes. For a model conditioned on attributes, the labels
+    are all combinations of signs of its first four attributes, such as `Male+ Smiling-`. Each of these attributes is
+    set to its mean over the training images with this sign.
+
+    The label accuracy is the fraction of decoded images for which the classifier predicts the requested label.
+    Baselines are the accuracy on real images, and on decoded images that are compared with random labels. A model that
+    decodes identical images for a label could have an accuracy of 1. The standard deviations of pixels and of features
+    within a label are therefore reported too.
 
     Args:
         run: run of a conditional model.
-        split: split that the classifier is evaluated on.
-        codes: rows of the grid.
-        labels: classes, or combinations such as `Male+ Smiling-`, to show with many codes; None for the last two.
-        strength: factor on the deviation of the attributes from their training means; not used for classes.
-        measured: number of decoded images, and maximum number of real images, per label.
+        split: split of the real images.
+        codes: number of codes in the figure `grid`, one per row.
+        labels: classes, or combinations such as `Male+ Smiling-`, in the figure `many`; None for the last two labels.
+        strength: factor on the difference between the attributes and their training means; not used for classes.
+        measured: number of decoded images per label. The number of real images is at most `measured` times the number
+            of labels.
         seed: seed of the codes.
-        classifier: a run of `model=classifier`; None for logistic regression on pixels.
+        classifier: path of a run of `model=classifier`; None for logistic regression on pixels.
 
     Returns:
-        Figures `grid` and `many`; the tables `accuracy` (accuracy, and standard deviations within a label) and `labels`
-        (accuracy per label).
+        Figures: `grid` (one row per code, one column per label) and `many` (many codes with one label). Tables:
+        `accuracy` (label accuracy, and standard deviations within a label) and `labels` (accuracy per label).
 
     Raises:
-        UserError: if the model is not conditional, has no label of that name, or the classifier does not fit.
+        UserError: if an option is invalid, the model is not conditional, the model has no label of that name, or the
+            classifier does not support these data.
     """
     from autoencoders.figures.grids import image_grid
 
     if not run.model.context_size:
         raise UserError(
-            f"application=conditional_sample needs a conditional model, got {run.model.name}. Use a run of model=cvae, "
-            "or application=sample."
+            f"application=conditional_sample needs a conditional model, got {run.model.name}. Set run to a run of "
+            "model=cvae, or set application=sample."
         )
     check_count(codes, "codes")
     check_count(measured, "measured", 2)
@@ -73,7 +79,7 @@ def conditional_sample(
     many = run.decode(z, y[picked].repeat_interleave(2 * COLUMNS, 0)).unflatten(0, (-1, COLUMNS))
     accuracy, per_label = accuracy_tables(run, split, predictor, (names, y, bits), measured, generator)
     first, real = accuracy["accuracy"].iloc[0], accuracy["accuracy"].iloc[1]
-    caption = f"one code per row; label accuracy {first:.1%}, on real {split} images {real:.1%}, by {predictor.name}"
+    caption = f"one code per row; label accuracy {first:.1%} (real {split} images: {real:.1%}), by {predictor.name}"
     figures = {
         "grid": image_grid(
             to_numpy(grid.unflatten(0, (codes, -1))), run.title, columns=[n.replace(" ", "\n") for n in names],
@@ -81,7 +87,7 @@ def conditional_sample(
         ),
         "many": image_grid(
             to_numpy(many), run.title, rows=[word for i in picked for word in (names[i], "")],
-            caption="one label, another code in every image",
+            caption="two rows per label, a different code for every image",
         ),
     }  # fmt: skip
     return ApplicationResult(
@@ -90,10 +96,14 @@ def conditional_sample(
 
 
 def label_positions(names: Sequence[str], labels: Sequence[str | int] | None) -> list[int]:
-    """Return the indices of the labels shown with many codes."""
+    """Return the indices in `names` of the labels in the figure `many`: the last two labels if `labels` is None.
+
+    Raises:
+        UserError: if a label is not in `names`. The message lists all labels of the model.
+    """
     if labels is None:
         return list(range(len(names)))[-2:]
     wrong = [str(label) for label in labels if str(label) not in names]
     if wrong:
-        raise UserError(f"The model has no label {join_names(wrong)}. Its labels: {join_names(names)}.")
+        raise UserError(f"The model has no label {join_names(wrong)}. Choose labels from: {join_names(names)}.")
     return [names.index(str(label)) for label in labels]

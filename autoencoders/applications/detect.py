@@ -1,4 +1,4 @@
-"""Anomaly detection, with PCA, the mean image and image complexity as baselines."""
+"""Anomaly detection with scores of the model, compared with three baselines: PCA, mean image and total variation."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
+"""Values of the option `other`: sources of anomalous images."""
 UNITS = {
     "distortion": "nats", "negative elbo": "nats", "latent density": "-log density, nats",
-    "mean image": "squared distance", "total variation": "mean difference of neighbors",
+    "mean image": "squared error", "total variation": "mean difference of neighboring pixels",
 }  # fmt: skip
+"""Unit of each score, for figures. The score of PCA is a squared error."""
 
 
 def detect(
@@ -37,30 +39,34 @@ def detect(
     limit: int = 2000,
     count: int = 8,
 ) -> ApplicationResult:
-    """Score normal and anomalous images, and measure how well each score separates them.
+    """Compute anomaly scores of normal and anomalous images, and measure how well each score separates these images.
 
-    Thresholds are set on validation images. Anomalies are images of the classes that `data.exclude` removed from
-    training, or `other` images, or both. A model conditioned on classes scores an image with each training class, and
-    the lowest score counts.
+    Anomalous images are images of the classes that `data.exclude` removed from training, images from the source
+    `other`, or both. Each score has a threshold, which is a quantile of the score on validation images. A model
+    conditioned on classes scores each image once with every training class, and the lowest score is used.
 
     Args:
-        run: the run.
-        split: split of the normal images (without excluded classes).
-        other: another dataset, converted to the size and color of the run's images, or `noise` (uniform pixels), or
-            `shuffled` (normal images with shuffled pixels), or None.
-        images: your own images to score, a file or a folder.
-        quantile: quantile of the validation scores that is the threshold for anomalies.
-        limit: maximum number of validation, normal and anomalous images, evenly spaced.
-        count: number of images per row of the figures.
+        run: trained run whose model computes the scores.
+        split: split of the normal images. Images of excluded classes in this split are anomalous.
+        other: source of anomalous images: a dataset, converted to the size and color of the run's images; `noise` for
+            uniform pixels; `shuffled` for normal images with shuffled pixels; or None for excluded classes only.
+        images: your own images to score, as a file or a folder; or None.
+        quantile: quantile of the validation scores that is used as the threshold, in (0, 1).
+        limit: maximum number of images per set (validation, normal, excluded classes, dataset `other`). They are evenly
+            spaced in the split or dataset.
+        count: number of images per row in the figures.
 
     Returns:
-        Figures `histograms`, `extremes` and `errors`; the tables `detection`: AUROC, average precision (chance: the
-        share of anomalies), false positives at 95 % true positives, with bootstrap errors, and the rates at the
-        threshold; `own`: scores of your own images, and the thresholds that they exceed; examples `scored`: single
-        images with their scores.
+        Figures: `histograms`, `extremes` (images with the lowest and highest scores) and `errors` (errors per pixel).
+        Table `detection` with one row per score: AUROC, average precision (for a random score: the fraction of
+        anomalous images) and false positive rate at 95 % true positive rate, each with its bootstrap error; and the
+        fractions of anomalous images (`detected`) and of normal images (`false alarms`) above the threshold. Table
+        `own`: scores of your own images, and whether they exceed the thresholds. Examples `scored`: single images with
+        their scores.
 
     Raises:
-        UserError: if there are no anomalies to compare with.
+        UserError: if an option is invalid, there are no anomalous images and no images of your own, or the model is
+            conditioned on attributes that the images do not have.
     """
     check_options(run.prepare(), split, other, images, quantile)
     check_count(limit, "limit", 2)
@@ -91,13 +97,13 @@ def detect(
 
 
 class Comparison(NamedTuple):
-    """The images of a comparison.
+    """Normal and anomalous images whose scores are compared.
 
     Attributes:
         normal: normal images.
         anomalous: anomalous images.
         split: split of the normal images.
-        what: description of the anomalies.
+        what: source of the anomalous images, for figures.
     """
 
     normal: Batch
@@ -107,34 +113,40 @@ class Comparison(NamedTuple):
 
 
 def limit_rows(selected: Tensor, limit: int) -> Tensor:
-    """Return at most `limit` evenly spaced rows of those selected by a mask (N,)."""
+    """Return the indices where a bool mask (N,) is True, or `limit` evenly spaced ones if there are more."""
     rows = selected.nonzero()[:, 0]
     return rows[spread_rows(limit, len(rows))] if len(rows) else rows
 
 
 def check_options(run: Run, split: str, other: str | None, images: str | None, quantile: float) -> None:
-    """Raise UserError if the options are inconsistent."""
+    """Check the options of `detect`.
+
+    Raises:
+        UserError: if an option is invalid, there are no anomalous images and no images of the user, or the model is
+            conditioned on attributes that the images do not have.
+    """
     if not 0 < quantile < 1:
-        raise UserError(f"quantile must be in (0, 1), got {quantile}.")
+        raise UserError(f"quantile must be a number in (0, 1), got {quantile}.")
     if other is not None and other not in OTHERS:
         raise UserError(f"other must be one of {join_names(OTHERS)}, got {other!r}.")
     if other == run.data.name:
-        raise UserError(f"other must differ from the training data, got {other}. Choose one of {join_names(OTHERS)}.")
+        raise UserError(f"other must differ from the training data, got {other}. Choose another: {join_names(OTHERS)}.")
     if other is None and images is None and (not len(run.data.excluded) or split != "test"):
         raise UserError(
-            "application=detect needs anomalies. Set application.detect.other=noise|shuffled|fashion|mnist|digits|lfw|"
-            "cartoons, or images=<your images>, or use split=test of a run trained with data.exclude=[<classes>]."
+            "application=detect needs anomalies, but no anomalous images are given. Set application.detect.other to "
+            "noise, shuffled, fashion, mnist, digits, lfw or cartoons, or set images=<your images>, or use a run "
+            "trained with data.exclude=[<classes>] and set split=test."
         )
     attributes = run.model.labels is not None and run.model.labels.kind == "attributes"
     if run.model.context_size and attributes and (other not in (None, "shuffled") or images):
         raise UserError(
-            f"{run.model.name} is conditioned on attributes, which other images do not have. Use other=shuffled, or "
-            "an unconditional model."
+            f"{run.model.name} is conditioned on attributes, but images from other sources have no attributes. Remove "
+            "images and set application.detect.other=shuffled, or use the run of an unconditional model."
         )
 
 
 def describe_anomalies(run: Run, other: str | None) -> str:
-    """Describe the anomalies."""
+    """Return the source of the anomalous images as text: the excluded classes and `other`."""
     names = [f"class {', '.join(run.data.exclude)}"] if run.data.exclude else []
     return " and ".join([*names, *([other] if other else [])])
 
@@ -142,7 +154,15 @@ def describe_anomalies(run: Run, other: str | None) -> str:
 def add_comparison(
     result: ApplicationResult, scorer: AnomalyScores, thresholds: dict[str, float], compared: Comparison, count: int
 ) -> None:
-    """Add the table `detection` and the figures to the result."""
+    """Add the comparison of normal and anomalous images to a result: table `detection`, its metrics, figures, examples.
+
+    Args:
+        result: result of the application.
+        scorer: computes the scores.
+        thresholds: score name -> threshold.
+        compared: normal and anomalous images.
+        count: maximum number of images per row in the figures.
+    """
     normal, anomalous, split, what = compared
     scores = scorer.scores(normal, split), scorer.scores(anomalous, "strange")
     rows = detection_rows(scores, thresholds)
@@ -163,11 +183,14 @@ def add_comparison(
 
 
 Scores = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]
-"""Scores by name of normal images, and of anomalous images."""
+"""Two dictionaries, score name -> scores (N,): the first for normal images, the second for anomalous images."""
 
 
 def detection_rows(scores: Scores, thresholds: dict[str, float]) -> dict[str, dict[str, Any]]:
-    """Return one row per score: detection metrics with errors, and the rates at the threshold."""
+    """Return score name -> row of the table `detection`.
+
+    A row contains the detection metrics with standard errors, and the fractions of images above the threshold.
+    """
     rows = {}
     for name, threshold in thresholds.items():
         normal, anomalous = scores[0][name], scores[1][name]
@@ -182,7 +205,7 @@ def detection_rows(scores: Scores, thresholds: dict[str, float]) -> dict[str, di
 def histogram_figure(
     scores: Scores, thresholds: dict[str, float], auroc: dict[str, tuple], title: str, compared: Comparison
 ) -> Figure:
-    """Draw one histogram per score."""
+    """Plot one panel per score: histograms of normal and anomalous images, and the threshold."""
     from autoencoders.figures.anomalies import score_histograms
 
     panels = {}
@@ -190,19 +213,19 @@ def histogram_figure(
         label = f"{name}: AUROC {value:.3f}; {UNITS.get(name, 'squared error')}"
         panels[label] = (scores[0][name], scores[1][name], thresholds[name])
     names = f"normal {compared.split} images", compared.what
-    return score_histograms(panels, f"{title}; dashed: threshold from validation", names)
+    return score_histograms(panels, f"{title}; dashed line: threshold from validation images", names)
 
 
 def extremes_figure(
     scores: Scores, main: str, auroc: dict[str, tuple], title: str, compared: Comparison, few: int
 ) -> Figure:
-    """Draw the images with the lowest and the highest main score."""
+    """Draw the normal and the anomalous images with the lowest and the highest values of the score `main`."""
     from autoencoders.figures.grids import image_grid
 
     by_normal, by_anomalous = np.argsort(scores[0][main]), np.argsort(scores[1][main])
     images = {
-        "most normal": compared.normal.target[by_normal[:few].copy()],
-        "least normal": compared.normal.target[by_normal[::-1][:few].copy()],
+        "normal, lowest scores": compared.normal.target[by_normal[:few].copy()],
+        "normal, highest scores": compared.normal.target[by_normal[::-1][:few].copy()],
         "anomalies, highest scores": compared.anomalous.target[by_anomalous[::-1][:few].copy()],
         "anomalies, lowest scores": compared.anomalous.target[by_anomalous[:few].copy()],
     }
@@ -213,7 +236,7 @@ def extremes_figure(
 def error_figure(
     scorer: AnomalyScores, main: str, auroc: dict[str, tuple], title: str, compared: Comparison, few: int
 ) -> Figure:
-    """Draw inputs, outputs and errors of normal and anomalous images."""
+    """Draw inputs, reconstructions and absolute errors per pixel: normal images left, anomalous images right."""
     from autoencoders.figures.anomalies import error_maps
 
     half = max(few // 2, 1)
@@ -221,13 +244,13 @@ def error_figure(
     for batch in (compared.normal, compared.anomalous):
         mixed.append(batch.select(spread_rows(half, len(batch.x))))
     images = concatenate(mixed)
-    labels = tuple(["normal"] * half + ["other"] * half)
+    labels = tuple(["normal"] * half + ["anomaly"] * half)
     outputs = to_numpy(scorer.output(images))
     return error_maps(to_numpy(images.target), outputs, title, labels, summarize_auroc(main, auroc))
 
 
 def summarize_auroc(main: str, auroc: dict[str, tuple]) -> str:
-    """Return the AUROC of the main score and of the best baseline, for captions."""
+    """Return a caption with the AUROC of the score `main` and of the baseline with the highest AUROC."""
     baselines = [name for name in auroc if name not in ("distortion", "negative elbo", "latent density")]
     best = max(baselines, key=lambda name: auroc[name])
-    return f"by {main}: AUROC {auroc[main][0]:.3f}; best baseline {best}: {auroc[best][0]:.3f}"
+    return f"AUROC of {main}: {auroc[main][0]:.3f}; AUROC of the best baseline, {best}: {auroc[best][0]:.3f}"

@@ -1,4 +1,4 @@
-"""Dimension of the codes: spectrum, intrinsic dimension, error over the number of kept components."""
+"""Dimension of the codes: explained variance, intrinsic dimension, and error with only the leading components."""
 
 from __future__ import annotations
 
@@ -22,22 +22,30 @@ from autoencoders.types import ApplicationResult
 from autoencoders.utils.pca import PCABaseline
 
 SHARES = (0.9, 0.95, 0.99)
+"""Fractions of the variance. For each, the table `spectrum` contains the number of components that explain it."""
 STEPS = 10
+"""Maximum number of component counts in the table `kept`."""
 
 
 def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int = 500) -> ApplicationResult:
-    """Measure the explained variance of codes, their intrinsic dimension, and the error with fewer components.
+    """Measure the explained variance of codes, their intrinsic dimension, and the error of codes with fewer components.
 
     Args:
-        run: the run.
-        split: split whose codes are projected and decoded, and whose intrinsic dimension is estimated.
-        rows: maximum number of training images for the spectra (and of images of `split` for TwoNN).
-        measured: maximum number of images of `split` that are decoded at every number of components.
+        run: trained run whose codes are measured.
+        split: split whose intrinsic dimension is estimated, and whose codes are projected and decoded.
+        rows: maximum number of images: training images for the explained variance, and images of `split` for the
+            intrinsic dimension.
+        measured: maximum number of images of `split` that are decoded for every number of components.
 
     Returns:
-        Figure `dimension`; tables `spectrum`: components that explain 90, 95 and 99 % of the variance, participation
-        ratio and TwoNN of codes, image principal components and pixels; `kept`: MSE per pixel of [0, 1] with only the
-        leading components of the codes, and with as many image components.
+        Figure `dimension`. Table `spectrum`, with one row each for codes, PCA codes and pixels: number of components
+        that explain 90, 95 and 99 % of the variance, participation ratio, and intrinsic dimension (TwoNN). Table
+        `kept`, with one row per number K of components: MSE of pixels in [0, 1] after decoding codes that are projected
+        onto the K leading principal components of codes, and after projecting images onto the K leading principal
+        components of images.
+
+    Raises:
+        UserError: if `rows` is below 10 or `measured` is below 2.
     """
     from autoencoders.figures.dimension import spectra_and_errors
 
@@ -52,9 +60,9 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
     pixels = {run.model.name: variances[run.model.name], "pixels": variances["pixels"]}
     first = table.iloc[0]
     caption = (
-        f"codes: {first['for 90 %']:.0f} / {first['for 95 %']:.0f} / {first['for 99 %']:.0f} of {run.model.latent_dim} "
-        f"components explain 90 / 95 / 99 %; participation ratio {first['participation ratio']:.1f}; "
-        f"TwoNN {first['two-nn']:.1f}"
+        f"{first['for 90 %']:.0f} / {first['for 95 %']:.0f} / {first['for 99 %']:.0f} of {run.model.latent_dim} "
+        f"components explain 90 / 95 / 99 % of the variance of codes; participation ratio "
+        f"{first['participation ratio']:.1f}; TwoNN dimension {first['two-nn']:.1f}"
     )
     figure = spectra_and_errors(pixels, kept, pca.name, run.title, caption)
     return ApplicationResult(
@@ -63,7 +71,12 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
 
 
 def describe_representation(variances: np.ndarray, held_out: Tensor) -> dict[str, object]:
-    """Return the row of one representation, from its training variances, and from held-out features for TwoNN."""
+    """Return the row of the table `spectrum` for one representation of the images, such as codes or pixels.
+
+    Args:
+        variances: variances of the principal components of the training features, largest first.
+        held_out: features of held-out images (N, D), for the intrinsic dimension.
+    """
     ratios = neighbor_ratios(held_out)
     counts = {f"for {share:.0%}".replace("%", " %"): components_for(variances, share) for share in SHARES}
     return {
@@ -76,13 +89,21 @@ def describe_representation(variances: np.ndarray, held_out: Tensor) -> dict[str
 
 
 def kept_table(run: Run, split: str, rows: Tensor, pca: PCABaseline) -> pd.DataFrame:
-    """Return one row per number of components: the MSE of decoded projected codes, and of image PCA.
+    """Return a table with one row per number K of kept components and two reconstruction errors.
 
-    The components of the codes are those of the complete training split.
+    `mse, codes` is the MSE after projecting codes onto their K leading principal components and decoding them.
+    `mse, image PCA` is the MSE after projecting images onto their K leading principal components. Both sets of
+    components are fitted to the complete training split.
+
+    Args:
+        run: trained run whose codes are projected.
+        split: split of the measured images.
+        rows: indices (N,) of the measured images in the split.
+        pca: PCA of the training images.
     """
     train, batch = run.codes("train").z.double(), run.batch(split, rows)
     mean = train.mean(0)
-    basis = torch.linalg.eigh((train - mean).T @ (train - mean))[1].flip(1)  # (Z, Z), leading first
+    basis = torch.linalg.eigh((train - mean).T @ (train - mean))[1].flip(1)  # (Z, Z), one component per column
     z = run.codes(split).z[rows].double() - mean
     counts = np.unique(np.geomspace(1, z.shape[1], STEPS).round().astype(int)).tolist()
     found = {}
@@ -98,5 +119,5 @@ def kept_table(run: Run, split: str, rows: Tensor, pca: PCABaseline) -> pd.DataF
 
 
 def image_errors(output: Tensor, target: Tensor) -> Tensor:
-    """Return the (N,) MSE per pixel of each image."""
+    """Return the MSE (N,) of every image, averaged over its channels and pixels, after clipping `output` to [0, 1]."""
     return (output.clamp(0, 1) - target).flatten(1).square().mean(1)

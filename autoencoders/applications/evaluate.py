@@ -1,4 +1,4 @@
-"""Evaluation of a run: likelihood, reconstruction, latents and image quality in one table with errors."""
+"""Evaluation of a run: likelihood, reconstruction, latents and image quality in one table with standard errors."""
 
 from __future__ import annotations
 
@@ -33,30 +33,34 @@ def evaluate(
     codes: int = 1000,
     seed: int = 0,
 ) -> ApplicationResult:
-    """Measure likelihood, reconstruction errors, latents and image quality, each with a baseline.
+    """Measure likelihood, reconstruction errors, latents and image quality, and compare them with baselines.
 
-    ELBO and its terms, importance-weighted likelihood, errors, active units, gap to the prior; FID, KID, density and
-    coverage of samples and reconstructions in the features of a classifier; for a conditional model, how often the
-    classifier recognizes the requested label, and the variation within a label.
+    Likelihood: negative ELBO, distortion, rate (KL divergence of the posterior from the prior), and the
+    importance-weighted bound on -log p(x). Reconstruction: MSE, PSNR and SSIM. Latents: number of active units, and KL
+    divergence of the aggregate posterior from the prior. Image quality: FID, KID, density and coverage of samples and
+    of reconstructions, in the features of a classifier. For a conditional model also: how often the classifier
+    recognizes the requested label, and the variation of the decoded images within a label.
 
     Args:
-        run: the run.
+        run: trained run to evaluate.
         split: split whose images are measured.
-        samples: K of the importance-weighted bound; published tables use 5000.
-        measured: number of images, evenly spaced in the split, for this bound.
-        together: number of pairs of image and sample that are decoded at a time; limits the memory.
-        classifier: a run of `model=classifier`. Without it no features are compared, and logistic regression on pixels
-            predicts the labels.
-        drawn: maximum number of images of every set whose features are compared.
-        codes: number of codes per label of a conditional model.
-        seed: seed of samples and codes.
+        samples: K, the number of posterior samples per image for the importance-weighted bound. Published tables use
+            5000.
+        measured: number of images for the importance-weighted bound. They are evenly spaced in the split.
+        together: number of pairs of image and posterior sample that are decoded at a time. A smaller number needs less
+            memory.
+        classifier: path of a run of `model=classifier`. If it is None, FID, KID, density and coverage are not computed,
+            and logistic regression on pixels predicts the labels.
+        drawn: maximum number of images per set for FID, KID, density and coverage.
+        codes: number of decoded codes per label for a conditional model.
+        seed: seed of posterior samples, codes and generated images.
 
     Returns:
-        The tables `evaluation`, `latents`, `markdown` (one row for a table of several runs) and `protocol` (how the
-        numbers were measured); the figure `kl` for a model with a prior.
+        Tables: `evaluation`, `latents` (only for a model with a prior), `markdown` (the model's results as one line of
+        a Markdown table) and `protocol` (how the results were measured). Figure `kl`, only for a model with a prior.
 
     Raises:
-        UserError: if an option is invalid, or the classifier does not fit.
+        UserError: if an option is invalid, or the classifier does not support these data.
     """
     for name, value, least in (("samples", samples, 1), ("measured", measured, 2), ("together", together, 1),
                                ("drawn", drawn, 2), ("codes", codes, 2)):  # fmt: skip
@@ -79,7 +83,7 @@ def evaluate(
     table = pd.DataFrame([as_columns(row) for row in rows])
     words = [*describe_likelihood(run, table, split, samples, together, seed),
              *describe_classifier(run, table, split, trained, drawn, seed),
-             f"weights of step {run.step}; +- is one standard error over images"]  # fmt: skip
+             f"model weights of optimizer step {run.step}; +- is one standard error over images"]  # fmt: skip
     protocol = "; ".join(words)
     tables = {"evaluation": table, **tables, "markdown": markdown(run, table)}
     tables["protocol"] = pd.DataFrame({"protocol": [protocol]})
@@ -87,36 +91,38 @@ def evaluate(
 
 
 def describe_likelihood(run: Run, table: pd.DataFrame, split: str, samples: int, together: int, seed: int) -> list[str]:
-    """Describe how likelihood, errors and latents were measured."""
+    """Return phrases for the table `protocol`: how likelihood, reconstruction errors and latents were measured."""
     images, train = len(run.data.images(split)), len(run.data.images("train"))
-    drawn = f"ELBO with one sample per image, noise by row, seed {EVALUATION_SEED}; "
+    elbo = f"ELBO with one posterior sample per image, whose noise depends on image index and seed {EVALUATION_SEED}; "
+    codes = "posterior means" if run.model.has_prior else "codes"
     words = [
         f"{run.title}; {split} split, {images} images",
-        f"{drawn if run.model.has_prior else ''}errors of {'posterior means' if run.model.has_prior else 'codes'}, "
-        f"clipped to [0, 1]; PCA and mean image of {train} training images",
+        f"{elbo if run.model.has_prior else ''}reconstructions from {codes}, clipped to [0, 1]; "
+        f"baselines are PCA and the mean image of {train} training images",
     ]
     if run.model.has_prior:
         bound = table[table["measure"].str.startswith("IW-NLL")].iloc[0]
-        words.append(f"IW-NLL on {bound['images']} evenly spaced images, K={samples} samples of q(z|x), noise by row "
-                     f"and sample, seed {seed}, log-sum-exp in float64, {together} pairs at a time")  # fmt: skip
-        words.append(f"gap to prior: one sample per image, {RESAMPLES} bootstrap resamples and draws of N(0, I)")
+        words.append(f"IW-NLL on {bound['images']} evenly spaced images with K={samples} samples of q(z|x) per image, "
+                     f"seed {seed}, log-sum-exp in float64, {together} pairs decoded at a time")  # fmt: skip
+        words.append(f"aggregate gap from one posterior sample per image, with {RESAMPLES} bootstrap samples, and "
+                     f"{RESAMPLES} sample sets of N(0, I) as baseline")  # fmt: skip
     return words
 
 
 def describe_classifier(
     run: Run, table: pd.DataFrame, split: str, classifier: TrainedClassifier | None, drawn: int, seed: int
 ) -> list[str]:
-    """Describe how the images were evaluated, and with which classifier."""
+    """Return phrases for the table `protocol`: which classifier was used, and how image quality was measured."""
     if classifier is None:
         return []
     accuracy = table[(table["measure"] == "classifier") & (table["method"] == classifier.name)].iloc[0]
     accuracy_text = f"correct on {accuracy['value']:.2%} of {accuracy['images']} real {split} images"
     return [
         f"classifier {classifier.run.path} ({classifier.name}), "
-        f"{accuracy_text if accuracy['images'] else 'without labels to evaluate it'}",
-        f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS}) of "
+        f"{accuracy_text if accuracy['images'] else 'accuracy not measured because the data have no labels'}",
+        f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS} nearest neighbors) in "
         f"{classifier.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images; "
-        f"all sets have the same number of images, seed {seed}, "
+        f"all sets have the same number of images; samples with seed {seed}; "
         f"reconstructions of {reconstruction_split(split)} images; "
-        f"+- of FID by {RESAMPLES} bootstrap resamples, of KID by jackknife",
+        f"standard error of FID from {RESAMPLES} bootstrap samples, of KID from the jackknife",
     ]

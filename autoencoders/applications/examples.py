@@ -1,4 +1,4 @@
-"""Tables of single images with their values, for dashboards."""
+"""Tables with one row per image, its scores or its nearest neighbors, for dashboards."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from autoencoders.types import Batch
 from autoencoders.utils.arrays import to_numpy
 
 EACH = 50
-"""Maximum number of images of each kind."""
+"""Maximum number of images per kind (such as normal images) in a table of scores."""
 
 
 def score_examples(
     kinds: Mapping[str, tuple[Batch, Mapping[str, np.ndarray]]], thresholds: Mapping[str, float], main: str
 ) -> pd.DataFrame:
-    """Return one row per image: kind, image, whether the main score marks it as anomalous, and all scores.
+    """Return a table with one row per image: kind, image, anomalous or not, and all scores.
 
     Args:
-        kinds: name -> images, and score -> (N,) values; EACH evenly spaced rows of each kind are used.
-        thresholds: score -> threshold for anomalies.
-        main: the score that decides.
+        kinds: kind of images, such as `normal` -> (batch of N images, score name -> scores (N,)). The table contains at
+            most EACH evenly spaced images per kind.
+        thresholds: score name -> threshold.
+        main: name of a score. The column `called anomalous` is True if this score exceeds its threshold.
     """
     tables = []
     for kind, (batch, scores) in kinds.items():
@@ -38,14 +39,15 @@ def score_examples(
 def neighbor_examples(
     names: list[str], images: np.ndarray, pictures: np.ndarray, distance: np.ndarray, matched: np.ndarray | None
 ) -> pd.DataFrame:
-    """Return one row per query: name, image, number of matching neighbors, neighbors with distances.
+    """Return a table with one row per query image: its name, the image, and its k nearest neighbors with distances.
 
     Args:
-        names: Q names of the queries.
-        images: (Q, C, H, W) queries.
-        pictures: (Q, k, C, H, W) their neighbors, the nearest first.
-        distance: (Q, k) distances of the neighbors.
-        matched: (Q, k) bool, whether they show the same class or person, or None if unknown.
+        names: display names of the Q query images.
+        images: query images (Q, C, H, W).
+        pictures: neighbors of the queries (Q, k, C, H, W), nearest first.
+        distance: distances (Q, k) between queries and neighbors.
+        matched: bool (Q, k), whether a neighbor shows the same class or person as its query; None if unknown. The
+            column `same, share` is the fraction of such neighbors.
     """
     columns: dict[str, list] = {"query": names, "image": list(images)}
     if matched is not None:

@@ -1,4 +1,4 @@
-"""Export of a trained model: safetensors weights with the configuration, ONNX encoder and decoder."""
+"""Export of a trained model as safetensors weights with a JSON config, and optionally as ONNX encoder and decoder."""
 
 from __future__ import annotations
 
@@ -26,30 +26,34 @@ if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
 
 OPSET = 18
+"""Version of the ONNX operator set."""
 
 
 def export(
     run: Run, *, split: str = "test", folder: str | None = None, onnx: bool = False, count: int = 100
 ) -> ApplicationResult:
-    """Write the model to `<folder>/export/`, load it again, and compare both on real images.
+    """Write the model to `<folder>/export/`, load the files, and compare the loaded model with the original model.
 
-    `autoencoders.load` loads `weights.safetensors` and `config.json`. `encoder.onnx` has the inputs `x` (N, C, H, W),
-    and `y` if the model is conditional, and the output `z` (N, Z), the posterior mean. `decoder.onnx` has the inputs
-    `z`, and `y`, and the output `x`, the expected image. N is dynamic.
+    The files `weights.safetensors` and `config.json` can be loaded with `autoencoders.load(<folder>/export)`. The file
+    `encoder.onnx` has the input `x` (N, C, H, W) and the output `z` (N, Z), the posterior mean. The file `decoder.onnx`
+    has the input `z` (N, Z) and the output `image` (N, C, H, W), the mean image of p(x | z). If the model is
+    conditional, both have a second input `y`: int64 classes (N,) or float32 attributes (N, A). N is dynamic.
 
     Args:
-        run: the run.
-        split: split of the images that are compared.
-        folder: folder of `export/`; None for the run folder.
-        onnx: whether to write the ONNX files.
-        count: number of compared images, evenly spaced.
+        run: trained run whose model is exported.
+        split: split of the images that the models are compared on.
+        folder: folder in which `export/` is created; None for the run folder.
+        onnx: whether to write the ONNX files too.
+        count: number of images that the models are compared on. They are evenly spaced in the split.
 
     Returns:
-        The table `differences`: the largest absolute difference of codes and of images from the run's model, per
-        format, and the difference between batches of one and the full batch in float32.
+        Table `differences`: for each format, the largest absolute differences between codes and between decoded images
+        of the exported model and of the original model. For comparison, the row `batches of one` contains the rounding
+        differences of the original model between batches of one image and larger batches. Table `files`: size of each
+        file in bytes.
 
     Raises:
-        UserError: if a package is missing.
+        UserError: if a package for the export is not installed.
     """
     check_count(count, "count")
     target = Path(folder or (run.path if run.path.is_dir() else run.path.parent)) / "export"
@@ -79,16 +83,16 @@ def export(
 
 
 def largest_difference(a: Tensor, b: Tensor) -> float:
-    """Return the largest absolute difference."""
+    """Return the largest absolute difference between two tensors of the same shape."""
     return float((a - b).abs().max())
 
 
 def write_weights(run: Run, folder: Path) -> list[Path]:
-    """Write weights and configuration, and return the files."""
+    """Write `weights.safetensors` and `config.json` to an existing folder, and return their paths."""
     from safetensors.torch import save_file
 
     model = run.model
-    # Copies, because safetensors refuses tensors that share memory.
+    # Tensors are copied because safetensors refuses tensors that share memory.
     state = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
     plain = {
@@ -104,27 +108,36 @@ def write_weights(run: Run, folder: Path) -> list[Path]:
 
 
 class Encode(nn.Module):
-    """Map images (and labels) to codes; the module of an ONNX file."""
+    """Module for ONNX export that maps images, and labels if the model is conditional, to posterior means."""
 
     def __init__(self, model: Autoencoder) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, C, H, W) -> (N, Z)."""
+        """Return the posterior means (N, Z) of images (N, C, H, W)."""
         return self.model.encode(x, y)
 
 
 class Decode(Encode):
-    """Map codes (and labels) to images."""
+    """Module for ONNX export that maps codes, and labels if the model is conditional, to mean images of p(x | z)."""
 
     def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """(N, Z) -> (N, C, H, W)."""
+        """Return the mean images (N, C, H, W) of p(x | z) for codes (N, Z)."""
         return self.model.decode(z, y)
 
 
 def write_onnx(model: Autoencoder, folder: Path, batch: Batch) -> list[Path]:
-    """Write `encoder.onnx` and `decoder.onnx` with a dynamic number of images, and return the files."""
+    """Write `encoder.onnx` and `decoder.onnx` with a dynamic batch size, and return their paths.
+
+    Args:
+        model: model to export, on the CPU.
+        folder: existing folder for the files.
+        batch: batch whose first two images and labels are the example inputs for the exporter.
+
+    Raises:
+        UserError: if onnxscript is not installed.
+    """
     import_extra("onnxscript", "export", "application=export")
     labels = (batch.y[:2],) if model.context_size and batch.y is not None else ()
     with torch.no_grad():
@@ -144,7 +157,7 @@ def write_onnx(model: Autoencoder, folder: Path, batch: Batch) -> list[Path]:
 
 @contextlib.contextmanager
 def quiet_exporter() -> Iterator[None]:
-    """Suppress the log lines of the exporter and its optimizer."""
+    """Suppress log messages and warnings of PyTorch's ONNX exporter in a `with` block."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -156,7 +169,20 @@ def quiet_exporter() -> Iterator[None]:
 
 
 def run_onnx(folder: Path, model: Autoencoder, batch: Batch, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Return codes of a batch and images of codes (N, Z), computed from the ONNX files."""
+    """Run the exported ONNX files on the CPU.
+
+    Args:
+        folder: folder that contains `encoder.onnx` and `decoder.onnx`.
+        model: exported model, which determines whether the files have the input `y`.
+        batch: N images to encode, with their labels.
+        z: codes (N, Z) to decode with the labels of the batch.
+
+    Returns:
+        Codes (N, Z) of the images, and decoded images (N, C, H, W) of the codes.
+
+    Raises:
+        UserError: if onnxruntime is not installed.
+    """
     session = import_extra("onnxruntime", "export", "application=export").InferenceSession
     labels = {"y": batch.y.numpy()} if model.context_size and batch.y is not None else {}
 

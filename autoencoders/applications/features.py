@@ -1,4 +1,4 @@
-"""Codes as features: accuracy of a linear classifier trained on few and on many labels, and a table of the codes."""
+"""Accuracy of logistic regression on codes as a function of the number of training labels, and a table of the codes."""
 
 from __future__ import annotations
 
@@ -25,23 +25,28 @@ def features(
     draws: int = 3,
     seed: int = 0,
 ) -> ApplicationResult:
-    """Compare logistic regression on codes, on principal components and on pixels, over the number of labels.
+    """Measure the accuracy of logistic regression on codes, PCA codes and pixels for several numbers of labels.
 
-    The strength of its L2 regularization is chosen on validation images. If the data have no labels, only the table
-    of codes is returned.
+    The strength of the L2 regularization is chosen on validation images. If the data have no labels, only the table
+    `codes` is returned.
 
     Args:
-        run: the run.
-        split: the split whose codes are exported and whose labels are predicted.
-        attribute: the attribute or class to predict; None selects all classes, or else the last attribute.
-        sizes: numbers of training labels; each is limited to the number of labeled training images.
-        draws: random subsets of training labels per size, over which the accuracy is averaged.
+        run: trained run whose codes are the features.
+        split: split whose labels are predicted and whose codes are in the table `codes`.
+        attribute: name of the attribute or class to predict; None for all classes, or for the last attribute if the
+            data have no classes.
+        sizes: numbers of training labels, each >= 10. A number above the number of labeled training images is lowered
+            to that number.
+        draws: number of random subsets of the training images per size. The accuracy is averaged over the subsets.
         seed: seed of the subsets.
 
     Returns:
-        Figure and table `accuracy`: the mean over subsets, with the larger of the standard errors over images and
-        over subsets, next to the accuracy of always predicting the commonest label. Table `codes`: row, file name,
-        labels and latents of every image.
+        Figure and table `accuracy`: mean accuracy over the subsets, with the larger of two standard errors (over
+        images and over subsets). The baseline always predicts the most frequent label. Table `codes`: index, file name,
+        labels and code of every image in the split.
+
+    Raises:
+        UserError: if an option is invalid, or the data do not have the attribute.
     """
     for size in sizes:
         check_count(size, "sizes", 10)
@@ -54,19 +59,28 @@ def features(
     from autoencoders.figures.accuracy import accuracy_over_labels
 
     count = int((targets.values[split] >= 0).sum())
-    caption = f"predicting {targets.what} of {count} {split} images; mean over {draws} random subsets of labels"
+    caption = f"prediction of {targets.what} for {count} {split} images; mean over {draws} random training subsets"
     figure = accuracy_over_labels(table, run.title, caption)
     return ApplicationResult(flat_metrics(table), {"accuracy": figure}, {"accuracy": table, "codes": codes})
 
 
 def flat_metrics(table: pd.DataFrame) -> dict[str, float]:
-    """Convert a table with a row per method and number of labels to flat metrics, `<column>/<method>/<labels>`."""
+    """Return the numbers of the table `accuracy` as metrics with the names `<column>/<method>/<number of labels>`."""
     rows = table.assign(method=table["method"] + "/" + table["labels"].astype(str)).drop(columns="labels")
     return flatten_table(rows)
 
 
 def accuracy_table(run: Run, split: str, targets: Labels, sizes: Sequence[int], draws: int, seed: int) -> pd.DataFrame:
-    """Return a table with a row per number of labels and representation."""
+    """Return the table `accuracy`, with one row per number of training labels and method.
+
+    Args:
+        run: trained run whose codes are the features.
+        split: split whose labels are predicted.
+        targets: labels of the splits.
+        sizes: numbers of training labels.
+        draws: number of random training subsets per size.
+        seed: seed of the subsets.
+    """
     data = labeled_features(run, targets, max(sizes))
     train_y, test_y = data["train"].y, data[split].y
     constant = mean_and_error((test_y == torch.bincount(train_y).argmax()).float())
@@ -86,7 +100,10 @@ def accuracy_table(run: Run, split: str, targets: Labels, sizes: Sequence[int], 
 
 
 def draw_subsets(total: int, size: int, draws: int, seed: int) -> list[Tensor]:
-    """Draw `draws` random subsets of `size` out of `total` rows; only one if the subset is all rows."""
+    """Return `draws` random subsets of the indices from 0 to `total` - 1, each a tensor (size,).
+
+    If `size` equals `total`, return a single subset, because all subsets would be equal.
+    """
     generator = torch.Generator().manual_seed(seed)
     count = 1 if size == total else draws
     return [torch.randperm(total, generator=generator)[:size] for _ in range(count)]
@@ -95,21 +112,21 @@ def draw_subsets(total: int, size: int, draws: int, seed: int) -> list[Tensor]:
 def probe_accuracy(
     train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor], subsets: list[Tensor]
 ) -> tuple[float, float]:
-    """Return the accuracy of a linear probe on test images, averaged over training subsets, and its standard error.
+    """Return the test accuracy of logistic regression, averaged over training subsets, and its standard error.
 
     Args:
-        train: features (N, D) and labels (N,).
-        val: the same for the images on which the regularization is chosen.
-        test: the same for the images that are predicted.
-        subsets: rows of the training features, one tensor per subset.
+        train: features (N, D) and labels (N,) of the training images.
+        val: features and labels of the images that the regularization is chosen on.
+        test: features and labels of the images that are predicted.
+        subsets: one tensor of indices into the training images per subset.
     """
     correct = []
     for rows in subsets:
         x, y = train[0][rows], train[1][rows]
-        known = torch.isin(val[1], y)  # the probe cannot predict a class that is absent from the subset
+        known = torch.isin(val[1], y)  # logistic regression cannot predict a class that is absent from the subset
         probe = tune_probe((x, y), (val[0][known], val[1][known]))
         correct.append((probe.logits(test[0]).argmax(1) == test[1]).float())
-    stacked = torch.stack(correct)  # (subsets, N)
+    stacked = torch.stack(correct)  # (number of subsets, number of test images)
     value, error = mean_and_error(stacked.mean(0))
     if len(subsets) > 1:
         error = max(error, mean_and_error(stacked.mean(1))[1])
@@ -117,7 +134,7 @@ def probe_accuracy(
 
 
 def code_table(run: Run, split: str) -> pd.DataFrame:
-    """Return a row per image: its row in the split, file name, group, class and attributes, then its latents."""
+    """Return a table with one row per image: index in the split (`row`), file name, group, class, attributes, code."""
     codes = run.codes(split)
     columns = {"row": codes.index.numpy(), **annotation_columns(run.annotations(split))}
     latents = pd.DataFrame(codes.z.numpy(), columns=[f"z{i}" for i in range(codes.z.shape[1])])
@@ -125,7 +142,7 @@ def code_table(run: Run, split: str) -> pd.DataFrame:
 
 
 def annotation_columns(annotations: Annotations) -> dict[str, Any]:
-    """Convert annotations to columns; those that the data do not have are left out."""
+    """Return column name -> N values for the annotations that the data have: name, group, class and attributes."""
     columns: dict[str, Any] = {}
     if annotations.names is not None:
         columns["name"] = annotations.names

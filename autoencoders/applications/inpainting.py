@@ -1,4 +1,4 @@
-"""Filling of covered pixels: with the model, with PCA, and with a smooth surface."""
+"""Inpainting: methods that fill the masked pixels of images with the model, with PCA, or with a smooth surface."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.pca import principal_components
 
 PCA_NOISES = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2)
-"""Candidates for the ridge of the PCA fill: the variance of a pixel around its reconstruction from the code."""
+"""Candidate ridges for the PCA fill. The ridge is the variance of a pixel in [0, 1] around its PCA reconstruction."""
 CODE_FIT_CHOICES = tuple(itertools.product((0.01, 0.03, 0.1), (0.3, 1.0)))
-"""Candidates for the two parameters of `CodeFit`: its ridge (noise) and its trust in the encoder."""
+"""Candidate pairs (noise, trust) for the parameters of `CodeFit`."""
 
 
 class Corrupted(NamedTuple):
-    """Corrupted images.
+    """Corrupted images, and the position of their masked pixels.
 
     Attributes:
-        batch: the images and their targets.
-        hidden: (B, 1, H, W) bool, True where a pixel is covered; None if the corruption covers nothing.
+        batch: corrupted images `x` and clean images `target`, (B, C, H, W) each, with their labels and indices.
+        hidden: mask (B, 1, H, W) bool, True at masked pixels; None if the corruption masks no pixels.
     """
 
     batch: Batch
@@ -36,26 +36,37 @@ class Corrupted(NamedTuple):
 
     @property
     def mask(self) -> Tensor:
-        """(B, 1, H, W) bool, True where a pixel is covered."""
+        """Return the mask (B, 1, H, W) bool, True at masked pixels. It is all False if no pixels are masked."""
         if self.hidden is None:
             return torch.zeros_like(self.batch.x[:, :1], dtype=torch.bool)
         return self.hidden
 
 
 Method = Callable[[Corrupted], Tensor]
-"""A restoration method: corrupted images -> (B, C, H, W) restored images."""
+"""A restoration method: a function that maps corrupted images to restored images (B, C, H, W)."""
 
 
 def corrupted_rows(run: Run, split: str, rows: Tensor) -> Corrupted:
-    """Read rows of a split with the corruption of evaluation, and locate the covered pixels."""
+    """Return images of a split, corrupted as in evaluation, and the position of their masked pixels.
+
+    Args:
+        run: run whose data module reads and corrupts the images.
+        split: split of the images.
+        rows: (B,) indices of the images in the split.
+    """
     batch, loader = run.batch(split, rows), run.data.evaluation_batches(split)
     return Corrupted(batch, cover_mask(loader.corruption, batch.x, loader.draws(batch.index)))
 
 
 def cover_mask(corruption: Callable[[Tensor, Draws], Tensor], x: Tensor, draws: Draws) -> Tensor | None:
-    """Return where a corruption covers images, (B, 1, H, W) bool; None if it does not cover pixels.
+    """Return the mask (B, 1, H, W) bool of the pixels that a corruption replaces; None if it masks no pixels.
 
-    The corruption is applied to images of NaN: a pixel that is finite afterwards is covered.
+    The corruption is applied to images that contain only NaN. Pixels that are finite afterwards are masked.
+
+    Args:
+        corruption: corruption from the run's data.
+        x: (B, C, H, W) images; only their shape is used.
+        draws: the random numbers with which the images are corrupted.
     """
     if not isinstance(corruption, (Occlusion, Erase)):
         return None
@@ -63,10 +74,10 @@ def cover_mask(corruption: Callable[[Tensor, Draws], Tensor], x: Tensor, draws: 
 
 
 def inpainting_methods(run: Run, validation: Corrupted) -> dict[str, Method]:
-    """Return methods that fill the covered pixels and keep the others: the model, PCA and a biharmonic surface.
+    """Return methods that fill masked pixels and keep known pixels: the model, PCA and a biharmonic surface.
 
-    All these methods use the position of the cover. The PCA fill and the fit of the model's code use the known pixels
-    only; their parameters are chosen on the validation images.
+    All methods use the mask. The PCA fill and `CodeFit` fit a code to the known pixels only. Their parameters are
+    chosen on the corrupted `validation` images.
     """
     name = run.model.name
     code_fit = CodeFit(run)
@@ -82,7 +93,11 @@ def inpainting_methods(run: Run, validation: Corrupted) -> dict[str, Method]:
 
 
 def pca_methods(run: Run, validation: Corrupted) -> dict[str, Method]:
-    """Return PCA fills with as many components as latents: without a ridge, and with the one chosen on validation."""
+    """Return PCA fills with as many components as the model has latents.
+
+    One PCA fill has no ridge. The other has the ridge with the lowest error on the corrupted `validation` images. It is
+    omitted if this ridge is 0.
+    """
     count = run.pca().components.shape[0]
     components = principal_components(run.data.images("train"), count)  # mean, components, variances
 
@@ -99,18 +114,23 @@ def pca_methods(run: Run, validation: Corrupted) -> dict[str, Method]:
 
 
 class CodeFit:
-    """Fill covered pixels from the code that best explains the known pixels and is probable under two Gaussians.
+    """Fill masked pixels by decoding the code that best explains the known pixels and is probable under two Gaussians.
 
-    argmin_z |known (x - decode(z))|^2 + noise * ((z - m)' S^-1 (z - m) + trust * (z - e)' E^-1 (z - e)), where m and S
-    are the mean and covariance of the training codes, e is the encoder's code of the covered image, and E is the
-    covariance of its error (e minus the code of the clean image) on validation images. This is Semantic Image
-    Inpainting (Yeh et al., 2017) with two Gaussians as the prior; `pca_fill` has one. The code is optimized by Adam
-    for a fixed number of steps, starting at the maximum of the product of both Gaussians.
+    The code z minimizes
+
+        |known (x - decode(z))|^2 + noise * ((z - m)' S^-1 (z - m) + trust * (z - e)' E^-1 (z - e))
+
+    `known` is 1 at known pixels and 0 at masked pixels. m and S are the mean and covariance of the training codes. e is
+    the encoder's code of the masked image. E is the covariance of the encoder's error on validation images: the code of
+    the masked image minus the code of the clean image.
+
+    This is Semantic Image Inpainting (Yeh et al., 2017) with the product of two Gaussians as the prior. `pca_fill` uses
+    one Gaussian. Adam optimizes the code for a fixed number of steps and starts at the maximum of the prior.
 
     Args:
-        run: a run that was trained on covered images.
-        steps: number of steps of Adam.
-        rate: initial learning rate of Adam in standard deviations of the prior; it decreases to 0 as a cosine.
+        run: run of a model that was trained on masked images.
+        steps: number of Adam steps.
+        rate: initial learning rate of Adam, in standard deviations of the prior. It decreases to 0 along a cosine.
     """
 
     def __init__(self, run: Run, steps: int = 40, rate: float = 0.2) -> None:
@@ -122,7 +142,13 @@ class CodeFit:
         self.encoder = _precision(error.T @ error / len(error), len(error))
 
     def __call__(self, corrupted: Corrupted, noise: float, trust: float) -> Tensor:
-        """Return the images (N, C, H, W): known pixels unchanged, covered pixels decoded from the fitted code."""
+        """Return the restored images (N, C, H, W): known pixels unchanged, masked pixels decoded from the fitted code.
+
+        Args:
+            corrupted: masked images.
+            noise: weight of the prior.
+            trust: weight of the Gaussian around the encoder's code, relative to the Gaussian of the training codes.
+        """
         batch, hidden = corrupted.batch, corrupted.mask
         y = batch.y if self.run.model.context_size else None
         precision = self.population + trust * self.encoder
@@ -137,20 +163,20 @@ class CodeFit:
 
     @torch.enable_grad()
     def _fit(self, x: Tensor, hidden: Tensor, start: Tensor, scale: Tensor, y: Tensor | None, noise: float) -> Tensor:
-        """Optimize the codes (B, Z) of images (B, C, H, W).
+        """Return the optimized codes (B, Z) of masked images.
 
         Args:
-            x: covered images.
-            hidden: (B, 1, H, W) bool.
-            start: (B, Z) codes at the maximum of the prior.
-            scale: (Z, Z) Cholesky factor of the covariance of the prior.
-            y: (B,) or (B, A) labels of a conditional model.
+            x: (B, C, H, W) masked images.
+            hidden: (B, 1, H, W) bool mask, True at masked pixels.
+            start: (B, Z) codes at the maximum of the prior, where the optimization starts.
+            scale: (Z, Z) Cholesky factor of the prior's covariance.
+            y: (B,) classes or (B, A) attributes; None for an unconditional model.
             noise: weight of the prior.
         """
         model = self.run.model
         x, known, start, scale = (t.to(model.device) for t in (x, (~hidden).float(), start, scale))
         y = None if y is None else y.to(model.device)
-        offset = torch.zeros_like(start, requires_grad=True)  # from `start`, in standard deviations of the prior
+        offset = torch.zeros_like(start, requires_grad=True)  # relative to `start`, in standard deviations of the prior
         optimizer = torch.optim.Adam([offset], lr=self.rate)
         for i in range(self.steps):
             optimizer.param_groups[0]["lr"] = self.rate * 0.5 * (1 + math.cos(math.pi * i / self.steps))
@@ -161,7 +187,10 @@ class CodeFit:
 
 
 def _precision(covariance: Tensor, count: int) -> Tensor:
-    """Invert a covariance (Z, Z) estimated from `count` codes; only its diagonal is used if there are few codes."""
+    """Return the inverse of a covariance matrix (Z, Z) that was estimated from `count` codes.
+
+    If there are fewer than 4 Z codes, only the diagonal of the covariance is used.
+    """
     if count < 4 * len(covariance):
         covariance = torch.diag(covariance.diagonal())
     floor = 1e-3 * covariance.diagonal().mean() + 1e-12  # inactive latents have almost no variance

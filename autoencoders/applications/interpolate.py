@@ -1,4 +1,4 @@
-"""Linear and spherical paths between codes, decoded to images and compared with a cross-fade of pixels."""
+"""Interpolation: images decoded along linear and spherical paths between codes, compared with pixel cross-fades."""
 
 from __future__ import annotations
 
@@ -40,33 +40,33 @@ def interpolate(
     gif: bool = False,
     seed: int = 0,
 ) -> ApplicationResult:
-    """Draw strips between two images, between the means of two groups (such as persons), and between sampled codes.
+    """Plot strips of images decoded between two images, between two group means, and between two sampled codes.
 
-    Two numbers are measured over random pairs of held-out images. The first is the length of the decoded path divided
-    by the straight distance of its ends in pixels; a cross-fade has 1. The second is the root mean squared distance of
-    the middle image to the nearest training image. Blur alone makes this distance small. Therefore the table also
-    contains a cross-fade of the reconstructions, which are as blurred as decoded images, and the distance of the
-    reconstructed ends themselves.
+    Two quantities are measured on random pairs of images from the split. The first is the length of the decoded path,
+    divided by the distance between its two ends; both are distances between pixels. A pixel cross-fade has the value 1.
+    The second is the root mean squared error (RMSE) between the middle image and its nearest training image. Blur alone
+    makes this error small. Therefore the table also contains a cross-fade between reconstructions, which are as
+    blurred as decoded images, and the error of the reconstructed ends.
 
     Args:
-        run: the run. With a model conditioned on classes, both ends have the same class; attributes are interpolated
-            together with the code.
-        split: the split whose images are paired.
-        images: a folder of your own images; each is paired with the next.
-        pairs: number of strips of each kind.
+        run: run whose model decodes the paths. A model conditioned on classes decodes each path with one class. For a
+            model conditioned on attributes, the attributes are interpolated like the code.
+        split: split whose images are paired.
+        images: folder of your own images, each of which is paired with the next one; None for images of the split.
+        pairs: number of strips in each figure.
         steps: number of images in a strip, including the ends.
-        measured: number of pairs that are measured.
-        references: maximum number of evenly spaced training images among which the nearest is searched.
-        least: minimum number of images of a group in the split for its mean to be used.
-        gif: also return the strips as animations, forward and back.
-        seed: seed of the pairs and of the sampled codes.
+        measured: number of random pairs in the measurement.
+        references: maximum number of training images that are searched for the nearest image, evenly spaced.
+        least: minimum number of images of a group (such as a person) in the split. Smaller groups are not used.
+        gif: whether to return the strips also as animations that play forward and backward.
+        seed: seed of the random pairs and of the sampled codes.
 
     Returns:
-        Figures `images`, `groups` (if there are two such groups) and `random`, and animations with the same names if
-        `gif` is set. Table `paths`.
+        Figures `images`, `random` and `groups`, animations with the same names if `gif` is set, and the table `paths`.
+        `groups` needs two groups that are large enough, and a model that is not conditioned on classes.
 
     Raises:
-        UserError: if there are fewer than two images, or a number is out of range.
+        UserError: if there are fewer than two images, or an option is out of range.
     """
     from autoencoders.figures.grids import image_grid
 
@@ -82,8 +82,8 @@ def interpolate(
         image_strips = own_image_strips(run, split, images, pairs)
     kinds = {
         "images": (image_strips, distance_caption(table)),
-        "groups": (group_strips(run, split, pairs, least), "between the mean codes of two groups"),
-        "random": (sampled_strips(run, pairs, generator), "between two sampled codes"),
+        "groups": (group_strips(run, split, pairs, least), "paths between the mean codes of two groups"),
+        "random": (sampled_strips(run, pairs, generator), "paths between two sampled codes"),
     }
     figures, animations = {}, {}
     for name, (strips, caption) in kinds.items():
@@ -97,18 +97,17 @@ def interpolate(
 
 
 def distance_caption(table: pd.DataFrame) -> str:
-    """Return a caption with the distances of middle images to the nearest training image."""
+    """Return a figure caption with the mean RMSE between middle images and their nearest training images."""
     distances = table.set_index("method")["to nearest"]
     values = [f"{name} {distances[name]:.3f}" for name in ("linear", "spherical", "pixel cross-fade")]
-    return f"RMSE of the middle image to the nearest training image: {'; '.join(values)}"
+    return f"RMSE between the middle image and its nearest training image: {', '.join(values)}"
 
 
 def strip_images(run: Run, strips: Strips, steps: int) -> tuple[np.ndarray, list[str]]:
-    """Decode strips.
+    """Decode the rows of a figure: a linear path, a spherical path and, between real images, a pixel cross-fade.
 
     Returns:
-        Images (R, S, C, H, W): for each pair a linear path, a spherical path and, between real images, a cross-fade.
-        A label per row.
+        Images (R, S, C, H, W) for R rows with S = `steps` images, and the display name of each row.
     """
     t = torch.linspace(0, 1, steps)
     rows, labels = [], []
@@ -124,7 +123,10 @@ def strip_images(run: Run, strips: Strips, steps: int) -> tuple[np.ndarray, list
 
 
 def forward_and_back(grid: np.ndarray) -> np.ndarray:
-    """Convert strips (R, S, C, H, W) to frames (2 S - 2, H', W', 3) of all rows, forward and back."""
+    """Return the frames (2 S - 2, H', W', 3) of an animation that plays strips (R, S, C, H, W) forward and backward.
+
+    Each frame shows one step of all R strips. H' and W' are the size of a frame in pixels.
+    """
     from autoencoders.figures.grids import tile_images
 
     steps = grid.shape[1]
@@ -133,7 +135,11 @@ def forward_and_back(grid: np.ndarray) -> np.ndarray:
 
 
 def decode_paths(run: Run, ends: Ends, steps: int) -> dict[str, Tensor]:
-    """Decode linear and spherical paths to images (N, S, C, H, W)."""
+    """Decode the linear and the spherical path between the ends of N paths.
+
+    Returns:
+        `linear` and `spherical` -> images (N, S, C, H, W) for S = `steps`.
+    """
     t = torch.linspace(0, 1, steps)
     center = torch.zeros(run.model.latent_dim) if run.model.has_prior else run.codes("train").z.mean(0)
     paths = {
@@ -145,10 +151,14 @@ def decode_paths(run: Run, ends: Ends, steps: int) -> dict[str, Tensor]:
 
 
 def path_labels(ends: Ends, t: Tensor) -> Tensor | None:
-    """Return the labels of N paths at `t` (S,): (N * S,) classes, (N * S, A) attributes, or None."""
+    """Return the labels with which N paths are decoded at the positions `t` (S,) in [0, 1].
+
+    Returns:
+        Classes (N * S,) or attributes (N * S, A); None for an unconditional model.
+    """
     if ends.start_labels is None or ends.end_labels is None:
         return None
-    if ends.start_labels.ndim == 1:  # classes are the same at both ends
+    if ends.start_labels.ndim == 1:  # a path is decoded with the class of its start
         return ends.start_labels.repeat_interleave(len(t))
     return linear(ends.start_labels, ends.end_labels, t).flatten(0, 1)
 
@@ -156,7 +166,10 @@ def path_labels(ends: Ends, t: Tensor) -> Tensor | None:
 def path_table(
     run: Run, split: str, count: int, references: int, steps: int, generator: torch.Generator
 ) -> pd.DataFrame:
-    """Return the measures of paths and cross-fades over random pairs: a row per kind of path."""
+    """Return a table that measures paths and cross-fades between `count` random pairs of images.
+
+    The table has one row per kind of path or cross-fade, one row for the reconstructed ends and one for the real ends.
+    """
     starts, stops = random_pairs(run, split, count, generator)
     ends = ends_of_rows(run, split, starts, stops)
     store = run.prepare().data.images("train")
@@ -180,7 +193,12 @@ def path_table(
 
 
 def path_lengths(strip: Tensor) -> dict[str, tuple[float, float]]:
-    """Return the relative length and the relative largest step of decoded paths (N, S, C, H, W), in pixels."""
+    """Measure decoded paths (N, S, C, H, W) by distances between pixels.
+
+    Returns:
+        `length`: the length of the path, divided by the distance between its ends. `largest step over mean`: the
+        largest step between two images, divided by the mean step. Each value is a mean and its standard error.
+    """
     moved = (strip[:, 1:] - strip[:, :-1]).flatten(2).norm(dim=2)  # (N, S - 1)
     straight = (strip[:, -1] - strip[:, 0]).flatten(1).norm(dim=1).clamp(min=1e-12)
     return {
@@ -190,5 +208,5 @@ def path_lengths(strip: Tensor) -> dict[str, tuple[float, float]]:
 
 
 def nearest_distance(images: Tensor, training: Tensor) -> dict[str, Any]:
-    """Return the mean distance of images (N, C, H, W) to their nearest training image."""
+    """Return the mean RMSE between images (N, C, H, W) and their nearest images in `training` (M, C, H, W)."""
     return {"to nearest": mean_and_error(pixel_distances(images, training).min(1).values), "pairs": len(images)}

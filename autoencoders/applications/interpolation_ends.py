@@ -1,4 +1,4 @@
-"""Codes between which `interpolate` draws paths: of images, of group means, and sampled codes."""
+"""Start and end codes for the paths of `interpolate`: codes of images, mean codes of groups, and sampled codes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from autoencoders.types import UserError
 
 
 class Ends(NamedTuple):
-    """Codes at both ends of N paths, and the labels of a conditional model.
+    """Start and end codes of N paths, with labels for a conditional model.
 
     Attributes:
-        start: (N, Z) codes.
-        end: (N, Z) codes.
-        start_labels: (N,) classes or (N, A) attributes; None for an unconditional model.
-        end_labels: the same at the other end.
+        start: (N, Z) codes at the start of each path.
+        end: (N, Z) codes at the end of each path.
+        start_labels: (N,) classes or (N, A) attributes at the start; None for an unconditional model.
+        end_labels: labels at the end, with the shape of `start_labels`; None for an unconditional model.
     """
 
     start: Tensor
@@ -31,7 +31,7 @@ class Ends(NamedTuple):
     end_labels: Tensor | None = None
 
     def select(self, i: int) -> Ends:
-        """Return path `i` alone."""
+        """Return the start and end of path `i` only (N = 1)."""
         rows = slice(i, i + 1)
         if self.start_labels is None or self.end_labels is None:
             return Ends(self.start[rows], self.end[rows])
@@ -39,12 +39,12 @@ class Ends(NamedTuple):
 
 
 class Strips(NamedTuple):
-    """Paths of one kind to draw.
+    """N paths for one figure.
 
     Attributes:
-        ends: their ends.
-        names: a name per path, or none.
-        images: the real images (N, C, H, W) at both ends, or None if the ends are no images.
+        ends: start and end codes of the paths.
+        names: display name of each path; empty if the paths have no names.
+        images: real images (N, C, H, W) at the start and at the end of the paths; None if the ends are not images.
     """
 
     ends: Ends
@@ -53,7 +53,12 @@ class Strips(NamedTuple):
 
 
 def random_pairs(run: Run, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw rows of `count` random pairs of a split; both of one class if the model is conditioned on classes.
+    """Sample random pairs of images from a split.
+
+    If the model is conditioned on classes, both images of a pair have the same class.
+
+    Returns:
+        Indices of the first images, and of the second images, in the split: (P,) int64 each, with P <= `count`.
 
     Raises:
         UserError: if the split has no such pair.
@@ -74,14 +79,21 @@ def random_pairs(run: Run, split: str, count: int, generator: torch.Generator) -
             break
     if not starts:
         raise UserError(
-            f"application=interpolate needs two images, and {split} has no two images that can be paired. "
-            "Choose another split."
+            f"application=interpolate needs two images, but split={split} has no two images that can be paired "
+            "(a model conditioned on classes needs two images of the same class). Choose another split."
         )
     return torch.tensor(starts), torch.tensor(ends)
 
 
 def ends_of_rows(run: Run, split: str, starts: Tensor, ends: Tensor) -> Ends:
-    """Return the codes of rows of a split, with the labels of a conditional model."""
+    """Return the codes of images in a split as ends of paths, with labels for a conditional model.
+
+    Args:
+        run: run whose codes are used.
+        split: split of the images.
+        starts: (N,) indices of the images at the start of the paths.
+        ends: (N,) indices of the images at the end of the paths.
+    """
     z, y = run.codes(split).z, conditioning_labels(run, split)
     if y is None:
         return Ends(z[starts], z[ends])
@@ -89,14 +101,14 @@ def ends_of_rows(run: Run, split: str, starts: Tensor, ends: Tensor) -> Ends:
 
 
 def random_image_strips(run: Run, split: str, count: int, seed: int) -> Strips:
-    """Pair random images of a split."""
+    """Return paths between at most `count` random pairs of images from a split."""
     starts, ends = random_pairs(run, split, count, torch.Generator().manual_seed(seed))
     images = (run.batch(split, starts).target, run.batch(split, ends).target)
     return Strips(ends_of_rows(run, split, starts, ends), [], images)
 
 
 def own_image_strips(run: Run, split: str, images: str, count: int) -> Strips:
-    """Pair each of the user's own images with the next one.
+    """Return paths from each of the user's own images to the next one, at most `count` paths.
 
     Raises:
         UserError: if there are fewer than two images.
@@ -104,7 +116,8 @@ def own_image_strips(run: Run, split: str, images: str, count: int) -> Strips:
     batch, names = select_images(run, split, count + 1, images)
     if len(batch.x) < 2:
         raise UserError(
-            f"application=interpolate needs two images, and {images} has {len(batch.x)}. Give a folder with more."
+            f"application=interpolate needs two images, but images={images} contains {len(batch.x)}. Set images to a "
+            "folder with at least two images."
         )
     z = run.encode(batch.x)
     pair_names = [f"{start} - {end}" for start, end in itertools.pairwise(names)]
@@ -112,17 +125,17 @@ def own_image_strips(run: Run, split: str, images: str, count: int) -> Strips:
 
 
 def group_strips(run: Run, split: str, count: int, least: int) -> Strips | None:
-    """Pair the mean codes of the largest groups, such as persons.
+    """Return paths between the mean codes of the largest groups, such as persons.
 
     Args:
-        run: the run.
-        split: the split of the groups.
-        count: maximum number of pairs.
-        least: minimum number of images of a group.
+        run: run whose codes are averaged.
+        split: split whose images form the groups.
+        count: maximum number of paths.
+        least: minimum number of images in a group.
 
     Returns:
-        The pairs, or None if there are no two such groups, or the model is conditioned on classes (the mean of a group
-        has no class).
+        The paths; None if there are fewer than two groups that are large enough. Also None if the model is conditioned
+        on classes, because the mean code of a group has no class.
     """
     annotations = run.annotations(split)
     groups = annotations.groups
@@ -145,7 +158,11 @@ def group_strips(run: Run, split: str, count: int, least: int) -> Strips | None:
 
 
 def sampled_strips(run: Run, count: int, generator: torch.Generator) -> Strips:
-    """Pair codes sampled from the prior, or from a Gaussian fitted to the training codes for a model without one."""
+    """Return `count` paths between sampled codes.
+
+    The codes are sampled from the prior. For a model without a prior, they are sampled from a Gaussian that is fitted
+    to the training codes.
+    """
     density = (StandardNormal() if run.model.has_prior else GaussianFull()).fit(run.codes("train").z)
     z, y = density.sample(2 * count, generator), conditioning_labels(run, "train")
     if y is None:
@@ -155,5 +172,11 @@ def sampled_strips(run: Run, count: int, generator: torch.Generator) -> Strips:
 
 
 def _group_means(values: Tensor, groups: Tensor, numbers: Tensor) -> Tensor:
-    """Average values (N, D) over each group in `numbers` (G,): (G, D)."""
+    """Return the group means (G, D) of values (N, D).
+
+    Args:
+        values: (N, D) codes or attributes of images.
+        groups: (N,) group index of each image.
+        numbers: (G,) indices of the groups to average.
+    """
     return torch.stack([values[groups == number].mean(0) for number in numbers])

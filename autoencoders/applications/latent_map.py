@@ -1,4 +1,4 @@
-"""Two-dimensional maps of the codes, with the accuracy of classifiers on the complete codes."""
+"""Two-dimensional maps of the codes, and the accuracy of classifiers on the complete codes."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LIMIT = 10_000
-"""Maximum number of training images, and of held-out images, for the accuracy of the classifiers."""
+"""Maximum number of images per split (train, val and the evaluated split) for the accuracy of the classifiers."""
 
 
 class Map(NamedTuple):
-    """Codes in the plane.
+    """A two-dimensional map of codes.
 
     Attributes:
-        points: (N, 2) coordinates.
-        axes: names of the axes.
+        points: (N, 2) coordinates of the codes in the map.
+        axes: display names of the two axes.
     """
 
     points: np.ndarray
@@ -38,24 +38,29 @@ class Map(NamedTuple):
 def latent_map(
     run: Run, *, split: str = "test", attribute: str | None = None, count: int = 2000, k: int = 10, seed: int = 0
 ) -> ApplicationResult:
-    """Draw the codes in the plane: their two leading principal components, and t-SNE.
+    """Plot the codes in two dimensions, as their two leading principal components and as t-SNE.
 
-    A two-dimensional map can mislead. The accuracy of a nearest-neighbor and of a linear classifier, trained on
-    complete training codes, measures how well the codes separate the labels.
+    A two-dimensional map can mislead. Therefore a nearest-neighbor classifier and a linear classifier are trained on
+    the complete training codes. Their accuracy measures how well the codes separate the labels.
 
     Args:
-        run: the run.
-        split: the split whose codes are drawn and classified.
-        attribute: the attribute or class that colors the map; None selects all classes, or else the last attribute.
-        count: number of codes that are drawn.
+        run: run whose codes are plotted.
+        split: split whose codes are plotted and classified.
+        attribute: attribute or class that colors the map. None selects all classes, or the last attribute if the data
+            has no classes.
+        count: maximum number of codes that are plotted.
         k: number of neighbors of the nearest-neighbor classifier.
         seed: seed of t-SNE.
 
     Returns:
-        Figures `plane` and `tsne`. Table `maps`: for each map its trustworthiness, the degree to which neighbors in
-        the map are neighbors in the code too (Venna and Kaski, 2001), and the accuracy of its k nearest neighbors.
-        Table `accuracy`, if the data have labels: accuracy from codes, from PCA with as many components, from pixels,
-        and of always predicting the commonest label.
+        Figures `plane` (the two principal components, or the two latents if there are only two) and `tsne` (for more
+        than two latents). Table `maps`: trustworthiness of each map, which is high if neighbors in the map are also
+        neighbors among the complete codes (Venna and Kaski, 2001), and accuracy of a nearest-neighbor classifier on
+        the map. Table `accuracy`, if the data has labels: accuracy of both classifiers on codes, on PCA with as many
+        components as latents, and on pixels, and accuracy of always predicting the most frequent label.
+
+    Raises:
+        UserError: if `attribute` is unknown, or an option is out of range.
     """
     rows = spread_rows(check_count(count, "count", 10), len(run.prepare().data.images(split)))
     targets, y = labels(run, ("train", "val", split), attribute), None
@@ -72,19 +77,19 @@ def latent_map(
         tables["accuracy"] = accuracy_table(run, split, targets, k)
         metrics |= flatten_table(tables["accuracy"])
         values = [f"{row['method']} {row['linear']:.3f}" for row in tables["accuracy"].to_dict("records")]
-        caption = f"linear probe of {targets.what}: {', '.join(values)}"
+        caption = f"accuracy of a linear probe for {targets.what}: {', '.join(values)}"
     names = () if targets is None else targets.names
     figures = draw_maps(run, maps, table, None if y is None else y.numpy(), names, caption)
     return ApplicationResult(metrics, figures, tables)
 
 
 def measure_map(z: np.ndarray, points: np.ndarray, y: Tensor | None, k: int) -> dict[str, Any]:
-    """Return a map's trustworthiness and its leave-one-out nearest-neighbor accuracy.
+    """Return the trustworthiness of a map, and the leave-one-out accuracy of a nearest-neighbor classifier on it.
 
     Args:
         z: (N, Z) codes.
-        points: (N, 2) the map.
-        y: (N,) labels, or None.
+        points: (N, 2) coordinates of the codes in the map.
+        y: (N,) labels of the codes; None for data without labels.
         k: number of neighbors.
     """
     columns: dict[str, Any] = {"trustworthiness": trustworthiness(z, points, min(k, (len(z) - 1) // 2))}
@@ -97,7 +102,17 @@ def measure_map(z: np.ndarray, points: np.ndarray, y: Tensor | None, k: int) -> 
 
 
 def accuracy_table(run: Run, split: str, targets: Labels, k: int) -> pd.DataFrame:
-    """Return a row per representation: accuracy of k nearest neighbors and of a linear probe on held-out images."""
+    """Return the accuracy of a nearest-neighbor classifier and of a linear probe, with one row per representation.
+
+    Both classifiers are trained on training images and evaluated on images of `split`. The last row of the table is
+    the accuracy of always predicting the most frequent label.
+
+    Args:
+        run: run whose codes, PCA and pixels are the representations.
+        split: split on which the accuracy is measured.
+        targets: labels that are predicted.
+        k: number of neighbors.
+    """
     data = labeled_features(run, targets, LIMIT)
     train_y, val_y, test_y = data["train"].y, data["val"].y, data[split].y
     rows: dict[str, dict[str, Any]] = {}
@@ -117,13 +132,22 @@ def accuracy_table(run: Run, split: str, targets: Labels, k: int) -> pd.DataFram
 def draw_maps(
     run: Run, maps: dict[str, Map], table: pd.DataFrame, y: np.ndarray | None, names: tuple[str, ...], caption: str
 ) -> dict[str, Figure]:
-    """Draw a scatter plot per map, colored by the labels `y` (N,) if there are labels."""
+    """Plot one scatter plot per map.
+
+    Args:
+        run: run whose title and prior are shown.
+        maps: name -> map.
+        table: table `maps` with the accuracy of each map.
+        y: (N,) labels that color the points; None for one color.
+        names: display name of each label.
+        caption: text below the title.
+    """
     from autoencoders.figures.latents import scatter_codes
 
     prior = run.model.has_prior and run.model.latent_dim == 2
     figures = {}
     for (name, (points, axes)), row in zip(maps.items(), table.to_dict("records"), strict=True):
         if y is not None:
-            axes = (f"{axes[0]}; accuracy of nearest neighbors in this map {row['knn in the map']:.3f}", axes[1])
+            axes = (f"{axes[0]}; nearest-neighbor accuracy in this map: {row['knn in the map']:.3f}", axes[1])
         figures[name] = scatter_codes(points, run.title, axes, y, names, prior, caption)
     return figures

@@ -1,4 +1,4 @@
-"""Ranking of the latents of a model, and a typical label to decode codes with."""
+"""Ranking of the latents of a model, and a typical label for decoding codes of a conditional model."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from autoencoders.runs.run import Run
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 MEASURED = 2000
-"""Maximum number of training images over which the KL is averaged."""
+"""Maximum number of training images from which the mean KL of each latent is computed."""
 
 
 class Latents(NamedTuple):
-    """Location, scale and importance of each latent, measured on training images.
+    """Importance, center and scale of each latent, measured on training images.
 
     Attributes:
         order: (Z,) indices of the latents, the most important first.
-        measure: (Z,) importance: mean KL in nats, or the variance of the codes for a model without a prior.
-        kind: name of the measure, `KL` or `variance`.
-        mean: (Z,) center: 0 for a model with a prior, else the mean of the codes.
-        scale: (Z,) unit: 1 for a model with a prior, else the standard deviation of the codes.
+        measure: (Z,) importance of each latent: its mean KL to the prior in nats, or the variance of the codes for a
+            model without a prior.
+        kind: name of the importance measure, `KL` or `variance`.
+        mean: (Z,) center of each latent: 0 for a model with a prior, else the mean of the codes.
+        scale: (Z,) unit of each latent: 1 for a model with a prior, else the standard deviation of the codes.
     """
 
     order: Tensor
@@ -36,7 +37,7 @@ class Latents(NamedTuple):
 
 @torch.no_grad()
 def measure_latents(run: Run) -> Latents:
-    """Order the latents by mean KL to the prior, or by the variance of the codes for a model without a prior."""
+    """Rank the latents by their mean KL to the prior, or by the variance of the codes for a model without a prior."""
     codes = run.codes("train").z
     if not run.model.has_prior:
         variance = codes.double().var(0)
@@ -56,10 +57,10 @@ def measure_latents(run: Run) -> Latents:
 
 
 def common_label(run: Run) -> Tensor | None:
-    """Return a label to decode arbitrary codes with: the commonest class, or the mean of each attribute.
+    """Return a typical label for decoding arbitrary codes, computed from the training images.
 
     Returns:
-        () int64 or (A,) float32; None for an unconditional model.
+        The most frequent class, () int64, or the mean of each attribute, (A,) float32; None for an unconditional model.
     """
     y = conditioning_labels(run, "train")
     if y is None:
@@ -68,5 +69,5 @@ def common_label(run: Run) -> Tensor | None:
 
 
 def same_label(label: Tensor | None, count: int) -> Tensor | None:
-    """Repeat a label for `count` codes."""
+    """Repeat one label for `count` codes: (count,) classes or (count, A) attributes. None stays None."""
     return None if label is None else label.expand(count, *label.shape)

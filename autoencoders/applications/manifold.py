@@ -1,4 +1,4 @@
-"""A grid of decoded codes from a plane of the latent space, and how much of the codes the plane explains."""
+"""A grid of images decoded from a plane in latent space, and how much of the codes' variation the plane explains."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from autoencoders.utils.arrays import to_numpy
 
 AXES = ("auto", "latents", "components")
 EDGE = 0.02
-"""The grid extends from this quantile of a standard normal to its complement along both axes."""
+"""Along both axes, the grid extends from the quantile EDGE to the quantile 1 - EDGE of a standard normal."""
 
 
 class Plane(NamedTuple):
-    """A plane of codes, z = mean + a * axes[0] + b * axes[1], with `a` and `b` in standard deviations.
+    """A plane in latent space: the codes z = mean + a * axes[0] + b * axes[1] for all coordinates (a, b).
 
     Attributes:
-        mean: (Z,).
-        axes: (2, Z), orthogonal; the length of an axis is the standard deviation of the codes along it.
-        names: names of the axes.
-        share: share of the mean KL, or of the variance of the codes, along the axes, in [0, 1].
-        kind: `KL` or `variance`.
+        mean: (Z,) code at the center of the plane.
+        axes: (2, Z) orthogonal vectors. The length of each vector is one standard deviation of the prior, or of the
+            codes if the axes are principal components or the model has no prior.
+        names: display names of the axes.
+        share: fraction of the total KL, or of the total variance of the codes, along the two axes, in [0, 1].
+        kind: the quantity of `share`: `KL` or `variance`.
     """
 
     mean: Tensor
@@ -37,34 +38,39 @@ class Plane(NamedTuple):
     kind: str
 
     def at(self, points: Tensor) -> Tensor:
-        """Return the codes (N, Z) of points (N, 2)."""
+        """Return the codes (N, Z) at coordinates `points` (N, 2) in the plane."""
         return self.mean + points @ self.axes
 
     def points(self, z: Tensor) -> Tensor:
-        """Project codes (N, Z) to coordinates (N, 2)."""
+        """Return the coordinates (N, 2) of codes `z` (N, Z) after projection to the plane."""
         return (z - self.mean) @ self.axes.T / self.axes.square().sum(1).clamp(min=1e-12)
 
 
 def manifold(
     run: Run, *, split: str = "test", side: int = 15, axes: str = "auto", measured: int = 1000
 ) -> ApplicationResult:
-    """Draw a grid of decoded codes, evenly spaced in the quantiles of a standard normal along two axes.
+    """Plot a grid of images decoded from a plane in latent space.
 
-    With two latents, the plane is the latent space. With more, its axes are the two latents with the highest KL
-    (`latents`, for a model with a prior) or the two leading principal components of the codes (`components`); the
-    remaining coordinates stay at their mean. Two results are measured: the error of held-out images reconstructed from
-    their two coordinates alone, compared with the complete code, PCA with two components and the mean image; and the
-    share of codes inside the grid, compared with a standard normal.
+    Along both axes, the codes are evenly spaced in the quantiles of a standard normal. If the model has two latents,
+    the plane is the complete latent space. If it has more latents, `axes` selects the plane, and all other coordinates
+    are set to their mean.
+
+    Two quantities are measured on images of the split. The first is the error of images that are reconstructed from
+    their two coordinates in the plane, compared with the complete code, PCA with two components and the mean image. The
+    second is the fraction of codes inside the grid, compared with a standard normal.
 
     Args:
-        run: the run.
-        split: the split whose images are reconstructed from the plane.
+        run: run whose codes are decoded.
+        split: split whose images are reconstructed from the plane.
         side: number of images along each side of the grid.
-        axes: `latents`, `components`, or `auto`: latents for a model with a prior, else components.
+        axes: `latents` (the two latents with the highest KL, or variance for a model without a prior), `components`
+            (the two leading principal components of the codes), or `auto`: `latents` for a model with a prior, else
+            `components`.
         measured: maximum number of images that are reconstructed.
 
     Returns:
-        Figure `grid`. Tables `explained` (MSE per pixel of [0, 1]) and `coverage`.
+        Figure `grid`. Tables `explained` (MSE per pixel, for pixels in [0, 1]) and `coverage` (fraction of codes inside
+        the grid).
 
     Raises:
         UserError: if an option is out of range, or the model has only one latent.
@@ -74,21 +80,26 @@ def manifold(
     if axes not in AXES:
         raise UserError(f"axes must be one of {list(AXES)}, got {axes!r}.")
     if run.model.latent_dim < 2:
-        raise UserError(f"A plane needs two latents, and {run.title} has one. Use application=traverse.")
+        raise UserError(
+            f"application=manifold needs a model with at least two latents, but {run.title} has one. Choose "
+            "application=traverse."
+        )
     check_count(side, "side", 2)
     check_count(measured, "measured", 2)
     plane = find_plane(run, axes)
     steps = torch.special.ndtri(torch.linspace(EDGE, 1 - EDGE, side, dtype=torch.float64)).float()
-    points = torch.cartesian_prod(-steps, steps).flip(1)  # rows from top (high second axis) to bottom
+    points = torch.cartesian_prod(-steps, steps).flip(1)  # the second coordinate is highest in the top row
     label = common_label(run)
     images = run.decode(plane.at(points), same_label(label, len(points))).unflatten(0, (side, side))
     explained = explained_table(run, plane, split, measured)
     coverage = coverage_table(run, plane, split, float(steps[-1]))
     mse = explained["mse"].tolist()
-    caption = f"right: {plane.names[0]}, up: {plane.names[1]}; {plane.share:.0%} of the {plane.kind}; "
-    caption += f"{split} MSE from the plane {mse[0]:.4f}, from PCA-2 {mse[2]:.4f}"
+    caption = (
+        f"axes: {plane.names[0]} (horizontal), {plane.names[1]} (vertical), {plane.share:.0%} of the {plane.kind}; "
+    )
+    caption += f"{split} MSE: plane {mse[0]:.4f}, PCA-2 {mse[2]:.4f}"
     if label is not None:
-        caption += f"; label: {label_text(run, label)}"
+        caption += f"; label of all images: {label_text(run, label)}"
     figures = {"grid": image_grid(to_numpy(images), run.title, caption=caption)}
     return ApplicationResult(
         flatten_table(explained) | flatten_table(coverage), figures, {"explained": explained, "coverage": coverage}
@@ -96,7 +107,7 @@ def manifold(
 
 
 def label_text(run: Run, label: Tensor) -> str:
-    """Return the name of the class, or `mean attributes`, for the caption of the figure."""
+    """Return the text for a label in the figure caption: the name of the class, or `mean attributes`."""
     context = run.model.labels
     if context is None or label.ndim > 0:
         return "mean attributes"
@@ -104,7 +115,7 @@ def label_text(run: Run, label: Tensor) -> str:
 
 
 def find_plane(run: Run, axes: str) -> Plane:
-    """Return the plane of two latents or of two principal components of the training codes."""
+    """Return the plane that `axes` selects: two latents, or two principal components of the training codes."""
     if axes == "latents" or run.model.latent_dim == 2 or (axes == "auto" and run.model.has_prior):
         return latent_plane(run)
     z = run.codes("train").z
@@ -113,11 +124,11 @@ def find_plane(run: Run, axes: str) -> Plane:
     peak = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     directions = (vectors * peak.sign())[:2] * variance[:2, None].clamp(min=0).sqrt()
     share = float(variance[:2].sum() / variance.sum().clamp(min=1e-12))
-    return Plane(z.mean(0), directions.float(), ("PC 1 of the codes", "PC 2"), share, "variance")
+    return Plane(z.mean(0), directions.float(), ("PC 1 of the codes", "PC 2 of the codes"), share, "variance")
 
 
 def latent_plane(run: Run) -> Plane:
-    """Return the plane of the two most important latents, or of both latents in their own order."""
+    """Return the plane of the two most important latents. If the model has only two latents, their order is kept."""
     latents = measure_latents(run)
     pair = latents.order[:2] if run.model.latent_dim > 2 else torch.arange(2)
     directions = torch.zeros(2, len(latents.mean))
@@ -128,7 +139,14 @@ def latent_plane(run: Run) -> Plane:
 
 
 def explained_table(run: Run, plane: Plane, split: str, count: int) -> pd.DataFrame:
-    """Return the errors of reconstructions from the plane, from the complete code and by the baselines."""
+    """Return the MSE of reconstructions from the plane, from the complete code, by PCA and by the mean image.
+
+    Args:
+        run: run whose images are reconstructed.
+        plane: plane to which the codes are projected.
+        split: split of the images.
+        count: maximum number of images.
+    """
     batch, pca = run.batch(split, spread_rows(count, len(run.codes(split).z))), run.pca(2)
     z = run.encode(batch.x, batch.y)
     outputs = {
@@ -145,7 +163,7 @@ def explained_table(run: Run, plane: Plane, split: str, count: int) -> pd.DataFr
 
 
 def coverage_table(run: Run, plane: Plane, split: str, edge: float) -> pd.DataFrame:
-    """Return the share of codes inside the grid, whose sides are at +-`edge`, and that of a standard normal."""
+    """Return the fraction of codes, and of a standard normal, inside the grid from -`edge` to `edge` on both axes."""
     inside = (plane.points(run.codes(split).z).abs() <= edge).all(1).double()
     rows: dict[str, dict[str, Any]] = {
         "codes": {"inside the grid": mean_and_error(inside), "images": len(inside)},

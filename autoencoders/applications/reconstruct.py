@@ -1,4 +1,4 @@
-"""Reconstructions of images, their codes as heat maps, and errors compared with PCA and the mean image."""
+"""Reconstructed images, heat maps of their codes, and reconstruction errors compared with PCA and the mean image."""
 
 from __future__ import annotations
 
@@ -19,18 +19,22 @@ from autoencoders.utils.arrays import to_numpy
 
 
 def reconstruct(run: Run, *, split: str = "test", images: str | None = None, count: int = 10) -> ApplicationResult:
-    """Draw input, target and output; draw original, code and output; measure errors on the complete split.
+    """Plot input, target, code and output of images, and measure the reconstruction errors on the complete split.
 
     Args:
-        run: the run.
-        split: the split on which errors are measured; its images are drawn unless `images` is set.
-        images: an image file or a folder of your own images to draw.
-        count: number of images that are drawn.
+        run: run whose model reconstructs the images.
+        split: split on which errors are measured. Its images are plotted if `images` is None.
+        images: image file, or folder of your own images, to plot.
+        count: number of images that are plotted.
 
     Returns:
-        Figures `rows` and `codes`. Table `errors`, for the model, PCA with as many components and the mean training
-        image: MSE per pixel of [0, 1], its difference to the model's MSE on the same images, PSNR of the mean MSE and
-        mean PSNR per image in dB, mean SSIM.
+        Figures `rows` (input, target and output images) and `codes` (inputs, heat maps of their codes, and outputs).
+        Table `errors` for the model, PCA with as many components as latents, and the mean training image: MSE per
+        pixel for pixels in [0, 1], difference from the model's MSE on the same images, PSNR of the mean MSE and mean
+        PSNR per image in dB, and mean SSIM.
+
+    Raises:
+        UserError: if the images cannot be read, or `images` is set for a conditional model.
     """
     from autoencoders.figures.code_heatmaps import code_heatmaps
     from autoencoders.figures.grids import image_grid
@@ -41,7 +45,7 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
     table = reconstruction_errors(run, split)
     model, *baselines = table.to_dict("records")
     baseline_errors = ", ".join(f"{row['method']} {row['mse']:.4g}" for row in baselines)
-    caption = f"{split} MSE {model['mse']:.4g} ({model['psnr of mean mse']:.1f} dB); {baseline_errors}"
+    caption = f"{split} MSE: {model['mse']:.4g} (PSNR {model['psnr of mean mse']:.1f} dB); baselines: {baseline_errors}"
     rows = {"input": to_numpy(batch.x), "target": to_numpy(batch.target), "output": to_numpy(output)}
     if batch.x is batch.target:
         del rows["target"]
@@ -54,7 +58,7 @@ def reconstruct(run: Run, *, split: str = "test", images: str | None = None, cou
 
 
 def reconstruction_errors(run: Run, split: str) -> pd.DataFrame:
-    """Return the table of reconstruction errors on a complete split: a row per method, the model first."""
+    """Return the reconstruction errors on a complete split, with one row per method and the model first."""
     data, pca = run.prepare().data, run.pca()
     mean_image = data.mean_image().float()
     methods: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {
@@ -74,7 +78,7 @@ def reconstruction_errors(run: Run, split: str) -> pd.DataFrame:
         mse, decibels, similarity = torch.cat(chunks).unbind(1)
         rows[name] = {
             "mse": mean_and_error(mse),
-            # A paired difference has a smaller standard error: much of the variation between images cancels.
+            # The difference on the same images has a smaller standard error, because variation between images cancels.
             "mse above the model's": mean_and_error(mse - model_mse),
             "psnr of mean mse": psnr(float(mse.mean())),
             "psnr per image": mean_and_error(decibels),

@@ -1,4 +1,4 @@
-"""Representations of the same images (codes, principal components, pixels), and the labels to compare them by."""
+"""Representations of images (codes, principal components, pixels), and labels with which they are compared."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.pca import PCABaseline
 
 MAX_SIDE = 32
-"""Maximum height and width, in pixels, of images compared as pixels. Larger images are reduced by averaging."""
+"""Maximum height and width of images whose pixels are used as features. Larger images are reduced by averaging."""
 
 
 def pixels(x: Tensor) -> Tensor:
-    """Flatten images (N, C, H, W) to rows of pixels (N, D), reduced by averaging to at most SIDE pixels per side."""
+    """Flatten images (N, C, H, W) to features (N, D). Sides longer than MAX_SIDE pixels are reduced by averaging."""
     size = tuple(min(MAX_SIDE, side) for side in x.shape[2:])
     if size != tuple(x.shape[2:]):
         x = functional.interpolate(x, size, mode="area")
@@ -29,16 +29,16 @@ def pixels(x: Tensor) -> Tensor:
 
 
 def representations(run: Run, split: str, rows: Tensor, pca: PCABaseline) -> dict[str, Tensor]:
-    """Compute three representations of rows of a split: the model's codes, PCA with as many components, pixels.
+    """Return three representations of images in a split: the model's codes, PCA and pixels.
 
     Args:
-        run: the run.
-        split: the split of the images, read as in evaluation.
-        rows: (N,) row numbers.
-        pca: the PCA of the training images.
+        run: run whose model and data are used.
+        split: split of the images, which are read as in evaluation.
+        rows: (N,) indices of the images in the split.
+        pca: PCA that is fitted to the training images.
 
     Returns:
-        Name -> (N, D) float32 features; the model is first.
+        Name of the representation -> features (N, D) float32. The model is first.
     """
     components, flattened = [], []
     for chunk in rows.split(ROWS_PER_CHUNK):
@@ -53,13 +53,14 @@ def representations(run: Run, split: str, rows: Tensor, pca: PCABaseline) -> dic
 
 
 def attributes_or_classes(annotations: Annotations) -> tuple[Tensor, tuple[str, ...]]:
-    """Return the attributes of images, or membership of each class if the data have only classes.
+    """Return the attributes of N images. If the data has only classes, each class becomes one attribute.
 
     Returns:
-        Values (N, A) with NaN where unknown, and A names. For classes, the values are 1 (member) and -1.
+        Values (N, A), NaN if unknown, and the names of the A attributes. The attribute of a class is 1 for images of
+        the class and -1 for all other images.
 
     Raises:
-        UserError: if the data have neither attributes nor classes.
+        UserError: if the data has neither attributes nor classes.
     """
     if annotations.attributes is not None:
         return annotations.attributes, annotations.attribute_names
@@ -67,26 +68,26 @@ def attributes_or_classes(annotations: Annotations) -> tuple[Tensor, tuple[str, 
         values = 2.0 * functional.one_hot(annotations.classes, len(annotations.class_names)) - 1
         return values, annotations.class_names
     raise UserError(
-        "This application needs attributes or classes, and these data have neither. Choose data that have labels."
+        "This application needs attributes or classes, but the data has neither. Choose a run whose data has labels."
     )
 
 
 def attribute_index(names: Sequence[str], name: object) -> int:
-    """Return the index of an attribute or class in `names`.
+    """Return the index of the attribute or class `name` in `names`.
 
     Raises:
-        UserError: if it is not among the names; the message lists them.
+        UserError: if `names` does not contain `name`. The message lists all names.
     """
     if str(name) not in names:
-        raise UserError(f"These data have no attribute {str(name)!r}. They have: {join_names(names)}.")
+        raise UserError(f"The data has no attribute or class {str(name)!r}. Choose one of: {join_names(names)}.")
     return list(names).index(str(name))
 
 
 def binary_attributes(run: Run, splits: Sequence[str] = ("train", "val", "test")) -> tuple[dict[str, Tensor], tuple]:
-    """Binarize every attribute, with thresholds computed on the training split.
+    """Binarize all attributes, or classes if the data has no attributes, with thresholds from the training split.
 
     Returns:
-        Split -> (N, A) float32 values 0, 1 or NaN (unknown), and A names.
+        Split -> values (N, A) float32: 0, 1 or NaN (unknown). The names of the A attributes.
     """
     train, names = attributes_or_classes(run.annotations("train"))
     thresholds = torch.tensor([attribute_threshold(values) for values in train.T])
@@ -97,11 +98,11 @@ def binary_attributes(run: Run, splits: Sequence[str] = ("train", "val", "test")
 
 
 class Labels(NamedTuple):
-    """The label that a classifier predicts and that colors a map.
+    """Labels of images: the classes, or one binary attribute. A classifier predicts them, or they color a map.
 
     Attributes:
-        values: split -> (N,) int64, -1 where unknown.
-        names: a name for each value.
+        values: split -> labels (N,) int64, -1 if unknown.
+        names: display name of each label.
         what: `class`, or the name of the attribute.
     """
 
@@ -111,15 +112,19 @@ class Labels(NamedTuple):
 
 
 def labels(run: Run, splits: Sequence[str], attribute: str | None = None) -> Labels | None:
-    """Return the classes of the data if they have classes, else one binarized attribute.
+    """Return the labels of images: all classes, or one binary attribute.
 
     Args:
-        run: the run.
-        splits: the splits whose labels are returned.
-        attribute: the name of the attribute or class; None selects all classes, or else the last attribute.
+        run: run whose data has the labels.
+        splits: splits whose labels are returned.
+        attribute: name of the attribute. The name of a class selects this class against all others. None selects all
+            classes, or the last attribute if the data has no classes.
 
     Returns:
-        The labels, or None if the data have no labels and `attribute` is None.
+        The labels; None if the data has no labels and `attribute` is None.
+
+    Raises:
+        UserError: if the data has no such attribute or class.
     """
     train = run.annotations("train")
     if train.classes is not None and attribute is None:
@@ -138,16 +143,16 @@ def labels(run: Run, splits: Sequence[str], attribute: str | None = None) -> Lab
 
 
 def labeled_rows(values: Tensor, limit: int) -> Tensor:
-    """Return the rows whose label (N,) is known: at most `limit`, evenly spaced."""
+    """Return the indices of at most `limit` images whose label in `values` (N,) is known (not -1), evenly spaced."""
     rows = (values >= 0).nonzero().flatten()
     return rows[spread_rows(limit, len(rows))]
 
 
 class LabeledFeatures(NamedTuple):
-    """Features and labels of images of one split.
+    """Features and labels of N images from one split.
 
     Attributes:
-        features: name of the representation -> (N, D) float32.
+        features: name of the representation -> features (N, D) float32.
         y: (N,) int64 labels.
     """
 
@@ -156,7 +161,7 @@ class LabeledFeatures(NamedTuple):
 
 
 def labeled_features(run: Run, targets: Labels, limit: int) -> dict[str, LabeledFeatures]:
-    """Compute the representations of at most `limit` labeled images of each split of `targets`."""
+    """Return, for each split in `targets`, the representations and labels of at most `limit` labeled images."""
     pca, data = run.pca(), {}
     for split, values in targets.values.items():
         rows = labeled_rows(values, limit)
@@ -165,15 +170,15 @@ def labeled_features(run: Run, targets: Labels, limit: int) -> dict[str, Labeled
 
 
 def conditioning_labels(run: Run, split: str) -> Tensor | None:
-    """Return the labels of a split that the model is conditioned on, or None for an unconditional model.
+    """Return the labels in a split that the model is conditioned on.
 
     Returns:
-        (N,) int64 classes or (N, A) float32 attributes.
+        Classes (N,) int64 or attributes (N, A) float32; None for an unconditional model.
     """
     return run.codes(split).y if run.model.context_size else None
 
 
 def conditioned_on_classes(run: Run) -> bool:
-    """Return True if the model is conditioned on classes, False for attributes or an unconditional model."""
+    """Return whether the model is conditioned on classes (not on attributes, and not unconditional)."""
     context = run.model.labels
     return bool(run.model.context_size) and context is not None and context.kind == "classes"

@@ -1,4 +1,4 @@
-"""Restoration methods (the model, PCA, classical methods) and their errors on corrupted images."""
+"""Methods that restore corrupted images (the model, PCA, classical methods), and the errors of restored images."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from autoencoders.metrics.running_sums import psnr
 from autoencoders.runs.run import Run
 
 NON_LOCAL_MEANS_CHOICES = list(itertools.product((0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0), (True, False), (3, 5, 7)))
-"""Candidates for non-local means: h / sigma, whether distances are corrected by sigma, and the patch size in pixels."""
+"""Candidate parameters (h / sigma, whether patch distances are corrected for noise, patch size) for non-local means."""
 TOTAL_VARIATION_WEIGHTS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)
-"""Candidates for the weight of total-variation denoising."""
+"""Candidate weights for total-variation denoising."""
 MEDIAN_SIZES = (3, 5, 7)
-"""Candidates for the side of the median filter in pixels."""
+"""Candidate sizes of the median filter, in pixels per side."""
 
 
 def fast_methods(run: Run) -> dict[str, Method]:
-    """Return the methods that are measured on complete splits: the model, the input, PCA and the mean image."""
+    """Return the methods that are measured on a complete split: the model, the unchanged input, PCA, the mean image."""
     pca = run.pca()
     return {
         run.model.name: lambda c: run.reconstruct(c.batch.x, c.batch.y),
@@ -39,13 +39,16 @@ def fast_methods(run: Run) -> dict[str, Method]:
 
 
 def slow_methods(run: Run, corruption: object, validation: Corrupted, bm3d: bool) -> dict[str, Method]:
-    """Return the methods that are measured on a subset, with parameters chosen on validation images.
+    """Return the methods that are measured on a subset of the images, with parameters chosen on validation images.
+
+    Masked pixels are filled by inpainting methods. Gaussian noise is removed by denoisers. For any other corruption,
+    the method is a median filter.
 
     Args:
-        run: the run.
-        corruption: the corruption that the run was trained with.
+        run: run whose model and PCA fill masked pixels.
+        corruption: corruption with which the run was trained.
         validation: corrupted validation images.
-        bm3d: include BM3D if the corruption is Gaussian noise.
+        bm3d: whether to include BM3D if the corruption is Gaussian noise.
     """
     if validation.hidden is not None:
         return inpainting_methods(run, validation)
@@ -62,7 +65,12 @@ def slow_methods(run: Run, corruption: object, validation: Corrupted, bm3d: bool
 
 
 def denoisers(sigma: float, validation: Corrupted) -> dict[str, Method]:
-    """Return non-local means and total variation for noise of a known level, tuned on validation images."""
+    """Return non-local means and total-variation denoising, with parameters chosen on validation images.
+
+    Args:
+        sigma: standard deviation of the Gaussian noise, for pixels in [0, 1].
+        validation: noisy validation images.
+    """
     x, target = validation.batch.x, validation.batch.target
     weight = classical_restoration.tune_parameter(
         classical_restoration.total_variation, TOTAL_VARIATION_WEIGHTS, x, target
@@ -80,37 +88,41 @@ def denoisers(sigma: float, validation: Corrupted) -> dict[str, Method]:
 
 
 def error_table(methods: Mapping[str, Method], chunks: Iterable[Corrupted]) -> pd.DataFrame:
-    """Return the errors of methods on the same images: a row per method.
+    """Return the errors of all methods on the same images, with one row per method.
 
-    Columns: MSE per pixel of [0, 1], PSNR of the mean MSE, mean PSNR per image, SSIM; for covered images also the PSNR
-    inside and outside of the cover; the number of images.
+    Columns: MSE per pixel for pixels in [0, 1], PSNR of the mean MSE and mean PSNR per image in dB, SSIM, and number of
+    images. For masked images, the table also contains the PSNR inside and outside of the mask.
+
+    Args:
+        methods: name -> restoration method.
+        chunks: batches of corrupted images.
     """
     collected: dict[str, list[Tensor]] = {name: [] for name in methods}
-    has_cover = False
+    has_mask = False
     for chunk in chunks:
-        has_cover = has_cover or chunk.hidden is not None
+        has_mask = has_mask or chunk.hidden is not None
         for name, method in methods.items():
             collected[name].append(image_errors(method(chunk).clamp(0, 1), chunk))
     rows: dict[str, dict[str, Any]] = {}
     for name, columns in collected.items():
-        mse, decibels, similarity, within, share = torch.cat(columns).double().unbind(1)
+        mse, decibels, similarity, within, fraction = torch.cat(columns).double().unbind(1)
         rows[name] = {
             "mse": mean_and_error(mse),
             "psnr of mean mse": psnr_and_error(mse),
             "psnr per image": mean_and_error(decibels),
             "ssim": mean_and_error(similarity),
         }
-        if has_cover:
-            rows[name]["psnr inside"] = psnr_and_error(within, share)
-            rows[name]["psnr outside"] = psnr_and_error(mse - within, 1 - share)
+        if has_mask:
+            rows[name]["psnr inside"] = psnr_and_error(within, fraction)
+            rows[name]["psnr outside"] = psnr_and_error(mse - within, 1 - fraction)
         rows[name]["images"] = len(mse)
     return comparison_table(rows)
 
 
 def image_errors(output: Tensor, corrupted: Corrupted) -> Tensor:
-    """Return (B, 5) errors of restored images.
+    """Return five errors (B, 5) of restored images `output` (B, C, H, W).
 
-    Columns: MSE, PSNR, SSIM, the contribution of the covered pixels to the MSE, and the share of covered pixels.
+    Columns: MSE, PSNR in dB, SSIM, the contribution of masked pixels to the MSE, and the fraction of masked pixels.
     """
     target, inside = corrupted.batch.target, corrupted.mask.float()
     square = (output - target).square().mean(1, keepdim=True)  # (B, 1, H, W)
@@ -120,14 +132,16 @@ def image_errors(output: Tensor, corrupted: Corrupted) -> Tensor:
 
 
 def psnr_and_error(square: Tensor, weight: Tensor | None = None) -> tuple[float, float]:
-    """Return the PSNR of the mean squared error and its standard error to first order, in dB.
+    """Return the PSNR of a mean squared error and its standard error by the delta method, in dB.
 
     Args:
-        square: (N,) squared errors per image.
-        weight: (N,) share of the pixels that they cover; the mean is then sum(square) / sum(weight). None: 1.
+        square: (N,) squared error of each image, averaged over all pixels of the image. Pixels that are not measured
+            contribute 0.
+        weight: (N,) fraction of measured pixels in each image; None if all pixels are measured. The mean squared error
+            is sum(square) / sum(weight).
 
     Returns:
-        NaN for both if the error is zero, as for pixels that are kept.
+        The PSNR and its standard error. They are NaN if the mean squared error is 0, for example for unchanged pixels.
     """
     weight = torch.ones_like(square) if weight is None else weight
     ratio = float(square.sum() / weight.sum())

@@ -1,4 +1,4 @@
-"""Restoration of corrupted images, compared with PCA and with classical methods tuned on validation images."""
+"""Restoration of corrupted images, compared with PCA and with classical methods that are tuned on validation images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LEVEL_TUNING = 12
-"""Validation images on which the classical methods are tuned at each level of noise."""
+"""Number of validation images on which the classical methods are tuned at each noise level."""
 
 
 def restore(
@@ -36,25 +36,31 @@ def restore(
     levels: Sequence[float] = (0.05, 0.1, 0.2, 0.25, 0.5),
     bm3d: bool = False,
 ) -> ApplicationResult:
-    """Draw corrupted, restored and original images; measure errors against the clean images.
+    """Plot corrupted, restored and original images, and measure the errors between restored and original images.
+
+    If the corruption masks pixels, the inpainting methods use the position of the masked pixels, but the model does
+    not.
 
     Args:
-        run: a run that was trained with a corruption. The fills use the position of the cover; the model does not.
-        split: the split on which errors are measured; its images are drawn unless `images` is set.
-        images: an image file or a folder of your own clean images, which are corrupted, restored and drawn.
-        count: number of images that are drawn.
-        subset: number of evenly spaced images on which all methods, including the slow ones, are measured.
-        tuning: number of validation images on which the parameter of each classical method is chosen.
-        levels: standard deviations of Gaussian noise, in units of [0, 1].
-        bm3d: also measure BM3D if the corruption is Gaussian noise; it takes seconds per image.
+        run: run that was trained with a corruption.
+        split: split on which errors are measured. Its images are plotted if `images` is None.
+        images: image file, or folder of your own clean images, which are corrupted, restored and plotted.
+        count: number of images that are plotted.
+        subset: number of evenly spaced images on which all methods, including the slow methods, are measured.
+        tuning: number of validation images on which the parameters of each classical method are chosen.
+        levels: standard deviations of Gaussian noise, for pixels in [0, 1].
+        bm3d: whether to measure BM3D too if the corruption is Gaussian noise. BM3D takes seconds per image.
 
     Returns:
-        Figure `rows`; for Gaussian noise also `levels` and `level_rows`. Tables `errors` (complete split, fast
-        methods), `comparison` (subset, all methods) and `levels`: MSE per pixel of [0, 1], PSNR of the mean MSE and
-        mean PSNR per image in dB, SSIM; for covered images also the PSNR inside and outside of the cover.
+        Figure `rows`. For Gaussian noise also the figures `levels` (PSNR as a function of the noise level) and
+        `level_rows` (one image at each noise level).
+
+        Tables `errors` (fast methods on the complete split), `comparison` (all methods on the subset) and, for Gaussian
+        noise, `levels`. Columns: MSE per pixel for pixels in [0, 1], PSNR of the mean MSE and mean PSNR per image in
+        dB, SSIM, and, for masked images, PSNR inside and outside of the mask.
 
     Raises:
-        UserError: if the run was trained without a corruption.
+        UserError: if the run was trained without a corruption, or an option is out of range.
     """
     corruption = trained_corruption(run)
     check_count(subset, "subset", 2)
@@ -79,7 +85,7 @@ def restore(
 
 
 def trained_corruption(run: Run) -> Callable[[Tensor, Draws], Tensor]:
-    """Return the corruption of the run's data.
+    """Return the corruption with which the run was trained.
 
     Raises:
         UserError: if the run was trained without a corruption.
@@ -87,16 +93,25 @@ def trained_corruption(run: Run) -> Callable[[Tensor, Draws], Tensor]:
     corruption = run.prepare().data.evaluation_options["corruption"]
     if isinstance(corruption, NoCorruption):
         raise UserError(
-            "application=restore needs a run that was trained with a corruption, and this run was trained without. "
-            "Train one: python -m autoencoders.train corruption=gaussian_noise (or salt_pepper, occlusion, erase)."
+            "application=restore needs a run that was trained with a corruption, but this run was trained without a "
+            "corruption. Train a new run: python -m autoencoders.train corruption=gaussian_noise (or salt_pepper, "
+            "occlusion, erase)."
         )
-    return cast("Callable[[Tensor, Draws], Tensor]", corruption)  # `views` holds options of several types
+    return cast("Callable[[Tensor, Draws], Tensor]", corruption)  # the dict contains several types
 
 
 def example_images(
     run: Run, corruption: Callable[[Tensor, Draws], Tensor], split: str, count: int, images: str | None
 ) -> tuple[Corrupted, Sequence[str]]:
-    """Return the corrupted images that are drawn, and the file names of the user's own images."""
+    """Return the corrupted images for the figure, and the file names of the user's own images.
+
+    Args:
+        run: run whose data is used.
+        corruption: corruption with which the run was trained.
+        split: split of the images if `images` is None. There are no file names in this case.
+        count: maximum number of images.
+        images: image file, or folder of the user's own clean images; None for images of the split.
+    """
     batch, names = select_images(run, split, count, images)
     if images is None:
         return corrupted_rows(run, split, batch.index), ()
@@ -108,7 +123,7 @@ def best_method_caption(run: Run, split: str, table: pd.DataFrame) -> str:
     """Return a caption with the PSNR of the model and of the best method that does not use the model."""
     best = table[~table["method"].str.startswith(run.model.name)].sort_values("mse").iloc[0]
     return (
-        f"{table['images'][0]} {split} images: {run.model.name} {table['psnr of mean mse'][0]:.2f} dB, "
+        f"PSNR on {table['images'][0]} {split} images: {run.model.name} {table['psnr of mean mse'][0]:.2f} dB, "
         f"best baseline {best['method']} {best['psnr of mean mse']:.2f} dB"
     )
 
@@ -116,7 +131,15 @@ def best_method_caption(run: Run, split: str, table: pd.DataFrame) -> str:
 def draw_rows(
     run: Run, methods: Mapping[str, Method], example: Corrupted, columns: Sequence[str], caption: str
 ) -> Figure:
-    """Draw a row for the corrupted input, for each method and for the original."""
+    """Plot one row of images for the corrupted input, one for each method and one for the original.
+
+    Args:
+        run: run whose title is shown.
+        methods: name -> restoration method. The input and the mean image get no row of their own.
+        example: corrupted images, one per column.
+        columns: display names of the columns; empty for none.
+        caption: text below the title.
+    """
     from autoencoders.figures.grids import image_grid
 
     rows = {"input": to_numpy(example.batch.x)}
@@ -130,12 +153,21 @@ def draw_rows(
 def measure_levels(
     run: Run, trained: GaussianNoise, split: str, rows: Tensor, levels: Sequence[float]
 ) -> tuple[dict[str, list], dict[str, list[np.ndarray]], pd.DataFrame]:
-    """Measure all methods at several levels of noise.
+    """Measure all methods at several noise levels.
 
-    The classical methods are given the level and are tuned at each level. The model is not: it was trained at one.
+    The classical methods get the noise level as a parameter and are tuned at each level. The model does not get the
+    noise level, and was trained at one level only.
+
+    Args:
+        run: run that was trained with Gaussian noise.
+        trained: the noise with which the run was trained.
+        split: split of the images.
+        rows: (N,) indices of the images in the split.
+        levels: standard deviations of the noise, for pixels in [0, 1].
 
     Returns:
-        Method -> (level, PSNR, its standard error) per level; row name -> one image (C, H, W) per level; the table.
+        Name of the method -> (noise level, PSNR, standard error of the PSNR) for each level. Name of a row in the
+        figure -> one image (C, H, W) for each level. The table with the errors of all methods at all levels.
     """
     validation = spread_rows(LEVEL_TUNING, len(run.data.images("val")))
     model, pca = run.model.name, run.pca()
@@ -162,13 +194,27 @@ def measure_levels(
 
 
 def noisy_rows(run: Run, noise: GaussianNoise, split: str, rows: Tensor) -> Corrupted:
-    """Read rows of a split with the given noise; the random numbers are the same at every level."""
+    """Return images of a split with the given noise. The random numbers are the same for every noise level.
+
+    Args:
+        run: run whose data is used.
+        noise: noise to add to the clean images.
+        split: split of the images.
+        rows: (B,) indices of the images in the split.
+    """
     batch = run.batch(split, rows)
     return Corrupted(batch._replace(x=noise(batch.target, run.data.evaluation_batches(split).draws(rows))), None)
 
 
 def draw_levels(run: Run, trained: GaussianNoise, curves: Mapping[str, list], images: str) -> Figure:
-    """Draw the PSNR of each method over the level of noise."""
+    """Plot the PSNR of each method as a function of the noise level.
+
+    Args:
+        run: run whose title is shown.
+        trained: the noise with which the run was trained; its level is marked.
+        curves: name of the method -> (noise level, PSNR, standard error of the PSNR) for each level.
+        images: number and split of the measured images, for the axis label.
+    """
     from autoencoders.figures.line_plot import line_plot
 
     lines = {name: np.array(points) for name, points in curves.items()}
@@ -178,7 +224,13 @@ def draw_levels(run: Run, trained: GaussianNoise, curves: Mapping[str, list], im
 
 
 def draw_level_rows(run: Run, strips: Mapping[str, list[np.ndarray]], levels: Sequence[float]) -> Figure:
-    """Draw input, output and original of one image at each level of noise."""
+    """Plot input, output and original of one image at each noise level.
+
+    Args:
+        run: run whose title is shown.
+        strips: name of the row -> one image (C, H, W) for each level.
+        levels: standard deviations of the noise, one per column.
+    """
     from autoencoders.figures.grids import image_grid
 
     columns = [f"{sigma:g}" for sigma in levels]

@@ -1,4 +1,4 @@
-"""Quality of retrieval: precision, mean average precision and shared attributes of the nearest images."""
+"""Tables of retrieval quality: precision, mean average precision, and attributes shared with the nearest images."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
 
 CHANCE_DRAWS = 100
-"""Random database images per query that estimate the attributes shared by chance."""
+"""Number of random database images per query, from which the fraction of attributes shared by chance is estimated."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search for the images of one split among the images of another.
+    """Settings of a search: images of one split (queries) are compared with images of a split (database).
 
     Attributes:
-        run: the run.
-        split: the split of the queries.
-        database: the split that is searched.
-        rows: (M,) rows of the database that are searched, ascending.
-        metric: `euclidean` or `cosine`.
+        run: run whose codes and data are used.
+        split: split of the queries.
+        database: split that is searched; it may be the split of the queries.
+        rows: (M,) indices of the searched images in the database split, ascending.
+        metric: distance between features, `euclidean` or `cosine`.
     """
 
     run: Run
@@ -39,24 +39,31 @@ class Search:
 
     @property
     def within_split(self) -> bool:
-        """True if the queries come from the database."""
+        """Return whether the queries and the database are from the same split."""
         return self.split == self.database
 
     def positions(self, queries: Tensor) -> Tensor | None:
-        """Return the positions of query rows (Q,) among the searched rows; None if they are of another split."""
+        """Return the positions (Q,) of the query images in `rows`; None if the database is another split.
+
+        Args:
+            queries: (Q,) indices of the query images in their split.
+        """
         return torch.searchsorted(self.rows, queries) if self.within_split else None
 
 
 def group_labels(annotations: Annotations) -> Tensor | None:
-    """Return the label (N,) that relevant images share: the group, else the class, else None."""
+    """Return the labels (N,) that define relevant images: the groups, else the classes, else None.
+
+    An image is relevant to a query if both images have the same label.
+    """
     return annotations.classes if annotations.groups is None else annotations.groups
 
 
 def precision_table(search: Search, limit: int) -> pd.DataFrame:
-    """Return precision at 1 and 5 and mean average precision: a row per representation and one for chance.
+    """Return precision at 1 and 5 and mean average precision, with one row per representation and one for chance.
 
     Args:
-        search: the search.
+        search: splits and distance of the search.
         limit: maximum number of queries.
 
     Raises:
@@ -66,13 +73,13 @@ def precision_table(search: Search, limit: int) -> pd.DataFrame:
     labels = group_labels(run.annotations(search.split))
     database_labels = group_labels(run.annotations(search.database).rows(search.rows))
     if labels is None or database_labels is None:
-        raise UserError("This measure needs persons or classes, and these data have neither. Choose other data.")
+        raise UserError("Precision needs persons or classes, but the data has neither. Choose a run with other data.")
     relevant = relevant_counts(search, labels, database_labels)
     queries = (relevant > 0).nonzero().flatten()
     if not len(queries):
         raise UserError(
-            f"No image of {search.split} has another image of its person or class in {search.database}. "
-            "Choose another database."
+            f"The database must contain images of the same person or class as the queries, but database="
+            f"{search.database} has no such image for any image of split={search.split}. Choose another database."
         )
     queries = queries[spread_rows(limit, len(queries))]
     own, pca = search.positions(queries), run.pca()
@@ -89,15 +96,16 @@ def precision_table(search: Search, limit: int) -> pd.DataFrame:
 
 
 def relevant_counts(search: Search, labels: Tensor, database_labels: Tensor) -> Tensor:
-    """Count the relevant images in the database for every image of the query split.
+    """Return, for every image of the query split, the number of relevant images in the database.
 
     Args:
-        search: the search.
-        labels: (N,) labels of the query split.
-        database_labels: (M,) labels of the searched rows.
+        search: splits and distance of the search.
+        labels: (N,) labels of all images in the query split.
+        database_labels: (M,) labels of the searched images.
 
     Returns:
-        (N,) counts without the query itself; 0 for images of the database that are not searched.
+        (N,) numbers of relevant images, without the query itself. If the queries are from the database split, the
+        number is 0 for images that are not searched.
     """
     size = int(max(database_labels.max(), labels.max())) + 1
     counts = torch.bincount(database_labels, minlength=size)[labels]
@@ -108,10 +116,12 @@ def relevant_counts(search: Search, labels: Tensor, database_labels: Tensor) -> 
 
 
 def attribute_table(search: Search, limit: int) -> pd.DataFrame:
-    """Return the share of binary attributes that neighbors share with the query: a row per representation and chance.
+    """Return the fraction of binary attributes that a query has in common with its nearest images.
+
+    The table has one row per representation and one row for random images (chance).
 
     Args:
-        search: the search.
+        search: splits and distance of the search.
         limit: maximum number of queries.
     """
     run, pca = search.run, search.run.pca()
@@ -138,9 +148,9 @@ def attribute_table(search: Search, limit: int) -> pd.DataFrame:
 
 
 def shared_attributes(neighbors: Tensor, queries: Tensor) -> Tensor:
-    """Return the share (Q,) of attributes that neighbors (Q, k, A) have in common with their query (Q, A).
+    """Return the fraction (Q,) of equal attributes between k neighbors (Q, k, A) and their query (Q, A).
 
-    Unknown attributes (NaN) are left out.
+    Unknown attributes (NaN) are ignored.
     """
     same = (neighbors == queries[:, None]).float()
     known = neighbors.isfinite() & queries[:, None].isfinite()
@@ -148,7 +158,13 @@ def shared_attributes(neighbors: Tensor, queries: Tensor) -> Tensor:
 
 
 def quality_table(search: Search, qualities: dict[str, dict[str, Tensor]], queries: int) -> pd.DataFrame:
-    """Average qualities (Q,) over the queries: a row per method."""
+    """Return a table with the mean of each quality over the queries and its standard error, with one row per method.
+
+    Args:
+        search: splits and distance of the search.
+        qualities: name of the method -> name of the quality -> values (Q,) for the queries.
+        queries: number of queries.
+    """
     rows: dict[str, dict[str, Any]] = {}
     for name, quality in qualities.items():
         rows[name] = {key: mean_and_error(values) for key, values in quality.items()}

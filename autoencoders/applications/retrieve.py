@@ -1,4 +1,4 @@
-"""Retrieval of the nearest images by code, and how often they show the same person or class."""
+"""Retrieval: find the images with the nearest codes, and measure how often they show the same person or class."""
 
 from __future__ import annotations
 
@@ -34,30 +34,30 @@ def retrieve(
     neighbors: int = 8,
     queries: int = 2000,
 ) -> ApplicationResult:
-    """Draw queries with their nearest images; measure precision and mean average precision over many queries.
+    """Plot queries with their nearest images, and measure precision and mean average precision on many queries.
 
-    An image is relevant if it shows the same person (or other group of the data), or the same class if the data have
-    no groups. A query is excluded from its own results. Queries without a relevant image in the database are not
-    measured.
+    An image is relevant to a query if both images show the same person (or another group of the data). If the data has
+    no groups, both images must have the same class. A query is excluded from its own results. Queries without a
+    relevant image in the database are not measured.
 
     Args:
-        run: the run.
-        split: the split of the queries.
-        images: an image file or a folder of your own images, which are drawn as queries.
-        database: the split that is searched; None for the split of the queries.
+        run: run whose codes are compared.
+        split: split of the queries.
+        images: image file, or folder of your own images, which are plotted as queries.
+        database: split that is searched; None for the split of the queries.
         metric: distance between codes, and between the features of the baselines: `euclidean` or `cosine`.
-        count: number of queries that are drawn.
-        neighbors: number of nearest images that are drawn per query.
+        count: number of queries that are plotted.
+        neighbors: number of nearest images that are plotted per query.
         queries: maximum number of queries that are measured.
 
     Returns:
-        Figure `neighbors`, and the same images as examples `queried`. Table `retrieval`: if the data have groups or
-        classes, precision at 1 and 5 and mean average precision of codes, PCA with as many components, pixels and a
-        random order; if they have only attributes, the share of attributes that a query has in common with its nearest
-        and with its five nearest images.
+        Figure `neighbors`, and the same images as examples `queried`. Table `retrieval` for codes, PCA with as many
+        components as latents, pixels, and chance. If the data has groups or classes, the table contains precision at 1
+        and 5 and mean average precision. If the data has only attributes, the table contains the fraction of attributes
+        that a query has in common with its nearest image and with its five nearest images.
 
     Raises:
-        UserError: if the metric or the database is unknown.
+        UserError: if an option is unknown or out of range, or no query has a relevant image in the database.
     """
     database = database or split
     if metric not in METRICS:
@@ -82,8 +82,13 @@ def retrieve(
 
 
 def table_caption(search: Search, table: pd.DataFrame | None) -> str:
-    """Return a caption with the size of the database and the first measure of every method."""
-    caption = f"{search.metric} distance of codes to {len(search.rows)} {search.database} images"
+    """Return a caption with the number of searched images and the first metric of every method.
+
+    Args:
+        search: splits and distance of the search.
+        table: table `retrieval`; None if the data has no labels.
+    """
+    caption = f"{search.metric} distance between codes, search in {len(search.rows)} {search.database} images"
     if table is None:
         return caption
     column = table.columns[1]
@@ -91,9 +96,9 @@ def table_caption(search: Search, table: pd.DataFrame | None) -> str:
     if group_labels(annotations) is None:
         measure = column
     elif annotations.groups is None:
-        measure = "nearest of the same class"
+        measure = "fraction of nearest images with the same class"
     else:
-        measure = "nearest of the same person"
+        measure = "fraction of nearest images with the same person"
     values = ", ".join(f"{row['method']} {row[column]:.3f}" for row in table.to_dict("records"))
     return f"{caption}; {measure}: {values}"
 
@@ -101,17 +106,19 @@ def table_caption(search: Search, table: pd.DataFrame | None) -> str:
 def draw_neighbors(
     search: Search, images: str | None, count: int, neighbors: int, caption: str
 ) -> tuple[Figure, pd.DataFrame]:
-    """Draw a row per query: the query, then its nearest images with their distances.
+    """Plot one row per query: the query, then its nearest images with their distances.
 
-    Neighbors of the same person or class are marked. The same images are returned as a table, see
-    `examples.neighbors`.
+    Neighbors of the same person or class are marked.
 
     Args:
-        search: the search.
-        images: the user's own images as queries, or None for images of the query split.
+        search: splits and distance of the search.
+        images: image file, or folder of the user's own images, as queries; None for images of the query split.
         count: number of queries.
         neighbors: number of neighbors per query.
         caption: text below the title.
+
+    Returns:
+        The figure, and a table with the same images, see `examples.neighbor_examples`.
     """
     from autoencoders.figures.neighbors import neighbor_grid
 
@@ -131,13 +138,16 @@ def draw_neighbors(
 
 
 def search_neighbors(search: Search, codes: Tensor, k: int, excluded: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the rows of the database (Q, k) nearest to codes (Q, Z), and their distances.
+    """Find the k database images whose codes are nearest to the codes of the queries.
 
     Args:
-        search: the search.
-        codes: the codes of the queries.
+        search: splits and distance of the search.
+        codes: (Q, Z) codes of the queries.
         k: number of neighbors.
-        excluded: (Q,) a row of the database for each query, the query itself, that is left out; None: no row.
+        excluded: (Q,) index of each query in the database, which is excluded from the result; None to exclude nothing.
+
+    Returns:
+        Indices (Q, k) of the images in the database, nearest first, and their distances (Q, k).
     """
     database = search.run.codes(search.database).z[search.rows]
     index, distances = nearest_neighbors(database, codes, k + (excluded is not None), search.metric)

@@ -1,4 +1,4 @@
-"""Images decoded from sampled codes: from the prior and from densities fitted to the training codes."""
+"""Images decoded from codes that are sampled from the prior or from densities fitted to the training codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from autoencoders.latent.densities import Density
 
 COLUMNS = 10
-"""Images in a row of the figures."""
+"""Number of images in one row of a figure."""
 
 
 def sample(
@@ -40,39 +40,47 @@ def sample(
     seed: int = 0,
     classifier: str | None = None,
 ) -> ApplicationResult:
-    """Decode codes that are sampled from several densities, draw the images and measure them.
+    """Decode codes that are sampled from several densities, plot the images, and measure their quality.
 
-    Densities are fitted to the codes (posterior means) of training images; bandwidths and numbers of components are
-    chosen on validation codes (ex-post density estimation: Ghosh et al., 2020, "From variational to deterministic
-    autoencoders"). A small distance of samples to their nearest real image can be an effect of blur. Therefore the
-    table also contains reconstructions and the mean image, and the distance of held-out images to their nearest
-    sample, which is small only for a varied set of samples. With a classifier, the KID of its features measures
-    quality and variety together.
+    The densities are fitted to the codes (posterior means) of training images. Bandwidths and numbers of components
+    are chosen on validation codes (ex-post density estimation: Ghosh et al., 2020, "From variational to deterministic
+    autoencoders").
+
+    Blur alone can make the distance from a sample to its nearest real image small. Therefore the table also contains
+    reconstructions and the mean image. It also contains the distance from held-out images to their nearest sample,
+    which is small only if the samples are varied. With a classifier, the KID of its features measures quality and
+    variety together.
 
     Args:
-        run: the run.
-        densities: name -> density.
-        split: held-out codes and images to compare with, `val` or `test`.
-        density: name of the density in the main figure; None: the prior if the model has one, else `pca_kde`.
+        run: run whose model decodes the codes.
+        densities: name -> density that is fitted and sampled.
+        split: split of the held-out codes and images, `val` or `test`.
+        density: name of the density in the main figure. None selects the prior (`standard_normal`) if the model has a
+            prior, else `pca_kde`.
         temperature: factor on the deviation of every sampled code from the mean of its density.
         count: number of images in the main figure.
-        measured: number of images of each density whose distances are measured.
-        references: maximum number of evenly spaced images of a split among which the nearest is searched.
+        measured: number of images from each density that are measured.
+        references: maximum number of images per split that are searched for the nearest image, evenly spaced.
         seed: seed of the sampled codes.
-        classifier: a run of `model=classifier`, for the KID of `measured` images.
+        classifier: path of a run of `model=classifier`, for the KID of `measured` images; None for no KID.
 
     Returns:
         Figures `samples`, `densities` and `nearest`. Table `densities`: log-density of held-out codes in nats, variance
-        of sampled codes divided by that of training codes, root mean squared distances per pixel of [0, 1], KID.
+        of sampled codes divided by the variance of training codes, distances between images as root mean squared
+        errors (RMSE) for pixels in [0, 1], and KID.
 
     Raises:
-        UserError: if the density is unknown, a number is out of range, or the classifier does not fit the data.
+        UserError: if `density` or `split` is unknown, a number is out of range, or the classifier does not match the
+            data.
     """
     main = select_density(run, densities, density)
     if split == "train":
-        raise UserError("split must be val or test, got train: the densities are fitted to the training codes.")
+        raise UserError(
+            "split must be val or test because the densities are fitted to the training codes, got train. Set "
+            "split=test."
+        )
     if not temperature > 0:
-        raise UserError(f"temperature must be above 0, got {temperature}.")
+        raise UserError(f"temperature must be a number > 0, got {temperature}.")
     check_count(count, "count")
     check_count(measured, "measured", COLUMNS)
     check_count(references, "references", 2)
@@ -87,7 +95,7 @@ def sample(
     table = density_table(run, densities, images, measurement, features)
     row = table[table["method"] == main].iloc[0]
     suffix = f", temperature {temperature:g}" if temperature != 1 else ""
-    log_density = f"mean log-density of {split} codes {row['log-density']:.1f} nats"
+    log_density = f"mean log-density of {split} codes: {row['log-density']:.1f} nats"
     figures = {
         "samples": draw_samples(run, images[main][:count], f"codes from {densities[main].name}{suffix}; {log_density}"),
         "densities": draw_densities(run, images, split, f"samples of each density{suffix}"),
@@ -95,7 +103,7 @@ def sample(
             run,
             images[main][:measured],
             training,
-            f"{main}: mean RMSE to the nearest training image {row['to nearest training']:.3f}",
+            f"{main}: mean RMSE to the nearest training image: {row['to nearest training']:.3f}",
         ),
     }
     return ApplicationResult(flatten_table(table), figures, {"densities": table})
@@ -104,20 +112,32 @@ def sample(
 def select_density(run: Run, densities: Mapping[str, Density], density: str | None) -> str:
     """Return the name of the density in the main figure.
 
+    Args:
+        run: run whose model may have a prior.
+        densities: name -> density.
+        density: name of the selected density. None selects `standard_normal` if the model has a prior, else `pca_kde`.
+
     Raises:
-        UserError: if there is no density of that name.
+        UserError: if there is no density with the selected name.
     """
     name = density or ("standard_normal" if run.model.has_prior else "pca_kde")
     if name not in densities:
-        raise UserError(f"There is no density {name!r} to sample from. There are: {join_names(list(densities))}.")
+        raise UserError(f"density must be one of {join_names(list(densities))}, got {name!r}.")
     return name
 
 
 def sample_images(run: Run, density: Density, count: int, temperature: float, seed: int) -> Tensor:
-    """Sample codes and decode them; a conditional model gets the labels of random training images.
+    """Sample codes from a density, and decode them with the labels of random training images for a conditional model.
+
+    Args:
+        run: run whose model decodes the codes.
+        density: fitted density.
+        count: number of images.
+        temperature: factor on the deviation of every code from the mean of the density.
+        seed: seed of the codes and labels.
 
     Returns:
-        (count, C, H, W) images.
+        Images (count, C, H, W).
     """
     generator = torch.Generator().manual_seed(seed)
     z = density.sample(count, generator)
@@ -129,7 +149,7 @@ def sample_images(run: Run, density: Density, count: int, temperature: float, se
 
 
 def draw_samples(run: Run, images: Tensor, caption: str) -> Figure:
-    """Draw samples (N, C, H, W) in complete rows."""
+    """Plot samples (N, C, H, W) in a grid. Samples that do not fill a complete row are omitted."""
     from autoencoders.figures.grids import image_grid
 
     columns = min(COLUMNS, len(images))
@@ -138,7 +158,14 @@ def draw_samples(run: Run, images: Tensor, caption: str) -> Figure:
 
 
 def draw_densities(run: Run, images: Mapping[str, Tensor], split: str, caption: str) -> Figure:
-    """Draw a row of samples per density, and a row of real images."""
+    """Plot one row of samples for each density, and one row of real images from the split.
+
+    Args:
+        run: run whose title and data are used.
+        images: name of the density -> samples (N, C, H, W).
+        split: split of the real images.
+        caption: text below the title.
+    """
     from autoencoders.figures.grids import image_grid
 
     real = run.batch(split, spread_rows(COLUMNS, len(run.prepare().data.images(split)))).target
@@ -150,7 +177,14 @@ def draw_densities(run: Run, images: Mapping[str, Tensor], split: str, caption: 
 
 
 def draw_nearest(run: Run, images: Tensor, training: Tensor, caption: str) -> Figure:
-    """Draw the first samples above their nearest training images."""
+    """Plot the first samples in one row, and the nearest training image of each sample below it.
+
+    Args:
+        run: run whose title is shown.
+        images: (N, C, H, W) samples.
+        training: (M, C, H, W) training images that are searched.
+        caption: text below the title.
+    """
     from autoencoders.figures.grids import image_grid
 
     nearest = training[pixel_distances(images, training)[:COLUMNS].argmin(1)]

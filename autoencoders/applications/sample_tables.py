@@ -1,4 +1,4 @@
-"""Quality of samples: log-density of held-out codes, distances to real images, and KID."""
+"""Table of the quality of samples: log-density of held-out codes, distances to real images, and KID."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
     from autoencoders.latent.densities import Density
 
 DRAWS = 5000
-"""Codes sampled to measure the variance of a density."""
+"""Number of codes that are sampled to measure the variance of a density."""
 HELD_OUT_CODES = 2000
 """Maximum number of held-out codes whose log-density is measured."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """The images and numbers that samples are measured with.
+    """Settings and real images for the measurement of samples.
 
     Attributes:
         split: the held-out split.
-        count: number of images of each density.
-        temperature: factor on the deviation of a code from the mean of the density.
+        count: number of measured samples from each density.
+        temperature: factor on the deviation of a sampled code from the mean of its density.
         seed: seed of the sampled codes.
-        held_out: (M, C, H, W) held-out images among which the nearest is searched.
-        training: (M, C, H, W) the same of the training split.
+        held_out: (M, C, H, W) held-out images that are searched for the nearest image.
+        training: (M, C, H, W) training images that are searched for the nearest image.
     """
 
     split: str
@@ -47,7 +47,7 @@ class Measurement:
     training: Tensor
 
     def distances(self, images: Tensor) -> dict[str, tuple[float, float]]:
-        """Return the mean distances between images (N, C, H, W) and their nearest held-out and training images."""
+        """Return the mean RMSE between images (N, C, H, W) and their nearest held-out and training images."""
         return distance_columns(images, images, self)
 
 
@@ -64,14 +64,14 @@ def density_table(
     measurement: Measurement,
     classifier: TrainedClassifier | None,
 ) -> pd.DataFrame:
-    """Return a row per density, and rows of real images, training reconstructions and the mean image.
+    """Return a table with one row per density, and rows for real images, training reconstructions and the mean image.
 
     Args:
-        run: the run.
+        run: run whose codes and images are used.
         densities: name -> fitted density.
-        images: name -> (N, C, H, W) samples of the density.
-        measurement: the held-out and training images, and the settings.
-        classifier: the classifier whose features give the KID, or None.
+        images: name of the density -> samples (N, C, H, W).
+        measurement: settings and real images.
+        classifier: classifier from whose features the KID is computed; None for no KID.
     """
     count, codes = measurement.count, run.codes(measurement.split).z
     codes = codes[spread_rows(HELD_OUT_CODES, len(codes))]
@@ -83,7 +83,8 @@ def density_table(
     batch = run.batch("train", spread_rows(count, len(run.data.images("train"))))
     reconstructions = run.reconstruct(batch.x, batch.y).clamp(0, 1)
     mean_image = run.data.mean_image().float()[None]
-    # Real training images are compared with held-out images and the reverse, so that no image is its own neighbor.
+    # Training images are compared with held-out images, and held-out images with training images, so that no image is
+    # its own neighbor.
     baselines = {
         "real images": distance_columns(training, held_out, measurement),
         "training reconstructions": measurement.distances(reconstructions),
@@ -103,7 +104,14 @@ def density_table(
 
 
 def density_columns(run: Run, density: Density, codes: Tensor, measurement: Measurement) -> dict[str, Any]:
-    """Return the log-density of held-out codes (N, Z), and the variance of samples over that of training codes."""
+    """Return the mean log-density of held-out codes, and the variance of sampled codes relative to training codes.
+
+    Args:
+        run: run whose training codes are used.
+        density: fitted density.
+        codes: (N, Z) held-out codes.
+        measurement: settings of the sampled codes.
+    """
     variance = run.codes("train").z.double().var(0).sum()
     draws = density.sample(DRAWS, torch.Generator().manual_seed(measurement.seed)).double()
     ratio = measurement.temperature**2 * draws.var(0).sum() / variance.clamp(min=1e-12)
@@ -111,12 +119,16 @@ def density_columns(run: Run, density: Density, codes: Tensor, measurement: Meas
 
 
 def distance_columns(images: Tensor, others: Tensor, measurement: Measurement) -> dict[str, tuple[float, float]]:
-    """Return the mean distances between images and their nearest held-out and training images.
+    """Return the mean RMSE between images and their nearest held-out and training images.
 
     Args:
         images: (N, C, H, W) images that are compared with held-out images.
         others: (N, C, H, W) images that are compared with training images.
-        measurement: the held-out and training images.
+        measurement: the held-out and training images that are searched.
+
+    Returns:
+        Means and standard errors: `to nearest held-out` from `images` to held-out images, `held-out to nearest` from
+        held-out images to `images`, `to nearest training` from `others` to training images.
     """
     to_held_out = pixel_distances(images, measurement.held_out)  # (N, M)
     to_training = pixel_distances(others, measurement.training)

@@ -1,4 +1,4 @@
-"""Traversals: images decoded while one latent changes, and measures of what each latent does."""
+"""Traversals: images decoded while one latent changes, and a table with the effect of each latent on the images."""
 
 from __future__ import annotations
 
@@ -35,21 +35,23 @@ def traverse(
     measured: int = 200,
     seed: int = 0,
 ) -> ApplicationResult:
-    """Draw a row per latent, which changes over its range while the other latents stay constant.
+    """Plot one row of images per latent: the latent changes from left to right, and all other latents stay constant.
 
-    Latents are ordered by KL, or by variance for a model without a prior. Two numbers per latent are measured on
-    held-out images: how much the image changes when the latent goes from one standard deviation below its mean to one
-    above (root mean squared difference per pixel), and how much the MSE of the reconstruction rises when the latent is
-    set to its mean. The baselines are a random direction of equal scale and the complete code.
+    The latents are ordered by KL, or by variance for a model without a prior. Two effects of each latent are measured
+    on images of the split. The first is the change of the image when the latent increases from one standard deviation
+    below its mean to one standard deviation above it, as root mean squared difference per pixel. The second is the
+    increase of the reconstruction MSE when the latent is set to its mean. The baselines are a random direction with the
+    same scale, and the complete code.
 
     Args:
-        run: the run.
-        split: the split whose images are measured, and to which `row` refers.
-        images: an image file of your own to start from; for a folder, its first image.
-        row: row of the split to start from; None starts from the mean code.
-        latents: maximum number of rows of the figure and of latents in the table.
-        steps: number of images in a row.
-        reach: range of the traversal in standard deviations of the prior, or of the codes for a model without one.
+        run: run whose latents are traversed.
+        split: split whose images are measured, and from which `row` is taken.
+        images: your own image file to start from, or a folder whose first image is used.
+        row: index of the image in the split to start from; None starts from the mean code. `images` takes precedence.
+        latents: maximum number of latents in the figure and in the table.
+        steps: number of images in a row of the figure.
+        reach: largest deviation of the latent from its mean, in standard deviations of the prior, or of the codes for a
+            model without a prior.
         measured: maximum number of images that are measured.
         seed: seed of the random direction.
 
@@ -57,7 +59,7 @@ def traverse(
         Figure `rows` and table `latents`.
 
     Raises:
-        UserError: if `row` is not in the split, or a number is out of range.
+        UserError: if `row` is not an index of the split, or another option is out of range.
     """
     from autoencoders.figures.grids import image_grid
 
@@ -65,7 +67,7 @@ def traverse(
     check_count(steps, "steps", 2)
     check_count(measured, "measured", 2)
     if not reach > 0:
-        raise UserError(f"reach must be above 0 standard deviations, got {reach}.")
+        raise UserError(f"reach must be a number > 0, in standard deviations, got {reach}.")
     ranking = measure_latents(run)
     start, label, start_name = starting_point(run, ranking, split, images, row)
     order = ranking.order[:latents].tolist()
@@ -81,7 +83,7 @@ def traverse(
         run.title,
         rows=[f"z {i}, {ranking.kind} {ranking.measure[i]:.2f}" for i in order],
         columns=[f"{offset:+.1f}" for offset in offsets.tolist()],
-        caption=f"start: {start_name}; columns: value of the latent in standard deviations of {unit}",
+        caption=f"start: {start_name}; columns: latent minus its mean, in standard deviations of {unit}",
     )
     return ApplicationResult(flatten_table(table), {"rows": figure}, {"latents": table})
 
@@ -89,7 +91,18 @@ def traverse(
 def starting_point(
     run: Run, ranking: Latents, split: str, images: str | None, row: int | None
 ) -> tuple[Tensor, Tensor | None, str]:
-    """Return the code (Z,) where the traversal starts, its label for a conditional model, and its name."""
+    """Return the code (Z,) where the traversal starts, its label for a conditional model, and its display name.
+
+    Args:
+        run: run whose latents are traversed.
+        ranking: centers of the latents, for the mean code.
+        split: split to which `row` refers.
+        images: the user's own image file or folder to start from, or None.
+        row: index of the image in the split to start from; None for the mean code.
+
+    Raises:
+        UserError: if `row` is not an index of the split.
+    """
     if images is not None:
         batch, names = select_images(run, split, 1, images)
         return run.encode(batch.x)[0], None, names[0]
@@ -97,19 +110,31 @@ def starting_point(
         return ranking.mean.clone(), common_label(run), "the mean code"
     count = len(run.codes(split).z)
     if not 0 <= row < count:
-        raise UserError(f"row must be from 0 to {count - 1}, one of the {count} images of {split}, got {row}.")
+        raise UserError(
+            f"row must be an integer between 0 and {count - 1} because split={split} has {count} images, got {row}."
+        )
     y = conditioning_labels(run, split)
     label = None if y is None else y[row]
     return run.codes(split).z[row], label, f"{split} image {row}"
 
 
 def latent_table(run: Run, ranking: Latents, order: list[int], split: str, count: int, seed: int) -> pd.DataFrame:
-    """Return the effects of every latent in `order`, of a random direction and of the complete code."""
+    """Return a table with the effects of every latent in `order`, of a random direction and of the complete code.
+
+    Args:
+        run: run whose latents are measured.
+        ranking: importance, center and scale of the latents.
+        order: indices of the measured latents.
+        split: split of the images.
+        count: maximum number of images.
+        seed: seed of the random direction.
+    """
     rows = spread_rows(count, len(run.codes(split).z))
     batch = run.batch(split, rows)
     z = run.encode(batch.x, batch.y)
     direction = torch.randn(len(ranking.mean), generator=torch.Generator().manual_seed(seed))
-    # The direction has the root mean square length of the latents' units, so that both change the code equally.
+    # The length of the direction is the root mean square scale of the latents, so that a random direction changes the
+    # code as much as a latent.
     direction *= ranking.scale.square().mean().sqrt() / direction.norm()
     mse = reconstruction_mse(run, z, batch)
     table: dict[str, dict[str, Any]] = {}
@@ -131,15 +156,15 @@ def latent_table(run: Run, ranking: Latents, order: list[int], split: str, count
 
 
 def axis_effects(run: Run, batch: Batch, z: Tensor, mean: Tensor, axis: Tensor, mse: Tensor) -> dict[str, Any]:
-    """Return the change of the image along an axis, and the rise of the MSE when the code loses that axis.
+    """Return the change of images along an axis, and the increase of the MSE when codes have their mean on the axis.
 
     Args:
-        run: the run.
-        batch: N images.
-        z: (N, Z) their codes.
-        mean: (Z,) the center of the codes.
-        axis: (Z,) a direction whose length is one standard deviation.
-        mse: (N,) the MSE of the reconstruction from the complete code.
+        run: run whose model decodes the codes.
+        batch: batch of N images.
+        z: (N, Z) codes of the images.
+        mean: (Z,) center of the codes.
+        axis: (Z,) direction of the axis; its length is one standard deviation.
+        mse: (N,) MSE of the reconstructions from the complete codes.
     """
     along = ((z - mean) @ axis / axis.square().sum().clamp(min=1e-12))[:, None] * axis
     rest = z - along
@@ -150,5 +175,5 @@ def axis_effects(run: Run, batch: Batch, z: Tensor, mean: Tensor, axis: Tensor, 
 
 
 def reconstruction_mse(run: Run, z: Tensor, batch: Batch) -> Tensor:
-    """Return the MSE (N,) per pixel of images decoded from codes (N, Z)."""
+    """Return the MSE per pixel (N,) between images decoded from codes `z` (N, Z) and the targets of the batch."""
     return (run.decode(z, batch.y).clamp(0, 1) - batch.target).flatten(1).square().mean(1)

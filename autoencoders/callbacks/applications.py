@@ -1,4 +1,4 @@
-"""Applications during training."""
+"""Callback that runs applications (such as `reconstruct`) during training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from autoencoders.types import ApplicationResult
 
 
 class Applications(FigureCallback):
-    """Apply the model during training, every few epochs and at the end.
+    """Run applications on the current model during training, every few epochs and at the end.
 
     Args:
-        applications: name -> a function of a run and a split.
-        split: the split that all applications use. The test split should not be used during training.
+        applications: name -> application, a function that is called with a run and the keyword `split`.
+        split: split that all applications use. Do not use the test split during training.
         every_n_epochs: see `FigureCallback`.
     """
 
@@ -29,9 +29,9 @@ class Applications(FigureCallback):
         self.applications, self.split = dict(applications), split
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Run every application, even if another one fails."""
+        """Run every application and save its results. If an application fails, the others still run."""
         for name, application in self.applications.items():
-            with continue_on_error(trainer, self, f"application {name}", "its results are missing there."):
+            with continue_on_error(trainer, self, f"application {name}", "its results are missing for this step."):
                 writer.save_result(
                     name,
                     application(Run.from_trainer(trainer, as_autoencoder(model)), split=self.split),

@@ -1,4 +1,4 @@
-"""Baselines of the mean squared error: the mean image, and exact PCA with as many components as latents."""
+"""Baselines for the mean squared error: the mean training image, and PCA with as many components as latents."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 
 class Baselines(pl.Callback):
-    """Log `mse_mean_image` and `mse_pca` of validation and test, both fitted to the training images.
+    """Log the metrics `mse_mean_image` and `mse_pca` for validation and test images.
+
+    Mean image and PCA are computed from the training images.
 
     Args:
-        pca: whether to fit PCA. For thousands of images of 12,288 pixels it takes half a minute.
+        pca: whether to compute the PCA baseline. With thousands of images of 12,288 pixel values it takes half a
+            minute.
     """
 
     def __init__(self, pca: bool = True) -> None:
@@ -28,7 +31,13 @@ class Baselines(pl.Callback):
         self._measured: dict[str, dict[str, float]] = {}
 
     def measure(self, data: ImageDataModule, split: str, code: int) -> dict[str, float]:
-        """Return the MSE per pixel of each baseline on a split, by metric name. It is computed once."""
+        """Return the MSE per pixel of each baseline on a split: display name -> MSE. The result is cached.
+
+        Args:
+            data: data module with the training images and the split.
+            split: name of the split.
+            code: number of principal components, which is the number of latents.
+        """
         if split not in self._measured:
             errors: dict[str, float | None] = {f"PCA-{code}": pca_mse(data, split, code) if self.pca else None}
             errors["mean image"] = data.mean_image_mse(split)
@@ -36,8 +45,8 @@ class Baselines(pl.Callback):
         return self._measured[split]
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the baselines next to `test/mse`."""
-        if not isinstance(pl_module, Autoencoder):  # a classifier
+        """Log the baselines for validation and test, so that they appear next to the MSE of the model."""
+        if not isinstance(pl_module, Autoencoder):  # a classifier has no MSE
             return
         with continue_on_error(trainer, self):
             for split in ("val", "test"):
@@ -47,7 +56,7 @@ class Baselines(pl.Callback):
 
 
 def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dict[str, float]:
-    """Return the baselines of a split for a figure: MSE of the mean image, and of PCA if it is configured."""
+    """Return the baselines on a split, for figures: display name -> MSE. PCA is included if `Baselines` computes it."""
     for callback in get_callbacks(trainer):
         if isinstance(callback, Baselines) and isinstance(model, Autoencoder):
             return callback.measure(get_datamodule(trainer), split, model.latent_dim)
@@ -55,10 +64,18 @@ def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dic
 
 
 def pca_mse(data: ImageDataModule, split: str, count: int) -> float | None:
-    """Return the MSE per pixel of projecting the inputs of a split on principal components, compared with the targets.
+    """Return the MSE per pixel between the targets of a split and the PCA reconstructions of its inputs.
 
-    Corrupted inputs are projected as they are, so that PCA has the same information as the model. With as many
-    components as pixels the projection is the input. Returns None if the training images have fewer components.
+    PCA reconstructs from the corrupted inputs, so that PCA and the model have the same information. If `count` is the
+    number of pixel values or more, the reconstruction is the input.
+
+    Args:
+        data: data module; PCA is fitted to its training images.
+        split: name of the split.
+        count: number of principal components.
+
+    Returns:
+        The MSE, or None if the training images have fewer than `count` principal components.
     """
     train = data.images("train")
     full_rank = count >= train[0].numel()

@@ -1,4 +1,4 @@
-"""Diagnosis of training problems, with the options to change."""
+"""Detection of training problems, with warnings that name the options to change."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
 
 COLLAPSED = 0.01
-"""Nats per latent below which a posterior without active units has collapsed. Lucas et al., "Don't blame the ELBO!",
-2019, define collapse as a posterior within epsilon of the prior for nearly every image. The value of epsilon is ours:
-twice the KL of a latent whose posterior means have a variance of .01, the threshold of an active unit."""
+"""Rate in nats per latent below which a posterior without active units has collapsed.
+
+Lucas et al., "Don't blame the ELBO!", 2019, define collapse: the KL divergence of the posterior from the prior is below
+epsilon for nearly every image. The value .01 for epsilon is a choice of this package. It is twice the KL divergence of
+a latent whose posterior means have a variance of .01, which is the threshold for an active unit."""
 
 EARLY = 0.25
-"""Share of a run before which no collapse is reported. A schedule of beta may require more."""
+"""Minimum progress (completed fraction of the run) for a report of a collapse. A beta schedule may require more."""
 
 SOON = 200
-"""Optimizer steps before which latents may still be inactive."""
+"""Minimum number of optimizer steps for a report of inactive latents."""
 
 IDLE = 0.5
-"""Share of latents that must be inactive at the end for a warning about latent_dim."""
+"""Minimum fraction of inactive latents at the end of training for a warning about latent_dim."""
 
 
 class TrainingHealth(NamedTuple):
-    """State of a training after validation.
+    """State of a training run after a validation.
 
     Attributes:
-        step: optimizer steps done.
-        progress: completed share of the run, in [0, 1]; 1 for a run without an end.
+        step: number of completed optimizer steps.
+        progress: completed fraction of the run, in [0, 1]; 1 for a run without an end.
         over: whether training has ended.
-        rate: nats per image, or None.
-        active: active units, or None for a model without a prior.
-        low: latents whose log-variance is at its lower bound.
-        high: latents whose log-variance is at its upper bound.
+        rate: mean rate (KL divergence of the posterior from the prior), in nats per image; None if not measured.
+        active: number of active units; None if not measured, as for a model without a prior.
+        low: number of latents whose log-variance is at its lower bound.
+        high: number of latents whose log-variance is at its upper bound.
     """
 
     step: int
@@ -49,7 +51,7 @@ class TrainingHealth(NamedTuple):
 
 
 def advise(health: TrainingHealth, model: Autoencoder) -> dict[str, str]:
-    """Return the problems: name -> sentence with the options to change. Empty if there is none."""
+    """Return the detected problems: name -> warning with the options to change. Empty if there is no problem."""
     problems: dict[str, str] = {}
     if model.has_prior and health.active is not None and health.step >= SOON:
         if health.active == 0 and health.rate is not None and health.rate < COLLAPSED * model.latent_dim:
@@ -57,8 +59,8 @@ def advise(health: TrainingHealth, model: Autoencoder) -> dict[str, str]:
                 problems["posterior_collapse"] = describe_collapse(health, model)
         elif health.over and 0 < health.active <= (1 - IDLE) * model.latent_dim:
             problems["inactive_latents"] = (
-                f"Only {health.active:.0f} of {model.latent_dim} latents are active: latent_dim={health.active:.0f} "
-                "would be enough. Lower beta.value to use more of them."
+                f"Only {health.active:.0f} of {model.latent_dim} latents are active. Set "
+                f"latent_dim={health.active:.0f}, or lower beta.value so that the model uses more latents."
             )
     if health.low + health.high:
         problems["log_variance_at_bound"] = describe_log_variance_bound(health, model)
@@ -66,52 +68,55 @@ def advise(health: TrainingHealth, model: Autoencoder) -> dict[str, str]:
 
 
 def describe_collapse(health: TrainingHealth, model: Autoencoder) -> str:
-    """Describe a posterior that equals the prior. The advice depends on beta and the likelihood."""
+    """Return the warning for a posterior that equals the prior. Its advice depends on beta and the likelihood."""
     beta_schedule, options = model.beta_schedule, []
     if beta_schedule.value > 1:
-        options.append(f"lower beta.value (it is {beta_schedule.value:g}; 1 is the evidence lower bound)")
-    # With a rate that is free at first, the decoder learns to use the code (Bowman et al., 2016).
+        options.append(f"lower beta.value (it is {beta_schedule.value:g}; 1 gives the evidence lower bound)")
+    # If the weight of the rate starts at 0, the decoder learns to use the code first (Bowman et al., 2016).
     if model.objective.weighted:  # the importance-weighted bound requires beta=1
         options.append("choose objective=elbo and beta=warmup")
     elif isinstance(beta_schedule, Constant):
-        options.append("let it rise with beta=warmup")
+        options.append("increase beta gradually with beta=warmup")
     if not isinstance(beta_schedule, Capacity) and not model.objective.weighted:
-        options.append("request a rate with beta=capacity")
-    # In a linear VAE a latent collapses if the scale exceeds the deviation it explains (Lucas et al., 2019).
+        options.append("set a target for the rate with beta=capacity")
+    # In a linear VAE, a latent collapses if likelihood.scale exceeds the standard deviation of the data along the
+    # direction of the latent (Lucas et al., 2019).
     text = ", or ".join(options) + scale_advice(model, "lower")
     return (
-        f"The posterior has collapsed: none of {model.latent_dim} latents is active and the rate is "
-        f"{health.rate:.2g} nats, so codes contain no information about images. {text[:1].upper()}{text[1:]}."
-    )
-
-
-def describe_log_variance_bound(health: TrainingHealth, model: Autoencoder) -> str:
-    """Describe log-variances at their bounds, which no longer learn: the rate is too cheap, or training diverges."""
-    beta, options = model.beta_schedule.value, []
-    if not health.high and beta < 1:  # without a rate, codes become exact
-        options.append(f"Raise beta.value (it is {beta:g}){scale_advice(model, 'raise')}")
-    options.append("lower optimizer.lr, or set trainer.gradient_clip_val=1")
-    text = ", or ".join(options)
-    counts = {f"-{LOG_VARIANCE_BOUND:g}": health.low, f"{LOG_VARIANCE_BOUND:g}": health.high}
-    places = " and ".join(f"that of {count} is at {bound}" for bound, count in counts.items() if count)
-    return (
-        f"The log-variance has run to its bound and learns no more: of {model.latent_dim} latents {places}. "
+        f"The posterior has collapsed to the prior: none of {model.latent_dim} latents is active and the rate (KL "
+        f"divergence) is {health.rate:.2g} nats, so codes contain no information about the images. "
         f"{text[:1].upper()}{text[1:]}."
     )
 
 
+def describe_log_variance_bound(health: TrainingHealth, model: Autoencoder) -> str:
+    """Return the warning for log-variances at their bounds, where the gradient is zero.
+
+    The cause is a beta that is too low, or diverging training.
+    """
+    beta, options = model.beta_schedule.value, []
+    if not health.high and beta < 1:  # with a low weight of the rate, posterior variances become very small
+        options.append(f"Raise beta.value (it is {beta:g}){scale_advice(model, 'raise')}")
+    options.append("lower optimizer.lr, or set trainer.gradient_clip_val=1")
+    text = ", or ".join(options)
+    counts = {f"-{LOG_VARIANCE_BOUND:g}": health.low, f"{LOG_VARIANCE_BOUND:g}": health.high}
+    places = ", ".join(f"{count} of {model.latent_dim} latents at {bound}" for bound, count in counts.items() if count)
+    return f"Log-variances have reached a bound, where their gradient is zero ({places}). {text[:1].upper()}{text[1:]}."
+
+
 def scale_advice(model: Autoencoder, verb: str) -> str:
-    """Return the advice on the scale of the likelihood, if it is fixed."""
+    """Return the advice to `verb` (`lower` or `raise`) likelihood.scale; empty if the likelihood has no fixed scale."""
     scale = None if model.family is None else model.family.scale
     return "" if scale is None else f", or {verb} likelihood.scale (it is {scale:g})"
 
 
 def describe_likelihood_scale(model: Autoencoder) -> dict[str, str]:
-    """Describe a learned scale at its minimum."""
+    """Return the warning for a learned scale at its minimum: name -> warning. Empty if there is no problem."""
     family = model.family
     if not isinstance(family, GaussianLearned) or float(family.log_scale.detach().exp()) > family.minimum * 1.001:
         return {}
     return {
-        "likelihood_scale": f"The likelihood's scale has run to likelihood.minimum={family.minimum:g} and learns no "
-        "more. Lower likelihood.minimum, or choose likelihood=gaussian and a likelihood.scale."
+        "likelihood_scale": "The learned scale of the likelihood has reached likelihood.minimum="
+        f"{family.minimum:g}, where its gradient is zero. Lower likelihood.minimum, or choose likelihood=gaussian and "
+        "set likelihood.scale."
     }

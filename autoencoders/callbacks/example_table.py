@@ -1,4 +1,4 @@
-"""Table of single validation images, for loggers that accept tables."""
+"""Callback that logs a table of single validation images."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from autoencoders.utils.arrays import to_numpy
 
 
 class ExampleTable(FigureCallback):
-    """Log the table `examples` at the end: row, class, input, target, output, distortion, rate and MSE per image.
+    """Log the table `examples` with one validation image per row, for loggers that accept tables.
 
-    Distortion and rate are in nats, with z sampled as in validation. The output and its MSE per pixel are those of the
-    posterior mean.
+    The columns are `row` (index of the image in the split), `class` (if there are classes), `input`, `target` (if it
+    differs from the input), `output`, `distortion`, `rate` and `mse`. Distortion and rate are in nats, with z sampled
+    as in validation. The output and its MSE per pixel are computed from the posterior mean.
 
     Args:
-        count: number of images, from the start of the validation split.
+        count: number of images, from the start of the validation split; 0 for no table.
         every_n_epochs: see `FigureCallback`.
     """
 
@@ -30,7 +31,7 @@ class ExampleTable(FigureCallback):
         self.count = count
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Measure each image, if a logger accepts tables."""
+        """Compute and log the table, if a logger accepts tables."""
         model = as_autoencoder(model)
         if not (writer.supports_tables and self.count):
             return

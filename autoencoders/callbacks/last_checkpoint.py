@@ -124,6 +124,7 @@ def validation_follows(trainer: pl.Trainer, number: int) -> bool:
     plan = get_datamodule(trainer).plan
     if plan is not None:
         return number + 1 == plan.batches or (number + 1) % plan.interval == 0
+    if trainer.is_last_batch:
+        return True
     every = trainer.val_check_batch
-    within_epoch = isinstance(every, int) and trainer.check_val_every_n_epoch is not None
-    return trainer.is_last_batch or (within_epoch and (number + 1) % every == 0)
+    return isinstance(every, int) and trainer.check_val_every_n_epoch is not None and (number + 1) % every == 0

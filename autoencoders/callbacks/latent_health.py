@@ -1,4 +1,4 @@
-"""Panel and warnings about the latents and the gradients of a training."""
+"""Callback that draws diagnostics of latents and gradients during training, and warns about problems."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 AT_BOUND = 0.01
-"""Share of images with a log-variance at its bound from which a latent counts as being at the bound."""
+"""A latent is reported at a bound if its log-variance is at this bound for more than this fraction of the images."""
 
 
 class EncodedImages(NamedTuple):
@@ -37,9 +37,9 @@ class EncodedImages(NamedTuple):
 
     Attributes:
         mean: (N, Z) posterior means.
-        z: (N, Z) one sample of each posterior.
-        low: latents whose log-variance is at its lower bound.
-        high: latents whose log-variance is at its upper bound.
+        z: (N, Z) one sample from the posterior of each image.
+        low: number of latents whose log-variance is at its lower bound.
+        high: number of latents whose log-variance is at its upper bound.
     """
 
     mean: Tensor
@@ -49,14 +49,15 @@ class EncodedImages(NamedTuple):
 
 
 class LatentHealth(FigureCallback):
-    """Draw `figures/health/<step>.png`, log `val/gap_to_prior` and `step/gradient_norm`, and warn about problems.
+    """Draw the figure `figures/health/<step>.png`, log metrics of the latents and the gradients, and warn of problems.
 
-    The gradient norm is measured only in steps that are logged. Each warning is issued once per run, on the terminal,
-    in `run.json` and in the loggers.
+    The metrics are `step/gradient_norm` (in logged steps), `val/gap_to_prior` (KL divergence of the aggregate posterior
+    from the prior, in nats) and `val/latents_at_bound`; for a model without a prior, `val/effective_dimensions`. Each
+    warning is issued once per run: on the terminal, in `run.json` and in the loggers.
 
     Args:
-        codes: maximum number of validation images encoded after every validation.
-        every_n_epochs: interval between panels; see `FigureCallback`.
+        codes: maximum number of validation images that are encoded after every validation.
+        every_n_epochs: interval between figures; see `FigureCallback`.
     """
 
     needs_decoder = True
@@ -69,24 +70,24 @@ class LatentHealth(FigureCallback):
         self._warned: list[str] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the warnings issued so far, for a resumed run."""
+        """Return the names of the warnings issued so far, so that a resumed run does not repeat them."""
         return {"warned": list(self._warned)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore the warnings issued so far."""
+        """Restore the names of the warnings issued so far."""
         self._warned = list(state_dict["warned"])
 
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
-        """Log the gradient norm before clipping, in steps that are logged. It stays on the device."""
+        """Log the norm of all gradients before clipping, in logged steps only. The value stays on the device."""
         if (trainer.global_step + 1) % get_log_interval(trainer) == 0:
             model = as_image_model(pl_module)
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
             model.add_step_metrics({"step/gradient_norm": torch.nn.utils.get_total_norm(gradients)})
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Encode validation images and log the metrics that the sums over the split do not contain."""
+        """Encode validation images, and log the `val/` metrics that need all codes at once."""
         if trainer.state.fn != "fit" or trainer.sanity_checking or not isinstance(pl_module, Autoencoder):
             return
         with continue_on_error(trainer, self), evaluation_mode(pl_module):
@@ -101,7 +102,7 @@ class LatentHealth(FigureCallback):
             pl_module.log_metrics({f"val/{k}": v for k, v in metrics.items() if math.isfinite(v)})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Issue warnings after all metrics are known, and log the histograms."""
+        """Issue warnings, now that all metrics are known, and log histograms of the codes and the KL divergences."""
         if self._encoded is not None and trainer.state.fn == "fit":
             self._warn(trainer, as_autoencoder(pl_module), self._encoded)
             self._log_histograms(MediaWriter.from_trainer(trainer), trainer, self._encoded)
@@ -115,7 +116,7 @@ class LatentHealth(FigureCallback):
             writer.log_histogram("kl", np.array(kl), trainer.global_step)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the last state, and issue the warnings that apply at the end."""
+        """Draw the final figure, and issue the warnings that are only checked at the end of training."""
         super().on_train_end(trainer, pl_module)
         if self._encoded is not None:
             self._warn(trainer, as_autoencoder(pl_module), self._encoded, over=True)
@@ -138,7 +139,7 @@ class LatentHealth(FigureCallback):
                 warn(trainer, name, message)
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Draw the panel from the metrics written so far."""
+        """Draw the figure from `metrics.csv` and the latest encoded images."""
         model = as_autoencoder(model)
         path = Path(trainer.default_root_dir, "metrics.csv")
         if self._encoded is None or not path.is_file():
@@ -161,7 +162,7 @@ class LatentHealth(FigureCallback):
             if column not in table:
                 return None
             values = table[[over, column]].dropna().to_numpy(float)
-            values[:, 0] += over == "epoch"  # epochs are counted from 1
+            values[:, 0] += over == "epoch"  # the figure counts epochs from 1
             return values if len(values) else None
 
         names = sorted(name for name in map(str, table) if name.startswith("val_kl/latent_"))
@@ -183,13 +184,13 @@ class LatentHealth(FigureCallback):
 
 @torch.no_grad()
 def encode_validation(trainer: pl.Trainer, model: Autoencoder, count: int) -> EncodedImages:
-    """Encode the first validation rows, with one sample of each posterior from noise that depends on the row only."""
+    """Encode the first `count` validation images. The noise of the samples depends only on the image index."""
     batch, chunks = get_datamodule(trainer).take("val", count), []
-    for rows in batch.chunks(ROWS_PER_CHUNK):
-        moved = rows.to(model.device)
+    for chunk in batch.chunks(ROWS_PER_CHUNK):
+        moved = chunk.to(model.device)
         posterior = model.posterior(moved.x, moved.y)
         z = posterior.sample(evaluation_noise(model, moved.index, "val"))
-        # A posterior without a log-variance per latent has no bounds.
+        # A posterior that has no log-variance cannot be at its bounds.
         log_variance = torch.zeros_like(z) if posterior.log_variance is None else posterior.log_variance
         chunks.append((posterior.mean, z, log_variance <= -LOG_VARIANCE_BOUND, log_variance >= LOG_VARIANCE_BOUND))
     mean, z, low, high = (torch.cat(column).float().cpu() for column in zip(*chunks, strict=True))
@@ -197,14 +198,14 @@ def encode_validation(trainer: pl.Trainer, model: Autoencoder, count: int) -> En
 
 
 def caption(history: LatentHealthHistory, encoded: EncodedImages) -> str:
-    """Return the latest values of the panel in one line."""
+    """Return the latest values of the figure as its one-line caption."""
     texts = []
     if history.active is not None:
         texts.append(f"{history.active[-1, 1]:.0f} of {history.latents} latents active")
     if history.gap is not None:
-        texts.append(f"gap {history.gap[-1, 1]:.3g} nats (a normal sample: {history.floor:.2g})")
+        texts.append(f"gap to prior {history.gap[-1, 1]:.3g} nats (prior sample: {history.floor:.2g})")
     if history.active is not None:
-        texts.append(f"log-variance at its bound: {encoded.low + encoded.high}")
+        texts.append(f"latents at a log-variance bound: {encoded.low + encoded.high}")
     if history.dimension is not None:
-        texts.append(f"codes fill {history.dimension[-1, 1]:.1f} of {history.latents} dimensions")
+        texts.append(f"effective dimensions of the codes: {history.dimension[-1, 1]:.1f} of {history.latents}")
     return f"{', '.join(texts)}; {len(encoded.z):,} validation images"

@@ -1,4 +1,4 @@
-"""Plot of validation codes in the plane."""
+"""Callback that draws validation codes as points in the plane."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 
 
 class LatentPlot(FigureCallback):
-    """Draw `figures/latents/<step>.png`: the codes if there are two latents, else their leading principal components.
+    """Draw `figures/latents/<step>.png`: a scatter plot of validation codes.
 
-    For more than two latents, `figures/latents_tsne/<step>.png` is drawn at the end.
+    The plot shows the codes themselves for up to two latents, otherwise their first two principal components. For more
+    than two latents, a t-SNE is drawn at the end of training as `figures/latents_tsne/<step>.png`.
 
     Args:
-        codes: maximum number of validation images.
-        tsne_codes: maximum number of codes in the t-SNE; 0 for none. 1,000 take about two seconds.
-        seed: seed of the t-SNE.
+        codes: maximum number of validation codes in the scatter plot.
+        tsne_codes: maximum number of validation codes in the t-SNE; 0 for no t-SNE. 1,000 codes take about two seconds.
+        seed: random seed of the t-SNE.
         every_n_epochs: see `FigureCallback`.
     """
 
@@ -39,7 +40,7 @@ class LatentPlot(FigureCallback):
         self.codes, self.tsne_codes, self.seed = codes, tsne_codes, seed
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Draw the codes or their projection, colored by class."""
+        """Draw the codes or their principal components. Colors show the classes, if there are classes."""
         model = as_autoencoder(model)
         codes, style = self._codes(trainer, model, self.codes)
         points, axes = plane(codes)
@@ -51,7 +52,7 @@ class LatentPlot(FigureCallback):
         )
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the t-SNE of the last codes."""
+        """Draw the t-SNE of the codes at the end of training."""
         if not (trainer.is_global_zero and self._drawn_at >= 0 and self.tsne_codes):
             return
         model = as_autoencoder(pl_module)

@@ -1,4 +1,4 @@
-"""Loss curves from metrics.csv."""
+"""Callback that draws the loss curves from `metrics.csv`."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from autoencoders.loggers.media import MediaWriter
 
 
 class LossCurves(FigureCallback):
-    """Draw `figures/loss_curves/<step>.png`: objective, distortion, rate and MSE in training and validation.
+    """Draw `figures/loss_curves/<step>.png`: training and validation curves of objective, distortion, rate and MSE.
 
-    For a classifier: objective and accuracy.
+    The curves for a classifier are objective and accuracy.
+
+    Args:
+        every_n_epochs: see `FigureCallback`.
     """
 
     def __init__(self, every_n_epochs: int = 0) -> None:
         super().__init__(every_n_epochs)
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Draw the metrics written so far, if there are any."""
+        """Draw the metrics in `metrics.csv`, if there are any."""
         import pandas as pd
 
         path = Path(trainer.default_root_dir, "metrics.csv")

@@ -1,4 +1,4 @@
-"""Progress of the training: one line per epoch, and on a terminal a table with a live display."""
+"""Callback that prints the progress of training: one line per epoch and, on a terminal, a live display."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from autoencoders.utils.lightning import get_callbacks
 COLUMNS = (("val/objective", ".2f"), ("val/distortion", ".2f"), ("val/rate", ".2f"), ("val/mse", ".4g"),
            ("val/accuracy", ".4f"))  # fmt: skip
 WIDTHS = {"epoch": 9, "images/s": 9, "time": 8}
-"""Widths of the table's columns that are not validation metrics, in characters."""
+"""Widths in characters of the columns of the epoch table that are not validation metrics."""
 STEPS = ("loss", "distortion", "rate", "beta", "lr")
-"""Metrics of the latest steps in the live display."""
+"""Metrics `step/<name>` in the live display, from the latest logged step."""
 
 
 class Progress(pl.Callback):
-    """Print one line after every epoch; on a terminal also show the steps in between.
+    """Print one line after every epoch. On a terminal, print a table row instead, and show the steps in a live display.
 
-    Nothing happens in a step: a thread reads the counters of the trainer and the latest values of `metrics.csv`,
-    without waiting for the device.
+    The training steps do no work for the live display. A thread reads the counters of the trainer and the values most
+    recently written to `metrics.csv`, without waiting for the device.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Progress(pl.Callback):
         self._columns: list[tuple[str, int]] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the live display on a terminal."""
+        """Start the live display if the output is a terminal."""
         if not trainer.is_global_zero or not console.is_interactive():
             return
         written = _csv_logger(trainer)
@@ -51,11 +51,11 @@ class Progress(pl.Callback):
         self._board = console.LiveDisplay(partial(self._state, trainer, {} if written is None else written.latest))
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Remember the epoch of the latest validation metrics."""
+        """Store the epoch of the latest validation metrics."""
         self._validated = trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print the line of the epoch, unless a resumed run had already finished it."""
+        """Print the line or table row of the epoch, unless this process trained no batch of the epoch (resumed run)."""
         if not trainer.is_global_zero or not get_datamodule(trainer).images_served:
             return
         values = {}
@@ -84,7 +84,7 @@ class Progress(pl.Callback):
             board.close()
 
     def _print_row(self, board: console.LiveDisplay, cells: Mapping[str, str]) -> None:
-        """Print a row, with the headers above the first one. Columns that do not fit are left out."""
+        """Print a table row. Print the headers before the first row. Columns that do not fit are omitted."""
         if not self._columns:
             wanted = {name: WIDTHS.get(name, max(len(name.removeprefix("val/")), 8)) for name in cells}
             order = sorted(wanted, key=lambda name: (name not in ("epoch", "val/objective"), name == "time"))
@@ -101,7 +101,7 @@ class Progress(pl.Callback):
         board.say(_align(cells, self._columns), "bold" if better else "")
 
     def _state(self, trainer: pl.Trainer, latest: Mapping[str, float]) -> console.TrainingState:
-        """Return the current state; called by the drawing thread."""
+        """Return the current state of training. The thread of the live display calls this method."""
         step, seconds = trainer.global_step, time.perf_counter() - self._began
         share = step / self._steps if math.isfinite(self._steps) else None
         speed = get_datamodule(trainer).images_served / max(_throughput(trainer).elapsed(), 1e-9)

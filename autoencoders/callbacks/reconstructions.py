@@ -1,4 +1,4 @@
-"""Input, target and output of fixed validation rows, every few epochs, and optionally a GIF at the end."""
+"""Callbacks that draw reconstructions of the first validation images, and combine the figures into a GIF."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from autoencoders.utils.arrays import to_numpy
 
 
 class Reconstructions(FigureCallback):
-    """Draw `figures/reconstructions/<step>.png`: the first validation rows, reconstructed from the posterior mean.
+    """Draw `figures/reconstructions/<step>.png`: the first validation images and their reconstructions.
+
+    The reconstructions are decoded from the posterior means.
 
     Args:
         count: number of images.
@@ -30,7 +32,7 @@ class Reconstructions(FigureCallback):
         self.count = count
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Draw input, target if it differs, and output."""
+        """Draw inputs, targets (only if they differ from the inputs) and outputs."""
         batch = get_datamodule(trainer).take("val", self.count)
         y = None if batch.y is None else batch.y.to(model.device)
         x, target, output = to_numpy(batch.x), to_numpy(batch.target), to_numpy(model(batch.x.to(model.device), y))
@@ -38,9 +40,9 @@ class Reconstructions(FigureCallback):
         if np.array_equal(x, target):
             del rows["target"]
         mse = trainer.callback_metrics.get("val/mse")
-        own = "" if mse is None else f" {mse:.4g} (PSNR {psnr(float(mse)):.1f} dB)"
+        own = "" if mse is None else f"model {mse:.4g} (PSNR {psnr(float(mse)):.1f} dB), "
         others = ", ".join(f"{name} {value:.4g}" for name, value in baselines(trainer, model, "val").items())
-        caption = f"validation MSE{own}; {others}"
+        caption = f"MSE on the validation split: {own}{others}"
         from autoencoders.figures.grids import image_grid
 
         figure = image_grid(np.stack(list(rows.values())), heading(trainer, model), rows=list(rows), caption=caption)
@@ -48,19 +50,22 @@ class Reconstructions(FigureCallback):
 
 
 class ReconstructionsGif(pl.Callback):
-    """Write `figures/reconstructions.gif` at the end of the fit, from all figures of `Reconstructions`.
+    """Write `figures/reconstructions.gif` after training. Each figure of the callback `Reconstructions` is a frame.
 
     Args:
-        seconds_per_frame: duration of each frame.
+        seconds_per_frame: duration of each frame, above 0 and at most 60 seconds.
+
+    Raises:
+        UserError: if `seconds_per_frame` is out of range.
     """
 
     def __init__(self, seconds_per_frame: float = 0.6) -> None:
         if not 0 < seconds_per_frame <= 60:
-            raise UserError(f"seconds_per_frame must be above 0 and at most 60, got {seconds_per_frame}.")
+            raise UserError(f"callbacks: seconds_per_frame must be above 0 and at most 60, got {seconds_per_frame}.")
         self.seconds_per_frame = seconds_per_frame
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the GIF. `on_fit_end` runs after every `on_train_end`, so that the last figure exists."""
+        """Write the GIF. At this point the last figure exists, because `on_fit_end` runs after every `on_train_end`."""
         with continue_on_error(trainer, self):
             MediaWriter.from_trainer(trainer).save_animation(
                 "reconstructions", self.seconds_per_frame, trainer.global_step

@@ -1,4 +1,4 @@
-"""Images decoded from sampled codes, which are the same in every epoch."""
+"""Callback that draws images decoded from random codes. The codes of a prior are the same in every epoch."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 from autoencoders.utils.arrays import to_numpy
 
 COMBINED = 3
-"""Number of attributes whose combinations are the columns of a grid: two to the power of this number."""
+"""Maximum number of attributes that define the columns of a grid. A grid has up to 2^COMBINED columns."""
 
 
 class Samples(FigureCallback):
-    """Draw `figures/samples/<step>.png`: a grid of prior samples; for a CVAE one code per row and one class per column.
+    """Draw `figures/samples/<step>.png`: a grid of images decoded from samples of the prior.
 
-    A model without a prior samples from a Gaussian fitted to its validation codes, which the title states.
+    The grid of a CVAE has one code per row, and one class or one combination of attributes per column. If the model has
+    no prior, a Gaussian fitted to the validation codes replaces the prior, and the caption names this Gaussian.
 
     Args:
-        rows: rows of the grid.
-        columns: columns of the grid, unless the classes determine them.
-        codes: number of validation codes that the Gaussian is fitted to.
-        seed: seed of the codes, which have their own generator.
+        rows: number of rows of the grid.
+        columns: number of columns of the grid; not used for a CVAE.
+        codes: maximum number of validation codes that the Gaussian is fitted to.
+        seed: random seed of the codes. The callback uses a random generator of its own.
         every_n_epochs: see `FigureCallback`.
     """
 
@@ -44,7 +45,7 @@ class Samples(FigureCallback):
         self.rows, self.columns, self.codes, self.seed = rows, columns, codes, seed
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
-        """Sample codes, decode them and draw the grid."""
+        """Sample codes, decode them and draw the grid of images."""
         model = as_autoencoder(model)
         generator = torch.Generator().manual_seed(self.seed)
         density: Density = StandardNormal(model.latent_dim)
@@ -58,11 +59,11 @@ class Samples(FigureCallback):
             z = density.sample(self.rows, generator).repeat_interleave(columns, dim=0)
             y = values.repeat(self.rows, *[1] * (values.dim() - 1)).to(model.device)
         images = to_numpy(model.decode(z.to(model.device), y))
-        caption = f"decoder means of codes from {density.name}"
+        caption = f"images decoded from samples of {density.name}"
         if values is not None:
             caption += ", one code per row"
             if model.labels is not None and model.labels.kind == "attributes":
-                caption += f"; columns: {', '.join(model.labels.names[:COMBINED])} low (-) or high (+)"
+                caption += f"; columns: low (-) or high (+) values of {', '.join(model.labels.names[:COMBINED])}"
         from autoencoders.figures.grids import image_grid
 
         grid = images.reshape(self.rows, columns, *images.shape[1:])
@@ -70,10 +71,11 @@ class Samples(FigureCallback):
         writer.save_figure("samples", figure, trainer.global_step)
 
     def _columns(self, trainer: pl.Trainer, model: Autoencoder) -> tuple[Sequence[str], Tensor | None, int]:
-        """Return the name and label of every column of a conditional model's grid, and the number of columns.
+        """Return display name and label of each grid column for a conditional model, and the number of columns.
 
-        For classes, all classes. For attributes, the combinations of a low and a high value (the 10 and 90 % quantiles
-        of the validation images) of the first attributes, with the others at their means.
+        For classes, each class has a column. For attributes, each combination of a low and a high value of the first
+        COMBINED attributes has a column; the values are the 10 % and 90 % quantiles of the validation images, and the
+        other attributes have their mean values. An unconditional model has no names, and None instead of labels.
         """
         labels, known = model.labels, get_datamodule(trainer).take("val", self.codes).y
         if not model.context_size or labels is None or known is None:

@@ -1,1 +1,1 @@
-"""Datasets: one `LightningDataModule` each, which reads uint8 images and labels; `datamodule.py` does the rest."""
+"""Datasets as Lightning data modules. Their base class in `datamodule.py` builds the splits and the batches."""

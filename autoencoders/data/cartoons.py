@@ -1,4 +1,4 @@
-"""Faces drawn from known factors: the true result of an edit is known, and nothing is downloaded."""
+"""Synthetic cartoon faces, drawn from known factors. The correct result of an attribute edit is therefore known."""
 
 from __future__ import annotations
 
@@ -18,12 +18,20 @@ from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import require
 
 FACTORS = ("mouth", "glasses", "hair_length", "hair_color", "skin", "eyes", "pose", "background")
-"""All in [-1, 1]. mouth: corners down .. up; glasses: none (< 0) or on; eyes: small .. large; pose: left .. right."""
-MOUTH_Y, MOUTH_WIDTH, MOUTH_BEND = 0.36, 0.22, 0.16
-"""Position of the mouth, half its width, and the rise of its corners. The image has coordinates in [-1, 1]."""
-CHUNK_FACES = 256
-"""Faces that are drawn in one batch."""
+"""Names of the factors of a face. Each factor has values in [-1, 1].
 
+The values -1 and 1 mean: `mouth` with corners down or up, `glasses` off or on, `hair_length` short or long,
+`hair_color` and `skin` dark or light, `eyes` small or large, `pose` turned left or right, `background` blue or beige.
+"""
+MOUTH_Y, MOUTH_WIDTH, MOUTH_BEND = 0.36, 0.22, 0.16
+"""Vertical position, half width, and height of the corners above the middle of a mouth with factor 1.
+
+All three are in image coordinates, which range from -1 to 1.
+"""
+CHUNK_FACES = 256
+"""Number of faces that are drawn in one batch."""
+
+# RGB colors in [0, 1]. The factors -1, 0 and 1 select the first, second and third color.
 SKIN = ((0.36, 0.22, 0.14), (0.78, 0.56, 0.42), (0.98, 0.86, 0.76))
 HAIR = ((0.08, 0.06, 0.06), (0.45, 0.24, 0.10), (0.93, 0.78, 0.42))
 BACKGROUND = ((0.25, 0.40, 0.62), (0.55, 0.72, 0.62), (0.93, 0.80, 0.60))
@@ -31,17 +39,17 @@ WHITE, DARK, LIPS, FRAME = (0.97, 0.97, 0.95), (0.10, 0.09, 0.12), (0.66, 0.16, 
 
 
 class CartoonsDataModule(ImageDataModule):
-    """Drawn faces with their factors as attributes.
+    """Synthetic cartoon faces. Their factors are the attributes of the images.
 
     Args:
-        root: not used.
-        count: number of images, of all splits together.
-        size: side of the square images, in pixels.
-        correlated: names of two correlated factors, or empty.
-        correlation: correlation of these two, in [-1, 1], before their normal scores are mapped to [-1, 1].
-        attributes: factors that are the labels of a conditional model or a classifier, or `all`.
-        cache: folder of drawn images; None for the user's cache folder.
-        **common: see `ImageDataModule`.
+        root: not used, because no file is downloaded.
+        count: total number of images in all splits.
+        size: height and width of the images, in pixels.
+        correlated: names of two factors to correlate; empty for independent factors.
+        correlation: correlation, in [-1, 1], of the two normal variables from which the two factors are computed.
+        attributes: factors that a conditional model or a classifier uses as labels; `all` for every factor.
+        cache: folder for the cache of drawn images; None for a folder in the user's cache folder.
+        **common: options of `ImageDataModule`.
     """
 
     default_name: ClassVar[str] = "cartoons"
@@ -62,25 +70,25 @@ class CartoonsDataModule(ImageDataModule):
         attributes = FACTORS if attributes == "all" else attributes
         for name in (*correlated, *attributes):
             if name not in FACTORS:
-                raise UserError(f"data=cartoons has no factor {name!r}. It has: {', '.join(FACTORS)}.")
-        if len(correlated) not in (0, 2) or not -1 <= correlation <= 1:
-            raise UserError(
-                "data.correlated must name two factors or none, with data.correlation in [-1, 1], got "
-                f"{len(correlated)} and {correlation}."
-            )
-        require(10 <= count <= 10_000_000, "data.count", count, "a number of images in 10 .. 10,000,000")
-        require(16 <= size <= 1024, "data.size", size, "a number of pixels in 16 .. 1024")
+                raise UserError(
+                    f"data.correlated and data.attributes must contain only names of factors, got {name!r}. "
+                    f"Choose from: {', '.join(FACTORS)}."
+                )
+        require(len(correlated) in (0, 2), "data.correlated", list(correlated), "two factors or an empty list")
+        require(-1 <= correlation <= 1, "data.correlation", correlation, "a number in [-1, 1]")
+        require(10 <= count <= 10_000_000, "data.count", count, "a number of images between 10 and 10,000,000")
+        require(16 <= size <= 1024, "data.size", size, "a number of pixels between 16 and 1024")
         self.count, self.size = count, size
         self.correlated, self.correlation = tuple(correlated), correlation
         self.attributes, self.cache = tuple(attributes), cache
 
     @property
     def has_labels(self) -> bool:
-        """Whether the images come with labels."""
+        """Whether the images have labels, which is true if `attributes` is not empty."""
         return bool(self.attributes)
 
     def read(self) -> Source:
-        """Draw all faces, or load them from the cache. The factors in `attributes` are the labels."""
+        """Load all faces from the cache, or draw them. The factors in `attributes` become the labels."""
         values = self._draw_factors()
         images = cached_images(
             "cartoons",
@@ -97,7 +105,7 @@ class CartoonsDataModule(ImageDataModule):
         return Source(Split(images, values[:, columns]), None, Context("attributes", self.attributes))
 
     def annotate(self, test: bool) -> Annotations:
-        """Return every factor of every face."""
+        """Return all factors of all faces as attributes. There is no official test split, so `test` is not used."""
         return Annotations(attributes=self._draw_factors(), attribute_names=FACTORS)
 
     def _draw_factors(self) -> Tensor:
@@ -105,7 +113,17 @@ class CartoonsDataModule(ImageDataModule):
 
 
 def draw_factors(count: int, seed: int, correlated: Sequence[str] = (), correlation: float = 0.0) -> Tensor:
-    """Return (count, 8) factors in [-1, 1], uniform, and independent except for one pair. Glasses are -1 or 1."""
+    """Sample the factors (count, 8) of random faces, in the order of `FACTORS`.
+
+    Each factor is uniform in [-1, 1], except that `glasses` is -1 or 1. The factors are independent, except for the two
+    factors in `correlated`.
+
+    Args:
+        count: number of faces.
+        seed: seed of the random numbers.
+        correlated: names of two factors to correlate; empty for independent factors.
+        correlation: correlation, in [-1, 1], of the two normal variables from which the two factors are computed.
+    """
     z = counter_rng.normal(counter_rng.derive_seed(seed, "cartoons"), torch.arange(count), len(FACTORS))
     if correlated:
         a, b = (FACTORS.index(name) for name in correlated)
@@ -117,21 +135,21 @@ def draw_factors(count: int, seed: int, correlated: Sequence[str] = (), correlat
 
 
 def _draw_all(store: np.ndarray, values: Tensor, size: int) -> None:
-    """Draw all faces into an array (N, 3, size, size) uint8."""
+    """Draw the faces with the factors `values` (N, 8) into the uint8 array `store` (N, 3, size, size)."""
     for start in range(0, len(values), CHUNK_FACES):
         faces = draw(values[start : start + CHUNK_FACES], size)
         store[start : start + CHUNK_FACES] = (faces * 255).round().byte().numpy()
 
 
 def draw(values: Tensor, size: int) -> Tensor:
-    """Draw faces from factors.
+    """Draw one face per row of factors.
 
     Args:
-        values: (B, 8) in [-1, 1], in the order of `FACTORS`.
-        size: side in pixels.
+        values: factors (B, 8) in [-1, 1], in the order of `FACTORS`.
+        size: height and width of the images, in pixels.
 
     Returns:
-        (B, 3, size, size) float32 in [0, 1], with edges smoothed over one pixel.
+        Images (B, 3, size, size), float32 in [0, 1]. Edges are antialiased.
     """
     mouth, glasses, length, hair, skin, eyes, pose, background = (v[:, None, None] for v in values.T)
     turn, skin_color = 0.14 * pose, _ramp(SKIN, skin)
@@ -144,9 +162,10 @@ def draw(values: Tensor, size: int) -> Tensor:
 
 
 class _Canvas:
-    """Images (B, 3, H, W) that shapes are painted on.
+    """A batch of images (B, 3, H, W) on which shapes are painted.
 
-    A shape is a signed distance (B, H, W) to its edge, negative inside. Coordinates are in [-1, 1], y grows downwards.
+    A shape is described by the signed distance (B, H, W) from each pixel to the edge of the shape. The distance is
+    negative inside the shape. Coordinates range from -1 to 1; x grows to the right and y grows downwards.
     """
 
     def __init__(self, size: int, background: Tensor) -> None:
@@ -156,31 +175,34 @@ class _Canvas:
         self.image = background.expand(-1, 3, size, size)
 
     def ellipse(self, cx: Tensor | float, cy: Tensor | float, rx: Tensor | float, ry: Tensor | float) -> Tensor:
-        """Return the distance to an ellipse with center (cx, cy) and radii rx and ry."""
+        """Return the approximate signed distance from each pixel to the edge of an ellipse.
+
+        The ellipse has the center (cx, cy) and the radii rx and ry.
+        """
         scale = torch.minimum(torch.as_tensor(rx), torch.as_tensor(ry))
         return ((((self.x - cx) / rx) ** 2 + ((self.y - cy) / ry) ** 2).sqrt() - 1) * scale
 
     def paint(self, distance: Tensor, color: Tensor | tuple[float, float, float]) -> None:
-        """Fill a shape with a color."""
+        """Fill a shape, described by its signed distance (B, H, W), with a color."""
         coverage = (0.5 - distance / self.pixel).clamp(0, 1)[:, None]
         color = color if isinstance(color, Tensor) else torch.tensor(color)[None, :, None, None]
         self.image = torch.lerp(self.image, color, coverage)
 
 
 def _draw_head(canvas: _Canvas, turn: Tensor, length: Tensor, hair_color: Tensor, skin_color: Tensor) -> None:
-    """Draw the hair behind the face, the face, and the fringe."""
+    """Draw the hair behind the face, then the face, then the fringe."""
     x, y = canvas.x, canvas.y
     locks = torch.maximum((x - 0.3 * turn).abs() - 0.58, torch.maximum(-0.2 - y, y - (0.25 + 0.45 * length)))
     canvas.paint(torch.minimum(canvas.ellipse(0.3 * turn, -0.14, 0.6, 0.62), locks), hair_color)
     canvas.paint(canvas.ellipse(0.3 * turn, 0.06, 0.48, 0.62), skin_color)
-    fringe = canvas.ellipse(0.3 * turn, 0.06, 0.5, 0.64)  # slightly larger than the face, so that its edge is covered
+    fringe = canvas.ellipse(0.3 * turn, 0.06, 0.5, 0.64)  # larger than the face to hide its edge
     canvas.paint(torch.maximum(fringe, y + 0.36 - 0.25 * x**2), hair_color)
 
 
 def _draw_eyes(canvas: _Canvas, turn: Tensor, eyes: Tensor, glasses: Tensor) -> None:
-    """Draw the eyes, and glasses where the factor is positive."""
+    """Draw the eyes. Draw glasses on faces whose factor `glasses` is not negative."""
     radius = 0.095 + 0.035 * eyes
-    hidden = (glasses < 0) * 9  # a distance that is outside of every pixel
+    hidden = (glasses < 0) * 9  # added to the distance, 9 moves every pixel outside of the glasses
     for side in (-0.2, 0.2):
         canvas.paint(canvas.ellipse(turn + side, -0.06, radius * 1.15, radius), WHITE)
         canvas.paint(canvas.ellipse(1.25 * turn + side, -0.06, radius * 0.55, radius * 0.55), DARK)
@@ -190,7 +212,7 @@ def _draw_eyes(canvas: _Canvas, turn: Tensor, eyes: Tensor, glasses: Tensor) -> 
 
 
 def _draw_mouth(canvas: _Canvas, turn: Tensor, mouth: Tensor) -> None:
-    """Draw the mouth as a parabola, whose corners rise with the factor."""
+    """Draw the mouth as a parabola. The corners of the mouth rise as the factor `mouth` increases."""
     across = (canvas.x - turn) / MOUTH_WIDTH
     curve = MOUTH_Y - MOUTH_BEND * mouth * (across**2 - 0.5)
     slope = 2 * MOUTH_BEND * mouth * across / MOUTH_WIDTH
@@ -199,7 +221,15 @@ def _draw_mouth(canvas: _Canvas, turn: Tensor, mouth: Tensor) -> None:
 
 
 def _ramp(colors: Sequence[tuple[float, float, float]], value: Tensor) -> Tensor:
-    """Interpolate between three colors, at -1, 0 and 1, for values (B, 1, 1). The result is (B, 3, 1, 1)."""
+    """Interpolate linearly between three RGB colors.
+
+    Args:
+        colors: the colors at the values -1, 0 and 1.
+        value: values (B, 1, 1) in [-1, 1].
+
+    Returns:
+        Colors (B, 3, 1, 1).
+    """
     low, middle, high = (torch.tensor(c)[None, :, None, None] for c in colors)
     t = value[:, None]
     return torch.where(t < 0, torch.lerp(middle, low, -t), torch.lerp(middle, high, t))

@@ -1,4 +1,4 @@
-"""The base class of all datasets: options, prepared splits, and batches on the training device."""
+"""Base class of all datasets. It divides the images into splits and builds batches on the training device."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from autoencoders.data import statistics
 from autoencoders.data.download import resolve_root
-from autoencoders.data.groups import BatchGroup, GroupPlan
+from autoencoders.data.groups import BatchGroup, GroupedBatches, GroupPlan
 from autoencoders.data.image_io import read_all, read_image
 from autoencoders.data.loader import Batches, BinarizedView, RowView, Split, move_to_device
 from autoencoders.data.options import BatchOptions, SplitOptions
@@ -25,46 +25,50 @@ from autoencoders.utils.checks import require
 
 
 def get_datamodule(trainer: pl.Trainer) -> ImageDataModule:
-    """Return the data module of a trainer."""
-    return trainer.datamodule  # type: ignore[attr-defined]  # set outside of the class body
+    """Return the data module that is attached to a trainer."""
+    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it outside of the class body
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """Splits of uint8 images, served as float batches without worker processes.
+    """Base class of all datasets. It stores uint8 images and serves float32 batches without worker processes.
 
-    A dataset overrides `read`, and `prepare_data` if it downloads files.
+    A subclass overrides `read`. A subclass that downloads files also overrides `prepare_data`.
 
     Args:
-        root: folder of the downloads; None for the environment variable AUTOENCODERS_DATA, or the user's cache folder
-            if it is not set.
-        name: name of the data in figures and tables; empty for the name of the dataset.
-        batch_size: images per optimizer step, over all processes together.
-        eval_batch_size: images per validation or test step and process.
-        validation: validation images, taken from the training images: a count, or a share below 1.
-        test: the same for the test images; ignored if there is an official test split.
-        split: order in which training images are divided: `random`, or `alphabetical`: training, validation and test
-            images follow each other in the order of the source.
-        split_seed: seed of the random division and of static binarization. Runs to be compared need the same value.
-        seed: seed of the order of training batches and of all random numbers in training.
-        binarize: `none`; `static`: one fixed draw, each pixel is 1 with its gray level as probability; `dynamic`: a
-            new draw per epoch in training, and one fixed draw in validation and test.
-        corruption: applied to inputs, never to targets; see `autoencoders.data.transforms`.
-        flip: mirror training images with probability 1/2.
-        shift: move training images by up to this many pixels in each direction.
-        memory: maximum number of bytes of a store in memory. A larger store is memory-mapped.
-        exclude: names of classes that are left out of training and validation and kept in test, for anomaly detection.
+        root: folder for downloaded files. None selects the folder in the environment variable AUTOENCODERS_DATA, or the
+            user's cache folder if this variable is not set.
+        name: display name of the dataset in figures and tables; empty for the default name.
+        batch_size: number of images per optimizer step, summed over all processes.
+        eval_batch_size: number of images per validation or test step in each process.
+        validation: size of the validation split, as a number of images or as a fraction below 1. The images are taken
+            from the training images.
+        test: size of the test split, as a number of images or as a fraction below 1. It is ignored if the dataset has
+            an official test split.
+        split: `random` assigns images to splits at random. `alphabetical` keeps the order of the source: first the
+            training images, then the validation images, then the test images.
+        split_seed: seed of the random split and of static binarization. Use the same value in runs that are compared.
+        seed: seed of the order of the training images and of all random numbers in training.
+        binarize: `none` keeps the gray levels. `static` and `dynamic` sample each pixel: it is 1 with a probability
+            equal to its gray level, else 0. `static` samples once. `dynamic` samples again in each training epoch,
+            but only once in validation and test.
+        corruption: corruption of the model input. The target is never corrupted. See `autoencoders.data.transforms`.
+        flip: mirror training images left to right with probability 1/2.
+        shift: maximum distance, in pixels, by which training images are moved in each direction.
+        memory: maximum size, in bytes, of an image array in memory. A larger array is memory-mapped.
+        exclude: names of classes that are removed from the training and validation splits and kept in the test split,
+            for anomaly detection.
 
     Attributes:
-        notes: remarks on the data for the run's record, besides its config.
+        notes: remarks on the data that are added to the run record.
         plan: division of the training batches into groups, set by `autoencoders.training.grouping`; None for single
             batches.
     """
 
     default_name: ClassVar[str] = "images"
-    """Name in figures and tables if no `name` is given."""
+    """Display name in figures and tables if the argument `name` is empty."""
     name: str
     cache: str | None = None
-    """Folder of decoded images, for datasets that have one."""
+    """Folder for the cache of decoded images, or None for a default folder. Some datasets have no cache."""
 
     def __init__(
         self,
@@ -86,7 +90,7 @@ class ImageDataModule(pl.LightningDataModule):
         exclude: Sequence[str | int] = (),
     ) -> None:
         super().__init__()
-        require(memory >= 0, "data.memory", memory, "a number of bytes from 0 up")
+        require(memory >= 0, "data.memory", memory, "a number of bytes >= 0")
         self.name, self.root, self.memory = name or self.default_name, resolve_root(root), memory
         self.split_options = SplitOptions(validation, test, split, split_seed, tuple(map(str, exclude)))
         self.batch_options = BatchOptions(
@@ -96,7 +100,7 @@ class ImageDataModule(pl.LightningDataModule):
         self._splits: dict[str, Split] = {}
         self._rows: dict[str, Tensor] = {}
         self._context: Context | None = None
-        self._source_labels: list[Tensor | None] = []  # of the training images, and of the official test images
+        self._source_labels: list[Tensor | None] = []  # of `Source.train`, then of `Source.test`
         self._annotations: dict[bool, Annotations] = {}
         self._mean_image: Tensor | None = None
         self._mean_image_mse: dict[str, float] = {}
@@ -108,15 +112,19 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def has_labels(self) -> bool:
-        """Whether the images come with labels, as far as this is known before the images are read."""
+        """Whether the images may have labels. This property is available before the images are read."""
         return True
 
     def read(self) -> Source:
-        """Read the images and labels of the dataset, from files that `prepare_data` has put in place."""
+        """Read the images and labels of the dataset. The files must exist; `prepare_data` downloads missing files."""
         raise NotImplementedError
 
     def annotate(self, test: bool) -> Annotations:
-        """Return all known labels of the source, in its order, or of its official test images."""
+        """Return all known labels of the images that `read` returns, in the same order.
+
+        Args:
+            test: return the labels of the official test images `Source.test`, else of `Source.train`.
+        """
         labels, context = self._source_labels[int(test)], self._context
         if context is None:
             return Annotations()
@@ -125,14 +133,21 @@ class ImageDataModule(pl.LightningDataModule):
         return Annotations(attributes=labels, attribute_names=context.names)
 
     def read_image_files(self, files: Sequence[Path]) -> Tensor:
-        """Read image files of the user, prepared like the images of the dataset: (N, C, H, W) uint8."""
+        """Read other image files, cropped and resized like the images of the dataset.
+
+        Returns:
+            Images (N, C, H, W), uint8.
+
+        Raises:
+            UserError: if a file cannot be read.
+        """
         channels, height, width = self.shape
         return torch.from_numpy(read_all(files, lambda f: read_image(f, (height, width), color=channels == 3)))
 
     # Splits ---------------------------------------------------------------------------------------------
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the images, divide them and binarize them. Repeated calls do nothing."""
+        """Read the images, divide them into splits and apply static binarization. Repeated calls do nothing."""
         if self._splits:
             return
         source = self.read()
@@ -141,50 +156,57 @@ class ImageDataModule(pl.LightningDataModule):
         if self.batch_options.binarize == "static":
             splits = {name: Split(self._binarize_once(name, data.images), data.labels) for name, data in splits.items()}
         self.batch_options.check_images(splits["train"].images, self.name)
-        # Only the labels of the source are kept: its images may be a second copy of those in the splits.
+        # Keep only the labels of the source. The splits may contain copies of its images.
         self._source_labels = [data.labels for data in (source.train, source.test) if data is not None]
         self._splits, self._rows, self._context = splits, rows, source.context
 
     def _binarize_once(self, split: str, images: Tensor | RowView) -> Tensor | RowView:
-        """Binarize all images once, or at each reading if they take more than `memory` bytes."""
+        """Binarize the images of a split now, or each time they are read if they take more than `memory` bytes."""
         seed = counter_rng.derive_seed(self.split_options.split_seed, "binarize", split)
         binarized = BinarizedView(images, seed)
         return binarized if binarized.numel() > self.memory else binarized.to(binarized.device)
 
     def get_split(self, split: str) -> Split:
-        """Return the images and labels of a split. The data must be prepared."""
+        """Return the images and labels of the split `train`, `val` or `test`.
+
+        Raises:
+            RuntimeError: if `setup` has not been called.
+        """
         if not self._splits:
-            raise RuntimeError("The data are not prepared. Call prepare_data() and setup() first.")
+            raise RuntimeError("The dataset is not prepared. Call prepare_data() and setup() first.")
         return self._splits[split]
 
     @property
     def shape(self) -> Shape:
-        """(C, H, W) of one image."""
+        """Shape (C, H, W) of one image."""
         channels, height, width = self.get_split("train").images.shape[1:]
         return channels, height, width
 
     @property
     def context(self) -> Context | None:
-        """Meaning of the labels, or None if there are no labels."""
+        """Type of the labels (classes or attributes) and their names, or None if there are no labels."""
         self.get_split("train")
         return self._context
 
     @property
     def exclude(self) -> tuple[str, ...]:
-        """Names of the excluded classes."""
+        """Names of the classes that are removed from the training and validation splits."""
         return self.split_options.exclude
 
     @property
     def excluded(self) -> Tensor:
-        """Numbers of the excluded classes, int64; empty if no class is excluded."""
+        """Class indices, int64, of the classes that are removed from the training and validation splits."""
         return excluded_classes(self.context, self.exclude, self.name)
 
     def images(self, split: str) -> Tensor | RowView:
-        """Return the uint8 images of `train`, `val` or `test`, (N, C, H, W)."""
+        """Return the uint8 images (N, C, H, W) of the split `train`, `val` or `test`."""
         return self.get_split(split).images
 
     def annotations(self, split: str) -> Annotations:
-        """Return all known labels of `train`, `val` or `test`, including labels that are not passed to a model."""
+        """Return all known labels of the images in the split `train`, `val` or `test`.
+
+        They include labels that are not passed to the model.
+        """
         self.get_split(split)
         test = split == "test" and len(self._source_labels) == 2
         if test not in self._annotations:
@@ -192,64 +214,76 @@ class ImageDataModule(pl.LightningDataModule):
         return self._annotations[test].rows(self._rows[split])
 
     def set_root(self, root: str) -> None:
-        """Set the folder of the downloads, for a run that is loaded on another machine."""
+        """Set the folder for downloaded files, for example after loading a trained run on another machine."""
         self.root = resolve_root(root)
 
     # Statistics -----------------------------------------------------------------------------------------
 
     def mean_image(self) -> Tensor:
-        """Return the mean training image, (C, H, W) float64 in [0, 1]."""
+        """Return the mean image (C, H, W) of the training split, float64 in [0, 1]."""
         if self._mean_image is None:
             self._mean_image = statistics.mean_image(self.images("train"))
         return self._mean_image
 
     def mean_image_mse(self, split: str) -> float:
-        """Return the MSE per pixel of the mean training image on a split: the baseline of every reconstruction."""
+        """Return the MSE per pixel on a split if the mean training image is the prediction for every image.
+
+        This MSE is the baseline for reconstructions.
+        """
         if split not in self._mean_image_mse:
             self._mean_image_mse[split] = statistics.mse_of_constant(self.mean_image(), self.evaluation_batches(split))
         return self._mean_image_mse[split]
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the pixels of all splits. It is equal for two runs if and only if their images are."""
+        """Return the SHA-256 digest of the pixels in all splits. Two runs with equal digests use the same images."""
         return statistics.pixel_digest(self.images(split) for split in ("train", "val", "test"))
 
     # Batches --------------------------------------------------------------------------------------------
 
     @property
     def batch_size(self) -> int:
-        """Images per optimizer step, over all processes together."""
+        """Number of images per optimizer step, summed over all processes."""
         return self.batch_options.batch_size
 
     @batch_size.setter
-    def batch_size(self, value: int) -> None:  # for Lightning's BatchSizeFinder
+    def batch_size(self, value: int) -> None:  # Lightning's BatchSizeFinder sets it
         self.batch_options = replace(self.batch_options, batch_size=value)
 
     @property
     def evaluation_options(self) -> dict[str, Any]:
-        """Options of `Batches` that also apply in evaluation: `binarize` and `corruption`."""
+        """Keyword arguments for `Batches` that also apply in evaluation: `binarize` and `corruption`."""
         return {"binarize": self.batch_options.binarize, "corruption": self.batch_options.corruption}
 
     def evaluation_batches(self, split: str) -> Batches:
-        """Return every row of a split once, in order, on the CPU, prepared as in evaluation."""
+        """Return batches of all images in a split, in order, on the CPU.
+
+        The images are binarized and corrupted as in validation and test.
+        """
         return Batches(
             self.get_split(split), split, batch_size=self.batch_options.eval_batch_size, **self.evaluation_options
         )
 
     def take(self, split: str, count: int) -> Batch:
-        """Return at most the first `count` rows of a split, on the CPU, prepared as in evaluation."""
+        """Return one batch with the first `count` images of a split, or with all images if there are fewer, on the CPU.
+
+        The images are binarized and corrupted as in validation and test.
+        """
         return self.evaluation_batches(split).batch(torch.arange(min(count, len(self.images(split)))))
 
     def _trainer(self) -> pl.Trainer:
         if self.trainer is None:
-            raise RuntimeError("The data module has no trainer. Pass it to Trainer.fit, validate or test.")
+            raise RuntimeError(
+                "The data module has no trainer. Pass the data module to Trainer.fit, Trainer.validate or Trainer.test."
+            )
         return self.trainer
 
     def _batches(self, split: str) -> Batches:
         trainer, options, train = self._trainer(), self.batch_options, split == "train"
         if train and options.batch_size % trainer.world_size:
             raise UserError(
-                f"data.batch_size counts images over all processes, and {options.batch_size} does not divide by "
-                f"{trainer.world_size}. Choose a multiple of {trainer.world_size}."
+                f"data.batch_size must be a multiple of the number of processes ({trainer.world_size}), because each "
+                f"batch is divided equally among the processes, got {options.batch_size}. "
+                f"Choose a multiple of {trainer.world_size}."
             )
         return Batches(
             move_to_device(self.get_split(split), trainer.strategy.root_device),
@@ -263,48 +297,54 @@ class ImageDataModule(pl.LightningDataModule):
             shift=options.shift,
             rank=trainer.global_rank,
             world=trainer.world_size,
-            plan=self.plan if train else None,
         )
 
-    def train_dataloader(self) -> Batches:
-        """Return training batches, after a resume from the position of the checkpoint.
+    def train_dataloader(self) -> Batches | GroupedBatches:
+        """Return the training batches. A resumed run continues after the batches that the checkpoint lists as done.
 
-        The order is a function of (seed, epoch).
+        The order of the images depends only on the seed and the epoch.
         """
         self._training, position, self._position = self._batches("train"), self._position, None
         if position:
             self._training.go_to(position)
-        return self._training
+        return self._training if self.plan is None else GroupedBatches(self._training, self.plan)
 
     def val_dataloader(self) -> Batches:
-        """Return validation batches, in order."""
+        """Return the validation batches. The images keep their order in the split."""
         return self._batches("val")
 
     def test_dataloader(self) -> Batches:
-        """Return test batches, in order."""
+        """Return the test batches. The images keep their order in the split."""
         return self._batches("test")
 
     def transfer_batch_to_device(
         self, batch: Batch | BatchGroup, device: torch.device, dataloader_idx: int
     ) -> Batch | BatchGroup:
-        """Move a batch, or the batches of a group, unless they are on the device already.
+        """Move a batch, or the batches of a group, to a device unless they are already there.
 
-        Lightning's own check of each field is slow.
+        Lightning's own check per field is slower.
         """
         if isinstance(batch, BatchGroup):
             return batch.to(device)
         return batch if batch.x.device == device else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def training_batch(self, number: int) -> Batch | None:
-        """Rebuild a batch of the current training epoch, over all processes; None if there is no training loader.
+        """Rebuild a batch of the current training epoch, with the images of all processes.
 
-        A batch is a function of seed, epoch and number.
+        Args:
+            number: position of the batch in the epoch, from 0.
+
+        Returns:
+            The batch, or None if `train_dataloader` has not been called.
         """
         return None if self._training is None else self._training.training_batch(number)
 
     @property
     def images_served(self) -> int:
-        """Training images of this epoch so far, over all processes, since this process started."""
+        """Number of training images served in this epoch, summed over all processes.
+
+        Images served before a resume are not included.
+        """
         return 0 if self._training is None else self._training.batches_served * self.batch_size
 
     @property
@@ -318,10 +358,10 @@ class ImageDataModule(pl.LightningDataModule):
         return len(self.images("train")) // self.batch_size
 
     def state_dict(self) -> dict[str, int]:
-        """Return the position in the epoch, for a checkpoint.
+        """Return the position in the training epoch, for a checkpoint.
 
-        The position is saved here and not by the loader: Lightning does not restore a loader if the number of optimizer
-        steps has been read before, and learning-rate schedules read it.
+        The data module saves the position instead of the loader, because Lightning does not restore a loader after the
+        number of optimizer steps has been read. Learning-rate schedules read this number.
         """
         if self._training is None:
             return {}
@@ -331,5 +371,5 @@ class ImageDataModule(pl.LightningDataModule):
         return position | {"done": position["done"] % max(int(batches), 1)}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Keep the position for the next call of `train_dataloader`."""
+        """Store the position in the training epoch for the next call of `train_dataloader`."""
         self._position = dict(state_dict)

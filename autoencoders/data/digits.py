@@ -1,4 +1,4 @@
-"""The 1,797 handwritten digits of scikit-learn: real data without a download."""
+"""The 1,797 handwritten digits that scikit-learn contains. No file is downloaded."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from autoencoders.utils.checks import require
 
 
 class DigitsDataModule(ImageDataModule):
-    """8 x 8 gray digits (Alpaydin and Kaynak, UCI, 1998), resized with bicubic interpolation.
+    """Gray images of handwritten digits, resized from 8 x 8 pixels with bicubic interpolation.
+
+    Source: Alpaydin and Kaynak, UCI Machine Learning Repository, 1998.
 
     Args:
-        root: not used.
-        size: side of the square images, in pixels.
-        **common: see `ImageDataModule`.
+        root: not used, because no file is downloaded.
+        size: height and width of the resized images, in pixels.
+        **common: options of `ImageDataModule`.
     """
 
     default_name: ClassVar[str] = "digits"
 
     def __init__(self, root: str | None = None, *, size: int = 28, **common: Any) -> None:
         super().__init__(root, **common)
-        require(8 <= size <= 1024, "data.size", size, "a number of pixels in 8 .. 1024")  # the original digits have 8
+        # The original images have 8 x 8 pixels.
+        require(8 <= size <= 1024, "data.size", size, "a number of pixels between 8 and 1024")
         self.size = size
 
     def read(self) -> Source:
-        """Read all digits. There is no official test split."""
+        """Read all images and their classes. The dataset has no official test split."""
         from sklearn.datasets import load_digits
 
         digits = load_digits()

@@ -1,4 +1,4 @@
-"""Download files against a checksum and unpack archives. A file or folder is put in place only if it is complete."""
+"""Download files, verify their checksums and unpack archives. Incomplete files never reach their final path."""
 
 from __future__ import annotations
 
@@ -22,17 +22,23 @@ from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.error_messages import DISK_FULL, DISK_REFUSED, disk_error_message, short_reason
 
 TIMEOUT = 30.0
-"""Seconds without a byte after which a download is aborted."""
+"""Number of seconds without new data after which a download is aborted."""
 CHUNK_BYTES = 1 << 18
-"""Bytes per read."""
+"""Number of bytes per read operation."""
 ROOT_OPTION = "data.root (or AUTOENCODERS_DATA)"
-"""Option that sets the folder of the downloads."""
+"""Name of the option for the folder with downloaded files, for error messages."""
 UNPACKING_ERRORS = (tarfile.TarError, EOFError, zlib.error)
-"""Errors of an archive that is cut short, is damaged, or has members outside its folder, besides OSError."""
+"""Exceptions for an archive that is truncated or damaged, or that contains paths outside its folder.
+
+Such an archive can also raise OSError, for example `gzip.BadGzipFile`.
+"""
 
 
 def resolve_root(root: str | None) -> Path:
-    """Return the folder of the downloads: `root`, else AUTOENCODERS_DATA, else the user's cache folder."""
+    """Return the folder for downloaded files.
+
+    The folder is `root` if given, else the environment variable AUTOENCODERS_DATA if set, else the user's cache folder.
+    """
     import platformdirs
 
     chosen = root or os.environ.get("AUTOENCODERS_DATA") or platformdirs.user_cache_dir("autoencoders")
@@ -40,15 +46,16 @@ def resolve_root(root: str | None) -> Path:
 
 
 def fetch(addresses: Sequence[str], file: Path, checksum: str) -> None:
-    """Download a file from the first address that serves the expected content.
+    """Download a file from the first mirror that sends the expected content.
 
     Args:
-        addresses: mirrors, in the order in which they are tried.
-        file: where the file is put, after its checksum has been verified.
-        checksum: `md5:...` or `sha256:...`, as published.
+        addresses: URLs of the mirrors, in the order in which they are tried.
+        file: final path of the file. It is written after the checksum has been verified.
+        checksum: published checksum of the file, as `md5:...` or `sha256:...`.
 
     Raises:
-        UserError: if no address serves the expected content. The message has a reason per address.
+        UserError: if no mirror sends the expected content, or if the file cannot be written. The message states the
+            reason for each mirror.
     """
     failures = []
     for address in addresses:
@@ -65,13 +72,13 @@ def fetch(addresses: Sequence[str], file: Path, checksum: str) -> None:
 
 
 def _failure_reason(error: Exception) -> str:
-    """Return why a download failed. A URLError wraps the actual reason."""
+    """Return the reason why a download failed. For a URLError, return the reason that it wraps."""
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     return short_reason(reason) if isinstance(reason, Exception) else str(reason)
 
 
 def matches_checksum(file: Path, checksum: str) -> bool:
-    """Whether a file exists and has this checksum, `md5:...` or `sha256:...`."""
+    """Return whether a file exists and has the given checksum, as `md5:...` or `sha256:...`."""
     algorithm, _, expected = checksum.partition(":")
     if not file.is_file():
         return False
@@ -83,10 +90,10 @@ def matches_checksum(file: Path, checksum: str) -> bool:
 
 
 def _stream(address: str, target: Path, checksum: str) -> None:
-    """Write the content of an address to a file.
+    """Download the content of a URL to the file `target`.
 
     Raises:
-        UserError: if its checksum differs.
+        UserError: if the content does not have the expected checksum.
     """
     algorithm, _, expected = checksum.partition(":")
     digest, size = hashlib.new(algorithm), 0
@@ -101,14 +108,14 @@ def _stream(address: str, target: Path, checksum: str) -> None:
             size += len(chunk)
     if digest.hexdigest() != expected:
         received = f"{size:,} of {total:,}" if total and size < total else f"{size:,}"
-        raise UserError(f"received {received} bytes with {algorithm} {digest.hexdigest()}, expected {expected}")
+        raise UserError(f"the {algorithm} checksum must be {expected}, got {digest.hexdigest()} after {received} bytes")
 
 
 def decompress(archive: Path, file: Path) -> None:
-    """Unpack the file of a `.gz` archive. The archive is kept.
+    """Decompress a `.gz` archive to a file. The archive is kept.
 
     Raises:
-        UserError: if the archive is damaged, or the disk is full.
+        UserError: if the archive is damaged, or if the file cannot be written.
     """
     try:
         with atomic_write(file) as partial, gzip.open(archive) as source, partial.open("wb") as target:
@@ -118,18 +125,19 @@ def decompress(archive: Path, file: Path) -> None:
 
 
 def unpack(archive: Path, folder: Path, names: Sequence[str]) -> None:
-    """Unpack a tar archive and put one folder of it in place.
+    """Unpack a tar archive and move one of its top-level folders into `folder`.
 
-    An archive with a member outside its folder (`..`, a link, a device) is rejected. Other members than the chosen
-    folder are discarded.
+    An archive is rejected if it contains a device, or a path or link that leads outside of the unpacked content.
+    All content except the chosen top-level folder is discarded.
 
     Args:
-        archive: of any compression that tarfile supports.
-        folder: where the chosen folder is put.
-        names: names of top folders of the archive; the first that it has is chosen.
+        archive: path of the tar archive, with any compression that tarfile supports.
+        folder: existing folder into which the top-level folder is moved.
+        names: possible names of the top-level folder. The first name that the archive contains is chosen.
 
     Raises:
-        UserError: if the archive is damaged, has a member outside its folder, or has none of the top folders.
+        UserError: if the archive is damaged or rejected, if it contains none of the top-level folders, or if `folder`
+            cannot be written.
     """
     try:
         partial = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder))
@@ -140,8 +148,11 @@ def unpack(archive: Path, folder: Path, names: Sequence[str]) -> None:
             tar.extractall(partial, filter="data")
         chosen = next((name for name in names if (partial / name).is_dir()), None)
         if chosen is None:
-            raise UserError(f"{archive} holds no folder {' or '.join(names)}. Remove it and fetch it again.")
-        if not (folder / chosen).is_dir():  # another process may have put it there
+            raise UserError(
+                f"{archive} must contain the folder {' or '.join(names)}, but does not. "
+                "Remove the archive and download it again."
+            )
+        if not (folder / chosen).is_dir():  # another process may have moved it there
             (partial / chosen).rename(folder / chosen)
     except (*UNPACKING_ERRORS, OSError) as error:
         raise UserError(_unpacking_message(archive, folder, error)) from error
@@ -152,4 +163,4 @@ def unpack(archive: Path, folder: Path, names: Sequence[str]) -> None:
 def _unpacking_message(archive: Path, target: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_REFUSED):
         return disk_error_message(error, target, ROOT_OPTION)
-    return f"{archive} cannot be unpacked ({short_reason(error)}). Remove it and fetch it again."
+    return f"{archive} cannot be unpacked ({short_reason(error)}). Remove the archive and download it again."

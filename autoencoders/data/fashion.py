@@ -1,4 +1,4 @@
-"""Fashion-MNIST, in the same files as MNIST."""
+"""Fashion-MNIST, which has the same file names and file format as MNIST."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from autoencoders.data.mnist import MNISTDataModule
 
 
 class FashionMNISTDataModule(MNISTDataModule):
-    """60,000 + 10,000 images of clothes, 28 x 28 gray (Xiao, Rasul and Vollgraf, 2017)."""
+    """Gray 28 x 28 images of clothes: 60,000 for training and 10,000 for test.
+
+    Source: Xiao, Rasul and Vollgraf, 2017.
+    """
 
     default_name: ClassVar[str] = "fashion"
     dataset: ClassVar[str] = "FashionMNIST"

@@ -1,4 +1,4 @@
-"""Any folder of image files, with labels from its subfolders or from a table."""
+"""Dataset from any folder of image files, with labels from its subfolders or from a CSV file."""
 
 from __future__ import annotations
 
@@ -19,23 +19,28 @@ from autoencoders.types import Annotations, Context, UserError
 from autoencoders.utils.checks import require
 
 Labels = tuple[Context | None, list[Tensor | None]]
-"""Meaning of the labels, and the labels of each folder that is read: of `train/` and `test/`, or of the folder."""
+"""Type and names of the labels, and one label tensor per folder (`train/` and `test/`, or the complete folder)."""
 
 
 class ImageFolderDataModule(ImageDataModule):
-    """All image files under a folder, in sorted order. Subfolders `train/` and `test/` are used as splits.
+    """All image files in a folder and its subfolders, sorted by path.
+
+    If a subfolder `train/` exists, only the subfolders `train/` and `test/` are read. The images in `test/`, if it
+    exists, are the test split.
 
     Args:
-        path: the folder.
-        size: side of the square images, in pixels.
-        color: three channels, else one.
-        fit: `crop` keeps the aspect ratio and cuts both sides equally; `stretch` does not keep it.
-        labels: `folders`: the first subfolder is the class; `none`; or a CSV file whose first column is the path of an
-            image relative to the folder. One more column of text or whole numbers gives classes; several columns, or
-            decimal numbers, give attributes.
-        skip_unreadable: leave out unreadable files and add a note to the run's record, instead of raising an error.
-        cache: folder of decoded images; None for the user's cache folder.
-        **common: see `ImageDataModule`.
+        path: folder with the image files.
+        size: height and width of the square images, in pixels.
+        color: load images with three color channels, else with one gray channel.
+        fit: how an image becomes square. `crop` cuts off equal parts at opposite edges and keeps the aspect ratio.
+            `stretch` changes the aspect ratio.
+        labels: source of the labels. With `folders`, the name of the first subfolder in the path of an image is its
+            class. With `none`, there are no labels. Otherwise, `labels` is the path of a CSV file. Its first column
+            contains the paths of the images relative to `path`. A single further column with text or integers gives
+            classes. A column with decimal numbers, or more than one further column, gives attributes.
+        skip_unreadable: skip unreadable files and add a note to the run record, instead of raising an error.
+        cache: folder for the cache of decoded images; None for a folder in the user's cache folder.
+        **common: options of `ImageDataModule`.
     """
 
     default_name: ClassVar[str] = "folder"
@@ -54,28 +59,34 @@ class ImageFolderDataModule(ImageDataModule):
     ) -> None:
         super().__init__(**common)
         require(fit in FITS, "data.fit", fit, f"one of {list(FITS)}")
-        require(8 <= size <= 1024, "data.size", size, "a number of pixels in 8 .. 1024")
+        require(8 <= size <= 1024, "data.size", size, "a number of pixels between 8 and 1024")
         self.path, self.size, self.color, self.fit = Path(path).expanduser(), size, color, fit
         self.labels, self.skip_unreadable, self.cache = labels, skip_unreadable, cache
         self._paths: list[list[str]] = []
 
     @property
     def has_labels(self) -> bool:
-        """Whether the images come with labels."""
+        """Whether the images may have labels, which is false only if `labels` is `none`."""
         return self.labels != "none"
 
     def prepare_data(self) -> None:
-        """Raise UserError if the folder does not exist."""
+        """Check that the folder exists.
+
+        Raises:
+            UserError: if the folder does not exist.
+        """
         if not self.path.is_dir():
-            raise UserError(f"data.path must be a folder of image files, got {self.path}, which is not a folder.")
+            raise UserError(
+                f"data.path must be a folder of image files, got {self.path}. Set data.path to an existing folder."
+            )
 
     def read(self) -> Source:
-        """Read the images of `train/` (and `test/`), or of the folder itself."""
+        """Read the images and labels of the subfolders `train/` and `test/`, or of the complete folder."""
         folders = [self.path]
         if (self.path / "train").is_dir():
             folders = [self.path / name for name in ("train", "test") if (self.path / name).is_dir()]
         names = [list_image_names(folder) for folder in folders]
-        # Tables of labels and annotations use paths relative to `self.path`.
+        # The CSV file with labels and the annotations use paths relative to `self.path`.
         self._paths = [
             paths if folder == self.path else [f"{folder.name}/{path}" for path in paths]
             for folder, paths in zip(folders, names, strict=True)
@@ -85,13 +96,13 @@ class ImageFolderDataModule(ImageDataModule):
         return Source(splits[0], splits[1] if len(splits) > 1 else None, context)
 
     def annotate(self, test: bool) -> Annotations:
-        """Return the labels, and the paths relative to the folder as names."""
+        """Return the labels of the images, and the paths of the images relative to the folder as their names."""
         annotations = super().annotate(test)
         annotations.names = self._paths[int(test)]
         return annotations
 
     def read_image_files(self, files: Sequence[Path]) -> Tensor:
-        """Read image files of the user, cropped or stretched like the images of the folder."""
+        """Read other image files into a tensor (N, C, H, W), cropped or stretched like the images of the folder."""
         return torch.from_numpy(read_all(files, self._decode))
 
     def _decode(self, file: Path) -> np.ndarray:
@@ -111,8 +122,8 @@ class ImageFolderDataModule(ImageDataModule):
             return Split(images, labels)
         message = describe_unreadable({folder / names[row]: why for row, why in unreadable.items()}, len(names))
         if not self.skip_unreadable:
-            raise UserError(f"{message} Remove or repair them, or leave them out with data.skip_unreadable=true.")
-        self.notes.append(f"{message} They are left out.")
+            raise UserError(f"{message} Remove or repair these files, or set data.skip_unreadable=true to skip them.")
+        self.notes.append(f"{message} These files are skipped.")
         return Split(images, labels, torch.tensor(list(unreadable)))
 
     def _read_labels(self, names: list[list[str]]) -> Labels:
@@ -126,15 +137,19 @@ class ImageFolderDataModule(ImageDataModule):
         import pandas as pd
 
         if not path.is_file():
-            raise UserError(f"data.labels must be `folders`, `none` or the path of a CSV file, got {self.labels}.")
+            raise UserError(
+                f"data.labels must be `folders`, `none` or the path of a CSV file, got {self.labels}. "
+                "Set data.labels to an existing file."
+            )
         table = pd.read_csv(path)
         table = table.set_index(table.columns[0])
         keys = [pd.Index(paths) for paths in self._paths]
         missing = [path for paths in keys for path in paths[~paths.isin(table.index)]]
         if missing or not len(table.columns):
             raise UserError(
-                f"{path} has no label for {missing[0] if missing else 'any image'}. Its first column must be the path "
-                "of an image relative to the folder."
+                f"{path} must contain the labels of all images, but has no label for "
+                f"{missing[0] if missing else 'any image'}. Put the paths of the images, relative to data.path, into "
+                "the first column and the labels into further columns."
             )
         rows = [table.loc[paths] for paths in keys]
         column = table[table.columns[0]]
@@ -145,9 +160,9 @@ class ImageFolderDataModule(ImageDataModule):
 
 
 def _classes_of_subfolders(names: Sequence[Sequence[str]]) -> Labels:
-    """Return the first subfolder of each image as its class, or no labels if there are fewer than two subfolders.
+    """Return the name of the first subfolder in the path of each image as its class.
 
-    There are no labels either if an image is not in a subfolder.
+    Return no labels if an image is not in a subfolder, or if there are fewer than two subfolders.
     """
     subfolders = [[path.partition("/")[0] if "/" in path else None for path in paths] for paths in names]
     known = {subfolder for paths in subfolders for subfolder in paths}
@@ -157,7 +172,12 @@ def _classes_of_subfolders(names: Sequence[Sequence[str]]) -> Labels:
 
 
 def _number_classes(known: Sequence[Any], classes: Sequence[Sequence[Any]]) -> Labels:
-    """Return the classes of each image as indices into the list of known classes."""
+    """Convert class names to class indices.
+
+    Args:
+        known: all class names, in the order of their indices.
+        classes: for each folder that is read, the class names of its images.
+    """
     number = {name: i for i, name in enumerate(known)}
     labels: list[Tensor | None] = [torch.tensor([number[name] for name in names]) for names in classes]
     return Context("classes", tuple(map(str, known))), labels

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from autoencoders.data.loader import Batches
 from autoencoders.types import Batch
 
 
@@ -86,3 +87,26 @@ class BatchGroup:
         for number, rows in enumerate(self.rows, self.first):
             batch = self.build(number, rows)
             yield number, batch if self.device in (None, batch.x.device) else batch.to(self.device)
+
+
+class GroupedBatches:
+    """An iterable of `BatchGroup` over the training batches of an epoch.
+
+    Args:
+        batches: the training batches.
+        plan: division of the batches into groups.
+    """
+
+    def __init__(self, batches: Batches, plan: GroupPlan) -> None:
+        self.batches, self.plan = batches, plan
+        self.sampler, self.batch_sampler = batches, None  # Lightning calls `set_epoch` on these attributes
+
+    def __len__(self) -> int:
+        return len(self.plan.ends())
+
+    def __iter__(self) -> Iterator[BatchGroup]:
+        begin, rows = self.batches.start_epoch()
+        for end in self.plan.ends():
+            if end > begin:
+                yield BatchGroup(self.batches.serve, begin, rows[begin:end])
+                begin = end

@@ -1,4 +1,4 @@
-"""A cache of decoded uint8 images, identified by source, content and options, and memory-mapped if large."""
+"""Cache of decoded uint8 images on disk. Large caches are memory-mapped."""
 
 from __future__ import annotations
 
@@ -23,23 +23,26 @@ from autoencoders.types import Shape, UserError
 from autoencoders.utils.error_messages import disk_error_message
 
 VERSION = 1
-"""Raised when the same settings give other pixels. Caches of older versions are built again."""
+"""Version of the cache format. Increase it if the same settings give different pixels. Older caches are rebuilt."""
 IMAGES_FILE, METADATA_FILE = "images.npy", "store.json"
 LOADING_ERRORS = (OSError, ValueError, EOFError)
-"""Errors of loading a cache that lacks a file, is cut short, or has another version or shape."""
+"""Exceptions of `load_cache` if a file is missing or truncated, or if the version or the shape does not match."""
 ABANDONED_SECONDS = 86_400.0
-"""Age after which an unfinished cache counts as left by a killed process."""
+"""Age in seconds after which an unfinished cache is assumed to be left over from a killed process."""
 
 Fill = Callable[[np.ndarray], "dict[int, str] | None"]
-"""Write all images into an array (N, C, H, W) uint8. It may return rows without an image, with a reason for each."""
+"""Function that writes all images into a uint8 array (N, C, H, W).
+
+It may return a dict with the index of each image that could not be read and the reason.
+"""
 
 
 class CachedImages(NamedTuple):
-    """Images of a cache.
+    """Images loaded from a cache.
 
     Attributes:
-        images: (N, C, H, W) uint8, read-only.
-        unreadable: rows without an image, with what is wrong with their files.
+        images: images (N, C, H, W), uint8, read-only.
+        unreadable: dict with the index of each image that could not be read and the reason.
     """
 
     images: Tensor
@@ -56,25 +59,25 @@ def cached_images(
     cache: str | Path | None = None,
     memory: float = 2e9,
 ) -> CachedImages:
-    """Load images from the cache. They are built by `fill` if they are missing, damaged, or of an older version.
+    """Load images from their cache. Build the cache with `fill` if it is missing, damaged or of another version.
 
-    A cache is built in a temporary folder next to its final place and renamed, so that an interrupted cache is never
-    loaded. If several processes build the same cache at the same time, each uses its own, and one of them is kept.
+    A cache is built in a temporary folder, which is then renamed. An incomplete cache is therefore never loaded. If
+    several processes build the same cache at the same time, each process loads its own copy, and one copy is kept.
 
     Args:
-        name: start of the name of the cache's folder; a digest of the settings follows.
-        settings: plain values that determine the pixels: source, content and every option.
-        count: N.
-        shape: (C, H, W).
-        fill: writes the images.
-        cache: folder of caches; None for the user's cache folder.
-        memory: maximum number of bytes in memory. A larger store is memory-mapped.
+        name: first part of the folder name of this cache. The second part is a digest of `settings`.
+        settings: JSON values that determine the pixels: the source of the images, its content and all options.
+        count: number of images N.
+        shape: shape (C, H, W) of one image.
+        fill: function that writes the images.
+        cache: folder that contains all caches; None for a folder in the user's cache folder.
+        memory: maximum size, in bytes, of images in memory. A larger cache is memory-mapped.
 
     Returns:
-        The images and the rows without an image.
+        The images, and the reason for each image that could not be read.
 
     Raises:
-        UserError: if the cache cannot be written, for example because the disk is full; its files are then removed.
+        UserError: if the cache cannot be written, for example because the disk is full. Incomplete files are removed.
     """
     digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:20]
     folder, array_shape = cache_folder(cache) / f"{name}-{digest}", (count, *shape)
@@ -83,37 +86,44 @@ def cached_images(
         try:
             return load_cache(folder, array_shape, size > memory)
         except LOADING_ERRORS as error:
-            print(f"autoencoders: the cache {folder} is not used ({error}), and is built again.", file=sys.stderr)
+            print(
+                f"autoencoders: the cache {folder} is rebuilt because it cannot be loaded ({error}).", file=sys.stderr
+            )
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(folder)
         return build_cache(folder, array_shape, fill, size > memory)
     except OSError as error:
-        needed = f" The cache of decoded images takes {size / 1e9:.2g} GB."
+        needed = f" The cache of decoded images needs {size / 1e9:.2g} GB."
         raise UserError(disk_error_message(error, folder.parent, "data.cache") + needed) from error
 
 
 def load_cache(folder: Path, shape: tuple[int, ...], mapped: bool) -> CachedImages:
-    """Load a cache from its folder, memory-mapped or into memory.
+    """Load a cache from its folder.
+
+    Args:
+        folder: folder of this cache.
+        shape: expected shape (N, C, H, W) of the images.
+        mapped: memory-map the images, else read them into memory.
 
     Raises:
-        ValueError, EOFError, OSError: if it is damaged or does not match; see `LOADING_ERRORS`.
+        ValueError, EOFError, OSError: if the cache is damaged, or if its version or its shape does not match.
     """
     metadata = json.loads((folder / METADATA_FILE).read_text())
     if metadata.get("version") != VERSION:
-        raise ValueError(f"it has version {metadata.get('version')}, expected {VERSION}")
-    # The map is read-only: Linux refuses a copy-on-write map that is larger than the memory of the machine.
+        raise ValueError(f"its version must be {VERSION}, got {metadata.get('version')}")
+    # The memory map is read-only, because Linux refuses a copy-on-write map larger than the machine's memory.
     images = np.load(folder / IMAGES_FILE, mmap_mode="r" if mapped else None, allow_pickle=False)
     if images.shape != shape or images.dtype != np.uint8:
-        raise ValueError(f"it holds {images.shape} of {images.dtype}, expected {shape} of uint8")
-    with warnings.catch_warnings():  # torch warns of read-only arrays, but the images are never written to
+        raise ValueError(f"its images must have shape {shape} and type uint8, got {images.shape} and {images.dtype}")
+    with warnings.catch_warnings():  # torch warns about read-only arrays, but nothing writes to the images
         warnings.filterwarnings("ignore", ".*not writable.*")
         tensor = torch.from_numpy(images)
     return CachedImages(tensor, {int(row): reason for row, reason in metadata["unreadable"].items()})
 
 
 def build_cache(folder: Path, shape: tuple[int, ...], fill: Fill, mapped: bool) -> CachedImages:
-    """Build a cache in a temporary folder, load it, and move it into place."""
+    """Build a cache in a temporary folder, load it, and rename the folder to `folder`."""
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         allocate_array(partial / IMAGES_FILE, shape)
@@ -123,7 +133,7 @@ def build_cache(folder: Path, shape: tuple[int, ...], fill: Fill, mapped: bool) 
         del images
         (partial / METADATA_FILE).write_text(json.dumps({"version": VERSION, "unreadable": unreadable}) + "\n")
         os.chmod(partial, 0o755)
-        loaded = load_cache(partial, shape, mapped)  # before the move, since another process may replace the cache
+        loaded = load_cache(partial, shape, mapped)  # first, because another process may replace the renamed cache
         move_into_place(partial, folder, shape)
         return loaded
     finally:
@@ -131,9 +141,9 @@ def build_cache(folder: Path, shape: tuple[int, ...], fill: Fill, mapped: bool) 
 
 
 def allocate_array(file: Path, shape: tuple[int, ...]) -> None:
-    """Create an array file of zeros and reserve its disk space.
+    """Create a `.npy` file of zeros and reserve its disk space.
 
-    Without the reservation, a process that writes to the mapped file of a full disk is killed by SIGBUS.
+    If the space is not reserved and the disk is full, writing to the memory-mapped file kills the process with SIGBUS.
 
     Raises:
         OSError: if the disk is full.
@@ -150,9 +160,9 @@ def allocate_array(file: Path, shape: tuple[int, ...]) -> None:
 
 
 def move_into_place(partial: Path, folder: Path, shape: tuple[int, ...]) -> None:
-    """Rename a finished cache to its final folder. A valid cache there is kept; a damaged one is replaced."""
+    """Rename the finished cache `partial` to `folder`. Keep a valid cache at `folder`, but replace a damaged cache."""
     old = partial.with_name(f"{partial.name}-old")
-    for _ in range(10):  # another process may do the same between two of these steps
+    for _ in range(10):  # repeated, because another process may rename its cache at the same time
         try:
             partial.rename(folder)
             return
@@ -169,32 +179,32 @@ def move_into_place(partial: Path, folder: Path, shape: tuple[int, ...]) -> None
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove unfinished caches of this folder that killed processes have left, at least a day ago."""
+    """Remove unfinished caches for `folder` that are older than `ABANDONED_SECONDS`. Killed processes left them."""
     for partial in folder.parent.glob(f".{folder.name}-*"):
         try:
             newest = max(path.stat().st_mtime for path in (partial, *partial.iterdir()))
-        except OSError:  # another process has just finished it
+        except OSError:  # another process has just renamed or removed it
             continue
         if time.time() - newest > ABANDONED_SECONDS:
             shutil.rmtree(partial, ignore_errors=True)
 
 
 def file_digest(root: Path, names: Sequence[str]) -> str:
-    """Return a digest of the names, sizes and modification times of files. The files are not read.
+    """Return a digest of the names, sizes and modification times of files. The contents are not read.
 
     Args:
-        root: their folder.
-        names: their paths relative to the folder, with `/`.
+        root: folder that contains the files.
+        names: paths of the files relative to `root`, with `/` as separator.
     """
     digest, prefix = hashlib.sha256(), os.fspath(root)
-    for name in names:  # plain strings, since path objects are slow for hundreds of thousands of files
+    for name in names:  # strings, because Path objects are slow for hundreds of thousands of files
         status = os.stat(f"{prefix}/{name}")
         digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 
 def cache_folder(cache: str | Path | None) -> Path:
-    """Return the folder of caches: `cache`, else a folder in the user's cache folder."""
+    """Return the folder that contains all caches: `cache` if given, else a folder in the user's cache folder."""
     import platformdirs
 
     return Path(cache or Path(platformdirs.user_cache_dir("autoencoders"), "store")).expanduser()

@@ -1,4 +1,4 @@
-"""Find image files and decode them: gray, color, palette, 16-bit, transparent or rotated."""
+"""Find and decode image files, including palette, 16-bit, transparent and EXIF-rotated images."""
 
 from __future__ import annotations
 
@@ -21,44 +21,46 @@ from autoencoders.utils.error_messages import short_reason
 FITS = ("crop", "stretch")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 MAX_NAMED_FILES = 3
-"""Maximum number of files that a message about unreadable files names."""
+"""Maximum number of unreadable files that an error message names."""
 FILES_PER_TASK = 32
-"""Files that a thread decodes per task. With one file per task, the overhead exceeds the time of a small file."""
+"""Number of files that a thread decodes per task. With one small file per task, the overhead would dominate."""
 
 File = TypeVar("File", Path, str)
 
 
 class UnreadableImageError(UserError):
-    """A file that is not an image, or is damaged. `reason` says why in a few words."""
+    """Raised for a file that is damaged or not an image. The attribute `reason` states the cause in a few words."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} cannot be read as an image ({reason}). Remove or repair it.")
+        super().__init__(f"{path} cannot be read as an image ({reason}). Remove or repair the file.")
         self.reason = reason
 
 
 def read_image(
     path: Path, size: tuple[int, int], *, color: bool, fit: str = "crop", box: int | None = None
 ) -> np.ndarray:
-    """Decode an image file, rotate it upright, crop it and resize it.
+    """Decode an image file, rotate it as its EXIF data requires, crop it and resize it.
 
     Args:
-        path: the file.
-        size: (H, W) of the result, in pixels.
-        color: three channels, else one.
-        fit: `crop` keeps the aspect ratio and cuts both sides equally; `stretch` does not keep it.
-        box: side in pixels of a central square that is cut first; a smaller image is not cut.
+        path: path of the image file.
+        size: height and width (H, W) of the result, in pixels.
+        color: return three color channels, else one gray channel.
+        fit: how the image gets the aspect ratio of `size`. `crop` cuts off equal parts at opposite edges. `stretch`
+            changes the aspect ratio of the content.
+        box: side, in pixels, of a central square to which the image is cropped first; None for no such crop. A
+            dimension of the image that is smaller than `box` is not cropped.
 
     Returns:
-        (C, H, W) uint8.
+        Image (C, H, W), uint8.
 
     Raises:
-        UnreadableImageError: if the file is not a readable image.
-        UserError: if the disk or the permissions do not allow to read the file.
+        UnreadableImageError: if the file is damaged or not an image.
+        UserError: if the file cannot be read because of the disk, the permissions or too little memory.
     """
     try:
         with Image.open(path) as opened:
             image = _convert_to_eight_bit(ImageOps.exif_transpose(opened)).convert("RGB" if color else "L")
-    except Exception as error:  # Pillow raises many types of errors for files that are not images
+    except Exception as error:  # Pillow raises many types of exceptions for files that are not images
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
             raise UserError(f"{path} cannot be read ({short_reason(error)}).") from error
         raise UnreadableImageError(path, _decoding_reason(error)) from error
@@ -75,7 +77,10 @@ def read_image(
 
 
 def stored_size(path: Path) -> tuple[int, int]:
-    """Return (H, W) of an image file in pixels, before any rotation; (0, 0) if it cannot be read."""
+    """Return the height and width (H, W) of an image file, in pixels, before any EXIF rotation.
+
+    Return (0, 0) if the file cannot be read.
+    """
     try:
         with Image.open(path) as image:
             return image.height, image.width
@@ -84,18 +89,21 @@ def stored_size(path: Path) -> tuple[int, int]:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return every image file under a folder, sorted by its path. A file is returned as it is."""
+    """Return the paths of all image files in a folder and its subfolders, sorted.
+
+    If `folder` is the path of a file, return only this path.
+    """
     return [folder] if folder.is_file() else [folder / name for name in list_image_names(folder)]
 
 
 def list_image_names(folder: Path) -> list[str]:
-    """Return the relative path, with `/`, of every image file under a folder, sorted.
+    """Return the relative paths of all image files in a folder and its subfolders, sorted, with `/` as separator.
 
-    Directory entries are used, so that files need no `stat` call of their own. Folders that are links, and folders
-    without read permission, are skipped.
+    The file types are read from the directory entries, which avoids a `stat` call per file. Links to folders and
+    folders without read permission are skipped.
 
     Raises:
-        UserError: if there is no image file.
+        UserError: if the folder contains no image file.
     """
     names, remaining = [], [""]
     while remaining:
@@ -107,12 +115,15 @@ def list_image_names(folder: Path) -> list[str]:
                 elif _is_image_file(entry):
                     names.append(inner + entry.name)
     if not names:
-        raise UserError(f"{folder} holds no image file ({', '.join(sorted(SUFFIXES))}).")
+        raise UserError(
+            f"{folder} must contain at least one image file ({', '.join(sorted(SUFFIXES))}), got none. "
+            "Choose a folder with image files."
+        )
     return sorted(names)
 
 
 def _is_image_file(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a file, or a link to a file, with the suffix of an image format."""
+    """Return whether a directory entry is a file, or a link to a file, with the suffix of an image format."""
     if os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
         return False
     return entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path)
@@ -121,14 +132,15 @@ def _is_image_file(entry: os.DirEntry[str]) -> bool:
 def decode_files(
     files: Sequence[File], decode: Callable[[File], np.ndarray], title: str
 ) -> Callable[[np.ndarray], dict[int, str]]:
-    """Return a function that decodes one image (C, H, W) per file in threads, for `cached_images`.
+    """Return a function that decodes image files in threads. It is the argument `fill` of `cached_images`.
 
-    Rows of unreadable files stay black and are returned with a reason for each.
+    The function writes the decoded images into an array (N, C, H, W). It does not write the images of unreadable files,
+    and returns a dict with their indices and the reasons.
 
     Args:
-        files: one per row.
-        decode: reads one file; it may raise `UnreadableImageError`.
-        title: label of the progress bar on a terminal.
+        files: N image files.
+        decode: function that reads one file into an array (C, H, W). It may raise `UnreadableImageError`.
+        title: text next to the progress bar in the terminal.
     """
 
     def fill(images: np.ndarray) -> dict[int, str]:
@@ -152,10 +164,14 @@ def decode_files(
 
 
 def read_all(files: Sequence[Path], decode: Callable[[Path], np.ndarray]) -> np.ndarray:
-    """Read all files, (N, C, H, W) uint8.
+    """Read N image files into one uint8 array (N, C, H, W).
+
+    Args:
+        files: paths of the files.
+        decode: function that reads one file into an array (C, H, W).
 
     Raises:
-        UserError: if some files are unreadable. The message names the first of them.
+        UserError: if one or more files are unreadable. The message names up to `MAX_NAMED_FILES` of these files.
     """
     images, unreadable = [], {}
     for file in files:
@@ -164,12 +180,17 @@ def read_all(files: Sequence[Path], decode: Callable[[Path], np.ndarray]) -> np.
         except UnreadableImageError as error:
             unreadable[file] = error.reason
     if unreadable:
-        raise UserError(f"{describe_unreadable(unreadable, len(files))} Remove or repair them.")
+        raise UserError(f"{describe_unreadable(unreadable, len(files))} Remove or repair these files.")
     return np.stack(images)
 
 
 def describe_unreadable(reasons: Mapping[Path, str], count: int) -> str:
-    """Return a sentence with the number of unreadable files among `count`, and names and reasons of the first."""
+    """Return a sentence about unreadable files: their number, and names and reasons for the first of them.
+
+    Args:
+        reasons: reason for each unreadable file.
+        count: number of all files, readable or not.
+    """
     named = [f"{file} ({reason})" for file, reason in itertools.islice(reasons.items(), MAX_NAMED_FILES)]
     remaining = len(reasons) - len(named)
     if remaining:
@@ -178,7 +199,7 @@ def describe_unreadable(reasons: Mapping[Path, str], count: int) -> str:
 
 
 def _decoding_reason(error: Exception) -> str:
-    """Return why an image cannot be decoded, without the path that Pillow repeats."""
+    """Return the reason why an image cannot be decoded, without the file path in the message from Pillow."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image format that Pillow supports"
     if isinstance(error, Image.DecompressionBombError) and Image.MAX_IMAGE_PIXELS is not None:
@@ -189,15 +210,16 @@ def _decoding_reason(error: Exception) -> str:
 
 
 def _convert_to_eight_bit(image: Image.Image) -> Image.Image:
-    """Scale deep gray to 8 bits, which Pillow would clip, and put transparent images on white.
+    """Scale gray images with more than 8 bits to 8 bits, and put transparent images on a white background.
 
-    The white level of modes `I` and `F` is not known. It is taken as 65535 if a value exceeds 255, else as 255; for
-    mode `F` as 1 if no value exceeds 1.
+    Pillow alone would clip gray values above 255. For images of the Pillow modes `I` (int32) and `F` (float32), the
+    white level is not known. It is set to 65535 if a value exceeds 255, to 1 if the mode is `F` and no value exceeds 1,
+    and to 255 otherwise.
     """
     if image.mode.startswith("I") or image.mode == "F":
         values = np.asarray(image, dtype=np.float64)
         if not np.isfinite(values).all():
-            raise ValueError("it holds NaN or infinity")
+            raise ValueError("it contains NaN or infinity")
         white = 65535 if image.mode.startswith("I;16") or values.max() > 255 else 255
         if image.mode == "F" and values.max() <= 1:
             white = 1

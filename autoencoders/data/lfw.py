@@ -1,4 +1,4 @@
-"""Labeled Faces in the Wild, with attributes."""
+"""Labeled Faces in the Wild (LFW): photos of persons, with attributes."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw")
 ARCHIVES = ("lfw-deepfunneled.tgz", "lfw-funneled.tgz", "lfw.tgz")
 DOWNLOAD = "https://ndownloader.figshare.com/files/5976015"
 SHA256 = "b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a"
-"""The funneled archive and its checksum, as in scikit-learn's `fetch_lfw_people`."""
+"""SHA-256 checksum of the archive at `DOWNLOAD`. The URL and checksum are equal to those in scikit-learn."""
 ATTRIBUTES_FILE = "lfw_attributes.txt"
 
 
 class LFWDataModule(ImageDataModule):
-    """13,233 photos of 5,749 persons (Huang et al., 2007), cropped to the center and resized.
+    """13,233 photos of 5,749 persons (Huang et al., 2007), cropped to a central square and resized.
 
-    An unpacked folder under `<root>/lfw/` is used. If there is none, an archive in this folder is unpacked; if there
-    is no archive either, the funneled archive is downloaded. Attributes are read from `<root>/lfw/lfw_attributes.txt`
-    (Kumar et al., 2009), with any number of columns, and are joined on person and image number.
+    Photos are read from an unpacked folder in `<root>/lfw/`. If this folder does not exist, an archive in
+    `<root>/lfw/` is unpacked. If there is no archive, the archive of the funneled (aligned) photos is downloaded.
+    Attributes are read from the table `<root>/lfw/lfw_attributes.txt` (Kumar et al., 2009), which identifies a photo by
+    the name of the person and the image number. The table may have any number of attribute columns.
 
     Args:
-        root: see `ImageDataModule`.
-        size: side of the square images, in pixels.
-        crop: side of the central square that is cut first, in pixels of the 250 x 250 photos.
-        color: three channels, else one.
-        attributes: attributes that are the labels of a conditional model or a classifier, or `all`. Photos without
-            these attributes are left out.
-        cache: folder of decoded images; None for the user's cache folder.
-        **common: see `ImageDataModule`.
+        root: folder for downloaded files; see `ImageDataModule`.
+        size: height and width of the resized images, in pixels.
+        crop: height and width of the central square, in pixels of the 250 x 250 photos.
+        color: load images with three color channels, else with one gray channel.
+        attributes: attributes that a conditional model or a classifier uses as labels; `all` for every attribute.
+            Photos that lack one of these attributes are removed.
+        cache: folder for the cache of decoded images; None for a folder in the user's cache folder.
+        **common: options of `ImageDataModule`.
     """
 
     default_name: ClassVar[str] = "lfw"
@@ -60,45 +61,51 @@ class LFWDataModule(ImageDataModule):
     ) -> None:
         super().__init__(root, **common)
         for field, value in (("size", size), ("crop", crop)):
-            require(8 <= value <= 250, f"data.{field}", value, "a number of pixels in 8 .. 250")
+            require(8 <= value <= 250, f"data.{field}", value, "a number of pixels between 8 and 250")
         self.size, self.crop, self.color, self.cache = size, crop, color, cache
         self.all_attributes = attributes == "all"
         self.attributes = () if self.all_attributes else tuple(attributes)
 
     @property
     def has_labels(self) -> bool:
-        """Whether the images come with labels."""
+        """Whether the images have labels, which is true if `attributes` is not empty."""
         return self.all_attributes or bool(self.attributes)
 
     @property
     def folder(self) -> Path:
-        """Folder of the photos and the table of attributes."""
+        """Folder `<root>/lfw/`, which contains the photos and the attribute table."""
         return self.root / "lfw"
 
     @property
     def attribute_table(self) -> Path:
-        """File of the attributes."""
+        """Path of the attribute table."""
         return self.folder / ATTRIBUTES_FILE
 
     def prepare_data(self) -> None:
-        """Unpack or download the photos if they are not in place."""
+        """Unpack or download the photos if the unpacked folder does not exist."""
         if self._find_photos() is not None:
             return
         archive = next((self.folder / name for name in ARCHIVES if (self.folder / name).is_file()), None)
         unpack(archive or self._download(), self.folder, FOLDERS)
 
     def _find_photos(self) -> Path | None:
-        """Return the unpacked folder, or None."""
+        """Return the path of the unpacked folder with photos, or None if it does not exist."""
         return next((self.folder / name for name in FOLDERS if (self.folder / name).is_dir()), None)
 
     def _list_photos(self) -> tuple[Path, list[Path]]:
-        """Return the unpacked folder and its photos in the order of their names."""
+        """Return the path of the unpacked folder, and the paths of its photos, sorted by name."""
         photos = self._find_photos()
         if photos is None:
-            raise UserError(f"{self.folder} holds none of the folders {', '.join(FOLDERS)}. Call prepare_data() first.")
+            raise UserError(
+                f"{self.folder} must contain one of the folders {', '.join(FOLDERS)}, got none. "
+                "Call prepare_data() first."
+            )
         files = sorted(photos.glob("*/*.jpg"))
         if not files:
-            raise UserError(f"{photos} holds no <Person_Name>/<Person_Name>_0001.jpg. Unpack the archive again.")
+            raise UserError(
+                f"{photos} must contain photos with names such as <Person_Name>/<Person_Name>_0001.jpg, got none. "
+                "Unpack the archive again."
+            )
         return photos, files
 
     def _download(self) -> Path:
@@ -107,14 +114,14 @@ class LFWDataModule(ImageDataModule):
             fetch([DOWNLOAD], archive, f"sha256:{SHA256}")
         except UserError as error:
             raise UserError(
-                f"data=lfw needs the photos in {self.folder}/{FOLDERS[0]} (or one of {', '.join(ARCHIVES)} in "
-                f"{self.folder}); they are not there, and the download failed ({error}). Connect to the network, or "
-                "point AUTOENCODERS_DATA (or data.root) to a folder that has them."
+                f"data=lfw needs photos, but {self.folder} contains neither the folder {FOLDERS[0]} nor one of the "
+                f"archives {', '.join(ARCHIVES)}, and the download failed ({error}). Connect to the network, or set "
+                "data.root (or AUTOENCODERS_DATA) to the folder that contains lfw/ with the photos."
             ) from error
         return archive
 
     def read(self) -> Source:
-        """Read all photos in the order of their names, with the chosen attributes as labels."""
+        """Read all photos, sorted by name. The chosen attributes become the labels."""
         photos, files = self._list_photos()
         images, unreadable = cached_images(
             "lfw",
@@ -135,7 +142,10 @@ class LFWDataModule(ImageDataModule):
         return Source(Split(images, labels), None, Context("attributes", names))
 
     def annotate(self, test: bool) -> Annotations:
-        """Return the person of each photo and, if the table exists, all attributes."""
+        """Return the person in each photo and, if the attribute table exists, all attributes.
+
+        There is no official test split, so `test` is not used.
+        """
         _, files = self._list_photos()
         persons = [file.parent.name for file in files]
         names = tuple(sorted(set(persons)))
@@ -151,7 +161,11 @@ class LFWDataModule(ImageDataModule):
         return annotations
 
     def read_image_files(self, files: Sequence[Path]) -> Tensor:
-        """Read image files of the user. Files of the size of the photos are cropped like these; others are not."""
+        """Read other image files into a tensor (N, C, H, W).
+
+        Only images with 250 x 250 pixels, the size of the LFW photos, are first cropped to the central square of `crop`
+        pixels.
+        """
 
         def decode(file: Path) -> np.ndarray:
             return self._decode(file, self.crop if stored_size(file) == (250, 250) else None)
@@ -163,38 +177,43 @@ class LFWDataModule(ImageDataModule):
 
 
 def _relative_names(files: Sequence[Path]) -> list[str]:
-    """Return `<Person_Name>/<Person_Name>_0001.jpg` for each photo."""
+    """Return the relative path of each photo, such as `<Person_Name>/<Person_Name>_0001.jpg`."""
     return [f"{file.parent.name}/{file.name}" for file in files]
 
 
 def _read_header(file: TextIO) -> list[str]:
-    """Read up to the header of a table and return its columns: person, image number and the attributes."""
+    """Read an attribute table up to its header and return the column names: person, image number, attributes."""
     return next(line for line in file if line.startswith("#\t")).rstrip("\n").split("\t")[1:]
 
 
 def read_attribute_names(table: Path) -> tuple[str, ...]:
-    """Return the names of the attributes in a table.
+    """Return the names of all attributes in an attribute table.
 
     Raises:
         UserError: if the table does not exist.
     """
     if not table.is_file():
-        raise UserError(f"data.attributes needs {table}, which does not exist. Put the published {table.name} there.")
+        raise UserError(
+            f"data.attributes needs the file {table}, but this file does not exist. "
+            f"Copy the published {table.name} to this path."
+        )
     with table.open() as file:
         return tuple(_read_header(file)[2:])
 
 
 def read_attributes(table: Path, files: Sequence[Path], names: Sequence[str]) -> Tensor:
-    """Return the named attributes of each photo, (N, A) float32, with NaN for a photo without a row.
+    """Return the values (N, A) of A attributes for N photos, float32. Photos that are not in the table have NaN.
 
     Args:
-        table: file in the published format: a comment, a header that begins with `#` and a tab, tab-separated rows of
-            person (with spaces), image number and one value per attribute.
-        files: photos named `<Person_Name>_<number>.jpg`.
-        names: names of attributes.
+        table: file in the published format. A comment is followed by a header, which begins with `#` and a tab. Each
+            further row describes one photo with tab-separated values: the name of the person (with spaces), the image
+            number and the attributes.
+        files: paths of photos with names `<Person_Name>_<number>.jpg`.
+        names: names of the A attributes.
 
     Raises:
-        UserError: if the table does not exist or has no such attribute. The message lists its attributes.
+        UserError: if the table does not exist or lacks one of the attributes. The message lists all attributes in the
+            table.
     """
     import pandas as pd
 
@@ -202,7 +221,8 @@ def read_attributes(table: Path, files: Sequence[Path], names: Sequence[str]) ->
     missing = [name for name in names if name not in known]
     if missing:
         raise UserError(
-            f"data.attributes names {missing[0]!r}, and {table.name} has no such column. It has: {', '.join(known)}."
+            f"data.attributes must contain only attributes in {table.name}, got {missing[0]!r}. "
+            f"Choose from: {', '.join(known)}."
         )
     with table.open() as file:
         header = _read_header(file)

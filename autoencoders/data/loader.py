@@ -9,7 +9,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from autoencoders.data.groups import BatchGroup, GroupPlan
 from autoencoders.data.transforms import Corruption, Draws, NoCorruption, augment
 from autoencoders.types import Batch
 from autoencoders.utils import counter_rng
@@ -109,11 +108,11 @@ class Split(NamedTuple):
 
 
 class Batches:
-    """An iterable of `Batch` or `BatchGroup`. A batch is built by one gather and one conversion on the images' device.
+    """An iterable of `Batch`, built by one gather and one conversion per batch on the device of the images.
 
-    In training, the last, smaller batch is dropped, and each of several processes gets its share of every batch.
-    In evaluation, each row is visited exactly once over all processes. The position in the epoch can be saved and
-    restored.
+    In training, the last batch is dropped if it is smaller than the others, and each of several processes gets its part
+    of every batch. In evaluation, each image is visited exactly once by one of the processes. The position in the epoch
+    can be saved and restored.
 
     Args:
         data: images and labels.
@@ -127,7 +126,6 @@ class Batches:
         shift: move training images by up to this many pixels in each direction.
         rank: number of this process.
         world: number of processes.
-        plan: division of the training batches into groups; None to iterate over single batches.
     """
 
     def __init__(
@@ -144,9 +142,8 @@ class Batches:
         shift: int = 0,
         rank: int = 0,
         world: int = 1,
-        plan: GroupPlan | None = None,
     ) -> None:
-        self.data, self.split, self.batch_size, self.train, self.plan = data, split, batch_size, train, plan
+        self.data, self.split, self.batch_size, self.train = data, split, batch_size, train
         self.seed, self.dynamic, self.rank, self.world = seed, binarize == "dynamic", rank, world
         self.corruption: Corruption = corruption or NoCorruption()
         self.flip, self.shift = flip, shift
@@ -157,34 +154,26 @@ class Batches:
         """Set the epoch that determines the order of the next iteration."""
         self.epoch = epoch
 
-    @property
-    def batch_count(self) -> int:
-        """Number of batches of this process in an epoch."""
+    def __len__(self) -> int:
         count = len(self.data.images)
         if self.train:
             return count // self.batch_size
         own = len(range(self.rank, count, self.world))
         return -(-own // self.batch_size)
 
-    def __len__(self) -> int:
-        return self.batch_count if self.plan is None else len(self.plan.ends())
+    def __iter__(self) -> Iterator[Batch]:
+        first, chunks = self.start_epoch()
+        for number in range(first, len(chunks)):
+            yield self.serve(number, chunks[number])
 
-    def __iter__(self) -> Iterator[Batch | BatchGroup]:
-        chunks = self._training_chunks() if self.train else self._evaluation_chunks()
+    def start_epoch(self) -> tuple[int, list[Tensor]]:
+        """Start an epoch. Return the index of its first batch, and the rows of all batches of this process."""
         self._first, self.start = self.start, 0
         self.done = self._first
-        if self.plan is None:
-            for number in range(self._first, len(chunks)):
-                yield self._serve(number, chunks[number])
-            return
-        begin = self._first
-        for end in self.plan.ends():
-            if end > begin:
-                yield BatchGroup(self._serve, begin, chunks[begin:end])
-                begin = end
+        return self._first, self._training_chunks() if self.train else self._evaluation_chunks()
 
-    def _serve(self, number: int, rows: Tensor) -> Batch:
-        """Build the batch with this index in the epoch, and count it as done."""
+    def serve(self, number: int, rows: Tensor) -> Batch:
+        """Build the batch with this index in the epoch from its rows (B,), and count it as done."""
         self.done = number + 1
         return self.batch(rows)
 
@@ -195,7 +184,7 @@ class Batches:
 
     def _training_chunks(self) -> list[Tensor]:
         """Return the rows of each batch of this process in training."""
-        chunks = [chunk[self.rank :: self.world] for chunk in self._order().split(self.batch_size)[: self.batch_count]]
+        chunks = [chunk[self.rank :: self.world] for chunk in self._order().split(self.batch_size)[: len(self)]]
         if not chunks:
             return []
         return list(torch.cat(chunks).to(self.data.images.device).split(self.batch_size // self.world))

@@ -1,4 +1,4 @@
-"""MNIST, from the files and checksums that torchvision lists."""
+"""MNIST, downloaded from the mirrors and verified with the checksums that torchvision lists."""
 
 from __future__ import annotations
 
@@ -16,35 +16,40 @@ from autoencoders.data.splits import Source
 from autoencoders.types import Context, UserError
 
 IDX_MAGIC = re.compile(rb"\0\0\x08[\x01\x03]")
-"""First bytes of an idx file of bytes: the type, and one dimension (labels) or three (images)."""
+"""Pattern of the first four bytes in an idx file of uint8 values.
+
+The last byte is the number of dimensions: 1 for labels, 3 for images.
+"""
 
 
 class MNISTDataModule(ImageDataModule):
-    """60,000 + 10,000 handwritten digits, 28 x 28 gray (LeCun, Cortes and Burges, 1998).
+    """Gray 28 x 28 images of handwritten digits: 60,000 for training and 10,000 for test.
 
-    Complete files under `<root>/MNIST/raw/` are used. Missing and damaged files are downloaded to this folder and
-    checked against torchvision's checksums. The official test split is kept; validation images are taken from the
+    Complete files in `<root>/MNIST/raw/` are used. Missing and damaged files are downloaded to this folder and verified
+    with the checksums from torchvision. The official test split is kept. The validation images are taken from the
     training images.
+
+    Source: LeCun, Cortes and Burges, 1998.
     """
 
     default_name: ClassVar[str] = "mnist"
     dataset: ClassVar[str] = "MNIST"
-    """Name of torchvision's dataset, and of the folder under the data root."""
+    """Name of the dataset class in torchvision, and of the folder in `root`."""
     classes: ClassVar[tuple[str, ...]] = tuple("0123456789")
 
     @property
     def folder(self) -> Path:
-        """Folder of the four files."""
+        """Folder with the four idx files: images and labels for training and test."""
         return self.root / self.dataset / "raw"
 
     def _torchvision_dataset(self) -> Any:
-        """Return torchvision's class of the dataset, which lists its files and reads them."""
-        import torchvision  # type: ignore[import-untyped]  # it has no type information
+        """Return the dataset class in torchvision. It lists the files with their checksums and reads them."""
+        import torchvision  # type: ignore[import-untyped]  # torchvision has no type information
 
         return getattr(torchvision.datasets, self.dataset)
 
     def prepare_data(self) -> None:
-        """Download the files that are missing or damaged."""
+        """Download the idx files that are missing or damaged."""
         published = self._torchvision_dataset()
         for name, md5 in published.resources:
             file, archive = self.folder / name.removesuffix(".gz"), self.folder / name
@@ -52,7 +57,7 @@ class MNISTDataModule(ImageDataModule):
             if damage is None:
                 continue
             if file.is_file():
-                print(f"autoencoders: {file} is damaged ({damage}), and is fetched again.", file=sys.stderr)
+                print(f"autoencoders: {file} is replaced because it is damaged (it {damage}).", file=sys.stderr)
             if not matches_checksum(archive, f"md5:{md5}"):
                 self._fetch([mirror + name for mirror in published.mirrors], archive, f"md5:{md5}", damage)
             decompress(archive, file)
@@ -62,9 +67,9 @@ class MNISTDataModule(ImageDataModule):
             fetch(addresses, archive, checksum)
         except UserError as error:
             raise UserError(
-                f"data={self.name} needs the {self.dataset} files in {self.folder}; {archive.stem} {damage}, and "
-                f"the download failed ({error}). Connect to the network, put the four idx files there, or point "
-                "AUTOENCODERS_DATA (or data.root) to a folder that has them."
+                f"data={self.name} needs the four {self.dataset} files in {self.folder}, but {archive.stem} {damage} "
+                f"and the download failed ({error}). Connect to the network, copy the four files into this folder, or "
+                f"set data.root (or AUTOENCODERS_DATA) to the folder that contains {self.dataset}/raw/ with the files."
             ) from error
 
     def _open(self, train: bool) -> Split:
@@ -72,12 +77,12 @@ class MNISTDataModule(ImageDataModule):
         return Split(dataset.data[:, None].contiguous(), dataset.targets.long())
 
     def read(self) -> Source:
-        """Read both official splits."""
+        """Read the official training and test images with their classes."""
         return Source(self._open(train=True), self._open(train=False), Context("classes", self.classes))
 
 
 def find_idx_damage(file: Path) -> str | None:
-    """Return why an idx file is not usable, by its size and header, or None if it is complete."""
+    """Check the header and size of an idx file. Return what is wrong with the file, or None if it is complete."""
     if not file.is_file():
         return "is missing"
     with file.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""Options that all datasets share, with their checks."""
+"""Option classes that all datasets share. They raise UserError for invalid values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BINARIZE = ("none", "static", "dynamic")
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How the images of a source are divided. `ImageDataModule` describes each option."""
+    """Options for dividing the images of a dataset into splits. `ImageDataModule` describes each option."""
 
     validation: float = 0.1
     test: float = 0.2
@@ -30,12 +30,12 @@ class SplitOptions:
         require(self.split in ORDERS, "data.split", self.split, f"one of {list(ORDERS)}")
         for field, value in (("validation", self.validation), ("test", self.test)):
             valid = 0 < value < math.inf and (value <= 1 or value == int(value))
-            require(valid, f"data.{field}", value, "a share in (0, 1) or a whole number of images")
+            require(valid, f"data.{field}", value, "a fraction in (0, 1) or an integer number of images")
 
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How images are served. `ImageDataModule` describes each option."""
+    """Options for building batches of images. `ImageDataModule` describes each option."""
 
     batch_size: int
     eval_batch_size: int
@@ -47,15 +47,24 @@ class BatchOptions:
 
     def __post_init__(self) -> None:
         require(self.binarize in BINARIZE, "data.binarize", self.binarize, f"one of {list(BINARIZE)}")
-        require(self.shift >= 0, "data.shift", self.shift, "a number of pixels from 0 up")
+        require(self.shift >= 0, "data.shift", self.shift, "a number of pixels >= 0")
         for field, value in (("batch_size", self.batch_size), ("eval_batch_size", self.eval_batch_size)):
-            require(value >= 1, f"data.{field}", value, "a number of images from 1 up")
+            require(value >= 1, f"data.{field}", value, "a number of images >= 1")
 
     def check_images(self, images: Tensor | RowView, name: str) -> None:
-        """Raise UserError if these training images (N, C, H, W) are too few or too small for the options."""
+        """Check that there are enough training images for `batch_size`, and that they are large enough for `shift`.
+
+        Args:
+            images: training images (N, C, H, W).
+            name: name of the dataset, for error messages.
+
+        Raises:
+            UserError: if N is smaller than `batch_size`, or if H or W is not larger than `shift`.
+        """
         if self.batch_size > len(images):
             raise UserError(
-                f"data.batch_size is {self.batch_size}, and data={name} has {len(images)} training images. Lower it."
+                f"data.batch_size must not exceed the {len(images)} training images of data={name}, "
+                f"got {self.batch_size}. Lower data.batch_size."
             )
         side = min(images.shape[2:])
-        require(self.shift < side, "data.shift", self.shift, f"less than the {side} pixels of a side")
+        require(self.shift < side, "data.shift", self.shift, f"less than the smaller image side of {side} pixels")

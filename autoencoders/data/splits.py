@@ -1,4 +1,4 @@
-"""Divide the images of a source into training, validation and test rows."""
+"""Divide the images of a dataset into training, validation and test splits."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from autoencoders.utils.checks import require
 
 
 class Source(NamedTuple):
-    """The images and labels of a dataset.
+    """All images and labels of a dataset, before they are divided into splits.
 
     Attributes:
-        train: images that are divided into training and validation, and into test if there is no official test split.
-        test: the official test images, or None.
-        context: meaning of the labels, or None if there are no labels.
+        train: images for the training and validation splits, and for the test split if `test` is None.
+        test: official test images, or None if the dataset has no official test split.
+        context: type of the labels (classes or attributes) and their names, or None if there are no labels.
     """
 
     train: Split
@@ -28,19 +28,24 @@ class Source(NamedTuple):
 
 
 def split_source(source: Source, options: SplitOptions, name: str) -> dict[str, Tensor]:
-    """Return the rows of `train`, `val` and `test` in their sources.
+    """Return the image indices of the splits `train`, `val` and `test`.
 
-    The rows of `train` and `val` refer to `source.train`; those of `test` refer to `source.test` if it exists, else to
-    `source.train`. Rows without an image or label, and excluded classes in training and validation, are removed after
-    the division, so that the remaining rows are in the same split as without the removal.
+    The indices of `train` and `val` refer to images in `source.train`. The indices of `test` refer to images in
+    `source.test` if it exists, else in `source.train`.
+
+    Unreadable images, images with unknown attributes, and images of excluded classes are removed after all images have
+    been assigned to splits. The removal therefore does not change the split of any other image.
 
     Args:
-        source: the images and labels.
-        options: how to divide them.
-        name: name of the dataset, for messages.
+        source: images and labels of the dataset.
+        options: sizes and order of the splits, and classes to exclude from training and validation.
+        name: name of the dataset, for error messages.
+
+    Returns:
+        One int64 tensor of image indices per split.
 
     Raises:
-        UserError: if a split would be empty, or `exclude` has a name that is not a class.
+        UserError: if a split would be empty, or if `options.exclude` contains a name that is not a class.
     """
     rows = cut_rows(len(source.train.images), options, name, official_test=source.test is not None)
     if source.test is not None:
@@ -50,25 +55,27 @@ def split_source(source: Source, options: SplitOptions, name: str) -> dict[str, 
 
 
 def split_data(source: Source, split: str) -> Split:
-    """Return the images and labels that the rows of a split refer to."""
+    """Return the part of the source to which the image indices of a split refer: `source.train` or `source.test`."""
     return source.test if split == "test" and source.test is not None else source.train
 
 
 def cut_rows(total: int, options: SplitOptions, name: str, *, official_test: bool) -> dict[str, Tensor]:
-    """Divide `total` rows. The rows of each split are sorted, so that a memory-mapped store is read in order.
+    """Divide the indices from 0 to `total` - 1 into splits.
 
-    With an official test split, the rows of `test` are empty.
+    The indices of each split are sorted, so that memory-mapped images are read in order. With an official test split,
+    `test` gets no indices.
 
     Raises:
-        UserError: if no row is left for training.
+        UserError: if no image is left for training.
     """
     val_count = count_images("validation", options.validation, total, name)
     test_count = 0 if official_test else count_images("test", options.test, total, name)
     train_count = total - val_count - test_count
     if train_count <= 0:
         raise UserError(
-            f"data.validation and data.test take {val_count + test_count} of the {total} images of data={name}, and "
-            "none is left to train on. Lower them."
+            f"data.validation and data.test must together select fewer than the {total} images of data={name}, because "
+            "otherwise no image is left for training, "
+            f"got {val_count + test_count}. Lower data.validation or data.test."
         )
     if options.split == "alphabetical":
         train, val, test = torch.arange(total).split([train_count, val_count, test_count])
@@ -79,19 +86,25 @@ def cut_rows(total: int, options: SplitOptions, name: str, *, official_test: boo
 
 
 def count_images(field: str, value: float, total: int, name: str) -> int:
-    """Convert a share or a count to a count.
+    """Convert the size of a split, which is a fraction of the images or a number of images, to a number of images.
+
+    Args:
+        field: name of the option, `validation` or `test`, for error messages.
+        value: size of the split: a fraction if it is below 1, else a number of images.
+        total: number of images in the dataset.
+        name: name of the dataset, for error messages.
 
     Raises:
-        UserError: if the count is not in 1 .. total - 1.
+        UserError: if the number of images is not between 1 and `total` - 1.
     """
     count = round(value * total) if value < 1 else int(value)
-    expected = f"a share in (0, 1) or a number below the {total} images of data={name}"
+    expected = f"a fraction or a number that selects between 1 and {total - 1} of the {total} images of data={name}"
     require(0 < count < total, f"data.{field}", value, expected)
     return count
 
 
 def select_usable(data: Split, rows: Tensor) -> Tensor:
-    """Return the rows that have an image and, if the labels are attributes, finite attributes."""
+    """Return the indices, among `rows`, of readable images without NaN or infinity in their attributes."""
     usable = torch.ones(len(rows), dtype=torch.bool)
     if data.unreadable is not None:
         usable = ~torch.isin(rows, data.unreadable)
@@ -101,24 +114,35 @@ def select_usable(data: Split, rows: Tensor) -> Tensor:
 
 
 def excluded_classes(context: Context | None, exclude: tuple[str, ...], name: str) -> Tensor:
-    """Return the numbers of the classes to exclude, int64.
+    """Return the class indices of the excluded classes, int64.
+
+    Args:
+        context: type and names of the labels.
+        exclude: names of the excluded classes.
+        name: name of the dataset, for error messages.
 
     Raises:
-        UserError: if a name is not a class.
+        UserError: if a name in `exclude` is not a class of the dataset.
     """
     known = context.names if context is not None and context.kind == "classes" else ()
     unknown = [excluded for excluded in exclude if excluded not in known]
     if unknown:
-        hint = f"It has the classes: {', '.join(known)}." if known else "It has no classes: leave data.exclude out."
-        raise UserError(f"data.exclude names {unknown[0]!r}, and data={name} has no such class. {hint}")
+        hint = f"Choose from: {', '.join(known)}." if known else "Remove data.exclude because there are no classes."
+        raise UserError(f"data.exclude must contain only classes of data={name}, got {unknown[0]!r}. {hint}")
     return torch.tensor([known.index(excluded) for excluded in exclude], dtype=torch.long)
 
 
 def drop_classes(rows: dict[str, Tensor], source: Source, excluded: Tensor, name: str) -> dict[str, Tensor]:
-    """Remove the rows of excluded classes from training and validation.
+    """Remove the images of excluded classes from the training and validation splits.
+
+    Args:
+        rows: image indices of each split.
+        source: images and labels of the dataset.
+        excluded: class indices of the excluded classes.
+        name: name of the dataset, for error messages.
 
     Raises:
-        UserError: if a split would be empty.
+        UserError: if no image is left in the training or validation split.
     """
     labels = source.train.labels
     if not len(excluded) or labels is None:
@@ -127,5 +151,8 @@ def drop_classes(rows: dict[str, Tensor], source: Source, excluded: Tensor, name
     for split in ("train", "val"):
         remaining[split] = rows[split][~torch.isin(labels[rows[split]], excluded)]
         if not len(remaining[split]):
-            raise UserError(f"data.exclude leaves no image of data={name} in {split}. Exclude fewer classes.")
+            raise UserError(
+                f"data.exclude must leave at least one image of data={name} in the {split} split, got none. "
+                "Exclude fewer classes."
+            )
     return remaining

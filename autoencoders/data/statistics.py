@@ -1,4 +1,4 @@
-"""Statistics over the pixels of a split: mean image, its error, and a digest."""
+"""Pixel statistics of a dataset: the mean image, the MSE of a constant prediction, and a digest of all pixels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autoencoders.utils.chunks import chunk_slices
 
 
 def mean_image(images: Tensor | RowView) -> Tensor:
-    """Return the mean of images (N, C, H, W) uint8, as (C, H, W) float64 in [0, 1]."""
+    """Return the mean image (C, H, W) of uint8 images (N, C, H, W), as float64 in [0, 1]."""
     row_bytes = 8 * math.prod(images.shape[1:])
     total = torch.zeros(images.shape[1:], dtype=torch.float64)
     for chunk in chunk_slices(len(images), row_bytes, CHUNK_ROWS):
@@ -24,7 +24,7 @@ def mean_image(images: Tensor | RowView) -> Tensor:
 
 
 def mse_of_constant(constant: Tensor, batches: Iterable[Batch]) -> float:
-    """Return the mean squared error per pixel if every target is predicted by one image (C, H, W)."""
+    """Return the MSE per pixel if the image `constant` (C, H, W) is the prediction for every target in the batches."""
     total, pixels = 0.0, 0
     for batch in batches:
         total += (batch.target.double() - constant).square().sum().item()
@@ -33,7 +33,7 @@ def mse_of_constant(constant: Tensor, batches: Iterable[Batch]) -> float:
 
 
 def pixel_digest(splits: Iterable[Tensor | RowView]) -> str:
-    """Return the SHA-256 of the pixels of uint8 images (N, C, H, W), as hexadecimal text."""
+    """Return the SHA-256 digest, in hexadecimal, of the pixels in uint8 images (N, C, H, W) of all given splits."""
     digest = hashlib.sha256()
     for images in splits:
         for chunk in chunk_slices(len(images), math.prod(images.shape[1:]), CHUNK_ROWS):

@@ -1,5 +1,5 @@
-"""Functions that turn arrays into matplotlib figures.
+"""Functions that plot arrays as matplotlib figures.
 
-They have no side effects: they save nothing, show nothing, and do not use the global state of pyplot. Images are drawn
-in the fixed range [0, 1] and enlarged by an integer factor, so that every pixel stays square.
+They have no side effects: they do not save or show figures, and they do not use the global state of pyplot. Pixel value
+0 is always black and 1 is always white.
 """

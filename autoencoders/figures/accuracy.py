@@ -1,4 +1,4 @@
-"""Accuracy of classifiers against the number of training labels."""
+"""Plot of classifier accuracy as a function of the number of training labels."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 def accuracy_over_labels(table: pd.DataFrame, title: str, caption: str) -> Figure:
-    """Plot accuracy over the number of training labels, one line per method.
+    """Plot accuracy as a function of the number of training labels, with one line per method.
 
     Args:
-        table: columns `method`, `labels`, `accuracy` and `accuracy +-`.
+        table: one row per method and number of training labels. Columns: `method`, `labels` (number of training
+            labels), `accuracy` and `accuracy +-` (its standard error).
         title: one line above the axes.
-        caption: a smaller line under the title.
+        caption: one line of smaller text below the title.
     """
     figure = new_figure(7.8, 4.4)
     add_header(figure, title, caption, 0.018, 0.97, 0.912)

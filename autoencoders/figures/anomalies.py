@@ -1,4 +1,4 @@
-"""Anomaly scores of normal and anomalous images, and reconstruction errors per pixel."""
+"""Histograms of anomaly scores, and maps of the reconstruction error per pixel."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from autoencoders.figures.style import BLUE, LABEL_SIZE, ORANGE, TEXT_COLOR, TIT
 def score_histograms(
     scores: Mapping[str, tuple[np.ndarray, np.ndarray, float]], title: str, names: tuple[str, str]
 ) -> Figure:
-    """Plot one panel per score, with histograms of normal and anomalous images and the threshold.
+    """Plot histograms of anomaly scores for normal and anomalous images, with one panel per kind of score.
+
+    A dashed vertical line marks the detection threshold.
 
     Args:
-        scores: `<panel title>; <unit>` -> scores of the normal images (N,), scores of the anomalous images (M,), and
-            the threshold.
+        scores: dict from `<panel title>; <unit>` to the scores of normal images (N,), the scores of anomalous images
+            (M,), and the threshold.
         title: one line above the panels.
-        names: legend labels of the normal and the anomalous images.
+        names: legend entries for the normal and the anomalous images.
     """
     columns = min(3, len(scores))
     rows = -(-len(scores) // columns)
@@ -31,12 +33,12 @@ def score_histograms(
         bins = np.linspace(low, max(high, threshold * 1.05 if threshold > 0 else threshold), 41)
         for values, color, label in ((normal, BLUE, names[0]), (anomalous, ORANGE, names[1])):
             weights = np.full(len(values), 1 / max(len(values), 1))
-            clipped = np.clip(values, bins[0], bins[-1])  # values outside the range are counted in the edge bins
+            clipped = np.clip(values, bins[0], bins[-1])  # count values outside the range in the outermost bins
             ax.hist(clipped, bins, weights=weights, color=color, alpha=0.6, label=label)
         ax.locator_params(axis="x", nbins=5)
         ax.axvline(threshold, color=TEXT_COLOR, ls="--", lw=1)
         panel_title, _, unit = name.partition("; ")
-        style_axes(ax, "", unit, "share of images")
+        style_axes(ax, "", unit, "fraction of images")
         ax.set_title(panel_title, loc="left", fontsize=LABEL_SIZE, color=TEXT_COLOR)
     for ax in panels[len(scores) :]:
         ax.set_axis_off()
@@ -52,16 +54,16 @@ def score_histograms(
 def error_maps(
     inputs: np.ndarray, outputs: np.ndarray, title: str, columns: tuple[str, ...] = (), caption: str = ""
 ) -> Figure:
-    """Draw three rows: input, output, and absolute error per pixel.
+    """Plot a grid with three rows: input images, output images, and the absolute error per pixel.
 
-    All errors share one color scale, in which black is zero.
+    All errors have the same color scale, in which black is 0.
 
     Args:
-        inputs: (N, C, H, W) in [0, 1].
-        outputs: (N, C, H, W).
+        inputs: (N, C, H, W) input images in [0, 1].
+        outputs: (N, C, H, W) output images.
         title: one line above the grid.
-        columns: one label per image.
-        caption: a smaller line under the title.
+        columns: text above each image, N strings.
+        caption: one line of smaller text below the title.
     """
     from matplotlib import colormaps
 
@@ -69,5 +71,5 @@ def error_maps(
     limit = float(np.quantile(error, 0.998)) or 1.0
     error_images = colormaps["inferno"](np.clip(error / limit, 0, 1))[..., :3].transpose(0, 3, 1, 2)
     color_images = [np.broadcast_to(images, error_images.shape) for images in (inputs, outputs)]
-    rows = ["input", "output", f"|error|, 0 .. {limit:.2f}"]
+    rows = ["input", "output", f"|error|, 0 to {limit:.2f}"]
     return image_grid(np.stack([*color_images, error_images]), title, rows, columns, caption)

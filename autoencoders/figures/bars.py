@@ -1,4 +1,4 @@
-"""Bar chart of the KL divergence per latent."""
+"""Bar chart of the KL divergence for each latent."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from matplotlib.patches import Patch
 from autoencoders.figures.style import BLUE, LABEL_SIZE, TEXT_COLOR, add_header, new_figure, style_axes
 
 MAX_LABELED_BARS = 40
-"""With more bars than this, bars have no label and no error bar."""
+"""Maximum number of bars that have a label and an error bar. If there are more bars, all labels are left out."""
 INACTIVE_COLOR = "#c9cdd6"
 
 
 def kl_bars(
     latents: np.ndarray, kl: np.ndarray, errors: np.ndarray, active: np.ndarray, title: str, caption: str
 ) -> Figure:
-    """Draw one bar per latent, in the order of the arrays. Inactive latents are gray.
+    """Plot the KL divergence of each latent as one bar. Bars of inactive latents are gray.
+
+    The bars have the order of the arrays, which should be sorted by KL divergence.
 
     Args:
         latents: (Z,) indices of the latents.
         kl: (Z,) KL divergences in nats.
-        errors: (Z,) standard errors in nats.
-        active: (Z,) bool.
+        errors: (Z,) standard errors of the KL divergences, in nats.
+        active: (Z,) bool, True for active latents.
         title: one line above the axes.
-        caption: a smaller line under the title.
+        caption: one line of smaller text below the title.
     """
     labeled = len(kl) <= MAX_LABELED_BARS
     figure = new_figure(7.8, 4.2)
@@ -37,7 +39,7 @@ def kl_bars(
     else:
         ax.bar(positions, kl, width=1.0, linewidth=0, color=colors)
     ax.set_xlim(-0.7, len(kl) - 0.3)
-    style_axes(ax, "", "latent, sorted by KL" if labeled else "rank by KL", "KL(q || p), nats")
+    style_axes(ax, "", "latent, sorted by KL" if labeled else "rank of the latent by KL", "KL(q || p), nats")
     handles = [Patch(color=BLUE, label=f"active ({active.sum()})")]
     if not active.all():
         handles.append(Patch(color=INACTIVE_COLOR, label=f"inactive ({(~active).sum()})"))

@@ -1,4 +1,4 @@
-"""Images with their codes drawn as small heat maps."""
+"""Images next to heat maps of their codes."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from autoencoders.figures.style import LABEL_SIZE, MUTED_COLOR, TEXT_COLOR, add_
 def code_heatmaps(
     inputs: np.ndarray, codes: np.ndarray, outputs: np.ndarray, title: str, caption: str = "", count: int = 6
 ) -> Figure:
-    """Draw one row per image: the input, its code as a heat map, and the output.
+    """Plot one row per image: the input image, its code as a heat map, and the output image.
 
     Args:
-        inputs: (N, C, H, W) in [0, 1].
-        codes: (N, Z); each is wrapped into the rows of a heat map. All share one color scale, symmetric around 0.
-        outputs: (N, C, H, W).
+        inputs: (N, C, H, W) input images in [0, 1].
+        codes: (N, Z) codes. The Z values of a code fill a rectangular heat map line by line. All heat maps have the
+            same color scale, which is symmetric around 0.
+        outputs: (N, C, H, W) output images.
         title: one line above the grid.
-        caption: a smaller line under the title.
-        count: largest number of rows.
+        caption: one line of smaller text below the title.
+        count: maximum number of images.
     """
     count, size = min(count, len(inputs)), codes.shape[1]
     map_width = math.ceil(math.sqrt(size * 2))
@@ -42,7 +43,7 @@ def code_heatmaps(
         mesh = panels[1].imshow(
             code.reshape(-1, map_width), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
         )
-        for ax, heading in zip(panels, ("input", f"code, {size} numbers", "output"), strict=True):
+        for ax, heading in zip(panels, ("input", f"code, {size} values", "output"), strict=True):
             ax.set_axis_off()
             if i == 0:
                 ax.set_title(heading, fontsize=LABEL_SIZE, color=TEXT_COLOR)

@@ -1,4 +1,4 @@
-"""Loss curves of one run, and rate against distortion of several runs."""
+"""Plots of loss curves for one run, and of distortion as a function of rate for several runs."""
 
 from __future__ import annotations
 
@@ -23,18 +23,22 @@ SPLIT_COLORS = {"train": BLUE, "val": ORANGE}
 AXIS_LABELS = {"mse": "MSE of pixels in [0, 1]", "accuracy": "accuracy"}
 
 MAX_BASELINE_RATIO = 3.0
-"""A baseline larger than this multiple of the curve's first value is not drawn: it would flatten the curve."""
+"""A baseline above this multiple of the first value of a curve is not plotted, because the curve would look flat."""
 
 
 def loss_curves(
     curves: Mapping[str, Mapping[str, np.ndarray]], title: str, baselines: Mapping[str, Mapping[str, float]]
 ) -> Figure:
-    """Plot one panel per metric with its training and validation curves. The best validation value is marked.
+    """Plot the training and validation curves of a run, with one panel per metric.
+
+    The best validation value is marked in each panel, except for the metric `rate` (KL divergence of the posterior from
+    the prior), which has no best value.
 
     Args:
-        curves: metric -> split (`train` or `val`) -> (n, 2) array of steps and values.
+        curves: nested dict from metric to split (`train` or `val`) to an array (n, 2) of optimizer steps and values.
         title: one line above the panels.
-        baselines: metric -> name -> value of a baseline. Baselines close to the curve are drawn as dotted lines.
+        baselines: nested dict from metric to name to value of a baseline. A baseline is a dotted line. It is left out
+            if its value is far above the curve.
     """
     figure = new_figure(3.3 * len(curves) + 0.4, 3.2)
     panels = figure.subplots(1, len(curves), squeeze=False)[0]
@@ -57,7 +61,7 @@ def loss_curves(
 
 
 def _mark_best(ax: Axes, points: np.ndarray, higher_is_better: bool) -> None:
-    """Mark the best point of a curve and write its value above it."""
+    """Mark the best point of a curve, given as steps and values (n, 2), and write its value above the point."""
     best = np.argmax(points[:, 1]) if higher_is_better else np.argmin(points[:, 1])
     step, value = points[best]
     label = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
@@ -69,15 +73,16 @@ def _mark_best(ax: Axes, points: np.ndarray, higher_is_better: bool) -> None:
 def rate_distortion_curve(
     rates: Sequence[float], distortions: Sequence[float], labels: Sequence[str], title: str
 ) -> Figure:
-    """Plot rate against distortion, one point per run.
+    """Plot distortion as a function of rate (KL divergence of the posterior from the prior), with one point per run.
 
-    A dotted line of slope -1 shows all points whose sum of rate and distortion equals the lowest sum of the runs.
+    The sum of rate and distortion is the negative ELBO. A dotted line with slope -1 connects all points whose sum
+    equals the lowest sum of the runs.
 
     Args:
-        rates: nats per image.
-        distortions: nats per image.
-        labels: one label per point.
-        title: one line above the axes; the lowest sum is added to it.
+        rates: rate of each run, in nats per image.
+        distortions: distortion (reconstruction term of the negative ELBO) of each run, in nats per image.
+        labels: text next to the point of each run.
+        title: one line above the axes. The lowest sum is appended to this text.
     """
     figure = new_figure(6.4, 4.8)
     ax = figure.add_subplot()
@@ -85,14 +90,14 @@ def rate_distortion_curve(
     x, y = np.asarray(rates)[order], np.asarray(distortions)[order]
     ax.plot(x, y, color=MUTED_COLOR, lw=1, zorder=1)
     ax.scatter(x, y, color=BLUE, s=36, zorder=2)
-    # The curve is convex and falls, so the upper right of a point is free for its label.
+    # The curve is convex and decreasing, so there is free space for text at the upper right of each point.
     for i, rate, distortion in zip(order, x, y, strict=True):
         ax.annotate(labels[i], (rate, distortion), xytext=(6, 5), textcoords="offset points", fontsize=LABEL_SIZE,
                     color=TEXT_COLOR, parse_math=False)  # fmt: skip
     ax.margins(0.15)
     best = int(np.argmin(x + y))
     ax.axline((x[best], y[best]), slope=-1, color=ORANGE, lw=1, ls=":", zorder=0)
-    title = f"{title}: lowest sum {x[best] + y[best]:.2f} nats (dotted: the same sum)"
+    title = f"{title}: lowest rate + distortion {x[best] + y[best]:.2f} nats (dotted)"
     style_axes(ax, title, "rate, nats per image", "distortion, nats per image")
     ax.title.set_parse_math(False)  # a dollar sign in a name does not start a formula
     figure.tight_layout()

@@ -1,4 +1,4 @@
-"""Dimension of codes and images: explained variance, and reconstruction error by the number of kept components."""
+"""Plots of explained variance and reconstruction error as functions of the number of principal components."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 def spectra_and_errors(
     variances: Mapping[str, np.ndarray], kept: pd.DataFrame, baseline: str, title: str, caption: str
 ) -> Figure:
-    """Plot the explained variance (left) and the reconstruction error (right) over the number of components.
+    """Plot explained variance (left) and reconstruction error (right) as functions of the number of components.
 
     Args:
-        variances: name -> variances of the components, largest first. The codes are the first entry.
-        kept: columns `components`, `mse, codes`, `mse, image PCA`, and `<column> +-` with the standard errors.
-        baseline: name of the image PCA with all components.
+        variances: dict from the name of a representation (first the codes, then the images) to the variances (D,) along
+            its principal components, largest first.
+        kept: one row per number of kept components. Columns: `components`, `mse, codes` (only these components of the
+            codes are kept), `mse, image PCA` (PCA of the images with this number of components), and `<column> +-` with
+            the standard errors.
+        baseline: display name of the largest image PCA, for the legend.
         title: one line above the panels.
-        caption: a smaller line under the title.
+        caption: one line of smaller text below the title.
     """
     figure = new_figure(9.2, 4.0)
     add_header(figure, title, caption, 0.012, 0.97, 0.905)
@@ -48,7 +51,7 @@ def _plot_explained_variance(ax: Axes, variances: Mapping[str, np.ndarray]) -> N
         ax.axhline(share, color=MUTED_COLOR, lw=0.7, ls=":")
     ax.set_xscale("log")
     ax.set_ylim(0, 1.02)
-    style_axes(ax, "explained variance", "components", "share of the total variance")
+    style_axes(ax, "explained variance", "components", "fraction of the total variance")
 
 
 def _plot_errors(ax: Axes, kept: pd.DataFrame, baseline: str) -> None:

@@ -1,4 +1,4 @@
-"""Effect of attribute edits against their strength."""
+"""Plot of the effect of an attribute edit as a function of its strength."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from autoencoders.figures.style import (
 )
 
 Curve = tuple[np.ndarray, np.ndarray]
-"""Means and standard errors, (n,) each."""
+"""Means (n,) and standard errors (n,) at n strengths of an edit."""
 
 MAX_LABELED_CURVES = 8
-"""Number of other attributes that have a color and a legend entry."""
+"""Maximum number of curves for other attributes that have a color and a legend entry."""
 
 
 def dose_response(
@@ -35,18 +35,20 @@ def dose_response(
     title: str,
     caption: str,
 ) -> Figure:
-    """Plot the shift in a classifier's output over the strength of an edit.
+    """Plot the shift of a classifier's output as a function of the strength of an attribute edit.
 
-    The left panel shows the edited attribute, one line per method. The right panel shows the other attributes under the
-    first method. A shift of 1 is the difference between real images with and without the attribute.
+    The left panel shows the shift of the edited attribute, with one line per editing method. The right panel shows the
+    shifts of the other attributes for the first method. A shift of 1 is the difference of the classifier's output
+    between real images with and without the attribute.
 
     Args:
         strengths: (n,) strengths of the edit.
-        methods: method -> curve of the edited attribute.
-        other_attributes: attribute -> curve under the first method, largest shift first.
+        methods: dict from editing method to the curve of the edited attribute.
+        other_attributes: dict from attribute to its curve for the first method, sorted from the largest shift to the
+            smallest.
         attribute: name of the edited attribute.
         title: one line above the panels.
-        caption: a smaller line under the title.
+        caption: one line of smaller text below the title.
     """
     figure = new_figure(9.6, 4.0)
     add_header(figure, title, caption, 0.012, 0.97, 0.905)
@@ -55,10 +57,10 @@ def dose_response(
     _plot_curves(left, strengths, methods, [colors[i % len(colors)] for i in range(len(methods))], len(methods))
     other_colors = [CLASS_COLORS[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(other_attributes))]
     _plot_curves(right, strengths, other_attributes, other_colors, MAX_LABELED_CURVES)
-    style_axes(left, f"shift in {attribute}", "strength", "shift in classifier output (1: real images)")
-    style_axes(right, f"shift in other attributes, {next(iter(methods))}", "strength")
+    style_axes(left, f"shift of {attribute}", "strength of the edit", "classifier shift (1 = real images)")
+    style_axes(right, f"shift of other attributes, {next(iter(methods))}", "strength of the edit")
     limits = [*left.get_ylim(), *right.get_ylim()]
-    for ax in (left, right):  # on a shared scale, the side effects can be compared with the intended effect
+    for ax in (left, right):  # with the same scale, side effects can be compared with the intended effect
         ax.set_ylim(min(limits), max(limits))
     left.legend(frameon=False, fontsize=LABEL_SIZE)
     if other_attributes:
@@ -67,7 +69,7 @@ def dose_response(
 
 
 def _plot_curves(ax: Axes, strengths: np.ndarray, curves: Mapping[str, Curve], colors: list[str], labeled: int) -> None:
-    """Plot curves with bands of one standard error; only the first `labeled` curves have a legend entry."""
+    """Plot curves with bands of one standard error. Only the first `labeled` curves have a legend entry."""
     ax.axhline(0, color=MUTED_COLOR, lw=0.8)
     ax.axhline(1, color=MUTED_COLOR, lw=0.8, ls=":")
     for i, (name, (mean, error)) in enumerate(curves.items()):

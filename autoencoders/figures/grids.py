@@ -1,4 +1,4 @@
-"""Grids of images with row and column labels."""
+"""Grids of images with text for each row and column."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from matplotlib.figure import Figure
 from autoencoders.figures.style import LABEL_SIZE, TEXT_COLOR, add_header, new_figure
 
 TILE = 56
-"""Images are enlarged by the largest integer factor that keeps their longer side within this many pixels.
+"""Maximum side of an enlarged image in pixels.
 
-Grids of at most `SMALL_GRID` images allow twice as many pixels.
+Images are enlarged by the largest integer factor that respects this limit. The limit is doubled for a grid with at most
+SMALL_GRID images. Images larger than the limit are not reduced.
 """
 SMALL_GRID = 40
+"""Maximum number of images in a grid whose images are enlarged twice as much; see `TILE`."""
 GAP, MARGIN, CHARACTER = 4, 12, 8
-"""Pixels between images, around the figure, and per character of a row label."""
+"""Space between images, margin around the figure, and width of one character of row text, in pixels."""
 PIXELS_PER_INCH = 100
+"""Resolution of figures whose layout is computed in pixels."""
 
 
 def image_grid(
@@ -27,14 +30,14 @@ def image_grid(
     columns: Sequence[str] = (),
     caption: str = "",
 ) -> Figure:
-    """Draw a grid of images.
+    """Plot a grid of images.
 
     Args:
-        images: (rows, columns, C, H, W) floats, drawn in the fixed range [0, 1]. Values outside it are clipped.
+        images: (rows, columns, C, H, W) floats. 0 is black and 1 is white. Values outside [0, 1] are clipped.
         title: one line above the grid.
-        rows: one label per row, or empty.
-        columns: one label per column, of one or several lines, or empty.
-        caption: a smaller line under the title, such as the metrics of the images.
+        rows: text to the left of each row, or empty.
+        columns: text above each column, or empty. The text can have several lines.
+        caption: one line of smaller text below the title, such as the metrics of the images.
     """
     tiled = tile_images(images)  # pixels, (H, W, 3)
     lines = 1 + max((label.count("\n") for label in columns), default=0)
@@ -60,9 +63,9 @@ def image_grid(
 
 
 def tile_images(images: np.ndarray) -> np.ndarray:
-    """Tile images (rows, columns, C, H, W) into one RGB image (H', W', 3), enlarged by an integer factor.
+    """Arrange images (rows, columns, C, H, W) in one large RGB image (height, width, 3) with white gaps between them.
 
-    The gaps between images are white.
+    Each image is enlarged by an integer factor; see `TILE`.
     """
     rows, columns, _, height, width = images.shape
     tile = 2 * TILE if rows * columns <= SMALL_GRID else TILE

@@ -1,4 +1,4 @@
-"""One figure of training diagnostics: active units, KL per latent, gradient norm, and gap to the prior."""
+"""Figure of training diagnostics: active units, KL per latent, gradient norm, and gap to the prior."""
 
 from __future__ import annotations
 
@@ -15,31 +15,32 @@ from matplotlib.ticker import MaxNLocator
 from autoencoders.figures.style import BLUE, LABEL_SIZE, MUTED_COLOR, ORANGE, add_header, new_figure, style_axes
 
 MIN_KL = 0.01
-"""Lower end of the KL color scale in nats.
+"""Lower end of the color scale for KL divergences, in nats.
 
-A latent counts as active if the variance of its posterior means exceeds .01 (Burda et al., 2016). At that threshold the
-means contribute .005 nats to its KL divergence.
+The value has the order of magnitude of the KL divergence at which a latent becomes active. A latent is active if the
+variance of its posterior mean exceeds 0.01 (Burda et al., 2016). At this variance, the posterior means contribute
+0.005 nats to the KL divergence.
 """
 
 MAX_MARKED_POINTS = 60
-"""Lines with more points than this have no markers."""
+"""A line with this many points or more has no markers."""
 
 
 @dataclass
 class LatentHealthHistory:
-    """Diagnostics recorded during training. A field that is None has no panel.
+    """Diagnostics recorded at E epochs and S optimizer steps of a training. A diagnostic that is None is not plotted.
 
     Attributes:
         latents: number of latents Z.
         active: (E, 2) epochs and numbers of active units.
-        kl: (E, Z) KL divergence per latent in nats.
-        kl_epochs: (E,) epochs of `kl`.
-        gap: (E, 2) epochs and the KL divergence from the aggregate posterior to the prior in nats.
-        floor: mean of `gap` for a sample of the prior of the same size.
-        dimension: (E, 2) epochs and effective dimensions of the codes.
-        spread: (Z,) standard deviation of the codes per latent.
-        gradient: (S, 2) optimizer steps and gradient norms.
-        clip: largest gradient norm after clipping, or None.
+        kl: (E, Z) KL divergence of each latent in nats.
+        kl_epochs: (E,) epochs at which `kl` was measured.
+        gap: (E, 2) epochs and KL divergences of the aggregate posterior from the prior, in nats.
+        floor: expected value of `gap` if the codes were samples from the prior.
+        dimension: (E, 2) epochs and effective dimensions (participation ratios) of the codes.
+        spread: (Z,) standard deviation of the codes for each latent.
+        gradient: (S, 2) optimizer steps and gradient norms before clipping.
+        clip: gradient norm to which gradients are clipped, or None without clipping.
     """
 
     latents: int
@@ -55,12 +56,12 @@ class LatentHealthHistory:
 
 
 def latent_health_panel(history: LatentHealthHistory, title: str, caption: str) -> Figure:
-    """Plot the recorded diagnostics, one panel each.
+    """Plot the recorded training diagnostics, with one panel per diagnostic.
 
     Args:
         history: diagnostics of one run.
         title: one line above the panels.
-        caption: a smaller line under the title.
+        caption: one line of smaller text below the title.
     """
     panels = _panels(history)
     columns = 2 if len(panels) == 4 else max(len(panels), 1)
@@ -68,7 +69,7 @@ def latent_health_panel(history: LatentHealthHistory, title: str, caption: str) 
     width, height = max(4.3 * columns, 5.6), 2.8 * rows + 0.6
     figure = new_figure(width, height)
     add_header(figure, title, caption, 0.17 / width, 1 - 0.12 / height, 1 - 0.36 / height)
-    # Fixed margins in inches: measuring the labels (`tight_layout`) would double the drawing time.
+    # Use fixed margins in inches, because `tight_layout` measures all labels and doubles the time for the figure.
     figure.subplots_adjust(left=0.72 / width, right=1 - 0.3 / width, bottom=0.5 / height, top=1 - 0.9 / height,
                            wspace=0.28, hspace=0.42)  # fmt: skip
     for i, draw in enumerate(panels):
@@ -77,7 +78,7 @@ def latent_health_panel(history: LatentHealthHistory, title: str, caption: str) 
 
 
 def _panels(history: LatentHealthHistory) -> list[Callable[[Axes], None]]:
-    """Return the drawing function of each panel that has data, in order."""
+    """Return one plot function for each diagnostic that is not None, in the order of the panels."""
     panels: list[Callable[[Axes], None]] = []
     if history.active is not None:
         panels.append(partial(_draw_active_units, active=history.active, latents=history.latents))
@@ -97,19 +98,22 @@ def _panels(history: LatentHealthHistory) -> list[Callable[[Axes], None]]:
 def _draw_active_units(ax: Axes, active: np.ndarray, latents: int) -> None:
     _plot_line(ax, active)
     ax.set_ylim(-0.04 * latents, 1.16 * latents)
-    _draw_reference(ax, latents, f"all {latents}")
+    _draw_reference(ax, latents, f"all {latents} latents")
     style_axes(ax, "active units", "epoch", "latents")
 
 
 def _draw_dimensions(ax: Axes, dimension: np.ndarray, latents: int) -> None:
     _plot_line(ax, dimension)
     ax.set_ylim(0, 1.16 * latents)
-    _draw_reference(ax, latents, f"{latents} equal variances")
+    _draw_reference(ax, latents, f"{latents} if all variances are equal")
     style_axes(ax, "effective dimensions of codes", "epoch", "participation ratio")
 
 
 def _draw_kl(ax: Axes, kl: np.ndarray, epochs: np.ndarray) -> None:
-    """Draw one column per epoch and one row per latent, sorted by the KL divergence at the last epoch."""
+    """Plot KL divergences (E, Z) as a heat map with one column per epoch and one row per latent.
+
+    Latents are sorted by the KL divergence at the last epoch.
+    """
     from matplotlib.colors import LogNorm
 
     order = np.argsort(-np.nan_to_num(kl[-1]), kind="stable")
@@ -128,7 +132,7 @@ def _draw_kl(ax: Axes, kl: np.ndarray, epochs: np.ndarray) -> None:
     bar.ax.yaxis.set_minor_formatter("")
     bar.ax.tick_params(labelsize=LABEL_SIZE - 1, colors=MUTED_COLOR)
     bar.outline.set_visible(False)
-    style_axes(ax, "KL per latent, nats", "epoch", "latent, by rank")
+    style_axes(ax, "KL per latent, nats", "epoch", "rank of the latent")
 
 
 def _draw_spread(ax: Axes, spread: np.ndarray) -> None:
@@ -137,7 +141,7 @@ def _draw_spread(ax: Axes, spread: np.ndarray) -> None:
     ax.plot(np.arange(1, len(values) + 1), values, color=BLUE, lw=1.6, marker="o", ms=marker_size)
     ax.set_ylim(0, 1.08 * max(values[0], 1e-12))
     ax.xaxis.set_major_locator(_integer_locator())
-    style_axes(ax, "spread of each latent", "latent, by rank", "standard deviation of codes")
+    style_axes(ax, "standard deviation per latent", "rank of the latent", "standard deviation of codes")
 
 
 def _draw_gradient_norm(ax: Axes, gradient: np.ndarray, clip: float | None) -> None:
@@ -147,19 +151,19 @@ def _draw_gradient_norm(ax: Axes, gradient: np.ndarray, clip: float | None) -> N
         _draw_reference(ax, clip, f"clipped to {clip:g}")
     if len(positive):
         _set_log_scale(ax)
-    style_axes(ax, "gradient norm", "optimizer step", "before clipping")
+    style_axes(ax, "gradient norm", "optimizer step", "norm before clipping")
 
 
 def _draw_gap(ax: Axes, gap: np.ndarray, floor: float | None) -> None:
     _plot_line(ax, gap, ORANGE)
     if floor is not None:
-        _draw_reference(ax, floor, "a sample of the prior")
+        _draw_reference(ax, floor, "samples from the prior")
     _set_log_scale(ax)
-    style_axes(ax, "aggregate posterior against prior", "epoch", "KL of the Gaussian fit, nats")
+    style_axes(ax, "aggregate posterior vs. prior", "epoch", "KL(Gaussian fit || prior), nats")
 
 
 def _plot_line(ax: Axes, points: np.ndarray, color: str = BLUE) -> None:
-    """Plot (n, 2) points with integer ticks on the horizontal axis."""
+    """Plot points (n, 2) as a line, with integer ticks on the horizontal axis."""
     ax.plot(*points.T, color=color, lw=1.6, marker="o", ms=3 if len(points) < MAX_MARKED_POINTS else 0)
     ax.xaxis.set_major_locator(_integer_locator())
     if len(points) == 1:
@@ -172,7 +176,7 @@ def _integer_locator() -> MaxNLocator:
 
 
 def _set_log_scale(ax: Axes) -> None:
-    """Set a logarithmic vertical axis that spans at least half a decade and has decimal tick labels."""
+    """Make the vertical axis logarithmic, with a range of at least half a decade and decimal tick labels."""
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     middle = math.sqrt(low * high)
@@ -191,7 +195,7 @@ def _set_log_scale(ax: Axes) -> None:
 
 
 def _draw_reference(ax: Axes, height: float, label: str) -> None:
-    """Draw a dotted horizontal line with a label at its right end."""
+    """Plot a dotted horizontal line for a reference value, with text at its right end."""
     ax.axhline(height, color=MUTED_COLOR, ls=":", lw=1)
     ax.annotate(label, (0.99, height), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
                 ha="right", va="bottom", fontsize=LABEL_SIZE - 1, color=MUTED_COLOR)  # fmt: skip

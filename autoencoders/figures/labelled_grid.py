@@ -1,4 +1,4 @@
-"""A grid of images with one label under each image."""
+"""A grid of images with text below each image."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from autoencoders.figures.style import LABEL_SIZE, TEXT_COLOR, add_header, new_f
 
 
 def labelled_grid(images: np.ndarray, labels: Sequence[str], title: str, columns: int = 8) -> Figure:
-    """Draw images in rows, with one label under each image.
+    """Plot images in rows, with text below each image.
 
     Args:
-        images: (N, C, H, W), drawn in the fixed range [0, 1].
-        labels: N labels; an empty label is not drawn.
+        images: (N, C, H, W) floats. 0 is black and 1 is white. Values outside [0, 1] are clipped.
+        labels: text below each image, N strings. A string can be empty.
         title: one line above the grid.
-        columns: largest number of images per row.
+        columns: maximum number of images per row.
     """
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)

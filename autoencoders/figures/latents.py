@@ -1,4 +1,4 @@
-"""Scatter plot of codes in two dimensions."""
+"""Scatter plot of codes that are projected to two dimensions."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def scatter_codes(
     prior: bool = False,
     caption: str = "",
 ) -> Figure:
-    """Draw points, colored by class.
+    """Plot projected codes as points, colored by class.
 
     Args:
-        points: (N, 2).
+        points: (N, 2) projected codes.
         title: one line above the axes.
         axes: labels of the horizontal and the vertical axis.
-        labels: (N,) class numbers, or None.
-        names: names of the classes.
-        prior: whether to draw the circles that contain 50 and 95 % of a standard normal distribution.
-        caption: a smaller line under the title.
+        labels: (N,) class indices for the colors, or None to use one color.
+        names: names of the classes, for the legend.
+        prior: whether to plot the circles that contain 50 % and 95 % of a two-dimensional standard normal distribution.
+        caption: one line of smaller text below the title.
     """
     longest = max(map(len, names), default=0)
     figure = new_figure(max(6.8, 6.2 + 0.09 * longest) if labels is not None else 5.8, 5.4)
@@ -62,7 +62,7 @@ def scatter_codes(
 
 
 def _draw_prior(ax: Axes) -> None:
-    """Draw the circles that contain 50 and 95 % of a standard normal distribution."""
+    """Plot the circles that contain 50 % and 95 % of a two-dimensional standard normal distribution."""
     angle = np.linspace(0, 2 * np.pi, 200)
     for share, line in ((0.5, ":"), (0.95, "--")):
         radius = np.sqrt(-2 * np.log(1 - share))  # quantile of the Rayleigh distribution

@@ -1,4 +1,4 @@
-"""Line plot of several methods with error bars."""
+"""Line plot that compares several methods, with error bars."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from autoencoders.figures.style import BLUE, CLASS_COLORS, LABEL_SIZE, MUTED_COL
 def line_plot(
     lines: Mapping[str, np.ndarray], title: str, x: str, y: str, mark: tuple[float, str] | None = None
 ) -> Figure:
-    """Plot one line per method with error bars of one standard error. The first line (the model) is drawn on top.
+    """Plot one line per method, with error bars of one standard error.
+
+    The first method is the model. Its line is thicker and lies above the other lines.
 
     Args:
-        lines: method -> (n, 3) array of positions, values and standard errors.
+        lines: dict from method to an array (n, 3) of horizontal positions, values and standard errors.
         title: one line above the axes.
         x: label of the horizontal axis, with its unit.
         y: label of the vertical axis, with its unit.
-        mark: position of a vertical dotted line, and its label.
+        mark: horizontal position of a dotted vertical line and the text next to this line, or None for no line.
     """
     figure = new_figure(7.2, 4.4)
     ax = figure.add_subplot()

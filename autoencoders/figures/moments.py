@@ -1,4 +1,4 @@
-"""Histograms and moments of the dimensions of codes."""
+"""Plots of the histogram and the moments of each dimension of codes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from autoencoders.figures.style import BLUE, LABEL_SIZE, ORANGE, TEXT_COLOR, TIT
 
 
 def code_histograms(codes: np.ndarray, names: Sequence[str], title: str, normal: bool) -> Figure:
-    """Plot one panel per dimension: its histogram and a normal density.
+    """Plot a histogram of each code dimension and the curve of a normal density, with one panel per dimension.
 
     Args:
-        codes: (N, K) values of the K dimensions to show.
-        names: one label per dimension.
+        codes: (N, K) codes, restricted to the K dimensions to plot.
+        names: K panel titles, one per dimension.
         title: one line above the panels.
-        normal: True for the standard normal density (the prior), False for a normal density with the mean and the
+        normal: True to plot the standard normal density (the prior), False to plot a normal density with the mean and
             variance of the dimension.
     """
     columns = min(5, len(names))
@@ -42,13 +42,14 @@ def code_histograms(codes: np.ndarray, names: Sequence[str], title: str, normal:
 
 
 def moment_panels(moments: dict[str, tuple[np.ndarray, float, float]], title: str) -> Figure:
-    """Plot one panel per moment: the sorted values of all dimensions, and the value of a standard normal distribution.
+    """Plot the moments of all code dimensions, with one panel per moment (such as mean or variance).
 
-    A band shows two standard errors around the value of the standard normal distribution.
+    The values are sorted. A line shows the moment of a standard normal distribution, and a band around the line shows
+    two standard errors.
 
     Args:
-        moments: name -> values (Z,), value of a standard normal distribution, and its standard error for the same
-            number of codes.
+        moments: dict from the name of a moment to its values (Z,) for Z dimensions, its value for a standard normal
+            distribution, and the standard error of the latter for the same number of codes.
         title: one line above the panels.
     """
     figure = new_figure(2.7 * len(moments) + 0.3, 3.0)
@@ -56,7 +57,7 @@ def moment_panels(moments: dict[str, tuple[np.ndarray, float, float]], title: st
         ax.axhspan(expected - 2 * error, expected + 2 * error, color=ORANGE, alpha=0.25, lw=0)
         ax.axhline(expected, color=ORANGE, lw=1)
         ax.plot(np.arange(1, len(values) + 1), np.sort(values)[::-1], "o", ms=3, color=BLUE)
-        style_axes(ax, "", "dimensions, sorted", name)
+        style_axes(ax, "", "rank of the dimension", name)
     height = figure.get_figheight()
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height))
     figure.text(0.01, 1 - 0.1 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR)

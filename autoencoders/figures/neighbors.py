@@ -1,4 +1,4 @@
-"""Query images with their nearest neighbors."""
+"""A grid of query images and their nearest neighbors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from autoencoders.figures.style import GREEN, LABEL_SIZE, TEXT_COLOR, add_header, new_figure
 
 TILE, LABEL_HEIGHT = 0.92, 0.2
-"""Side of an image and height of the label under it, in inches."""
+"""Side of an image, and height of the text below an image, in inches."""
 
 
 def neighbor_grid(
@@ -23,18 +23,18 @@ def neighbor_grid(
     title: str,
     caption: str = "",
 ) -> Figure:
-    """Draw one row per query: the query, a gap, and its neighbors with their distances.
+    """Plot one row per query: the query image, then its neighbors with their distances below them.
 
-    Neighbors with the label of the query have a green frame.
+    A neighbor with the same class as the query has a green frame.
 
     Args:
-        queries: (Q, C, H, W) in [0, 1].
-        neighbors: (Q, K, C, H, W).
-        distances: (Q, K).
-        same: (Q, K) bool, whether the neighbor has the label of the query; None if labels are unknown.
-        names: Q labels of the queries.
+        queries: (Q, C, H, W) query images in [0, 1].
+        neighbors: (Q, K, C, H, W) neighbors of each query, nearest first.
+        distances: (Q, K) distances between the query and its neighbors.
+        same: (Q, K) bool, whether the neighbor has the same class as the query, or None if the classes are unknown.
+        names: text below each query image, Q strings.
         title: one line above the grid.
-        caption: a smaller line under the title.
+        caption: one line of smaller text below the title.
     """
     count, k = neighbors.shape[:2]
     width = max(0.24 + TILE * (k + 1.25), 0.075 * len(title), 0.066 * len(caption)) + 0.12

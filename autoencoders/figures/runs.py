@@ -1,4 +1,4 @@
-"""One metric of several runs over their optimizer steps."""
+"""Plot of one metric of several runs as a function of the optimizer step."""
 
 from __future__ import annotations
 
@@ -10,24 +10,27 @@ from matplotlib.figure import Figure
 from autoencoders.figures.style import CLASS_COLORS, LABEL_SIZE, MUTED_COLOR, new_figure, style_axes
 
 LINE_STYLES = ("-", "--", ":", "-.")
-"""The next style is used each time all colors have been used."""
+"""Line styles. If there are more runs than colors, the colors are repeated with the next line style."""
 
 EARLY_SHARE, MAX_EARLY_RATIO = 0.15, 1.5
-"""Values before this share of all steps are cut off if they would stretch the axis by more than this ratio."""
+"""Rule for the vertical axis of `metric_over_runs`.
+
+Values in the first 15 % of the steps are cut off if they would make the vertical axis more than 1.5 times as long.
+"""
 
 
 def metric_over_runs(
     curves: Mapping[str, np.ndarray], title: str, y: str, baselines: Mapping[str, float] | None = None
 ) -> Figure:
-    """Plot one line per run, and baselines as dotted lines.
+    """Plot one metric as a function of the optimizer step, with one line per run and a dotted line per baseline.
 
-    The vertical axis may cut off the high values of the first epochs, which would flatten the rest of the curves.
+    High values at the start of training are cut off if the rest of the curves would look flat; see `EARLY_SHARE`.
 
     Args:
-        curves: run -> (n, 2) array of steps and values.
+        curves: dict from the display name of a run to an array (n, 2) of optimizer steps and values.
         title: one line above the axes.
         y: label of the vertical axis, with its unit.
-        baselines: name -> value. A baseline outside the axis is not drawn.
+        baselines: dict from the name of a baseline to its value. A baseline outside the vertical axis is not plotted.
     """
     figure = new_figure(5.0, 3.6)
     ax = figure.add_subplot()
@@ -51,7 +54,7 @@ def metric_over_runs(
 
 
 def _vertical_limits(curves: list[np.ndarray]) -> tuple[float, float]:
-    """Return the limits of the vertical axis; see `EARLY_SHARE`."""
+    """Return the lower and upper limit of the vertical axis; see `EARLY_SHARE`."""
     steps, values = np.concatenate(curves).T
     low, high = values.min(), values[steps >= EARLY_SHARE * steps.max()].max()
     if values.max() - low <= MAX_EARLY_RATIO * (high - low):

@@ -1,4 +1,4 @@
-"""Colors, font sizes and axes style shared by all figures."""
+"""Colors, font sizes and axes style of all figures."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TITLE_SIZE, LABEL_SIZE = 11, 9
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Create a white figure that renders without a display.
+    """Create an empty white figure that can be saved without a display.
 
     Args:
-        width: in inches.
-        height: in inches.
+        width: width of the figure in inches.
+        height: height of the figure in inches.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -29,15 +29,15 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def add_header(figure: Figure, title: str, caption: str, x: float, title_y: float, caption_y: float) -> None:
-    """Write a title and a smaller caption below it.
+    """Add a title and a caption in smaller text to a figure.
 
     Args:
-        figure: the figure to write on.
-        title: one line.
-        caption: one line; empty for no caption.
-        x: left edge of both lines, as a fraction of the figure's width.
-        title_y: top of the title, as a fraction of the figure's height.
-        caption_y: top of the caption, as a fraction of the figure's height.
+        figure: figure to which the texts are added.
+        title: text of the title, one line.
+        caption: text of the caption, one line. An empty string means no caption.
+        x: left edge of title and caption, as a fraction of the figure width.
+        title_y: top edge of the title, as a fraction of the figure height.
+        caption_y: top edge of the caption, as a fraction of the figure height.
     """
     figure.text(x, title_y, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR)
     if caption:
@@ -45,15 +45,17 @@ def add_header(figure: Figure, title: str, caption: str, x: float, title_y: floa
 
 
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
-    """Set a left-aligned title and small axis labels, hide the top and right spines, and color the other spines gray.
+    """Set the title and the axis labels of axes, and apply the common style.
+
+    The title is aligned left. The top and right spines are hidden, and the other spines are gray.
 
     Args:
-        axes: the axes to style.
-        title: title of the axes.
+        axes: axes to change.
+        title: text above the axes.
         x: label of the horizontal axis.
         y: label of the vertical axis.
     """
-    # With a fixed y position, matplotlib does not lay out all tick labels again to place the title above them.
+    # With a fixed y position, matplotlib does not need to compute the layout of all tick labels to place the title.
     axes.set_title(title, loc="left", fontsize=TITLE_SIZE, color=TEXT_COLOR, y=1.0)
     axes.set_xlabel(x, fontsize=LABEL_SIZE, color=TEXT_COLOR)
     axes.set_ylabel(y, fontsize=LABEL_SIZE, color=TEXT_COLOR)

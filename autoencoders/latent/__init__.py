@@ -1,1 +1,1 @@
-"""Densities, directions, paths and projections of codes, without a network."""
+"""Functions on codes that need no network: densities, attribute directions, interpolation paths and projections."""

@@ -1,4 +1,4 @@
-"""Paths between codes."""
+"""Interpolation paths between two codes: straight and spherical."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ from torch import Tensor
 
 
 def linear(a: Tensor, b: Tensor, steps: Tensor) -> Tensor:
-    """Return straight paths between codes (N, Z) at `steps` (S,) in [0, 1]: (N, S, Z)."""
+    """Return straight paths (N, S, Z) from codes `a` (N, Z) to codes `b` (N, Z).
+
+    `steps` (S,) are positions on the path between 0 (the code in `a`) and 1 (the code in `b`).
+    """
     return torch.lerp(a[:, None], b[:, None], steps[None, :, None])
 
 
 def spherical(a: Tensor, b: Tensor, steps: Tensor, center: Tensor | float = 0.0) -> Tensor:
-    """Return paths that rotate around a center at a constant angular speed, with a linearly changing radius.
+    """Return spherical paths between codes: they rotate around a center, and their radius changes linearly.
 
-    In many dimensions nearly all codes of a Gaussian are close to a sphere, and the middle of a straight path is far
-    inside. Source: Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling generative networks",
+    The angular speed is constant. In high dimensions, nearly all samples of a Gaussian are close to a sphere. The
+    middle of a straight path between two samples is far inside this sphere, but a spherical path stays close to the
+    sphere. Sources: Shoemake, "Animating rotation with quaternion curves", 1985; White, "Sampling generative networks",
     2016.
 
     Args:
-        a: (N, Z) starts.
-        b: (N, Z) ends.
-        steps: (S,) in [0, 1].
-        center: (Z,), or one number.
+        a: (N, Z) codes at the start of each path.
+        b: (N, Z) codes at the end of each path.
+        steps: (S,) positions on the path between 0 (start) and 1 (end).
+        center: (Z,) center of rotation, or one number for all latents.
 
     Returns:
-        (N, S, Z); the straight path if start and end are collinear with the center.
+        Paths (N, S, Z) in float32. A path is straight if its start, its end and the center are collinear.
     """
     a, b, t = a.double() - center, b.double() - center, steps.double()[None, :, None]
     long, other = (v.norm(dim=1).clamp(min=1e-12)[:, None, None] for v in (a, b))
@@ -35,5 +39,6 @@ def spherical(a: Tensor, b: Tensor, steps: Tensor, center: Tensor | float = 0.0)
     turned = (((1 - t) * angle).sin() * u + (t * angle).sin() * v) / sine.clamp(min=1e-12)
     path = turned * ((1 - t) * long + t * other)
     straight = torch.lerp(a[:, None], b[:, None], t)
-    no_turn = (sine < 1e-6) | (torch.minimum(long, other) <= 1e-12)  # collinear, or at the center
+    # The rotation is undefined if start, end and center are collinear, or if the start or the end is at the center.
+    no_turn = (sine < 1e-6) | (torch.minimum(long, other) <= 1e-12)
     return (torch.where(no_turn, straight, path) + center).float()

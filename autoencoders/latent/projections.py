@@ -1,4 +1,4 @@
-"""Projections of codes to the plane."""
+"""Projections of codes to two dimensions, and a measure of their quality."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import numpy as np
 
 
 def plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
-    """Return codes (N, Z) as points (N, 2), and the axis labels.
+    """Project codes (N, Z) linearly to points (N, 2), and return the points and the labels of the two axes.
 
-    The points are the codes for Z = 2, else their leading principal components, whose labels state the explained
-    variance.
+    For Z = 1, the second coordinate is 0. For Z = 2, the points are the codes. For Z > 2, the coordinates are the two
+    leading principal components, and the axis labels state the fraction of variance that each explains.
     """
     if codes.shape[1] == 1:
         return np.column_stack([codes[:, 0], np.zeros(len(codes))]), ("z 1", "")
@@ -23,9 +23,10 @@ def plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
 
 
 def tsne(codes: np.ndarray, seed: int = 0, iterations: int = 1000) -> np.ndarray:
-    """Return t-SNE of all codes (N, Z) in one fit, (N, 2); perplexity 30, less for few codes.
+    """Return t-SNE coordinates (N, 2) of codes (N, Z).
 
-    For 1,000 codes, half the iterations preserve neighbors as well (trustworthiness .983).
+    The perplexity is 30, or (N - 1) / 3 if this is smaller. For 1,000 codes, 500 iterations preserve neighbors as well
+    as 1,000 iterations (trustworthiness 0.983).
 
     Source: van der Maaten and Hinton, "Visualizing data using t-SNE", 2008.
     """
@@ -37,7 +38,9 @@ def tsne(codes: np.ndarray, seed: int = 0, iterations: int = 1000) -> np.ndarray
 
 
 def trustworthiness(codes: np.ndarray, points: np.ndarray, k: int = 10) -> float:
-    """Return the share of the k neighbors of each point (N, 2) that are neighbors among the codes (N, Z), in [0, 1].
+    """Return the trustworthiness of a projection of codes (N, Z) to points (N, 2), between 0 and 1.
+
+    It is 1 if the k nearest neighbors of every point also belong to the k nearest neighbors of its code.
 
     Source: Venna and Kaski, "Neighborhood preservation in nonlinear projection methods", 2001.
     """

@@ -1,1 +1,1 @@
-"""Metrics: pure functions and sums on tensors. They return numbers, not figures."""
+"""Metrics: pure functions that compute numbers from tensors or arrays, and running sums over batches."""

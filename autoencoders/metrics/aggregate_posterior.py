@@ -1,4 +1,4 @@
-"""Distance of the aggregate posterior from the prior."""
+"""KL divergence of the aggregate posterior from the prior."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from torch import Tensor
 
 
 def gap_to_prior(z: Tensor) -> float:
-    """Return KL(N(m, S) || N(0, I)) in nats for the mean m and covariance S of codes (N, Z).
+    """Return KL(N(m, S) || N(0, I)) in nats, where m is the mean and S is the covariance of codes `z` (N, Z).
 
-    (tr S + m'm - Z - log det S) / 2, for samples of the aggregate posterior q(z) = E q(z | x). It is 0 if these have
-    the mean and covariance of the prior, and considers only first and second moments. A finite sample of N(0, I) itself
-    has about Z (Z + 3) / (4 N), so it should be reported as a baseline.
+    The codes are samples from the aggregate posterior q(z) = E q(z | x). The formula is
+    (tr S + m'm - Z - log det S) / 2. The divergence is 0 if the codes have the mean and the covariance of the prior.
+    Higher moments of the codes have no influence. N samples from N(0, I) have a divergence of about Z (Z + 3) / (4 N).
+    Report this value as a baseline.
 
     Returns:
-        NaN if N <= Z, since S is then singular.
+        The divergence. NaN if N <= Z, because S is then singular.
     """
     z = z.double()
     count, size = z.shape

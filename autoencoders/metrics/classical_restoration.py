@@ -1,4 +1,4 @@
-"""Classical image restoration, as baselines. Images are (N, C, H, W) in [0, 1]."""
+"""Classical methods for image restoration, used as baselines. Images are tensors (N, C, H, W) in [0, 1]."""
 
 from __future__ import annotations
 
@@ -14,44 +14,50 @@ from autoencoders.types import UserError
 from autoencoders.utils.extras import import_extra
 
 Method = Callable[[Tensor, Any], Tensor]
-"""A method with one parameter, which is tuned on validation images."""
+"""A function `method(images, parameter)` that returns restored images. The parameter is tuned on validation images."""
 
 
 def non_local_means(x: Tensor, sigma: float, choice: tuple[float, bool, int]) -> Tensor:
-    """Non-local means (Buades, Coll and Morel, 2005), with scikit-image's default patch distance.
+    """Denoise images by non-local means (Buades, Coll and Morel, 2005), with scikit-image's default patch distance.
 
     Args:
-        x: noisy images.
-        sigma: standard deviation of the noise, in units of [0, 1].
-        choice: h in units of sigma; whether patch distances are corrected by sigma (not advisable if clamping has
-            reduced the noise); patch size in pixels.
+        x: (N, C, H, W) noisy images.
+        sigma: standard deviation of the noise, for pixels in [0, 1].
+        choice: three parameters: the filter strength h divided by sigma, whether the noise variance is subtracted from
+            patch distances, and the patch size in pixels. Do not subtract the noise variance if clipping to [0, 1] has
+            reduced the noise.
     """
     denoise, (strength, corrected, patch) = _scikit_image().denoise_nl_means, choice
     options = {"patch_size": patch, "h": strength * sigma, "fast_mode": True, "sigma": sigma if corrected else 0.0}
 
-    def one(image: np.ndarray) -> np.ndarray:  # scikit-image treats an axis of one channel as a spatial axis
+    def one(image: np.ndarray) -> np.ndarray:  # scikit-image treats a channel axis of length 1 as spatial
         return denoise(image, channel_axis=0, **options) if len(image) > 1 else denoise(image[0], **options)
 
     return _each(x, one)
 
 
 def total_variation(x: Tensor, weight: float) -> Tensor:
-    """Total-variation denoising (Chambolle, 2004). A larger weight gives smoother images."""
+    """Denoise images (N, C, H, W) by total variation (Chambolle, 2004). A larger weight gives smoother images."""
     denoise = _scikit_image().denoise_tv_chambolle
     return _each(x, lambda image: denoise(image, weight=weight, channel_axis=0))
 
 
 def bm3d(x: Tensor, sigma: float) -> Tensor:
-    """Block matching and 3-D filtering (Dabov et al., 2007) with the authors' package. Takes seconds per color image.
+    """Denoise images by BM3D (block matching and 3-D filtering; Dabov et al., 2007) with the package of its authors.
+
+    A color image takes seconds.
 
     Args:
-        x: noisy images.
-        sigma: standard deviation of the noise, in units of [0, 1].
+        x: (N, C, H, W) noisy images.
+        sigma: standard deviation of the noise, for pixels in [0, 1].
+
+    Raises:
+        UserError: if the package `bm3d` is not installed.
     """
     try:
         import bm3d as package
     except ImportError as error:
-        raise UserError("bm3d=true needs the package bm3d. Install it with pip install bm3d.") from error
+        raise UserError("application.restore.bm3d=true needs the package bm3d. Run pip install bm3d.") from error
     filtered = package.bm3d_rgb if x.shape[1] == 3 else package.bm3d
 
     def one(image: np.ndarray) -> np.ndarray:
@@ -62,7 +68,7 @@ def bm3d(x: Tensor, sigma: float) -> Tensor:
 
 
 def median(x: Tensor, size: float) -> Tensor:
-    """Median filter of `size` x `size` pixels, per channel."""
+    """Apply a median filter with `size` x `size` pixels to each channel of images (N, C, H, W)."""
     from scipy.ndimage import median_filter
 
     return _each(x, lambda image: median_filter(image, size=(1, int(size), int(size)), mode="reflect"))
@@ -72,8 +78,8 @@ def biharmonic(x: Tensor, hidden: Tensor) -> Tensor:
     """Fill hidden pixels with a biharmonic surface (Damelin and Hoang, 2018).
 
     Args:
-        x: images.
-        hidden: (N, 1, H, W) bool, True for unknown pixels.
+        x: (N, C, H, W) images.
+        hidden: (N, 1, H, W) bool mask, True for unknown pixels.
     """
     inpaint = _scikit_image().inpaint_biharmonic
     filled = [
@@ -84,21 +90,23 @@ def biharmonic(x: Tensor, hidden: Tensor) -> Tensor:
 
 
 def pca_fill(x: Tensor, hidden: Tensor, mean: Tensor, components: Tensor, variances: Tensor, noise: float) -> Tensor:
-    """Fill hidden pixels from the principal components that fit the known pixels best.
+    """Fill hidden pixels with a PCA reconstruction whose coefficients are fitted to the known pixels.
 
-    argmin_a |known (x - mean - a C)|^2 + noise * sum_k a_k^2 / variance_k. With noise > 0 this is the posterior mean of
-    probabilistic PCA (Tipping and Bishop, 1999); noise = 0 is least squares, which is worse if many pixels are hidden.
+    The coefficients a (K,) minimize |known * (x - mean - a C)|^2 + noise * sum_k a_k^2 / variance_k, where the rows of
+    C are the components and `known` is 1 for known pixels and 0 for hidden pixels. With noise > 0, the filled pixels
+    are the posterior mean of probabilistic PCA (Tipping and Bishop, 1999). With noise = 0, the fit is least squares,
+    which is worse if many pixels are hidden.
 
     Args:
         x: (N, C, H, W) images.
-        hidden: (N, 1, H, W) bool, True for unknown pixels.
-        mean: (D,) float64.
-        components: (K, D) float64, orthonormal.
-        variances: (K,) variances of the components, for pixels in [0, 1].
-        noise: variance of a pixel around its projection, in units of [0, 1] squared.
+        hidden: (N, 1, H, W) bool mask, True for unknown pixels.
+        mean: (D,) float64 mean image, where D = C H W.
+        components: (K, D) float64 orthonormal principal components.
+        variances: (K,) variances along the components, for pixels in [0, 1].
+        noise: variance of the PCA residual per pixel, for pixels in [0, 1].
 
     Returns:
-        (N, C, H, W), with known pixels unchanged.
+        Images (N, C, H, W). Known pixels are unchanged.
     """
     known = (~hidden).expand_as(x).flatten(1).double()  # (N, D)
     ridge = torch.diag(noise / variances.clamp(min=1e-12) + 1e-9)
@@ -111,14 +119,22 @@ def pca_fill(x: Tensor, hidden: Tensor, mean: Tensor, components: Tensor, varian
 
 
 def tune_parameter(method: Method, values: Sequence[Any], x: Tensor, target: Tensor) -> Any:
-    """Return the parameter with the lowest mean squared error on (validation) images."""
+    """Return the parameter value with which a restoration method has the lowest mean squared error.
+
+    Args:
+        method: restoration method with one parameter.
+        values: candidate values of the parameter.
+        x: (N, C, H, W) degraded validation images.
+        target: (N, C, H, W) original images.
+    """
     errors = [float((method(x, value) - target).square().mean()) for value in values]
     return values[int(np.argmin(errors))]
 
 
 def _each(x: Tensor, method: Callable[[np.ndarray], np.ndarray]) -> Tensor:
-    """Apply a method for one (C, H, W) float64 image to a batch, and clip to [0, 1]."""
-    results = [method(image).reshape(image.shape) for image in x.double().numpy()]  # some methods drop a single channel
+    """Apply a method for single float64 images (C, H, W) to every image of a batch, and clip the results to [0, 1]."""
+    # The reshape restores the channel axis, which some methods remove from grayscale images.
+    results = [method(image).reshape(image.shape) for image in x.double().numpy()]
     return torch.from_numpy(np.stack(results)).float().clamp(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Metrics of a classifier: exact sums over batches, and the metrics of their means."""
+"""Metrics for a classifier: loss, accuracy and AUROC, computed from exact sums over batches."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from autoencoders.metrics.probes import auroc_of_counts
 from autoencoders.types import Context
 
 BINS, WIDTH = 1500, 0.02
-"""Logits are counted in BINS bins of WIDTH around 0 for the AUROC. The outermost bins include all larger values."""
+"""Number and width of the histogram bins for logits, from which the AUROC is computed.
+
+The bins are centered at 0. A logit outside all bins is counted in the nearest bin.
+"""
 
 
 def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
-    """Return -log p(label) of each image, (B,) nats, summed over known attributes.
+    """Return the cross-entropy (B,) of each image in nats.
+
+    For classes, it is -log p(class). For attributes, it is the sum of -log p(attribute value) over known attributes.
 
     Args:
-        logits: (B, K) of classes or (B, A) of attributes.
-        truth: (B,) int64 classes, or (B, A) float32: 1 with, 0 without, NaN unknown.
+        logits: (B, K) for K classes, or (B, A) for A binary attributes.
+        truth: (B,) int64 class indices, or (B, A) float32 attributes: 1 with, 0 without, NaN if unknown.
     """
     if not truth.is_floating_point():
         return functional.cross_entropy(logits, truth, reduction="none")
@@ -28,16 +33,20 @@ def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 
 
 def classification_sums(logits: Tensor, truth: Tensor, majority: Tensor) -> Tensor:
-    """Return sums over a batch, float64, whose means are the input of `classification_metrics`.
+    """Return float64 sums over the images of a batch.
+
+    Add the sums of all batches and divide them by the number of images to get the input of `classification_metrics`.
 
     Args:
-        logits: as for `cross_entropy`.
-        truth: the same.
-        majority: () the most frequent class, or (A,) bits, of the training images.
+        logits: (B, K) for K classes, or (B, A) for A binary attributes.
+        truth: (B,) int64 class indices, or (B, A) float32 attributes: 1 with, 0 without, NaN if unknown.
+        majority: most frequent class index () or most frequent values (A,) of the attributes in the training images.
 
     Returns:
-        (3,) loss, correct, correct by majority; for attributes (1 + A (3 + 2 BINS),): loss, then for each attribute
-        known, correct and correct by majority, then counts of logits of images with and without it.
+        For classes, a vector (3,): the summed loss, the number of correct predictions, and the number of images of the
+        majority class. For attributes, a vector (1 + A (3 + 2 BINS),): the summed loss; (A,) numbers of images with a
+        known value; (A,) numbers of correct predictions; (A,) numbers of images with the majority value; (A, BINS)
+        histograms of the logits of images with the attribute; (A, BINS) histograms for images without the attribute.
     """
     loss = cross_entropy(logits, truth)
     if not truth.is_floating_point():
@@ -53,10 +62,17 @@ def classification_sums(logits: Tensor, truth: Tensor, majority: Tensor) -> Tens
 
 
 def classification_metrics(split: str, means: Tensor, labels: Context) -> dict[str, float]:
-    """Return the metrics of a split from the means of `classification_sums` over its images.
+    """Return the metrics of a classifier on one split.
 
-    Each attribute has `<split>_accuracy/<name>`, `_majority/` and `_auroc/`; the metrics without a name are their
-    means.
+    The metrics are `<split>/loss`, `<split>/objective`, `<split>/accuracy` and `<split>/majority` (accuracy of the
+    prediction that is always the majority class of the training images). For attributes, `<split>/auroc` is added.
+    `<split>_accuracy/<name>`, `<split>_majority/<name>` and `<split>_auroc/<name>` are the values for each attribute,
+    and `<split>/accuracy`, `<split>/majority` and `<split>/auroc` are their means over attributes.
+
+    Args:
+        split: name of the split, which is the first part of each metric name.
+        means: output of `classification_sums`, summed over the split and divided by its number of images.
+        labels: names of the classes or attributes.
     """
     if labels.kind == "classes":
         loss, accuracy, majority = means.tolist()

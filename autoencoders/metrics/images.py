@@ -1,4 +1,4 @@
-"""Similarity of two images."""
+"""Similarity of two images: PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -6,19 +6,23 @@ from torch import Tensor
 
 
 def psnr_per_image(mse: Tensor) -> Tensor:
-    """Return the peak signal-to-noise ratio in dB, at most 100, of the MSE per pixel of each image, (N,)."""
+    """Return the peak signal-to-noise ratio (N,) in dB, at most 100, from the MSE per pixel `mse` (N,) of each image.
+
+    The MSE is computed from pixels in [0, 1].
+    """
     return -10 * mse.clamp_min(1e-10).log10()
 
 
 def ssim(a: Tensor, b: Tensor) -> Tensor:
-    """Return the structural similarity (Wang et al., 2004) of images (N, C, H, W) in [0, 1], (N,).
+    """Return the structural similarity SSIM (N,) of images `a` and `b`, both (N, C, H, W) in [0, 1].
 
-    Gaussian window of 11 pixels and standard deviation 1.5, smaller for small images. The mean is over windows inside
-    the image, as in the paper and in scikit-image (torchmetrics includes the padded border).
+    The window is a Gaussian with 11 x 11 pixels and a standard deviation of 1.5 pixels. It is smaller for images with
+    fewer pixels. The mean includes only windows that lie inside the image, as in the paper and in scikit-image, but not
+    the padded border that torchmetrics includes. Source: Wang et al., 2004.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    side = min(11, *(s - 1 + s % 2 for s in a.shape[2:]))  # an odd window inside the image
+    side = min(11, *(s - 1 + s % 2 for s in a.shape[2:]))  # an odd window size that fits into the image
     sigma = 1.5 * side / 11
     _, everywhere = structural_similarity_index_measure(
         a, b, gaussian_kernel=True, sigma=sigma, kernel_size=side, reduction="none", data_range=1.0,

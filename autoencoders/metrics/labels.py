@@ -1,4 +1,4 @@
-"""Division of real-valued attributes into with and without."""
+"""Conversion of real-valued attributes to binary attributes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 
 ENOUGH = 20
-"""Minimum number of images with and without an attribute for a direction, a probe or a threshold."""
+"""Minimum number of images with an attribute, and of images without it, to compute a direction, probe or threshold."""
 
 
 def attribute_threshold(values: Tensor) -> float:
-    """Return the threshold of attribute values (N,): 0, or the median if 0 leaves one side empty.
+    """Return the threshold that divides attribute values (N,) into images with and without the attribute.
 
-    Zero divides signs and centered scores, such as those of LFW; values of 0 and 1 are divided at .5.
+    If there are only two distinct values, such as 0 and 1, the threshold is their mean. Otherwise it is 0, which is
+    suitable for signed scores such as the attributes of LFW. If fewer than ENOUGH values are above 0, or fewer than
+    ENOUGH values are not, the threshold is the median. Unknown values (NaN) are left out.
     """
     values = values[values.isfinite()]
     distinct = values.unique()
@@ -23,5 +25,10 @@ def attribute_threshold(values: Tensor) -> float:
 
 
 def binarize_at(values: Tensor, at: float | Tensor) -> Tensor:
-    """Return 1 above the threshold, 0 at or below, NaN if unknown: float32, (N,), or (N, A) with (A,) thresholds."""
+    """Return 1 for attribute values above a threshold, 0 for other values, and NaN for unknown values, as float32.
+
+    Args:
+        values: (N,) values of one attribute, or (N, A) values of A attributes. NaN means unknown.
+        at: one threshold, or (A,) thresholds.
+    """
     return torch.where(values.isfinite(), (values > at).float(), torch.nan)

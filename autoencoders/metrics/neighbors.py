@@ -1,4 +1,4 @@
-"""Distances between images."""
+"""Pixel distances between images."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from autoencoders.utils.chunks import chunk_slices
 
 
 def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
-    """Return the root mean squared difference per pixel between all pairs, (N, M) float32, for pixels in [0, 1].
+    """Return root mean squared pixel differences (N, M) in float32 between all `images` and all `others`.
 
     Args:
         images: (N, C, H, W) floats in [0, 1].
-        others: (M, C, H, W) floats in [0, 1] or uint8, or an object whose slices are such tensors.
+        others: (M, C, H, W) floats in [0, 1] or uint8, or an object whose slices are such tensors. uint8 pixels are
+            divided by 255.
     """
-    a = images.flatten(1).float() - 0.5  # smaller squares have smaller rounding errors
+    a = images.flatten(1).float() - 0.5  # smaller values have smaller rounding errors when squared
     parts = []
     for rows in chunk_slices(len(others), 4 * (a.shape[1] + len(a))):
         b = others[rows]
@@ -25,13 +26,14 @@ def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
 
 
 def within_label_deviation(images: Tensor, labels: Tensor) -> float:
-    """Return the standard deviation of pixels among images of one label.
+    """Return the standard deviation of a pixel among images with the same label.
 
-    It is a root mean square over pixels and labels.
+    The variances are averaged over pixels and labels, and the result is the square root. Labels with only one image are
+    left out.
 
     Args:
-        images: (N, C, H, W).
-        labels: (N,) int64.
+        images: (N, C, H, W) images, or features with any shape (N, ...).
+        labels: (N,) int64 labels of the images.
     """
     groups = [images[labels == label].flatten(1).double() for label in labels.unique()]
     return float(torch.stack([group.var(0).mean() for group in groups if len(group) > 1]).mean().sqrt())

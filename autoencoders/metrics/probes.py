@@ -1,4 +1,4 @@
-"""Linear and nearest-neighbor classifiers on features."""
+"""Linear and nearest-neighbor classifiers on features, and AUROC."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ from torch import Tensor
 from torch.nn import functional
 
 L2 = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
-"""Regularization strengths to choose from on validation data, strongest first."""
+"""Candidate regularization strengths for `tune_probe`, from the strongest to the weakest."""
 
 
 class LinearProbe:
     """Logistic regression on standardized features, fitted by L-BFGS.
 
-    It minimizes mean cross-entropy + l2 / 2 * |weights|^2, without regularization of biases: scikit-learn's
-    LogisticRegression with C = 1 / (N l2), for thousands of features and several attributes at a time.
+    It minimizes mean cross-entropy + l2 / 2 * |weights|^2. Biases are not regularized. The result equals scikit-learn's
+    LogisticRegression with C = 1 / (N l2) for N training examples. This class also supports thousands of features and
+    several attributes at the same time.
 
     Args:
-        l2: strength of the regularization.
+        l2: strength of the L2 regularization.
         iterations: maximum number of L-BFGS iterations.
     """
 
     def __init__(self, l2: float = 1e-2, iterations: int = 100) -> None:
         self.l2, self.iterations = l2, iterations
-        self.weight, self.bias = torch.zeros(0), torch.zeros(0)  # empty before the first fit
+        self.weight, self.bias = torch.zeros(0), torch.zeros(0)  # empty until `fit`
 
     def fit(self, x: Tensor, y: Tensor, outputs: int | None = None) -> LinearProbe:
-        """Fit, starting from the weights of an earlier fit if there was one.
+        """Fit weights and biases. A second call starts from the weights of the first call.
 
         Args:
             x: (N, D) features.
-            y: (N,) int64 classes, or (N, A) float32 attributes: 0 or 1, NaN if unknown.
-            outputs: number of classes; None for the largest class in y.
+            y: (N,) int64 class indices, or (N, A) float32 attributes: 0 or 1, NaN if unknown.
+            outputs: number of classes. None means the largest class index in `y` plus 1. Ignored for attributes.
         """
         x = x.float()
         self.mean, scale = x.mean(0), x.std(0)
-        # A constant feature has no influence.
+        # An infinite scale maps a constant feature to 0, so that it has no influence.
         self.scale = torch.where(scale > 1e-6 * scale.max().clamp_min(1e-12), scale, torch.inf)
         x = (x - self.mean) / self.scale
         outputs = y.shape[1] if y.is_floating_point() else outputs or int(y.max()) + 1
@@ -62,12 +63,15 @@ class LinearProbe:
         return self
 
     def logits(self, x: Tensor) -> Tensor:
-        """Return logits (N, classes or A) of features (N, D)."""
+        """Return logits (N, K) for features `x` (N, D), where K is the number of classes or attributes."""
         return ((x.float() - self.mean) / self.scale) @ self.weight.T + self.bias
 
     @property
     def normals(self) -> Tensor:
-        """Return (classes or A, D) gradients of the logits with respect to the unstandardized features."""
+        """Return the gradients (K, D) of the K logits with respect to the unstandardized features.
+
+        Each gradient is the normal of a linear classifier.
+        """
         return self.weight / self.scale
 
 
@@ -81,13 +85,16 @@ def _cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
 def tune_probe(
     train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor], iterations: int = 100, outputs: int | None = None
 ) -> LinearProbe:
-    """Return the probe whose regularization, of L2, has the lowest cross-entropy on validation data.
+    """Return a linear probe whose regularization strength is chosen by the cross-entropy on validation data.
+
+    The strengths in L2 are tried from the strongest to the weakest, until the validation cross-entropy does not
+    decrease.
 
     Args:
-        train: features (N, D) and labels as for `LinearProbe.fit`.
-        val: the same, held out.
-        iterations: maximum number of L-BFGS iterations for each strength.
-        outputs: as for `LinearProbe.fit`.
+        train: training features (N, D), and class indices (N,) or attributes (N, A) as for `LinearProbe.fit`.
+        val: validation features (M, D), and class indices (M,) or attributes (M, A).
+        iterations: maximum number of L-BFGS iterations per strength.
+        outputs: number of classes. None means the largest class index in the training data plus 1.
     """
     best, least, probe = None, math.inf, LinearProbe(iterations=iterations)
     for l2 in L2:
@@ -103,11 +110,14 @@ def tune_probe(
 
 
 def auroc(scores: Tensor | np.ndarray, positive: Tensor | np.ndarray) -> float:
-    """Return the probability that a positive scores above a negative (ties count half); NaN if one of them is missing.
+    """Return the area under the ROC curve.
+
+    This area is the probability that a positive example has a higher score than a negative example. Equal scores
+    contribute 1/2. The result is NaN if there are no positive examples or no negative examples.
 
     Args:
-        scores: (N,), higher for positives.
-        positive: (N,) bool.
+        scores: (N,) scores. Positive examples should have higher scores.
+        positive: (N,) bool, True for positive examples.
     """
     from scipy.stats import rankdata
 
@@ -120,33 +130,38 @@ def auroc(scores: Tensor | np.ndarray, positive: Tensor | np.ndarray) -> float:
 
 
 def auroc_of_counts(positive: Tensor, negative: Tensor) -> Tensor:
-    """Return the AUROC of A attributes from scores counted in bins, (A,) float64.
+    """Return the area under the ROC curve (A,) for each of A attributes, from histograms of the scores.
+
+    The histograms have M bins, from the lowest to the highest score. They contain numbers of images, or fractions of
+    all images.
 
     Args:
-        positive: (A, bins) number of positives, or share of all images, per bin, lowest first.
-        negative: (A, bins) the same for negatives.
+        positive: (A, M) histograms for images with the attribute.
+        negative: (A, M) histograms for images without the attribute.
     """
-    below = negative.cumsum(1) - negative / 2  # half of its own bin
+    below = negative.cumsum(1) - negative / 2  # scores in the same bin are equal, so they contribute 1/2
     return (positive * below).sum(1) / (positive.sum(1) * negative.sum(1))
 
 
 def knn_predictions(train: Tensor, labels: Tensor, test: Tensor | None = None, k: int = 10) -> Tensor:
-    """Return the majority class of the k nearest training features (Euclidean); the nearest decides ties.
+    """Predict classes by the most frequent class among the k nearest training features (Euclidean distance).
+
+    If two classes are equally frequent, the class with the nearer neighbors is predicted.
 
     Args:
-        train: (N, D).
-        labels: (N,) int64.
-        test: (M, D); None for each row of `train`, without itself.
+        train: (N, D) training features.
+        labels: (N,) int64 class indices of the training features.
+        test: (M, D) features to classify. None means leave-one-out: each training feature is classified by the other
+            training features, so M = N.
         k: number of neighbors.
 
     Returns:
-        (M,) int64.
+        Predicted class indices (M,) as int64.
     """
     from autoencoders.metrics.retrieval import nearest_neighbors
 
     found = labels[nearest_neighbors(train, train if test is None else test, k, itself=test is None)[0]]  # (M, k)
     counts = functional.one_hot(found, int(labels.max()) + 1).double()
-    weight = (
-        1 - 1e-3 * torch.arange(found.shape[1]) / found.shape[1]
-    )  # nearer neighbors weigh slightly more, to break ties
+    # Nearer neighbors have slightly larger weights, which breaks ties.
+    weight = 1 - 1e-3 * torch.arange(found.shape[1]) / found.shape[1]
     return (counts * weight[None, :, None]).sum(1).argmax(1)

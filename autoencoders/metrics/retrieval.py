@@ -1,4 +1,4 @@
-"""Nearest neighbors, and metrics of a ranking."""
+"""Nearest neighbors, and metrics for a ranking of images: precision and average precision."""
 
 from __future__ import annotations
 
@@ -15,9 +15,15 @@ METRICS = ("euclidean", "cosine")
 
 
 def feature_distances(queries: Tensor, database: Tensor, metric: str = "euclidean") -> Tensor:
-    """Return (Q, N) distances of features (Q, D) to features (N, D).
+    """Return the distances (Q, N) between query features (Q, D) and database features (N, D).
 
-    `euclidean`, or `cosine`: 1 - cosine of the angle, in [0, 2].
+    Args:
+        queries: (Q, D) features.
+        database: (N, D) features.
+        metric: `euclidean`, or `cosine` for 1 - cosine similarity, which is between 0 and 2.
+
+    Raises:
+        UserError: if `metric` is unknown.
     """
     if metric == "cosine":
         return 1 - functional.normalize(queries, dim=1) @ functional.normalize(database, dim=1).T
@@ -29,17 +35,19 @@ def feature_distances(queries: Tensor, database: Tensor, metric: str = "euclidea
 def nearest_neighbors(
     database: Tensor, queries: Tensor, k: int, metric: str = "euclidean", itself: bool | Tensor = False
 ) -> tuple[Tensor, Tensor]:
-    """Return the k nearest rows of a database.
+    """Find the k nearest neighbors of each query in a database.
 
     Args:
-        database: (N, D).
-        queries: (Q, D).
-        k: number of neighbors, at most N.
-        metric: see `feature_distances`.
-        itself: True if query i is database row i, or (Q,) the rows of the queries in the database; these are excluded.
+        database: (N, D) features.
+        queries: (Q, D) features.
+        k: number of neighbors per query. If k > N, N neighbors are returned.
+        metric: `euclidean` or `cosine`; see `feature_distances`.
+        itself: which database features are the queries themselves, so that no query is its own neighbor. True: query i
+            is database feature i. A tensor (Q,): indices of the queries in the database. False: the queries are not in
+            the database.
 
     Returns:
-        Their rows (Q, k), nearest first, and their distances (Q, k).
+        Indices (Q, k) of the neighbors in the database, nearest first, and their distances (Q, k).
     """
     rows = torch.arange(len(queries)) if itself is True else itself
     found = []
@@ -55,20 +63,22 @@ def nearest_neighbors(
 def ranking_quality(
     database: Tensor, database_labels: Tensor, queries: Tensor, labels: Tensor, rows: Tensor | None, metric: str
 ) -> dict[str, Tensor]:
-    """Return precision at 1 and 5 and average precision of every query.
+    """Rank a database by the distance to each query, and return precision at 1, precision at 5 and average precision.
 
-    Average precision is the mean, over the relevant images, of the precision at the rank of each.
+    A database image is relevant to a query if both have the same class. Average precision is the precision at the rank
+    of a relevant image, averaged over all relevant images.
 
     Args:
-        database: (N, D).
-        database_labels: (N,) int64. A database image is relevant to a query of the same label.
-        queries: (Q, D), each with at least one relevant image in the database.
-        labels: (Q,) int64.
-        rows: (Q,) rows of the queries in the database, which are excluded; None if they are not in it.
-        metric: see `feature_distances`.
+        database: (N, D) features.
+        database_labels: (N,) int64 class indices.
+        queries: (Q, D) features. Each query needs at least one relevant image in the database.
+        labels: (Q,) int64 class indices of the queries.
+        rows: (Q,) indices of the queries in the database, or None if the queries are not in the database. A query is
+            excluded from its own ranking.
+        metric: `euclidean` or `cosine`; see `feature_distances`.
 
     Returns:
-        `precision at 1`, `precision at 5`, `map`, (Q,) each.
+        A dict with the keys `precision at 1`, `precision at 5` and `map`, and one value (Q,) per query.
     """
     parts = []
     for part in chunk_slices(len(queries), 8 * len(database)):
@@ -77,7 +87,7 @@ def ranking_quality(
         if rows is not None:
             own = (torch.arange(len(d)), rows[part])
             d[own], relevant[own] = torch.inf, False
-        hits = relevant.gather(1, d.argsort(dim=1, stable=True)).double()  # (q, N) by rank
+        hits = relevant.gather(1, d.argsort(dim=1, stable=True)).double()  # (q, N), sorted by rank
         precision = hits.cumsum(1) / torch.arange(1, hits.shape[1] + 1)
         average = (precision * hits).sum(1) / hits.sum(1)
         parts.append(torch.stack([hits[:, 0], hits[:, :5].mean(1), average]))
@@ -85,14 +95,18 @@ def ranking_quality(
 
 
 def chance_quality(relevant: Tensor, total: int) -> dict[str, Tensor]:
-    """Return the expected metrics of a random order, in closed form.
+    """Return the expected metrics of `ranking_quality` for a random ranking, in closed form.
 
-    precision = R / N; average precision = (H_N + (R - 1) / (N - 1) * (N - H_N)) / N with the harmonic number H_N
-    (Bestgen, 2015, "Exact expected average precision of the random baseline for system evaluation").
+    The expected precision is R / N. The expected average precision is (H_N + (R - 1) / (N - 1) * (N - H_N)) / N, where
+    H_N is the N-th harmonic number (Bestgen, 2015, "Exact expected average precision of the random baseline for system
+    evaluation").
 
     Args:
-        relevant: (Q,) R, the number of relevant images of each query.
-        total: N, the size of the database without the query.
+        relevant: (Q,) R, the number of relevant images for each query.
+        total: N, the number of database images without the query.
+
+    Returns:
+        A dict with the keys `precision at 1`, `precision at 5` and `map`, and one value (Q,) per query.
     """
     relevant, harmonic = relevant.double(), math.fsum(1 / i for i in range(1, total + 1))
     average = (harmonic + (relevant - 1) / max(total - 1, 1) * (total - harmonic)) / total

@@ -1,1 +1,1 @@
-"""Models: Autoencoder with AE, VAE, CVAE and PCA (the exact linear baseline), and Classifier."""
+"""Models: the autoencoders AE, VAE, CVAE and PCA (the exact linear baseline), and a classifier."""

@@ -1,4 +1,4 @@
-"""The plain autoencoder."""
+"""The plain autoencoder, which maps each image to one code and has no prior."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from autoencoders.objectives.posteriors import PointFamily
 
 
 class AE(Autoencoder):
-    """Autoencoder with a point posterior: the rate is 0 and the loss is the distortion."""
+    """Autoencoder with one code per image instead of a distribution. The rate is 0, and the loss is the distortion."""
 
     posteriors = PointFamily()

@@ -196,8 +196,10 @@ class ImageModel(pl.LightningModule):
 
     # Training -------------------------------------------------------------------------------------------
 
-    def batch_loss(self, batch: Batch, number: int) -> Tensor:
+    def batch_loss(self, batch: Batch, number: int) -> Tensor | None:
         """Return the loss of a training batch in nats per image, and add its terms to the training sums.
+
+        None for a model without an optimizer.
 
         Args:
             batch: B images.

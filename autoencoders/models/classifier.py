@@ -1,4 +1,4 @@
-"""A classifier, trained on real images, that evaluates the images of other runs."""
+"""A classifier that is trained on real images and evaluates the images of other runs."""
 
 from __future__ import annotations
 
@@ -17,28 +17,30 @@ from autoencoders.utils.checks import check_at_least
 
 
 class Classifier(ImageModel):
-    """Predicts class or attribute probabilities of images, and computes features for metrics of generated images.
+    """Classifier that predicts classes or attributes of images. Metrics of generated images use its features.
 
-    loss = -log p(label | image), in nats per image: cross-entropy for classes, or binary cross-entropy summed over the
-    known attributes. Attributes with real values are binarized at a threshold that is computed from the training
-    images, see `autoencoders.metrics.labels.attribute_threshold`.
+    The loss is -log p(label | image), in nats per image. For classes it is the cross-entropy. For attributes it is the
+    binary cross-entropy, summed over the attributes whose values are known. Real-valued attributes are binarized at
+    thresholds that are computed from the training images; see `autoencoders.metrics.labels.attribute_threshold`.
 
     Args:
-        shape: (C, H, W), from the data module.
-        context: classes or attributes, from the data module.
+        shape: image shape (C, H, W), from the data module.
+        context: classes or attributes to predict, from the data module; None if the data have no labels.
         encoder: called with (shape, context_size); see `autoencoders.nets`.
-        features: F, the number of features between the encoder and the output layer.
-        optimizer: called with the parameters.
-        schedule: called with the optimizer; an argument `auto` is replaced by the number of optimizer steps of the run.
-        name: label for figures and tables.
+        features: number F of features, which are the inputs of the output layer.
+        optimizer: called with the parameters; returns the optimizer.
+        schedule: called with the optimizer; returns the learning-rate schedule. An argument `auto` is replaced by the
+            number of optimizer steps of the run.
+        name: display name in figures and tables.
 
     Attributes:
-        majority: the most frequent class of the training images, or for each of A attributes whether most of them
-            have it, (A,).
-        thresholds: (A,) the values above which an image has an attribute.
+        majority: for classes, the index () of the most frequent class of the training images. For attributes, a vector
+            (A,): 1 if most training images have the attribute, else 0.
+        thresholds: (A,) thresholds of the attribute values. An image has an attribute if its value is above the
+            threshold.
 
     Raises:
-        UserError: if the data have no labels, or `features` is out of range.
+        UserError: if the data have no labels, or `features` is not an integer >= 1.
     """
 
     family = None
@@ -59,7 +61,7 @@ class Classifier(ImageModel):
     ) -> None:
         if context is None:
             raise UserError(
-                "model=classifier needs labels, and the data have none. Choose data with classes, or select attributes "
+                "model=classifier needs labels, but the data have none. Choose data with classes, or select attributes "
                 "(for example data=lfw data.attributes=all, or data.attributes=[Male,Smiling])."
             )
         check_at_least("model.features", features, 1)
@@ -76,29 +78,32 @@ class Classifier(ImageModel):
 
     @property
     def traits(self) -> list[str]:
-        """Short descriptions of the model that titles show after its name."""
+        """Short descriptions of the model, shown after the display name in titles."""
         return [f"{self.width} features"]
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the inputs of the output layer, (B, F), at least 0, of images, (B, C, H, W), in [0, 1]."""
+        """Return the features (B, F), all >= 0, of images (B, C, H, W) in [0, 1]."""
         return self.neck(self.encoder(x, None)).float()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits, (B, classes) or (B, A)."""
+        """Return the logits of images (B, C, H, W): (B, K) for K classes, or (B, A) for A attributes."""
         return self.output(self.features(x)).float()
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """Return the probability of each class, (B, classes), or of the presence of each attribute, (B, A)."""
+        """Return the probabilities of K classes (B, K), or of A attributes (B, A), for images (B, C, H, W)."""
         return self(x).softmax(1) if self.labels.kind == "classes" else self(x).sigmoid()
 
     def targets(self, y: Tensor | None) -> Tensor:
-        """Return labels as targets of `cross_entropy`: classes, (B,), unchanged; attributes, (B, A), as 1, 0 or NaN.
+        """Return the labels as targets of `cross_entropy`.
+
+        Class indices (B,) are returned unchanged. Attribute values (B, A) become 1 (present), 0 (absent) or NaN
+        (unknown).
 
         Raises:
-            UserError: if there are no labels.
+            UserError: if `y` is None.
         """
         if y is None:
-            raise UserError("A classifier needs labels, got images without labels.")
+            raise UserError("Images must have labels for a classifier, got images without labels. Pass labels.")
         return y if self.labels.kind == "classes" else binarize_at(y, self.thresholds)
 
     # Training and evaluation ----------------------------------------------------------------------------
@@ -110,7 +115,10 @@ class Classifier(ImageModel):
         annotations = self._datamodule.annotations("train")
         if self.labels.kind == "classes":
             if annotations.classes is None:
-                raise UserError("A classifier of classes needs class labels, and the training images have none.")
+                raise UserError(
+                    "The training images must have class labels because the classifier predicts classes, got images "
+                    "without class labels. Choose data with classes."
+                )
             self.majority.copy_(annotations.classes.bincount().argmax())
             return
         values = torch.stack([annotations.attribute(name) for name in self.labels.names], 1)  # (N, A)
@@ -118,7 +126,7 @@ class Classifier(ImageModel):
         self.majority.copy_(binarize_at(values, self.thresholds.cpu()).nanmean(0) > 0.5)
 
     def terms(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the loss of each image, (B,), in nats, and the logits."""
+        """Return the loss (B,) of each image, in nats, and the logits (B, K) of classes or (B, A) of attributes."""
         logits = self(batch.x)
         return cross_entropy(logits, self.targets(batch.y)), logits
 

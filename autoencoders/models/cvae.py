@@ -16,20 +16,21 @@ from autoencoders.utils.checks import check_not_negative, require
 
 JOINS = ("both", "decoder", "every_layer")
 HIDDEN = 256
-"""Units in the hidden layer of the guide's classifier."""
+"""Number of units in the hidden layer of the classifier that `guide` trains."""
 
 
 class CVAE(VAE):
     """A VAE conditioned on labels: q(z | x, y) and p(x | z, y), with a prior that does not depend on y.
 
     Args:
-        context: the classes or attributes that the model is conditioned on.
-        join: where the context is joined: at `both` ends (the encoder's features and the code), at the `decoder` only
-            (the code), or at `every_layer` (both ends, and every hidden layer of both nets).
-        guide: weight of the loss -log g(y | decode(eps, y)) for eps ~ N(0, I). The classifier g is small and is trained
-            at the same time, on the targets only. This loss increases the fraction of images decoded from the prior
-            that belong to their class (after Hu et al., "Toward controlled generation of text", 2017). It is added to
-            the loss, and changes neither the bound nor its metrics. 0: no guide.
+        context: classes or attributes that the model is conditioned on; None if the data have no labels.
+        join: where the context vector (encoded labels) is concatenated. `both`: to the encoder's features and to the
+            code. `decoder`: to the code only. `every_layer`: as `both`, and to the input of every layer of the encoder
+            and the decoder (in a convolution, as a learned bias per channel).
+        guide: weight of the additional loss -log g(y | decode(eps, y)) with eps ~ N(0, I). The small classifier g is
+            trained at the same time, on the target images only. The additional loss increases the fraction of prior
+            samples that show the requested class (after Hu et al., "Toward controlled generation of text", 2017). The
+            metrics of the bound do not include this loss. With 0, there is no classifier.
         **options: see `Autoencoder`.
 
     Raises:
@@ -42,19 +43,20 @@ class CVAE(VAE):
         require(join in JOINS, "model.join", join, f"one of {list(JOINS)}")
         if context is None:
             raise UserError(
-                "model=cvae needs labels, and the data have none. Choose model=vae or other data, or select attributes "
-                "(for example data=lfw data.attributes=[Male,Smiling])."
+                "model=cvae needs labels, but the data have none. Choose model=vae, or choose data with classes, or "
+                "select attributes (for example data=lfw data.attributes=[Male,Smiling])."
             )
         check_not_negative("model.guide", guide)
         if guide and context.kind != "classes":
             raise UserError(
-                "model.guide needs classes, but this model is conditioned on attributes. Set model.guide=0."
+                f"model.guide must be 0 because the model is conditioned on attributes, got {guide}. Set "
+                "model.guide=0, or choose data with classes."
             )
         super().__init__(context=context, context_size=context.size, join=join, **options)
         if guide and not self.posteriors.gaussian:
             raise UserError(
-                f"model.guide samples codes from N(0, I), but posterior=gaussian has {self.posteriors.name}. Set "
-                "model.guide=0, or choose the default noise and std."
+                f"model.guide must be 0 with {self.posteriors.name} because the guide samples codes from N(0, I), got "
+                f"{guide}. Set model.guide=0, or set posterior.noise=normal and posterior.std=exp_half."
             )
         self.guide = guide
         if guide:
@@ -62,23 +64,32 @@ class CVAE(VAE):
             self.classifier = nn.Sequential(nn.Flatten(), *layers)
 
     def context(self, y: Tensor | None) -> Tensor:
-        """Return the context of labels, (B, K) float32: one-hot classes, or the values of the attributes.
+        """Return the context vectors (B, K) float32 for labels: one-hot classes, or the values of the K attributes.
+
+        Args:
+            y: (B,) class indices or (B, K) attribute values.
 
         Raises:
-            UserError: if there are no labels.
+            UserError: if `y` is None.
         """
         if y is None:
-            raise UserError(f"This CVAE is conditioned on {self.labels.kind}, got images without labels. Pass labels.")
+            raise UserError(
+                f"Images must have {self.labels.kind} because the CVAE is conditioned on them, got images without "
+                "labels. Pass labels `y`."
+            )
         if self.labels.kind == "classes":
             return F.one_hot(y.long(), self.context_size).float()
         return y.float()
 
     def terms(self, batch: Batch, eps: Tensor | None) -> Terms:
-        """Compute all terms of the loss, as `Autoencoder.terms`. With a guide, its two losses are part of `extra`."""
+        """Compute all terms of the loss, as `Autoencoder.terms`.
+
+        With a guide, `extra` includes the loss of the classifier on the targets and the weighted loss on prior samples.
+        """
         terms = super().terms(batch, eps)
         if not self.guide or eps is None or batch.y is None:
             return terms
-        # The noise is also a sample of the prior, and is independent of the image.
+        # The noise eps ~ N(0, I) is also a sample of the prior, and it is independent of the image.
         samples = self.decode(eps if eps.dim() == 2 else eps[:, 0], batch.y)
         frozen = {name: weight.detach() for name, weight in self.classifier.named_parameters()}
         classifier_loss = F.cross_entropy(self.classifier(batch.target).float(), batch.y, reduction="none")

@@ -55,11 +55,14 @@ def run_group(model: ImageModel, group: BatchGroup) -> None:
     """
     trainer = model.trainer
     callbacks = [callback for callback in get_callbacks(trainer) if isinstance(callback, StepCallback)]
-    optimizer = model.optimizers()
+    optimizers = model.optimizers()
+    optimizer = optimizers[0] if isinstance(optimizers, list) else optimizers
     schedulers = [config.scheduler for config in trainer.lr_scheduler_configs if config.interval == "step"]
     mixed = str(trainer.precision) == "bf16-mixed"
     for number, batch in group:
         loss = model.batch_loss(batch, number)
+        if loss is None:
+            raise TypeError(f"{type(model).__name__}.batch_loss must return a loss, got None.")
         optimizer.zero_grad()
         with _without_autocast(model.device, mixed):
             loss.backward()

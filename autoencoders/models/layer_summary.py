@@ -1,4 +1,4 @@
-"""Summary of a model's layers in the order of the forward pass, with their output shapes."""
+"""Summary of the layers of a model, in the order of the forward pass: output shapes and numbers of parameters."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from torch import Tensor, nn
 from autoencoders.models.base import ImageModel
 
 LAYERS = ("Linear", "Conv2d", "ConvTranspose2d", "CodeHead")
-"""Modules that always start a new row, even if they have few parameters."""
+"""Class names of the modules that always start a new row of the summary, even if they have few parameters."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A row of the summary: a layer, or several equal layers in a row.
+    """One row of the summary table: a layer, or several equal consecutive layers.
 
     Attributes:
-        part: name of the submodule of the model, such as `encoder`.
-        kinds: class names of the modules: a layer, and the modules after it with few or no parameters (norms,
-            activations).
+        part: name of the model's submodule that contains the layer, such as `encoder`.
+        kinds: class name of the layer, then the class names of the modules after the layer that have few or no
+            parameters (norms, activations).
         shape: output shape without the batch dimension; empty if the module is not part of the forward pass.
-        parameters: number of parameters of all layers of the row.
-        count: number of equal layers.
+        parameters: number of parameters of all layers in the row.
+        count: number of equal consecutive layers.
     """
 
     part: str
@@ -37,10 +37,10 @@ class Layer:
 
 
 def summarize_layers(model: ImageModel) -> list[Layer]:
-    """Return the layers of a model, from one forward pass of an empty image.
+    """Return the rows of the layer summary of a model. They are recorded in one forward pass with a black image.
 
-    The model must be in evaluation mode. Its weights and running means, and the state of the random number generators,
-    do not change.
+    The model must be in evaluation mode. Its weights and running means do not change, and neither does the state of the
+    random number generator.
     """
     layers: list[Layer] = []
     hooks = []
@@ -58,7 +58,7 @@ def summarize_layers(model: ImageModel) -> list[Layer]:
 
 
 def _leaf_modules(module: nn.Module) -> list[nn.Module]:
-    """Return the modules that have parameters of their own, or no children."""
+    """Return the modules inside `module` that have parameters of their own or have no children."""
     if next(module.children(), None) is None:
         return [module]
     if next(module.parameters(recurse=False), None) is not None:
@@ -67,7 +67,7 @@ def _leaf_modules(module: nn.Module) -> list[nn.Module]:
 
 
 def _record_output(layers: list[Layer], part: str) -> Callable[[nn.Module, Any, Any], None]:
-    """Return a forward hook that appends the module to `layers`."""
+    """Return a forward hook that appends the module and its output shape to `layers`."""
 
     def hook(module: nn.Module, inputs: Any, output: Any) -> None:
         if isinstance(output, Tensor):
@@ -78,7 +78,7 @@ def _record_output(layers: list[Layer], part: str) -> Callable[[nn.Module, Any, 
 
 
 def _empty_inputs(model: ImageModel) -> list[Tensor]:
-    """Return a black image, (1, C, H, W), and, for a conditional model, a label."""
+    """Return a black image (1, C, H, W) and, for a conditional model, a label of zeros."""
     device = next((tensor.device for tensor in model.state_dict().values()), torch.device("cpu"))
     image = torch.zeros((1, *model.shape), device=device)
     if not model.context_size or model.labels is None:
@@ -108,7 +108,7 @@ def _merge_small_modules(layers: list[Layer]) -> list[Layer]:
 
 
 def _merge_equal_rows(rows: list[Layer]) -> list[Layer]:
-    """Merge equal neighboring rows into one."""
+    """Merge consecutive rows with the same submodule, modules and output shape into one row."""
     merged: list[Layer] = []
     for row in rows:
         last = merged[-1] if merged else None
@@ -120,7 +120,7 @@ def _merge_equal_rows(rows: list[Layer]) -> list[Layer]:
 
 
 def _add_unused_parameters(rows: list[Layer], model: nn.Module) -> list[Layer]:
-    """Sort the rows by submodule, and add a row to each for parameters that are not part of the forward pass."""
+    """Sort the rows by submodule. Add a row to each submodule with parameters that the forward pass does not use."""
     result: list[Layer] = []
     for part, submodule in model.named_children():
         own = [row for row in rows if row.part == part]

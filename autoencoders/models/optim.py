@@ -1,4 +1,4 @@
-"""Optimizer configuration, and the number of optimizer steps, on which schedules depend."""
+"""Lightning configuration of optimizer and learning-rate schedule, and the number of optimizer steps of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,16 @@ def optimizer_config(
 ) -> OptimizerLRScheduler:
     """Return Lightning's configuration of an optimizer and its learning-rate schedule.
 
-    An argument `auto` of the schedule is replaced by the number of optimizer steps of the run.
+    Args:
+        parameters: parameters of the model, passed to `optimizer`.
+        optimizer: called with the parameters; returns the optimizer.
+        schedule: called with the optimizer; returns the learning-rate schedule. An argument `auto` is replaced by the
+            number of optimizer steps of the run. None for a constant learning rate.
+        trainer: trainer that determines the number of optimizer steps.
+
+    Raises:
+        UserError: if the learning rate is not above 0 and finite, or the schedule has an argument `auto` and the run
+            has no end.
     """
     built = check_learning_rate(optimizer(parameters))
     if schedule is None:
@@ -46,30 +55,30 @@ def count_steps(trainer: pl.Trainer) -> float:
 def planned_steps(
     trainer: pl.Trainer, beta_schedule: BetaSchedule | None, schedule: partial | None, saved: float | None
 ) -> float:
-    """Return the number of optimizer steps of the run, inf if it has no end.
+    """Return the number of optimizer steps of the run; infinity for a run without an end.
 
     Args:
-        trainer: the trainer of the run.
-        beta_schedule: None for a model without beta.
-        schedule: learning-rate schedule, or None.
-        saved: number of steps in the checkpoint of a resumed run, or None.
+        trainer: trainer that determines the number of steps.
+        beta_schedule: beta schedule of the model; None for a model without beta.
+        schedule: learning-rate schedule; None for a constant learning rate.
+        saved: number of steps stored in the checkpoint of a resumed run; None for a new run.
 
     Raises:
-        UserError: if beta depends on the progress and the run has no end, or if the learning-rate schedule of a
-            resumed run was planned for another number of steps.
+        UserError: if beta changes during the run and the run has no end, or if the number of steps of a resumed run
+            differs from `saved` and the learning-rate schedule depends on it.
     """
     steps = count_steps(trainer)
     if not math.isfinite(steps):
         if beta_schedule is not None and not beta_schedule.stationary:
             raise UserError(
-                "A beta that changes over the run needs a run with an end. Set trainer.max_epochs or "
-                "trainer.max_steps, or choose beta=constant."
+                "The run must have an end because beta changes during the run, got a run without an end. Set "
+                "trainer.max_epochs or trainer.max_steps, or choose beta=constant."
             )
         steps = math.inf
     if saved not in (None, steps) and spans_run(schedule):
         raise UserError(
-            f"The number of optimizer steps must be {saved}, as in the checkpoint, whose learning-rate schedule "
-            f"depends on it, got {steps}. Resume with the same trainer.max_epochs and data.batch_size, or choose "
-            "schedule=constant in both runs."
+            f"The number of optimizer steps must be {saved}, as in the checkpoint, because the learning-rate schedule "
+            f"depends on this number, got {steps}. Resume with the trainer.max_epochs and the data.batch_size of the "
+            "interrupted run, or choose schedule=constant in both runs."
         )
     return steps

@@ -1,4 +1,4 @@
-"""Principal component analysis with the interface of an autoencoder: the exact linear baseline."""
+"""Principal component analysis (PCA) with the interface of an autoencoder, as the exact linear baseline."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from autoencoders.utils.pca import principal_components
 
 
 class PCA(Autoencoder):
-    """The linear code with the lowest squared error, fitted to the training images at the start of a fit.
+    """Linear autoencoder with the lowest squared error, computed from the training images when `fit` starts.
 
-    Means are linear; `likelihood.activation` is ignored. A learned scale is set to its maximum-likelihood value. The
-    fit runs one epoch, which only computes metrics.
+    The mean of p(x | z) is a linear function of z, and `likelihood.activation` is ignored. A learned scale of the
+    likelihood is set to its maximum-likelihood value. `fit` runs one epoch, which computes metrics and updates nothing.
 
     Args:
-        **options: see `Autoencoder`; nets, optimizer and schedule are not used.
+        **options: see `Autoencoder`. The nets, the optimizer and the schedule are not used.
 
     Attributes:
-        average: (C H W,) mean training image.
-        components: (Z, C H W) principal components.
+        average: (C H W,) mean training image, flattened.
+        components: (Z, C H W) orthonormal principal components.
 
     Raises:
-        UserError: if the likelihood is Bernoulli, or there are more latents than pixels.
+        UserError: if the likelihood is Bernoulli, or there are more latents than pixel values.
     """
 
     posteriors = PointFamily()
-    single_process: ClassVar[bool] = True  # the exact fit has no gradients for processes to share
+    single_process: ClassVar[bool] = True  # one process computes PCA exactly; there are no gradients to distribute
     average: Tensor
     components: Tensor
 
@@ -41,25 +41,25 @@ class PCA(Autoencoder):
         super().__init__(**options)
         if isinstance(self.family, Bernoulli):
             raise UserError(
-                "model=pca reconstructs linearly, but a Bernoulli likelihood needs means in [0, 1]. Choose "
-                "likelihood=gaussian_learned, gaussian or laplace."
+                "model=pca cannot use likelihood=bernoulli because linear reconstructions can be outside of [0, 1]. "
+                "Choose likelihood=gaussian_learned, likelihood=gaussian or likelihood=laplace."
             )
         self.family.activation = "linear"
 
     def build(self, encoder: Callable[..., nn.Module] | None, decoder: Callable[..., nn.Module] | None) -> None:
-        """Register buffers for the mean image and the components."""
+        """Register buffers for the mean image and the principal components. The nets are not used."""
         pixels = self.shape[0] * self.shape[1] * self.shape[2]
         if self.latent_dim > pixels:
             raise UserError(
-                f"latent_dim must be at most {pixels} with model=pca, got {self.latent_dim}: there is one latent per "
-                "pixel at most. Lower latent_dim."
+                f"latent_dim must be at most {pixels} with model=pca because images have {pixels} pixel values, got "
+                f"{self.latent_dim}. Lower latent_dim."
             )
         self.register_buffer("average", torch.zeros(pixels))
         self.register_buffer("components", torch.zeros(self.latent_dim, pixels))
         self.family.requires_grad_(False)
 
     def initialize(self, images: Tensor) -> None:
-        """Fit to the uint8 training images, (N, C, H, W)."""
+        """Compute the mean image, the components and a learned scale from the uint8 training images (N, C, H, W)."""
         average, components, _ = principal_components(images, self.latent_dim)
         self.average.copy_(average)
         self.components.copy_(components)
@@ -67,24 +67,24 @@ class PCA(Autoencoder):
         self.family.fit(self(sample), sample)
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> PointPosterior:
-        """Return the coordinates of images, (B, C, H, W), on the components, (B, Z)."""
+        """Return the codes (B, Z): the coordinates of the images `x` (B, C, H, W) along the principal components."""
         return PointPosterior((x.flatten(1) - self.average) @ self.components.T)
 
     def likelihood(self, z: Tensor, y: Tensor | None = None) -> Pixels:
-        """Return p(x | z), whose mean is the linear reconstruction of codes, (B, Z)."""
+        """Return p(x | z) for the codes `z` (B, Z). Its mean is the linear reconstruction."""
         return self.family((self.average + z @ self.components).unflatten(1, self.shape))
 
     def configure_optimizers(self) -> None:
-        """Return no optimizer, so that Lightning updates no weights."""
+        """Return None instead of an optimizer, because PCA has no weights to update."""
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the training sums; there is no optimizer step."""
+    def batch_loss(self, batch: Batch, number: int) -> None:
+        """Add the distortion and the rate of a batch to the training sums, without an optimizer step."""
         with torch.no_grad():
             terms = self.terms(batch, None)
             sums = torch.stack([terms.distortion.sum(), terms.rate.sum(), terms.distortion.sum()])
             self._sums["train"].add(sums, len(batch.x))
 
     def on_train_epoch_end(self) -> None:
-        """Log the training means and end the fit: a second epoch would have the same metrics."""
+        """Log the training metrics and stop the fit, because a second epoch would have the same metrics."""
         super().on_train_epoch_end()
         self.trainer.should_stop = True

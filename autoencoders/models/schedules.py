@@ -1,4 +1,4 @@
-"""Learning-rate schedules that torch does not have. The config names them in the same way as torch's."""
+"""Learning-rate schedules that torch does not provide. They have the interface of torch's schedules."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from autoencoders.utils.checks import check_at_least, require
 
 
 class Ladder(LRScheduler):
-    """Step schedule with intervals of growing length, called rungs.
+    """Step schedule: the learning rate is constant in intervals, called rungs, that become longer and longer.
 
-    Rung i is `growth`^i times as long as the first, with the optimizer's learning rate times `decay`^i. The defaults
-    are eight rungs over 1 + 3 + ... + 2187 = 3280 epochs, from the optimizer's learning rate to a tenth of it: Burda,
-    Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016. With fewer rungs, the schedule is the beginning
-    of the longer one. The rungs are scaled to the length of the run.
+    Rung i = 0, 1, ... is `growth`^i times as long as rung 0. Its learning rate is the optimizer's learning rate times
+    `decay`^i. The lengths are scaled so that all rungs together are as long as the run.
+
+    The defaults are the schedule of Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016: eight
+    rungs of 1, 3, ..., 2187 epochs, 3280 epochs in total. The learning rate decreases to a tenth. A schedule with fewer
+    rungs has the proportions of the first rungs of that schedule.
 
     Args:
-        optimizer: the optimizer whose learning rate is set.
-        total_steps: optimizer steps of the run.
+        optimizer: the optimizer whose learning rate is changed.
+        total_steps: number of optimizer steps of the run.
         rungs: number of rungs.
-        growth: ratio of the lengths of a rung and of the rung before it.
-        decay: ratio of the learning rates of a rung and of the rung before it.
-        last_epoch: number of steps done, as in torch's schedules; -1 at the start.
+        growth: length of a rung divided by the length of the previous rung.
+        decay: learning rate of a rung divided by the learning rate of the previous rung.
+        last_epoch: number of completed steps, as in torch's schedules; -1 at the start.
 
     Raises:
         UserError: if an option is out of range.
@@ -40,20 +42,21 @@ class Ladder(LRScheduler):
     ) -> None:
         for name, value in (("rungs", rungs), ("growth", growth)):
             check_at_least(f"schedule.{name}", value, 1)
-        require(0 < decay <= 1, "schedule.decay", decay, "a factor in (0, 1]")
+        require(0 < decay <= 1, "schedule.decay", decay, "a factor above 0 and at most 1")
         self.total_steps, self.decay = total_steps, decay
-        self.starts = [sum(growth**j for j in range(i)) for i in range(rungs + 1)]  # unit: length of rung 0
+        # Starts of all rungs, and the end of the last rung, in units of the length of rung 0.
+        self.starts = [sum(growth**j for j in range(i)) for i in range(rungs + 1)]
         super().__init__(optimizer, last_epoch)
 
     def rung(self, step: int) -> int:
-        """Return the rung of this step, from 0.
+        """Return the index of the rung, from 0, that contains this optimizer step.
 
-        It is computed with integers, so that a rung of n epochs ends exactly at the end of an epoch.
+        The computation uses integers, so that a rung with a length of n epochs ends exactly at the end of an epoch.
         """
         *starts, end = self.starts
         return sum(step * end >= self.total_steps * start for start in starts) - 1
 
     def get_lr(self) -> list[float | Tensor]:
-        """Return the learning rate of each parameter group at this step."""
+        """Return the learning rate of each parameter group at the current step."""
         factor = self.decay ** self.rung(self.last_epoch)
-        return [rate * factor for rate in self.base_lrs]
+        return [lr * factor for lr in self.base_lrs]

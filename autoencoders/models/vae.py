@@ -9,10 +9,12 @@ from autoencoders.objectives.posteriors import Reparameterization
 
 
 class VAE(Autoencoder):
-    """Autoencoder with a diagonal Gaussian posterior and a standard normal prior. At beta 1, -loss bounds log p(x).
+    """Autoencoder with a diagonal Gaussian posterior and a standard normal prior.
+
+    With beta = 1, the loss is an upper bound on -log p(x).
 
     Args:
-        posterior: how z is sampled from the encoder's output; None for mean + exp(log_variance / 2) * N(0, 1).
+        posterior: how z is sampled; None for z = mean + exp(log_variance / 2) * eps with eps ~ N(0, I).
         **options: see `Autoencoder`.
     """
 

@@ -1,4 +1,4 @@
-"""The interface between models and nets, with a default for each attribute that a net may leave out."""
+"""Base class of encoders and decoders, and functions that read their optional attributes or return the defaults."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 class Net(nn.Module):
     """Base class of encoders and decoders.
 
-    A model accepts any `nn.Module` in place of a `Net`: the functions of this module read the attributes below and
-    fall back to these defaults.
+    A model also accepts any other `nn.Module` as encoder or decoder. If this module lacks one of the optional
+    attributes `code`, `shift`, `initialize` and `linear`, the functions in `autoencoders.nets.base` use its default.
 
     Attributes:
-        features: F, the size of an encoder's output.
-        code: Z, if the first Z features of an encoder are a code already; 0 otherwise.
-        shift: a decoder's linear layer from the context to an offset of the code, or None.
+        features: F, number of features that an encoder returns per image.
+        code: Z if the first Z features of an encoder are a code, or 0 (default) if the features contain no code.
+        shift: linear layer of a decoder that maps the context to an offset of the code, or None (default).
     """
 
     features: int
@@ -24,36 +24,44 @@ class Net(nn.Module):
     shift: nn.Linear | None
 
     def initialize(self, images: Tensor) -> None:
-        """Initialize weights from the uint8 training images, (N, C, H, W). Does nothing by default."""
+        """Initialize weights from the uint8 training images (N, C, H, W). Does nothing by default."""
 
     def linear(self, inputs: int, outputs: int) -> nn.Linear:
-        """Return the linear layer that maps an encoder's features to the posterior's parameters."""
+        """Return a new linear layer that maps the features of an encoder to the posterior parameters.
+
+        Args:
+            inputs: number of inputs of the layer.
+            outputs: number of outputs of the layer.
+        """
         return nn.Linear(inputs, outputs)
 
 
 def feature_size(encoder: nn.Module) -> int:
-    """Return F, the size of an encoder's output."""
+    """Return F, the number of features that an encoder returns per image."""
     return cast(Net, encoder).features
 
 
 def code_size(encoder: nn.Module) -> int:
-    """Return Z if an encoder's first Z features are a code, else 0."""
+    """Return Z if the first Z features of an encoder are a code, or 0 if the features contain no code."""
     return getattr(encoder, "code", Net.code)
 
 
 def posterior_layer(encoder: nn.Module, inputs: int, outputs: int) -> nn.Module:
-    """Return a new linear layer from an encoder's features to the posterior's parameters."""
+    """Return a new layer that maps the features of an encoder to the posterior parameters.
+
+    It is built by `encoder.linear` if the encoder has this method, otherwise by `nn.Linear`.
+    """
     build_layer = getattr(encoder, "linear", nn.Linear)
     return build_layer(inputs, outputs)
 
 
 def context_shift(decoder: nn.Module) -> nn.Linear | None:
-    """Return a decoder's linear layer from the context to an offset of the code, or None."""
+    """Return the linear layer of a decoder that maps the context to an offset of the code, or None if it has none."""
     return getattr(decoder, "shift", None)
 
 
 def initialize_net(net: nn.Module, images: Tensor) -> None:
-    """Call `net.initialize(images)`, if the net has this method, with the uint8 training images, (N, C, H, W)."""
+    """Call `net.initialize(images)` with the uint8 training images (N, C, H, W), if the net has this method."""
     initialize = getattr(net, "initialize", None)
     if initialize is not None:
         initialize(images)

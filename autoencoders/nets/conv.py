@@ -1,4 +1,4 @@
-"""Convolutional encoder and decoder: Conv - BatchNorm - ReLU down to a small map, and ConvTranspose back up."""
+"""Convolutional encoder and decoder with layers Conv - BatchNorm - ReLU. The decoder uses transposed convolutions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,16 @@ from autoencoders.utils.checks import check_at_least, require
 
 NORMS = {"batch": nn.BatchNorm2d, "none": nn.Identity}
 SMALLEST = 4
-"""Smallest side of the last map. Below it, a convolution of stride 2 would cover more padding than image."""
+"""Minimum height and width of the last feature map.
+
+On a smaller feature map, a convolution with stride 2 would read more padding than image values.
+"""
 
 
 def scales(shape: Shape) -> list[tuple[int, int]]:
-    """Return (H, W) at each scale: halved, rounded down, while the smaller side stays at least SMALLEST.
+    """Return (height, width) of the image and of each feature map, from the largest to the smallest.
+
+    Height and width are halved and rounded down, as long as the smaller one is still at least SMALLEST.
 
     Raises:
         UserError: if the images are too small to be halved once.
@@ -26,7 +31,7 @@ def scales(shape: Shape) -> list[tuple[int, int]]:
     height, width = shape[1:]
     if min(height, width) < 2 * SMALLEST:
         raise UserError(
-            f"net=conv needs images of at least {2 * SMALLEST} x {2 * SMALLEST} pixels, got "
+            f"Images must have at least {2 * SMALLEST} x {2 * SMALLEST} pixels with net=conv, got "
             f"{height} x {width}. Choose net=mlp."
         )
     sizes = [(height, width)]
@@ -36,19 +41,32 @@ def scales(shape: Shape) -> list[tuple[int, int]]:
 
 
 def channels(count: int, width: int, max_width: int) -> list[int]:
-    """Return the channels after each of `count` halvings: doubled each time, up to `max_width`.
+    """Return the number of channels of each feature map.
+
+    The first map has `width` channels. The number is doubled at each further map, up to `max_width`.
+
+    Args:
+        count: number of feature maps.
+        width: number of channels of the first map.
+        max_width: maximum number of channels.
 
     Raises:
-        UserError: if `width` is not in 1 .. `max_width`.
+        UserError: if `width` is not between 1 and `max_width`.
     """
-    require(1 <= width <= max_width, "net.width", width, f"in 1 .. net.max_width = {max_width}")
+    require(1 <= width <= max_width, "net.width", width, f"between 1 and net.max_width = {max_width}")
     return [min(width * 2**i, max_width) for i in range(count)]
 
 
 class Block(nn.Module):
-    """Convolution - norm - ReLU.
+    """A convolution, a normalization layer and ReLU.
 
-    A context adds a learned bias per channel, which is equivalent to constant input planes.
+    A linear function of the context is added to each output channel of the convolution, like a bias.
+
+    Args:
+        convolution: convolution or transposed convolution.
+        outputs: number of output channels of the convolution.
+        context_size: K, size of the context; 0 for no context.
+        norm: `batch` or `none`.
     """
 
     def __init__(self, convolution: nn.Module, outputs: int, context_size: int, norm: str) -> None:
@@ -59,7 +77,7 @@ class Block(nn.Module):
         self.norm, self.activation = NORMS[norm](outputs), nn.ReLU()
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """(B, C, H, W) and (B, K) or None -> (B, C', H', W')."""
+        """Return the output maps (B, C', H', W') for input maps `x` (B, C, H, W) and the context (B, K) or None."""
         x = self.convolution(x)
         if self.context is not None:
             x = x + self.context(context)[:, :, None, None]
@@ -67,10 +85,10 @@ class Block(nn.Module):
 
 
 def same_size(channels: int, count: int, context_size: int, norm: str) -> list[Block]:
-    """Return `count` blocks of 3 x 3 convolutions that keep size and channels.
+    """Return `count` blocks with 3 x 3 convolutions that preserve the map size and the number of channels.
 
     Raises:
-        UserError: if `count` is negative.
+        UserError: if `count` is negative, that is, if `net.depth` is below 1.
     """
     check_at_least("net.depth", count + 1, 1)
     bias = norm == "none"
@@ -81,15 +99,18 @@ def same_size(channels: int, count: int, context_size: int, norm: str) -> list[B
 
 
 class Encoder(Net):
-    """Map an image to features: a 4 x 4 convolution of stride 2 per halving, then the flattened last map.
+    """Map images to features with 4 x 4 convolutions with stride 2. The features are the flattened last map.
 
     Args:
-        shape: (C, H, W).
-        context_size: K, size of a context that is joined at every layer; 0 for none.
-        width: channels after the first halving, doubled at each further halving.
+        shape: (C, H, W) of an image.
+        context_size: K, size of the context that all layers receive; 0 for no context.
+        width: number of channels of the largest feature map. It is doubled at each smaller map.
         max_width: maximum number of channels.
         norm: `batch` or `none`.
-        depth: convolutions per scale.
+        depth: number of convolutions per map size. All except the first have 3 x 3 kernels and stride 1.
+
+    Raises:
+        UserError: if the images are too small, or if an option is invalid.
     """
 
     def __init__(
@@ -112,25 +133,29 @@ class Encoder(Net):
         self.features = counts[-1] * math.prod(sizes[-1])
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) and (B, K) or None -> (B, F)."""
+        """Return features (B, F) for images `x` (B, C, H, W) and the context (B, K) or None."""
         for block in self.blocks:
             x = block(x, context)
         return x.flatten(1)
 
 
 class Decoder(Net):
-    """Map a code to a raw output image.
+    """Map codes to output images, before the output activation.
 
-    The maps have the sizes of the encoder's in reverse order, matched exactly by output padding.
+    The feature maps have the same sizes as in the encoder, in reverse order. Output padding makes odd sizes match.
 
     Args:
-        inputs: size of the code and of the context that is joined to it.
-        shape: (C, H, W).
-        context_size: K, size of a context that is joined at every layer; 0 for none.
-        width: as for the encoder.
-        max_width: as for the encoder.
+        inputs: number of inputs per image: the size of the code, plus the size of the context if a context is
+            concatenated to the code.
+        shape: (C, H, W) of an image.
+        context_size: K, size of the context that all layers receive; 0 for no context.
+        width: number of channels of the largest feature map. It is doubled at each smaller map.
+        max_width: maximum number of channels.
         norm: `batch` or `none`.
-        depth: convolutions per scale.
+        depth: number of convolutions per map size. All except the transposed convolution have 3 x 3 kernels.
+
+    Raises:
+        UserError: if the images are too small, or if an option is invalid.
     """
 
     def __init__(
@@ -149,7 +174,7 @@ class Decoder(Net):
         self.smallest = (counts[0], *sizes[0])
         blocks: list[Block] = []
         for i, (small, large) in enumerate(pairwise(sizes)):
-            padding = (large[0] - 2 * small[0], large[1] - 2 * small[1])  # 1 for an odd side
+            padding = (large[0] - 2 * small[0], large[1] - 2 * small[1])  # 1 for an odd height or width
             last = i == len(sizes) - 2
             bias = last or norm == "none"
             up = nn.ConvTranspose2d(counts[i], counts[i + 1], 4, 2, padding=1, output_padding=padding, bias=bias)
@@ -161,7 +186,7 @@ class Decoder(Net):
         self.blocks, self.output = nn.ModuleList(blocks), up
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, inputs) and (B, K) or None -> (B, C, H, W), raw."""
+        """Return raw output images (B, C, H, W) for codes `z` (B, inputs) and the context (B, K) or None."""
         x = self.start(z if context is None else torch.cat([z, context], dim=1)).unflatten(1, self.smallest)
         x = torch.relu(self.start_norm(x))
         for block in self.blocks:

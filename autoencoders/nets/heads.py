@@ -1,4 +1,4 @@
-"""Output layer for encoders whose features contain a code."""
+"""Layer that computes posterior parameters for encoders whose features contain a code."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from torch import Tensor, nn
 
 
 class CodeHead(nn.Module):
-    """Posterior parameters of an encoder whose first features are a code.
+    """Compute posterior parameters from encoder features whose first Z values are a code.
 
-    The posterior mean is that code plus a linear function of the context, which starts at zero.
+    The posterior mean is this code plus a linear function of the context. The linear function is zero at the start of
+    training. The log-variances also start at zero.
 
-    A linear layer that starts as the identity would compute the same. But an optimizer with steps of similar size in
-    all weights, such as Adam, would mix the coordinates of the code a little at every step. If the code is linear and
-    optimal at the start, this costs more than training gains for many epochs.
+    A linear layer that starts as the identity matrix would have the same output at the start. But Adam changes all
+    weights by steps of similar size, so it would mix the latents of the code a little at every step. If the code is
+    optimal at the start (as with PCA), this would increase the loss for many epochs.
 
     Args:
-        code: Z, the number of features that are the code.
-        features: F, the number of all features; the features after the code inform the log-variances.
-        context_size: K, the size of the context that follows the features; 0 for none.
-        numbers: outputs per latent: 1 for means alone; 2 for means and log-variances, which start at 0.
+        code: Z, number of features that are the code.
+        features: F, number of all features. The features after the code are inputs for the log-variances.
+        context_size: K, size of the context that is concatenated to the features; 0 for no context.
+        numbers: number of posterior parameters per latent: 1 for the mean, or 2 for mean and log-variance.
     """
 
     def __init__(self, code: int, features: int, context_size: int, numbers: int) -> None:
@@ -31,7 +32,10 @@ class CodeHead(nn.Module):
         self.rest = zero_linear(rest, code) if numbers > 1 and rest else None
 
     def forward(self, h: Tensor) -> Tensor:
-        """(B, F + K) -> (B, numbers Z)."""
+        """Return posterior parameters (B, numbers * Z) for features and context `h` (B, F + K).
+
+        The first Z values are the means. If `numbers` is 2, the log-variances follow.
+        """
         mean = h[:, : self.code]
         if self.shift is not None:
             mean = mean + self.shift(h[:, self.features :])
@@ -44,7 +48,7 @@ class CodeHead(nn.Module):
 
 
 def zero_linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
-    """Return a linear layer whose weights start at zero."""
+    """Return a linear layer whose weights and biases are zero."""
     layer = nn.Linear(inputs, outputs, bias=bias)
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -53,17 +57,17 @@ def zero_linear(inputs: int, outputs: int, bias: bool = False) -> nn.Linear:
 
 @torch.no_grad()
 def move_context(encoder_shift: nn.Linear, decoder_shift: nn.Linear, codes: Tensor, context: Tensor) -> None:
-    """Make the codes linearly independent of the context, without changing the reconstructions.
+    """Initialize two layers so that the codes are uncorrelated with the context and reconstructions do not change.
 
-    The encoder subtracts the linear regression of the code on the context, and the decoder adds it again. Without
-    this start, a decoder with a good code has almost no reason to use the context: it would save only a few nats of
-    rate.
+    The encoder subtracts the prediction of a linear regression from context to code, and the decoder adds this
+    prediction again. With another initialization, the model would hardly learn to use the context, because the context
+    reduces the rate (KL divergence of the posterior from the prior) by only a few nats.
 
     Args:
-        encoder_shift: (K -> Z) layer of the encoder's head; becomes minus the regression of the code on the context.
-        decoder_shift: (K -> Z) layer of the decoder; becomes the regression.
-        codes: (N, Z) of training images.
-        context: (N, K) of the same images.
+        encoder_shift: linear layer (K -> Z) of the encoder head. It is set to minus the regression.
+        decoder_shift: linear layer (K -> Z) of the decoder. It is set to the regression.
+        codes: (N, Z) codes of training images.
+        context: (N, K) context of the same images.
     """
     centered = context - context.mean(0)
     slope = torch.linalg.lstsq(centered.double(), (codes - codes.mean(0)).double(), driver="gelsd").solution.float()

@@ -1,4 +1,4 @@
-"""Fully connected encoder and decoder: Linear - BatchNorm - ReLU per layer; optionally no norm, or tanh."""
+"""Fully connected encoder and decoder. By default, each layer is Linear - BatchNorm - ReLU."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ NORMS = {"batch": nn.BatchNorm1d, "none": nn.Identity}
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 INITS = ("torch", "glorot")
 CHUNK = 4096
-"""Most images that are averaged in one step; fewer if the images are large."""
+"""Maximum number of images that are averaged in one step. Fewer images are used if they are large."""
 
 
 def build_linear(inputs: int, outputs: int, bias: bool = True, init: str = "torch") -> nn.Linear:
-    """Return a linear layer, initialized by torch's default or by `glorot`.
+    """Return a new linear layer.
 
-    Glorot: weights uniform within sqrt(6 / (inputs + outputs)), biases 0 (Glorot and Bengio, "Understanding the
-    difficulty of training deep feedforward neural networks", 2010).
+    Args:
+        inputs: number of inputs.
+        outputs: number of outputs.
+        bias: whether the layer has a bias.
+        init: initialization of the layer. `torch` is the default of `nn.Linear`. `glorot` samples weights uniformly
+            between -a and a with a = sqrt(6 / (inputs + outputs)), and sets biases to 0 (Glorot and Bengio,
+            "Understanding the difficulty of training deep feedforward neural networks", 2010).
     """
     layer = nn.Linear(inputs, outputs, bias=bias)
     if init == "glorot":
@@ -36,15 +41,20 @@ def build_linear(inputs: int, outputs: int, bias: bool = True, init: str = "torc
 
 
 class Pyramid(nn.Module):
-    """Linear - norm - activation for each width; the context is joined to the input of every Linear.
+    """A sequence of fully connected layers: Linear - norm - activation for each width.
+
+    The context is concatenated to the input of every linear layer.
 
     Args:
         inputs: size of the input vectors.
         widths: output size of each layer.
-        context_size: K, size of the context vectors; 0 for none.
+        context_size: K, size of the context; 0 for no context.
         norm: `batch` or `none`.
         activation: `relu` or `tanh`.
         init: `torch` or `glorot`; see `build_linear`.
+
+    Raises:
+        UserError: if an option is invalid.
     """
 
     def __init__(
@@ -57,36 +67,40 @@ class Pyramid(nn.Module):
         init: str = "torch",
     ) -> None:
         super().__init__()
-        require(bool(widths) and min(widths) >= 1, "net.widths", list(widths), "a list of layer sizes of at least 1")
+        require(bool(widths) and min(widths) >= 1, "net.widths", list(widths), "a non-empty list of layer sizes >= 1")
         options = ("norm", norm, NORMS), ("activation", activation, ACTIVATIONS), ("init", init, INITS)
         for name, value, known in options:
             require(value in known, f"net.{name}", value, f"one of {list(known)}")
         sizes = [inputs, *widths]
         layers = []
         for i, o in pairwise(sizes):
-            # Batch norm subtracts the mean, which cancels a bias.
+            # No bias before batch norm, because batch norm subtracts the mean and so removes the bias.
             layer = build_linear(i + context_size, o, norm == "none", init)
             layers.append(nn.Sequential(layer, NORMS[norm](o), ACTIVATIONS[activation]()))
         self.layers = nn.ModuleList(layers)
         self.features = sizes[-1]
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, inputs) and (B, K) or None -> (B, features)."""
+        """Return the output (B, last width) for input vectors `x` (B, inputs) and the context (B, K) or None."""
         for layer in self.layers:
             x = layer(x if context is None else torch.cat([x, context], dim=1))
         return x
 
 
 class Encoder(Net):
-    """Map an image to features.
+    """Map images to features with fully connected layers.
 
     Args:
-        shape: (C, H, W).
-        context_size: K, size of a context that is joined at every layer; 0 for none.
-        widths: layer sizes, from the image to the code.
+        shape: (C, H, W) of an image.
+        context_size: K, size of the context that all layers receive; 0 for no context.
+        widths: output size of each layer, from the image to the code.
         norm: `batch` or `none`.
         activation: `relu` or `tanh`.
-        init: `torch` or `glorot`, for these layers and for the layer of the posterior's parameters.
+        init: `torch` or `glorot`; see `build_linear`. It is also used for the layer that computes the posterior
+            parameters.
+
+    Raises:
+        UserError: if an option is invalid.
     """
 
     def __init__(
@@ -103,27 +117,39 @@ class Encoder(Net):
         self.features, self.init = self.pyramid.features, init
 
     def linear(self, inputs: int, outputs: int) -> nn.Linear:
-        """Return the layer of the posterior's parameters, initialized like the layers of this net."""
+        """Return a new linear layer that maps the features to the posterior parameters.
+
+        It is initialized like the layers of this encoder.
+
+        Args:
+            inputs: number of inputs of the layer.
+            outputs: number of outputs of the layer.
+        """
         return build_linear(inputs, outputs, init=self.init)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) and (B, K) or None -> (B, F)."""
+        """Return features (B, F) for images `x` (B, C, H, W) and the context (B, K) or None."""
         return self.pyramid(x.flatten(1), context)
 
 
 class Decoder(Net):
-    """Map a code to a raw output image.
+    """Map codes to output images with fully connected layers, before the output activation.
 
     Args:
-        inputs: size of the code and of the context that is joined to it.
-        shape: (C, H, W).
-        context_size: K, size of a context that is joined at every layer; 0 for none.
-        widths: layer sizes, from the image to the code, as for the encoder; the decoder uses them in reverse order.
+        inputs: number of inputs per image: the size of the code, plus the size of the context if a context is
+            concatenated to the code.
+        shape: (C, H, W) of an image.
+        context_size: K, size of the context that all layers receive; 0 for no context.
+        widths: output size of each layer of the encoder, from the image to the code. The decoder uses these sizes in
+            reverse order.
         norm: `batch` or `none`.
         activation: `relu` or `tanh`.
-        init: `torch` or `glorot`.
-        mean_start: start at the mean training image: the bias of the output layer becomes its logits. Use it with
-            likelihoods that apply a sigmoid.
+        init: `torch` or `glorot`; see `build_linear`.
+        mean_start: whether `initialize` sets the bias of the output layer to the logits of the mean training image. Use
+            this option with likelihoods that apply a sigmoid.
+
+    Raises:
+        UserError: if an option is invalid.
     """
 
     def __init__(
@@ -143,7 +169,9 @@ class Decoder(Net):
         self.output = build_linear(self.pyramid.features + context_size, math.prod(shape), init=init)
 
     def initialize(self, images: Tensor) -> None:
-        """With `mean_start`, set the output bias to the logits of the mean training image, clamped to [.001, .999].
+        """Set the bias of the output layer to the logits of the mean training image, if `mean_start` is True.
+
+        The mean image is clamped to [0.001, 0.999].
 
         Args:
             images: (N, C, H, W) uint8 training images.
@@ -158,7 +186,7 @@ class Decoder(Net):
                 self.output.bias.copy_(mean.logit())
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, inputs) and (B, K) or None -> (B, C, H, W), raw."""
+        """Return raw output images (B, C, H, W) for codes `z` (B, inputs) and the context (B, K) or None."""
         h = self.pyramid(z, context)
         h = self.output(h if context is None else torch.cat([h, context], dim=1))
         return h.unflatten(1, self.shape)

@@ -1,11 +1,12 @@
-"""PCA with a convolutional correction: starts as the best linear autoencoder and learns the residual.
+"""Encoder and decoder that start as PCA, the best linear autoencoder, and learn convolutional corrections.
 
-The projection on the principal components of the training images is fixed: no linear code of that size has a lower
-squared error. The decoder adds a correction to the linear reconstruction: a small convolutional network whose inputs
-are that image and the code. The encoder adds a correction to the linear code: its network's inputs are the linear
-reconstruction and the residual. Both corrections start at zero. Both networks work on patches (the pixels of a patch
-are channels, as in sub-pixel convolution, Shi et al., 2016): at a quarter of the side, a convolution costs a
-sixteenth.
+The PCA projection of the images is fixed. No other linear code with the same size has a lower squared error. The
+encoder adds a correction to the PCA code. A convolutional network computes this correction from the PCA reconstruction
+and the PCA residual. The decoder adds a correction to the PCA reconstruction. A second convolutional network computes
+this correction from the PCA reconstruction and the code. The corrections start at zero.
+
+The networks process patches: the pixels of a patch become channels, as in sub-pixel convolution (Shi et al., 2016).
+With 4 x 4 patches, a convolution is evaluated at 16 times fewer positions.
 """
 
 from __future__ import annotations
@@ -23,43 +24,58 @@ from autoencoders.utils.checks import check_at_least, require
 from autoencoders.utils.pca import principal_components
 
 COARSE = 4
-"""The decoder maps the code to a map of a quarter of the side. At full size, its weights would memorize images."""
+"""Factor by which the decoder reduces height and width of the feature map that a linear layer computes from the code.
+
+Without this reduction, the linear layer would have so many weights that it memorizes training images.
+"""
 SAMPLE = 1024
-"""Number of training images from which the scales of signals are estimated."""
+"""Maximum number of training images that are used to estimate `kept_scale` and `residual_scale`."""
 
 
 class Patches(nn.Module):
-    """Convert images to maps of patches and back: (B, C, H, W) <-> (B, C P P, ceil(H / P), ceil(W / P)).
+    """Convert images (B, C, H, W) to feature maps (B, C * P * P, ceil(H / P), ceil(W / P)), and back.
+
+    The pixels of each patch with P x P pixels become channels.
 
     Args:
-        shape: (C, H, W).
-        patch: P, pixels per side.
+        shape: (C, H, W) of an image.
+        patch: P, height and width of a patch in pixels.
+
+    Raises:
+        UserError: if `patch` is not between 1 and the smaller side of the image.
     """
 
     def __init__(self, shape: Shape, patch: int) -> None:
         super().__init__()
         side = min(shape[1:])
-        require(1 <= patch <= side, "net.patch", patch, f"in 1 .. {side} pixels, the side of the image")
+        require(1 <= patch <= side, "net.patch", patch, f"between 1 and {side}, the smaller side of the image")
         self.shape, self.patch = shape, patch
         self.channels = shape[0] * patch**2
         self.size = tuple(-(-side // patch) for side in shape[1:])
         self._padding = (0, self.size[1] * patch - shape[2], 0, self.size[0] * patch - shape[1])
 
     def split(self, image: Tensor) -> Tensor:
-        """Convert an image to patches. If a side is no multiple of P, the last patches are padded with zeros."""
+        """Convert images (B, C, H, W) to patches (B, C * P * P, ceil(H / P), ceil(W / P)).
+
+        If height or width is not a multiple of P, the last patches are padded with zeros.
+        """
         if any(self._padding):
             image = F.pad(image, self._padding)
         return F.pixel_unshuffle(image, self.patch).contiguous(memory_format=torch.channels_last)
 
     def join(self, maps: Tensor) -> Tensor:
-        """Convert patches to an image, without the padding."""
+        """Convert patches (B, C * P * P, ceil(H / P), ceil(W / P)) to images (B, C, H, W), and remove the padding."""
         return F.pixel_shuffle(maps, self.patch)[:, :, : self.shape[1], : self.shape[2]]
 
 
 class Block(nn.Module):
-    """x + conv(relu(conv(relu(x)))), which starts as the identity.
+    """Residual block x + conv(relu(conv(relu(x)))), which is the identity at the start of training.
 
-    A context adds a bias per channel between the two convolutions.
+    A linear function of the context is added to each channel between the two convolutions, like a bias.
+
+    Args:
+        width: number of channels.
+        context_size: K, size of the context; 0 for no context.
     """
 
     def __init__(self, width: int, context_size: int) -> None:
@@ -70,7 +86,7 @@ class Block(nn.Module):
         _start_at_zero(self.second)
 
     def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """(B, C, H, W) and (B, K) or None -> (B, C, H, W)."""
+        """Return output maps (B, width, H, W) for input maps `x` (B, width, H, W) and the context (B, K) or None."""
         h = self.first(torch.relu(x))
         if self.context is not None:
             h = h + self.context(context)[:, :, None, None]
@@ -78,26 +94,29 @@ class Block(nn.Module):
 
 
 def _check_sizes(width: int, blocks: int) -> None:
-    """Raise UserError if the number of channels or of blocks is out of range."""
+    """Raise UserError if the number of channels is below 1 or the number of residual blocks is negative."""
     check_at_least("net.width", width, 1)
     check_at_least("net.blocks", blocks, 0)
 
 
 class Projection(nn.Module):
-    """Projection of images on principal components, without trainable weights.
+    """PCA projection of images, without trainable weights.
 
-    Encoder and decoder hold one each.
+    Encoder and decoder each have their own copy.
 
     Args:
-        shape: (C, H, W).
-        components: Z.
+        shape: (C, H, W) of an image.
+        components: Z, number of principal components.
 
     Attributes:
-        average: (C H W,) mean training image.
-        components: (Z, C H W) principal components.
-        scale: (Z,) standard deviation of each coordinate.
-        kept_scale: root mean square of the linear reconstruction, around the average.
-        residual_scale: root mean square of the residual.
+        average: (C * H * W,) mean training image.
+        components: (Z, C * H * W) principal components.
+        scale: (Z,) standard deviation of each PCA coordinate.
+        kept_scale: root mean square of the PCA reconstruction after the mean image is subtracted.
+        residual_scale: root mean square of the PCA residual.
+
+    Raises:
+        UserError: if `components` is larger than the number of pixel values C * H * W.
     """
 
     average: Tensor
@@ -111,8 +130,8 @@ class Projection(nn.Module):
         self.shape, pixels = shape, math.prod(shape)
         if components > pixels:
             raise UserError(
-                f"latent_dim must be at most {pixels} with net=residual, got {components}: PCA of images of {pixels} "
-                "pixels has no more components. Lower latent_dim."
+                f"latent_dim must be at most {pixels} with net=residual, because the images have {pixels} pixel values "
+                f"and PCA has no more components than that, got {components}. Choose a smaller latent_dim."
             )
         self.register_buffer("average", torch.zeros(pixels))
         self.register_buffer("components", torch.zeros(components, pixels))
@@ -121,7 +140,7 @@ class Projection(nn.Module):
         self.register_buffer("residual_scale", torch.ones(()))
 
     def initialize(self, images: Tensor) -> None:
-        """Fit the projection to the uint8 training images, (N, C, H, W)."""
+        """Fit the PCA projection to the uint8 training images (N, C, H, W)."""
         average, components, variances = principal_components(images, len(self.scale))
         self.average.copy_(average)
         self.components.copy_(components)
@@ -133,11 +152,11 @@ class Projection(nn.Module):
             buffer.copy_(signal.square().mean().sqrt().clamp_min(1e-3))
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Project images, (B, C, H, W), in float32 also under autocast.
+        """Project images `x` (B, C, H, W). The computation uses float32 even under autocast.
 
         Returns:
-            Coordinates (B, Z) in units of pixels, the linear reconstruction around the average, (B, C, H, W), and
-            the residual, (B, C, H, W).
+            PCA coordinates (B, Z), in the unit of pixel values; the PCA reconstruction (B, C, H, W) minus the mean
+            image; and the PCA residual (B, C, H, W).
         """
         with torch.autocast(x.device.type, enabled=False):
             centered = x.float().flatten(1) - self.average
@@ -146,21 +165,27 @@ class Projection(nn.Module):
         return coordinates, kept.unflatten(1, self.shape), (centered - kept).unflatten(1, self.shape)
 
     def reconstruct(self, coordinates: Tensor) -> Tensor:
-        """Return the linear reconstruction of coordinates, (B, Z), around the average: (B, C, H, W)."""
+        """Return the PCA reconstruction (B, C, H, W) minus the mean image, for PCA coordinates (B, Z)."""
         with torch.autocast(coordinates.device.type, enabled=False):
             return (coordinates.float() @ self.components).unflatten(1, self.shape)
 
 
 class Encoder(Net):
-    """Map an image to a code: its coordinates, in units of their standard deviation, plus a correction.
+    """Map images to features: a code, followed by spatial means of the last feature map.
+
+    The code is the sum of the PCA coordinates and a learned correction, divided by the standard deviations of the PCA
+    coordinates.
 
     Args:
-        shape: (C, H, W).
-        context_size: K, size of a context that is joined at every block; 0 for none.
-        components: Z. The first Z features are the code; the last `width` features are means of the last map.
-        patch: pixels per side of a patch.
-        width: channels.
-        blocks: number of residual blocks at the first size, and the same number at half of it.
+        shape: (C, H, W) of an image.
+        context_size: K, size of the context that all residual blocks receive; 0 for no context.
+        components: Z, number of principal components, which is also the size of the code.
+        patch: height and width of a patch in pixels.
+        width: number of channels of the feature maps.
+        blocks: number of residual blocks before the feature map is halved, and number of residual blocks after that.
+
+    Raises:
+        UserError: if an option is invalid.
     """
 
     def __init__(
@@ -185,11 +210,14 @@ class Encoder(Net):
         self.code, self.features = components, components + width
 
     def initialize(self, images: Tensor) -> None:
-        """Fit the projection to the uint8 training images, (N, C, H, W)."""
+        """Fit the PCA projection to the uint8 training images (N, C, H, W)."""
         self.projection.initialize(images)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) and (B, K) or None -> (B, Z + width)."""
+        """Return features (B, Z + width) for images `x` (B, C, H, W) and the context (B, K) or None.
+
+        The first Z features are the code.
+        """
         coordinates, kept, residual = self.projection.project(x)
         signals = [kept / self.projection.kept_scale, residual / self.projection.residual_scale]
         h = self.start(self.patches.split(torch.cat(signals, dim=1)))
@@ -204,16 +232,23 @@ class Encoder(Net):
 
 
 class Decoder(Net):
-    """Map a code to a raw output image: the linear reconstruction plus a correction that starts at zero.
+    """Map codes to output images: the PCA reconstruction plus a learned correction that starts at zero.
+
+    The images are returned before the output activation.
 
     Args:
-        inputs: size of the code and of the context that is joined to it.
-        shape: (C, H, W).
-        context_size: K, size of a context that is joined at every block; 0 for none.
-        components: Z. The first Z inputs are the coordinates; a linear function of the other inputs is added to them.
-        patch: pixels per side of a patch.
-        width: channels.
+        inputs: number of inputs per image: the size of the code, plus the size of the context if a context is
+            concatenated to the code.
+        shape: (C, H, W) of an image.
+        context_size: K, size of the context that all residual blocks receive; 0 for no context.
+        components: Z, number of principal components. The first Z inputs are the code. A linear function of the other
+            inputs (the context) is added to the code.
+        patch: height and width of a patch in pixels.
+        width: number of channels of the feature maps.
         blocks: number of residual blocks.
+
+    Raises:
+        UserError: if an option is invalid.
     """
 
     def __init__(
@@ -239,11 +274,11 @@ class Decoder(Net):
         _start_at_zero(self.output)
 
     def initialize(self, images: Tensor) -> None:
-        """Fit the projection to the uint8 training images, (N, C, H, W)."""
+        """Fit the PCA projection to the uint8 training images (N, C, H, W)."""
         self.projection.initialize(images)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, inputs) and (B, K) or None -> (B, C, H, W), raw."""
+        """Return raw output images (B, C, H, W) for codes `z` (B, inputs) and the context (B, K) or None."""
         code = z[:, : self.code]
         if self.shift is not None:
             code = code + self.shift(z[:, self.code :])

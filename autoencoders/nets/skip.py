@@ -1,8 +1,8 @@
-"""Encoder and decoder with additive skip connections. The code contains every map that the decoder receives.
+"""Encoder and decoder with additive skip connections.
 
-Such a net reconstructs much better than a net with a bottleneck, but its code is not small: the maps that skip the
-bottleneck have nearly as many values as the image. They are counted as the code here, so that reports show its real
-size.
+This net has a much smaller reconstruction error than a net with a bottleneck, because the decoder also receives large
+feature maps of the encoder, which have nearly as many values as the image. The code is the concatenation of all feature
+maps that the decoder receives, so that reports show how large the code really is.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from autoencoders.utils.checks import require
 
 
 def sizes_and_factors(shape: Shape) -> tuple[list[tuple[int, int]], list[int]]:
-    """Return (H, W) of the image and of every map, and the factors between them.
+    """Return (height, width) of the image and of each feature map, and the pooling factors between these sizes.
 
-    Sides are divided by 4 while the smaller side has at least 16 pixels, then by 2, until it has one pixel: for
-    example 64, 16, 4, 2, 1.
+    Height and width are divided by 4 if both are at least 16, otherwise by 2. The last map has a height or width of 1.
+    For example, images with 64 x 64 pixels have maps with heights 16, 4, 2 and 1.
 
     Raises:
         UserError: if the images are smaller than 4 x 4 pixels.
     """
     if min(shape[1:]) < 4:
-        raise UserError(f"net=skip needs images of at least 4 x 4 pixels, got {shape[1]} x {shape[2]}. Choose net=mlp.")
+        raise UserError(
+            f"Images must have at least 4 x 4 pixels with net=skip, got {shape[1]} x {shape[2]}. Choose net=mlp."
+        )
     height, width = shape[1:]
     sizes, factors = [(height, width)], []
     while min(height, width) > 1:
@@ -41,27 +43,36 @@ def sizes_and_factors(shape: Shape) -> tuple[list[tuple[int, int]], list[int]]:
 
 
 def map_shapes(shape: Shape, widths: Sequence[int], bottleneck: int) -> list[Shape]:
-    """Return (C, H, W) of every map that the decoder receives, from the largest to the smallest.
+    """Return (C, H, W) of each feature map that the decoder receives, from the largest map to the smallest.
 
-    If there are fewer `widths` than maps before the bottleneck, the last width is repeated.
+    Args:
+        shape: (C, H, W) of an image.
+        widths: number of channels of each map except the smallest. If the list is too short, its last value is
+            repeated.
+        bottleneck: number of channels of the smallest map.
 
     Raises:
-        UserError: if `widths` is empty or has a value below 1.
+        UserError: if `widths` is empty or contains a value below 1, or if the images are smaller than 4 x 4 pixels.
     """
-    require(bool(widths) and min(widths) >= 1, "net.widths", list(widths), "a list of channel counts of at least 1")
+    require(bool(widths) and min(widths) >= 1, "net.widths", list(widths), "a non-empty list of channel numbers >= 1")
     sizes = sizes_and_factors(shape)[0][1:]
     counts = [widths[min(i, len(widths) - 1)] for i in range(len(sizes) - 1)]
     return [(count, *size) for count, size in zip([*counts, bottleneck], sizes, strict=True)]
 
 
 class Encoder(Net):
-    """Map an image to a code: 3 x 3 convolution, ReLU and max-pooling per map. The code is all maps, flattened.
+    """Map images to codes. A code is the concatenation of all flattened feature maps.
+
+    Each feature map is computed by a 3 x 3 convolution, ReLU and max-pooling.
 
     Args:
-        shape: (C, H, W).
-        context_size: K, size of a context that is joined at every layer; 0 for none.
-        bottleneck: channels of the last, smallest map.
-        widths: channels of the maps before it.
+        shape: (C, H, W) of an image.
+        context_size: K, size of the context that all layers receive; 0 for no context.
+        bottleneck: number of channels of the last and smallest map.
+        widths: number of channels of each other map, from the largest map to the smallest; see `map_shapes`.
+
+    Raises:
+        UserError: if the images are too small, or if `widths` is invalid.
     """
 
     def __init__(
@@ -76,7 +87,7 @@ class Encoder(Net):
         self.features = self.code = sum(math.prod(m) for m in shapes)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) and (B, K) or None -> (B, Z)."""
+        """Return codes (B, Z) for images `x` (B, C, H, W) and the context (B, K) or None."""
         maps = []
         for i, (convolution, pool) in enumerate(zip(self.convolutions, self.pools, strict=True)):
             x = convolution(x)
@@ -88,14 +99,21 @@ class Encoder(Net):
 
 
 class Decoder(Net):
-    """Map a code to a raw output image: transposed convolutions; the encoder's map of each size is added.
+    """Map codes to output images with transposed convolutions, before the output activation.
+
+    The code contains the feature maps of the encoder. After each transposed convolution except the last, the encoder
+    map with the same size is added.
 
     Args:
-        inputs: size of the code and of the context that is joined to it.
-        shape: (C, H, W).
-        context_size: K, size of a context that is joined at every layer; 0 for none.
-        bottleneck: as for the encoder.
-        widths: as for the encoder.
+        inputs: number of inputs per image: the size of the code, plus the size of the context if a context is
+            concatenated to the code.
+        shape: (C, H, W) of an image.
+        context_size: K, size of the context that all layers receive; 0 for no context.
+        bottleneck: number of channels of the smallest map.
+        widths: number of channels of each other map, from the largest map to the smallest; see `map_shapes`.
+
+    Raises:
+        UserError: if the images are too small, or if `widths` is invalid.
     """
 
     def __init__(
@@ -117,12 +135,12 @@ class Decoder(Net):
         steps = []
         for i, factor in enumerate(factors):
             small, large = sizes[i], sizes[i + 1]
-            padding = (large[0] - factor * small[0], large[1] - factor * small[1])  # above 0 if a side did not divide
+            padding = (large[0] - factor * small[0], large[1] - factor * small[1])  # above 0 after a remainder
             steps.append(nn.ConvTranspose2d(counts[i], counts[i + 1], factor, stride=factor, output_padding=padding))
         self.steps, self.contexts = nn.ModuleList(steps), _context_layers(context_size, counts[1:-1])
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """(B, inputs) and (B, K) or None -> (B, C, H, W), raw."""
+        """Return raw output images (B, C, H, W) for codes `z` (B, inputs) and the context (B, K) or None."""
         *flat, joined = z.split([*self._lengths, z.shape[1] - sum(self._lengths)], dim=1)
         maps = [values.unflatten(1, m) for values, m in zip(flat[::-1], self.maps, strict=True)]
         x = maps[0]
@@ -137,9 +155,13 @@ class Decoder(Net):
 
 
 def _context_layers(context_size: int, counts: Sequence[int]) -> nn.ModuleList | None:
-    """Return one linear layer per map from the context to a bias per channel, or None without a context.
+    """Return one linear layer per feature map, or None without a context.
 
-    Such a bias is equivalent to constant input planes.
+    Each layer maps the context to one bias per channel of the feature map.
+
+    Args:
+        context_size: K, size of the context; 0 for no context.
+        counts: number of channels of each feature map.
     """
     if not context_size:
         return None

@@ -1,1 +1,1 @@
-"""Terms of the loss: likelihoods (distortion), posteriors (rate) and beta schedules."""
+"""Losses of the autoencoders: likelihoods, posteriors, beta schedules, objectives, and KL weights of other projects."""

@@ -1,26 +1,34 @@
-"""Conversion of KL weights between this package and other projects.
+"""Conversion between beta, the KL weight of this package, and the KL weights of other projects.
 
-The loss of this package is `distortion + beta * rate`, both in nats per image and averaged over images. The distortion
-is -log p(target | z), summed over the D = C * H * W pixel values. The rate is the KL divergence, summed over latents.
+The loss of this package is `distortion + beta * rate`. Distortion and rate are in nats per image, averaged over images.
+The distortion is -log p(target | z), summed over the D = C * H * W pixel values of an image. The rate is the KL
+divergence of the posterior from the prior, summed over the Z latents.
 
-Each of the other losses is, up to a constant, a reconstruction term plus a weight w times a KL term. Each term is the
-corresponding term of this package times a factor:
+The loss of another project is `reconstruction + w * KL`, up to a constant. Its terms are proportional to the terms of
+this package:
 
-    reconstruction = a * distortion + constant        KL term = k * rate
+    reconstruction = a * distortion + constant        KL = k * rate
 
-Therefore the other loss is a * (distortion + w * k / a * rate): the loss of this package times a, with
+Therefore the loss of the other project is `a * (distortion + w * k / a * rate)`, which is `a` times the loss of this
+package with
 
     beta = w * k / a
 
-`a` is a product of the coefficient c of the error, 1 / D if the error is averaged over pixels, B if it is summed over
-images, and the value in nats of one unit of the error, where the pixels of the other project have the range R:
+The factor `a` is the product of
 
-    squared errors    2 scale^2 R^2    since the distortion of a Gaussian is SSE / (2 scale^2) on pixels in [0, 1]
-    absolute errors   scale R          since the distortion of a Laplace distribution is SAE / scale
-    Bernoulli         1                since a cross-entropy is in nats already
+    c                                    the coefficient of the error in the other loss
+    1 / D                                only if the error is averaged over pixels
+    B (batch size)                       only if the error is summed over images
+    2 scale^2 R^2                        for squared errors: the Gaussian distortion is SSE / (2 scale^2)
+    scale R                              for absolute errors: the Laplace distortion is SAE / scale
+    1                                    for a cross-entropy, which is already in nats
 
-`k` is a product of 1 / Z if the KL is averaged over latents, B if it is summed over images, and B / N if it is
-multiplied by the fraction of the N training images that are in a batch.
+Here SSE and SAE are the sums of the squared and of the absolute errors for pixels in [0, 1], `scale` is
+`likelihood.scale`, and R is the width of the pixel range in the other project. The factor `k` is the product of
+
+    1 / Z                                only if the KL is averaged over latents
+    B                                    only if the KL is summed over images
+    B / N (N training images)            only if the KL is multiplied by this fraction
 """
 
 from __future__ import annotations
@@ -34,33 +42,36 @@ from autoencoders.types import UserError
 from autoencoders.utils.checks import check_not_negative, check_positive
 
 UNITS = {"squared": "likelihood=gaussian", "absolute": "likelihood=laplace", "bernoulli": "likelihood=bernoulli"}
-"""The likelihood of this package for each kind of error."""
+"""For each kind of error, the option that selects the corresponding likelihood of this package."""
 
 MEANINGS = {
     "scale": "likelihood.scale, in units of the pixel range [0, 1]",
-    "pixels": "pixel values of one image, C * H * W",
+    "pixels": "the number of pixel values of one image, C * H * W",
     "latents": "the number of latents",
-    "batch": "images in a batch",
-    "images": "images in the training set",
+    "batch": "the number of images in a batch",
+    "images": "the number of training images",
 }
+"""Names and descriptions of the sizes that a conversion may depend on."""
 
 
 @dataclass(frozen=True)
 class Convention:
-    """Reductions and factors in the loss of a project.
+    """Reductions and factors in the VAE loss of another project.
 
-    By default, errors are summed over pixels, the KL is summed over latents, and both are averaged over images.
+    By default, the error is summed over pixels, the KL is summed over latents, and error and KL are averaged over
+    images.
 
     Attributes:
         source: repository, file and version of the loss.
         error: error of one pixel value: `squared`, `absolute`, or `bernoulli` for a cross-entropy.
-        coefficient: factor of the error: 0.5 for half of the squared errors.
-        pixel_range: range of the pixels, which is 1 in this package: 255 for gray levels, 2 for [-1, 1].
+        coefficient: factor of the error, for example 0.5 for half of the squared errors.
+        pixel_range: width of the pixel range: 1 for pixels in [0, 1] as in this package, 255 for gray levels, 2 for
+            pixels in [-1, 1].
         pixels: whether the error is summed or averaged over the pixel values of an image.
         images: whether the error is summed or averaged over the images of a batch.
         latents: whether the KL is summed or averaged over latents.
         kl_images: whether the KL is summed or averaged over the images of a batch.
-        share: whether the KL is multiplied by batch size / images in the training set.
+        share: whether the KL is multiplied by (batch size) / (number of training images).
     """
 
     source: str
@@ -77,13 +88,14 @@ class Convention:
 PYTHAE = "clementchadebec/benchmark_VAE src/pythae/models/beta_vae/beta_vae_model.py"
 DISENTANGLING = "YannDubs/disentangling-vae disvae/models/losses.py@0a38ac7"
 
-# D, Z, B, N, s in the derivations: pixel values, latents, batch size, training images, likelihood scale.
+# Symbols in the derivations: D pixel values per image, Z latents, B batch size, N training images, s likelihood.scale,
+# SSE / SAE / BCE the squared errors / absolute errors / cross-entropy of an image, summed over pixels.
 CONVENTIONS: dict[str, Convention] = {
     # SSE / D + w KL. a = 2 s^2 / D, k = 1: beta = w D / (2 s^2)
     "pytorch-vae": Convention(
         "AntixK/PyTorch-VAE models/vanilla_vae.py@8bf7be5, w = kld_weight", "squared", pixels="mean"
     ),
-    # 4 SSE / D + w B / N KL, since its pixels lie in [-1, 1]. a = 8 s^2 / D, k = B / N: beta = w B D / (8 N s^2)
+    # 4 SSE / D + w B / N KL, because the pixels are in [-1, 1]. a = 8 s^2 / D, k = B / N: beta = w B D / (8 N s^2)
     "pytorch-vae-2020": Convention(
         "AntixK/PyTorch-VAE models/vanilla_vae.py@2946d7a with M_N of experiment.py@09c4451, w = 1",
         "squared",
@@ -124,23 +136,25 @@ CONVENTIONS: dict[str, Convention] = {
         kl_images="sum",
     ),
 }
-"""The known losses by name."""
+"""Losses of other projects: name -> convention."""
 
 
 def to_beta(weight: float, convention: str | Convention, **sizes: float) -> float:
-    """Convert the KL weight of another project to beta: beta = weight * k / a (see the module's docstring).
+    """Convert the KL weight of another project to beta.
+
+    beta = weight * k / a, where `k` is `kl_factor` and `a` is `loss_factor`. The module docstring derives this formula.
 
     Args:
-        weight: KL weight of the other project, at least 0.
-        convention: a name in `CONVENTIONS`, or a `Convention`.
-        **sizes: the sizes of `MEANINGS` that the convention depends on: scale, pixels, latents, batch, images. The
-            other sizes have no effect and may be left out.
+        weight: KL weight of the other project, >= 0.
+        convention: loss of the other project: a name in `CONVENTIONS`, or a `Convention`.
+        **sizes: the sizes that the conversion depends on, among `scale`, `pixels`, `latents`, `batch` and `images` (see
+            `MEANINGS`). Sizes that the conversion does not depend on can be omitted and have no effect.
 
     Returns:
-        The beta at which the gradients of the loss of this package are proportional to those of the other loss.
+        The beta for which the loss of this package and the loss of the other project have proportional gradients.
 
     Raises:
-        UserError: if the convention is unknown, or a size is missing or out of range.
+        UserError: if the weight is negative, the convention is unknown, or a size is missing, unknown or out of range.
     """
     convention = find_convention(convention, sizes)
     check_not_negative("weight", weight)
@@ -148,33 +162,48 @@ def to_beta(weight: float, convention: str | Convention, **sizes: float) -> floa
 
 
 def from_beta(beta: float, convention: str | Convention, **sizes: float) -> float:
-    """Convert beta to the KL weight of another project: weight = beta * a / k; arguments and errors as `to_beta`."""
+    """Convert beta to the KL weight of another project: weight = beta * a / k, the inverse of `to_beta`.
+
+    Args:
+        beta: beta of this package, >= 0.
+        convention: see `to_beta`.
+        **sizes: see `to_beta`.
+
+    Raises:
+        UserError: as `to_beta`.
+    """
     convention = find_convention(convention, sizes)
     check_not_negative("beta", beta)
     return beta * loss_factor(convention, **sizes) / kl_factor(convention, **sizes)
 
 
 def scale_at(weight: float, convention: str | Convention, beta: float = 1.0, **sizes: float) -> float:
-    """Return the `likelihood.scale` at which `beta` is equivalent to the KL weight of another project.
+    """Return the `likelihood.scale` for which `beta` is equivalent to the KL weight of another project.
 
-    Solves beta = weight * k / a for the scale. `a` is proportional to scale^2 for squared errors and to scale for
-    absolute errors. With a_1 the factor at scale 1, scale = (weight * k / (a_1 * beta))^(1/2 or 1).
+    The scale is the solution of beta = weight * k / a (see `to_beta`). The factor `a` is proportional to scale^2 for
+    squared errors, and to scale for absolute errors. Let a_1 be the factor for scale 1. Then the scale is
+    sqrt(weight * k / (a_1 * beta)) for squared errors, and weight * k / (a_1 * beta) for absolute errors.
 
     Args:
-        weight: KL weight of the other project, above 0.
+        weight: KL weight of the other project, > 0.
         convention: see `to_beta`.
-        beta: beta of this package, above 0. At 1, the other loss is the negative ELBO of a decoder with this scale.
-        **sizes: see `to_beta`, without the scale.
+        beta: beta of this package, > 0. With beta = 1, the loss of the other project is proportional to the negative
+            ELBO of a decoder with the returned scale.
+        **sizes: see `to_beta`, without `scale`.
 
     Returns:
-        A standard deviation, or the scale of a Laplace distribution, in units of the pixel range [0, 1].
+        The standard deviation of a Gaussian likelihood (squared errors), or the scale of a Laplace likelihood (absolute
+        errors), in units of the pixel range [0, 1].
 
     Raises:
-        UserError: if the error is a cross-entropy, which has no scale; otherwise as `to_beta`.
+        UserError: if the error is a cross-entropy, which has no scale, or for the reasons given in `to_beta`.
     """
     convention = find_convention(convention, sizes)
     if convention.error == "bernoulli":
-        raise UserError("A Bernoulli likelihood has no scale, so only beta can be computed. Use `to_beta`.")
+        raise UserError(
+            "The loss convention must have a scale, got a Bernoulli likelihood, which has no scale. Compute beta with "
+            "`to_beta` instead."
+        )
     check_positive("weight", weight)
     check_positive("beta", beta)
     ratio = to_beta(weight, convention, **{**sizes, "scale": 1.0}) / beta
@@ -182,17 +211,18 @@ def scale_at(weight: float, convention: str | Convention, beta: float = 1.0, **s
 
 
 def loss_factor(convention: str | Convention, **sizes: float) -> float:
-    """Return `a`, the ratio of the loss of another project to that of this package, without constants.
+    """Return the factor `a` in (loss of another project) = a * (loss of this package) + constant.
 
-    To convert hyperparameters to the other project, divide the learning rate of plain gradient descent by `a`, and
-    multiply a threshold of gradient clipping by `a`. The steps of Adam do not depend on it, except through epsilon.
+    To convert the hyperparameters of this package to the other project, divide the learning rate of plain gradient
+    descent by `a`, and multiply the threshold of gradient clipping by `a`. The steps of Adam do not depend on `a`,
+    except through epsilon.
 
     Args:
         convention: see `to_beta`.
         **sizes: see `to_beta`.
 
     Raises:
-        UserError: as in `to_beta`.
+        UserError: if the convention is unknown, or a size is missing, unknown or out of range.
     """
     convention = find_convention(convention, sizes)
     factor = convention.coefficient
@@ -208,7 +238,15 @@ def loss_factor(convention: str | Convention, **sizes: float) -> float:
 
 
 def kl_factor(convention: str | Convention, **sizes: float) -> float:
-    """Return `k`, the ratio of another project's KL term, without its weight, to the rate; arguments as `to_beta`."""
+    """Return the factor `k` in (KL term of another project, without its weight) = k * rate.
+
+    Args:
+        convention: see `to_beta`.
+        **sizes: see `to_beta`.
+
+    Raises:
+        UserError: if the convention is unknown, or a size is missing, unknown or out of range.
+    """
     convention = find_convention(convention, sizes)
     factor = 1.0
     if convention.latents == "mean":
@@ -221,34 +259,34 @@ def kl_factor(convention: str | Convention, **sizes: float) -> float:
 
 
 def find_convention(convention: str | Convention, sizes: Iterable[str] = ()) -> Convention:
-    """Return a convention by its name in `CONVENTIONS`; a `Convention` is returned unchanged.
+    """Return the convention with a given name in `CONVENTIONS`. A `Convention` is returned unchanged.
 
     Args:
-        convention: the name, or a `Convention`.
-        sizes: names of sizes to check.
+        convention: name of the convention, or a `Convention`.
+        sizes: names of the sizes that the caller was given, to be checked.
 
     Raises:
         UserError: if the convention or one of the sizes is unknown.
     """
     unknown = sorted(set(sizes) - set(MEANINGS))
     if unknown:
-        raise UserError(f"The size of a KL weight must be one of {', '.join(MEANINGS)}, got {unknown[0]!r}.")
+        raise UserError(f"The name of a size must be one of {', '.join(MEANINGS)}, got {unknown[0]!r}.")
     if isinstance(convention, Convention):
         return convention
     if convention not in CONVENTIONS:
         raise UserError(
-            f"There is no loss convention {convention!r}. Known: {', '.join(CONVENTIONS)}. "
-            "Describe another loss by a Convention."
+            f"The loss convention must be one of {', '.join(CONVENTIONS)}, or a Convention, got {convention!r}. "
+            "Choose one of these names, or describe the loss with a Convention."
         )
     return CONVENTIONS[convention]
 
 
 def _size(convention: Convention, sizes: Mapping[str, float], name: str) -> float:
-    """Return a size that the convention depends on, or raise UserError if it is missing or not above 0."""
+    """Return the size `name`, or raise UserError if this size is missing or not above 0."""
     if name not in sizes:
-        likelihood = f", of {UNITS[convention.error]}" if name == "scale" else ""
+        likelihood = f", for {UNITS[convention.error]}" if name == "scale" else ""
         raise UserError(
-            f"The KL weight of {convention.source} depends on {name} ({MEANINGS[name]}{likelihood}). "
+            f"{name} ({MEANINGS[name]}{likelihood}) is missing, but the loss of {convention.source} depends on {name}. "
             f"Pass {name}=<number>."
         )
     check_positive(name, sizes[name])

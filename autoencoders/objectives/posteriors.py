@@ -1,4 +1,7 @@
-"""Posteriors q(z | x), parameterized by an encoder's output. A posterior samples z from noise and computes its rate."""
+"""Posteriors q(z | x) whose parameters are the encoder output: they sample codes z and compute the rate.
+
+The rate is the KL divergence of the posterior from the prior. The encoder head is the last layer of the encoder.
+"""
 
 from __future__ import annotations
 
@@ -13,47 +16,47 @@ from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import require
 
 LOG_VARIANCE_BOUND = 20.0
-"""Log-variances are clamped to +-20: exp(20) and its square are finite in float32."""
+"""Log-variances are clamped to [-20, 20], so that exp(log_variance) and its square are finite in float32."""
 
 
 class PointPosterior(NamedTuple):
-    """Point mass at one code: the posterior of a plain autoencoder. Its rate is 0 by definition.
+    """Point mass at one code per image: the posterior of a plain autoencoder. Its rate (KL divergence) is defined as 0.
 
     Attributes:
-        mean: (B, Z).
+        mean: (B, Z) code of each image.
     """
 
     mean: Tensor
 
     @classmethod
     def from_numbers(cls, numbers: Tensor) -> PointPosterior:
-        """Return the posterior of a head's output, (B, Z)."""
+        """Return the posterior for the output (B, Z) of the encoder head."""
         return cls(numbers.float())
 
     @property
     def log_variance(self) -> Tensor:
-        """(B, Z) zeros: a point mass has no learned log-variance, so none reaches the bound."""
+        """Zeros (B, Z). A point mass has no log-variance, so no latent is reported to be at the log-variance bound."""
         return torch.zeros_like(self.mean)
 
     def sample(self, eps: Tensor | None) -> Tensor:
-        """Return the code, (B, Z); the noise is ignored."""
+        """Return the code (B, Z) of each image. The noise `eps` is ignored."""
         return self.mean
 
     def kl(self) -> Tensor:
-        """Return (B, Z) zeros, in nats."""
+        """Return the rate per latent (B, Z), which is 0 nats by definition."""
         return torch.zeros_like(self.mean)
 
     def repeat(self, samples: int) -> PointPosterior:
-        """Return the posterior with each image repeated `samples` times in a row, (B K, Z)."""
+        """Return the posterior (B K, Z) in which each image is repeated K = `samples` times consecutively."""
         return PointPosterior(self.mean.repeat_interleave(samples, 0))
 
 
 class GaussianPosterior(NamedTuple):
-    """Diagonal Gaussian, with a standard normal prior (Kingma and Welling, 2013).
+    """Diagonal Gaussian posterior q(z | x) for a standard normal prior (Kingma and Welling, 2013).
 
     Attributes:
-        mean: (B, Z).
-        log_variance: (B, Z), clamped to +-LOG_VARIANCE_BOUND.
+        mean: (B, Z) posterior means.
+        log_variance: (B, Z) logarithms of the variances, between -LOG_VARIANCE_BOUND and LOG_VARIANCE_BOUND.
     """
 
     mean: Tensor
@@ -61,35 +64,38 @@ class GaussianPosterior(NamedTuple):
 
     @classmethod
     def from_numbers(cls, numbers: Tensor) -> GaussianPosterior:
-        """Return the posterior of a head's output, (B, 2 Z): means, then log-variances. Float32 also under autocast."""
+        """Return the posterior for the output (B, 2 Z) of the encoder head: Z means, then Z log-variances.
+
+        The posterior is float32, even under autocast.
+        """
         mean, log_variance = numbers.float().chunk(2, dim=1)
         return cls(mean, log_variance.clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND))
 
     @property
     def log_std(self) -> Tensor:
-        """Logarithm of the standard deviation of samples, (B, Z)."""
+        """Logarithm (B, Z) of the standard deviation with which z is sampled."""
         return 0.5 * self.log_variance
 
     def sample(self, eps: Tensor | None) -> Tensor:
-        """Return z = mean + std * eps, (B, Z), for standard normal eps of the same shape."""
+        """Return samples z = mean + std * eps (B, Z), where eps (B, Z) is standard normal noise."""
         if eps is None:
-            raise ValueError("A Gaussian posterior needs noise to sample from.")
+            raise ValueError("eps must be noise (B, Z) because the posterior is Gaussian, got None.")
         return self.mean + self.log_std.exp() * eps
 
     def kl(self) -> Tensor:
-        """Return KL(q || N(0, 1)) per latent, (B, Z), in nats: (mean^2 + variance - 1 - log variance) / 2."""
+        """Return KL(q(z | x) || N(0, 1)) per latent (B, Z), in nats: (mean^2 + variance - 1 - log variance) / 2."""
         return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance)
 
     def log_ratio(self, z: Tensor, eps: Tensor) -> Tensor:
-        """Return log p(z) / q(z | x) of z = sample(eps), (B,), in nats. The constants of both densities cancel."""
+        """Return log(p(z) / q(z | x)) (B,), in nats, for z = sample(eps). The constants of the two densities cancel."""
         return 0.5 * (eps.square() + 2 * self.log_std - z.square()).sum(1)
 
     def rows(self, index: slice) -> GaussianPosterior:
-        """Return the posterior of these images."""
+        """Return the posterior of the images in a slice of the batch."""
         return type(self)(self.mean[index], self.log_variance[index])
 
     def repeat(self, samples: int) -> GaussianPosterior:
-        """Return the posterior with each image repeated `samples` times in a row, (B K, Z)."""
+        """Return the posterior (B K, Z) in which each image is repeated K = `samples` times consecutively."""
         return type(self)(
             self.mean.repeat_interleave(samples, 0),
             self.log_variance.repeat_interleave(samples, 0),
@@ -100,31 +106,32 @@ Posterior = PointPosterior | GaussianPosterior
 
 
 class SquaredPosterior(GaussianPosterior):
-    """A known mistake, kept in order to study it: samples have the standard deviation exp(log_variance).
+    """Gaussian posterior with a known mistake, kept in order to study it: the std of z is exp(log_variance).
 
-    That is the variance of the Gaussian whose KL is the rate (vae_03 and vae_04 of the project that is cited in
-    `Reparameterization`).
+    exp(log_variance) is the variance of the Gaussian whose KL divergence is the rate. The mistake comes from the models
+    vae_03 and vae_04 of the project that `Reparameterization` cites.
     """
 
     @property
     def log_std(self) -> Tensor:
-        """Logarithm of the standard deviation of samples, (B, Z)."""
+        """Logarithm (B, Z) of the standard deviation with which z is sampled."""
         return self.log_variance
 
 
 def _softplus_posterior(numbers: Tensor) -> GaussianPosterior:
-    """Return the posterior of a head's output, (B, 2 Z): means, then inputs of a softplus that gives the std."""
+    """Return the posterior for the encoder head's output (B, 2 Z): Z means, then Z inputs of the softplus."""
     mean, raw = numbers.float().chunk(2, dim=1)
-    std = F.softplus(raw.clamp(min=-LOG_VARIANCE_BOUND))  # below this bound, softplus underflows and its log is -inf
+    # Without the clamp, softplus could underflow to 0, whose logarithm is -inf.
+    std = F.softplus(raw.clamp(min=-LOG_VARIANCE_BOUND))
     return GaussianPosterior(mean, (2 * std.log()).clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND))
 
 
 class Std(NamedTuple):
-    """Conversion of the second half of a head's output to a standard deviation.
+    """Conversion of the second half of the encoder head's output to the standard deviation of the posterior.
 
     Attributes:
-        posterior: from the head's output, (B, 2 Z), to q(z | x).
-        fault: description of the mistake, or empty if the conversion is correct.
+        posterior: function that returns q(z | x) for the encoder head's output (B, 2 Z).
+        fault: description of the known mistake; empty if the conversion is correct.
     """
 
     posterior: Callable[[Tensor], GaussianPosterior]
@@ -132,13 +139,14 @@ class Std(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """Distribution of eps.
+    """Distribution of the noise eps in z = mean + std * eps.
 
     Attributes:
-        fresh: called with the shape, `generator` and `device`; returns training noise.
-        by_row: called with (seed, index, size); returns the noise of validation and test, which is fixed by row.
-        fault: description of the mistake, or empty if the distribution is correct.
-        normal: whether the noise of each image is standard normal.
+        fresh: called with a shape, `generator` and `device`; returns noise for training.
+        by_row: called with (seed, index, size); returns noise (len(index), size) for validation and test. The noise of
+            an image depends only on the seed and the index of the image.
+        fault: description of the known mistake; empty if the distribution is correct.
+        normal: whether the noise of each single image is standard normal.
     """
 
     fresh: Callable[..., Tensor]
@@ -148,17 +156,17 @@ class Noise(NamedTuple):
 
 
 def _shared_normal(*shape: int, **options: Any) -> Tensor:
-    """Return one normal sample per batch, repeated for all images."""
+    """Return one standard normal sample per batch, repeated for all images."""
     return torch.randn(1, *shape[1:], **options).expand(shape)
 
 
 def _centered_uniform(*shape: int, **options: Any) -> Tensor:
-    """Return samples of U(-1, 1)."""
+    """Return samples from the uniform distribution U(-1, 1)."""
     return 2 * torch.rand(*shape, **options) - 1
 
 
 def _centered_uniform_by_row(seed: int, index: Tensor, size: int) -> Tensor:
-    """Return samples of U(-1, 1) that are fixed by row."""
+    """Return samples (len(index), size) from U(-1, 1) that depend only on the seed and the image indices."""
     return 2 * counter_rng.uniform(seed, index, size) - 1
 
 
@@ -171,30 +179,30 @@ NOISES = {
     "normal": Noise(torch.randn, counter_rng.normal),
     "shared_normal": Noise(
         _shared_normal,
-        counter_rng.normal,  # the noise of a single image is the same; only the images of a batch are not independent
-        "all images of a training batch share one sample, so the gradient's noise does not average out over them",
+        counter_rng.normal,  # for validation and test: only training shares noise among images
+        "all images of a training batch share one noise sample, so the batch does not average the noise out",
     ),
     "uniform": Noise(
         torch.rand,
         counter_rng.uniform,
-        "U(0, 1) has mean 1/2 and variance 1/12, so z is never below its mean",
+        "U(0, 1) has mean 1/2 and variance 1/12, so z is never below the posterior mean",
         normal=False,
     ),
     "centered_uniform": Noise(
         _centered_uniform,
         _centered_uniform_by_row,
-        "U(-1, 1) has variance 1/3",
+        "U(-1, 1) has variance 1/3 instead of 1",
         normal=False,
     ),
 }
 
 
 class PosteriorFamily:
-    """Base class: how an encoder's output defines q(z | x), and the noise that samples it.
+    """Base class of the posterior families: how the encoder output defines q(z | x), and which noise samples z.
 
     Attributes:
-        numbers: outputs of the encoder's head per latent.
-        stochastic: whether z is sampled.
+        numbers: number of outputs of the encoder head per latent.
+        stochastic: whether z is sampled from noise.
     """
 
     numbers: int
@@ -202,53 +210,58 @@ class PosteriorFamily:
 
     @property
     def gaussian(self) -> bool:
-        """Whether samples come from the Gaussian whose KL is the rate, so that distortion + rate is a bound."""
+        """Whether z is sampled from the Gaussian whose KL divergence is the rate.
+
+        Only then is distortion + rate an upper bound on -log p(x).
+        """
         return False
 
     @property
     def name(self) -> str:
-        """Label for titles; empty for the default."""
+        """Display name of the posterior options for titles; empty for the default options."""
         return ""
 
     @property
     def notes(self) -> list[str]:
-        """Warnings for the run record, one sentence each."""
+        """Warnings about known mistakes in the posterior options, one sentence each, for `run.json`."""
         return []
 
     def from_numbers(self, numbers: Tensor) -> Posterior:
-        """Return the posterior of a head's output, (B, `numbers` Z)."""
+        """Return the posterior for the output (B, `self.numbers` * Z) of the encoder head."""
         raise NotImplementedError
 
     def fresh(self, *shape: int, **options: Any) -> Tensor:
-        """Return training noise of this shape; `options` are `generator` and `device`."""
+        """Return training noise with the given shape. The `options` are `generator` and `device`."""
         raise NotImplementedError
 
     def by_row(self, seed: int, index: Tensor, size: int) -> Tensor:
-        """Return noise that is fixed by row, (len(index), size), for validation and test."""
+        """Return noise (len(index), size) for validation and test that depends only on `seed` and the image `index`."""
         raise NotImplementedError
 
 
 class PointFamily(PosteriorFamily):
-    """Point masses: the encoder's output is the code."""
+    """Point masses: the output of the encoder head is the code, without noise."""
 
     numbers, stochastic = 1, False
 
     def from_numbers(self, numbers: Tensor) -> PointPosterior:
-        """Return the posterior of a head's output, (B, Z)."""
+        """Return the posterior for the output (B, Z) of the encoder head."""
         return PointPosterior.from_numbers(numbers)
 
 
 class Reparameterization(PosteriorFamily):
-    """z = mean + std * eps, with a choice of the noise eps and of how an encoder's output defines std.
+    """z = mean + std * eps, with options for the noise eps and for how the encoder output defines std.
 
-    The default samples the Gaussian whose KL is the rate (Kingma and Welling, 2013), and so does `std=softplus`. All
-    other options are known mistakes, kept in order to study their effect. They are from the models of
-    github.com/j1a0m0e4sNTU/Variational-Autoencoder-for-images (vae_01: uniform; vae_02: centered_uniform; vae_03 and
-    vae_04: shared_normal with std=exp). As in that project, the rate is the KL of N(mean, exp(log_variance)).
+    The default options and `std=softplus` sample z from the Gaussian whose KL divergence is the rate (Kingma and
+    Welling, 2013). All other options are known mistakes, kept in order to study their effect. They come from the models
+    in github.com/j1a0m0e4sNTU/Variational-Autoencoder-for-images: vae_01 uses `uniform`, vae_02 uses
+    `centered_uniform`, and vae_03 and vae_04 use `shared_normal` with `std=exp`. As in that project, the rate of these
+    options is the KL divergence of N(mean, exp(log_variance)) from the prior.
 
     Args:
-        noise: `normal`, N(0, 1) for every image | `shared_normal` | `uniform`, U(0, 1) | `centered_uniform`, U(-1, 1).
-        std: `exp_half`, exp(log_variance / 2) | `softplus` of the encoder's output | `exp`, exp(log_variance).
+        noise: `normal`: N(0, 1), independent for every image | `shared_normal`: one N(0, 1) sample for all images of a
+            training batch | `uniform`: U(0, 1) | `centered_uniform`: U(-1, 1).
+        std: `exp_half`: exp(log_variance / 2) | `softplus`: softplus of the encoder output | `exp`: exp(log_variance).
     """
 
     numbers, stochastic = 2, True
@@ -259,38 +272,44 @@ class Reparameterization(PosteriorFamily):
         self.noise, self.std = noise, std
 
     def from_numbers(self, numbers: Tensor) -> GaussianPosterior:
-        """Return the posterior of a head's output, (B, 2 Z)."""
+        """Return the posterior for the output (B, 2 Z) of the encoder head."""
         return STDS[self.std].posterior(numbers)
 
     def fresh(self, *shape: int, **options: Any) -> Tensor:
-        """Return training noise of this shape; `options` are `generator` and `device`."""
+        """Return training noise with the given shape. The `options` are `generator` and `device`."""
         return NOISES[self.noise].fresh(*shape, **options)
 
     def by_row(self, seed: int, index: Tensor, size: int) -> Tensor:
-        """Return noise that is fixed by row, (len(index), size), for validation and test."""
+        """Return noise (len(index), size) for validation and test that depends only on `seed` and the image `index`."""
         return NOISES[self.noise].by_row(seed, index, size)
 
     @property
     def gaussian(self) -> bool:
-        """Whether samples come from the Gaussian whose KL is the rate, so that distortion + rate is a bound."""
+        """Whether z is sampled from the Gaussian whose KL divergence is the rate.
+
+        Only then is distortion + rate an upper bound on -log p(x).
+        """
         return NOISES[self.noise].normal and not STDS[self.std].fault
 
     @property
     def notes(self) -> list[str]:
-        """Warnings for the run record, one sentence each."""
+        """Warnings about known mistakes in the posterior options, one sentence each, for `run.json`."""
         faults = {f"noise={self.noise}": NOISES[self.noise].fault, f"std={self.std}": STDS[self.std].fault}
         notes = [
-            f"posterior.{option} is a known mistake, kept for study: {fault}."
+            f"posterior.{option} is a known mistake, available only in order to study it: {fault}."
             for option, fault in faults.items()
             if fault
         ]
         if not self.gaussian:
-            notes.append("Samples do not come from the Gaussian whose KL is the rate: distortion + rate is no bound.")
+            notes.append(
+                "z is not sampled from the Gaussian whose KL divergence is the rate, so distortion + rate is not a "
+                "bound on -log p(x)."
+            )
         return notes
 
     @property
     def name(self) -> str:
-        """Label for titles; empty for the default."""
+        """Display name of the posterior options for titles; empty for the default options."""
         if (self.noise, self.std) == ("normal", "exp_half"):
             return ""
         return f"noise {self.noise}, std {self.std}"

@@ -26,7 +26,7 @@ DEFAULT_STEPS = 16
 BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward",
                "on_after_backward", "on_before_optimizer_step")  # fmt: skip
 """Hooks of callbacks and models that Lightning calls for every batch."""
-MODEL_HOOKS = (*BATCH_HOOKS[:-1], "training_step", "backward", "optimizer_step", "optimizer_zero_grad",
+MODEL_HOOKS = (*BATCH_HOOKS[:-1], "training_step", "configure_optimizers", "backward", "optimizer_step", "optimizer_zero_grad",
                "lr_scheduler_step")  # fmt: skip
 """Further methods of models that Lightning calls for every batch with automatic optimization."""
 PRECISIONS = ("32", "32-true", "bf16-mixed")
@@ -84,7 +84,7 @@ def reason_for_single_steps(trainer: pl.Trainer, model: ImageModel, data: ImageD
         "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches != 1,
         "trainer.gradient_clip_val": bool(trainer.gradient_clip_val),
         f"trainer.precision={trainer.precision}": str(trainer.precision) not in PRECISIONS,
-        "a profiler": not isinstance(trainer.profiler, PassThroughProfiler),
+        "a profiler": not isinstance(trainer.profiler, PassThroughProfiler),  # type: ignore[attr-defined]
         "trainer.overfit_batches": bool(trainer.overfit_batches),  # type: ignore[attr-defined]
         "trainer.fast_dev_run": bool(trainer.fast_dev_run),  # type: ignore[attr-defined]
         "trainer.reload_dataloaders_every_n_epochs": trainer.reload_dataloaders_every_n_epochs != 0,  # type: ignore[attr-defined]

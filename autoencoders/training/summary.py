@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from autoencoders.runs.record import Record
 
 LISTED = 6
-"""Maximum number of attributes whose accuracies are printed. metrics.json has all of them."""
+"""Maximum number of attributes for which accuracies are printed. `metrics.json` contains all accuracies."""
 SHARED = 12
-"""Maximum number of classes or attributes whose frequencies are printed."""
+"""Maximum number of classes or attributes for which frequencies in the training images are printed."""
 RESULTS = {"neg_elbo": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
-"""Metrics of the table of results, and their formats."""
+"""Metrics in the results table -> format."""
 
 
 # Before ---------------------------------------------------------------------------------------------------
@@ -35,13 +35,14 @@ RESULTS = {"neg_elbo": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
 
 @rank_zero_only
 def print_start(record: Record, model: Autoencoder, data: ImageDataModule, changes: Callable[[], list] = list) -> None:
-    """Print what is going to be trained: one line, or on a terminal the changed settings, the data and the layers.
+    """Print a summary of the run before training: one line or, on a terminal, changed settings, data and layers.
 
     Args:
-        record: record of the run.
-        model: the untrained model.
-        data: the prepared data module.
-        changes: returns the changed settings, see `config.diff.describe_changes`; called on a terminal only.
+        record: record of the run, which contains the metadata and the configuration.
+        model: untrained model whose layers are printed.
+        data: data module, prepared and set up.
+        changes: function that returns the changed settings (see `config.diff.describe_changes`). It is called only on
+            a terminal.
     """
     metadata, name = record.metadata, record.config["name"]
     if console.is_interactive():
@@ -53,7 +54,7 @@ def print_start(record: Record, model: Autoencoder, data: ImageDataModule, chang
     counts, shape = " + ".join(f"{n:,}" for n in metadata["data"]["images"].values()), _sides(metadata["data"]["shape"])
     print(
         f"{name}: {metadata['parameters']:,} parameters, {_describe_code(metadata)}, "
-        f"{metadata['data']['name']} {counts} images of {shape}"
+        f"{metadata['data']['name']} {counts} images with shape {shape}"
     )
     for note in metadata["notes"]:
         print(f"note     {note}")
@@ -64,40 +65,40 @@ def _sides(shape: Sequence[int]) -> str:
 
 
 def _describe_code(metadata: Mapping) -> str:
-    size = metadata["code"]  # None for a classifier
-    return f"code of {size:,} numbers for {math.prod(metadata['data']['shape']):,}" if size else metadata["labels"]
+    size, pixels = metadata["code"], math.prod(metadata["data"]["shape"])  # size: None for a classifier
+    return f"code with {size:,} values for {pixels:,} pixel values" if size else metadata["labels"]
 
 
 def data_block(metadata: Mapping, data: ImageDataModule) -> Block:
-    """Return the block about the data: source, number of images, shape and labels."""
+    """Return the terminal block that describes the data: name, number of images, shape, labels and source."""
     images, source = metadata["data"]["images"], (type(data).__doc__ or "").strip().partition("\n")[0]
     rows = [["name", metadata["data"]["name"]]]
     rows.append(["images", ", ".join(f"{split} {count:,}" for split, count in images.items())])
-    rows.append(["shape", f"{_sides(metadata['data']['shape'])}, {math.prod(metadata['data']['shape']):,} numbers"])
+    rows.append(["shape", f"{_sides(metadata['data']['shape'])}, {math.prod(metadata['data']['shape']):,} values"])
     if data.context is not None:
-        rows.append([f"{data.context.size} {data.context.kind}", _shares(data)])
+        rows.append([f"{data.context.size} {data.context.kind}", _label_frequencies(data)])
     rows.append(["source", source])
     return Block("data", rows)
 
 
-def _shares(data: ImageDataModule) -> str:
+def _label_frequencies(data: ImageDataModule) -> str:
     """Return the names of classes or attributes and, if there are few, their frequencies in the training images."""
     context, known = data.context, data.annotations("train")
     names = () if context is None else context.names
     if len(names) > SHARED:
         return f"{', '.join(names[:SHARED])}, ..."
     if known.classes is not None and context is not None and context.kind == "classes":
-        shares = torch.bincount(known.classes, minlength=len(names)) / len(known.classes)
+        frequencies = torch.bincount(known.classes, minlength=len(names)) / len(known.classes)
     else:
         values = torch.stack([known.attribute(name) for name in names], 1)
-        shares = (values > 0).float().mean(0)
-    return ", ".join(f"{name} {share:.0%}" for name, share in zip(names, shares.tolist(), strict=True))
+        frequencies = (values > 0).float().mean(0)
+    return ", ".join(f"{name} {frequency:.0%}" for name, frequency in zip(names, frequencies.tolist(), strict=True))
 
 
 def model_block(metadata: Mapping, model: Autoencoder) -> Block:
-    """Return the block about the model: layers, output shapes and parameters."""
+    """Return the terminal block that describes the model: layers, output shapes and numbers of parameters."""
     layers, rows, submodule = [], [], ""
-    with contextlib.suppress(Exception), evaluation_mode(model):  # a user's own model may have other submodules
+    with contextlib.suppress(Exception), evaluation_mode(model):  # the summary may fail for a model class of the user
         layers = summarize_layers(model)
     for layer in layers:
         kinds = ", ".join(layer.kinds)
@@ -115,11 +116,11 @@ def model_block(metadata: Mapping, model: Autoencoder) -> Block:
 
 @rank_zero_only
 def print_end(record: Record, location: str | None) -> None:
-    """Print the results with their baselines, and the paths of all files.
+    """Print the results of the run, with baselines, and the paths of the written files.
 
     Args:
         record: record of the finished run.
-        location: location of the W&B run; None if there is none.
+        location: address or path of the W&B run; None without W&B.
     """
     results, warnings = record.results, record.warnings
     splits = [split for split in ("val", "test") if f"{split}/objective" in results]
@@ -139,14 +140,14 @@ def print_end(record: Record, location: str | None) -> None:
 
 
 def duration_line(metadata: Mapping) -> str:
-    """Return the number of epochs, the seconds and the training speed."""
+    """Return a text with the number of epochs, the duration and the training speed."""
     epochs, speed = metadata["epochs"], metadata["images_per_second"]
     duration = f"{epochs} epoch{'' if epochs == 1 else 's'} in {metadata['seconds']:.0f} s"
     return f"{duration}, {speed:,.0f} images/s" if speed else duration
 
 
 def file_lines(folder: Path) -> dict[str, str]:
-    """Return the lines with the paths of the folder, its metrics and its figures."""
+    """Return the paths of the run folder, the metrics and the figures: label -> text."""
     relative = os.path.relpath(folder)
     path = str(folder) if relative.startswith("..") else relative
     lines = {"folder": path, "metrics": f"{path}/metrics.json, metrics.csv"}
@@ -156,7 +157,7 @@ def file_lines(folder: Path) -> dict[str, str]:
 
 
 def results_table(record: Record, split: str) -> Block:
-    """Return the block of the metrics of a split, with the baselines in the rows below."""
+    """Return the table with the metrics of the model on a split, and one row per baseline below."""
     metrics = _split_metrics(record.results, split)
     names = [name for name in RESULTS if metrics.get(name)]  # the rate of an AE is 0
     rows = [[record.config["model"]["name"], *(f"{metrics[name]:{RESULTS[name]}}" for name in names)]]
@@ -168,7 +169,7 @@ def results_table(record: Record, split: str) -> Block:
 
 
 def split_line(metadata: Mapping, results: Mapping[str, float], split: str) -> str:
-    """Return the metrics of a split with their baselines, on one line."""
+    """Return one line with the metrics of a split and the baselines."""
     m = _split_metrics(results, split)
     if "accuracy" in m:
         return _accuracy_line(metadata, results, split)
@@ -181,19 +182,22 @@ def split_line(metadata: Mapping, results: Mapping[str, float], split: str) -> s
 
 
 def _split_metrics(results: Mapping[str, float], split: str) -> dict[str, float]:
-    """Return the metrics of a split, without its prefix."""
+    """Return the metrics of a split, without the prefix `<split>/` in their names."""
     return {key.removeprefix(f"{split}/"): value for key, value in results.items() if key.startswith(f"{split}/")}
 
 
 def _accuracy_line(metadata: Mapping, results: Mapping[str, float], split: str) -> str:
-    """Return the accuracy of a classifier with that of the most frequent label, for each attribute if there are few."""
+    """Return one line with the metrics of a classifier on a split, and the baseline that predicts the majority label.
+
+    If there are at most LISTED attributes, the line also contains the accuracy of each attribute.
+    """
     m, images = _split_metrics(results, split), metadata["data"]["images"][split]
     names = [key.partition("/")[2] for key in results if key.startswith(f"{split}_accuracy/")]
     if names:
-        kind, error, auroc = f"mean of {len(names)} attributes", "", f", AUROC {m['auroc']:.3f}"
+        kind, error, auroc = f"mean over {len(names)} attributes", "", f", AUROC {m['auroc']:.3f}"
     else:
-        kind, error, auroc = "class", f" +- {_standard_error(m['accuracy'], images):.4f}", ""
-    texts = [f"accuracy {m['accuracy']:.4f}{error} ({kind}; majority {m['majority']:.4f}){auroc}"]
+        kind, error, auroc = "classes", f" +- {_standard_error(m['accuracy'], images):.4f}", ""
+    texts = [f"accuracy {m['accuracy']:.4f}{error} ({kind}; baseline: majority {m['majority']:.4f}){auroc}"]
     for name in names if len(names) <= LISTED else ():
         accuracy, majority, area = (results[f"{split}_{key}/{name}"] for key in ("accuracy", "majority", "auroc"))
         spread = _standard_error(accuracy, images)
@@ -201,6 +205,6 @@ def _accuracy_line(metadata: Mapping, results: Mapping[str, float], split: str) 
     return "; ".join([*texts, f"loss {m['loss']:.4f} nats"])
 
 
-def _standard_error(share: float, count: int) -> float:
-    """Return the standard error of a share among `count` images."""
-    return math.sqrt(share * (1 - share) / count)
+def _standard_error(fraction: float, count: int) -> float:
+    """Return the standard error of a fraction measured on `count` images."""
+    return math.sqrt(fraction * (1 - fraction) / count)

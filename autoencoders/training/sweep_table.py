@@ -1,4 +1,4 @@
-"""Results of the jobs of a sweep: sweep.csv, means over seeds, and tables on the terminal."""
+"""Results of the jobs of a sweep: `sweep.csv`, means over seeds, and tables on the terminal."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from autoencoders.utils.json_files import read_json
 from autoencoders.utils.statistics import mean_and_deviation
 
 METRICS = ("test/neg_elbo", "test/distortion", "test/rate", "test/mse", "val/objective")
-"""Metrics of a job in sweep.csv."""
+"""Metrics that `sweep.csv` contains for each job."""
 LABEL_WIDTH = 30
-"""Maximum width of the column of overrides on the terminal, in characters, so that most metrics fit 80 columns."""
+"""Maximum width of the `overrides` column on the terminal, in characters. Most tables then fit 80 columns."""
 
 Row = dict[str, Any]
-"""Column name -> value; an empty string if there is no value."""
+"""Row of a table: column name -> value. A missing value is an empty string."""
 
 
 def report_jobs(folder: Path, started: float) -> bool:
-    """Write `sweep.csv` and `rate_distortion.png`, and print the tables.
+    """Write `sweep.csv`, `sweep_over_seeds.csv` and `rate_distortion.png` to the sweep folder, and print the tables.
 
     Args:
         folder: folder of the sweep.
-        started: see `gather`.
+        started: start time of the sweep in seconds since 1970. Jobs that finished earlier are marked as skipped.
 
     Returns:
         Whether a job failed.
@@ -46,16 +46,19 @@ def report_jobs(folder: Path, started: float) -> bool:
     draw_rate_distortion(folder, jobs)
     failed = [job for job in jobs if job["status"] != "done"]
     if failed:
-        print(f"autoencoders: {len(failed)} of {len(jobs)} jobs did not finish; see the table.", file=sys.stderr)
+        print(
+            f"autoencoders: {len(failed)} of {len(jobs)} jobs did not finish. See `status` in {folder}/sweep.csv.",
+            file=sys.stderr,
+        )
     return bool(failed)
 
 
 def gather(folder: Path, started: float = 0.0) -> list[Row]:
-    """Return one row per job, ordered by job number: overrides that differ, status, reason, metrics, folder.
+    """Return one table row per job, sorted by job number. Overrides that all jobs have in common are removed.
 
     Args:
         folder: folder of the sweep.
-        started: start of the sweep in seconds since 1970. Jobs that finished earlier are marked as skipped.
+        started: start time of the sweep in seconds since 1970. Jobs that finished earlier are marked as skipped.
     """
     numbered = [(int(match[1]), path) for path in folder.iterdir() if (match := re.match(r"(\d+)_", path.name))]
     rows = [job_row(number, path, started) for number, path in sorted(numbered)]
@@ -68,14 +71,20 @@ def gather(folder: Path, started: float = 0.0) -> list[Row]:
 
 
 def job_row(number: int, path: Path, started: float) -> Row:
-    """Return the row of a job, with the list of all its overrides."""
+    """Return the table row of a job. Its `overrides` are a list of all overrides of the job.
+
+    Args:
+        number: job number.
+        path: folder of the job.
+        started: start time of the sweep in seconds since 1970. A job that finished earlier is marked as skipped.
+    """
     record, metrics = read_json(path / "run.json"), read_json(path / "metrics.json")
     status = record.get("status", "lost")
-    if status == "running":  # the sweep has ended, so that the process of the job must have died
+    if status == "running":  # the sweep has ended, so the process of this job must have died
         status = "lost"
     reason = record.get("error", "")
     if status == "done" and (path / "run.json").stat().st_mtime < started:
-        reason = "skipped, finished before"
+        reason = "skipped because it was already finished"
     return {
         "job": number,
         "overrides": record.get("overrides", []),
@@ -88,9 +97,13 @@ def job_row(number: int, path: Path, started: float) -> Row:
 
 
 def over_seeds(jobs: Sequence[Row]) -> list[Row]:
-    """Return one row per setting with several seeds: mean and standard deviation (n - 1) of every metric.
+    """Return one row per setting (all overrides except `seed=`): means and standard deviations over the seeds.
 
-    Unfinished jobs are excluded: `seeds` counts the finished ones. Without `seed=` in the sweep there are no rows.
+    The standard deviation has the divisor n - 1. Jobs that did not finish are excluded, and the column `seeds` contains
+    the number of finished jobs. The result is empty if no setting has several finished jobs with different `seed=`.
+
+    Args:
+        jobs: rows of `gather`.
     """
     groups: dict[str, list[Row]] = {}
     for job in jobs:
@@ -111,7 +124,11 @@ def over_seeds(jobs: Sequence[Row]) -> list[Row]:
 
 
 def print_jobs(jobs: Sequence[Row]) -> None:
-    """Print number, overrides, status and metrics of every job, and the reason of each failed or skipped job."""
+    """Print the table of the jobs. Below the table, print why jobs failed or were skipped.
+
+    Args:
+        jobs: rows of `gather`.
+    """
     from autoencoders.utils.console import format_number, print_table
 
     metrics = available_metrics(jobs)
@@ -119,14 +136,14 @@ def print_jobs(jobs: Sequence[Row]) -> None:
     for job in jobs:
         numbers = [format_number(job[metric]) if job[metric] != "" else "" for metric in metrics]
         rows.append([str(job["job"]), shorten(job["overrides"]), job["status"], *numbers])
-    print_table(["job", "overrides", "status", *map(column_title, metrics)], rows, "test metrics by job")
+    print_table(["job", "overrides", "status", *map(column_title, metrics)], rows, "test metrics per job")
     for job in jobs:
         if job["reason"]:
             print(f"{job['folder']}: {job['reason']}"[:200])
 
 
 def print_settings(rows: Sequence[Row]) -> None:
-    """Print the rows of `over_seeds`."""
+    """Print the table of the settings, which are the rows of `over_seeds`, with means and deviations over seeds."""
     from autoencoders.utils.console import format_number, format_with_error, print_table
 
     metrics = available_metrics(rows)
@@ -147,22 +164,27 @@ def print_settings(rows: Sequence[Row]) -> None:
 
 
 def available_metrics(rows: Sequence[Row]) -> list[str]:
-    """Return the metrics that at least one row has. Autoencoders without a prior have no test/neg_elbo."""
+    """Return the metrics with a value in at least one row. Models without a prior have no `test/neg_elbo`."""
     return [metric for metric in METRICS if any(row[metric] != "" for row in rows)]
 
 
 def shorten(overrides: str) -> str:
-    """Return the overrides in at most LABEL_WIDTH characters. sweep.csv has all of them."""
+    """Shorten the text of the overrides to LABEL_WIDTH characters. `sweep.csv` contains the complete text."""
     return overrides if len(overrides) <= LABEL_WIDTH else f"{overrides[: LABEL_WIDTH - 3]}..."
 
 
 def column_title(metric: str) -> str:
-    """Return the title of a metric's column: without the split for test metrics."""
+    """Return the column title for a metric: the name of the metric without the prefix `test/`."""
     return metric.removeprefix("test/")
 
 
 def draw_rate_distortion(folder: Path, jobs: Sequence[Row]) -> None:
-    """Draw `rate_distortion.png`, if at least two jobs have a rate and a distortion."""
+    """Plot the distortion against the rate in `rate_distortion.png`, if at least two jobs have both metrics.
+
+    Args:
+        folder: folder of the sweep.
+        jobs: rows of `gather`.
+    """
     points = [job for job in jobs if job["test/rate"] != "" and job["test/distortion"] != ""]
     if len(points) < 2:
         return
@@ -179,7 +201,7 @@ def draw_rate_distortion(folder: Path, jobs: Sequence[Row]) -> None:
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows with the same columns as CSV."""
+    """Write table rows to a CSV file. All rows must have the same columns."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()

@@ -1,7 +1,7 @@
-"""Multirun: execution of its jobs, and Hydra's hooks at the start and the end of a sweep.
+"""Sweeps (Hydra's multirun): execution of the jobs, and Hydra callbacks for the start and the end of a sweep.
 
-Every job writes its results to its own folder, with any launcher. Hydra imports this module at every start, so it
-imports no heavy library at the top.
+Every job writes its results to its own folder, with every Hydra launcher. Hydra imports this module at every start.
+Therefore the module imports no slow library at the top.
 """
 
 from __future__ import annotations
@@ -28,22 +28,30 @@ if TYPE_CHECKING:
 
 
 def limit_threads(launcher: DictConfig) -> None:
-    """Limit the number of threads to the CPUs that the launcher grants a job (submitit), before torch is imported.
+    """Limit the number of threads to the launcher's `cpus_per_task` (submitit only), before torch is imported.
 
-    Joblib and Ray do this themselves, and Hydra's basic launcher runs one job at a time on all CPUs.
+    The launchers joblib and Ray limit threads themselves. Hydra's basic launcher runs one job at a time on all CPUs.
     """
     if launcher.get("cpus_per_task"):
         os.environ.setdefault("OMP_NUM_THREADS", str(launcher.cpus_per_task))
 
 
 def run_multiprocess_job(config: Mapping, hydra: DictConfig) -> dict[str, float]:
-    """Run one job of several processes as a command of its own, in its folder of the sweep, and return its metrics.
+    """Run a sweep job that uses several processes in a subprocess, and return the metrics of the job.
 
-    Lightning starts further processes with the command line of the first, which would be that of the complete sweep. It
-    also kills the first process if another one dies, which would end the sweep.
+    Lightning starts the other processes with the command line of the first process. Without a subprocess, this would be
+    the command line of the complete sweep. Lightning also kills the first process if another process dies. Without a
+    subprocess, this would end the sweep.
+
+    Args:
+        config: configuration of the job.
+        hydra: Hydra's configuration of the job.
+
+    Raises:
+        UserError: if the job fails; the message is the reason.
     """
     folder = Path(config["folder"]).absolute()
-    # Continue a job that an earlier start of the sweep has left unfinished.
+    # resume=auto: continue the job if an earlier start of the sweep did not finish it.
     search_paths = [override for override in hydra.overrides.hydra if "hydra.searchpath=" in override]
     overrides = ["resume=auto", *hydra.overrides.task, *search_paths]
     if "wandb" in config["logger"]:
@@ -55,10 +63,14 @@ def run_multiprocess_job(config: Mapping, hydra: DictConfig) -> dict[str, float]
 
 
 def load_finished_job(config: Mapping) -> dict[str, float] | None:
-    """Return the metrics of a job that an earlier start of the sweep has finished, or None if it is not finished.
+    """Return the metrics of a job that an earlier start of the sweep has finished; None if the job is not finished.
+
+    Args:
+        config: configuration of the job.
 
     Raises:
-        UserError: if its folder contains a finished run of another configuration.
+        UserError: if the folder of the job contains a finished run with another configuration, or a run in the format
+            of another version.
     """
     import yaml
 
@@ -79,15 +91,24 @@ def load_finished_job(config: Mapping) -> dict[str, float] | None:
     ]
     if differences:
         raise UserError(
-            f"{folder} contains a finished run of another configuration: {'; '.join(differences[:5])}. Choose another "
-            "hydra.sweep.dir."
+            f"{folder} contains a finished run with another configuration: {'; '.join(differences[:5])}. Choose "
+            "another hydra.sweep.dir."
         )
     print(f"autoencoders: {folder.name} is already finished and is skipped.")
     return read_json(folder / "metrics.json")
 
 
 def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
-    """Record the failure of a job and its reason, even if it has no folder yet. Return NaN for the sweeper."""
+    """Print the failure of a job, record it in `run.json` (also if the job has no folder yet), and return NaN.
+
+    Args:
+        config: configuration of the job.
+        overrides: command-line overrides of the job.
+        error: the exception that ended the job.
+
+    Returns:
+        NaN, which Hydra's sweeper uses as the result of the job.
+    """
     import traceback
 
     if isinstance(error, UserError):
@@ -99,49 +120,49 @@ def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exceptio
     file = Path(config["folder"], "run.json")
     file.parent.mkdir(parents=True, exist_ok=True)
     record = read_json(file)
-    if record.get("status") != "failed":  # the run may have recorded it already
+    if record.get("status") != "failed":  # else the run itself has recorded the failure
         record |= {"format": FORMAT, "overrides": list(overrides), "status": "failed", "error": reason}
         write_json(file, record)
     return float("nan")
 
 
 class SweepTable(Callback):
-    """Write `sweep.csv` and `rate_distortion.png` to the folder of the sweep, and print the tables."""
+    """Hydra callback that writes `sweep.csv` and `rate_distortion.png` to the sweep folder and prints the results."""
 
     open_sweep: Path | None = None
-    """Folder of the sweep that this process has started and not finished."""
+    """Folder of the sweep that this process has started but not yet finished; None if there is no such sweep."""
     begun = 0.0
-    """Start of the sweep in seconds since 1970. Jobs that finished earlier were skipped."""
+    """Start time of the sweep in seconds since 1970. The sweep skips jobs that finished earlier."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Store the folder of the sweep. Exit if a launcher lacks its command, which would end with a traceback."""
+        """Store the folder and the start time of the sweep. Exit with status 2 if the Slurm launcher has no `srun`."""
         if "slurm" in config.hydra.launcher._target_.lower() and shutil.which("srun") is None:
             print(
-                "autoencoders: hydra/launcher=submitit_slurm needs a Slurm cluster, but srun is not on the PATH. "
-                "Run this on a login node, or choose hydra/launcher=submitit_local.",
+                "autoencoders: hydra/launcher=submitit_slurm needs a Slurm cluster, but the command srun is not on the "
+                "PATH. Run the sweep on a login node of the cluster, or choose hydra/launcher=submitit_local.",
                 file=sys.stderr,
             )
             sys.exit(2)
         SweepTable.open_sweep, SweepTable.begun = Path(config.hydra.sweep.dir), time.time()
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write and print the table, and exit with a failure if a job failed."""
+        """Write and print the results of the jobs. Exit with status 1 if a job failed."""
         if finish_sweep():
             sys.exit(1)
 
 
 class SweepReport(Callback):
-    """Write a report of a finished multirun, `report.html`, to its folder.
+    """Hydra callback that writes a report of a finished sweep to `report.html` in the sweep folder.
 
     Args:
-        question: text at the top of the page.
+        question: text at the top of the report; None for no text.
     """
 
     def __init__(self, question: str | None = None) -> None:
         self.question = question
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Run the report command in a process of its own, which composes its own configuration."""
+        """Run the report command in a subprocess, because the command composes a Hydra configuration of its own."""
         folder = Path(config.hydra.sweep.dir)
         arguments = [f"runs={folder}", f"out={folder / 'report.html'}"]
         if self.question:
@@ -152,26 +173,29 @@ class SweepReport(Callback):
 
 
 def finish_sweep() -> bool:
-    """Report the jobs of the sweep of this process, even if its launcher failed. Return whether a job failed."""
+    """Write and print the results of the sweep of this process, if any. Return whether a job failed.
+
+    This function also works if the launcher failed.
+    """
     folder, SweepTable.open_sweep = SweepTable.open_sweep, None
     if folder is None or not folder.is_dir():
         return False
     if [file.name for file in folder.iterdir()] == ["multirun.yaml"]:
-        shutil.rmtree(folder)  # the sweep was refused before its first job
+        shutil.rmtree(folder)  # the sweep ended with an error before its first job
         return False
     return report_jobs(folder, SweepTable.begun)
 
 
 def run_in_subprocess(overrides: Sequence[str], folder: Path, cwd: str) -> str | None:
-    """Train one run as a command of its own and wait for it. A crash of its processes does not affect this one.
+    """Run the training command in a subprocess and wait for its end. A crash does not affect the current process.
 
     Args:
-        overrides: command-line arguments.
+        overrides: command-line overrides of the run.
         folder: folder of the run.
-        cwd: working directory, for relative paths among the arguments.
+        cwd: working directory of the command, to which relative paths in the overrides refer.
 
     Returns:
-        None on success, else its last message.
+        None if the command succeeds, else the last message of the command.
     """
     command = [sys.executable, "-m", "autoencoders.train", *overrides, f"hydra.run.dir='{folder}'"]
     process = subprocess.run(command, cwd=cwd, stderr=subprocess.PIPE, text=True)

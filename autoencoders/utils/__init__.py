@@ -1,1 +1,1 @@
-"""Helpers without domain knowledge, each in a module named after what it does."""
+"""General helpers that other packages share, such as checks of options, terminal output, file writes and PCA."""

@@ -1,4 +1,4 @@
-"""Conversions between torch and NumPy."""
+"""Conversion of torch tensors to NumPy arrays."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def to_numpy(images: Tensor) -> np.ndarray:
-    """Return a float32 NumPy copy on the CPU."""
+    """Return a tensor of any shape, device and type as a float32 NumPy array."""
     return images.detach().float().cpu().numpy()

@@ -1,4 +1,4 @@
-"""Atomic writes: a file is replaced completely or not at all."""
+"""Atomic writes: a file is either replaced completely, or not changed."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 @contextmanager
 def atomic_write(path: Path, mine: str = "") -> Iterator[Path]:
-    """Yield a temporary path next to `path`; on success it replaces `path`, on an error it is removed.
+    """Yield the path of a temporary file. On success, the temporary file replaces `path`; on an error, it is removed.
 
-    The temporary file is not in the system's folder for temporary files, which may be on another disk: moving a file
-    from there would copy it over the existing one.
+    The temporary file is in the folder of `path`. The system's folder for temporary files may be on another disk, where
+    a move is a copy, which is not atomic.
 
     Args:
         path: the file to write. Its folder is created.
-        mine: a suffix unique to this process, if several processes may write the same file at the same time.
+        mine: suffix that is unique to this process, if several processes may write the same file at the same time.
 
     Yields:
-        `<path><mine>.partial`.
+        The path `<path><mine>.partial`, to which the caller writes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}{mine}.partial")

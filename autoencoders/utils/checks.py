@@ -1,4 +1,4 @@
-"""Checks of option values that raise UserError with a uniform message."""
+"""Checks of option values. All checks raise UserError with a message of the same form."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def require(condition: bool, name: str, value: object, expected: str) -> None:
     Args:
         condition: whether the value is valid.
         name: name of the option.
-        value: its value.
-        expected: description of valid values, such as `a number above 0`. A hint may follow after a semicolon.
+        value: value of the option.
+        expected: description of valid values, such as `a finite number > 0`. A hint may follow after a semicolon.
 
     Raises:
         UserError: `{name} must be {expected}, got {value!r}.`
@@ -24,16 +24,16 @@ def require(condition: bool, name: str, value: object, expected: str) -> None:
 
 
 def check_at_least(name: str, value: int, minimum: int) -> None:
-    """Raise UserError unless a value is an integer of at least `minimum`."""
+    """Raise UserError if the value of an option is not an integer >= `minimum`. A bool is not an integer."""
     valid = isinstance(value, int) and not isinstance(value, bool) and value >= minimum
-    require(valid, name, value, f"an integer of at least {minimum}")
+    require(valid, name, value, f"an integer >= {minimum}")
 
 
 def check_positive(name: str, value: float) -> None:
-    """Raise UserError unless a number is finite and above 0."""
-    require(math.isfinite(value) and value > 0, name, value, "a number above 0")
+    """Raise UserError if the value of an option is not a finite number > 0."""
+    require(math.isfinite(value) and value > 0, name, value, "a finite number > 0")
 
 
 def check_not_negative(name: str, value: float) -> None:
-    """Raise UserError unless a number is finite and at least 0."""
-    require(math.isfinite(value) and value >= 0, name, value, "a number of at least 0")
+    """Raise UserError if the value of an option is not a finite number >= 0."""
+    require(math.isfinite(value) and value >= 0, name, value, "a finite number >= 0")

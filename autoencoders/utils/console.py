@@ -1,7 +1,7 @@
-"""Terminal output: blocks of text, tables, a live display of the training, progress bars. The only user of Rich.
+"""Terminal output: blocks of text, tables, progress bars, and a live display of the training state.
 
-Without an interactive terminal (a pipe, a log file, CI, NO_COLOR, TERM=dumb) plain lines are printed and Rich draws
-nothing.
+Only this module imports Rich. Without an interactive terminal (for example with a pipe, a log file, CI, NO_COLOR or
+TERM=dumb) there are no progress bars and no live display, only printed lines.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PER_SECOND = 2
-"""Refreshes of the live display per second. A separate thread draws it, so that training steps do not wait."""
+"""Number of refreshes of the live display per second. A separate thread draws it, so that training does not wait."""
 
 MARGIN = 8
-"""Width of the labels on the left, in characters."""
+"""Width of the block labels on the left, in characters."""
 
 
 def is_interactive() -> bool:
-    """Return whether stdout is a terminal that supports cursor movement and is used by this process alone.
+    """Return whether stdout is a terminal that supports cursor movement, and only this process uses the terminal.
 
-    Parallel jobs (joblib) share a terminal and print plain lines.
+    Parallel jobs of a sweep (joblib) share a terminal. For such jobs, the result is False.
     """
     import multiprocessing
 
@@ -42,12 +42,12 @@ def is_interactive() -> bool:
 
 @contextmanager
 def quiet_broken_pipe() -> Iterator[None]:
-    """Exit without a traceback if the reader of stdout has ended, as `head` does."""
+    """Exit without a traceback if the program that reads stdout has ended, as `head` does after its last line."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError:
-        # Python flushes stdout again at exit, which would fail again.
+        # Python flushes stdout again at exit. Without this redirection, the second flush would fail too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
@@ -64,14 +64,14 @@ def _console() -> Console:
 
 
 class Block(NamedTuple):
-    """Lines with a label.
+    """A table of text with one label on its left.
 
     Attributes:
-        label: shown on the left.
-        rows: cells.
-        head: column headers; empty for none.
-        right: indices of right-aligned columns.
-        faint: indices of rows in a dim style.
+        label: text on the left of the table.
+        rows: rows of the table; each row is a sequence of cells.
+        head: column headers; empty for no headers.
+        right: indices of the right-aligned columns.
+        faint: indices of the rows that are printed in a dim style.
     """
 
     label: str
@@ -82,7 +82,7 @@ class Block(NamedTuple):
 
 
 def print_blocks(blocks: Iterable[Block], title: str = "") -> None:
-    """Print blocks below each other, with their labels on the left."""
+    """Print blocks below each other, with their labels on the left, and an optional title above the blocks."""
     from rich.table import Table
     from rich.text import Text
 
@@ -111,13 +111,13 @@ def _inner(block: Block) -> Table:
 
 
 class TrainingState(NamedTuple):
-    """State of a training for the live display.
+    """State of the training that the live display shows.
 
     Attributes:
-        share: completed share in [0, 1]; None if the training has no end.
+        share: completed fraction of the training, in [0, 1]; None if the training has no fixed end.
         before: text before the progress bar.
-        after: texts after the progress bar.
-        values: metrics below the progress bar.
+        after: texts after the progress bar. Texts that do not fit into the line are omitted.
+        values: formatted metrics below the progress bar.
     """
 
     share: float | None
@@ -127,19 +127,18 @@ class TrainingState(NamedTuple):
 
 
 class LiveDisplay:
-    """Lines at the bottom of the terminal that show the state of a training. Other output is printed above them.
-
-    A thread calls `state` for every refresh, so it must be cheap and must not wait for the device.
+    """Lines at the bottom of the terminal that show the state of the training. Other output is printed above the lines.
 
     Args:
-        state: returns the current state.
+        state: function that returns the current state. A separate thread calls this function for every refresh, so the
+            function must be fast and must not wait for the device.
     """
 
     def __init__(self, state: Callable[[], TrainingState]) -> None:
         from rich.live import Live
 
         self._state, self._console = state, _console()
-        # If stderr is redirected to a file, its output stays there.
+        # If stderr is redirected to a file, Rich must not print the output of stderr to the terminal.
         self._live = Live(
             console=self._console,
             refresh_per_second=PER_SECOND,
@@ -150,7 +149,7 @@ class LiveDisplay:
         self._live.start()
 
     def say(self, line: str, style: str = "") -> None:
-        """Print a line above the display."""
+        """Print a line above the display, in a Rich style such as `bold`."""
         from rich.text import Text
 
         self._console.print(Text(line, style))
@@ -172,7 +171,7 @@ class LiveDisplay:
         from rich.table import Table
         from rich.text import Text
 
-        # Leave one column free: some terminals wrap a line of full width.
+        # One column stays free, because some terminals wrap a line that has their full width.
         room = self._console.width - len(state.before) - 2 - 1
         after = next(wrap_words(state.after, max(room - 12, 0)), "")
         bar = max(min(room - len(after) - 2, 40), 4)
@@ -187,7 +186,7 @@ class LiveDisplay:
 
 
 def wrap_words(words: Iterable[str], room: int, gap: str = "   ") -> Iterator[str]:
-    """Wrap words into lines of at most `room` characters; a longer word gets a line of its own."""
+    """Yield lines of at most `room` characters with words separated by `gap`. A longer word gets its own line."""
     line = ""
     for word in words:
         if line and len(line) + len(gap) + len(word) > room:
@@ -200,18 +199,18 @@ def wrap_words(words: Iterable[str], room: int, gap: str = "   ") -> Iterator[st
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> int:
-    """Print a table that fits the terminal, or 80 columns without a terminal.
+    """Print a table that fits the width of the terminal, or 80 characters without a terminal.
 
-    Columns are dropped from the right until the others fit. A first column that is still too wide is folded. Numbers
-    are aligned to the right.
+    Columns on the right are omitted until the table fits. If the first column alone is too wide, its cells are wrapped.
+    Columns of numbers are aligned to the right.
 
     Args:
-        headers: one per column.
-        rows: formatted cells.
-        title: a line above the table; empty for none.
+        headers: one header per column.
+        rows: rows of formatted cells.
+        title: line above the table; empty for no title.
 
     Returns:
-        The number of dropped columns.
+        The number of omitted columns.
     """
     from rich.table import Table
     from rich.text import Text
@@ -234,7 +233,10 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], title: st
 
 
 def format_with_error(value: float, error: float) -> str:
-    """Format a value with its standard error, `0.629 ± 0.041`, with two digits of the error."""
+    """Return a value with its standard error as text, such as `0.629 ± 0.041`. The error has two significant digits.
+
+    If the error is 0 or not finite, only the value is returned.
+    """
     if not (math.isfinite(value) and math.isfinite(error) and error > 0):
         return format_number(value)
     decimals = min(8, max(0, 1 - math.floor(math.log10(error))))
@@ -242,21 +244,21 @@ def format_with_error(value: float, error: float) -> str:
 
 
 def format_number(value: float) -> str:
-    """Format a number with four digits and without exponents for large numbers."""
+    """Return a number as text with four significant digits, or without decimals from 10,000 on."""
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def track_progress(
     items: Iterable[T], what: str, total: int | None, unit: str = "images", size: Callable[[T], int] = lambda item: 1
 ) -> Iterator[T]:
-    """Yield items and show a progress bar, if the terminal is interactive.
+    """Yield the items unchanged, and show a progress bar if the terminal is interactive.
 
     Args:
-        items: the items.
-        what: description of the task.
+        items: items to iterate over.
+        what: description of the task, shown before the progress bar.
         total: total number of units; None if unknown.
-        unit: name of the unit; `bytes` are shown in their multiples.
-        size: number of units of an item.
+        unit: name of the unit in which progress is counted. `bytes` are shown as kB, MB or GB.
+        size: function that returns the number of units in an item.
     """
     if not is_interactive():
         yield from items

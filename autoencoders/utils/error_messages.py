@@ -1,4 +1,4 @@
-"""Messages for faults of the machine: a full disk, missing permissions, memory that ran out."""
+"""Messages for errors that the machine causes: a full disk, missing write permission, or too little memory."""
 
 from __future__ import annotations
 
@@ -15,19 +15,29 @@ from autoencoders.types import UserError
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG)
 DISK_BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO)
-"""Error numbers of a full disk, of missing permissions and bad paths, and of a broken disk. Others are bugs."""
+"""Error numbers (errno) for a full disk, for missing permissions and invalid paths, and for a broken disk.
+
+An OSError with any other error number is a bug of this package.
+"""
 
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
-"""Texts in messages of torch when memory ran out."""
+"""Texts that messages of torch contain if memory ran out."""
 PEER_GONE = ("Connection closed by peer", "Connection reset by peer")
-"""Messages of the other processes of a run after one of them has ended. That one reports the reason."""
+"""Texts in the error message of a process if another process of the same run has ended. The other one reports why."""
 EVALUATION, READING = ("validation_step", "test_step"), ("prepare_data", "setup", "fingerprint")
-"""Names of functions that show, in a traceback, what a run was doing."""
+"""Names of functions that show, if they are in a traceback, that a run was evaluating or was reading data."""
 
 
 @contextmanager
 def translate_errors(config: Mapping[str, Any]) -> Iterator[None]:
-    """Raise a fault of the machine as the UserError of `explain_error`; let other exceptions pass."""
+    """Replace errors that the machine causes by the UserError from `explain_error`. Other exceptions are unchanged.
+
+    Args:
+        config: the resolved configuration, as plain containers.
+
+    Raises:
+        UserError: if the machine causes an error, such as a full disk.
+    """
     try:
         yield
     except Exception as error:
@@ -38,13 +48,13 @@ def translate_errors(config: Mapping[str, Any]) -> Iterator[None]:
 
 
 def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError | None:
-    """Return a fault of the machine as a UserError, or None if the error is none.
+    """Return an error that the machine causes as a UserError, a UserError unchanged, and None for any other error.
 
-    The message names the place, what is kept and what to do.
+    The message states where the error occurred, which checkpoint exists, and what to do.
 
     Args:
         error: the exception that ended a training or an application.
-        config: the resolved configuration, plain containers.
+        config: the resolved configuration, as plain containers.
     """
     if isinstance(error, UserError):
         return error
@@ -57,27 +67,31 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
         return UserError(f"{memory_error_message(error, config)}{kept_checkpoint_hint(config)}")
     if isinstance(error, RuntimeError) and any(text in str(error) for text in PEER_GONE):
         return UserError(
-            f"Another process of this run has ended, so this process ends too.{kept_checkpoint_hint(config)}"
+            f"Another process of this run has ended. Therefore this process ends too.{kept_checkpoint_hint(config)}"
         )
     return None
 
 
 def disk_error_message(error: OSError, path: str | Path, option: str) -> str:
-    """Describe an error of the disk or of its permissions, and what to do.
+    """Return a message that describes an error of the disk or a missing permission, and says what to do.
 
     Args:
         error: the exception.
-        path: the file or folder that was written.
-        option: the option that selects another folder.
+        path: the file or folder that could not be written.
+        option: name of the option that selects another folder.
     """
     reason = short_reason(error)
     if error.errno in DISK_FULL:
-        return f"{path} could not be written ({reason}). Free some space, or choose another disk with {option}."
-    return f"{path} cannot be used ({reason}). Choose a folder with write permission with {option}."
+        return f"{path} could not be written ({reason}). Free disk space, or set {option} to a folder on another disk."
+    return f"{path} cannot be used ({reason}). Set {option} to a folder with write permission."
 
 
 def short_reason(error: BaseException) -> str:
-    """Return the type of an error and the first line of its message."""
+    """Return a short description of an error: its type and the first line of its message.
+
+    For an OSError, only the system's text is returned, such as `No space left on device`. For a UserError, the complete
+    message is returned.
+    """
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
@@ -87,9 +101,9 @@ def short_reason(error: BaseException) -> str:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether the memory of the machine or of an accelerator ran out.
+    """Return whether an error means that the memory of the machine or of an accelerator ran out.
 
-    Torch reports some cases only in the message.
+    Torch reports some of these errors as a RuntimeError, which only its message identifies.
     """
     message = str(error)
     in_message = any(text in message for text in OUT_OF_MEMORY)
@@ -98,7 +112,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def memory_error_message(error: BaseException, config: Mapping[str, Any]) -> str:
-    """Name the memory that ran out, the activity, and the options that reduce memory, with their values."""
+    """Return a message about memory that ran out.
+
+    The message names the memory, the activity of the run, and the options that reduce memory, with current values.
+
+    Args:
+        error: the exception, with its traceback.
+        config: the resolved configuration, as plain containers.
+    """
     data, objective = config.get("data") or {}, config.get("objective") or {}
     functions = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
     if not data:
@@ -108,7 +129,7 @@ def memory_error_message(error: BaseException, config: Mapping[str, Any]) -> str
     elif functions & set(EVALUATION):
         activity, hints = "evaluation", [f"lower data.eval_batch_size (now {data.get('eval_batch_size')})"]
     elif functions & set(READING) and "training_step" not in functions:
-        activity, hints = "preparing the data", [f"lower data.memory (now {data.get('memory'):g} bytes)"]
+        activity, hints = "data preparation", [f"lower data.memory (now {data.get('memory'):g} bytes)"]
     else:
         activity, hints = "training", [f"lower data.batch_size (now {data.get('batch_size')})"]
         if str((config.get("trainer") or {}).get("precision", "32")).startswith("32"):
@@ -118,17 +139,17 @@ def memory_error_message(error: BaseException, config: Mapping[str, Any]) -> str
     on_cpu = isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error)
     hint = ", or ".join(hints)
     return (
-        f"The memory of {'the machine' if on_cpu else 'the GPU'} ran out during {activity} "
+        f"{'The machine' if on_cpu else 'The GPU'} ran out of memory during {activity} "
         f"({short_reason(error)[:200]}). {hint[0].upper()}{hint[1:]}."
     )
 
 
 def kept_checkpoint_hint(config: Mapping[str, Any]) -> str:
-    """Return a sentence about the last checkpoint of the run, or an empty string if there is none."""
+    """Return a hint how to continue a training from its last checkpoint, or an empty string without a checkpoint."""
     folder = Path(config.get("folder") or "")
     last = folder / "checkpoints" / "last.ckpt"
     if "resume" not in config or not last.is_file():
         return ""
     relative = os.path.relpath(folder)
     run = folder if relative.startswith("..") else relative
-    return f" checkpoints/last.ckpt was written before; continue with resume={run}."
+    return f" checkpoints/last.ckpt was written before this error. Continue the run with resume={run}."

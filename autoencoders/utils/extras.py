@@ -1,4 +1,4 @@
-"""Imports of optional packages."""
+"""Import of optional packages, with an error message that contains the install command."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from autoencoders.types import UserError
 
 
 def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
-    """Import a package of an optional dependency group.
+    """Import a module of a package that belongs to an optional dependency group of this project.
 
     Args:
         module: dotted name of the module, such as `onnx`.
         extra: name of the group in pyproject.toml, such as `export`.
-        purpose: the option that needs the package, such as `application=export`.
+        purpose: the option that needs the module, such as `application=export`. The error message starts with it.
 
     Raises:
-        UserError: if the package, or a package that it imports, is not installed. The message contains the command
-            that installs it.
+        UserError: if the package of the module, or a package that the module imports, is not installed. The message
+            contains the install command.
     """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         package = (error.name or module).partition(".")[0]
         raise UserError(
-            f"{purpose} needs {package}. Install it with pip install -e '.[{extra}]' in a checkout, or "
-            f"pip install 'lightning-autoencoders[{extra}]'."
+            f"{purpose} needs the package {package}. Install the package with pip install -e '.[{extra}]' in a "
+            f"checkout of the repository, or with pip install 'lightning-autoencoders[{extra}]'."
         ) from error

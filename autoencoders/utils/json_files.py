@@ -1,4 +1,4 @@
-"""JSON files that contain one object."""
+"""Reading and atomic writing of JSON files that contain one JSON object."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from autoencoders.utils.atomic import atomic_write
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file, or an empty dict if the file does not exist."""
+    """Return the object in a JSON file, or an empty dict if the file does not exist."""
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file atomically. Its folder is created."""
+    """Write an object to a JSON file atomically. The folder of the file is created."""
     with atomic_write(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,4 +1,4 @@
-"""Attributes of Lightning's Trainer that its class body does not declare, with their types, and metrics of a step."""
+"""Typed access to attributes of Lightning's Trainer that type checkers do not know, and writing of metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def get_callbacks(trainer: pl.Trainer) -> list[pl.Callback]:
 
 
 def get_log_interval(trainer: pl.Trainer) -> int:
-    """Return the number of optimizer steps between two logs."""
+    """Return the number of optimizer steps between two writes of training metrics by a trainer."""
     return trainer.log_every_n_steps  # type: ignore[attr-defined]  # set outside of the class body
 
 

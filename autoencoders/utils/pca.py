@@ -1,4 +1,4 @@
-"""Principal components of uint8 images of any size, used by the residual net, the PCA model and the baselines."""
+"""Principal component analysis (PCA) of uint8 images, for the residual net, the PCA model and the PCA baseline."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from autoencoders.utils.chunks import chunk_slices
 if TYPE_CHECKING:
 
     class Images(Protocol):
-        """uint8 images (N, C, H, W): a tensor, or rows of an array on disk that are read when they are indexed."""
+        """uint8 images (N, C, H, W): a tensor, or an array on disk from which images are read when they are indexed."""
 
         @property
         def shape(self) -> torch.Size:
-            """(N, C, H, W)."""
+            """Return the shape (N, C, H, W)."""
             ...
 
         @property
         def device(self) -> torch.device:
-            """Device of the rows that are read."""
+            """Return the device of the images."""
             ...
 
         def __hash__(self) -> int: ...
@@ -35,34 +35,38 @@ if TYPE_CHECKING:
 
 
 DENSE_LIMIT = 4096
-"""Number of pixels up to which the covariance matrix is decomposed. Larger images use Krylov iteration."""
+"""Maximum number of pixels for a decomposition of the covariance matrix. Larger images use Krylov iteration."""
 TOLERANCE, ROUNDS = 1e-6, 30
+"""Relative tolerance of the eigenvalues, and maximum number of rounds, for Krylov iteration."""
 _CHUNK = 2048
-"""Number of small images read at a time, so that a memory-mapped array is never copied completely."""
+"""Maximum number of images that are read at a time, so that a memory-mapped array is never copied completely."""
 _EXACT = 2**24 // 255**2
-"""Number of images whose products of pixels, at most 255^2 each, have a sum that is exact in float32."""
+"""Maximum number of images per sum of pixel products. Each product is at most 255^2, so the sum is exact in float32."""
 
 
 @functools.lru_cache(maxsize=1)  # the net, the model and the baseline use the same images
 def principal_components(images: Images, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the leading principal components, exact up to DENSE_LIMIT pixels, as scikit-learn's PCA computes them.
+    """Return the leading principal components of images, for pixels in [0, 1].
+
+    The result equals scikit-learn's PCA, up to the signs of the components. It is approximate for images with more than
+    DENSE_LIMIT pixels.
 
     Args:
-        images: (N, C, H, W) uint8.
-        count: number of components, at most min(N - 1, C H W).
+        images: (N, C, H, W) uint8 images with D = C H W pixels.
+        count: number of components, at most min(N - 1, D).
 
     Returns:
-        The mean (D,), the components (count, D), orthonormal, each with a positive largest entry, and their variances
-        (count,), all float64, for pixels in [0, 1].
+        Mean image (D,), orthonormal components (count, D), and variances (count,) along the components, in descending
+        order. All are float64. The entry with the largest absolute value in each component is positive.
 
     Raises:
-        UserError: if there are fewer components than requested.
+        UserError: if `count` is larger than min(N - 1, D).
     """
     number, pixels = len(images), images[0].numel()
     if count > min(number - 1, pixels):
         raise UserError(
-            f"{number} training images of {pixels} pixels have at most {min(number - 1, pixels)} principal "
-            f"components, got latent_dim={count}. Lower latent_dim."
+            f"latent_dim must be <= {min(number - 1, pixels)} because {number} training images of {pixels} pixels have "
+            f"at most {min(number - 1, pixels)} principal components, got {count}. Lower latent_dim."
         )
     total = torch.zeros(pixels, dtype=torch.int64, device=images.device)
     for rows in chunk_slices(number, 8 * pixels, _CHUNK):
@@ -78,10 +82,14 @@ def principal_components(images: Images, count: int) -> tuple[Tensor, Tensor, Te
 
 
 def _covariance(images: Images, total: Tensor) -> Tensor:
-    """Return the (D, D) float64 covariance of pixels in [0, 1], given their (D,) sums over the images.
+    """Return the covariance matrix (D, D) float64 of pixels in [0, 1].
 
-    Products are summed in float32, which is several times faster than float64. All sums are integers that float32
-    represents exactly.
+    The products of pixels are summed in float32, which is several times faster than float64. All sums are integers that
+    float32 represents exactly.
+
+    Args:
+        images: (N, C, H, W) uint8 images.
+        total: (D,) float64 sum of the uint8 images.
     """
     number, products = len(images), torch.zeros(len(total), len(total), dtype=torch.float64, device=total.device)
     for start in range(0, number, _EXACT):
@@ -91,19 +99,25 @@ def _covariance(images: Images, total: Tensor) -> Tensor:
 
 
 def _krylov(images: Images, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the leading eigenpairs of the covariance, using only products with the images.
+    """Return the leading eigenvalues (count,) and eigenvectors (count, D) of the covariance matrix of images.
 
-    Randomized block Krylov iteration (Musco and Musco, 2015, "Randomized block Krylov methods for stronger and faster
-    approximate singular value decomposition") runs until the requested eigenvalues agree to TOLERANCE between two
-    rounds. The unexplained variance is then exact to five digits; single components of nearly equal variance may still
-    be mixed.
+    The covariance matrix is never computed; only its products with blocks of vectors are. The method is randomized
+    block Krylov iteration (Musco and Musco, 2015, "Randomized block Krylov methods for stronger and faster approximate
+    singular value decomposition"). It stops when the relative change of each requested eigenvalue between two rounds is
+    at most TOLERANCE. The unexplained variance is then exact to five digits, but single components with nearly equal
+    variances may be mixed.
+
+    Args:
+        images: (N, C, H, W) uint8 images.
+        mean: (D,) mean image for pixels in [0, 1].
+        count: number of eigenvalues.
     """
     pixels = len(mean)
     size, mean = min(pixels, max(count // 2, 20)), mean.float()
     block = torch.randn(pixels, size, generator=torch.Generator().manual_seed(0))
     basis, product, before = torch.empty(pixels, 0), torch.empty(pixels, 0), torch.zeros(count, dtype=torch.float64)
     for _ in range(ROUNDS):
-        for _ in range(2):  # the second pass removes the rounding errors of the first
+        for _ in range(2):  # the second orthogonalization removes rounding errors of the first
             block = torch.linalg.qr(block - basis @ (basis.T @ block)).Q
         basis = torch.cat([basis, block], dim=1)
         block = _covariance_times(images, mean, block)
@@ -120,7 +134,7 @@ def _krylov(images: Images, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 
 def _covariance_times(images: Images, mean: Tensor, block: Tensor) -> Tensor:
-    """Multiply the covariance matrix of the images (D, D), which is never formed, by (D, B)."""
+    """Return the product (D, B) of the covariance matrix of images and `block` (D, B), without computing the matrix."""
     product = torch.zeros_like(block)
     for rows in chunk_slices(len(images), 4 * len(mean), _CHUNK):
         centered = images[rows].flatten(1).float().div_(255).sub_(mean)
@@ -130,12 +144,12 @@ def _covariance_times(images: Images, mean: Tensor, block: Tensor) -> Tensor:
 
 @dataclass
 class PCABaseline:
-    """Projection onto principal components of the training images, and back.
+    """Baseline that encodes images as K principal components of the training images, and decodes them linearly.
 
     Attributes:
-        mean: (D,) float64.
-        components: (K, D) float64.
-        shape: (C, H, W).
+        mean: (D,) float64 mean image, with D = C H W pixels.
+        components: (K, D) float64 orthonormal components.
+        shape: shape (C, H, W) of one image.
     """
 
     mean: Tensor
@@ -144,24 +158,24 @@ class PCABaseline:
 
     @classmethod
     def of(cls, images: Images, count: int) -> PCABaseline:
-        """Fit to uint8 images (N, C, H, W)."""
+        """Return the baseline with `count` components, fitted to uint8 images (N, C, H, W)."""
         mean, components, _ = principal_components(images, count)
         channels, height, width = images[0].shape
         return cls(mean, components, (channels, height, width))
 
     @property
     def name(self) -> str:
-        """Name in tables."""
+        """Return the display name in tables, such as `PCA-20`."""
         return f"PCA-{len(self.components)}"
 
     def encode(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, K) float32."""
+        """Return the codes (N, K) float32 of images `x` (N, C, H, W) in [0, 1]."""
         return ((x.flatten(1).double() - self.mean) @ self.components.T).float()
 
     def decode(self, z: Tensor) -> Tensor:
-        """(N, K) -> (N, C, H, W) float32, not clipped."""
+        """Return the images (N, C, H, W) float32 of codes `z` (N, K). The pixels are not clipped to [0, 1]."""
         return (self.mean + z.double() @ self.components).float().unflatten(1, self.shape)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Project images, (N, C, H, W)."""
+        """Return the reconstructions (N, C, H, W) of images `x` (N, C, H, W) from their codes."""
         return self.decode(self.encode(x))

@@ -1,4 +1,4 @@
-"""Signals that end a run: SIGINT (Ctrl-C) and SIGTERM (queues and `kill`)."""
+"""Handling of the signals that end a run: SIGINT (Ctrl-C) and SIGTERM (`kill`, job queues)."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from types import FrameType
 from autoencoders.types import RunStopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Ctrl-C, and the signal of queues and `kill`."""
+"""Signals that end a run: Ctrl-C sends SIGINT; `kill` and job queues send SIGTERM."""
 
 REPEAT_SECONDS = 1.0
-"""Seconds within which a second signal counts as the first: `timeout` sends it to a process and to its group."""
+"""A second signal within this number of seconds is ignored, because `timeout` sends its signal twice to a process."""
 
 _latest = -math.inf
 
 
 @contextmanager
 def stop_on_signals(where: Callable[[], str]) -> Iterator[None]:
-    """Raise `RunStopped` on a signal.
+    """Raise `RunStopped` if the process receives SIGINT or SIGTERM inside of the `with` block.
 
-    During training the callback `LastCheckpoint` handles signals instead, to finish the batch.
+    During training, the callback `LastCheckpoint` handles these signals instead, to finish the current batch.
 
     Args:
-        where: returns what the run was doing, for the message.
+        where: function that returns what the run was doing, for the message of `RunStopped`.
     """
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+    if threading.current_thread() is not threading.main_thread():  # only this thread may set signal handlers
         yield
         return
 
@@ -47,7 +47,7 @@ def stop_on_signals(where: Callable[[], str]) -> Iterator[None]:
 
 
 def is_repeated_signal() -> bool:
-    """Return whether the signal just received repeats the previous one, see `REPEAT_SECONDS`."""
+    """Return whether the previous signal was received less than `REPEAT_SECONDS` ago. Call it once for each signal."""
     global _latest
     before, _latest = _latest, time.monotonic()
     return _latest - before < REPEAT_SECONDS

@@ -1,4 +1,4 @@
-"""Start-up of the entry points: fast imports of the heavy libraries, and suppression of irrelevant output."""
+"""Start-up of the command-line programs: fast imports of large libraries, and suppression of irrelevant output."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from contextlib import contextmanager
 from typing import Any
 
 VARIABLES = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "CUBLAS_WORKSPACE_CONFIG", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
-"""Environment variables set by this package and by Lightning (deterministic matrix products on a GPU, the seed)."""
+"""Environment variables that this package and Lightning set during a run, and that are restored after the run."""
 
 
 def load_heavy_libraries() -> None:
-    """Import the heavy libraries without garbage collection, which takes a quarter of the time otherwise."""
-    # In a later job of a sweep they are imported already, and objects of the earlier job must not be frozen.
+    """Import torch and Lightning without garbage collection, which would take a quarter of the import time."""
+    # In later jobs of a sweep, the libraries are already imported, and objects of earlier jobs must not be frozen.
     if "lightning.pytorch" not in sys.modules:
         gc.disable()
         import lightning.pytorch  # noqa: F401
@@ -31,10 +31,10 @@ def load_heavy_libraries() -> None:
 
 
 def skip_driver_search() -> None:
-    """Cache the result of torch's search for NVIDIA's library if there is no GPU.
+    """Disable torch's search for GPUs with NVIDIA's library NVML if there is no GPU.
 
-    Lightning lets torch search for GPUs through NVML, which is safe for processes that are forked later. Without a GPU
-    torch does not cache the result, and the search costs 0.1 ms in every optimizer step.
+    Lightning enables this search because it is safe for processes that are forked later. Without a GPU, torch repeats
+    the search in every optimizer step, which takes 0.1 ms each time.
     """
     import torch
 
@@ -44,7 +44,10 @@ def skip_driver_search() -> None:
 
 @contextmanager
 def restore_settings() -> Iterator[None]:
-    """Restore process-wide settings that Lightning changes, for the next job of a sweep."""
+    """Restore the settings of the process that Lightning changes, so that the next job of a sweep is not affected.
+
+    Inside of the `with` block, torch loads checkpoints without executing code.
+    """
     import torch
 
     algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -63,7 +66,7 @@ def restore_settings() -> Iterator[None]:
 
 
 def silence_libraries() -> None:
-    """Suppress messages of libraries that are irrelevant to the user."""
+    """Suppress log messages and warnings of Lightning and torch that are irrelevant to the user."""
     import logging
     import warnings
 
@@ -77,8 +80,8 @@ def silence_libraries() -> None:
         ".*parameters.*is an empty generator.*",
         ".*exists and is not empty.*",
         ".*could not find the monitored key.*",  # a run may end before its first validation; last.ckpt exists
-        ".*sync_dist=True.*",  # sums are reduced over processes before they are logged
-        ".*could be decompression bomb.*",  # large photos are accepted; even larger ones are rejected
+        ".*sync_dist=True.*",  # metrics are already reduced across processes before they are logged
+        ".*could be decompression bomb.*",  # large photos are accepted; images above the limit of Pillow raise an error
     )
     for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)
@@ -86,28 +89,32 @@ def silence_libraries() -> None:
 
 @contextmanager
 def exit_on_closed_stdout() -> Iterator[None]:
-    """Exit without a message if the reader of stdout has closed it, as `head` does after its last line."""
+    """Exit without a message if the program that reads stdout has closed it, as `head` does after its last line."""
     try:
         try:
             yield
         finally:
-            sys.stdout.flush()  # at the exit of the interpreter, an error could not be caught
+            sys.stdout.flush()  # an error in the flush at interpreter exit could not be caught
     except BrokenPipeError:
         if not _is_stdout_closed():
-            raise  # the error of another pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
+            raise  # the error is about another pipe than stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at interpreter exit succeeds
         sys.exit(128 + signal.SIGPIPE)
 
 
 def _is_stdout_closed() -> bool:
-    """Return whether stdout is a pipe without a reader."""
+    """Return whether stdout is a pipe that no program reads."""
     poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)  # errors are always reported
+    poll.register(sys.stdout.fileno(), 0)  # without requested events, poll reports only errors
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def slow_precision_warning(trainer: Any) -> str | None:
-    """Return a warning if bfloat16 is used on a CPU without instructions for it, else None."""
+    """Return a warning if a run uses bfloat16 on a CPU that has no bfloat16 instructions, else None.
+
+    Args:
+        trainer: Lightning's Trainer of the run.
+    """
     import torch
 
     if trainer.strategy.root_device.type != "cpu" or trainer.precision != "bf16-mixed":
@@ -118,6 +125,6 @@ def slow_precision_warning(trainer: Any) -> str | None:
     if capabilities.get("architecture") != "x86_64" or capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
         return None
     return (
-        "this processor has no bfloat16 instructions: trainer.precision=bf16-mixed is several times slower than "
-        "trainer.precision=32-true."
+        "trainer.precision=bf16-mixed is several times slower than trainer.precision=32-true on this processor, "
+        "because the processor has no bfloat16 instructions. Set trainer.precision=32-true."
     )

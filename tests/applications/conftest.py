@@ -1,4 +1,4 @@
-"""Runs of exact linear models: their codes are known in closed form, and nothing is trained."""
+"""Fixtures: untrained runs. The linear runs are PCA models, whose codes are known in closed form."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from autoencoders.runs.run import Run
 
 @pytest.fixture
 def linear_run(compose, tmp_path):
-    """`linear_run(data, latents)`: PCA behind the interface of a model, fitted to prepared data."""
+    """Return a function `(data, latents)` that creates the run of a `model=pca`, fitted to prepared data."""
 
     def made(data, latents=16):
         config = compose("model=pca", "data=digits", f"latent_dim={latents}", "likelihood=gaussian")
@@ -28,7 +28,7 @@ def digits_run(linear_run, digits):
 
 @pytest.fixture
 def cvae_run(compose, tmp_path, digits):
-    """A conditional model, untrained."""
+    """Return the run of an untrained conditional model on digits."""
     config = compose("model=cvae", "data=digits", "latent_dim=2", "net=mlp")
     torch.manual_seed(0)
     return Run(tmp_path, config, instantiate.build_model(config, digits.shape, digits.context).eval(), digits).prepare()

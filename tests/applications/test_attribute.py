@@ -27,7 +27,10 @@ def cartoons(tmp_path_factory):
 
 
 def measured(images, truth, name):
-    """The factor of each image: the value whose drawing is nearest, the others being as they were."""
+    """Return the value of one factor of each image: the value in GRID whose cartoon has the smallest pixel distance.
+
+    The other factors of the cartoon are equal to those in `truth`.
+    """
     which, found = FACTORS.index(name), []
     for image, values in zip(images, truth, strict=True):
         candidates = values.repeat(len(GRID), 1)
@@ -37,7 +40,7 @@ def measured(images, truth, name):
 
 
 def moved(run, names, orthogonal=(), count=12, strength=1.5):
-    """By how much an edit of `mouth` moves factors that are read off the decoded images."""
+    """Return how much an edit of `mouth` changes each factor, which is measured on the decoded images."""
     known, _ = binary_attributes(run)
     others = [FACTORS.index(name) for name in orthogonal]
     editor = fit_editors(run, "test", known, FACTORS.index("mouth"), others, "mean_difference")[0][0]
@@ -78,7 +81,7 @@ def test_findings_on_cartoons(cartoons, linear_run):
     edits = found.tables["edits"].set_index("method")
     assert edits.index[0] == "pca"
     assert list(edits.index[1:]) == ["PCA-64", "pixels"]
-    # The model is PCA: its numbers are those of its baseline.
+    # The model is a PCA model, so its results equal those of the PCA baseline.
     np.testing.assert_allclose(edits.loc["pca", "auroc"], edits.loc["PCA-64", "auroc"], atol=1e-3)
     np.testing.assert_allclose(edits.loc["pca", "shift per unit"], edits.loc["PCA-64", "shift per unit"], atol=1e-2)
     assert 0.5 < edits.loc["pca", "shift per unit"] < 1.5
@@ -106,7 +109,7 @@ def test_the_mean_difference_is_that_and_orthogonal_is_orthogonal():
     normal = hyperplane_normal(torch.from_numpy(z), torch.from_numpy(a)[:, None])
     along = attribute_direction(z, a, normal=normal)
     np.testing.assert_allclose(along @ normal / np.linalg.norm(along) / np.linalg.norm(normal), 1)
-    np.testing.assert_allclose(along @ normal, step @ normal)  # the score moves by as much
+    np.testing.assert_allclose(along @ normal, step @ normal)  # both directions change the score by the same amount
     expected = LogisticRegression(C=0.1, max_iter=1000, tol=1e-8).fit((z - z.mean(0)) / z.std(0), a)
     np.testing.assert_allclose(normal, expected.coef_[0] / z.std(0), rtol=0.01, atol=1e-3)
 
@@ -122,7 +125,7 @@ def test_where_values_divide(values, at):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"attribute": "Smiling"}, "no attribute 'Smiling'. They have: 0, 1"),
+        ({"attribute": "Smiling"}, "no attribute or class 'Smiling'. Choose one of: 0, 1"),
         ({"method": "svm"}, "mean_difference"),
         ({"attribute": "3", "orthogonal": ["3"]}, "must not contain the edited attribute"),
         ({"alphas": ["much"]}, "list of numbers"),

@@ -1,4 +1,4 @@
-"""application=conditional_sample: a decoder that obeys by construction, one that ignores, and the classifier."""
+"""application=conditional_sample, on decoders that use the label or ignore it by construction."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def test_label_accuracy_of_a_decoder_that_uses_the_label_and_of_one_that_ignores
     assert table["accuracy"]["real test images"] > 0.9
     assert table["accuracy"]["labels drawn anew"] < 0.3
     spread = table["pixel deviation within a label"]
-    assert spread["cvae"] == pytest.approx(0.05, rel=0.02)  # the noise put in, and no more
+    assert spread["cvae"] == pytest.approx(0.05, rel=0.02)  # the standard deviation of the added noise
     assert spread["real test images"] > 0.1
     assert table["classifier"]["cvae"].startswith("stand-in")
     monkeypatch.setattr(run.model, "decode", lambda z, y: means[:1].expand(len(z), *means.shape[1:]))
@@ -61,5 +61,5 @@ def test_attributes_give_every_combination_of_signs_at_the_means_of_either_side(
 def test_invalid_options_are_refused(opened):
     with pytest.raises(UserError, match="needs a conditional model, got vae"):
         conditional_sample(opened("model=vae"))
-    with pytest.raises(UserError, match=r"has no label 3\. Its labels: 5, 7"):
+    with pytest.raises(UserError, match=r"has no label 3\. Choose labels from: 5, 7"):
         label_positions(["5", "7"], [3])

@@ -1,4 +1,4 @@
-"""Every application on every model, on data with classes and with attributes: it answers, or says why not."""
+"""Every application on every model, on data with classes and with attributes: it returns a result or a UserError."""
 
 import pytest
 
@@ -16,7 +16,7 @@ DATA = {
 
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
-    """Untrained runs, made once each."""
+    """Return a function that creates an untrained run for a model and a dataset, once for each pair."""
     made = {}
 
     def make(compose, model, data):

@@ -1,4 +1,4 @@
-"""application=evaluate on small runs."""
+"""application=evaluate on small untrained runs."""
 
 import math
 
@@ -58,7 +58,7 @@ def test_a_decoder_that_does_not_look_has_the_mean_image_for_its_equal(opened, m
     train = run.prepare().data.images("train").double().mean(0).div(255)
     with torch.no_grad():
         run.model.head.weight.zero_()
-        run.model.head.bias.zero_()  # q is the prior
+        run.model.head.bias.zero_()  # the posterior equals the prior
     constant = torch.logit(train, 1e-3).float()
     monkeypatch.setattr(run.model, "likelihood", lambda z, y: run.model.family(constant.expand(len(z), *SHAPE)))
     found = evaluate(run, **SMALL)

@@ -1,4 +1,4 @@
-"""application=features on exact linear models."""
+"""application=features on PCA models, whose codes are known in closed form."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""application=interpolate, checked with decoders whose paths are known."""
+"""Tests of application=interpolate with decoders for which the decoded paths are known in closed form."""
 
 import pytest
 import torch

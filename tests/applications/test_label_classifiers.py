@@ -1,4 +1,4 @@
-"""Who classifiers: a trained classifier that was given, or a stand-in; and what evaluate says with one."""
+"""Tests of the label classifiers (a trained classifier, or logistic regression), and of `evaluate` with classifiers."""
 
 from dataclasses import replace
 
@@ -60,7 +60,8 @@ def test_evaluate_with_a_classifier(opened, classifier_folder, model, monkeypatc
     words = found.tables["protocol"]["protocol"][0]
     accuracy = next(v for k, v in metrics.items() if k.startswith("classifier/classifier-digits"))
     assert f"correct on {accuracy:.2%} of 359 real test images" in words
-    assert "compared with 120 evenly spaced test images; all sets have the same number of images, seed 0" in words
+    assert "compared with 120 evenly spaced test images; all sets have the same number of images" in words
+    assert "samples with seed 0" in words
     assert ("label accuracy/cvae" in metrics) == (model == "cvae")
 
 
@@ -81,7 +82,7 @@ def test_evaluate_measures_what_was_drawn(opened, classifier_folder):
 def test_without_a_classifier_the_table_says_what_to_give_and_a_stand_in_uses_labels(opened):
     found = evaluate(opened("model=cvae"), **SMALL)
     table = found.tables["evaluation"].set_index(["measure", "method"])
-    assert table["note"]["FID, samples", "cvae"] == "n/a: give classifier=<run of model=classifier data=digits>"
+    assert table["note"]["FID, samples", "cvae"] == "n/a: set classifier=<run of model=classifier data=digits>"
     assert table["note"]["label accuracy", "cvae"].startswith("by stand-in: logistic regression on pixels")
     assert not any(name.startswith(("FID", "KID", "classifier")) for name in found.metrics)
     assert found.metrics["label accuracy/real test images"] > 0.85
@@ -109,7 +110,7 @@ def test_edits_are_measured_with_its_features(opened, classifier_folder):
     edits = found.tables["edits"].set_index("method")
     assert (edits["classifier"].str.startswith("classifier-digits, step")).all()
     for space in ("", ", features"):
-        assert edits[f"identity unedited{space}"]["pixels"] == 1  # an image is its own nearest
+        assert edits[f"identity unedited{space}"]["pixels"] == 1  # every image is its own nearest image
     assert edits["shift per unit"]["PCA-4"] > 0.2
     assert found.tables["leakage"].set_index("attribute")["classifier auroc"].min() > 0.9
 
@@ -157,7 +158,7 @@ def test_a_classifier_that_does_not_fit_is_one_sentence(
     compose, opened, classifier_folder, digits, tmp_path, monkeypatch
 ):
     run = opened("model=vae")
-    with pytest.raises(UserError, match="The classifier cannot be loaded: nowhere must be a checkpoint"):
+    with pytest.raises(UserError, match="classifier=nowhere cannot be loaded: nowhere must be a checkpoint"):
         evaluate(run, classifier="nowhere", **SMALL)
     with pytest.raises(UserError, match=r"must take images of shape \(1, 8, 8\), got \(1, 28, 28\)"):
         evaluate(run, classifier=untrained(compose, tmp_path, digits), **SMALL)
@@ -171,7 +172,7 @@ def test_a_classifier_that_does_not_fit_is_one_sentence(
         evaluate(run, classifier=str(classifier_folder), **SMALL)
     monkeypatch.setattr(run, "annotations", lambda split: Annotations())
     found = evaluate(run, classifier=str(classifier_folder), **SMALL)
-    assert "without labels to evaluate it" in found.tables["protocol"]["protocol"][0]
+    assert "accuracy not measured because the data have no labels" in found.tables["protocol"]["protocol"][0]
     assert "FID, samples/vae" in found.metrics
     with pytest.raises(UserError, match="neither classes nor attributes"):
         fit_pixel_classifier(run)
@@ -182,7 +183,7 @@ def test_a_classifier_of_other_attributes_is_one_sentence(compose, opened, tmp_p
     run = opened(*words, "model=cvae", "data.attributes=[mouth,glasses]")
     data = opened(*words, "data.attributes=[glasses]").data
     classifier = untrained(compose, tmp_path, data, *words, "data.attributes=[glasses]")
-    with pytest.raises(UserError, match=r"must predict mouth.* It predicts: glasses"):
+    with pytest.raises(UserError, match=r"does not predict mouth\. Its attributes: glasses"):
         conditional_sample(run, classifier=classifier)
     with pytest.raises(UserError, match=r"does not predict mouth.* It predicts: glasses"):
         attribute(run, attribute="mouth", classifier=classifier)

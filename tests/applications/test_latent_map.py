@@ -1,4 +1,4 @@
-"""application=latent_map on exact linear models."""
+"""Tests of application=latent_map with linear models that are known in closed form (PCA)."""
 
 import numpy as np
 import pytest
@@ -34,5 +34,5 @@ def test_a_named_attribute_is_classified(linear_run, tmp_path):
 
 
 def test_an_unknown_attribute_is_refused(digits_run):
-    with pytest.raises(UserError, match="no attribute 'nose'"):
+    with pytest.raises(UserError, match="no attribute or class 'nose'"):
         latent_map(digits_run, attribute="nose")

@@ -1,4 +1,4 @@
-"""application=manifold and application=traverse on codes with known variances."""
+"""Tests of application=manifold and application=traverse with codes whose variances are known."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""application=restore on small runs, and its fills compared with closed forms."""
+"""Tests of application=restore with small runs, and of its inpainting methods against closed-form solutions."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_covers_are_detected_and_known_pixels_are_kept(run, corruption):
         return
     assert torch.equal(
         corrupted.hidden, changed
-    )  # the cover is 127.5, which is no gray level, so a covered pixel always changes
+    )  # the mask has the gray level 127.5, which no image contains, so a masked pixel always changes
     kept = table.loc["ae, known kept"]
     assert kept["psnr inside"] == pytest.approx(table.loc["ae", "psnr inside"])
     assert np.isnan(kept["psnr outside"])
@@ -76,7 +76,7 @@ def test_the_pca_fill_recovers_images_in_the_subspace_exactly():
 
 
 def test_the_code_fit_of_a_linear_model_equals_the_pca_fill(linear_run, digits):
-    """With the same Gaussian prior and PCA as the decoder, Adam must converge to the solution of `pca_fill`."""
+    """If the prior is the same and the decoder is PCA, Adam must converge to the closed-form solution of `pca_fill`."""
     opened = linear_run(digits, latents=6)
     fit, pca = CodeFit(opened, steps=400), opened.pca()
     x = opened.batch("test", 20)

@@ -1,4 +1,4 @@
-"""application=retrieve on exact linear models."""
+"""Tests of application=retrieve with linear models that are known in closed form (PCA)."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""application=sample on small runs."""
+"""Tests of application=sample with small runs."""
 
 import pytest
 import torch

@@ -72,7 +72,8 @@ def test_collapse_is_reported_once_on_terminal_in_record_and_loggers(compose, tm
     said = json.loads((tmp_path / "run/run.json").read_text())["warnings"]
     assert len(said) == 1
     assert "none of 10 latents is active" in said[0]
-    assert "ower beta.value (it is 1000; 1 is the evidence lower bound), or let it rise with beta=warmup" in said[0]
+    assert "ower beta.value (it is 1000; 1 gives the evidence lower bound), or increase beta" in said[0]
+    assert "gradually with beta=warmup" in said[0]
     assert capsys.readouterr().err.count(f"autoencoders: warning: {said[0]}\n") == 1
     events = accumulator.EventAccumulator(str(tmp_path / "run/tensorboard")).Reload()
     assert "warnings/posterior_collapse/text_summary" in events.Tags()["tensors"]
@@ -100,14 +101,14 @@ def test_healthy_run_has_no_warnings(compose, tmp_path, capsys):
         ([], {"active": 0, "rate": 0.02, "step": 150}, None),
         ([], {"active": 0, "rate": 3.0}, None),
         ([], {"active": 1, "rate": 0.02}, None),
-        ([], {"active": 3, "rate": 7.0, "over": True}, "Only 3 of 10 latents are active: latent_dim=3"),
+        ([], {"active": 3, "rate": 7.0, "over": True}, "Only 3 of 10 latents are active. Set latent_dim=3"),
         ([], {"active": 3, "rate": 7.0}, None),
         ([], {"active": 7, "rate": 9.0, "over": True}, None),
-        (["beta=0.01"], {"active": 9, "rate": 90.0, "low": 4}, "4 is at -20. Raise beta.value (it is 0.01)"),
+        (["beta=0.01"], {"active": 9, "rate": 90.0, "low": 4}, "4 of 10 latents at -20). Raise beta.value (it is"),
         (
             [],
             {"active": 9, "rate": 90.0, "low": 4, "high": 2},
-            "4 is at -20 and that of 2 is at 20. Lower optimizer.lr",
+            "4 of 10 latents at -20, 2 of 10 latents at 20). Lower optimizer.lr",
         ),
     ],
 )
@@ -153,8 +154,8 @@ def test_the_panel_shows_what_there_is():
         5, active=points, kl=np.ones((3, 5)), kl_epochs=epochs, gap=points, floor=0.1, gradient=points
     )
     titles = [ax.get_title(loc="left") for ax in latent_health_panel(vae, "title", "caption").axes]
-    wanted = ["active units", "KL per latent, nats", "gradient norm", "aggregate posterior against prior"]
+    wanted = ["active units", "KL per latent, nats", "gradient norm", "aggregate posterior vs. prior"]
     assert [title for title in titles if title] == wanted
     ae = LatentHealthHistory(5, dimension=points, spread=np.ones(5), gradient=points, clip=1.0)
     titles = [ax.get_title(loc="left") for ax in latent_health_panel(ae, "title", "caption").axes]
-    assert titles == ["effective dimensions of codes", "spread of each latent", "gradient norm"]
+    assert titles == ["effective dimensions of codes", "standard deviation per latent", "gradient norm"]

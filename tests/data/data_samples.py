@@ -14,7 +14,7 @@ from autoencoders.types import Context
 
 
 class CountedDataModule(ImageDataModule):
-    """200 images whose pixels are their row number, so that the rows of a split can be read from its images."""
+    """200 images whose pixels are equal to the image index, which shows the images that are in a split."""
 
     def read(self):
         images = torch.arange(200, dtype=torch.uint8)[:, None, None, None].expand(200, 1, 8, 8).contiguous()
@@ -29,7 +29,10 @@ def prepare_counted(**options):
 
 
 def cache_counted(folder, settings=(1,), memory=1e9, calls=None):
-    """Return 20 cached images (1, 4, 4) whose pixels are their row number; each build is appended to `calls`."""
+    """Return 20 cached images (1, 4, 4) whose pixels are equal to the image index.
+
+    Each time the cache is built, 1 is appended to `calls`.
+    """
 
     def fill(images):
         if calls is not None:
@@ -40,7 +43,7 @@ def cache_counted(folder, settings=(1,), memory=1e9, calls=None):
 
 
 def write_idx(folder, compressed=False):
-    """Write the four files of a small random MNIST."""
+    """Write the four idx files of a small random dataset in the format of MNIST."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for split in ("train", "t10k"):

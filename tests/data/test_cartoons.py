@@ -7,7 +7,7 @@ from autoencoders.types import UserError
 
 
 def mouth_bend(face):
-    """Measure in the image how far the corners of the mouth are above its middle, in pixels."""
+    """Measure the height of the corners of the mouth above its middle in an image, in pixels."""
     distance = (face - torch.tensor(LIPS)[:, None, None]).abs().sum(0)
     rows, columns = (distance < 0.2).nonzero().T.double()
     left, right = columns.min(), columns.max()
@@ -23,7 +23,7 @@ def test_the_mouth_bends_with_its_factor_for_all_other_factors():
         values[:, FACTORS.index("mouth")] = mouth
         curves.append(np.mean([mouth_bend(face) for face in draw(values, 96)]))
     expected = np.array([-1, -0.5, 0, 0.5, 1]) * MOUTH_BEND * 96 / 2
-    # A stroke is thick and its corners are averaged over two columns, so the measured bend is smaller than the curve's.
+    # The line is thick and its corners are averaged over two columns, so the measured bend is smaller than MOUTH_BEND.
     np.testing.assert_allclose(curves, 0.79 * expected, atol=0.3)
 
 
@@ -67,11 +67,14 @@ def test_the_images_are_drawn_from_their_factors(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"attributes": ["Smiling"]}, "data=cartoons has no factor 'Smiling'. It has: mouth, glasses"),
-        ({"correlated": ["mouth"]}, "data.correlated must name two factors or none"),
-        ({"correlation": 2.0}, r"with data.correlation in \[-1, 1\], got 0 and 2.0"),
-        ({"count": 3}, r"data.count must be a number of images in 10 \.\. 10,000,000, got 3"),
-        ({"size": 8}, r"data.size must be a number of pixels in 16 \.\. 1024, got 8"),
+        (
+            {"attributes": ["Smiling"]},
+            "must contain only names of factors, got 'Smiling'. Choose from: mouth, glasses",
+        ),
+        ({"correlated": ["mouth"]}, r"data.correlated must be two factors or an empty list, got \['mouth'\]"),
+        ({"correlation": 2.0}, r"data.correlation must be a number in \[-1, 1\], got 2.0"),
+        ({"count": 3}, "data.count must be a number of images between 10 and 10,000,000, got 3"),
+        ({"size": 8}, "data.size must be a number of pixels between 16 and 1024, got 8"),
     ],
 )
 def test_invalid_options_are_named(options, message):

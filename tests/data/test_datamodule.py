@@ -101,14 +101,17 @@ def test_fingerprints_of_different_splits_differ(digits):
     [
         ({"binarize": "both"}, "data.binarize must be one of"),
         ({"split": "sorted"}, "data.split must be one of"),
-        ({"shift": -1}, "data.shift must be a number of pixels from 0 up, got -1"),
-        ({"shift": 28}, "data.shift must be less than the 28 pixels of a side, got 28"),
-        ({"memory": -1}, "data.memory must be a number of bytes"),
-        ({"batch_size": 0}, "data.batch_size must be a number of images"),
-        ({"batch_size": 2000}, "data.batch_size is 2000, and data=digits has 1258 training images"),
+        ({"shift": -1}, "data.shift must be a number of pixels >= 0, got -1"),
+        ({"shift": 28}, "data.shift must be less than the smaller image side of 28 pixels, got 28"),
+        ({"memory": -1}, "data.memory must be a number of bytes >= 0"),
+        ({"batch_size": 0}, "data.batch_size must be a number of images >= 1"),
+        (
+            {"batch_size": 2000},
+            "must not exceed the 1258 training images of data=digits, got 2000. Lower",
+        ),
         ({"validation": 0}, "data.validation must be"),
-        ({"validation": 1700, "test": 0.2}, "none is left to train on"),
-        ({"size": 4}, r"data.size must be a number of pixels in 8 \.\. 1024, got 4"),
+        ({"validation": 1700, "test": 0.2}, "because otherwise no image is left for training, got 2059. Lower"),
+        ({"size": 4}, "data.size must be a number of pixels between 8 and 1024, got 4"),
     ],
 )
 def test_invalid_options_are_named(options, message):
@@ -119,7 +122,7 @@ def test_invalid_options_are_named(options, message):
 def test_the_batch_size_must_be_a_multiple_of_the_number_of_processes():
     data = prepare_counted()
     data.trainer = SimpleNamespace(strategy=None, world_size=3, global_rank=0)
-    with pytest.raises(UserError, match="multiple of 3"):
+    with pytest.raises(UserError, match=r"multiple of the number of processes \(3\).*, got 16. Choose a multiple of 3"):
         data.train_dataloader()
 
 

@@ -1,4 +1,4 @@
-"""Downloads that are incomplete, wrong or refused, and archives with members outside their folder."""
+"""Tests of incomplete, wrong and refused downloads, and of archives with paths outside their folder."""
 
 import gzip
 import hashlib
@@ -21,7 +21,11 @@ from autoencoders.types import UserError
 
 @pytest.fixture
 def server():
-    """A server of `files[path]`, whose `faults[path]` is "cut" or "stall". `requests` lists the requested paths."""
+    """An HTTP server that sends `files[path]`.
+
+    If `faults[path]` is "cut", it sends only half of the file; with "stall", it then also keeps the connection open.
+    `requests` lists the requested paths.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -68,9 +72,9 @@ def test_a_file_is_downloaded(server, tmp_path):
 @pytest.mark.parametrize(
     ("fault", "content", "message"),
     [
-        ("cut", CONTENT, r"received 5,120 of 10,240 bytes with sha256 [0-9a-f]{64}, expected [0-9a-f]{64}"),
+        ("cut", CONTENT, r"the sha256 checksum must be [0-9a-f]{64}, got [0-9a-f]{64} after 5,120 of 10,240 bytes"),
         ("stall", CONTENT, "timed out"),
-        (None, b"something else", "received 14 bytes with sha256"),
+        (None, b"something else", "the sha256 checksum must be .* after 14 bytes"),
         (None, None, "Not Found"),
     ],
 )
@@ -95,7 +99,7 @@ def test_a_missing_server_is_reported_in_one_sentence(tmp_path):
 def test_a_target_that_cannot_be_written_names_the_option(server, tmp_path):
     server.files["/x"] = CONTENT
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot be used \(.*with data\.root \(or AUTOENCODERS_DATA\)"):
+    with pytest.raises(UserError, match=r"cannot be used \(.*Set data\.root \(or AUTOENCODERS_DATA\) to a folder"):
         fetch([server.address + "x"], tmp_path / "file/x", checksum(CONTENT))
 
 
@@ -112,7 +116,7 @@ def test_the_root_is_the_option_or_the_environment_variable_or_the_user_cache(tm
 
 @pytest.fixture
 def published(server, tmp_path, monkeypatch):
-    """A random MNIST on the server, whose checksums replace the official ones."""
+    """Serve a small random MNIST and replace the official checksums and mirrors. Return an empty data root."""
     write_idx(tmp_path / "published", compressed=True)
     files = {file.name: file.read_bytes() for file in (tmp_path / "published").iterdir()}
     server.files |= {f"/{name}": content for name, content in files.items()}
@@ -132,7 +136,9 @@ def mnist(root):
 def test_an_interrupted_download_is_repeated(server, published):
     last = list(server.files)[-1]
     server.faults[last] = "cut"
-    with pytest.raises(UserError, match=r"needs the MNIST files in .*MNIST/raw; .* is missing, .*AUTOENCODERS_DATA"):
+    with pytest.raises(
+        UserError, match=r"needs the four MNIST files in .*MNIST/raw, but .* is missing and .*AUTOENCODERS_DATA"
+    ):
         mnist(published)
     server.faults.clear()
     server.requests.clear()
@@ -154,10 +160,10 @@ def test_a_damaged_file_is_reported_and_unpacked_again(server, published, capsys
         file.write_bytes(content)
         mnist(published)
         assert file.read_bytes() == complete
-        assert capsys.readouterr().err == f"autoencoders: {file} is damaged ({reason}), and is fetched again.\n"
+        assert capsys.readouterr().err == f"autoencoders: {file} is replaced because it is damaged (it {reason}).\n"
     file.unlink()
     archive = file.with_suffix(".gz")
-    archive.write_bytes(gzip.compress(b"another"))  # with another checksum
+    archive.write_bytes(gzip.compress(b"another"))  # an archive with a wrong checksum
     mnist(published)
     assert file.read_bytes() == complete
 
@@ -189,7 +195,7 @@ def test_an_archive_with_members_outside_its_folder_is_rejected(tmp_path, member
     root = tmp_path / "a/lfw"
     root.mkdir(parents=True)
     tar(root / "lfw.tgz", *members)
-    with pytest.raises(UserError, match=r"lfw\.tgz cannot be unpacked .*Remove it and fetch it again"):
+    with pytest.raises(UserError, match=r"lfw\.tgz cannot be unpacked .*Remove the archive and download it again"):
         LFWDataModule(name="lfw", root=str(tmp_path / "a")).prepare_data()
     assert [p.name for p in root.iterdir()] == ["lfw.tgz"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "secret"]
@@ -209,7 +215,7 @@ def test_a_truncated_archive_leaves_no_folder(tmp_path):
     with pytest.raises(UserError, match="cannot be unpacked"):
         unpack(archive, tmp_path, ["lfw"])
     tar(archive, folder="other")
-    with pytest.raises(UserError, match=r"holds no folder lfw or faces\. Remove it"):
+    with pytest.raises(UserError, match=r"must contain the folder lfw or faces, but does not\. Remove the archive"):
         unpack(archive, tmp_path, ["lfw", "faces"])
     assert [p.name for p in tmp_path.iterdir()] == ["x.tgz"]
 
@@ -220,7 +226,7 @@ def test_lfw_is_downloaded_checked_and_unpacked(server, tmp_path, monkeypatch):
     monkeypatch.setattr(lfw, "SHA256", hashlib.sha256(content).hexdigest())
     data = LFWDataModule(name="lfw", root=str(tmp_path / "root"))
     server.files["/lfw"], server.faults["/lfw"] = content, "cut"
-    with pytest.raises(UserError, match=r"needs the photos in .*lfw-deepfunneled.*received.*AUTOENCODERS_DATA"):
+    with pytest.raises(UserError, match=r"needs photos, but .*lfw-deepfunneled.*checksum must be.*AUTOENCODERS_DATA"):
         data.prepare_data()
     assert os.listdir(data.folder) == []
     server.faults.clear()

@@ -70,14 +70,14 @@ def test_invalid_options_are_named(tmp_path):
     with pytest.raises(UserError, match="must be a folder of image files"):
         prepared(tmp_path / "nowhere", tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="holds no image file"):
+    with pytest.raises(UserError, match="must contain at least one image file"):
         prepared(tmp_path / "empty", tmp_path)
     for i in range(10):
         paint(tmp_path / f"in/{i}.png", i)
     with pytest.raises(UserError, match=r"data.labels must be `folders`, `none` or the path of a CSV file, got x.csv"):
         prepared(tmp_path / "in", tmp_path, labels="x.csv")
     (tmp_path / "y.csv").write_text("file,kind\n0.png,a\n")
-    with pytest.raises(UserError, match=r"has no label for 1\.png"):
+    with pytest.raises(UserError, match=r"must contain the labels of all images, but has no label for 1\.png"):
         prepared(tmp_path / "in", tmp_path, labels=str(tmp_path / "y.csv"))
     with pytest.raises(UserError, match=r"data\.fit must be"):
         prepared(tmp_path / "in", tmp_path, fit="pad")
@@ -125,13 +125,13 @@ def test_unreadable_files_are_counted_and_the_first_are_named(tmp_path, monkeypa
     reason = "not an image format that Pillow supports"
     assert str(raised.value) == (
         f"5 of 20 image files cannot be read: {root}/a/02.png ({reason}), {root}/a/06.png ({reason}), {root}/b/05.png "
-        f"({reason}), and 2 more. Remove or repair them, or leave them out with data.skip_unreadable=true."
+        f"({reason}), and 2 more. Remove or repair these files, or set data.skip_unreadable=true to skip them."
     )
     monkeypatch.setattr("autoencoders.data.folder.read_image", lambda *_, **__: pytest.fail("decoded again"))
     data = prepared(root, tmp_path, skip_unreadable=True)
     assert sum(len(data.images(s)) for s in ("train", "val", "test")) == 15
-    assert data.notes == [str(raised.value).partition(" Remove")[0] + " They are left out."]
-    with pytest.raises(UserError, match="5 of 20"):  # the unreadable files are recorded in the cache
+    assert data.notes == [str(raised.value).partition(" Remove")[0] + " These files are skipped."]
+    with pytest.raises(UserError, match="5 of 20"):  # the cache contains the list of unreadable files
         prepared(root, tmp_path)
 
 

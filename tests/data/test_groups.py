@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from autoencoders.data.groups import BatchGroup, GroupPlan
+from autoencoders.data.groups import BatchGroup, GroupedBatches, GroupPlan
 from autoencoders.data.loader import Batches, Split
 
 
@@ -37,20 +37,20 @@ def test_groups_have_at_most_their_size_where_all_intervals_are_equal():
 @pytest.fixture
 def batches():
     images = torch.arange(20, dtype=torch.uint8).view(20, 1, 1, 1)
-    return lambda **options: Batches(Split(images, None), "train", batch_size=3, train=True, **options)
+    return lambda: Batches(Split(images, None), "train", batch_size=3, train=True)
 
 
 @pytest.mark.parametrize("start", range(7))
 def test_groups_have_the_batches_of_an_iteration_without_groups(batches, start):
-    plain, grouped = batches(), batches(plan=GroupPlan(4, 6, 6))
-    for loader in (plain, grouped):
+    plain, source = batches(), batches()
+    for loader in (plain, source):
         loader.go_to({"done": start, "epoch": 3})
-    expected, done = list(plain), []
+    grouped, expected, done = GroupedBatches(source, GroupPlan(4, 6, 6)), list(plain), []
     for group in grouped:
         assert isinstance(group, BatchGroup)
         for number, batch in group:
             assert number == start + len(done)
-            assert grouped.position() == {"done": number + 1, "epoch": 3}
+            assert source.position() == {"done": number + 1, "epoch": 3}
             done.append(batch)
     assert len(grouped) == 2
     assert len(done) == len(expected) == 6 - start

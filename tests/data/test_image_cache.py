@@ -34,7 +34,7 @@ def test_an_interrupted_cache_leaves_no_files(tmp_path):
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads the list of memory maps of Linux")
 def test_a_large_cache_is_mapped_read_only(tmp_path, recwarn):
-    """Linux refuses a private writable map that is larger than the memory of the machine."""
+    """Linux refuses a private writable memory map that is larger than the machine's memory."""
     images = cache_counted(tmp_path, memory=10)
     maps = [line.split()[1] for line in Path("/proc/self/maps").read_text().splitlines() if str(tmp_path) in line]
     assert maps == ["r--s"]
@@ -57,8 +57,11 @@ DAMAGE = {
     "no images": (lambda folder: (folder / "images.npy").unlink(), "No such file"),
     "no metadata": (lambda folder: (folder / "store.json").unlink(), "No such file"),
     "truncated metadata": (lambda folder: (folder / "store.json").write_text('{"ver'), "Unterminated"),
-    "old version": (set_old_version, f"it has version {image_cache.VERSION - 1}, expected {image_cache.VERSION}"),
-    "other shape": (lambda folder: np.save(folder / "images.npy", np.zeros((3, 1, 4, 4), np.uint8)), "expected (20,"),
+    "old version": (set_old_version, f"its version must be {image_cache.VERSION}, got {image_cache.VERSION - 1}"),
+    "other shape": (
+        lambda folder: np.save(folder / "images.npy", np.zeros((3, 1, 4, 4), np.uint8)),
+        "its images must have shape (20,",
+    ),
 }
 
 
@@ -72,7 +75,7 @@ def test_a_damaged_or_old_cache_is_reported_and_built_again(tmp_path, capsys, ki
     damage(folder)
     assert cache_counted(tmp_path, calls=calls, memory=memory)[:, 0, 0, 0].tolist() == list(range(20))
     message = capsys.readouterr().err
-    assert message.startswith(f"autoencoders: the cache {folder} is not used (")
+    assert message.startswith(f"autoencoders: the cache {folder} is rebuilt because it cannot be loaded (")
     assert reason in message
     assert message.count("\n") == 1
     cache_counted(tmp_path, calls=calls, memory=memory)
@@ -92,7 +95,7 @@ def test_two_processes_can_build_the_same_cache_at_the_same_time(tmp_path, memor
 
     def fill(images):
         (meeting / str(os.getpid())).touch()
-        while len(list(meeting.iterdir())) < 2:  # both are building
+        while len(list(meeting.iterdir())) < 2:  # until both processes are building the cache
             time.sleep(0.005)
         images[:] = np.arange(20, dtype=np.uint8)[:, None, None, None]
 
@@ -102,7 +105,7 @@ def test_two_processes_can_build_the_same_cache_at_the_same_time(tmp_path, memor
         if children[-1] == 0:
             try:
                 images = cached_images("x", ["x", 1], 20, (1, 4, 4), fill, cache=tmp_path / "cache", memory=memory)[0]
-                time.sleep(0.05)  # the other process has moved its own cache there, or removed this one
+                time.sleep(0.05)  # meanwhile, the other process may replace or remove this cache
                 os._exit(images[:, 0, 0, 0].tolist() != list(range(20)))
             finally:
                 os._exit(2)
@@ -128,7 +131,7 @@ def test_old_files_of_killed_processes_are_removed(tmp_path):
 
 
 def test_a_full_disk_leaves_no_files(tmp_path):
-    """Writing to a mapped file on a full disk kills the process, so the space is reserved first."""
+    """Writing to a memory-mapped file on a full disk kills the process, so disk space must be reserved first."""
     import resource
     import signal
 
@@ -141,8 +144,8 @@ def test_a_full_disk_leaves_no_files(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     assert str(raised.value) == (
-        f"{tmp_path}/cache could not be written (File too large). Free some space, or choose another disk with "
-        "data.cache. The cache of decoded images takes 0.00013 GB."
+        f"{tmp_path}/cache could not be written (File too large). Free disk space, or set data.cache to a folder "
+        "on another disk. The cache of decoded images needs 0.00013 GB."
     )
     assert list((tmp_path / "cache").iterdir()) == []
 
@@ -158,7 +161,9 @@ def test_a_cache_that_cannot_be_written_names_the_option(tmp_path, monkeypatch, 
             raise PermissionError(errno.EACCES, "Permission denied", str(cache))
 
         monkeypatch.setattr(image_cache.tempfile, "mkdtemp", refuse)
-    with pytest.raises(UserError, match=r"cache cannot be used \(.*\)\. Choose a folder .* with data\.cache\."):
+    with pytest.raises(
+        UserError, match=r"cache cannot be used \(.*\)\. Set data\.cache to a folder with write permission\."
+    ):
         cache_counted(tmp_path)
 
 

@@ -20,7 +20,7 @@ def test_a_task_decodes_many_files(monkeypatch):
 
 
 def gradient():
-    """Return (40, 60, 3): red increases to the right, green downwards."""
+    """Return an image (40, 60, 3) whose red increases to the right and whose green increases downwards."""
     rows, columns = np.mgrid[0:40, 0:60]
     return np.stack([columns * 4, rows * 6, np.full_like(rows, 77)], axis=2).astype(np.uint8)
 
@@ -71,7 +71,7 @@ def test_crop_keeps_the_aspect_ratio_and_stretch_does_not(tmp_path):
 
 def test_dark_16_bit_gray_stays_dark_and_float_gray_is_scaled(tmp_path):
     Image.fromarray(np.full((8, 8), 200, np.uint16)).save(tmp_path / "dark.png")
-    assert read_image(tmp_path / "dark.png", (8, 8), color=False).max() == 1  # 200 of 65,535
+    assert read_image(tmp_path / "dark.png", (8, 8), color=False).max() == 1  # 200 / 65535 of the white level
     Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(tmp_path / "half.tif")
     assert set(read_image(tmp_path / "half.tif", (8, 8), color=True).ravel()) == {128}
 
@@ -95,7 +95,7 @@ def test_every_mode_is_converted_to_gray_or_color(tmp_path, mode, value, color, 
 
 @pytest.fixture
 def broken(tmp_path):
-    """A folder with one valid image and one unreadable file of each kind."""
+    """Return a folder with one valid image and one unreadable file for each reason in `REASONS`."""
     rng = np.random.default_rng(0)
     good = tmp_path / "good.png"
     Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(good)

@@ -17,7 +17,7 @@ PEOPLE = {"Ada_Byron": 3, "Al-Hassan_Q": 1, "Bo_Li": 12, "Cy_Young": 2, "Di_Ng":
 
 @pytest.fixture
 def photos(tmp_path):
-    """A data root with 30 random photos and a table of 73 attributes that lacks two of the photos."""
+    """Return a data root with 30 random photos and a table with 73 attributes for 28 of them."""
     rng = np.random.default_rng(0)
     names = [f"attribute {i}" for i in range(71)] + ["Male", "Smiling"]
     lines = ["# a comment", "#\tperson\timagenum\t" + "\t".join(names)]
@@ -71,7 +71,7 @@ def test_all_attributes_can_be_labels(photos):
 
 def test_an_unknown_attribute_lists_the_attributes_of_the_table(photos):
     with pytest.raises(
-        UserError, match=r"names 'Bald', and lfw_attributes.txt has no such column. It has: attribute 0,"
+        UserError, match=r"must contain only attributes in lfw_attributes.txt, got 'Bald'. Choose from: attribute 0,"
     ):
         prepared(photos, attributes=["Bald"])
 

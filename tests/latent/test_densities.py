@@ -1,4 +1,4 @@
-"""Densities against SciPy and scikit-learn, and what all of them have in common."""
+"""Compare the densities of codes with SciPy and scikit-learn, and check the properties that every density must have."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Classical restoration, which a model is compared with, must itself do what its books say."""
+"""Check that the classical denoising methods, which are baselines for a model, reduce noise."""
 
 import pytest
 import torch

@@ -18,7 +18,7 @@ def test_two_nn_counts_dimensions_in_a_wider_space(true):
     generator = torch.Generator().manual_seed(0)
     turned = torch.linalg.qr(torch.randn(20, 20, generator=generator)).Q[:true]
     x = torch.rand(3000, true, generator=generator) @ turned
-    assert two_nn(neighbor_ratios(torch.cat([x, x[:5]]))) == pytest.approx(true, rel=0.12)  # copies do no harm
+    assert two_nn(neighbor_ratios(torch.cat([x, x[:5]]))) == pytest.approx(true, rel=0.12)  # duplicates are ignored
 
 
 def test_shares_and_ratios():

@@ -1,4 +1,4 @@
-"""FID, KID, density and coverage against scipy, torchmetrics, definitions and what is known in closed form."""
+"""Compare FID, KID, density and coverage with SciPy, torchmetrics, their definitions and closed forms."""
 
 import warnings
 
@@ -13,7 +13,7 @@ from autoencoders.metrics.generation import density_and_coverage, frechet_distan
 
 
 class Same(torch.nn.Module):
-    """torchmetrics' network, here of images that are features already."""
+    """Feature network for torchmetrics that returns its flattened input, because the test inputs are features."""
 
     num_features = 6
 
@@ -64,7 +64,7 @@ def test_fid_is_torchmetrics():
 def test_kid_is_torchmetrics_over_all_pairs():
     a, b = gaussians()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it keeps all features, and says so
+        warnings.simplefilter("ignore")  # torchmetrics warns that it stores all features
         metric = KernelInceptionDistance(feature=Same(), subsets=1, subset_size=len(a), normalize=True)
     metric.update(images(a).float(), real=True)
     metric.update(images(b).float(), real=False)
@@ -95,7 +95,7 @@ def test_kid_has_no_bias_where_both_are_alike():
 
 def by_definition(real, drawn, k):
     distance = np.linalg.norm(real[:, None] - real[None], axis=2)
-    radius = np.sort(distance, axis=1)[:, k]  # the 0th is itself
+    radius = np.sort(distance, axis=1)[:, k]  # index 0 is the image itself
     inside = np.linalg.norm(real[:, None] - drawn[None], axis=2) < radius[:, None]
     return inside.sum() / (k * len(drawn)), inside.any(1).mean()
 

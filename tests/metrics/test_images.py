@@ -1,4 +1,4 @@
-"""SSIM and PSNR of images against scikit-image."""
+"""Compare SSIM and PSNR with scikit-image."""
 
 import numpy as np
 import pytest

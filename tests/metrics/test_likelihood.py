@@ -1,4 +1,4 @@
-"""Importance-weighted likelihood against the closed form of a linear-Gaussian model."""
+"""Compare the importance-weighted likelihood with the exact likelihood of a linear-Gaussian model."""
 
 import math
 
@@ -23,7 +23,7 @@ PIXELS = math.prod(SHAPE)
 
 
 class Flat(nn.Module):
-    """An encoder whose features are the pixels."""
+    """Encoder that returns the pixels as features."""
 
     features = PIXELS
 
@@ -32,7 +32,7 @@ class Flat(nn.Module):
 
 
 class Linear(nn.Module):
-    """x = W z + b."""
+    """Linear decoder x = W z + b."""
 
     def __init__(self, weight, bias):
         super().__init__()
@@ -43,14 +43,17 @@ class Linear(nn.Module):
 
 
 def orthogonal_columns(generator):
-    """W with orthogonal columns: the true posterior then has a diagonal covariance, as q has."""
+    """Return W with orthogonal columns. The covariance of the true posterior is then diagonal, as that of q."""
     q, _ = torch.linalg.qr(torch.randn(PIXELS, LATENTS, generator=generator))
     return q * torch.tensor([1.5, 0.6])
 
 
 @pytest.fixture
 def linear():
-    """`linear(off)`: (model, images, exact log-likelihoods); q is the true posterior where `off` is 0."""
+    """Return a function of `off` that returns a model, images and their exact log-likelihoods.
+
+    For `off` = 0, the posterior q of the model is the true posterior.
+    """
     generator = torch.Generator().manual_seed(0)
     weight, bias = orthogonal_columns(generator), torch.randn(PIXELS, generator=generator)
     exact = MultivariateNormal(bias.double(), weight.double() @ weight.double().T + SCALE**2 * torch.eye(PIXELS))
@@ -62,8 +65,8 @@ def linear():
             latent_dim=LATENTS,
             encoder=lambda shape, condition: Flat(), decoder=lambda inputs, shape, condition: Linear(weight, bias),
         )  # fmt: skip
-        variance = 1 / (1 + weight.square().sum(0) / SCALE**2)  # of the true posterior
-        gain = variance[:, None] * weight.T / SCALE**2  # its mean is gain (x - b)
+        variance = 1 / (1 + weight.square().sum(0) / SCALE**2)  # variance of the true posterior
+        gain = variance[:, None] * weight.T / SCALE**2  # the mean of the true posterior is gain (x - b)
         with torch.no_grad():
             model.head.weight.copy_(torch.cat([gain * (1 - off), torch.zeros(LATENTS, PIXELS)]))
             model.head.bias.copy_(torch.cat([-(1 - off) * gain @ bias, variance.log() + off]))
@@ -98,14 +101,14 @@ def test_the_bound_lies_between_elbo_and_likelihood_and_closes(linear):
     elbo = -(residual + spread) / (2 * SCALE**2) - constant - rate
     singles = torch.stack([-estimate(model, x, 1, seed=seed).nll for seed in range(200)])
     error = float(singles.mean(1).std()) / 200**0.5
-    assert float((singles.mean() - elbo.mean()).abs()) < 3 * error  # one sample has the ELBO's expectation
+    assert float((singles.mean() - elbo.mean()).abs()) < 3 * error  # for K = 1, the bound is the ELBO
     bounds = [float(elbo.mean()), *(float(-estimate(model, x, k).nll.mean()) for k in (10, 100, 3000))]
     gaps = [float(exact.mean()) - bound for bound in bounds]
     assert gaps[0] > 2 * gaps[1] > 4 * gaps[2] > 0
     assert abs(gaps[3]) < 0.01
     many = estimate(model, x, 3000)
     torch.testing.assert_close(-many.negative_elbo, elbo, atol=0.25, rtol=0)
-    assert (many.nll < many.negative_elbo).all()  # Jensen, on the very same samples
+    assert (many.nll < many.negative_elbo).all()  # Jensen's inequality for the same samples
     assert ((many.effective > 1) & (many.effective < 3000)).all()
 
 
@@ -114,7 +117,7 @@ def test_it_is_a_bound_that_closes_for_models_trained_with_wrong_noise_too(linea
     model.posteriors = Reparameterization(noise="uniform", std="exp")
     gaps = [float((exact + estimate(model, x, k).nll).mean()) for k in (1, 30, 3000)]
     assert gaps[0] > gaps[1] > gaps[2] > -0.01
-    assert gaps[2] < 0.1  # too narrow a proposal: it closes slowly
+    assert gaps[2] < 0.1  # the gap closes slowly because the proposal is too narrow
 
 
 def test_it_agrees_with_log_sum_exp_over_torch_distributions(linear):
@@ -175,7 +178,7 @@ def test_a_model_without_a_prior_and_numbers_of_no_sense_are_refused(compose, li
     with pytest.raises(UserError, match="no prior"):
         estimate(ae, torch.rand(2, 1, 8, 8), 5)
     for options in ({"samples": 0}, {"samples": 5, "together": 0}):
-        with pytest.raises(UserError, match="must be an integer of at least 1, got 0"):
+        with pytest.raises(UserError, match="must be an integer >= 1, got 0"):
             estimate(*linear(0.0)[:2], **options)
 
 

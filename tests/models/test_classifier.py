@@ -116,7 +116,7 @@ def test_logits_outside_the_bins_are_counted_in_the_last_bins():
 def test_invalid_combinations_raise_a_user_error(compose, classifier_folder):
     with pytest.raises(UserError, match="model=classifier needs labels"):
         instantiate.build_model(compose("model=classifier"), (1, 28, 28), None)
-    with pytest.raises(UserError, match=r"model\.features must be an integer of at least 1, got 0"):
+    with pytest.raises(UserError, match=r"model\.features must be an integer >= 1, got 0"):
         instantiate.build_model(
             compose("model=classifier", "model.features=0"), (1, 28, 28), Context("classes", ("a", "b"))
         )

@@ -51,7 +51,7 @@ def test_classifier_gradients_come_from_real_images_and_the_encoder_has_none(com
 def test_guide_needs_classes_a_weight_and_gaussian_samples(compose):
     with pytest.raises(UserError, match="conditioned on attributes"):
         build(compose, "model.guide=1", context=Context("attributes", ("Male", "Smiling")))
-    with pytest.raises(UserError, match=r"model\.guide must be a number of at least 0, got -1"):
+    with pytest.raises(UserError, match=r"model\.guide must be a finite number >= 0, got -1"):
         build(compose, "model.guide=-1")
     with pytest.raises(UserError, match="samples codes from N"):
         build(compose, "model.guide=1", "posterior.noise=uniform")

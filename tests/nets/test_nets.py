@@ -74,7 +74,7 @@ def test_a_residual_net_starts_as_pca(digits):
     code = encoder.eval()(x)[:, :12]
     expected = reference.inverse_transform(reference.transform(test))
     np.testing.assert_allclose(decoder.eval()(code).flatten(1).detach(), expected, atol=1e-5)
-    np.testing.assert_allclose(code.std(0).detach(), np.ones(12), atol=0.25)  # coordinates of unit variance
+    np.testing.assert_allclose(code.std(0).detach(), np.ones(12), atol=0.25)  # each latent has unit variance
 
 
 @pytest.mark.parametrize("shape", [(3, 10, 13), (1, 28, 28), (2, 9, 4)], ids=str)
@@ -87,14 +87,17 @@ def test_patches_convert_back_to_the_same_image(shape):
 
 
 def test_the_code_of_a_skip_net_contains_every_map():
-    """The network of the source, 32, 64 and 256 channels pooled by 4, 4, 2 and 2, has 3.68 million parameters."""
+    """Check the code size and the number of parameters (3.68 million) of the published net.
+
+    It has maps with 32, 64 and 256 channels and a bottleneck, and pooling factors 4, 4, 2 and 2.
+    """
     encoder = skip.Encoder((3, 64, 64), bottleneck=1024)
     decoder = skip.Decoder(encoder.code, (3, 64, 64), bottleneck=1024)
     assert encoder.code == 32 * 16 * 16 + 64 * 4 * 4 + 256 * 2 * 2 + 1024
     assert sum(p.numel() for net in (encoder, decoder) for p in net.parameters()) == pytest.approx(3.68e6, abs=5e3)
     code = encoder(torch.rand(1, 3, 64, 64)).detach()
     image = decoder(code)
-    for start in (0, 8192, 8192 + 1024, 8192 + 2048):  # values of each map change the image
+    for start in (0, 8192, 8192 + 1024, 8192 + 2048):  # start of each map in the code
         other = code.clone()
         other[:, start : start + 50] += 1
         assert not torch.equal(decoder(other), image)

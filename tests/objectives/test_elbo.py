@@ -204,7 +204,7 @@ def test_a_run_with_wrong_noise_has_notes_in_its_record(compose, tmp_path, capsy
     train(compose(*overrides, "logger=none", "callbacks=none", "test=false"))
     notes = json.loads((tmp_path / "run/run.json").read_text())["notes"]
     assert len(notes) == 3
-    assert "posterior.noise=centered_uniform is a known mistake, kept for study: U(-1, 1) has variance 1/3" in notes[0]
-    assert "is no bound" in notes[2]
+    assert "posterior.noise=centered_uniform is a known mistake, available only in order to study it: U(-1" in notes[0]
+    assert "is not a bound" in notes[2]
     assert all(note in capsys.readouterr().out for note in notes[:1])
     assert "noise centered_uniform, std exp" in loading.open_run(tmp_path / "run").title

@@ -60,7 +60,7 @@ def test_log_densities_are_float32_under_reduced_precision():
 @pytest.mark.parametrize("make", [Bernoulli, Gaussian, GaussianLearned, Laplace])
 def test_images_outside_the_range_raise_a_user_error(make):
     make().check(TARGET)
-    with pytest.raises(UserError, match=r"needs pixels in \[0, 1\], got training images in"):
+    with pytest.raises(UserError, match=r"training images must be in \[0, 1\] .*, got values between"):
         make().check(TARGET * 2 - 1)
     with pytest.raises(UserError, match="NaN"):
         make().check(TARGET * math.nan)

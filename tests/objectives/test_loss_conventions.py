@@ -167,19 +167,19 @@ def test_a_mean_of_cross_entropies_with_a_sum_of_kls_has_a_large_beta():
 
 
 def test_invalid_arguments_raise_a_user_error():
-    with pytest.raises(UserError, match=r"'keras'.*pytorch-vae, .*s4"):
+    with pytest.raises(UserError, match=r"pytorch-vae, .*s4, or a Convention, got 'keras'"):
         to_beta(1, "keras")
-    with pytest.raises(UserError, match=r"depends on pixels .*Pass pixels="):
+    with pytest.raises(UserError, match=r"pixels \(.*\) is missing, but .* depends on pixels\. Pass pixels="):
         to_beta(1, "pytorch-vae", scale=0.1)
-    with pytest.raises(UserError, match=r"depends on scale \(likelihood.scale.*likelihood=gaussian"):
+    with pytest.raises(UserError, match=r"scale \(likelihood.scale.*likelihood=gaussian\) is missing"):
         to_beta(1, "pythae-mse")
     with pytest.raises(UserError, match="got 'batch_size'"):
         to_beta(1, "pythae-bce", batch_size=64)
-    with pytest.raises(UserError, match="batch must be a number above 0"):
+    with pytest.raises(UserError, match="batch must be a finite number > 0"):
         from_beta(1, "s4", scale=0.1, pixels=784, batch=0)
-    with pytest.raises(UserError, match="weight must be a number of at least 0"):
+    with pytest.raises(UserError, match="weight must be a finite number >= 0"):
         to_beta(-1, "pythae-bce")
-    with pytest.raises(UserError, match="beta must be a number of at least 0"):
+    with pytest.raises(UserError, match="beta must be a finite number >= 0"):
         from_beta(math.nan, "pythae-bce")
     with pytest.raises(UserError, match="has no scale"):
         scale_at(1, "pytorch-examples")

@@ -92,4 +92,4 @@ def test_all_options_that_are_mistakes_have_notes():
             correct = noise == "normal" and std != "exp"
             assert posteriors.gaussian == (noise in ("normal", "shared_normal") and std != "exp")
             assert bool(posteriors.notes) != correct
-            assert ("is no bound" in " ".join(posteriors.notes)) != posteriors.gaussian
+            assert ("is not a bound" in " ".join(posteriors.notes)) != posteriors.gaussian

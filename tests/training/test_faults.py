@@ -84,8 +84,9 @@ def test_a_full_disk_leaves_every_checkpoint_good_and_says_how_to_go_on(run_comm
         done = run_command(train_module, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        f"autoencoders: {tmp_path}/run could not be written (No space left on device). Free some space, or choose "
-        "another disk with hydra.run.dir. checkpoints/last.ckpt was written before; continue with resume=run.\n"
+        f"autoencoders: {tmp_path}/run could not be written (No space left on device). Free disk space, or set "
+        "hydra.run.dir to a folder on another disk. checkpoints/last.ckpt was written before this error. Continue the "
+        "run with resume=run.\n"
     )
     assert record(tmp_path / "run")["status"] == "failed"
     assert record(tmp_path / "run")["error"] in done.stderr
@@ -271,7 +272,7 @@ def test_a_run_folder_that_cannot_be_made_is_one_sentence(run_command, tmp_path,
     done = run_command(train_module, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        f"autoencoders: file/x cannot be used (Not a directory). Choose a folder with write permission with {option}.\n"
+        f"autoencoders: file/x cannot be used (Not a directory). Set {option} to a folder with write permission.\n"
     )
 
 
@@ -279,7 +280,7 @@ def test_a_run_folder_without_permission_is_one_sentence(run_command, tmp_path, 
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
     done = run_command(train_module, "hydra.run.dir=run", cwd=tmp_path)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "run cannot be used (Permission denied). Choose a folder" in done.stderr
+    assert "run cannot be used (Permission denied). Set hydra.run.dir to a folder" in done.stderr
 
 
 def test_an_answer_that_cannot_be_written_is_one_sentence(spared, run_command, tmp_path):
@@ -288,8 +289,8 @@ def test_an_answer_that_cannot_be_written_is_one_sentence(spared, run_command, t
     done = run_command(apply, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == (
-        "autoencoders: file/x/figures/reconstruct/rows cannot be used (Not a directory). Choose a folder with "
-        "write permission with folder.\n"
+        "autoencoders: file/x/figures/reconstruct/rows cannot be used (Not a directory). Set folder to a folder "
+        "with write permission.\n"
     )
 
 
@@ -302,10 +303,10 @@ CPU = RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory:
 @pytest.mark.parametrize(
     ("error", "method", "options", "says"),
     [
-        (GPU, "training_step", ["objective.samples=3"], "The memory of the GPU ran out during training "
+        (GPU, "training_step", ["objective.samples=3"], "The GPU ran out of memory during training "
          "(OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.). Lower data.batch_size (now 64), or set "
          "trainer.precision=bf16-mixed, or lower objective.samples (now 3)."),
-        (CPU, "validation_step", [], "The memory of the machine ran out during evaluation "
+        (CPU, "validation_step", [], "The machine ran out of memory during evaluation "
          "(RuntimeError: [enforce fail] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.). "
          "Lower data.eval_batch_size (now 500)."),
     ],
@@ -320,7 +321,9 @@ def test_memory_that_ran_out_names_the_option_and_what_is_kept(
         train(config)
     message = str(error_messages.explain_error(raised.value, config))
     assert says in message
-    assert message.endswith(f" checkpoints/last.ckpt was written before; continue with resume={tmp_path}/run.")
+    assert message.endswith(
+        f" checkpoints/last.ckpt was written before this error. Continue the run with resume={tmp_path}/run."
+    )
     assert record(tmp_path / "run")["error"] == message
     assert steps(tmp_path / "run", "last") == [19]
 
@@ -333,14 +336,14 @@ def test_out_of_memory_in_another_place_is_reported(compose):
     with pytest.raises(MemoryError) as raised:
         setup()
     assert str(error_messages.explain_error(raised.value, config)) == (
-        "The memory of the machine ran out during preparing the data (MemoryError: Unable to allocate 30 GiB). Lower "
+        "The machine ran out of memory during data preparation (MemoryError: Unable to allocate 30 GiB). Lower "
         "data.memory (now 2e+09 bytes)."
     )
     assert "Set device=cpu" in str(error_messages.explain_error(GPU, {"device": "cuda"})).replace("or set", "Set")
     gone = RuntimeError("[gloo/transport/tcp/pair.cc:561] Connection closed by peer [127.0.0.1]:45767.")
     assert (
         str(error_messages.explain_error(gone, {}))
-        == "Another process of this run has ended, so this process ends too."
+        == "Another process of this run has ended. Therefore this process ends too."
     )
     assert error_messages.explain_error(ValueError("a defect"), config) is None
     assert error_messages.explain_error(FileNotFoundError(errno.ENOENT, "a defect"), config) is None

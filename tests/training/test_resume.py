@@ -219,7 +219,7 @@ def test_a_drawn_seed_is_kept_by_a_resume_and_by_a_sweep(compose, run_command, t
     for _ in range(2):
         done = run_command(train_module, *sweep, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert "skipped, finished before" in done.stdout
+    assert "skipped because it was already finished" in done.stdout
     assert starts == [0, 19, 0]
 
 
@@ -271,9 +271,9 @@ def test_a_sweep_that_is_run_again_does_what_is_left(run_command, tmp_path, star
     assert starts == [0, 0, 72]
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line[:1] in ("0", "1")}
     assert "done" in lines["0"]
-    assert "0_vae-digits-z10-beta1: skipped, finished before" in done.stdout
+    assert "0_vae-digits-z10-beta1: skipped because it was already finished" in done.stdout
     assert "1_vae-digits-z10-beta2: skipped" not in done.stdout
     other = run_command(train_module, *words, "data.shift=1", cwd=tmp_path)
     assert other.returncode == 2
-    assert "contains a finished run of another configuration: data.shift is 1 instead of 0" in other.stderr
+    assert "contains a finished run with another configuration: data.shift is 1 instead of 0" in other.stderr
     assert [json.loads(f.read_text())["status"] for f in (tmp_path / "sweep").glob("*/run.json")] == ["done", "done"]

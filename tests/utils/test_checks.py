@@ -17,7 +17,7 @@ def test_the_message_names_option_expectation_and_value():
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True])
 def test_integers_below_the_minimum_and_other_types_are_rejected(value):
-    with pytest.raises(UserError, match=r"count must be an integer of at least 1, got "):
+    with pytest.raises(UserError, match=r"count must be an integer >= 1, got "):
         check_at_least("count", value, 1)
 
 
@@ -28,11 +28,11 @@ def test_the_minimum_itself_is_valid():
 
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf])
 def test_positive_numbers_are_finite_and_above_zero(value):
-    with pytest.raises(UserError, match="lr must be a number above 0"):
+    with pytest.raises(UserError, match="lr must be a finite number > 0"):
         check_positive("lr", value)
 
 
 @pytest.mark.parametrize("value", [-1e-9, math.nan, math.inf])
 def test_numbers_that_are_not_negative_are_finite(value):
-    with pytest.raises(UserError, match="weight must be a number of at least 0"):
+    with pytest.raises(UserError, match="weight must be a finite number >= 0"):
         check_not_negative("weight", value)

@@ -1,4 +1,4 @@
-"""Output on a recorded terminal. Plain lines without a terminal are tested in tests/test_train.py."""
+"""Tests of the output on a terminal. The output without a terminal is tested in tests/test_train.py."""
 
 import io
 import re
@@ -23,7 +23,7 @@ QUICK = ["model=vae", "trainer.max_epochs=2", "trainer=cpu", "logger=none", "net
 
 
 class Screen(io.StringIO):
-    """A terminal that stores its output."""
+    """A stream that behaves as a terminal and stores its output."""
 
     encoding = "utf-8"
 
@@ -33,13 +33,13 @@ class Screen(io.StringIO):
 
 @pytest.fixture
 def record_screen(monkeypatch):
-    """`record_screen()`: record a terminal of 80 columns from then on."""
+    """Return a function that replaces stdout by a recorded terminal with 80 columns and returns the `Screen`."""
     for name in ("NO_COLOR", "CI"):
         monkeypatch.delenv(name, raising=False)
     for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "80"), ("LINES", "40")):
         monkeypatch.setenv(name, value)
 
-    def begin():  # in the test itself: pytest puts its own stdout in place after fixtures
+    def begin():  # called by the test, because pytest replaces stdout after the fixtures
         screen = Screen()
         monkeypatch.setattr(sys, "stdout", screen)
         return screen
@@ -48,7 +48,7 @@ def record_screen(monkeypatch):
 
 
 def visible(screen):
-    """Return the text without escape sequences."""
+    """Return the text on the screen without escape sequences."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue()).replace("\r", "\n")
 
 
@@ -82,7 +82,7 @@ def test_a_run_on_a_terminal(compose, record_screen):
     assert re.search(rf"test .*\n +vae +{metrics['test/neg_elbo']:.2f}", text)
     assert re.search(r"PCA-10 +0\.0137", text)
     assert max(map(len, text.splitlines())) <= 80
-    assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")  # the cursor is back
+    assert screen.getvalue().rindex("\x1b[?25h") > screen.getvalue().rindex("\x1b[?25l")  # the cursor is visible again
     assert sys.stdout is screen
 
 

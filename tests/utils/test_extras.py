@@ -9,7 +9,7 @@ def test_an_installed_package_is_returned():
 
 
 def test_a_missing_package_is_an_error_with_the_install_command():
-    with pytest.raises(UserError, match=r"^application=export needs no_such_package\. Install") as e:
+    with pytest.raises(UserError, match=r"^application=export needs the package no_such_package\. Install") as e:
         import_extra("no_such_package.part", "export", "application=export")
     assert "-e '.[export]'" in str(e.value)
     assert "'lightning-autoencoders[export]'" in str(e.value)

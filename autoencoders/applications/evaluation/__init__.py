@@ -1,1 +1,1 @@
-"""Rows of the table of `application=evaluate`, by topic."""
+"""Functions that compute the rows of the table `evaluation` of `application=evaluate`, one module per topic."""

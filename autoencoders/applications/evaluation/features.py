@@ -1,4 +1,4 @@
-"""Distance of samples and reconstructions from real images in a classifier's features: FID, KID, density, coverage."""
+"""FID, KID, density and coverage of samples and reconstructions, computed from the features of a classifier."""
 
 from __future__ import annotations
 
@@ -19,15 +19,23 @@ from autoencoders.runs.run import Run
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 NEIGHBOURS = 5
-"""Number of neighbors k of density and coverage, as in the paper."""
+"""Number of nearest neighbors for density and coverage, as in Naeem et al., 2020."""
 FITTED = 10_000
-"""Maximum number of training images that the Gaussian over principal components is fitted to."""
+"""Maximum number of training images whose PCA codes the Gaussian of the PCA baseline is fitted to."""
 MEASURES = ("FID", "KID", "density", "coverage")
 KINDS = ("samples", "reconstructions")
+"""Kinds of image sets."""
 
 
 class ImageSet(NamedTuple):
-    """A set of images to compare with real ones: kind, method, and a note on its origin."""
+    """A set of images that is compared with real images.
+
+    Attributes:
+        kind: one of KINDS.
+        method: name of the model or baseline that generated the images.
+        images: images (N, C, H, W) in [0, 1].
+        note: origin of the images, for the table.
+    """
 
     kind: str
     method: str
@@ -36,14 +44,22 @@ class ImageSet(NamedTuple):
 
 
 def feature_rows(run: Run, split: str, classifier: TrainedClassifier | None, drawn: int, seed: int) -> list[Row]:
-    """Return FID, KID, density and coverage of samples and reconstructions, compared with real images of `split`.
+    """Return rows with FID, KID, density and coverage of samples and reconstructions, compared with real images.
 
-    All sets have the same number of images, because FID depends on it. Real images of another split are the best case,
-    a Gaussian over principal components and noise are baselines. Reconstructions are of images outside `split`.
+    All sets have the same number of images, because FID depends on this number. Baselines are samples from a Gaussian
+    fitted to PCA codes, and noise. Real images of other splits show the best values that can be expected. The
+    reconstructed images are not from `split`, so that they are not compared with their own originals.
+
+    Args:
+        run: run to evaluate.
+        split: split of the real images.
+        classifier: classifier whose features are used. If it is None, the rows contain NaN and a note.
+        drawn: maximum number of images per set.
+        seed: seed of the samples.
     """
     name = run.model.name
     if classifier is None:
-        note = f"n/a: give classifier=<run of model=classifier data={run.data.name}>"
+        note = f"n/a: set classifier=<run of model=classifier data={run.data.name}>"
         return [Row(f"{measure}, {kind}", "", name, math.nan, 0, note) for kind in KINDS for measure in MEASURES]
     source, count = reconstruction_split(split), set_size(run, split, drawn)
     if count <= NEIGHBOURS + 1:
@@ -62,17 +78,17 @@ def feature_rows(run: Run, split: str, classifier: TrainedClassifier | None, dra
 
 
 def reconstruction_split(split: str) -> str:
-    """Return the split of the reconstructed images: not that of the reference, and held out if possible."""
+    """Return the split of the reconstructed images, which differs from `split`: `val` if possible, else `train`."""
     return "train" if split == "val" else "val"
 
 
 def set_size(run: Run, split: str, drawn: int) -> int:
-    """Return the number of images of every set."""
+    """Return the number of images per set: `drawn`, or the size of the smallest split that is used."""
     return min(drawn, *(len(run.prepare().data.images(s)) for s in (split, reconstruction_split(split))))
 
 
 def compare_features(real: Tensor, features: Tensor) -> dict[str, tuple[float, float]]:
-    """Return every measure with its standard error, for features (N, F) and as many features of real images."""
+    """Return measure name -> (value, standard error) for features (N, F) of real and of generated images."""
     error = bootstrap_error(lambda rows: frechet_distance(real[rows], features[rows]), len(real), resamples=RESAMPLES)
     density, coverage = density_and_coverage(real, features, NEIGHBOURS)
     return {
@@ -84,28 +100,36 @@ def compare_features(real: Tensor, features: Tensor) -> dict[str, tuple[float, f
 
 
 def image_sets(run: Run, source: str, count: int, seed: int) -> Iterator[ImageSet]:
-    """Yield the sets to compare, one at a time."""
+    """Yield the samples of the model and of all baselines, then the reconstructions of the model and of PCA.
+
+    Args:
+        run: run to evaluate.
+        source: split of the reconstructed images.
+        count: number of images in every set.
+        seed: seed of the samples.
+    """
     name, pca, generator = run.model.name, run.pca(), torch.Generator().manual_seed(seed)
     density: Density = StandardNormal() if run.model.has_prior else GaussianFull()
     density.fit(run.codes("train").z)
     labels = ", labels of training images" if run.model.context_size else ""
-    note = f"decoder means of codes from {density.name}{labels}"
+    note = f"mean images of p(x | z) for codes from {density.name}{labels}"
     yield ImageSet("samples", name, sample_images(run, density, count, 1.0, seed), note)
     train = real_images(run, "train", FITTED)
     linear = GaussianFull().fit(pca.encode(train)).sample(count, generator)
-    yield ImageSet("samples", pca.name, pca.decode(linear), "codes from a Gaussian fitted to the training images'")
+    note = "codes from a Gaussian fitted to PCA codes of training images"
+    yield ImageSet("samples", pca.name, pca.decode(linear), note)
     for split in dict.fromkeys((source, "train")):
-        yield ImageSet("samples", f"real {split} images", real_images(run, split, count), "the floor")
+        yield ImageSet("samples", f"real {split} images", real_images(run, split, count), "best case: real images")
     noise = torch.rand(count, *run.model.shape, generator=generator)
-    yield ImageSet("samples", "noise", noise, "uniform in [0, 1], every pixel alone")
+    yield ImageSet("samples", "noise", noise, "independent pixels, uniform in [0, 1]")
     rows = spread_rows(count, len(run.data.images(source)))
     for method, reconstruct in ((name, run.reconstruct), (pca.name, lambda x, y: pca.reconstruct(x))):
         batches = (run.batch(source, some) for some in rows.split(ROWS_PER_CHUNK))
         images = torch.cat([reconstruct(batch.x, batch.y) for batch in batches])
-        yield ImageSet("reconstructions", method, images, f"of {source} images")
+        yield ImageSet("reconstructions", method, images, f"reconstructions of {source} images")
 
 
 def real_images(run: Run, split: str, count: int) -> Tensor:
-    """Return evenly spaced targets of a split, (N, C, H, W)."""
+    """Return the targets (N, C, H, W) of at most `count` evenly spaced images of a split."""
     rows = spread_rows(count, len(run.data.images(split)))
     return torch.cat([run.batch(split, some).target for some in rows.split(ROWS_PER_CHUNK)])

@@ -1,4 +1,4 @@
-"""Quality of single images: errors of reconstructions, and label accuracy of a conditional model."""
+"""Reconstruction errors, label accuracy of a conditional model, and accuracy of the classifier that measures it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ from autoencoders.runs.run import Run
 
 
 def reconstruction_rows(run: Run, split: str) -> list[Row]:
-    """Return errors of reconstructions from posterior means, of PCA with as many components, and of the mean image."""
+    """Return rows with MSE, PSNR and SSIM of three reconstructions of a split.
+
+    The reconstructions are those of the model from posterior means, of PCA with one component per latent, and the mean
+    training image.
+    """
     table = reconstruction_errors(run, split).to_dict("records")
     columns = {"mse": "[0, 1]^2", "psnr per image": "dB", "ssim": ""}
     return [
@@ -31,22 +35,25 @@ def reconstruction_rows(run: Run, split: str) -> list[Row]:
 
 
 def conditional_rows(run: Run, split: str, classifier: LabelClassifier, codes: int, seed: int) -> list[Row]:
-    """Return how often the classifier recognizes the requested label, and the variation within a label.
+    """Return rows with the label accuracy of a conditional model, and the variation of its images within a label.
+
+    The label accuracy is the fraction of decoded images for which the classifier predicts the requested label.
 
     Args:
         run: run of a conditional model.
-        split: split of the real images for comparison.
-        classifier: a trained classifier, or logistic regression on pixels, whose features are not reported.
-        codes: number of codes per label, from N(0, I), each decoded once.
+        split: split of the real images that are used for comparison.
+        classifier: a trained classifier, or logistic regression on pixels. The deviation of features is reported only
+            for a trained classifier.
+        codes: number of codes from N(0, I) per label. Each code is decoded once.
         seed: seed of the codes.
     """
     generator = torch.Generator().manual_seed(seed)
     table, _ = accuracy_tables(run, split, classifier, labels_to_decode(run, 1.0), codes, generator)
     rows = []
     for row in table.to_dict("records"):
-        note = f"; decoder means, {codes} codes per label" if row["method"] == run.model.name else ""
-        value = row["accuracy"], row["accuracy +-"]
-        rows.append(Row("label accuracy", "share", row["method"], value, row["images"], f"by {classifier.name}{note}"))
+        decoded = f"; mean images of p(x | z), {codes} codes per label" if row["method"] == run.model.name else ""
+        value, note = (row["accuracy"], row["accuracy +-"]), f"by {classifier.name}{decoded}"
+        rows.append(Row("label accuracy", "fraction", row["method"], value, row["images"], note))
     spreads = {"pixel deviation within a label": "[0, 1]"}
     if isinstance(classifier, TrainedClassifier):
         spreads["feature deviation within a label"] = "features"
@@ -56,10 +63,10 @@ def conditional_rows(run: Run, split: str, classifier: LabelClassifier, codes: i
 
 
 def classifier_rows(run: Run, split: str, classifier: TrainedClassifier) -> list[Row]:
-    """Return the accuracy of the classifier on real images of the split, and that of the most frequent label."""
+    """Return rows with the accuracy of the classifier on real images, and the accuracy of the most frequent label."""
     known = run.annotations(split)
     if known.classes is None and known.attributes is None:
-        return [Row("classifier", "share", classifier.name, math.nan, 0, "n/a: these data have no labels")]
+        return [Row("classifier", "fraction", classifier.name, math.nan, 0, "n/a: the data have no labels")]
     labels, count = true_labels(run, split, classifier.labels), len(run.data.images(split))
     chunks = torch.arange(count).split(1000)
     correct = torch.cat(
@@ -75,7 +82,7 @@ def classifier_rows(run: Run, split: str, classifier: TrainedClassifier) -> list
         else f"mean of {classifier.labels.size} attributes"
     )
     return [
-        Row("classifier", "share", name, mean_and_error(each[each.isfinite()]), int(each.isfinite().sum()),
+        Row("classifier", "fraction", name, mean_and_error(each[each.isfinite()]), int(each.isfinite().sum()),
             f"accuracy on real {split} images, {what}")
         for name, each in named
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Use of the latents: active units, KL per latent, gap between aggregate posterior and prior."""
+"""Statistics of the latents: active units, KL divergence per latent, gap between aggregate posterior and prior."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 
 class Latents(NamedTuple):
-    """Posteriors of a split, (N, Z) each: mean, one sample, and KL per latent in nats."""
+    """Posteriors q(z | x) of the N images of a split, as float64 tensors on the CPU.
+
+    Attributes:
+        mean: posterior means (N, Z).
+        sample: one posterior sample per image (N, Z).
+        kl: KL divergence from the prior per image and latent (N, Z), in nats.
+    """
 
     mean: Tensor
     sample: Tensor
@@ -33,20 +39,29 @@ class Latents(NamedTuple):
 
 @torch.no_grad()
 def encode_latents(run: Run, split: str) -> Latents:
-    """Encode every image of a split."""
+    """Encode every image of a split. The sampling noise depends on the split and on the index of the image.
+
+    Raises:
+        UserError: if the model has a point posterior, such as an autoencoder without a prior.
+    """
     posteriors = []
     for batch in run.prepare().data.evaluation_batches(split):
         y = None if batch.y is None else batch.y.to(run.model.device)
         posterior = run.model.posterior(batch.x.to(run.model.device), y)
         eps = evaluation_noise(run.model, batch.index.to(run.model.device), split)
         if eps is None:
-            raise UserError(f"{run.model.name} has no posterior to sample from. Use a VAE or a CVAE.")
+            raise UserError(
+                f"The model must have a posterior that can be sampled, got {run.model.name}. Use a VAE or a CVAE."
+            )
         posteriors.append((posterior.mean, posterior.sample(eps), posterior.kl()))
     return Latents(*(torch.cat(column).double().cpu() for column in zip(*posteriors, strict=True)))
 
 
 def latents_table(found: Latents) -> pd.DataFrame:
-    """Return one row per latent, ordered by KL."""
+    """Return a table with one row per latent: mean KL divergence in nats, variance of the posterior mean, activity.
+
+    The rows are in descending order of the KL divergence.
+    """
     variance = found.mean.var(0, correction=0)
     table = pd.DataFrame(
         {
@@ -61,7 +76,11 @@ def latents_table(found: Latents) -> pd.DataFrame:
 
 
 def latent_rows(run: Run, found: Latents) -> list[Row]:
-    """Return active units and the gap to the prior, with samples of the prior as baseline."""
+    """Return rows with the number of active units, and the gap between aggregate posterior and prior.
+
+    The baseline of the gap is the same number of samples from the prior. The gap of these samples is not 0, because it
+    is estimated from a finite number of samples.
+    """
     name, (count, size) = run.model.name, found.mean.shape
     active = int((found.mean.var(0, correction=0) > ACTIVE_VARIANCE).sum())
     gap = gap_to_prior(found.sample)
@@ -72,18 +91,19 @@ def latent_rows(run: Run, found: Latents) -> list[Row]:
     ]
     note = "" if count > size else f"n/a: {count} images are too few for a covariance of {size} latents"
     return [
-        Row("active units", f"of {size}", name, float(active), count, f"variance of the mean > {ACTIVE_VARIANCE}"),
+        Row("active units", f"of {size}", name, float(active), count,
+            f"latents whose posterior mean has variance > {ACTIVE_VARIANCE}"),
         Row("aggregate gap", "nats", name, (gap, error), count, note or "KL(Gaussian fit of q(z) || N(0, I))"),
         Row("aggregate gap", "nats", "N(0, I)", (float(np.mean(draws)), float(np.std(draws, ddof=1))), count,
-            note or "as many true samples; +- between draws"),
+            note or "same number of samples from the prior; +- over sample sets"),
     ]  # fmt: skip
 
 
 def kl_figure(run: Run, table: pd.DataFrame, split: str) -> Figure:
-    """Draw the KL per latent as bars."""
+    """Plot the KL divergence of each latent as a bar."""
     from autoencoders.figures.bars import kl_bars
 
     active = table["active"].to_numpy()
-    caption = f"{split} KL {table['kl'].sum():.2f} nats over {len(table)} latents, {active.sum()} of them active"
+    caption = f"mean KL on {split} images: {table['kl'].sum():.2f} nats; {active.sum()} of {len(table)} latents active"
     latent, kl, errors = (table[key].to_numpy() for key in ("latent", "kl", "kl +-"))
     return kl_bars(latent, kl, errors, active, run.title, caption)

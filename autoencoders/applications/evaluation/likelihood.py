@@ -1,4 +1,4 @@
-"""Likelihood of the images of a split: ELBO, its terms, and the importance-weighted bound."""
+"""Likelihood of images: negative ELBO, distortion, rate, and the importance-weighted bound on -log p(x)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,21 @@ from autoencoders.runs.run import Run
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 
 FITTED = 2000
-"""Number of training images that the scale of the mean image's likelihood is fitted to."""
+"""Maximum number of training images that the likelihood scale of the mean-image baseline is fitted to."""
 
 
 def likelihood_rows(run: Run, split: str) -> list[Row]:
-    """Return the negative ELBO and its terms on a split, with the mean image as baseline."""
+    """Return rows with the negative ELBO, distortion and rate (KL divergence of the posterior from the prior).
+
+    The baseline of the distortion is the mean training image. A model without a prior has neither ELBO nor rate.
+    """
     name, codes = run.model.name, run.codes(split)
     distortion, rate, count = codes.distortion.double(), codes.rate.double(), len(codes.z)
     mean = mean_image_nll(run, split)
     if run.model.has_prior:
         given = " given the label" if run.model.context_size else ""
         gaussian = run.model.posteriors.gaussian
-        bounds = f"bounds -log p(x){given}" if gaussian else "no bound: see the notes in run.json"
+        bounds = f"upper bound on -log p(x){given}" if gaussian else "no bound on -log p(x), see notes in run.json"
         elbo = Row("-ELBO", "nats", name, mean_and_error(distortion + rate), count, bounds)
         rates = [Row("rate", "nats", name, mean_and_error(rate), count)]
     else:
@@ -35,19 +38,21 @@ def likelihood_rows(run: Run, split: str) -> list[Row]:
     return [
         elbo,
         Row("distortion", "nats", name, mean_and_error(distortion), count),
-        Row("distortion", "nats", "mean image", mean_and_error(mean), count, "the same likelihood without a latent"),
+        Row("distortion", "nats", "mean image", mean_and_error(mean), count, "same likelihood, mean image as its mean"),
         *rates,
     ]
 
 
-NO_PRIOR = "n/a: a point posterior, and no prior over codes"
+NO_PRIOR = "n/a: the model has no prior over codes"
+"""Note in rows without a value."""
 
 
 @torch.no_grad()
 def mean_image_nll(run: Run, split: str) -> Tensor:
-    """Return -log p(x) of each image, (N,) nats, with the mean training image as the mean of the likelihood.
+    """Return -log p(x) in nats (N,) for N images of a split, with the mean training image as the mean of p(x).
 
-    A learned scale is that of the model's residuals; here it is fitted to the residuals of the mean image.
+    The likelihood is that of the model. A learned scale is replaced: it is fitted to the differences between training
+    images and the mean image.
     """
     family, mean, train = deepcopy(run.model.family).cpu(), run.data.mean_image().float(), run.data.images("train")
     sample = train[spread_rows(FITTED, len(train))].float() / 255
@@ -58,7 +63,19 @@ def mean_image_nll(run: Run, split: str) -> Tensor:
 
 
 def bound_rows(run: Run, split: str, measured: int, samples: int, together: int, seed: int) -> list[Row]:
-    """Return the importance-weighted bound, the ELBO of the same samples, effective samples and bits per dimension."""
+    """Return rows with the importance-weighted bound on -log p(x) and related values; NaN for a model without a prior.
+
+    The related values are the negative ELBO of the same samples, the difference between the two, the effective number
+    of samples, and the bits per dimension.
+
+    Args:
+        run: run to evaluate.
+        split: split of the images.
+        measured: number of images, evenly spaced in the split.
+        samples: K, the number of posterior samples per image.
+        together: number of pairs of image and sample that are decoded at a time.
+        seed: seed of the posterior samples.
+    """
     name, index = run.model.name, spread_rows(measured, len(run.prepare().data.images(split)))
     nll, bits = f"IW-NLL, K={samples}", "bits per dimension"
     reason = code_length_objection(run, split, index) if run.model.has_prior else NO_PRIOR
@@ -76,17 +93,25 @@ def bound_rows(run: Run, split: str, measured: int, samples: int, together: int,
         Row("-ELBO, same samples", "nats", name, mean_and_error(found.negative_elbo), measured),
         Row("gained over ELBO", "nats", name, mean_and_error(found.negative_elbo - found.nll), measured),
         Row("effective samples", f"of {samples}", name, mean_and_error(found.effective), measured,
-            f"below 2 for {few:.1%} of the images"),
+            f"fewer than 2 for {few:.1%} of the images"),
         Row(bits, "bits", name, math.nan if reason else mean_and_error(found.nll / per_bit), measured,
             f"n/a: {reason}" if reason else ""),
     ]  # fmt: skip
 
 
 def code_length_objection(run: Run, split: str, index: Tensor) -> str | None:
-    """Return why -log p(x) is not the code length of these images, or None if it is."""
+    """Return the reason why -log p(x) is not the length of a lossless code for the images, or None if it is.
+
+    -log p(x) is a code length only for a Bernoulli likelihood and binary pixels.
+
+    Args:
+        run: run with the likelihood.
+        split: split of the images.
+        index: indices of the images. The first ROWS_PER_CHUNK images are checked.
+    """
     target = run.batch(split, index[:ROWS_PER_CHUNK]).target
     if not isinstance(run.model.family, Bernoulli):
-        return "a density of pixels, and 8-bit pixels are not dequantized"
+        return "a density, but the 8-bit pixels are not dequantized"
     if not ((target == 0) | (target == 1)).all():
-        return "the cross-entropy of gray levels, no likelihood of them (data.binarize=dynamic has one)"
+        return "cross-entropy of gray levels, which is not a likelihood (train with data.binarize=dynamic)"
     return None
