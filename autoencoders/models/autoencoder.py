@@ -250,7 +250,7 @@ class Autoencoder(ImageModel):
         eps = self.posteriors.fresh(*shape, generator=self._noise, device=self.device)
         return eps[self.global_rank :: world]
 
-    def batch_loss(self, batch: Batch, number: int) -> Tensor:
+    def batch_loss(self, batch: Batch, number: int) -> Tensor | None:
         """Return the loss of a training batch in nats per image. Its sums stay on the device until they are logged."""
         count = len(batch.x)
         self._progress = min(1.0, self.trainer.global_step / self._steps)

@@ -26,8 +26,8 @@ DEFAULT_STEPS = 16
 BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end", "on_before_zero_grad", "on_before_backward",
                "on_after_backward", "on_before_optimizer_step")  # fmt: skip
 """Hooks of callbacks and models that Lightning calls for every batch."""
-MODEL_HOOKS = (*BATCH_HOOKS[:-1], "training_step", "configure_optimizers", "backward", "optimizer_step", "optimizer_zero_grad",
-               "lr_scheduler_step")  # fmt: skip
+MODEL_HOOKS = (*BATCH_HOOKS[:-1], "training_step", "configure_optimizers", "backward", "optimizer_step",
+               "optimizer_zero_grad", "lr_scheduler_step")  # fmt: skip
 """Further methods of models that Lightning calls for every batch with automatic optimization."""
 PRECISIONS = ("32", "32-true", "bf16-mixed")
 
