@@ -60,7 +60,7 @@ def test_a_single_run_of_another_format_is_refused_in_one_line(run_command, fold
     done = run_command(report, "runs=runs/a", cwd=folder)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "run.json must be of format 2" in done.stderr
+    assert "run.json must have format 2" in done.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["runs"]
 
 
@@ -68,8 +68,8 @@ def test_a_run_of_another_format_among_others_is_listed_as_not_read(run_command,
     (folder / "runs/a/run.json").write_text(json.dumps({"status": "done"}))
     done = run_command(report, "runs=runs/*", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^not read a: runs/a/run\.json must be of format 2", done.stdout, re.MULTILINE)
-    assert "run.json must be of format 2" in (folder / "report.html").read_text()
+    assert re.search(r"^not read a: runs/a/run\.json must have format 2", done.stdout, re.MULTILINE)
+    assert "run.json must have format 2" in (folder / "report.html").read_text()
 
 
 def test_help_shows_examples(run_command, folder):

@@ -90,7 +90,7 @@ def test_an_incomplete_last_line_is_skipped(make_run, add_curves):
 def test_a_run_of_another_format_is_refused(make_run):
     folder = make_run("old", format=None)
     (folder / "config.yaml").unlink()
-    with pytest.raises(UserError, match=r"run\.json must be of format 2, got .*an earlier version"):
+    with pytest.raises(UserError, match=r"run\.json must have format 2, got .*an earlier version"):
         find_runs([folder])
 
 
