@@ -108,7 +108,7 @@ class Run:
             y: labels, for a conditional model: class indices (N,) or attributes (N, A).
 
         Returns:
-            Mean images (N, C, H, W) in [0, 1], float32 on the CPU.
+            Mean images (N, C, H, W), float32 on the CPU.
         """
         return torch.cat([self.model.decode(a, b).float().cpu() for a, b in self._chunks(z, y)])
 
