@@ -30,7 +30,8 @@ Fingerprint = tuple[int, int] | None
 class LivePage:
     """A report on runs that may still be training.
 
-    A run is read again only if one of its files has changed. The page is rendered again only if its content has changed.
+    A run is read again only if one of its files has changed. The page is rendered again only if a file that it shows
+    has changed.
 
     Args:
         patterns: run folders, sweep folders, or glob patterns for such folders; see `find_run_folders`.

@@ -1,4 +1,4 @@
-"""Render a report as Markdown, for example for a README. Tables are pipe tables. Figures are linked by relative paths."""
+"""Render a report as Markdown, for example for a README. Tables are pipe tables. Links to figures are relative."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FigureLinks:
     def link(self, title: str, picture: Picture) -> str:
         """Return the Markdown text that shows a figure.
 
-        The figure is added to `files` if it must be written: if figures are copied, or the report has plotted the figure.
+        The figure is added to `files` if figures are copied, or if the report has plotted the figure.
 
         Args:
             title: title of the group of figures.
@@ -89,13 +89,16 @@ def render_markdown(
 
 
 def escape_markdown(text: str) -> str:
-    """Return the text on one line, with the special characters of Markdown and HTML escaped."""
+    """Return a text on one line, with all special characters of Markdown and HTML escaped."""
     flat = re.sub(r"[&<>|~$]", lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
     return re.sub(r"(?<!&)#|[\\`*_\[\]!]", lambda match: f"\\{match[0]}", flat)
 
 
 def _render_commands(report: Report) -> str:
-    """Return a code block with one command per run. Its fence is longer than any run of backticks inside."""
+    """Return a Markdown code block with the training command of each run.
+
+    The fence of the code block has more backticks than any sequence of backticks in the commands.
+    """
     lines = [f"{report.common_command} {command.overrides}".strip() for command in report.commands]
     longest = max((len(ticks) for line in lines for ticks in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -151,8 +154,8 @@ def _render_cell(cell: Cell) -> str:
 def _figure_lines(group: FigureGroup, links: FigureLinks) -> list[str]:
     """Return the Markdown lines for a group of figures.
 
-    The figures are in one row of a table, with captions above them. Wide figures and single figures are below each other,
-    with captions below them.
+    The figures are in one row of a table, with captions above them. Wide figures and single figures are below each
+    other, with captions below them.
     """
     captions = [_caption(picture) for picture in group.pictures]
     images = [links.link(group.title, picture) for picture in group.pictures]
