@@ -81,7 +81,7 @@ def check_options(config: dict[str, Any]) -> None:
     kinds = config["kinds"]
     if not isinstance(kinds, list) or not kinds or not set(kinds) <= set(KINDS):
         raise UserError(
-            f"kinds must be a non-empty list with names from {list(KINDS)}, got {kinds!r}. Set kinds=[runs,sweeps]."
+            f"kinds must be a list with at least one name from {list(KINDS)}, got {kinds!r}. Set kinds=[runs,sweeps]."
         )
     for name in ("project", "name"):
         if not isinstance(config[name], str) or not config[name]:

@@ -94,7 +94,7 @@ def plot_rate_distortion(runs: Sequence[RunFolder]) -> FigureGroup:
     """
     from autoencoders.figures.curves import rate_distortion_curve
 
-    figures = FigureGroup("Rate against distortion", large=True)
+    figures = FigureGroup("Distortion against rate", large=True)
     required = {"test/rate", "test/distortion"}
     measured = [run for run in runs if run.config and run.has_prior and required <= set(run.metrics)]
     ignored = (*BETA_KEYS, *SEED_KEYS)

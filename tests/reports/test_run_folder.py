@@ -40,8 +40,8 @@ def test_an_existing_folder_is_not_used_as_a_pattern(make_run, tmp_path):
     ("name", "message"),
     [
         ("none*", "matches nothing"),
-        ("empty", "is not a run folder and contains none"),
-        ("file.txt", "is not a run folder and contains none"),
+        ("empty", "but .*empty contains no run"),
+        ("file.txt", r"but .*file\.txt contains no run"),
     ],
 )
 def test_a_missing_run_is_refused(tmp_path, name, message):
