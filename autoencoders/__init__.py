@@ -1,11 +1,16 @@
 """Train, evaluate and apply AE, VAE and CVAE models on images.
 
-Symbols in the shape comments of this package:
+Symbols in the shapes that docstrings and comments of this package give:
 
-    B batch    C, H, W image channels, height, width    F features    Z latent size
-    K context size or samples    N rows of a split    A attributes
+    B        images in a batch
+    N        images in a split or in another set of images
+    C, H, W  channels, height and width of an image
+    Z        latent size: numbers in the latent code of an image
+    A        attributes per image
+    F        features per image
+    K        size of the context vector, or samples per image; the docstring says which
 
-Importing this package imports neither torch nor Lightning.
+`import autoencoders` does not import torch or Lightning, so that commands start quickly.
 """
 
 from __future__ import annotations
@@ -21,14 +26,16 @@ __version__ = "0.2.0"
 
 
 def load(path: str | Path, trust: tuple[str, ...] = ()) -> Autoencoder:
-    """Load a trained model in evaluation mode, from a run folder, a checkpoint or a folder of `application=export`.
+    """Load a trained model, in evaluation mode on the CPU.
 
     Args:
-        path: one of these.
-        trust: further prefixes of targets that the configuration may name, such as your own package.
+        path: a run folder, a checkpoint file (`.ckpt`), or a folder that `application=export` has written.
+        trust: prefixes of additional classes that the saved configuration may contain, such as `("my_package.",)`. By
+            default, only classes of this package and optimizers and schedules of torch are allowed.
 
     Raises:
-        autoencoders.types.UserError: if the path is none of these.
+        autoencoders.types.UserError: if no model can be loaded from the path, or the saved configuration contains a
+            class that is not allowed.
     """
     from autoencoders.runs.loading import load
 

@@ -1,13 +1,13 @@
 """Usage: autoencoders <command> [arguments], or python -m autoencoders <command> [arguments].
 
 Commands:
-  train       train a model, or sweep over options with -m
-  apply       apply a trained run: samples, edits, restoration, evaluation, ...
-  report      collect runs into one HTML or Markdown page
-  dashboard   create W&B workspaces
-  completion  print the script that enables tab completion: eval "$(autoencoders completion bash)"
+  train       train a model, or train one run per combination of option values (sweep) with -m
+  apply       apply a trained run: reconstruct, sample, edit or evaluate images, ...
+  report      combine runs into one HTML or Markdown page
+  dashboard   create or update workspaces in a W&B project
+  completion  print the script for tab completion in bash. To enable it: eval "$(autoencoders completion bash)"
 
-`autoencoders <command> --help` describes a command, and `autoencoders --version` prints the version.
+`autoencoders <command> --help` describes a command. `autoencoders --version` prints the version of the package.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BASH_COMPLETION = r"""_autoencoders_completion()
         choices="@COMMANDS@ completion --help --version"
         compopt +o nospace 2> /dev/null
     elif [[ " @COMMANDS@ " == *" ${words[1]} "* ]]; then
-        # Hydra ignores the first word of the line: here the command.
+        # Hydra ignores the first word of the line. Remove "autoencoders", so that the first word is the command.
         line="${line#*"${words[0]}"*[[:space:]]}"
         local module="autoencoders.${words[1]}"
         choices=$(COMP_LINE="$line" COMP_POINT=${#line} @PYTHON@ -m "$module" -sc query=bash 2> /dev/null)
@@ -44,7 +44,7 @@ BASH_COMPLETION = r"""_autoencoders_completion()
         choices="bash"
     fi
     COMPREPLY=($(compgen -W "$choices" -- "$word"))
-    # Bash replaces only the text after the last word break.
+    # If "=" is a word break, bash replaces only the text after the last "=". Remove the text up to it.
     if [[ "$word" == *=* && "$COMP_WORDBREAKS" == *=* ]]; then
         COMPREPLY=("${COMPREPLY[@]#"${word%"${word##*=}"}"}")
     fi
@@ -54,7 +54,7 @@ complete -o nospace -o default -F _autoencoders_completion autoencoders
 
 
 def main() -> None:
-    """Run the command named by the first argument, as `python -m autoencoders.<command>` does."""
+    """Run the command in the first command-line argument, as `python -m autoencoders.<command>` does."""
     command, *arguments = sys.argv[1:] or ["--help"]
     with exit_on_closed_stdout():
         if command in ("-h", "--help"):
@@ -65,22 +65,28 @@ def main() -> None:
             print_completion(arguments)
         elif command in COMMANDS:
             sys.argv[1:] = arguments
-            # As __main__, so that the processes that Lightning starts repeat this command.
+            # Run the module as __main__, because Lightning starts further processes by repeating this command.
             runpy.run_module(f"autoencoders.{command}", run_name="__main__", alter_sys=True)
         else:
-            exit_with_usage_error(f"command must be one of {', '.join(COMMANDS)}, completion, got {command!r}.")
+            exit_with_usage_error(
+                f"The command must be one of {', '.join(COMMANDS)}, completion, got {command!r}. "
+                "Run `autoencoders --help`."
+            )
 
 
 def print_completion(arguments: list[str]) -> None:
-    """Print the completion script of a shell."""
+    """Print the script for tab completion in bash. Exit with an error if the arguments are not `bash`."""
     if arguments != ["bash"]:
-        exit_with_usage_error(f"completion must be followed by bash, got {' '.join(arguments) or 'nothing'!r}.")
+        exit_with_usage_error(
+            f"The shell after `completion` must be bash, got {' '.join(arguments) or 'nothing'!r}. "
+            "Run `autoencoders completion bash`."
+        )
     script = BASH_COMPLETION.replace("@COMMANDS@", " ".join(COMMANDS))
     print(script.replace("@PYTHON@", shlex.quote(sys.executable)), end="")
 
 
 def exit_with_usage_error(message: str) -> NoReturn:
-    """Print one sentence and exit with status 2."""
+    """Print an error message to stderr and exit with status 2."""
     print(f"autoencoders: {message}", file=sys.stderr)
     sys.exit(2)
 

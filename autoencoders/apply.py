@@ -1,6 +1,7 @@
 """Usage: python -m autoencoders.apply run=<folder or checkpoint> application=<name> [key=value ...].
 
-Apply a trained run: save figures, tables and numbers with baselines in its folder.
+Apply a trained run: reconstruct, sample, edit or evaluate images. The figures, tables and metrics are saved in the run
+folder.
 
 Examples:
   python -m autoencoders.apply run=runs/my-run application=reconstruct
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 
 
 MAX_ROWS = 60
-"""Maximum number of rows of a printed table."""
+"""Maximum number of rows in a printed table. Longer tables are only saved."""
 PATHS = ("run", "classifier", "images", "root", "folder")
-"""Options that are paths and are taken literally."""
+"""Options whose values are paths. Special characters in these values have no meaning for Hydra."""
 
 
 def main() -> None:
-    """Run the command line."""
+    """Parse the command line and run the selected applications, or print the help text."""
     with exit_on_closed_stdout():
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(help_text(__doc__, ("application",)))
@@ -49,7 +50,7 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
 def job(config: DictConfig) -> None:
-    """Load the run and run the selected applications."""
+    """Load the trained run and apply the selected applications to it."""
     with translate_job_errors():
         resolved = resolve_config(config)
         load_heavy_libraries()
@@ -58,10 +59,16 @@ def job(config: DictConfig) -> None:
 
 
 def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
-    """Run the applications of a resolved configuration, save their results and print their tables.
+    """Run the applications that a configuration selects, save their results and print their tables.
+
+    Args:
+        config: resolved configuration with the options of `conf/apply.yaml`.
+
+    Returns:
+        Name of the application -> its result.
 
     Raises:
-        UserError: if the run cannot be loaded, or an application does not fit it.
+        UserError: if the run cannot be loaded, or an application cannot be used with the run.
     """
     import torch
 
@@ -89,7 +96,7 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
 
 
 def print_result(result: ApplicationResult, files: list[Path]) -> None:
-    """Print the tables of an application's result and the files that were written."""
+    """Print the tables of an application's result, and the paths of the files that were written."""
     for name, table in result.tables.items():
         if len(table.columns) == 1:
             print_text(name, [str(line) for line in table.iloc[:, 0]])
@@ -110,7 +117,10 @@ def print_result(result: ApplicationResult, files: list[Path]) -> None:
 
 
 def print_text(name: str, lines: list[str]) -> None:
-    """Print lines of text below their name, wrapped to the terminal. A Markdown table is only saved."""
+    """Print a name and the lines of a text below it, wrapped to the width of the terminal.
+
+    A text that is a Markdown table is not printed, because a CSV table with the same content is printed.
+    """
     if any(line.startswith("|") for line in lines):
         return
     print(f"\n{name}")
@@ -121,8 +131,8 @@ def print_text(name: str, lines: list[str]) -> None:
 def format_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     """Return the headers and the formatted rows of a table.
 
-    A column and its standard errors, `x` and `x +-` or `value` and `+-`, become one column. Rows without images are
-    omitted.
+    A column of values and the column of their standard errors become one column. These two columns are named `x` and
+    `x +-`, or `value` and `+-`. Rows with the value 0 in the column `images` are omitted.
     """
     names = [str(name) for name in table.columns]
     error_names = {name: "+-" if name == "value" else f"{name} +-" for name in names}
@@ -130,14 +140,17 @@ def format_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     rows = []
     for values in table.itertuples(index=False, name=None):
         row = dict(zip(names, values, strict=True))
-        if row.get("images") == 0:  # the measure is not applicable
+        if row.get("images") == 0:  # the metric of this row could not be computed
             continue
         rows.append([format_cell(row[name], row.get(error_names[name])) for name in headers])
     return headers, rows
 
 
 def format_cell(value: Any, error: Any = None) -> str:
-    """Format a cell of a table, with its standard error if there is one. A missing value is an empty cell."""
+    """Format one value of a table, followed by its standard error if there is one.
+
+    A missing value (None or NaN) becomes an empty string.
+    """
     if value is None or value != value:  # NaN
         return ""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

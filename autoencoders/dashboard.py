@@ -1,13 +1,15 @@
 """Usage: python -m autoencoders.dashboard [key=value ...].
 
-Create or update two workspaces of a W&B project: one for single runs, one to compare the runs of sweeps.
+Create or update two workspaces in a W&B project. The workspace "runs" shows single runs. The workspace "sweeps"
+compares the runs of sweeps.
 
 Examples:
-  python -m autoencoders.dashboard                            in the default project of training
+  python -m autoencoders.dashboard                            use the default project of the training
   python -m autoencoders.dashboard entity=my-team project=faces
   python -m autoencoders.dashboard dry_run=true               print the workspaces as JSON; no network is needed
 
-Needs the extra `dashboard` and `wandb login`. conf/dashboard.yaml describes every option.
+The command needs the package extra `dashboard` and a login with `wandb login`. conf/dashboard.yaml describes all
+options.
 """
 
 from __future__ import annotations
@@ -33,11 +35,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 KINDS = ("runs", "sweeps")
-"""Workspaces that can be saved."""
+"""Accepted values in the option `kinds`, one for each workspace."""
 
 
 def main() -> None:
-    """Run the command line."""
+    """Parse the command line and update the workspaces, or print the help text."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print((__doc__ or "").strip())
         return
@@ -46,16 +48,19 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="dashboard")
 def job(config: DictConfig) -> None:
-    """Build the workspaces, and save or print them."""
+    """Build the W&B workspaces. Save the workspaces, or print them if `dry_run=true`."""
     with translate_job_errors():
         update_workspaces(resolve_config(config))
 
 
 def update_workspaces(config: dict[str, Any]) -> None:
-    """Save the workspaces of a resolved configuration, `conf/dashboard.yaml`, or print them.
+    """Save the W&B workspaces that a configuration selects, or print them as JSON if `dry_run` is true.
+
+    Args:
+        config: resolved configuration with the options of `conf/dashboard.yaml`.
 
     Raises:
-        UserError: if an option is invalid, the extra is not installed, or W&B reports an error.
+        UserError: if an option is invalid, the package extra `dashboard` is not installed, or W&B reports an error.
     """
     os.environ.setdefault("WANDB_SILENT", "true")
     check_options(config)
@@ -72,36 +77,44 @@ def update_workspaces(config: dict[str, Any]) -> None:
 
 
 def check_options(config: dict[str, Any]) -> None:
-    """Raise UserError if an option has a wrong type or value."""
+    """Raise UserError if an option of `conf/dashboard.yaml` has the wrong type or an invalid value."""
     kinds = config["kinds"]
     if not isinstance(kinds, list) or not kinds or not set(kinds) <= set(KINDS):
-        raise UserError(f"kinds must be a list of names from {list(KINDS)}, such as kinds=[runs], got {kinds!r}.")
+        raise UserError(
+            f"kinds must be a list with at least one name from {list(KINDS)}, got {kinds!r}. Set kinds=[runs,sweeps]."
+        )
     for name in ("project", "name"):
         if not isinstance(config[name], str) or not config[name]:
-            raise UserError(f"{name} must be a non-empty name, got {config[name]!r}.")
+            raise UserError(f"{name} must be a non-empty string, got {config[name]!r}. Set {name}=<name>.")
 
 
 def to_dict(workspace: Workspace) -> dict[str, Any]:
-    """Return the JSON content of a workspace that is sent to W&B."""
+    """Return a workspace as the JSON-compatible dictionary that is sent to W&B."""
     return json.loads(workspace._to_model().model_dump_json(by_alias=True, exclude_none=True))
 
 
 def default_entity() -> str:
-    """Return the default entity of the logged-in user."""
+    """Return the default entity (user or team) of the logged-in W&B user, or an empty string if there is none.
+
+    Raises:
+        UserError: if nobody is logged in, or the request fails.
+    """
     import wandb
 
     return call_wandb(lambda: wandb.Api().default_entity) or ""
 
 
 def save(workspace: Workspace) -> str:
-    """Save a workspace, replacing the one of the same name that an earlier call has saved. Return its URL.
+    """Save a workspace in W&B and return the URL of the workspace.
+
+    If an earlier call has saved a workspace with the same name, the new workspace replaces it.
 
     Raises:
-        UserError: if nobody is logged in, or W&B cannot be reached or refuses.
+        UserError: if nobody is logged in, W&B cannot be reached, or W&B refuses the request.
     """
     from wandb_workspaces.workspaces import internal
 
-    # A fixed name in W&B's form, so that an existing workspace of this name is updated.
+    # This internal name depends only on project and name. W&B therefore updates an existing workspace.
     digest = hashlib.sha256(f"{workspace.project}/{workspace.name}".encode()).hexdigest()[:11]
     workspace._internal_name = f"nw-{digest}-v"
     try:
@@ -112,14 +125,17 @@ def save(workspace: Workspace) -> str:
                 f"project must be a W&B project that you can access, got {workspace.entity}/{workspace.project}. "
                 "Choose project=<a project with runs>."
             ) from error
-        existing = {}  # there is no such workspace yet
+        existing = {}  # W&B has no workspace with this name yet
     workspace._internal_id = existing.get("id", "")
     call_wandb(workspace.save)
     return workspace.url
 
 
 def call_wandb(request: Callable[[], T]) -> T:
-    """Return the result of a request to W&B.
+    """Send a request to W&B and return the result.
+
+    Args:
+        request: function without arguments that sends the request.
 
     Raises:
         UserError: if nobody is logged in, or the request fails.
@@ -128,13 +144,15 @@ def call_wandb(request: Callable[[], T]) -> T:
 
     if not wandb.login(prompt=False, verify=False):
         raise UserError(
-            "Workspaces are stored by W&B, but nobody is logged in on this machine, or WANDB_MODE is offline. Log in "
-            "with: wandb login. Or print the workspaces with dry_run=true."
+            "A W&B login is needed to save workspaces, but nobody is logged in on this machine, or WANDB_MODE is "
+            "offline. Log in with `wandb login`, or print the workspaces with dry_run=true."
         )
     try:
         return request()
     except (wandb.Error, OSError) as error:
-        raise UserError(f"The request to W&B failed: {error}. Print the workspaces with dry_run=true.") from error
+        raise UserError(
+            f"The request to W&B failed: {error}. Try again later, or print the workspaces with dry_run=true."
+        ) from error
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Usage: python -m autoencoders.report runs=<folders or patterns> [key=value ...].
 
-Combine runs and sweeps into one self-contained page: the command of each run, the settings that differ, tables of
-metrics with baselines and the best values marked, figures next to each other, rate against distortion, and metadata of
-each run.
+Combine runs and sweeps into one self-contained page. The page shows the command of each run, the settings that differ
+between the runs, tables of metrics with baselines and with the best values marked, the figures of the runs next to each
+other, a plot of distortion against rate, and the metadata of each run.
 
 Examples:
   python -m autoencoders.report runs='runs/*'
@@ -11,8 +11,8 @@ Examples:
   python -m autoencoders.report runs=runs/my-sweep format=md out=my-study/README.md copy=true
   python -m autoencoders.report runs=runs/my-run live=true              follow the training in a browser
 
-The folder of a sweep stands for its jobs. question='...' and verdict='...' are shown at the top of the page. All
-options are described in conf/report.yaml.
+If `runs` contains the folder of a sweep, the report includes all jobs of the sweep. The texts of question='...' and
+verdict='...' are shown at the top of the page. conf/report.yaml describes all options.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from autoencoders.reports.run_folder import RunFolder
 
 TEXT_OPTIONS = ("title", "question", "verdict", "out")
-"""Options whose values are taken literally, including special characters."""
+"""Options whose values are plain text. Special characters in these values have no meaning for Hydra."""
 
 LIST_OPTIONS: dict[str, type | tuple[type, ...]] = {
     "runs": (str, list),
@@ -42,13 +42,14 @@ LIST_OPTIONS: dict[str, type | tuple[type, ...]] = {
     "sections": list,
     "metrics": (list, dict),
 }
-"""Options that are lists, and the accepted types."""
+"""Option -> accepted types, for the options that accept a list."""
 
 FORMATS = {"html": ".html", "md": ".md"}
+"""Value of the option `format` -> suffix of the report file."""
 
 
 def main() -> None:
-    """Run the command line."""
+    """Parse the command line, then write or serve the report, or print the help text."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(str(__doc__).strip())
         return
@@ -58,7 +59,7 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="report")
 def job(config: DictConfig) -> None:
-    """Write the report, or serve it if `live=true`."""
+    """Write the report to a file, or serve a live report if `live=true`."""
     with translate_job_errors():
         options, defaults = resolve_config(config), resolve_config(hydra.compose("train", ["folder=''"]))
         if options["live"]:
@@ -68,14 +69,14 @@ def job(config: DictConfig) -> None:
 
 
 def write_report(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> Path:
-    """Write a report, print its path, and return it.
+    """Write a report to a file, print the path of the file, and return the path.
 
     Args:
-        config: resolved config, as in `conf/report.yaml`.
-        defaults: default config of a training, with which a single run is compared.
+        config: resolved config with the options of `conf/report.yaml`.
+        defaults: default config of `autoencoders.train`. A report on a single run lists the differences from it.
 
     Raises:
-        UserError: if there is no run, an option is invalid, or the file cannot be written.
+        UserError: if no run is found, an option is invalid, or the report cannot be written.
     """
     from autoencoders.reports.content import build_report
     from autoencoders.reports.discovery import find_runs
@@ -100,15 +101,15 @@ def write_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
 
 
 def render_files(report: Report, out: Path, copy: bool) -> dict[Path, bytes]:
-    """Render a report in the format of its file name.
+    """Render a report as Markdown if the file name ends in `.md`, otherwise as HTML.
 
     Args:
         report: content of the report.
-        out: file of the report.
-        copy: whether a Markdown report copies the figures of runs.
+        out: path of the report file.
+        copy: whether a Markdown report gets copies of the runs' figures. If False, it links to the run folders.
 
     Returns:
-        Path -> bytes of each file to write.
+        Path -> bytes, for each file to write.
     """
     from autoencoders.reports.html import render_html
     from autoencoders.reports.markdown import render_markdown
@@ -122,7 +123,7 @@ def render_files(report: Report, out: Path, copy: bool) -> dict[Path, bytes]:
 
 
 def print_problems(runs: Sequence[RunFolder]) -> None:
-    """Print one line for each run that is incomplete or was not read."""
+    """Print one line for each run whose folder is incomplete or was not read."""
     for run in runs:
         if run.problems:
             label = "not read" if run.refused else "problem "
@@ -130,7 +131,11 @@ def print_problems(runs: Sequence[RunFolder]) -> None:
 
 
 def serve_report(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> None:
-    """Serve a live report until Ctrl-C; see `write_report`."""
+    """Serve a live report until Ctrl-C. The arguments are those of `write_report`.
+
+    Raises:
+        UserError: if no run is found, an option is invalid, or the port is in use.
+    """
     from autoencoders.reports.server import serve
 
     validate_options(config)
@@ -138,19 +143,27 @@ def serve_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
     if not isinstance(config["live"], bool):
         raise UserError(f"live must be true or false, got {config['live']!r}.")
     if type(port) is not int or not 0 <= port < 2**16:
-        raise UserError(f"port must be an integer from 0 (a free port) to 65535, got {port!r}.")
+        raise UserError(f"port must be an integer between 0 (any free port) and 65535, got {port!r}.")
     if config["out"] or config["format"]:
-        raise UserError("live=true serves a page and writes no file. Remove out and format, or remove live.")
+        raise UserError(
+            "out and format must not be set with live=true, because a live report is not written to a file. Remove out "
+            "and format, or remove live=true."
+        )
     serve(run_patterns(config), report_options(config, defaults), port=port)
 
 
 def run_patterns(config: Mapping[str, Any]) -> list[str]:
-    """Return the folders and patterns of runs."""
+    """Return the option `runs` as a list of paths and glob patterns."""
     return [config["runs"]] if isinstance(config["runs"], str) else config["runs"]
 
 
 def report_options(config: Mapping[str, Any], defaults: dict[str, Any] | None) -> ReportOptions:
-    """Return the options of the report's content."""
+    """Return the options that determine the content of the report.
+
+    Args:
+        config: resolved config with the options of `conf/report.yaml`.
+        defaults: default config of `autoencoders.train`; None if there is nothing to compare a single run with.
+    """
     from autoencoders.reports.content import ReportOptions
 
     metrics = config["metrics"]
@@ -169,28 +182,28 @@ def report_options(config: Mapping[str, Any], defaults: dict[str, Any] | None) -
 
 
 def validate_options(config: Mapping[str, Any]) -> None:
-    """Raise UserError if an option has the wrong type or value."""
+    """Raise UserError if an option of `conf/report.yaml` has the wrong type or an invalid value."""
     for name, types in LIST_OPTIONS.items():
         is_missing = config[name] is None and name != "runs"
         if not is_missing and not isinstance(config[name], types):
-            raise UserError(f"{name} must be a list, got {config[name]!r}. Write {name}=[a,b].")
+            raise UserError(f"{name} must be a list, got {config[name]!r}. Write it as {name}=[a,b].")
     if not isinstance(config["copy"], bool):
         raise UserError(f"copy must be true or false, got {config['copy']!r}.")
     if config["format"] not in (None, *FORMATS):
         raise UserError(f"format must be html or md, got {config['format']}.")
     if not isinstance(config["megabytes"], (int, float)) or config["megabytes"] < 0:
-        raise UserError(f"megabytes must be a number of at least 0, got {config['megabytes']!r}.")
+        raise UserError(f"megabytes must be a number >= 0, got {config['megabytes']!r}.")
 
 
 def output_path(out: str | None, format_name: str | None) -> Path:
-    """Return the file to write: by default `report.html` or `report.md` in the current folder.
+    """Return the path of the report file. The default is `report.html` or `report.md` in the current folder.
 
     Args:
-        out: file or existing folder.
-        format_name: `html`, `md`, or None for the format of the file name.
+        out: a file, an existing folder, or None for the default.
+        format_name: `html` or `md`. None selects Markdown if `out` ends in `.md`, otherwise HTML.
 
     Raises:
-        UserError: if the file name has another suffix than the format.
+        UserError: if the suffix of `out` does not match the format.
     """
     suffix = FORMATS[format_name or ("md" if out and Path(out).suffix == ".md" else "html")]
     path = Path(out or f"report{suffix}").expanduser()

@@ -1,12 +1,13 @@
 """Usage: python -m autoencoders.train [group=option ...] [key=value ...].
 
-Train an AE, VAE or CVAE on images and save the results in one folder under runs/.
+Train an autoencoder (AE), a variational autoencoder (VAE) or a conditional VAE (CVAE) on images. The results are saved
+in one folder under runs/.
 
 Examples:
-  python -m autoencoders.train                                       default CVAE on digits, in seconds
+  python -m autoencoders.train                                       train the default CVAE on digits in a few seconds
   python -m autoencoders.train model=vae data=mnist latent_dim=2
   python -m autoencoders.train model=cvae data=mnist net=conv beta=warmup beta.value=4
-  python -m autoencoders.train -m model=vae data=mnist beta=0.5,1,4  sweep, one run per value
+  python -m autoencoders.train -m model=vae data=mnist beta=0.5,1,4  sweep: train one run per value of beta
   python -m autoencoders.train trainer.max_epochs=50 data.batch_size=256 optimizer.lr=1e-3
   python -m autoencoders.train 'callbacks=[default,gif]' logger=none
   python -m autoencoders.train model=ae --cfg job                    print the configuration
@@ -36,25 +37,26 @@ from autoencoders.utils.startup import exit_on_closed_stdout, load_heavy_librari
 
 
 def main() -> None:
-    """Run the command line."""
+    """Parse the command line and train, or print the help text."""
     with exit_on_closed_stdout():
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(help_text(__doc__))
             return
         try:
             run_entry_point(job)
-        except KeyboardInterrupt:  # outside of training, which saves a checkpoint first
+        except KeyboardInterrupt:  # raised outside of training; during training, Ctrl-C saves a checkpoint first
             print("autoencoders: interrupted.", file=sys.stderr)
             sys.exit(130)
-        finally:  # a launcher that lost a process raises an error: the table of the other jobs is still written
+        finally:  # if a launcher fails because a process died, the table of the other jobs is still written
             sweeps.finish_sweep()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(config: DictConfig) -> float | None:
-    """Train one run and return `val/objective` of the best epoch, for sweepers that minimize it.
+    """Train one run and return `val/objective` of the best epoch, which Hydra sweepers can minimize.
 
-    Heavy libraries are imported here, so that help, completion and configuration errors respond quickly.
+    Torch and Lightning are imported inside this function. The help text, the shell completion and configuration errors
+    therefore appear quickly.
     """
     hydra_config = HydraConfig.get()
     with translate_job_errors(hydra_config.runtime.output_dir):
@@ -63,7 +65,12 @@ def job(config: DictConfig) -> float | None:
 
 
 def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
-    """Run a resolved configuration, alone or as a job of a sweep, and return its final metrics."""
+    """Train one run, alone or as a job of a sweep, and return the final metrics of the run.
+
+    Args:
+        config: resolved configuration of the run.
+        hydra_config: Hydra's own configuration, with the launcher, the run folder and the overrides.
+    """
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
     overrides = list(hydra_config.overrides.task)
     if is_sweep:
@@ -77,7 +84,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         if is_sweep and needs_own_processes(config):
             return sweeps.run_multiprocess_job(config, hydra_config)
         if is_sweep and not config["resume"]:
-            config["resume"] = "auto"  # a failed or killed job continues when its sweep is started again
+            config["resume"] = "auto"  # if the sweep is started again, failed and killed jobs continue
         distributed.check_process_agreement(config, folder_given=has_fixed_folder(config, hydra_config))
         with error_messages.translate_errors(config):
             return train(config, overrides, partial(config_changes, config, overrides, hydra_config))
@@ -88,31 +95,41 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
     except Exception as error:
         if not is_sweep or config["debug"]:
             raise
-        # The other jobs continue, and the table of the sweep contains the error.
+        # The other jobs of the sweep continue. The table of the sweep shows the error of this job.
         return {"val/objective": sweeps.record_failed_job(config, overrides, error)}
 
 
 def set_wandb_group(config: dict[str, Any], hydra_config: Any) -> None:
-    """Group the W&B runs of a sweep under the name of its folder, unless another group is configured."""
+    """Set the W&B group of a sweep's runs to the name of the sweep folder, unless the user has set a group."""
     if "wandb" in config["logger"]:
         wandb = config["logger"]["wandb"]
         wandb["group"] = wandb["group"] or Path(hydra_config.sweep.dir).name
 
 
 def needs_own_processes(config: dict[str, Any]) -> bool:
-    """Return whether a job of a sweep uses several processes, which Lightning starts by repeating a command line."""
+    """Return whether a job of a sweep must be started as a separate command.
+
+    This is the case if the job uses several processes and Lightning starts them, because Lightning starts each further
+    process by repeating the command line.
+    """
     return distributed.uses_several_processes(config["trainer"]) and not distributed.has_external_launcher()
 
 
 def has_fixed_folder(config: dict[str, Any], hydra_config: Any) -> bool:
-    """Return whether the run folder is set by the user or by a sweep, and does not depend on the clock."""
+    """Return whether the run folder is set by the user or by a sweep. The default run folder contains the time."""
     if hydra_config.mode == RunMode.MULTIRUN or config["resume"] not in (None, "auto"):
         return True
     return any("hydra.run.dir=" in override for override in hydra_config.overrides.hydra)
 
 
 def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
-    """Return the settings that differ from the default configuration; see `config.diff.describe_changes`."""
+    """Return the settings of a run that differ from the default configuration, as pairs of setting and `old → new`.
+
+    Args:
+        config: resolved configuration of the run.
+        overrides: command-line overrides of the run.
+        hydra_config: Hydra's own configuration, with the selected options of the config groups.
+    """
     from autoencoders.config import diff
 
     default = hydra.compose("train", ["folder=''"], return_hydra_config=True)
@@ -126,9 +143,18 @@ def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_confi
 
 
 def resume_hint(config: dict[str, Any], overrides: Sequence[str], is_sweep: bool) -> str:
-    """Return the command that continues a stopped run, or an empty string if there is no checkpoint yet."""
+    """Return a sentence with the command that continues a stopped run.
+
+    Args:
+        config: resolved configuration of the run.
+        overrides: command-line overrides of the run.
+        is_sweep: whether the run is a job of a sweep.
+
+    Returns:
+        The sentence, or an empty string if the run has not written a checkpoint yet.
+    """
     if is_sweep:
-        return " Continue with the same command and the same hydra.sweep.dir."
+        return " To continue the sweep, run the same command with the same hydra.sweep.dir."
     from autoencoders.runs import loading
 
     if not Path(config["folder"], loading.LAST).is_file():
@@ -146,15 +172,16 @@ def train(
     """Train one run and save its results in `config["folder"]`.
 
     Args:
-        config: the resolved configuration, plain containers.
-        overrides: the command-line overrides, for the record.
-        changes: returns the settings to print, see `config.diff.describe_changes`.
+        config: resolved configuration of the run as plain Python dictionaries and lists.
+        overrides: command-line overrides, which are saved in `run.json`.
+        changes: function that returns the settings to print at the start; see `config.diff.describe_changes`.
 
     Returns:
-        The final metrics, as in `metrics.json`.
+        Metric name -> final value, as in `metrics.json`.
 
     Raises:
-        UserError: if the run is not possible as configured. The configuration is validated before any data is loaded.
+        UserError: if the configuration is invalid or the training cannot run. The configuration is validated before any
+            data is loaded.
     """
     with restore_settings():
         return pipeline.train_run(config, overrides, changes)

@@ -1,4 +1,4 @@
-"""Types that all packages share: batches, codes, annotations, results of applications, and errors."""
+"""Types that several subpackages use: batches, latent codes, annotations, results of applications, and errors."""
 
 from __future__ import annotations
 
@@ -18,25 +18,28 @@ Shape = tuple[int, int, int]
 
 
 class UserError(Exception):
-    """An error caused by the user, such as a wrong option.
+    """An error that the user can fix, such as a wrong option.
 
-    The message states what was expected, what was given, and what to do. Entry points print it as one sentence and exit
-    with a non-zero status. Any other exception is a bug.
+    The message states what was expected, what was given, and what to do. The commands of this package print the message
+    without a traceback and exit with a non-zero status. Any other exception is a bug in this package.
     """
 
 
 class FormatError(UserError):
-    """A file has the format of another version of this package, so that no other file of the run can be read."""
+    """A file was written in the format of another version of this package.
+
+    All files of a run have the same format. If one file raises this error, the other files cannot be read either.
+    """
 
 
 class RunStopped(SystemExit):
-    """A signal ended the run, which can be resumed.
+    """Raised to end a run after a signal such as SIGTERM. The stopped run can be resumed.
 
-    It is a SystemExit, so that it also ends a sweep.
+    The class derives from SystemExit, so that the exception also ends the sweep that contains the run.
 
     Args:
-        number: the signal. The exit status is 128 more, as in shells.
-        where: what the run was doing, for the message.
+        number: number of the signal. The exit status is 128 + `number`, as in shells.
+        where: when the signal arrived, for the message `stopped <where>`. Example: `before training`.
     """
 
     def __init__(self, number: int, where: str) -> None:
@@ -45,13 +48,14 @@ class RunStopped(SystemExit):
 
 
 class Batch(NamedTuple):
-    """One batch.
+    """A batch of B images with their targets and labels.
 
     Attributes:
-        x: (B, C, H, W) float32 in [0, 1]: the input of the encoder.
-        target: (B, C, H, W) float32 in [0, 1]: the target of the decoder; equal to `x` unless the input is corrupted.
-        y: (B,) int64 classes, (B, A) float32 attributes, or None if the data has no labels.
-        index: (B,) int64: rows in the split.
+        x: encoder input, (B, C, H, W) float32 in [0, 1].
+        target: images that the decoder should output, (B, C, H, W) float32 in [0, 1]. They are equal to `x` unless the
+            encoder input is corrupted.
+        y: class indices (B,) int64, or attributes (B, A) float32, or None if the data has no labels.
+        index: indices of the images in the split, (B,) int64.
     """
 
     x: Tensor
@@ -60,30 +64,35 @@ class Batch(NamedTuple):
     index: Tensor  # type: ignore[assignment]  # replaces tuple.index
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
+        """Return a copy of the batch with all tensors on the given device."""
         y = None if self.y is None else self.y.to(device)
         return Batch(self.x.to(device), self.target.to(device), y, self.index.to(device))
 
     def select(self, rows: Tensor | slice) -> Batch:
-        """Return rows of the batch."""
+        """Return a smaller batch with the selected images.
+
+        Args:
+            rows: a slice, or a tensor with indices into the batch.
+        """
         y = None if self.y is None else self.y[rows]
         return Batch(self.x[rows], self.target[rows], y, self.index[rows])
 
     def chunks(self, size: int) -> list[Batch]:
-        """Return the batch in chunks of at most `size` images."""
+        """Split the batch into consecutive smaller batches with at most `size` images each."""
         starts = range(0, len(self.x), size)
         return [self.select(slice(start, start + size)) for start in starts]
 
 
 class Codes(NamedTuple):
-    """The codes of a split, on the CPU, in the order of its rows.
+    """Latent codes and loss terms for the N images of a split, on the CPU, in the order of the images in the split.
 
     Attributes:
-        z: (N, Z) float32 posterior means.
-        y: (N,) int64 classes, (N, A) float32 attributes that the model is conditioned on, or None.
-        index: (N,) int64 rows in the split.
-        distortion: (N,) float32 -log p(target | z), in nats, with z sampled by row as in validation.
-        rate: (N,) float32 KL(q || p), in nats.
+        z: posterior means (N, Z) float32.
+        y: class indices (N,) int64, or attributes (N, A) float32, or None if the data has no labels.
+        index: indices of the images in the split, (N,) int64.
+        distortion: -log p(target | z) in nats, (N,) float32. Each image has one sample z from its posterior, with the
+            same fixed noise as in validation.
+        rate: KL divergence of the posterior q(z | x) from the prior p(z) in nats, (N,) float32.
     """
 
     z: Tensor
@@ -95,14 +104,15 @@ class Codes(NamedTuple):
 
 @dataclass
 class ApplicationResult:
-    """The result of an application, which neither saves nor shows anything.
+    """The result of an application. The caller of the application saves and prints the result.
 
     Attributes:
         metrics: name -> number.
         figures: name -> matplotlib figure.
-        tables: name -> table, with one row per method: the model, then its baselines.
-        animations: name -> frames (T, H, W, 3) in [0, 1].
-        examples: name -> table with one row per image, for dashboards. Cells may be images, (C, H, W) in [0, 1].
+        tables: name -> table. Most tables have one row per method: the model first, then its baselines.
+        animations: name -> frames (T, H, W, 3) with T time steps and values in [0, 1].
+        examples: name -> table with one row per image, for loggers such as W&B. A cell may be an image (C, H, W) with
+            values in [0, 1].
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -114,15 +124,17 @@ class ApplicationResult:
 
 @dataclass
 class Annotations:
-    """Everything known about each image of a split, whether or not a model uses it.
+    """File names, groups, attributes and classes of the N images in a split. A model need not use them.
+
+    A field without data is None or empty.
 
     Attributes:
-        names: N file names, or None.
-        groups: (N,) int64, for example persons with several images, or None.
+        names: N file names.
+        groups: group indices (N,) int64. The images of one group show the same subject, for example the same person.
         group_names: one name per group.
-        attributes: (N, A) float32, NaN if unknown, or None.
-        attribute_names: A names.
-        classes: (N,) int64, or None.
+        attributes: attribute values (N, A) float32, NaN if unknown.
+        attribute_names: one name per attribute.
+        classes: class indices (N,) int64.
         class_names: one name per class.
     """
 
@@ -135,7 +147,7 @@ class Annotations:
     class_names: tuple[str, ...] = ()
 
     def rows(self, index: Tensor) -> Annotations:
-        """Return the annotations of these rows."""
+        """Return the annotations of the images with the given indices (int64 tensor) in the split."""
         picked = {name: getattr(self, name) for name in ("groups", "attributes", "classes")}
         picked = {name: None if values is None else values[index] for name, values in picked.items()}
         names = None if self.names is None else [self.names[i] for i in index.tolist()]
@@ -145,34 +157,42 @@ class Annotations:
         )  # fmt: skip
 
     def attribute(self, name: str) -> Tensor:
-        """Return the (N,) values of one attribute.
+        """Return the values (N,) of the attribute with the given name.
 
         Raises:
-            UserError: if there is no attribute of this name. The message lists all attributes.
+            UserError: if the data has no attribute with this name. The message lists all attributes of the data.
         """
         if self.attributes is None or name not in self.attribute_names:
             known = ", ".join(self.attribute_names) or "none"
-            raise UserError(f"The data has no attribute {name!r}. Its attributes: {known}.")
+            raise UserError(f"The data has no attribute {name!r}. The attributes of the data are: {known}.")
         return self.attributes[:, self.attribute_names.index(name)]
 
 
 @dataclass(frozen=True)
 class Context:
-    """The labels that a model is conditioned on: the names of the classes or of the attributes."""
+    """The kind and the names of the labels that a conditional model receives as its condition.
+
+    Attributes:
+        kind: `classes` or `attributes`.
+        names: names of the K classes or attributes.
+    """
 
     kind: Literal["classes", "attributes"]
     names: tuple[str, ...]
 
     @property
     def size(self) -> int:
-        """Size K of the context vector of one image: one-hot for classes, one number per attribute."""
+        """Size K of the vector that represents the labels of one image.
+
+        The vector is one-hot for classes. For attributes it has one number per attribute.
+        """
         return len(self.names)
 
     def to_dict(self) -> dict:
-        """Return plain containers, for a checkpoint that can be loaded without executing code."""
+        """Return the context as a dictionary of strings and lists, for a checkpoint that contains no Python objects."""
         return {"kind": self.kind, "names": list(self.names)}
 
     @classmethod
     def from_dict(cls, plain: dict | None) -> Context | None:
-        """Invert `to_dict`; None stays None."""
+        """Return the context that `to_dict` has converted to `plain`. Return None if `plain` is None."""
         return None if plain is None else cls(plain["kind"], tuple(plain["names"]))

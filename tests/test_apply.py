@@ -95,7 +95,7 @@ def test_user_errors_are_one_sentence(run, run_command, tmp_path, words, sentenc
 def test_the_message_for_an_unknown_attribute_lists_all_attributes():
     from autoencoders.types import Annotations
 
-    with pytest.raises(UserError, match=r"has no attribute 'Hat'\. Its attributes: Male, Smiling"):
+    with pytest.raises(UserError, match=r"has no attribute 'Hat'\. The attributes of the data are: Male, Smiling"):
         Annotations(attributes=torch.zeros(1, 2), attribute_names=("Male", "Smiling")).attribute("Hat")
 
 

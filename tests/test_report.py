@@ -51,7 +51,7 @@ def test_a_user_error_is_one_line_and_writes_no_file(run_command, folder):
     done = run_command(report, "runs=elsewhere/*", cwd=folder)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "autoencoders: runs=elsewhere/* matches nothing" in done.stderr
+    assert "autoencoders: runs must match existing folders, but elsewhere/* matches nothing" in done.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["runs"]
 
 
@@ -60,7 +60,7 @@ def test_a_single_run_of_another_format_is_refused_in_one_line(run_command, fold
     done = run_command(report, "runs=runs/a", cwd=folder)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "run.json must be of format 2" in done.stderr
+    assert "run.json must have format 2" in done.stderr
     assert sorted(path.name for path in folder.iterdir()) == ["runs"]
 
 
@@ -68,8 +68,8 @@ def test_a_run_of_another_format_among_others_is_listed_as_not_read(run_command,
     (folder / "runs/a/run.json").write_text(json.dumps({"status": "done"}))
     done = run_command(report, "runs=runs/*", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^not read a: runs/a/run\.json must be of format 2", done.stdout, re.MULTILINE)
-    assert "run.json must be of format 2" in (folder / "report.html").read_text()
+    assert re.search(r"^not read a: runs/a/run\.json must have format 2", done.stdout, re.MULTILINE)
+    assert "run.json must have format 2" in (folder / "report.html").read_text()
 
 
 def test_help_shows_examples(run_command, folder):
@@ -106,13 +106,13 @@ def test_an_incomplete_run_is_reported_on_the_terminal(write_report, folder, cap
     [
         ({"format": "pdf"}, "format must be html or md, got pdf"),
         ({"format": "md", "out": "a.html"}, r"out must end in \.md for format=md, got a\.html"),
-        ({"megabytes": "many"}, "megabytes must be a number of at least 0, got 'many'"),
+        ({"megabytes": "many"}, "megabytes must be a number >= 0, got 'many'"),
         ({"copy": "yes"}, "copy must be true or false, got 'yes'"),
-        ({"figures": "samples"}, r"figures must be a list, got 'samples'\. Write figures=\[a,b\]"),
-        ({"sections": ["resluts"]}, "There is no section resluts in this report"),
-        ({"metrics": ["test/fid"]}, "No run has the metric test/fid"),
+        ({"figures": "samples"}, r"figures must be a list, got 'samples'\. Write it as figures=\[a,b\]"),
+        ({"sections": ["resluts"]}, "sections must be a list of sections in this report, got resluts"),
+        ({"metrics": ["test/fid"]}, "no run has the metric test/fid"),
         ({"out": "runs/a/run.json/x.html"}, "The report cannot be written to"),
-        ({"runs": []}, "runs is empty"),
+        ({"runs": []}, "runs must contain at least one path or pattern, got an empty list"),
     ],
 )
 def test_invalid_options_are_refused(write_report, options, message):

@@ -1,4 +1,4 @@
-"""Reports: combine the files of runs and sweeps into one HTML or Markdown page.
+"""Build the report page: combine the files in run folders into one HTML or Markdown page.
 
-The modules read run folders only. They write nothing, load no model, and do not import torch.
+The modules only read run folders. `autoencoders.report` writes the page. No module loads a model or imports torch.
 """

@@ -1,4 +1,4 @@
-"""Differences between the configs of runs, as text and as tables."""
+"""Find the settings that differ between runs, and describe them in texts and tables."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from autoencoders.reports.run_folder import RunFolder
 from autoencoders.reports.tables import Cell, Column, Row, Table
 
 SEED_KEYS = ("seed", "model.seed", "data.seed")
-"""Keys in which repetitions of one experiment differ."""
+"""Config keys that differ between repetitions of the same experiment."""
 
 MAX_ALIASES = 8
-"""Largest number of alias keys listed below a table."""
+"""Maximum number of alias keys listed below a table. An alias is a config key that repeats the value of another key."""
 
 MAX_SETTINGS = 3
-"""Largest number of differing settings in the description of a run."""
+"""Maximum number of settings in the description of a run."""
 
 
 def find_differences(runs: Sequence[RunFolder]) -> dict[tuple[str, ...], list[str]]:
     """Return the settings that differ between runs.
 
     Args:
-        runs: in order. A run without a config has no values.
+        runs: runs to compare. Runs without a config are ignored.
 
     Returns:
-        Keys of one setting (see `group_aliases`) -> its value in each run.
+        Config keys of one setting (see `group_aliases`) -> list with the value of the setting in each run. The value is
+        `ABSENT_TEXT` for a run without a config.
     """
     indices = [i for i, run in enumerate(runs) if run.config]
     if len(indices) < 2:
@@ -41,14 +42,18 @@ def find_differences(runs: Sequence[RunFolder]) -> dict[tuple[str, ...], list[st
 
 
 def describe_settings(runs: Sequence[RunFolder], ignored: Sequence[str] = ()) -> list[str]:
-    """Describe each run by the settings in which the runs differ, in the syntax of the command line.
+    """Return a short description for each run: the settings that differ between the runs, such as `beta=4, seed=1`.
 
-    A description has at most three settings. Settings from the command line come first. A setting that only some kinds
-    of models have (`join` of a CVAE) is left out: the name of the model already shows the difference.
+    A description has at most `MAX_SETTINGS` settings. Settings that were set on the command line are preferred. A
+    setting that only some models have (such as `join` for a CVAE) is omitted if it has the same value in these models,
+    because the name of the model already shows the difference.
 
     Args:
-        runs: in order.
-        ignored: keys to leave out.
+        runs: runs to describe.
+        ignored: config keys that are omitted.
+
+    Returns:
+        One description per run, in the order of the runs. A description can be empty.
     """
     overridden = {override.lstrip("+~").partition("=")[0] for run in runs for override in run.overrides}
     differences = [
@@ -66,7 +71,7 @@ def describe_settings(runs: Sequence[RunFolder], ignored: Sequence[str] = ()) ->
 
 
 def group_by_settings(runs: Sequence[RunFolder], ignored: Sequence[str]) -> list[list[RunFolder]]:
-    """Return groups of runs that have the same settings except for the ignored keys."""
+    """Group the runs by their settings. The runs in a group differ only in the settings with ignored keys."""
     differences = [values for keys, values in find_differences(runs).items() if keys[0] not in ignored]
     groups: dict[tuple[str, ...], list[RunFolder]] = {}
     for i, run in enumerate(runs):
@@ -75,14 +80,14 @@ def group_by_settings(runs: Sequence[RunFolder], ignored: Sequence[str]) -> list
 
 
 def differences_table(groups: Mapping[tuple[str, ...], list[str]], names: Sequence[str], title: str) -> Table:
-    """Create a table of differing settings.
+    """Create a table with the settings that differ between configs.
 
-    The settings are columns if there are fewer settings than configs, and rows otherwise.
+    If there are fewer settings than configs, each setting is a column. Otherwise, each setting is a row.
 
     Args:
-        groups: keys of one setting -> its value in each config; see `find_differences`.
+        groups: config keys of one setting -> value of the setting in each config; see `find_differences`.
         names: names of the configs.
-        title: one line above the table.
+        title: title of the table.
     """
     notes = _alias_notes(list(groups))
     settings = [keys[0] for keys in groups]
@@ -99,11 +104,11 @@ def differences_table(groups: Mapping[tuple[str, ...], list[str]], names: Sequen
 
 
 def _alias_notes(groups: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return a note about keys that have the value of another key."""
+    """Return a note that lists the config keys which repeat the value of another key."""
     count = sum(len(keys) - 1 for keys in groups)
     if count == 0:
         return []
     if count > MAX_ALIASES:
-        return [f"{count} more keys have the same values by interpolation."]
-    aliases = [f"{keys[0]} is also {', '.join(keys[1:])}" for keys in groups if len(keys) > 1]
+        return [f"{count} more config keys differ, because they repeat the values of these settings by interpolation."]
+    aliases = [f"{keys[0]} is also the value of {', '.join(keys[1:])}" for keys in groups if len(keys) > 1]
     return [f"{'; '.join(aliases)}."]

@@ -1,4 +1,4 @@
-"""Content of a report, independent of its format."""
+"""Build the content of a report from run folders. The content does not depend on the format (HTML or Markdown)."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ COMMAND = "python -m autoencoders.train"
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Options of a report.
+    """Options that determine the content of a report.
 
     Attributes:
-        title: heading of the report; None for the models and the data.
-        question: question of the report; an empty line separates paragraphs.
-        conclusion: conclusion of the report; an empty line separates paragraphs.
-        metrics: columns of the results, header -> metric; see `results_table`. None for the default columns.
-        figures: names or patterns of the figures to show; None for all.
+        title: heading of the report. By default the heading contains the names of the models and the data.
+        question: question that the report answers. An empty line separates paragraphs.
+        conclusion: answer to the question. An empty line separates paragraphs.
+        metrics: columns of the results table, as header -> metric; see `results_table`. None for the default columns.
+        figures: names or glob patterns of the figures to show; None for all figures.
         sections: names of the sections to show: `commands`, `differences`, `results`, `rate_and_distortion`,
-            `figures`, `curves`, names of applications, `runs`. None for all.
-        megabytes: largest total size of the figures of one run.
-        defaults: default config, with which a single run is compared.
+            `figures`, `curves`, `runs`, or the name of an application. None for all sections.
+        megabytes: maximum total size of the figures from one run, in megabytes. Further figures are omitted.
+        defaults: default config of `autoencoders.train`. If the report has a single run, its config is compared with
+            these defaults.
     """
 
     title: str | None = None
@@ -50,7 +51,14 @@ class ReportOptions:
 
 @dataclass
 class Section:
-    """A section: a heading, tables, figures, and lines of text. A section without content is false."""
+    """A section of a report. `bool(section)` is False if the section has no tables, figures or texts.
+
+    Attributes:
+        title: heading of the section.
+        tables: tables at the start of the section.
+        groups: groups of figures after the tables.
+        texts: paragraphs at the end of the section.
+    """
 
     title: str
     tables: list[Table] = field(default_factory=list)
@@ -63,7 +71,13 @@ class Section:
 
 @dataclass
 class RunCommand:
-    """The overrides of one run that not all runs share, and the problems of its folder."""
+    """The part of a run's training command that differs from the commands of the other runs.
+
+    Attributes:
+        label: label of the run.
+        overrides: command-line overrides that are not common to all runs.
+        problem: problems with the files in the run folder, or an empty string.
+    """
 
     label: str
     overrides: str
@@ -72,16 +86,16 @@ class RunCommand:
 
 @dataclass
 class Report:
-    """A report.
+    """The content of a report.
 
     Attributes:
-        title: heading.
-        question: paragraphs.
-        conclusion: paragraphs.
-        common_command: command with the overrides that all runs share.
-        commands: one entry per run.
-        sections: in order, without empty sections.
-        metadata: one entry per run.
+        title: heading of the report.
+        question: paragraphs of the question that the report answers.
+        conclusion: paragraphs of the answer.
+        common_command: training command with the overrides that are common to all runs.
+        commands: the other overrides of each run, one entry per run.
+        sections: nonempty sections of the report, in the order of the page.
+        metadata: status, data, versions and other metadata, one entry per run.
     """
 
     title: str
@@ -94,16 +108,16 @@ class Report:
 
 
 def build_report(runs: Sequence[RunFolder], options: ReportOptions | None = None, live: bool = False) -> Report:
-    """Combine the files of runs into a report.
+    """Combine the files of several runs into the content of a report.
 
     Args:
-        runs: see `find_runs`.
-        options: options of the report.
-        live: whether the runs may still be training. The page then draws the curves from its own state, and incomplete
-            figures are replaced by the last complete ones.
+        runs: run folders, as returned by `find_runs`.
+        options: options of the report; None for the default options.
+        live: whether the runs may still be training. If True, the section `curves` is omitted, because the live page
+            plots its own curves, and figure files that are still being written are skipped.
 
     Raises:
-        UserError: if a metric, figure or section of the options does not exist.
+        UserError: if the options name a metric, figure or section that does not exist.
     """
     options = options or ReportOptions()
     for run, setting in zip(runs, describe_settings(runs), strict=True):
@@ -127,7 +141,14 @@ def build_report(runs: Sequence[RunFolder], options: ReportOptions | None = None
 def _section_builders(
     runs: Sequence[RunFolder], options: ReportOptions, figures: Sequence[FigureGroup], omissions: list[str]
 ) -> dict[str, Callable[[], Section]]:
-    """Return name -> function that builds the section, in order."""
+    """Return name of the section -> function that builds the section, in the order of the page.
+
+    Args:
+        runs: runs of the report.
+        options: options of the report.
+        figures: all figures of the runs and their applications.
+        omissions: sentences about figures that are not shown.
+    """
     run_figures = [group for group in figures if "/" not in group.title]
     builders: dict[str, Callable[[], Section]] = {
         "differences": lambda: Section("Differences", build_difference_tables(runs, options.defaults)),
@@ -146,24 +167,30 @@ def _section_builders(
 def _choose_sections(known: Sequence[str], chosen: Sequence[str] | None) -> set[str]:
     """Return the names of the sections to show.
 
+    Args:
+        known: names of all sections in the report.
+        chosen: names that the user has chosen; None for all sections.
+
     Raises:
-        UserError: if a chosen section does not exist.
+        UserError: if a chosen name is not in `known`.
     """
     if chosen is None:
         return set(known)
     for name in chosen:
         if name not in known:
-            raise UserError(f"There is no section {name} in this report. Choose from: {', '.join(known)}.")
+            raise UserError(
+                f"sections must be a list of sections in this report, got {name}. Choose from: {', '.join(known)}."
+            )
     return set(chosen)
 
 
 def split_paragraphs(text: str | None) -> list[str]:
-    """Split a text at empty lines."""
+    """Split a text into paragraphs at empty lines. Return an empty list for None."""
     return [paragraph.strip() for paragraph in (text or "").split("\n\n") if paragraph.strip()]
 
 
 def default_title(runs: Sequence[RunFolder]) -> str:
-    """Return the names of the models and of the data."""
+    """Return a heading with the names of the models, the names of the data, and the number of runs."""
     models, data = (
         ", ".join(dict.fromkeys(str(name) for run in runs if (name := run.config_value(group, "name"))))
         for group in ("model", "data")
@@ -173,7 +200,7 @@ def default_title(runs: Sequence[RunFolder]) -> str:
 
 
 def collect_commands(runs: Sequence[RunFolder]) -> tuple[str, list[RunCommand]]:
-    """Return the command with the overrides that all runs share, and the other overrides of each run."""
+    """Return the training command with the overrides common to all runs, and the other overrides of each run."""
     all_overrides = [run.overrides for run in runs if run.overrides]
     first = all_overrides[0] if all_overrides else []
     shared = [override for override in first if all(override in overrides for overrides in all_overrides)]
@@ -185,7 +212,15 @@ def collect_commands(runs: Sequence[RunFolder]) -> tuple[str, list[RunCommand]]:
 
 
 def build_difference_tables(runs: Sequence[RunFolder], defaults: Mapping[str, Any] | None) -> list[Table]:
-    """Compare the configs of several runs, or the config of a single run with the defaults."""
+    """Return tables with the settings that differ between several runs, or between a single run and the defaults.
+
+    Args:
+        runs: runs to compare.
+        defaults: default config of `autoencoders.train`, which is used only for a single run.
+
+    Returns:
+        One table, or an empty list if there are no differences.
+    """
     if len(runs) > 1:
         groups, names, title = find_differences(runs), [run.label for run in runs], "Settings that differ"
     elif defaults and runs[0].config:
@@ -197,27 +232,41 @@ def build_difference_tables(runs: Sequence[RunFolder], defaults: Mapping[str, An
 
 
 def build_result_tables(runs: Sequence[RunFolder], metrics: Mapping[str, str] | None) -> list[Table]:
-    """Return the means over seeds, if there are several seeds, and the metrics of all runs.
+    """Return a table with the metrics of each run, preceded by a table with the means over seeds if there are any.
 
-    If there are means, the best values are marked only among the means.
+    If there is a table with means, the best values are marked only in this table.
+
+    Args:
+        runs: runs of the report.
+        metrics: columns as header -> metric; see `results_table`. None for the default columns.
     """
     single, means = results_table(runs, metrics), seed_means_table(runs, metrics)
     if means is not None:
-        single.unmark("Runs with the same setting differ by chance. Best values are marked among the means.")
+        single.unmark(
+            "Runs with the same settings but different seeds differ by chance. Therefore the best values are marked "
+            "only in the table with the means over seeds."
+        )
     return [table for table in (means, single) if table is not None and table.columns]
 
 
 def build_application_section(name: str, runs: Sequence[RunFolder], figures: Sequence[FigureGroup]) -> Section:
-    """Combine the tables, figures and texts of an application."""
+    """Return a section with the tables, figures and texts that an application has written for all runs.
+
+    Args:
+        name: name of the application.
+        runs: runs of the report.
+        figures: all figures of the runs and their applications.
+    """
     section = Section(name, groups=[group for group in figures if group.title.startswith(f"{name}/")])
     for result in collect_tables(runs, name):
         if result.table is not None:
             section.tables.append(result.table)
         section.texts += [f"{label}: {line}" for label, lines in result.texts.items() for line in lines]
-        section.texts += [f"{result.name} is too long for this page. {omission}." for omission in result.omitted]
+        reason = f"{result.name} is not shown, because it is too long for this page."
+        section.texts += [f"{reason} {omission}." for omission in result.omitted]
     return section
 
 
 def _figure_section(title: str, figures: FigureGroup) -> Section:
-    """Create a section of one group of figures, or an empty section."""
+    """Return a section with one group of figures, or an empty section if the group has no figures."""
     return Section(title, groups=[figures] if figures.pictures else [])

@@ -1,4 +1,4 @@
-"""Find run folders by path or pattern."""
+"""Find run folders by path or glob pattern, and read them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from autoencoders.reports.run_folder import RunFolder, read_run_folder
 from autoencoders.types import UserError
 
 MAX_DEPTH = 2
-"""Levels below a folder that are searched for runs: 1 for the jobs of a sweep, 2 for the jobs of several sweeps."""
+"""Number of folder levels that are searched for runs below a given folder.
+
+The jobs of a sweep are one level below the sweep folder. In a folder with several sweeps, they are two levels below.
+"""
 
 
 def find_runs(patterns: Iterable[str | Path]) -> list[RunFolder]:
-    """Read the runs in folders and patterns; see `find_run_folders`.
+    """Find and read the run folders for the given paths and glob patterns; see `find_run_folders`.
 
     Raises:
-        UserError: if a pattern matches no run, or if all runs have another format.
+        UserError: if a path or pattern contains no run, or if all runs have the format of another version.
     """
     runs = [read_run_folder(path, label) for path, label in find_run_folders(patterns).items()]
     if all(run.refused for run in runs):
@@ -28,15 +31,18 @@ def find_runs(patterns: Iterable[str | Path]) -> list[RunFolder]:
 
 
 def find_run_folders(patterns: Iterable[str | Path]) -> dict[Path, str]:
-    """Return the run folders in folders and patterns, in order and without duplicates.
+    """Find the run folders for the given paths and glob patterns, without duplicates.
 
-    The folder of a sweep stands for its jobs.
+    If a path is a sweep folder, all jobs of the sweep are included.
+
+    Args:
+        patterns: run folders, sweep folders, or glob patterns for such folders.
 
     Returns:
-        Path -> unique label.
+        Path of the run folder -> unique label for the run. The runs are in the order of the patterns.
 
     Raises:
-        UserError: if a pattern matches nothing, or its matches contain no run.
+        UserError: if a pattern matches no path, or the matching paths contain no run.
     """
     paths: dict[Path, Path] = {}
     for pattern in map(str, patterns):
@@ -47,40 +53,50 @@ def find_run_folders(patterns: Iterable[str | Path]) -> dict[Path, str]:
         for folder in folders:
             paths.setdefault(folder.resolve(), folder)
     if not paths:
-        raise UserError("runs is empty. Pass folders of runs or sweeps, or a pattern such as runs='runs/*'.")
+        raise UserError(
+            "runs must contain at least one path or pattern, got an empty list. Set runs to folders of runs or sweeps, "
+            "or to a pattern such as runs='runs/*'."
+        )
     return dict(zip(paths.values(), unique_labels(list(paths)), strict=True))
 
 
 def _match_pattern(pattern: str) -> list[Path]:
-    """Return the path itself if it exists, even if it contains special characters; else the matches of the pattern."""
+    """Return the existing paths that match a glob pattern, in natural order.
+
+    If a path with exactly this name exists, only this path is returned, even if the name contains `*`, `?` or `[`.
+
+    Raises:
+        UserError: if no path matches.
+    """
     path = Path(pattern).expanduser()
     matches = [path] if path.exists() else [Path(p) for p in glob.glob(str(path), recursive=True)]
     if not matches:
         raise UserError(
-            f"runs={pattern} matches nothing in {Path.cwd()}. Pass folders of runs or sweeps, or a pattern."
+            f"runs must match existing folders, but {pattern} matches nothing in {Path.cwd()}. Set runs to folders of "
+            "runs or sweeps, or to a pattern such as runs='runs/*'."
         )
     return sorted(matches, key=_natural_key)
 
 
 def _raise_no_run(pattern: str, matches: Sequence[Path]) -> NoReturn:
-    """Raise UserError for a pattern whose matches contain no run."""
-    subject = f"{matches[0]} is not a run folder and contains none"
+    """Raise UserError because none of the paths that match a pattern contains a run."""
+    subject = f"but {matches[0]} contains no run"
     if len(matches) > 1:
-        subject = f"None of the {len(matches)} matches of {pattern} is a run folder or contains one"
+        subject = f"but none of the {len(matches)} paths that match {pattern} contains a run"
     raise UserError(
-        f"{subject}: a run folder has a config.yaml or a run.json. Pass folders of runs or sweeps, or a pattern such "
-        "as runs='runs/*'."
+        f"runs must match folders with a config.yaml or a run.json, {subject}. Set runs to folders of runs or sweeps, "
+        "or to a pattern such as runs='runs/*'."
     )
 
 
 def _natural_key(path: Path) -> list[tuple[int, str]]:
-    """Return a sort key that orders numbers by value: 9_... before 10_...."""
+    """Return a sort key that compares the numbers in paths by value, so that `9_vae` is sorted before `10_vae`."""
     pieces = re.split(r"(\d+)", str(path))
     return [(int(piece), "") if piece.isdigit() else (-1, piece) for piece in pieces]
 
 
 def _search(path: Path, depth: int) -> list[Path]:
-    """Return the run folders at a path and at most `depth` levels below it."""
+    """Return the path itself if it is a run folder, otherwise the run folders at most `depth` levels below the path."""
     if (path / "run.json").is_file() or (path / "config.yaml").is_file():
         return [path]
     if depth == 0 or not path.is_dir():
@@ -90,7 +106,11 @@ def _search(path: Path, depth: int) -> list[Path]:
 
 
 def unique_labels(paths: Sequence[Path]) -> list[str]:
-    """Label resolved paths by their last components, as many as are needed to distinguish them."""
+    """Return a unique label for each path: the shortest ending of the path that makes all labels differ.
+
+    Args:
+        paths: resolved absolute paths without duplicates.
+    """
     for count in range(1, max(len(path.parts) for path in paths)):
         labels = ["/".join(path.parts[-count:]) for path in paths]
         if len(set(labels)) == len(labels):

@@ -1,4 +1,4 @@
-"""Tables with one row per number (columns `measure`, `unit`, `method`, `value`), combined over several runs."""
+"""Combine the tables of `application=evaluate` from several runs. These tables have one row per value of a metric."""
 
 from __future__ import annotations
 
@@ -11,18 +11,27 @@ from autoencoders.reports.run_folder import RunFolder, to_number
 from autoencoders.reports.tables import BETTER_BASELINE_MARK, REAL_PREFIX, Cell, Column, Row, Table
 
 REQUIRED_COLUMNS = {"measure", "unit", "method", "value"}
-"""Columns that identify such a table. It may also have `+-`, `note` and more."""
+"""Columns that identify a table with one row per value of a metric. `measure` is the name of the metric.
+
+The table may have further columns: `+-` for standard errors, `note` for notes, and others.
+"""
 
 Rows = Sequence[Mapping[str, str]]
-"""Rows of one run's table."""
+"""Rows of the table of one run. Each row maps the name of a column to the text of a cell."""
 
 Tables = Sequence[tuple[RunFolder, Rows]]
-"""Runs and the rows of their tables."""
+"""Pairs of a run and the rows of its table."""
 
 
 @dataclass
 class Baseline:
-    """A baseline of one metric, and the runs whose tables contain it with the same value."""
+    """The value of a baseline for one metric.
+
+    Attributes:
+        method: name of the baseline.
+        cell: value and standard error.
+        labels: labels of the runs whose tables contain the baseline with this value.
+    """
 
     method: str
     cell: Cell
@@ -30,11 +39,13 @@ class Baseline:
 
 
 def merge_evaluation_tables(name: str, tables: Tables) -> Table:
-    """Create a table with one row per metric and one column per run, followed by the baselines and notes.
+    """Create a table with one row per metric and one column per run.
+
+    Two more columns follow: one lists the baselines, the other contains notes. A column without text is removed.
 
     Args:
-        name: one line above the table.
-        tables: runs and the rows of their tables.
+        name: title of the combined table.
+        tables: pairs of a run and the rows of its table.
     """
     metrics = dict.fromkeys(row["measure"] for _, rows in tables for row in rows if to_number(row["value"]) is not None)
     columns = [Column(run.label, unit=run.setting) for run, _ in tables]
@@ -42,8 +53,8 @@ def merge_evaluation_tables(name: str, tables: Tables) -> Table:
     table = Table(name, "metric", columns, [_merge_row(metric, tables) for metric in metrics], fixed=True)
     notes = [row.cells[-1].text for row in table.rows]
     for row, previous, note in zip(table.rows[1:], notes, notes[1:], strict=False):
-        row.cells[-1].text = "as above" if note and note == previous else note
-    for i in (len(tables) + 1, len(tables)):  # remove empty text columns
+        row.cells[-1].text = "same note as above" if note and note == previous else note
+    for i in (len(tables) + 1, len(tables)):  # remove the columns for notes and baselines if they are empty
         if not any(row.cells[i].text for row in table.rows):
             del table.columns[i]
             for row in table.rows:
@@ -52,7 +63,11 @@ def merge_evaluation_tables(name: str, tables: Tables) -> Table:
 
 
 def _merge_row(metric: str, tables: Tables) -> Row:
-    """Create the row of one metric. The values of runs and baselines are formatted and compared together."""
+    """Create the row for one metric.
+
+    The values of the runs and of the baselines are formatted with the same number of decimals. The best value of the
+    runs is marked, and so are baselines that are better than all runs.
+    """
     info = get_metric_info(metric)
     run_rows: list[Row] = []
     baselines: dict[tuple[str, str, str], Baseline] = {}
@@ -76,13 +91,13 @@ def _merge_row(metric: str, tables: Tables) -> Row:
 
 
 def _baselines_cell(baselines: Sequence[Baseline], run_cells: Sequence[Cell], info: MetricInfo, runs: int) -> Cell:
-    """List the baselines of one metric. A baseline that is better than every run is marked.
+    """Return a text cell that lists the baselines of one metric. A baseline that is better than all runs is marked.
 
     Args:
-        baselines: in order.
-        run_cells: cells of the runs.
+        baselines: baselines of the metric, in the order of the list.
+        run_cells: cells with the values of the runs.
         info: properties of the metric.
-        runs: number of runs; a baseline of fewer runs is followed by their labels.
+        runs: number of runs. If fewer runs contain a baseline, the labels of these runs follow the baseline.
     """
     texts, any_better = [], False
     for baseline in baselines:
@@ -102,7 +117,13 @@ def _to_cell(row: Mapping[str, str]) -> Cell:
 
 
 def _beats_all(baseline: Cell, run_cells: Sequence[Cell], direction: int) -> bool:
-    """Return whether a baseline is better than every run with a finite value."""
+    """Return whether a baseline is better than all runs that have a finite value.
+
+    Args:
+        baseline: cell of the baseline.
+        run_cells: cells of the runs.
+        direction: 1 if higher is better, -1 if lower is better, 0 if neither is better (the result is then False).
+    """
     values = [cell.value for cell in run_cells if cell.value is not None and math.isfinite(cell.value)]
     if baseline.value is None or not values:
         return False
@@ -110,7 +131,10 @@ def _beats_all(baseline: Cell, run_cells: Sequence[Cell], direction: int) -> boo
 
 
 def _merge_notes(metric: str, tables: Tables) -> str:
-    """Join the distinct notes on a metric. A note of a baseline names it, and a note of some runs names the runs."""
+    """Return the distinct notes on a metric as one text.
+
+    A note on a baseline starts with the name of the baseline. A note that only some runs have ends with their labels.
+    """
     labels_by_note: dict[str, list[str]] = {}
     for run, rows in tables:
         for row in rows:

@@ -1,4 +1,4 @@
-"""Render a report as one self-contained HTML file with style, script and figures. All text is escaped."""
+"""Render a report as one self-contained HTML file that includes the style sheet, the script and the figures."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 ASSETS = Path(__file__).resolve().parent
+"""Folder with the HTML template, the style sheets and the scripts."""
 
 
 def render_html(report: Report, live_version: str | None = None) -> str:
-    """Return the text of the HTML file.
+    """Return the HTML text of a report.
 
-    The template engine escapes all values. A content security policy also forbids the page to load anything from
-    elsewhere and to run any other script.
+    The template engine escapes all values. In addition, a content security policy forbids the page to load content from
+    other servers and to run scripts that are not part of the page.
 
     Args:
-        report: content of the page.
-        live_version: version of a page that is served while runs are training. The page requests updates and figures
-            from its server. None for a file.
+        report: content of the report.
+        live_version: digest that identifies the current content of a live page. A live page requests updates and
+            figures from its server. None for an HTML file, which includes the figures.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -56,27 +57,30 @@ def render_html(report: Report, live_version: str | None = None) -> str:
 
 
 def _read_asset(name: str) -> Markup:
-    """Read a file of this package. It is trusted and not escaped."""
+    """Return the text of a style sheet or script in this package as markup that is not escaped."""
     from markupsafe import Markup
 
     return Markup((ASSETS / name).read_text(encoding="utf-8"))
 
 
 def _csp_hash(text: str) -> str:
-    """Return the hash of a style or script for the content security policy."""
+    """Return the SHA-256 hash of a style sheet or script in the syntax of a content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def data_uri(picture: Picture) -> str:
-    """Return a data URI with the bytes of a figure."""
+    """Return a data URI that contains the bytes of a figure file."""
     return f"data:{picture.media_type};base64,{base64.b64encode(picture.content).decode()}"
 
 
 def picture_url(picture: Picture) -> str:
-    """Return the URL of a figure on the live server. It contains the digest of the bytes, so the content is fixed."""
+    """Return the relative URL of a figure on the server of a live page.
+
+    The URL contains the SHA-256 digest of the figure. Browsers can therefore cache the figure without expiry.
+    """
     return f"picture/{hashlib.sha256(picture.content).hexdigest()}"
 
 
 def slugify(text: str) -> str:
-    """Convert a text to an id for links: lower-case letters and digits, separated by hyphens."""
+    """Convert a text to an id for links. The id contains only lower-case letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "section"

@@ -1,4 +1,4 @@
-"""Figures in run folders: the file of the last step of each kind, unchanged."""
+"""Read the figures in run folders. For each kind of figure, the file with the highest optimizer step is read."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from autoencoders.reports.run_folder import RunFolder, files_inside
 from autoencoders.types import UserError
 
 FIRST_KINDS, LAST_KINDS = ("reconstructions", "samples", "latents", "latents_tsne"), ("loss_curves",)
-"""Kinds at the beginning and at the end of a page. All other kinds are between them, sorted by name."""
+"""Kinds of figures at the beginning and at the end of a page. All other kinds are between them, sorted by name."""
 
 ANIMATION_SUFFIX = ", moving"
-"""Suffix of the kind of an animation."""
+"""Suffix in the kind of a figure that is an animation, such as `samples, moving`."""
 
 FILE_ENDS = {".png": b"IEND\xaeB`\x82", ".gif": b";"}
-"""Last bytes of a complete file. A file without them is incomplete."""
+"""File suffix -> last bytes of a complete file. A file that does not end in these bytes is still being written."""
 
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"GIF87a": "image/gif", b"GIF89a": "image/gif"}
-"""First bytes of a file -> media type."""
+"""First bytes of an image file -> media type."""
 
 
 @dataclass
 class Picture:
-    """An image file with a caption.
+    """A figure of a report: an image file with a caption.
 
     Attributes:
-        content: bytes of the file.
-        media_type: such as `image/png`.
+        content: bytes of the image file.
+        media_type: media type of the file, such as `image/png`.
         size: width and height in pixels.
-        caption: the run, or the subject of the figure.
-        detail: more text after the caption.
-        path: the file, or None if the report drew the figure.
+        caption: label of the run, or the subject of the figure.
+        detail: text after the caption, such as the optimizer step.
+        path: path of the file in the run folder; None if the report has plotted the figure.
     """
 
     content: bytes
@@ -47,12 +47,12 @@ class Picture:
 
 @dataclass
 class FigureGroup:
-    """Figures of one kind, shown next to each other.
+    """Figures of the same kind, which the report shows next to each other.
 
     Attributes:
-        title: the kind.
-        pictures: in the order of the runs.
-        large: whether each figure needs at least half of the page's width.
+        title: kind of the figures, such as `reconstructions` or `sample/nearest`.
+        pictures: the figures, in the order of the runs.
+        large: whether each figure needs at least half of the page width.
     """
 
     title: str
@@ -61,46 +61,59 @@ class FigureGroup:
 
     @property
     def wide(self) -> bool:
-        """Whether a page shows two figures per row instead of three."""
+        """Whether an HTML page shows at most two figures per row. True if a figure is large or much wider than high."""
         return self.large or any(picture.size[0] > 2 * picture.size[1] for picture in self.pictures)
 
 
 def collect_figures(
     runs: Sequence[RunFolder], kinds: Sequence[str] | None, megabytes: float, complete_only: bool = False
 ) -> tuple[list[FigureGroup], list[str]]:
-    """Read the last figure of each kind from all runs.
+    """Read the figure with the highest optimizer step for each kind and each run.
 
     Args:
-        runs: in order.
-        kinds: names or patterns of the kinds to read; None for all.
-        megabytes: largest total size of the figures of one run.
-        complete_only: skip files that are still being written.
+        runs: runs of the report.
+        kinds: names or glob patterns of the kinds to read, such as `sample/*`; None for all kinds.
+        megabytes: maximum total size of the figures from one run, in megabytes. Further figures are omitted.
+        complete_only: whether to skip files that are still being written.
 
     Returns:
-        The figures by kind, and one sentence per run about the figures that are left out.
+        One group of figures per kind, and one sentence for each run with omitted figures.
 
     Raises:
-        UserError: if no run has a figure that matches an entry of `kinds`.
+        UserError: if no figure in any run matches one of the `kinds`.
     """
     files = [latest_figures(run.path / "figures", complete_only) for run in runs]
     known = sorted({kind for run_files in files for kind in run_files}, key=_sort_key)
     for pattern in kinds or ():
         if not any(fnmatch(kind, pattern) for kind in known):
-            raise UserError(f"No run has a figure {pattern}. Choose from: {', '.join(known) or 'none'}.")
+            raise UserError(
+                f"figures must be a list of figures in the runs, but no run has a figure {pattern}. The figures in the "
+                f"runs are: {', '.join(known) or 'none'}."
+            )
     chosen = [kind for kind in known if kinds is None or any(fnmatch(kind, pattern) for pattern in kinds)]
     groups = {kind: FigureGroup(kind) for kind in chosen}
     omissions = []
     for run, run_files in zip(runs, files, strict=True):
         run_omissions = _add_run_figures(groups, run, run_files, megabytes * 1e6)
         if run_omissions:
-            omissions.append(f"Figures of {run.label} that are not shown: {', '.join(run_omissions)}.")
+            omissions.append(f"These figures of {run.label} are not shown: {', '.join(run_omissions)}.")
     return [group for group in groups.values() if group.pictures], omissions
 
 
 def _add_run_figures(
     groups: dict[str, FigureGroup], run: RunFolder, files: dict[str, Path], max_bytes: float
 ) -> list[str]:
-    """Add the figures of a run to the groups, up to a total size. Return descriptions of the figures left out."""
+    """Add the figures of one run to the groups.
+
+    Args:
+        groups: kind -> group of figures, which is extended.
+        run: run that contains the figures.
+        files: kind -> image file.
+        max_bytes: maximum total size of the figures of this run, in bytes.
+
+    Returns:
+        For each omitted figure, its kind and its size, or its kind and the reason.
+    """
     omissions = []
     for kind, group in groups.items():
         if kind not in files:
@@ -109,7 +122,7 @@ def _add_run_figures(
         if picture is None:
             omissions.append(f"{kind} (cannot be read)")
         elif len(picture.content) > max_bytes:
-            omissions.append(f"{kind} ({len(picture.content) / 1e6:.1f} MB)")
+            omissions.append(f"{kind} ({len(picture.content) / 1e6:.1f} MB, above the size limit)")
         else:
             max_bytes -= len(picture.content)
             group.pictures.append(picture)
@@ -117,11 +130,15 @@ def _add_run_figures(
 
 
 def latest_figures(root: Path, complete_only: bool = False) -> dict[str, Path]:
-    """Return kind -> file of its last step, and `<kind>, moving` -> animation.
+    """Find the file with the highest optimizer step for each kind of figure, and all animations.
 
     Args:
-        root: the folder `figures` of a run. A kind is a folder inside it: `reconstructions`, `sample/nearest`.
-        complete_only: skip files that are still being written.
+        root: the folder `figures` in a run folder. Each folder in it with PNG files is a kind of figure, such as
+            `reconstructions` or `sample/nearest`.
+        complete_only: whether to skip files that are still being written.
+
+    Returns:
+        Kind -> PNG file, and `<kind>, moving` -> GIF file.
     """
     latest: dict[str, Path] = {}
     files = files_inside(root.parent, root.glob("*/**/*.png"))
@@ -151,7 +168,7 @@ def _sort_key(kind: str) -> tuple[bool, bool, int, str]:
 
 
 def _read_picture(file: Path, run: RunFolder) -> Picture | None:
-    """Read an image file, or return None if it is not a readable PNG or GIF file."""
+    """Read a PNG or GIF file of a run as a figure. Return None if the file is not a readable PNG or GIF file."""
     try:
         content = file.read_bytes()
     except OSError:
@@ -165,7 +182,14 @@ def _read_picture(file: Path, run: RunFolder) -> Picture | None:
 
 
 def read_size(content: bytes) -> tuple[int, int] | None:
-    """Return width and height from the header of a PNG (first chunk IHDR) or GIF file, or None for other content."""
+    """Return the width and height in pixels from the header of a PNG or GIF file.
+
+    Args:
+        content: bytes of the file. In a PNG file, the first chunk (IHDR) contains the size.
+
+    Returns:
+        Width and height, or None if the content is not a PNG or GIF file.
+    """
     signature = next((s for s in SIGNATURES if content.startswith(s)), None)
     if signature is None or len(content) < 24:
         return None

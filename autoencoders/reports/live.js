@@ -1,7 +1,9 @@
-// Requests the progress of the runs every two seconds, draws their curves, and updates the sections that have changed.
+// Updates the live page: requests the progress of the runs every two seconds, plots their curves, and replaces the
+// sections of the page that have changed.
 "use strict";
 const progress = document.querySelector("#live"), INTERVAL = 2000, SVG = "http://www.w3.org/2000/svg";
-// Section id -> HTML as received, before scripts change it. Only sections with different HTML are replaced.
+// Section id -> HTML text as received from the server, before scripts change the section. A section is replaced only if
+// its HTML text has changed.
 const receivedHtml = new Map([...document.querySelectorAll("main > section")].map((section) => [section.id, section.outerHTML]));
 let etag = "", failures = 0;
 
@@ -40,7 +42,7 @@ function createRunPanel(run) {
   return panel;
 }
 
-// Returns about five round numbers between two limits.
+// Returns about five round numbers between two limits, for the ticks of an axis.
 function computeTicks(low, high) {
   const rough = (high - low) / 5 || 1, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((x) => x * power).find((x) => x >= rough), ticks = [];
@@ -51,7 +53,8 @@ function computeTicks(low, high) {
 function createChart(content, number) {
   const width = 420, height = 210, left = 48, right = 8, top = 8, bottom = 22;
   const points = content.series.flatMap((line) => line.points), values = points.map((p) => p[1]).sort((a, b) => a - b);
-  // The first values of a training are much larger than the rest: the highest 5 % of the values may be cut off.
+  // The first values of a training are much larger than all later values. The chart may cut off the highest 5 % of the
+  // values, so that the rest of the curve is visible.
   const largest = values[Math.min(values.length - 1, Math.ceil(values.length * 0.95))], smallest = values[0];
   const lastStep = Math.max(...points.map((p) => p[0]), 1), margin = (largest - smallest || Math.abs(largest) || 1) * 0.06;
   const low = smallest >= 0 && smallest - margin < 0 ? 0 : smallest - margin, high = largest + margin;
@@ -79,7 +82,7 @@ function createChart(content, number) {
     svg.append(createSvg("polyline", { class: color, "clip-path": `url(#clip${number})`, points: path }));
     legend.append(createElement("li", color, createElement("span", "", `${line.name} ${formatNumber(line.points.at(-1)[1])}`)));
   }
-  const unit = createElement("small", "", `${content.unit ? ` ${content.unit}` : ""}, over steps`);
+  const unit = createElement("small", "", `${content.unit ? ` ${content.unit}` : ""}, x-axis: optimizer step`);
   return createElement("figure", "chart", createElement("figcaption", "", content.title, unit), svg, legend);
 }
 
@@ -88,7 +91,7 @@ function drawProgress(state) {
   progress.replaceChildren(...state.runs.map(createRunPanel), ...(state.charts.length ? [charts] : []));
 }
 
-// Loads the figures of sections before they are inserted, so that the page does not jump.
+// Loads the figures of new sections before the sections are inserted, so that the visible part of the page does not move.
 async function preloadImages(sections) {
   const images = sections.flatMap((section) => [...section.querySelectorAll("img")]);
   await Promise.all(images.map((image) => {
@@ -98,7 +101,7 @@ async function preloadImages(sections) {
   }));
 }
 
-// Replaces the sections that have changed, and keeps the visible section at its position.
+// Replaces the sections that have changed, and keeps the section that the reader sees at the same position.
 async function updateSections() {
   const response = await fetch("./", { cache: "no-store" });
   const next = new DOMParser().parseFromString(await response.text(), "text/html"), main = document.querySelector("main");
@@ -140,7 +143,7 @@ async function poll() {
     document.querySelector(".disconnected")?.remove();
     failures = 0;
   } catch {
-    if (++failures === 3) progress.prepend(createElement("p", "disconnected", "The server has stopped. This is the last state."));
+    if (++failures === 3) progress.prepend(createElement("p", "disconnected", "The server does not respond. The page shows the last known state."));
   }
   setTimeout(poll, document.hidden ? 5 * INTERVAL : INTERVAL);
 }

@@ -1,4 +1,4 @@
-"""Live page: a report that follows runs during training by reading their folders."""
+"""The live page: a report that is updated during the training of runs. The state is read from the run folders."""
 
 from __future__ import annotations
 
@@ -21,21 +21,24 @@ from autoencoders.types import UserError
 
 PAGE_FILES = ("config.yaml", "run.json", "metrics.json")
 PAGE_FOLDERS = ("figures", "tables")
-"""Files and folders that the page shows. The state also includes `metrics.csv`."""
+"""Files and folders in a run folder whose contents the page shows. `metrics.csv` is sent separately with the state."""
 
 Fingerprint = tuple[int, int] | None
-"""Modification time in nanoseconds and size of a file; None for a missing file."""
+"""Modification time in nanoseconds and size in bytes of a file; None for a missing file."""
 
 
 class LivePage:
-    """A report of runs that may still be training. Runs and page are updated only if their files have changed.
+    """A report on runs that may still be training.
+
+    A run is read again only if one of its files has changed. The page is rendered again only if a file that it shows
+    has changed.
 
     Args:
-        patterns: folders and patterns of runs; see `find_run_folders`.
-        options: options of the report.
+        patterns: run folders, sweep folders, or glob patterns for such folders; see `find_run_folders`.
+        options: options that determine the content of the report.
 
     Raises:
-        UserError: if there is no run.
+        UserError: if no run is found.
     """
 
     def __init__(self, patterns: Sequence[str], options: ReportOptions) -> None:
@@ -50,11 +53,11 @@ class LivePage:
 
     @property
     def count(self) -> int:
-        """Current number of runs."""
+        """Number of runs that the page shows."""
         return len(self._folders)
 
     def state(self) -> bytes:
-        """Return the progress of the runs, their curves, and the version of the page, as JSON."""
+        """Return the progress of the runs, their curves, and the version of the page, encoded as JSON."""
         with self._lock:
             runs, now = self._read_runs(), time.time()
             brief = len(runs) > 1
@@ -64,32 +67,33 @@ class LivePage:
             return json.dumps({"version": self._version(), "runs": progress, "charts": build_charts(runs)}).encode()
 
     def page(self) -> bytes:
-        """Return the page for the current files of the runs."""
+        """Return the HTML text of the page, encoded as UTF-8. The page is rendered again if files have changed."""
         with self._lock:
             runs, version = self._read_runs(), self._version()
             if version != self._page_version:
                 report = self._build_report(runs)
                 pictures = [p for section in report.sections for group in section.groups for p in group.pictures]
                 current = {picture_url(picture): picture for picture in pictures}
-                previous = dict(list(self._pictures.items())[-len(current) :])  # an open page may still load them
+                # A browser that shows the previous page may still load the previous figures.
+                previous = dict(list(self._pictures.items())[-len(current) :])
                 self._pictures = {**previous, **current}
                 self._page = render_html(report, live_version=version).encode("utf-8", "replace")
                 self._page_version = version
             return self._page
 
     def picture(self, url: str) -> Picture | None:
-        """Return a figure of the current or the previous page."""
+        """Return the figure with this URL on the current or the previous page, or None if there is no such figure."""
         return self._pictures.get(url)
 
     def _build_report(self, runs: Sequence[RunFolder]) -> Report:
         try:
             return build_report(runs, self.options, live=True)
-        except UserError as error:  # a figure or metric of the options may not exist yet
+        except UserError as error:  # a figure or metric that the options name may not exist yet
             return Report(self.options.title or "Runs", [str(error)])
 
     def _read_runs(self) -> list[RunFolder]:
-        """Return the runs. A run is read again if one of its files has changed."""
-        with contextlib.suppress(UserError):  # if all folders were deleted, keep the last state
+        """Return all runs. Runs whose files have changed are read again."""
+        with contextlib.suppress(UserError):  # if all run folders were deleted, keep the last known runs
             self._folders = find_run_folders(self.patterns)
         changed = False
         for path, label in self._folders.items():
@@ -97,7 +101,7 @@ class LivePage:
             if path not in self._runs or self._runs[path][0] != state:
                 run, changed = read_run_folder(path, label), True
                 if run.record.get("status") == "running":
-                    run.problems = []  # a live page expects unfinished runs
+                    run.problems = []  # on a live page, an unfinished run is not a problem
                 self._runs[path] = (state, run)
         runs = [self._runs[path][1] for path in self._folders]
         if changed:
@@ -106,7 +110,7 @@ class LivePage:
         return runs
 
     def _version(self) -> str:
-        """Return a digest that changes with the files that the page shows."""
+        """Return a digest that changes if a file changes whose content the page shows."""
         digest = hashlib.sha256()
         for path, label in self._folders.items():
             files = [path / name for name in PAGE_FILES]
@@ -116,7 +120,7 @@ class LivePage:
 
 
 def _fingerprint(file: Path) -> Fingerprint:
-    """Return modification time and size of a file, or None if it is missing."""
+    """Return the modification time and the size of a file, or None if the file is missing."""
     try:
         status = file.stat()
     except OSError:

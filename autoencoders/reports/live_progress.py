@@ -1,4 +1,4 @@
-"""Progress of runs during training, from the files in their folders."""
+"""Compute the progress of runs during training, and their curves, from the files in the run folders."""
 
 from __future__ import annotations
 
@@ -14,39 +14,48 @@ from autoencoders.reports.run_folder import RunFolder, to_number
 from autoencoders.utils.console import format_number
 
 Points = Sequence[tuple[float, float]]
-"""Pairs of step and value."""
+"""Points of a curve: pairs of optimizer step and metric value."""
 
 ACTIVITY_FILES = ("run.json", "metrics.csv", "checkpoints/last.ckpt", "figures")
-"""Files that a training updates. The newest modification time is the last activity."""
+"""Files that are updated during training. Their newest modification time is the time of the last activity."""
 
 INACTIVE_SECONDS = 600
-"""Seconds without activity after which a run with status `running` may have been killed."""
+"""Seconds without file updates after which a run with the status `running` is shown as `inactive, maybe killed`."""
 
 SPEED_WINDOW = 30
-"""Number of recent observations from which the speed is computed."""
+"""Maximum number of recent observations from which the training speed is computed."""
 
 CHART_METRICS = ("objective", "distortion", "rate", "mse", "accuracy", "active_units")
-"""Metrics with a chart, in order."""
+"""Metrics that are plotted, in the order of the charts. A metric without nonzero values has no chart."""
 
 STEP_METRICS = ("loss", "distortion", "rate")
-"""Metrics of single steps, shown before the first validation."""
+"""Metrics of single optimizer steps. They are shown until the first validation has finished."""
 
 MAX_POINTS = 300
-"""Largest number of points per curve."""
+"""Approximate maximum number of points per curve."""
 
 
 @dataclass
 class StepHistory:
-    """Observations of a run's progress.
+    """Recent observations of the optimizer step of a run, from which the training speed is computed.
 
     Attributes:
-        observations: pairs of time (seconds since 1970) and optimizer step, at most `SPEED_WINDOW`.
+        observations: pairs of time (in seconds since 1970) and optimizer step. The list contains the last
+            `SPEED_WINDOW` pairs.
     """
 
     observations: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, time: float, step: float) -> None:
-        """Add an observation if the step has changed. A smaller step means that the run was restarted."""
+        """Add an observation if the optimizer step has changed.
+
+        If the step is smaller than the last observed step, the run was restarted and all earlier observations are
+        deleted.
+
+        Args:
+            time: time of the observation, in seconds since 1970.
+            step: number of finished optimizer steps.
+        """
         if self.observations and step < self.observations[-1][1]:
             self.observations.clear()
         if not self.observations or step > self.observations[-1][1]:
@@ -54,7 +63,10 @@ class StepHistory:
 
     @property
     def speed(self) -> float | None:
-        """Optimizer steps per second, including validation and figures; None for fewer than two observations."""
+        """Optimizer steps per second, or None if there are fewer than two observations.
+
+        The time for validation and figures is included.
+        """
         if len(self.observations) < 2:
             return None
         (first_time, first_step), (last_time, last_step) = self.observations[0], self.observations[-1]
@@ -62,7 +74,10 @@ class StepHistory:
 
 
 def last_activity(path: Path) -> float | None:
-    """Return when a training last updated its folder, in seconds since 1970, or None for an empty folder."""
+    """Return the time of the last file update in a run folder, in seconds since 1970.
+
+    Return None if the folder contains none of the files in `ACTIVITY_FILES`.
+    """
     times = []
     for name in ACTIVITY_FILES:
         try:
@@ -73,7 +88,10 @@ def last_activity(path: Path) -> float | None:
 
 
 def planned_steps(run: RunFolder) -> tuple[int | None, int | None]:
-    """Return the number of optimizer steps per epoch and in total; each is None if it is unknown."""
+    """Return the number of optimizer steps per epoch, and the total number of optimizer steps.
+
+    A number is None if the files in the run folder do not determine it.
+    """
     images, batch_size = lookup(run.record, "data", "images", "train"), run.config_value("data", "batch_size")
     if not isinstance(images, int) or not isinstance(batch_size, int) or batch_size < 1:
         return None, None
@@ -93,13 +111,16 @@ def planned_steps(run: RunFolder) -> tuple[int | None, int | None]:
 
 
 def describe_progress(run: RunFolder, history: StepHistory, now: float, brief: bool = False) -> dict[str, Any]:
-    """Return the progress of a run as JSON-compatible values.
+    """Return the progress of a run as a JSON-compatible dictionary.
+
+    The dictionary contains the status, the completed fraction of the training, the epoch, the step, the speed, the
+    latest metrics, the warnings and the error of the run.
 
     Args:
-        run: its folder.
-        history: earlier observations of the run; the current one is added.
-        now: seconds since 1970.
-        brief: whether to show only one metric.
+        run: folder of the run.
+        history: earlier observations of the optimizer step. The current step is added to it.
+        now: current time, in seconds since 1970.
+        brief: whether to include only the objective instead of all metrics.
     """
     status, activity = str(run.record.get("status", "starting")), last_activity(run.path)
     step = max((points[-1][0] + 1 for points in run.curves.values()), default=0.0)
@@ -120,7 +141,7 @@ def describe_progress(run: RunFolder, history: StepHistory, now: float, brief: b
         "label": run.label,
         "setting": run.setting,
         "state": "inactive" if inactive > INACTIVE_SECONDS else status,
-        "share": _completed_share(status, step, total_steps),
+        "share": _completed_fraction(status, step, total_steps),
         "facts": facts,
         "values": [[name, format_number(value)] for name, value in _latest_values(run, brief)],
         "warnings": [str(warning) for warning in run.record.get("warnings") or [] if warning],
@@ -128,15 +149,22 @@ def describe_progress(run: RunFolder, history: StepHistory, now: float, brief: b
     }
 
 
-def _completed_share(status: str, step: float, total_steps: int | None) -> float | None:
-    """Return the completed share of the training in [0, 1], or None if it is unknown."""
+def _completed_fraction(status: str, step: float, total_steps: int | None) -> float | None:
+    """Return the completed fraction of the training in [0, 1], or None if the total number of steps is unknown."""
     if status == "done":
         return 1.0
     return min(step / total_steps, 1.0) if total_steps else None
 
 
 def _position_facts(run: RunFolder, step: float, epoch_steps: int | None, total_steps: int | None) -> list[str]:
-    """Return the current epoch and step of an unfinished run."""
+    """Return texts with the current epoch and the current optimizer step of an unfinished run.
+
+    Args:
+        run: folder of the run.
+        step: number of finished optimizer steps.
+        epoch_steps: optimizer steps per epoch, or None if unknown. The result is then empty.
+        total_steps: total number of optimizer steps, or None if unknown.
+    """
     if not epoch_steps:
         return []
     epoch, position = f"epoch {max(math.ceil(step / epoch_steps), 1)}", f"step {step:,.0f}"
@@ -149,7 +177,7 @@ def _position_facts(run: RunFolder, step: float, epoch_steps: int | None, total_
 
 
 def _speed_facts(run: RunFolder, step: float, total_steps: int | None, history: StepHistory) -> list[str]:
-    """Return the speed of a running training and its remaining time."""
+    """Return texts with the training speed and the remaining time of a run that is training."""
     if not history.speed:
         return []
     batch_size = to_number(run.config_value("data", "batch_size")) or 0
@@ -161,7 +189,7 @@ def _speed_facts(run: RunFolder, step: float, total_steps: int | None, history: 
 
 
 def _finished_facts(run: RunFolder) -> list[str]:
-    """Return epochs, duration and speed of a finished run."""
+    """Return texts with the number of epochs, the duration and the training speed of a finished run."""
     epochs, seconds, speed = (to_number(run.record.get(key)) for key in ("epochs", "seconds", "images_per_second"))
     facts = []
     if epochs:
@@ -180,11 +208,13 @@ def _format_duration(seconds: float) -> str:
 
 
 def _latest_values(run: RunFolder, brief: bool) -> list[tuple[str, float]]:
-    """Return the latest validation metrics and the lowest objective, or metrics of steps before the first validation.
+    """Return pairs of name and value: the latest validation metrics, and the lowest validation objective so far.
+
+    Before the first validation, the pairs contain the metrics of the latest optimizer step.
 
     Args:
-        run: its folder.
-        brief: whether to show only the objective.
+        run: folder of the run.
+        brief: whether to return only the latest and the lowest validation objective.
     """
     curves = _nonempty_curves(run, "val", CHART_METRICS) or _nonempty_curves(run, "step", STEP_METRICS)
     objective = curves.get("val/objective")
@@ -197,15 +227,16 @@ def _latest_values(run: RunFolder, brief: bool) -> list[tuple[str, float]]:
 
 
 def _nonempty_curves(run: RunFolder, split: str, metrics: Sequence[str]) -> dict[str, Points]:
-    """Return `<split>/<metric>` -> points for the metrics that have points."""
+    """Return `<split>/<metric>` -> points of the curve, for the metrics whose curve has points."""
     curves = {f"{split}/{metric}": run.curves.get(f"{split}/{metric}", []) for metric in metrics}
     return {name: points for name, points in curves.items() if points}
 
 
 def build_charts(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
-    """Return the curves to draw as JSON-compatible values.
+    """Return the charts of the live page as JSON-compatible dictionaries, one per metric.
 
-    A single run has training and validation curves. Several runs have one validation curve each.
+    For a single run, each chart has a training curve and a validation curve. For several runs, each chart has one
+    validation curve per run.
     """
     charts = []
     for metric in CHART_METRICS:
@@ -219,7 +250,10 @@ def build_charts(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
 
 
 def _chart_lines(runs: Sequence[RunFolder], metric: str) -> list[dict[str, Any]]:
-    """Return the nonempty lines of one chart. The color of a line does not depend on other lines having points."""
+    """Return the curves of one chart. Curves without points are omitted.
+
+    Each curve has a fixed color number, which does not change when other curves get their first points.
+    """
     if len(runs) == 1:
         curves = runs[0].curves
         series = {"training": curves.get(f"train/{metric}", []), "validation": curves.get(f"val/{metric}", [])}
@@ -233,6 +267,6 @@ def _chart_lines(runs: Sequence[RunFolder], metric: str) -> list[dict[str, Any]]
 
 
 def thin_points(points: Points) -> list[tuple[float, float]]:
-    """Return evenly spaced points, about `MAX_POINTS` at most, including the last one."""
+    """Reduce a curve to at most about `MAX_POINTS` evenly spaced points. The last point is always kept."""
     stride = math.ceil(len(points) / MAX_POINTS)
     return [*points[:-1:stride], points[-1]] if stride > 1 else list(points)

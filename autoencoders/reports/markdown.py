@@ -1,4 +1,4 @@
-"""Render a report as Markdown for a README: pipe tables, and figures with relative links."""
+"""Render a report as Markdown, for example for a README. Tables are pipe tables. Links to figures are relative."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from autoencoders.reports.run_cards import RunMetadata
 from autoencoders.reports.tables import BETTER_BASELINE_MARK, Cell, Row, Table
 
 BEST_NOTE = "Bold: the best of the comparable values."
-BETTER_BASELINE_NOTE = f"{BETTER_BASELINE_MARK}: a baseline that is better."
+BETTER_BASELINE_NOTE = f"{BETTER_BASELINE_MARK}: a baseline that is better than the run."
 
 
 @dataclass
 class FigureLinks:
-    """Links to figures, and the figure files to write for them.
+    """Create links to figures, and collect the figure files that must be written for these links.
 
     Attributes:
-        folder: folder of the Markdown file; links are relative to it.
-        figure_folder: folder for the files to write.
-        copy: whether to copy the figures of runs. If not, links lead into the run folders.
-        files: path -> bytes of the files to write.
+        folder: folder of the Markdown file. Links are relative to this folder.
+        figure_folder: folder for the figure files to write.
+        copy: whether to copy the figures of the runs. If False, links point to the files in the run folders.
+        files: path -> bytes, for each figure file to write.
     """
 
     folder: Path
@@ -38,7 +38,14 @@ class FigureLinks:
     files: dict[Path, bytes] = field(default_factory=dict)
 
     def link(self, title: str, picture: Picture) -> str:
-        """Return the Markdown link to a figure. Add the file to `files` if it is copied or was drawn by the report."""
+        """Return the Markdown text that shows a figure.
+
+        The figure is added to `files` if figures are copied, or if the report has plotted the figure.
+
+        Args:
+            title: title of the group of figures.
+            picture: figure to link to.
+        """
         path = picture.path
         if path is None or self.copy:
             path = self._new_path(title, picture)
@@ -47,7 +54,7 @@ class FigureLinks:
         return f"![{escape_markdown(f'{title}: {picture.caption}')}]({quote(relative.as_posix())})"
 
     def _new_path(self, title: str, picture: Picture) -> Path:
-        """Return a path that is not in use. Captions that differ only in punctuation get a number."""
+        """Return a path for a figure that is not yet in `files`. A number is appended to the name if necessary."""
         stem = f"{slugify(title)}-{slugify(picture.caption)}"
         suffix = "." + picture.media_type.partition("/")[2]
         paths = (self.figure_folder / f"{stem}{f'-{i}' if i else ''}{suffix}" for i in count())
@@ -57,13 +64,16 @@ class FigureLinks:
 def render_markdown(
     report: Report, folder: Path, figure_folder: Path, copy: bool = False
 ) -> tuple[str, dict[Path, bytes]]:
-    """Return the text of the Markdown file, and the figure files to write for its links.
+    """Return the Markdown text of a report, and the figure files that must be written for its links.
 
     Args:
-        report: content of the file.
-        folder: folder of the Markdown file; links are relative to it.
-        figure_folder: folder for the figures that the report draws, and for all figures if they are copied.
-        copy: whether to copy the figures of runs, so that the file does not depend on the run folders.
+        report: content of the report.
+        folder: folder of the Markdown file. Links are relative to this folder.
+        figure_folder: folder for the figures that the report has plotted, and for copies of the runs' figures.
+        copy: whether to copy the figures of the runs. If False, links point to the files in the run folders.
+
+    Returns:
+        The Markdown text, and path -> bytes for each figure file to write.
     """
     links = FigureLinks(folder, figure_folder, copy)
     blocks = [f"# {escape_markdown(report.title)}", *map(escape_markdown, report.question)]
@@ -79,13 +89,16 @@ def render_markdown(
 
 
 def escape_markdown(text: str) -> str:
-    """Return the text on one line, with the special characters of Markdown and HTML escaped."""
+    """Return a text on one line, with all special characters of Markdown and HTML escaped."""
     flat = re.sub(r"[&<>|~$]", lambda match: f"&#{ord(match[0])};", " ".join(text.split()))
     return re.sub(r"(?<!&)#|[\\`*_\[\]!]", lambda match: f"\\{match[0]}", flat)
 
 
 def _render_commands(report: Report) -> str:
-    """Return a code block with one command per run. Its fence is longer than any run of backticks inside."""
+    """Return a Markdown code block with the training command of each run.
+
+    The fence of the code block has more backticks than any sequence of backticks in the commands.
+    """
     lines = [f"{report.common_command} {command.overrides}".strip() for command in report.commands]
     longest = max((len(ticks) for line in lines for ticks in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -109,7 +122,10 @@ def _render_section(section: Section, links: FigureLinks) -> list[str]:
 
 
 def table_lines(table: Table) -> list[str]:
-    """Return the lines of a pipe table. Best values are bold, and baselines better than their run are marked `◂`."""
+    """Return the lines of a Markdown pipe table.
+
+    The best values are bold. Baselines that are better than their run are marked with `◂`.
+    """
     headers, alignment = [escape_markdown(table.header)], ["---"]
     for column in table.columns:
         unit = f" ({escape_markdown(column.unit)})" if column.unit and column.baseline_of is None else ""
@@ -130,13 +146,17 @@ def _render_cell(cell: Cell) -> str:
         text += f" ± {escape_markdown(cell.error_text)}"
     if cell.best:
         return f"**{text}**"
-    if cell.beats_run and cell.value is not None:  # the text of other cells contains the mark
+    if cell.beats_run and cell.value is not None:  # a cell without a number has the mark in its text
         return f"{text} {BETTER_BASELINE_MARK}"
     return text or ABSENT_TEXT
 
 
 def _figure_lines(group: FigureGroup, links: FigureLinks) -> list[str]:
-    """Return figures in one row of a table with captions above, or wide figures below each other."""
+    """Return the Markdown lines for a group of figures.
+
+    The figures are in one row of a table, with captions above them. Wide figures and single figures are below each
+    other, with captions below them.
+    """
     captions = [_caption(picture) for picture in group.pictures]
     images = [links.link(group.title, picture) for picture in group.pictures]
     if group.wide or len(images) == 1:

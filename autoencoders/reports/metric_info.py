@@ -1,4 +1,4 @@
-"""Unit, direction and comparability of metrics, and the number of decimals in a column."""
+"""Properties of metrics: unit, direction and comparability. Format metric values with a suitable number of decimals."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class MetricInfo:
     """Properties of a metric.
 
     Attributes:
-        unit: as shown in the header of a column; empty for a dimensionless metric.
+        unit: unit of the metric, for the header of a column; empty for a dimensionless metric.
         direction: -1 if lower is better, 1 if higher is better, 0 if neither is better.
-        comparison_key: name of the key that two runs must share for their values to be compared; see
-            `RunFolder.comparison_keys`.
+        comparison_key: name of a key in `RunFolder.comparison_keys`. The values of two runs are compared only if this
+            key is equal for both runs.
     """
 
     unit: str = ""
@@ -29,7 +29,8 @@ class MetricInfo:
 METRICS = (
     (r"neg_elbo|-elbo.*|iw-nll.*", MetricInfo("nats per image", -1, "neg_elbo")),
     (r"bits per dimension", MetricInfo("bits", -1, "neg_elbo")),
-    # Rate can be traded for distortion, and an objective depends on beta: neither direction is better.
+    # A lower rate is possible at the cost of a higher distortion, and objectives depend on beta. Neither direction is
+    # better for these metrics.
     (
         r"distortion|rate|objective|loss|kl|gained over elbo|aggregate gap",
         MetricInfo("nats per image", 0, "likelihood"),
@@ -42,14 +43,21 @@ METRICS = (
     (r"ssim.*|auroc.*|ap|map|accuracy|precision .*|knn|linear|trustworthiness|detected", MetricInfo("", 1)),
     (r"seconds", MetricInfo("s")),
 )
-"""Patterns of lower-case metric names; the first match applies. Other metrics have no unit and no direction."""
+"""Pairs of a regular expression for lower-case metric names and the properties of these metrics.
+
+If a name matches several expressions, the first match is used. All other metrics have no unit and no direction.
+"""
 
 BASELINES = {"mse": {"mse_pca": "PCA", "mse_mean_image": "mean image"}, "accuracy": {"majority": "majority"}}
-"""Final metric -> metric of a baseline -> name of the baseline."""
+"""Metric of a run -> metric with the value of a baseline -> display name of the baseline."""
 
 
 def get_metric_info(name: str) -> MetricInfo:
-    """Return the properties of a metric or table column: `test/neg_elbo`, `reconstruct/ssim/vae`, `psnr per image`."""
+    """Return the properties of a metric.
+
+    Args:
+        name: name of a metric or a table column, such as `test/neg_elbo`, `reconstruct/ssim/vae` or `psnr per image`.
+    """
     for component in name.lower().split("/"):
         for pattern, info in METRICS:
             if re.fullmatch(pattern, component):
@@ -58,14 +66,15 @@ def get_metric_info(name: str) -> MetricInfo:
 
 
 def count_decimals(values: Iterable[float], errors: Iterable[float] = ()) -> int:
-    """Return the number of decimals for a column.
+    """Return the number of decimals for the numbers in a table column.
 
-    With standard errors, the column shows two digits of the median error. Without errors it shows two decimals, no
-    decimals for integers and for a median of 1000 or more, and four digits for a median below 1.
+    If there are standard errors, the median standard error is shown with two significant digits. Otherwise, the number
+    of decimals depends on the values: none if all values are integers or the median absolute value is >= 1000, four
+    significant digits of the median if it is below 1, and two decimals in all other cases.
 
     Args:
-        values: numbers of the column.
-        errors: their standard errors.
+        values: numbers in the column.
+        errors: standard errors of these numbers.
     """
     values = [abs(v) for v in values if math.isfinite(v) and v != 0]
     errors = [e for e in errors if math.isfinite(e) and e > 0]
@@ -79,14 +88,17 @@ def count_decimals(values: Iterable[float], errors: Iterable[float] = ()) -> int
 
 
 def _decimals_for_magnitude(magnitude: int) -> int:
-    """Return the number of decimals for values of about `10**magnitude`."""
+    """Return the number of decimals for values with a size of about `10**magnitude`."""
     if magnitude < 0:
         return 3 - magnitude
     return 2 if magnitude < 3 else 0
 
 
 def format_metric(value: float, decimals: int) -> str:
-    """Format a number with a fixed number of decimals, or with two digits if it would be rounded to zero."""
+    """Format a number with a fixed number of decimals.
+
+    A number that would be rounded to zero is shown with two significant digits. NaN becomes `n/a`.
+    """
     if not math.isfinite(value):
         return "n/a" if math.isnan(value) else f"{value}"
     text = f"{value:,.{decimals}f}"

@@ -1,4 +1,5 @@
-// Sorts a table when a column header is clicked, and shows a figure at full size. The page also works without scripts.
+// Sorts a table when the reader clicks a column header, and shows a figure at full size when the reader clicks the figure.
+// The page can also be read without scripts.
 "use strict";
 
 function isMissing(value) {
@@ -12,7 +13,7 @@ function sortValue(row, index) {
   return index === 0 || cell.classList.contains("text") ? cell.textContent.trim() : NaN;
 }
 
-// Compares two sort values; missing values are last in both directions.
+// Compares two sort values. Missing values are last in ascending and in descending order.
 function compare(x, y, ascending) {
   if (isMissing(x) || isMissing(y)) return isMissing(x) - isMissing(y);
   const numeric = typeof x === "number" && typeof y === "number";

@@ -1,4 +1,4 @@
-"""Figures that the report draws from several runs: validation curves, and rate against distortion."""
+"""Plot figures from the metrics of several runs: validation curves, and distortion against rate."""
 
 from __future__ import annotations
 
@@ -15,17 +15,24 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVE_METRICS = ("neg_elbo", "distortion", "rate", "mse")
-"""Validation metrics that are plotted over the steps of all runs."""
+"""Validation metrics that are plotted as a function of the optimizer step."""
 
 BETA_KEYS = ("beta", "beta.value", "beta.share", "beta.cycles", "beta.capacity")
-"""Keys of the beta schedule."""
+"""Config keys of the beta schedule."""
 
 DPI = 144
+"""Resolution of the plots, in dots per inch."""
+
 MAX_LABEL_LENGTH = 40
+"""Maximum number of characters in the label of a run in a plot. Longer labels are cut off."""
 
 
 def plot_training_curves(runs: Sequence[RunFolder]) -> FigureGroup:
-    """Plot each validation metric over the steps, with one figure per group of comparable runs."""
+    """Plot each metric of `CURVE_METRICS` as a function of the optimizer step, with one curve per run.
+
+    Runs share a figure only if their values can be compared: they have the same images for `mse`, and also the same
+    likelihood for all other metrics. A metric is plotted only if at least two comparable runs have a curve.
+    """
     figures = FigureGroup("Validation metrics during training")
     for name in CURVE_METRICS:
         groups: dict[str, list[RunFolder]] = {}
@@ -39,7 +46,7 @@ def plot_training_curves(runs: Sequence[RunFolder]) -> FigureGroup:
 
 
 def _plot_metric(runs: Sequence[RunFolder], name: str) -> Picture:
-    """Plot one validation metric of several runs."""
+    """Plot the validation metric `val/<name>` of several runs as a function of the optimizer step."""
     import numpy as np
 
     from autoencoders.figures.runs import metric_over_runs
@@ -51,7 +58,10 @@ def _plot_metric(runs: Sequence[RunFolder], name: str) -> Picture:
 
 
 def legend_labels(runs: Sequence[RunFolder]) -> list[str]:
-    """Return a short unique label per run: its settings if they are unique, else its name."""
+    """Return a short unique label for each run.
+
+    The labels are the settings that differ between the runs, or the names of the runs if the settings are not unique.
+    """
     labels = describe_settings(runs)
     if not all(labels) or len(set(labels)) < len(runs):
         labels = [run.label for run in runs]
@@ -66,7 +76,7 @@ def _shorten(label: str) -> str:
 
 
 def _shared_baselines(runs: Sequence[RunFolder], name: str) -> dict[str, float]:
-    """Return the validation baselines of a metric that are equal in all runs."""
+    """Return display name -> value for the validation baselines of a metric that have the same value in all runs."""
     baselines = {}
     for key, label in BASELINES.get(name, {}).items():
         values = {run.metrics.get(f"val/{key}") for run in runs}
@@ -77,10 +87,14 @@ def _shared_baselines(runs: Sequence[RunFolder], name: str) -> dict[str, float]:
 
 
 def plot_rate_distortion(runs: Sequence[RunFolder]) -> FigureGroup:
-    """Plot rate against distortion, with one figure per group of runs that differ only in beta and seed."""
+    """Plot the distortion against the rate (KL divergence of the posterior from the prior), with one point per run.
+
+    Both metrics are from the test split. Each figure shows runs that differ only in beta and seed. A group of such runs
+    has a figure if it has at least two values of beta and if the negative ELBO of its runs can be compared.
+    """
     from autoencoders.figures.curves import rate_distortion_curve
 
-    figures = FigureGroup("Rate against distortion", large=True)
+    figures = FigureGroup("Distortion against rate", large=True)
     required = {"test/rate", "test/distortion"}
     measured = [run for run in runs if run.config and run.has_prior and required <= set(run.metrics)]
     ignored = (*BETA_KEYS, *SEED_KEYS)
@@ -99,7 +113,13 @@ def plot_rate_distortion(runs: Sequence[RunFolder]) -> FigureGroup:
 
 
 def to_picture(figure: Figure, caption: str, detail: str) -> Picture:
-    """Render a matplotlib figure as a PNG file."""
+    """Render a matplotlib figure as a PNG image with a caption for the report.
+
+    Args:
+        figure: matplotlib figure to render.
+        caption: subject of the figure.
+        detail: text after the caption, such as the number of runs.
+    """
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
     content = stream.getvalue()

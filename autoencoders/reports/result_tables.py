@@ -1,4 +1,4 @@
-"""Tables of metrics: one row per run with baselines, and means over seeds."""
+"""Create tables of metrics: a table with the metrics of each run and baselines, and a table with means over seeds."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ from autoencoders.types import UserError
 from autoencoders.utils.statistics import mean_and_deviation
 
 DEFAULT_METRICS = ("neg_elbo", "distortion", "rate", "mse", "psnr", "active_units", "accuracy", "auroc")
-"""Metrics of the default columns."""
+"""Metrics in the default columns of the results table. Metrics that no run has are omitted."""
 
 SPLIT_TITLES = {"test": "Test split", "val": "Validation split, best epoch"}
+"""Split -> title of the results table with default columns."""
 
 MAX_LISTED_METRICS = 60
-"""Largest number of metrics listed in an error message."""
+"""Maximum number of metrics that are listed in an error message."""
 
 Value = tuple[float | None, float | None]
-"""A value and its standard error."""
+"""The value of a metric and its standard error. Each is None if it is missing."""
 
 
 def default_columns(runs: Sequence[RunFolder]) -> dict[str, str]:
-    """Return header -> metric of the default columns: of the test split, or of validation if no run was tested."""
+    """Return header -> metric for the default columns of the results table.
+
+    The metrics are from the test split, or from the validation split if no run has test metrics.
+    """
     split = "test" if any(f"test/{name}" in run.metrics for run in runs for name in DEFAULT_METRICS) else "val"
     return {name.replace("_", " "): f"{split}/{name}" for name in DEFAULT_METRICS}
 
@@ -35,16 +39,17 @@ def default_columns(runs: Sequence[RunFolder]) -> dict[str, str]:
 def results_table(
     runs: Sequence[RunFolder], columns: Mapping[str, str] | None = None, title: str | None = None
 ) -> Table:
-    """Create a table with one row per run and one column per metric, each followed by its baselines.
+    """Create a table with one row per run and one column per metric. Columns with baselines follow their metric.
 
     Args:
-        runs: in order.
-        columns: header -> metric of `metrics.json` or `<application>/<metric>`. The last component `model` stands for
-            the row of the run's own model, and `PCA` for PCA of any size. Default: `default_columns`.
-        title: one line above the table; by default the split.
+        runs: runs in the order of the rows.
+        columns: header -> name of a metric in `metrics.json`, or `<application>/<metric>/<method>`. As the method,
+            `model` selects the trained model of each run, and `PCA` selects PCA with any number of components. None for
+            the columns of `default_columns`.
+        title: title of the table. The default title is `Metrics`, or the name of the split for the default columns.
 
     Raises:
-        UserError: if no run has a metric of `columns`.
+        UserError: if `columns` contains a metric that no run has.
     """
     rows = [Row(run.label, [], run.setting, comparison_keys=run.comparison_keys) for run in runs]
     metrics = default_columns(runs) if columns is None else columns
@@ -60,13 +65,16 @@ def results_table(
         elif columns is not None and any(run.metrics for run in runs):
             names = sorted({name for run in runs for name in run.all_metrics if "_kl/" not in name})
             listed = ", ".join(names[:MAX_LISTED_METRICS])
-            raise UserError(f"No run has the metric {metric}. Choose from: {listed}.")
+            raise UserError(
+                f"metrics must be a list of metrics of the runs, but no run has the metric {metric}. Choose from: "
+                f"{listed}."
+            )
     table.notes = collect_notes(runs, table)
     return table.finish()
 
 
 def _add_baselines(table: Table, runs: Sequence[RunFolder], metric: str) -> None:
-    """Add a column for each baseline of the metric in the last column."""
+    """Add one column for each baseline of a metric. The values of the metric are in the last column of the table."""
     index, (split, _, name) = len(table.columns) - 1, metric.rpartition("/")
     for key, label in BASELINES.get(name, {}).items():
         values = [metric_value(run, f"{split}/{key}") for run in runs]
@@ -81,9 +89,14 @@ def _add_column(table: Table, column: Column, values: Sequence[Value]) -> None:
 
 
 def metric_value(run: RunFolder, metric: str) -> Value:
-    """Return a metric of a run and its standard error; each is None if it is missing.
+    """Return the value of a metric for one run, and its standard error. Each is None if it is missing.
 
-    A model without a prior has no rate, and no bound on the likelihood: its `rate` and `neg_elbo` are None.
+    `rate` and `neg_elbo` are None for a model without a prior, because the rate (KL divergence of the posterior from
+    the prior) and the ELBO are not defined for such a model.
+
+    Args:
+        run: run folder with the metric.
+        metric: name of the metric; see the argument `columns` of `results_table`.
     """
     prefix, _, name = metric.rpartition("/")
     if not run.has_prior and name in ("neg_elbo", "rate"):
@@ -98,20 +111,29 @@ def metric_value(run: RunFolder, metric: str) -> Value:
 
 
 def collect_notes(runs: Sequence[RunFolder], table: Table) -> list[str]:
-    """Return the notes below a table: the number of test images, what is not compared, and missing results."""
+    """Return the notes below a results table.
+
+    The notes give the number of test images, explain which values are not compared, repeat the notes of the runs, and
+    list runs without results.
+    """
     notes = []
     counts = {lookup(run.record, "data", "images", "test") for run in runs} - {None}
     if counts and any(column.label in ("neg elbo", "mse") for column in table.columns):
-        notes.append(f"Measured on {' or '.join(f'{n:,}' for n in sorted(counts))} test images per run.")
+        notes.append(f"The test split has {' or '.join(f'{n:,}' for n in sorted(counts))} images.")
     finished = [run for run in runs if any(name.endswith("/distortion") for name in run.metrics)]
     if any(not run.has_prior for run in finished) and any(run.has_prior for run in finished):
-        notes.append("A model without a prior has no rate, and its distortion is not a bound on the likelihood.")
+        notes.append(
+            "A model without a prior has no rate (KL divergence of the posterior from the prior), and its distortion "
+            "is not a bound on the negative log-likelihood."
+        )
     if len({run.images_key for run in finished}) > 1:
-        notes.append("Runs are compared only on the same images with the same corruption.")
+        notes.append(
+            "Best values are marked only among runs that were evaluated on the same images with the same corruption."
+        )
     elif len({run.neg_elbo_key for run in finished if run.has_prior}) > 1:
         notes.append(
-            "The negative ELBO is compared only between runs with the same likelihood, and not between conditional and "
-            "unconditional models."
+            "The best negative ELBO is marked only among runs with the same likelihood. Conditional and unconditional "
+            "models are not compared with each other."
         )
     for note in dict.fromkeys(note for run in runs for note in run.notes):
         labels = [run.label for run in runs if note in run.notes]
@@ -123,11 +145,13 @@ def collect_notes(runs: Sequence[RunFolder], table: Table) -> list[str]:
 
 
 def seed_means_table(runs: Sequence[RunFolder], columns: Mapping[str, str] | None = None) -> Table | None:
-    """Create a table of means and standard deviations (n - 1) over seeds, one row per setting.
+    """Create a table with the mean and the standard deviation of each metric over seeds.
+
+    Each row combines the runs that differ only in their seed. The standard deviation has the denominator n - 1.
 
     Args:
-        runs: in order.
-        columns: see `results_table`.
+        runs: runs to combine. Runs without metrics are ignored.
+        columns: columns as header -> metric; see `results_table`.
 
     Returns:
         The table, or None if no two finished runs differ only in their seed.
@@ -140,21 +164,21 @@ def seed_means_table(runs: Sequence[RunFolder], columns: Mapping[str, str] | Non
     table = Table("Mean over seeds", "setting", [Column("seeds"), *single.columns], [])
     for column in single.columns:
         if column.baseline_of is not None:
-            column.baseline_of += 1  # the column of seeds comes first
+            column.baseline_of += 1  # the column with the number of seeds is inserted before all others
     for group in groups:
         rows = [finished.index(run) for run in group]
         cells = [_mean_cell([single.rows[i].cells[k].value for i in rows]) for k in range(len(single.columns))]
         header = settings[rows[0]] or group[0].label
         keys = single.rows[rows[0]].comparison_keys
         table.rows.append(Row(header, [Cell(float(len(group))), *cells], comparison_keys=keys))
-    table.notes = ["± is the standard deviation over seeds."]
+    table.notes = ["The number after ± is the standard deviation over seeds."]
     return table.finish()
 
 
 def _mean_cell(values: Sequence[float | None]) -> Cell:
-    """Return the mean and the standard deviation of the finite values.
+    """Return a cell with the mean and the standard deviation of the finite values.
 
-    The deviation is None if it is zero, as for a baseline that does not depend on the seed.
+    A standard deviation of zero is omitted. It occurs for baselines that do not depend on the seed.
     """
     mean, deviation = mean_and_deviation([value for value in values if value is not None and math.isfinite(value)])
     return Cell(mean, deviation or None)

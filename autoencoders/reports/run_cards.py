@@ -1,4 +1,4 @@
-"""Metadata of a run: status, duration, device, data, versions and machine."""
+"""Collect the metadata of a run for the report: status, duration, device, data, versions and machine."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from autoencoders.reports.run_folder import RunFolder
 
 @dataclass
 class RunMetadata:
-    """Metadata of a run.
+    """Metadata of a run, as texts for the report.
 
     Attributes:
-        label: name of the run in the report.
-        title: model, data, beta and code size.
+        label: label of the run in the report.
+        title: names of the model and the data, beta, and latent size.
         complete: whether the run has finished and its folder is complete.
-        status: how the run ended, or the problems of its folder.
-        facts: name -> text.
+        status: status at the end of the run, or the problems with the files in the run folder.
+        facts: name -> text, such as `duration` or `device`.
     """
 
     label: str
@@ -29,7 +29,7 @@ class RunMetadata:
 
 
 def collect_metadata(run: RunFolder) -> RunMetadata:
-    """Return the metadata of a run without unknown facts."""
+    """Return the metadata of a run. Facts that the files in the run folder do not contain are omitted."""
     record = run.record
     facts = {
         "folder": str(run.path),
@@ -39,7 +39,7 @@ def collect_metadata(run: RunFolder) -> RunMetadata:
         "device": _join(record.get("device"), _format_count(lookup(record, "machine", "cores"), "cores")),
         "seed": _to_text(run.config_value("seed")),
         "parameters": _format_count(record.get("parameters")),
-        "code size": _format_count(record.get("code"), "numbers per image"),
+        "latent size": _format_count(record.get("code"), "numbers per image"),
         "labels": _to_text(record.get("labels")),
         "data": _format_data(record.get("data")),
         "data SHA-256": _to_text(lookup(record, "data", "sha256")),
@@ -54,7 +54,10 @@ def collect_metadata(run: RunFolder) -> RunMetadata:
 
 
 def run_title(run: RunFolder) -> str:
-    """Return model, data, beta and code size as in the titles of figures, or an empty string without a config."""
+    """Return a title with the names of the model and the data, beta, and the latent size.
+
+    Return an empty string if the run folder has no config.
+    """
     if not run.config:
         return ""
     items = [f"{run.model_name.upper()} on {run.config_value('data', 'name')}"]
@@ -78,7 +81,7 @@ def _join(*items: object) -> str:
 
 
 def _format_duration(record: Mapping) -> str:
-    """Return the duration of the training and the number of epochs."""
+    """Return a text with the duration of the training and the number of epochs, or an empty string if unknown."""
     epochs, seconds = record.get("epochs"), record.get("seconds")
     if not isinstance(seconds, (int, float)):
         return ""
@@ -92,7 +95,7 @@ def _format_duration(record: Mapping) -> str:
 
 
 def _format_data(data: object) -> str:
-    """Return the name, the numbers of images per split, and the shape of the images."""
+    """Return a text with the name of the data, the number of images in each split, and the shape of the images."""
     if not isinstance(data, Mapping):
         return ""
     counts, shape = data.get("images"), data.get("shape")

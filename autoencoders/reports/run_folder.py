@@ -1,4 +1,4 @@
-"""The files of a run folder. Missing and broken files are reported as problems."""
+"""Read the files in a run folder for the report. Missing and broken files are recorded as problems."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ from autoencoders.types import UserError
 
 @dataclass
 class RunFolder:
-    """Contents of a run folder. A missing or broken file leaves its fields empty and adds a problem.
+    """Contents of a run folder.
+
+    If a file is missing or broken, the attribute with its content is empty and `problems` contains a sentence about it.
 
     Attributes:
-        path: the folder.
-        label: name of the run, unique within the report.
-        setting: the settings in which the run differs from the other runs of the report, or empty.
-        config: `config.yaml`.
-        record: `run.json`.
-        metrics: numbers of `metrics.json`.
-        problems: differences from the folder of a finished run, one sentence each.
-        refused: whether the folder has another format, so that its files were not read.
+        path: path of the run folder.
+        label: unique name of the run in the report.
+        setting: settings that differ between this run and the other runs of the report, such as `beta=4`. It is empty
+            if there are none.
+        config: content of `config.yaml`.
+        record: content of `run.json`.
+        metrics: metric name -> final value, from `metrics.json`.
+        problems: one sentence for each missing or broken file, and for a run that has not finished successfully.
+        refused: whether the files were not read, because they have the format of another version of this package.
     """
 
     path: Path
@@ -45,27 +48,38 @@ class RunFolder:
 
     @property
     def overrides(self) -> list[str]:
-        """Command-line overrides of the run."""
+        """Command-line overrides with which the run was started."""
         overrides = self.record.get("overrides")
         return [str(override) for override in overrides] if isinstance(overrides, list) else []
 
     def config_value(self, *keys: str) -> Any:
-        """Return a value of the config, or None if it is missing: `config_value("model", "name")`."""
+        """Return a value of the config, or None if the value is missing.
+
+        Args:
+            *keys: nested keys of the value, such as `"model", "name"`.
+        """
         return lookup(self.config, *keys)
 
     @property
     def model_name(self) -> str:
-        """Name of the model, as in the tables of applications."""
+        """Name of the model, such as `vae`. The tables of applications use the same name."""
         return str(self.config_value("model", "name") or "model")
 
     @property
     def has_prior(self) -> bool:
-        """Whether the codes have a prior. Without one, distortion + rate is not a bound on the likelihood."""
+        """Whether the model has a prior for its latent codes.
+
+        Without a prior, distortion + rate is not a bound on the negative log-likelihood.
+        """
         return any(name.endswith("/active_units") for name in self.metrics)
 
     @property
     def images_key(self) -> str | None:
-        """Equal for runs that were evaluated on the same images, so that their pixel errors can be compared."""
+        """Key that is equal for runs that were evaluated on the same images with the same corruption.
+
+        The pixel errors (such as the MSE) of two runs can be compared if this key is equal. None if the run folder has
+        no config.
+        """
         if not self.config:
             return None
         pixels = lookup(self.record, "data", "sha256") or self.config_value("data", "name")
@@ -75,15 +89,21 @@ class RunFolder:
 
     @property
     def likelihood_key(self) -> str | None:
-        """Equal for runs with the same images and likelihood, so that their distortions can be compared."""
+        """Key that is equal for runs that were evaluated on the same images with the same likelihood.
+
+        The distortions of two runs can be compared if this key is equal. None if the run folder has no config.
+        """
         return None if self.images_key is None else json.dumps([self.images_key, self.config_value("likelihood")])
 
     @property
     def neg_elbo_key(self) -> str | None:
-        """Equal for runs whose negative ELBO can be compared.
+        """Key that is equal for runs whose negative ELBO can be compared.
 
-        They have the same likelihood, are all conditional or all unconditional, and all have a prior or none has one.
-        None for a model with notes: its objective is deliberately wrong and not a bound.
+        Such runs have the same images and likelihood. In addition, either all models are conditional or none is, and
+        either all models have a prior or none has.
+
+        None if the record of the run contains notes, because then the objective may not be a valid bound. None also if
+        the run folder has no config.
         """
         if self.likelihood_key is None or self.notes:
             return None
@@ -92,16 +112,17 @@ class RunFolder:
 
     @cached_property
     def classifier_key(self) -> str | None:
-        """Equal for runs that were evaluated by the same classifier on the same number of the same images.
+        """Key that is equal for runs that were evaluated with the same classifier on the same images.
 
-        The scores of the real images identify the classifier.
+        The key contains the FID scores of real images, because they depend only on the classifier and the images. None
+        if `application=evaluate` has saved no such scores for the run.
         """
         scores = {k: v for k, v in self.all_metrics.items() if k.startswith("evaluate/FID") and "/real " in k}
         return json.dumps([self.images_key, scores]) if scores and self.images_key else None
 
     @property
     def comparison_keys(self) -> dict[str, str | None]:
-        """The keys above by name; see `MetricInfo.comparison_key`."""
+        """Name -> key that determines whether a metric of two runs can be compared; see `MetricInfo.comparison_key`."""
         return {
             "images": self.images_key,
             "likelihood": self.likelihood_key,
@@ -111,13 +132,13 @@ class RunFolder:
 
     @property
     def notes(self) -> list[str]:
-        """Warnings about the model, one sentence each."""
+        """Notes on the model and the data from `run.json`, one sentence each."""
         notes = self.record.get("notes")
         return [str(note) for note in notes] if isinstance(notes, list) else []
 
     @cached_property
     def curves(self) -> dict[str, list[tuple[float, float]]]:
-        """Metric -> (step, value) of every row of `metrics.csv` that contains the metric."""
+        """Metric -> pairs of optimizer step and value, from all rows of `metrics.csv` that contain the metric."""
         curves: dict[str, list[tuple[float, float]]] = {}
         for file in files_inside(self.path, [self.path / "metrics.csv"]):
             for row in read_table(file):
@@ -129,14 +150,17 @@ class RunFolder:
         return curves
 
     def tables(self) -> dict[str, Path]:
-        """Return `<application>/<table>` -> file. A `.csv` file is a table, a `.md` file is text."""
+        """Return `<application>/<table>` -> file, for all tables (`.csv`) and texts (`.md`) of applications."""
         root = self.path / "tables"
         files = files_inside(self.path, sorted((*root.glob("*/*.csv"), *root.glob("*/*.md"))))
         return {file.relative_to(root).with_suffix("").as_posix(): file for file in files}
 
     @cached_property
     def all_metrics(self) -> dict[str, float]:
-        """The final metrics, and `<application>/<metric>` of every application that was applied."""
+        """Metric name -> value, for the final metrics of the run and for the metrics of applications.
+
+        The metrics of applications are named `<application>/<metric>`.
+        """
         metrics = dict(self.metrics)
         for file in files_inside(self.path, sorted((self.path / "tables").glob("*/metrics.json"))):
             values = numeric_values(_read_mapping(file, json.loads, []))
@@ -145,15 +169,15 @@ class RunFolder:
 
 
 STATUS_TEXT = {"running": "unfinished: still running, or killed", "failed": "failed"}
-"""Status in `run.json` -> text."""
+"""Status in `run.json` -> text for the report. Other statuses are shown unchanged."""
 
 
 def read_run_folder(path: Path, label: str) -> RunFolder:
-    """Read a run folder as far as possible.
+    """Read all files in a run folder that can be read. Missing and broken files are recorded as problems.
 
     Args:
-        path: the folder.
-        label: name of the run, unique within the report.
+        path: path of the run folder.
+        label: unique name of the run in the report.
     """
     problems: list[str] = []
     config = _read_mapping(path / "config.yaml", yaml.safe_load, problems)
@@ -171,7 +195,11 @@ def read_run_folder(path: Path, label: str) -> RunFolder:
 
 
 def _describe_status(status: str, error: str) -> str:
-    """Describe how a run ended. The error is enough if it starts with the status ("stopped in epoch 3")."""
+    """Return a text that describes how a run ended.
+
+    The text is `<status>: <error>`. If the error already starts with the status, such as "stopped after step 3", the
+    text is the error alone.
+    """
     text = STATUS_TEXT.get(status, status)
     if error.startswith(text):
         return error
@@ -179,16 +207,24 @@ def _describe_status(status: str, error: str) -> str:
 
 
 def files_inside(folder: Path, files: Iterable[Path]) -> list[Path]:
-    """Return the files that are inside a folder after links are resolved.
+    """Return the files that are inside a folder after symbolic links are resolved.
 
-    A link in a run folder must not bring other files of this machine into the report.
+    The check prevents that a symbolic link in a run folder adds other files of this machine to the report.
     """
     root = folder.resolve()
     return [file for file in files if file.resolve().is_relative_to(root)]
 
 
 def _read_mapping(file: Path, parse: Callable[[str], Any], problems: list[str]) -> dict[str, Any]:
-    """Read a mapping from a file. Return an empty mapping and add a problem if the file is missing or broken."""
+    """Read a file that contains a mapping (dictionary).
+
+    If the file is missing or broken, return an empty dictionary and append a sentence about the problem.
+
+    Args:
+        file: YAML or JSON file.
+        parse: function that converts the text of the file to Python objects.
+        problems: list to which the sentence is appended.
+    """
     try:
         if not files_inside(file.parent, [file]):
             raise OSError
@@ -205,9 +241,9 @@ def _read_mapping(file: Path, parse: Callable[[str], Any], problems: list[str]) 
 
 
 def read_table(file: Path) -> list[dict[str, str]]:
-    """Return the complete rows of a CSV file, or no rows if it cannot be read.
+    """Return the complete rows of a CSV file, as column name -> text. Return an empty list if the file cannot be read.
 
-    An incomplete row, such as the last row while the file is being written, is left out.
+    Incomplete rows are omitted. The last row is incomplete while it is being written.
     """
     try:
         text = file.read_bytes().decode("utf-8", "replace")
@@ -218,7 +254,7 @@ def read_table(file: Path) -> list[dict[str, str]]:
 
 
 def read_lines(file: Path) -> list[str]:
-    """Return the lines of a text file, or no lines if it cannot be read."""
+    """Return the lines of a text file, or an empty list if the file cannot be read."""
     try:
         return file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -226,7 +262,7 @@ def read_lines(file: Path) -> list[str]:
 
 
 def to_number(value: Any) -> float | None:
-    """Convert a value to a finite number, or return None."""
+    """Convert a value to a float. Return None if the value is not a finite number."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -235,5 +271,5 @@ def to_number(value: Any) -> float | None:
 
 
 def numeric_values(content: dict[str, Any]) -> dict[str, float]:
-    """Return the entries that are numbers, including NaN and excluding booleans."""
+    """Return the entries of a dictionary whose values are numbers. NaN is a number, but True and False are not."""
     return {str(k): float(v) for k, v in content.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}

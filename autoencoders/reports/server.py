@@ -1,7 +1,7 @@
-"""Server of the live page on this machine.
+"""HTTP server for the live page, which can be reached only from this machine.
 
-It serves the page, its state, and the figures on the page by their digest. Requests cannot name files, folders are not
-listed, and nothing is written.
+The server sends the page, the state of the runs, and the figures on the page. The URL of a figure contains its digest
+and no path. A request can therefore not read other files. The server writes no files.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from autoencoders.reports.live import LivePage
 from autoencoders.types import UserError
 
 HOST, HOST_NAMES = "127.0.0.1", ("127.0.0.1", "localhost")
-"""Address of the server, and the accepted values of the Host header. Other host names are refused."""
+"""Address of the server, and accepted values of the HTTP header `Host`. Requests with other host names are refused."""
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -30,11 +30,11 @@ SECURITY_HEADERS = {
 
 
 class RequestHandler(BaseHTTPRequestHandler):
-    """Handles `GET /`, `/state` and `/picture/<digest>`. Other requests are refused.
+    """Answer the requests `GET /`, `GET /state` and `GET /picture/<digest>`. All other requests are refused.
 
     Args:
-        live_page: the page to serve.
-        *connection: arguments of the base class.
+        live_page: live page whose content is served.
+        *connection: arguments for the base class.
     """
 
     timeout = 10  # seconds after which an idle connection is closed
@@ -45,8 +45,8 @@ class RequestHandler(BaseHTTPRequestHandler):
         super().__init__(*connection)
 
     def do_GET(self) -> None:
-        """Handle a GET request."""
-        # The check of the host name prevents DNS rebinding: the request of a foreign page contains its own host name.
+        """Send the page, the state or a figure, or an error status for any other request."""
+        # Prevent DNS rebinding: if a page of another website sends a request, the request has the host of that website.
         host = self.headers.get("Host", "").rpartition(":")[0] or self.headers.get("Host", "")
         if host not in HOST_NAMES:
             self._send(HTTPStatus.FORBIDDEN, b"Use 127.0.0.1 or localhost as the host name.\n")
@@ -60,7 +60,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.NOT_FOUND, b"Not found.\n")
 
     def _send_state(self) -> None:
-        """Send the state, or only a status code if the browser has it already."""
+        """Send the state of the runs. Send only a status code if the browser already has the current state."""
         content = self.live_page.state()
         tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
         if self.headers.get("If-None-Match") == tag:
@@ -96,41 +96,51 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
     def log_message(self, *args: Any) -> None:
-        """Print nothing: the requests of the page would fill the terminal."""
+        """Do not log requests, because the page sends a request every two seconds."""
 
 
 class Server(ThreadingHTTPServer):
-    """HTTP server whose threads end with the process."""
+    """HTTP server that handles each request in a daemon thread. The threads end when the process ends."""
 
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report an error, except for a connection that the browser has closed."""
+        """Print the current exception, unless the browser has closed the connection."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 def create_server(patterns: Sequence[str], options: ReportOptions, port: int = 0) -> tuple[Server, LivePage]:
-    """Create a server that is bound to its port but not yet serving.
+    """Create a server that listens on a port. It handles requests only after `serve_forever` is called.
 
     Args:
-        patterns: folders and patterns of runs.
-        options: options of the report.
-        port: 0 for a free port.
+        patterns: run folders, sweep folders, or glob patterns for such folders.
+        options: options that determine the content of the report.
+        port: port of the server; 0 for any free port.
+
+    Returns:
+        The server and the live page that it serves.
 
     Raises:
-        UserError: if there is no run, or the port is in use.
+        UserError: if no run is found, or the port is in use.
     """
     live_page = LivePage(patterns, options)
     try:
         return Server((HOST, port), partial(RequestHandler, live_page)), live_page
     except OSError as error:
         reason = error.strerror
-        raise UserError(f"Port {port} of {HOST} cannot be used: {reason}. Choose another port, or port=0.") from error
+        raise UserError(
+            f"port must be a free port of {HOST}, but port {port} cannot be used: {reason}. Choose another port, or "
+            "set port=0 for any free port."
+        ) from error
 
 
 def serve(patterns: Sequence[str], options: ReportOptions, port: int = 0) -> None:
-    """Print the address and serve the page until Ctrl-C; see `create_server`."""
+    """Print the address of the live page, and serve the page until Ctrl-C. The arguments are those of `create_server`.
+
+    Raises:
+        UserError: if no run is found, or the port is in use.
+    """
     server, live_page = create_server(patterns, options, port)
     count = f"{live_page.count} {'run' if live_page.count == 1 else 'runs'}"
     print(f"live     http://{HOST}:{server.server_port}/ ({count}; stop with Ctrl-C)", flush=True)

@@ -1,4 +1,4 @@
-"""Tables of a report. The best value of each column is marked among the comparable rows."""
+"""The tables of a report: cells, columns and rows. The best values among comparable rows are marked."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from dataclasses import dataclass, field
 from autoencoders.reports.metric_info import MetricInfo, count_decimals, format_metric
 
 BETTER_BASELINE_MARK = "◂"
-"""Marks a baseline that is better than the run."""
+"""Mark for a baseline that is better than the run."""
 
 REAL_PREFIX = "real "
-"""Prefix of rows of real images. They show the best possible value and are not compared with the runs."""
+"""Prefix in the headers of rows for real images.
+
+Real images reach the best possible value of a metric. They are therefore not compared with the runs.
+"""
 
 
 @dataclass
 class Cell:
-    """A value and its formatted text.
+    """A table cell with a number or a text.
 
     Attributes:
-        value: a number, or None for an empty or text cell.
-        error: standard error of the value, or None.
-        text: formatted value; set by `Table.finish` for a number.
-        error_text: formatted error.
-        best: whether it is the best value of its column among the comparable rows.
-        beats_run: whether it is the value of a baseline that is better than the run.
+        value: number in the cell, or None if the cell contains a text or nothing.
+        error: standard error (or standard deviation over seeds) of the number, or None.
+        text: text of the cell. For a number, `Table.finish` sets the text.
+        error_text: formatted `error`, which `Table.finish` sets.
+        best: whether the number is the best in its column among the comparable rows.
+        beats_run: whether the number belongs to a baseline that is better than the run.
     """
 
     value: float | None = None
@@ -37,14 +40,14 @@ class Cell:
 
 @dataclass
 class Column:
-    """A column.
+    """The properties of a table column.
 
     Attributes:
         label: header of the column.
-        info: properties of the metric.
-        unit: shown below the header; by default the unit of the metric.
-        baseline_of: for the column of a baseline, the index of the column that it is the baseline of.
-        is_text: whether the column contains text.
+        info: properties of the metric in the column.
+        unit: text below the header; by default the unit of the metric.
+        baseline_of: for a column with a baseline, the index of the column with the metric of the runs; otherwise None.
+        is_text: whether the cells contain texts instead of numbers.
     """
 
     label: str
@@ -59,15 +62,15 @@ class Column:
 
 @dataclass
 class Row:
-    """A row.
+    """A table row with a header and one cell per column.
 
     Attributes:
-        header: first cell of the row.
-        cells: one cell per column.
-        detail: smaller text after the header.
-        baseline: whether it is the row of a baseline.
-        comparison_keys: keys of the row's numbers; see `RunFolder.comparison_keys`. Values are compared only with rows
-            of the same key. A missing or None key excludes the row.
+        header: text in the first column.
+        cells: cells of all other columns.
+        detail: text in smaller type after the header.
+        baseline: whether the row contains the values of a baseline.
+        comparison_keys: name -> key; see `RunFolder.comparison_keys`. The values of two rows are compared only if their
+            keys are equal. If the key for a metric is missing or None, the row is not compared in this metric.
     """
 
     header: str
@@ -79,15 +82,15 @@ class Row:
 
 @dataclass
 class Table:
-    """A table.
+    """A table of a report.
 
     Attributes:
         title: one line above the table.
         header: header of the first column, which contains the row headers.
-        columns: all columns except the first.
-        rows: in order.
+        columns: properties of all columns except the first.
+        rows: rows of the table, in their original order.
         notes: sentences below the table.
-        fixed: whether the rows cannot be sorted on the page.
+        fixed: whether the rows keep their order. If False, the reader of an HTML page can sort the rows.
     """
 
     title: str
@@ -99,16 +102,20 @@ class Table:
 
     @property
     def has_best(self) -> bool:
-        """Whether a best value is marked."""
+        """Whether at least one cell is marked as the best value of its column."""
         return any(cell.best for row in self.rows for cell in row.cells)
 
     @property
     def has_better_baseline(self) -> bool:
-        """Whether a baseline is better than a run."""
+        """Whether at least one cell contains a baseline that is marked as better than a run."""
         return any(cell.beats_run for row in self.rows for cell in row.cells)
 
     def finish(self) -> Table:
-        """Format all numbers, mark the best value of each column, and return the table."""
+        """Format all numbers, and mark the best values and the baselines that are better than a run.
+
+        Returns:
+            This table.
+        """
         for i, column in enumerate(self.columns):
             self._format_column(i, column)
             if column.baseline_of is None:
@@ -118,14 +125,21 @@ class Table:
         return self
 
     def unmark(self, reason: str) -> None:
-        """Remove all marks of best values, and add the reason to the notes."""
+        """Remove the marks from all best values, and add the reason to the notes below the table."""
         for row in self.rows:
             for cell in row.cells:
                 cell.best = False
         self.notes.append(reason)
 
     def _format_column(self, i: int, column: Column) -> None:
-        """Format the numbers of a column. A baseline has as many decimals as the column it belongs to."""
+        """Format the numbers of a column.
+
+        A column with a baseline gets the same number of decimals as the column with the metric of the runs.
+
+        Args:
+            i: index of the column.
+            column: properties of the column.
+        """
         reference = [row.cells[i if column.baseline_of is None else column.baseline_of] for row in self.rows]
         decimals = count_decimals(
             [cell.value for cell in reference if cell.value is not None],
@@ -139,7 +153,7 @@ class Table:
                 cell.error_text = format_metric(cell.error, decimals)
 
     def _mark_best(self, i: int, info: MetricInfo) -> None:
-        """Mark the best cells of a column. Cells with the same text are equally good."""
+        """Mark the best cells in column `i`. Numbers with the same formatted text are equally good."""
         if info.direction == 0:
             return
         groups: dict[str, list[tuple[float, Cell]]] = {}
@@ -150,12 +164,12 @@ class Table:
         for scored_cells in groups.values():
             _, best = max(scored_cells, key=lambda scored: scored[0])
             cells = [cell for _, cell in scored_cells]
-            if len({cell.text for cell in cells}) > 1:  # a single value, or equal values, have no best
+            if len({cell.text for cell in cells}) > 1:  # nothing is marked if all texts are equal
                 for cell in cells:
                     cell.best = cell.text == best.text
 
     def _mark_better_baselines(self, i: int, run_column: int, info: MetricInfo) -> None:
-        """Mark the baselines in column `i` that are better than the run's value in column `run_column`."""
+        """Mark the baselines in column `i` that are better than the values of the runs in column `run_column`."""
         for row in self.rows:
             own, baseline = row.cells[run_column], row.cells[i]
             if own.value is not None and baseline.value is not None:

@@ -1,1 +1,1 @@
-"""The folder of a run: what is written to it, and how a trained run is loaded from it."""
+"""Run folders: write the record of a run, and load a trained run from its folder."""

@@ -1,8 +1,13 @@
-"""Load a trained run from its folder, from a checkpoint or from an export, without executing code from the files.
+"""Load a trained run from a run folder, a checkpoint or an export, without executing code from the files.
 
-<run>/config.yaml     the resolved configuration          <run>/figures/<key>/<step>.png
-<run>/run.json        versions, commit, data, speed       <run>/metrics.csv    every metric by step
-<run>/metrics.json    the final metrics                   <run>/checkpoints/{best,last}.ckpt
+A run folder contains these files:
+
+config.yaml                      resolved configuration
+run.json                         metadata: package versions, git commit, data, training speed, status
+metrics.json                     final metrics
+metrics.csv                      all metrics as a function of the optimizer step
+figures/<name>/<step>.png        figures
+checkpoints/{best,last}.ckpt     checkpoint with the lowest `val/objective`, and last checkpoint
 """
 
 from __future__ import annotations
@@ -22,16 +27,20 @@ if TYPE_CHECKING:
     from autoencoders.runs.run import Run
 
 BEST, LAST, PREVIOUS = (Path("checkpoints", f"{name}.ckpt") for name in ("best", "last", "previous"))
+"""Paths of the checkpoints relative to the run folder."""
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
-"""Files of an exported model."""
-
+"""Names of the two files in the folder of an exported model."""
 
 RESUME_MAY_CHANGE = ("root", "cache", "memory", "eval_batch_size", "name")
-"""Options of model and data that a resumed run may change, by the last component of their key."""
+"""Options of `model` and `data` that may change when a run is resumed. The strings are last components of keys."""
 
 
 def check_resumable(checkpoint: Path, config: Mapping) -> None:
-    """Raise UserError if model or data differ from those of the checkpoint. The message names the keys."""
+    """Raise UserError if a run with this configuration cannot be resumed from the checkpoint.
+
+    The options of `model` and `data` must be equal to those in the checkpoint, except for `RESUME_MAY_CHANGE`. The
+    message lists the options that differ.
+    """
     saved = load_checkpoint(checkpoint)["hyper_parameters"]
     differing = []
     for section in ("model", "data"):
@@ -41,20 +50,21 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
                 differing.append(f"{key} is {new.get(key)} instead of {old.get(key)}")
     if differing:
         raise UserError(
-            f"The options must be those of {checkpoint}: {'; '.join(differing[:5])}. Resume with the run's own "
-            "options (see its config.yaml)."
+            f"A resumed run must have the same options as its checkpoint {checkpoint}, but "
+            f"{'; '.join(differing[:5])}. Use the options in the config.yaml of the run."
         )
 
 
 def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
-    """Load a run from its folder or from a checkpoint, on the CPU.
+    """Load a trained run from a run folder or a checkpoint. The model is in evaluation mode on the CPU.
 
     Args:
-        path: a run folder or a `.ckpt` file.
-        trust: further prefixes of targets that the configuration may name, such as your own package.
+        path: a run folder or a checkpoint file (`.ckpt`).
+        trust: prefixes of additional classes that the saved configuration may contain, such as `("my_package.",)`.
 
     Raises:
-        UserError: if there is no run, or its configuration names a target that is not allowed.
+        UserError: if the path contains no readable checkpoint, or the saved configuration contains a class that is not
+            allowed.
     """
     from autoencoders.runs.run import Run
 
@@ -72,9 +82,10 @@ def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Load the plain contents of a checkpoint, on the CPU, without executing code.
+    """Return the state dictionary of a checkpoint with all tensors on the CPU. No code from the file is executed.
 
     Raises:
+        FormatError: if the checkpoint has the format of another version.
         UserError: if the file is not a checkpoint of this package.
     """
     import torch
@@ -82,45 +93,62 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         missing = {"model", "data", "shape", "context"} - set(state["hyper_parameters"])
-    except Exception as error:  # any other file may raise anything
-        message = f"{path} is not a checkpoint of this package ({type(error).__name__})."
+    except Exception as error:  # reading a file that is not a checkpoint can raise any type of exception
+        message = f"{path} is not a checkpoint of this package (reading it raises {type(error).__name__})."
         raise UserError(message) from error
     if missing:
-        raise UserError(f"{path} is not a checkpoint of this package: it lacks {', '.join(sorted(missing))}.")
+        raise UserError(
+            f"{path} is not a checkpoint of this package, because these entries are missing: "
+            f"{', '.join(sorted(missing))}."
+        )
     check_format(state["hyper_parameters"].get("format"), path)
     return state
 
 
 def check_format(version: object, path: Path) -> None:
-    """Raise FormatError if a file was written in a format that this version cannot read."""
+    """Raise FormatError if this version of the package cannot read the format of a file.
+
+    Args:
+        version: format number in the file, or None if the file contains none.
+        path: path of the file, for the message.
+    """
     if version != FORMAT:
-        written = "an earlier version of autoencoders" if version is None else f"format {version}"
+        written = "a file from an earlier version of autoencoders" if version is None else f"format {version}"
         raise FormatError(
-            f"{path} must be of format {FORMAT}, got a file of {written}. Train the run again with this version."
+            f"{path} must have format {FORMAT}, got {written}. Train the run again with this version of autoencoders."
         )
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """Return the best checkpoint of a run folder, else the last one. A file is returned unchanged."""
+    """Return the path of the best checkpoint in a run folder, or of the last checkpoint if there is no best one.
+
+    If `path` is a file, it is returned unchanged.
+
+    Raises:
+        UserError: if `path` is neither a file nor a folder with a checkpoint.
+    """
     path = Path(path)
     for candidate in (path, path / BEST, path / LAST):
         if candidate.is_file():
             return candidate
-    raise UserError(f"{path} must be a checkpoint or a run folder, but it has neither {BEST} nor {LAST}.")
+    raise UserError(
+        f"{path} must be a checkpoint or a run folder, but it contains neither {BEST} nor {LAST}. Choose a checkpoint "
+        "or the folder of a trained run."
+    )
 
 
 def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
-    """Return the newest readable checkpoint of a run folder, to resume from. A file is returned unchanged.
+    """Return the path of the newest readable checkpoint in a run folder, from which the run can be resumed.
 
-    A damaged checkpoint is reported, and the previous one is used.
+    If the newest checkpoint cannot be read, the error is printed and the next older checkpoint is tried.
 
     Args:
-        path: a run folder or a checkpoint.
-        needed: whether to raise UserError if the folder has no checkpoint; otherwise None is returned.
+        path: a run folder, or a checkpoint file, which is returned unchanged if it can be read.
+        needed: whether to raise UserError if the folder has no checkpoint. If False, None is returned in this case.
 
     Raises:
         FormatError: if a checkpoint has the format of another version.
-        UserError: if there is no checkpoint, or none can be read.
+        UserError: if checkpoints exist but none can be read, or if `needed` is True and there is no checkpoint.
     """
     path = Path(path)
     files = [file for file in (path, *(path / name for name in (LAST, PREVIOUS, BEST))) if file.is_file()]
@@ -128,7 +156,7 @@ def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
     for file in files:
         try:
             load_checkpoint(file)
-        except FormatError:  # the other checkpoints of the run have the same format
+        except FormatError:  # all checkpoints of a run have the same format
             raise
         except UserError as error:
             damaged.append(str(error))
@@ -137,17 +165,25 @@ def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
                 print(f"autoencoders: {message} Resuming from the previous checkpoint {file}.", file=sys.stderr)
             return file
     if damaged:
-        raise UserError(" ".join([*damaged, "There is no other checkpoint."]))
+        raise UserError(" ".join([*damaged, "There is no other checkpoint to resume from."]))
     if needed:
-        raise UserError(f"{path} must be a checkpoint or a run folder, but it has neither {LAST} nor {BEST}.")
+        raise UserError(
+            f"{path} must be a checkpoint or a run folder, but it contains neither {LAST} nor {BEST}. Choose a "
+            "checkpoint or the folder of a run that has saved a checkpoint."
+        )
     return None
 
 
 def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
-    """Load a model written by `application=export`, in evaluation mode on the CPU.
+    """Load a model from a folder that `application=export` has written. It is in evaluation mode on the CPU.
+
+    Args:
+        folder: folder with the files `config.json` and `weights.safetensors`.
+        trust: prefixes of additional classes that the saved configuration may contain, such as `("my_package.",)`.
 
     Raises:
-        UserError: if the folder is not an export, or its configuration names a target that is not allowed.
+        UserError: if the folder contains no valid export, or the saved configuration contains a class that is not
+            allowed.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -161,25 +197,30 @@ def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
         shape = tuple(plain["shape"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{file} does not describe an exported model ({type(error).__name__}). Export again."
+            f"{file} is not a valid description of an exported model (reading it raises {type(error).__name__}). "
+            "Export the model again with application=export."
         ) from error
     model = build_model(config, shape, context)
     try:
         model.load_state_dict(load_file(Path(folder) / WEIGHTS))
     except (OSError, RuntimeError, SafetensorError) as error:
-        raise UserError(f"{Path(folder) / WEIGHTS} does not hold the weights of {file}. Export again.") from error
+        raise UserError(
+            f"{Path(folder) / WEIGHTS} does not contain the weights of the model in {file}. Export the model again "
+            "with application=export."
+        ) from error
     return model.eval()
 
 
 def load(path: str | Path, trust: tuple[str, ...] = ()) -> Autoencoder:
-    """Load a model in evaluation mode on the CPU, from a run folder, a checkpoint or an export.
+    """Load a trained model, in evaluation mode on the CPU.
 
     Args:
-        path: a run folder, a `.ckpt` file, or a folder written by `application=export`.
-        trust: further prefixes of targets that the configuration may name, such as your own package.
+        path: a run folder, a checkpoint file (`.ckpt`), or a folder that `application=export` has written.
+        trust: prefixes of additional classes that the saved configuration may contain, such as `("my_package.",)`.
 
     Raises:
-        UserError: if the path is none of these.
+        UserError: if no model can be loaded from the path, or the saved configuration contains a class that is not
+            allowed.
     """
     path = Path(path).expanduser()
     if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():

@@ -1,4 +1,4 @@
-"""The record of a run: config.yaml, run.json and metrics.json."""
+"""Write the record of a run: the files config.yaml, run.json and metrics.json in the run folder."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
 
 VERSIONS = ("autoencoders", "torch", "torchvision", "lightning", "hydra-core", "wandb", "numpy", "scikit-learn")
+"""Packages whose versions are saved in run.json."""
 
 
 class Record:
-    """Context manager that writes the record of a run and notes how it ended.
+    """Context manager that writes config.yaml and run.json at the start of a run, and the final status at the end.
 
-    If a resume is refused, the record stays unchanged.
+    The status in run.json is `running`, `done`, `stopped` or `failed`. If a UserError ends a resumed run before
+    training, both files are restored to their previous content.
 
     Args:
-        folder: the run folder, which is created.
-        config: the resolved configuration.
-        metadata: see `run_metadata`; a resumed run keeps the time of its first start.
-        begun: returns whether training has started.
+        folder: run folder. It is created if it does not exist.
+        config: resolved configuration of the run.
+        metadata: content of run.json; see `run_metadata`. A resumed run keeps the time of its first start.
+        begun: function that returns whether training has started.
     """
 
     def __init__(self, folder: Path, config: Mapping, metadata: dict[str, Any], begun: Callable[[], bool]) -> None:
@@ -57,7 +59,7 @@ class Record:
 
     @property
     def warnings(self) -> list[str]:
-        """Warnings so far, see `record_warning`."""
+        """The warnings that `record_warning` has added to run.json so far."""
         return read_json(self.folder / "run.json").get("warnings", [])
 
     def __enter__(self) -> Record:
@@ -75,7 +77,7 @@ class Record:
         self._write(status="running", started=started)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        with contextlib.suppress(OSError):  # a full disk must not hide the exception that ended the run
+        with contextlib.suppress(OSError):  # an error about a full disk must not replace the exception of the run
             if isinstance(error, UserError) and self._before and not self.begun():
                 self._restore()
             elif isinstance(error, RunStopped):
@@ -92,23 +94,37 @@ class Record:
 
     @rank_zero_only
     def finish(self, metrics: dict[str, float], **fields: Any) -> None:
-        """Write the final metrics and further fields."""
+        """Write metrics.json, and set the status in run.json to `done`.
+
+        Args:
+            metrics: metric name -> final value.
+            **fields: entries to add to run.json, such as the number of epochs.
+        """
         self.results = metrics
         write_json(self.folder / "metrics.json", metrics)
         self._write(status="done", **fields)
 
 
 def record_warning(folder: Path, message: str) -> None:
-    """Print a warning, and add it to the record of the run, if there is one."""
+    """Print a warning to stderr, and add it to run.json in the run folder if this file exists."""
     print(f"autoencoders: warning: {message}", file=sys.stderr, flush=True)
-    with contextlib.suppress(OSError):  # the warning may be about a full disk
+    with contextlib.suppress(OSError):  # the disk may be full, and the warning may be about the full disk
         path = folder / "run.json"
         if record := read_json(path):
             write_json(path, record | {"warnings": [*record.get("warnings", []), message]})
 
 
 def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]) -> dict[str, Any]:
-    """Return the metadata of a run: versions, commit, data, size, machine."""
+    """Return the metadata that run.json contains at the start of a run.
+
+    The metadata are the package versions, the git commit, the machine, the properties of the data, the latent size and
+    the number of parameters.
+
+    Args:
+        data: data module of the run, with the data loaded.
+        model: model of the run.
+        overrides: command-line overrides of the run.
+    """
     versions: dict[str, str | None] = {}
     for package in VERSIONS:
         try:
@@ -136,7 +152,11 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
 
 
 def best_validation_metrics(path: Path) -> dict[str, float]:
-    """Return the validation metrics of the epoch with the lowest `val/objective`, from a `metrics.csv`."""
+    """Read the validation metrics of the epoch with the lowest `val/objective` from a `metrics.csv`.
+
+    Returns:
+        Metric name -> value; empty if the file is missing or contains no validation metrics.
+    """
     if not path.is_file():
         return {}
     with path.open(newline="") as file:
@@ -146,7 +166,10 @@ def best_validation_metrics(path: Path) -> dict[str, float]:
 
 
 def _git_commit() -> str | None:
-    """Return the commit of the package's checkout, with `+changes` if it has uncommitted changes."""
+    """Return the git commit of this package's source code, followed by `+changes` if there are uncommitted changes.
+
+    Return None if the package is not in a git repository that tracks its files.
+    """
     here = Path(__file__).resolve().parent
 
     def git(*arguments: str) -> str | None:
@@ -156,7 +179,7 @@ def _git_commit() -> str | None:
             return None
         return process.stdout.strip() if process.returncode == 0 else None
 
-    # An installed package may be inside another repository: only a checkout of this package counts.
+    # An installed package may lie inside the repository of another project. The commit of that project is not recorded.
     if git("ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None
     return f"{git('rev-parse', 'HEAD')}{'+changes' if git('status', '--porcelain', '-uno') else ''}"

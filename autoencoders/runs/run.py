@@ -1,4 +1,4 @@
-"""A trained run, loaded from its folder: model, data, codes and reconstructions."""
+"""The class `Run`: a trained model together with its data, its latent codes and its reconstructions."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Run:
-    """A loaded run, or a run in training.
+    """A trained run that was loaded from a file, or a run that is still in training.
 
     Attributes:
-        path: its folder, or the checkpoint that it was loaded from.
-        config: the resolved configuration, plain containers.
-        model: in evaluation mode, with the weights of the best checkpoint, or of the last if there is none.
-        data: the data module. It is prepared on first use.
-        checkpoint: the file of the weights; None for a run in training.
-        step: the optimizer step of the weights.
+        path: run folder, or the checkpoint file from which the run was loaded.
+        config: resolved configuration as plain Python dictionaries and lists.
+        model: model of the run. A loaded model is in evaluation mode with the weights of `checkpoint`.
+        data: data module of the run. The images are loaded on first use.
+        checkpoint: checkpoint file with the weights of the model; None for a run in training.
+        step: optimizer step at which the weights were saved, or the current optimizer step in training.
     """
 
     path: Path
@@ -53,41 +53,72 @@ class Run:
 
     @classmethod
     def from_trainer(cls, trainer: pl.Trainer, model: Autoencoder) -> Run:
-        """Return the run of a trainer in its current state."""
+        """Return the run that a trainer is training, with the current weights.
+
+        Args:
+            trainer: Lightning's trainer, with a data module.
+            model: model that is being trained.
+        """
         config, path = dict(model.hparams), Path(trainer.default_root_dir)
         return cls(path, config, model, get_datamodule(trainer), step=trainer.global_step, _ready=True)
 
     @property
     def title(self) -> str:
-        """Title of figures: model, data, beta and latent size."""
+        """Title for figures: names of the model and the data, beta, and latent size."""
         return run_title(self.model, self.data)
 
     def prepare(self) -> Run:
-        """Load the data once, and check that it has the shape that the model was trained on."""
+        """Load the data on the first call, and return this run.
+
+        Raises:
+            UserError: if the images do not have the shape (C, H, W) of the training images.
+        """
         if not self._ready:
             self.data.prepare_data()
             self.data.setup()
             if self.data.shape != self.model.shape:
                 raise UserError(
-                    f"The images must have shape {self.model.shape}, as in training, got {self.data.shape}."
+                    f"The images must have shape {self.model.shape} because the model was trained on this shape, got "
+                    f"{self.data.shape}. Use the data of the training."
                 )
             self._ready = True
         return self
 
-    # Images in, codes and images out --------------------------------------------------------------------
+    # Encode and decode ----------------------------------------------------------------------------------
 
     @torch.no_grad()
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Encode images (N, C, H, W) to codes (N, Z) on the CPU, with labels if the model is conditional."""
+        """Encode images to the means of their posteriors, in chunks that bound the memory.
+
+        Args:
+            x: images (N, C, H, W) in [0, 1].
+            y: labels of the images, for a conditional model: class indices (N,) or attributes (N, A).
+
+        Returns:
+            Posterior means (N, Z), float32 on the CPU.
+        """
         return torch.cat([self.model.encode(a, b).float().cpu() for a, b in self._chunks(x, y)])
 
     @torch.no_grad()
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Decode codes (N, Z) to expected images (N, C, H, W). On the CPU, in chunks."""
+        """Decode latent codes to the mean images of p(x | z), in chunks that bound the memory.
+
+        Args:
+            z: latent codes (N, Z).
+            y: labels, for a conditional model: class indices (N,) or attributes (N, A).
+
+        Returns:
+            Mean images (N, C, H, W), float32 on the CPU.
+        """
         return torch.cat([self.model.decode(a, b).float().cpu() for a, b in self._chunks(z, y)])
 
     def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Reconstruct images from their posterior means, (N, C, H, W)."""
+        """Encode images (N, C, H, W) to their posterior means, and decode these to reconstructions (N, C, H, W).
+
+        Args:
+            x: images (N, C, H, W) in [0, 1].
+            y: labels of the images, for a conditional model: class indices (N,) or attributes (N, A).
+        """
         return self.decode(self.encode(x, y), y)
 
     def _chunks(self, a: Tensor, y: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
@@ -99,30 +130,44 @@ class Run:
         ]
 
     def batch(self, split: str, rows: Tensor | int | None = None) -> Batch:
-        """Return rows of a split as in evaluation: an index tensor, the first `rows`, or all rows."""
+        """Return images of a split as one batch, preprocessed as in validation and test.
+
+        Args:
+            split: `train`, `val` or `test`.
+            rows: indices of the images (int64 tensor), or the number of images at the start of the split, or None for
+                all images of the split.
+        """
         count = len(self.prepare().data.images(split))
         if not isinstance(rows, Tensor):
             rows = torch.arange(count if rows is None else min(rows, count))
         return self.data.evaluation_batches(split).batch(rows)
 
     def annotations(self, split: str) -> Annotations:
-        """Return everything known about each image of a split."""
+        """Return the names, groups, attributes and classes of the images in a split."""
         return self.prepare().data.annotations(split)
 
     def read_images(self, path: str | Path) -> tuple[Tensor, list[str]]:
-        """Read one image file or all in a folder. Return (N, C, H, W) floats, preprocessed like the data, and names.
+        """Read one image file, or all image files in a folder, and preprocess them like the images of the data.
+
+        Returns:
+            Images (N, C, H, W) float32 in [0, 1], and N file names.
 
         Raises:
-            UserError: if there is no image, or one cannot be read.
+            UserError: if there is no image file, or an image file cannot be read.
         """
         path = Path(path).expanduser()
         if not path.exists():
-            raise UserError(f"images must be an image file or a folder of images, but {path} does not exist.")
+            raise UserError(
+                f"images must be an image file or a folder of images, but {path} does not exist. Correct the path."
+            )
         files = list_images(path)
         return self.prepare().data.read_image_files(files).float() / 255, [file.name for file in files]
 
     def codes(self, split: str) -> Codes:
-        """Return the codes of a split. They are computed once, kept in memory and saved in the run folder."""
+        """Return the latent codes of all images in a split.
+
+        The codes are computed on the first call, then kept in memory and saved in the run folder for later commands.
+        """
         if split not in self._codes:
             file = self._file(split)
             saved = None if file is None else load_codes(file)
@@ -135,7 +180,10 @@ class Run:
         return self._codes[split]
 
     def _file(self, split: str) -> Path | None:
-        """Return `codes/<split>-<digest>.npz` in the run folder. The digest covers checkpoint and pixels."""
+        """Return the path of the file for saved codes, `codes/<split>-<digest>.npz` in the run folder.
+
+        The digest changes with the checkpoint file and with the pixels of the data. Return None for a run in training.
+        """
         if self.checkpoint is None:
             return None
         status = self.checkpoint.stat()
@@ -152,17 +200,25 @@ class Run:
             terms = model.terms(batch.to(model.device), eps)
             chunks.append((terms.posterior.mean, terms.distortion, terms.rate, batch.y, batch.index))
         z, distortion, rate, y, index = zip(*chunks, strict=True)
-        joined = [torch.cat(column).float().cpu() for column in (z, distortion, rate)]
-        return Codes(joined[0], None if y[0] is None else torch.cat(y), torch.cat(index), joined[1], joined[2])
+        means, distortions, rates = (torch.cat(column).float().cpu() for column in (z, distortion, rate))
+        return Codes(means, None if y[0] is None else torch.cat(y), torch.cat(index), distortions, rates)
 
     def pca(self, count: int | None = None) -> PCABaseline:
-        """Return PCA of the training images, the baseline of the codes, with `count` components or one per latent."""
+        """Return PCA of the training images, a baseline for the latent codes.
+
+        Args:
+            count: number of principal components; None for the latent size of the model. The number is reduced if the
+                data has fewer principal components.
+        """
         train = self.prepare().data.images("train")
         return PCABaseline.of(train, min(count or self.model.latent_dim, len(train) - 1, train[0].numel()))
 
 
 def load_codes(file: Path) -> Codes | None:
-    """Load saved codes without executing code. Return None if the file is missing or invalid."""
+    """Load latent codes that `save_codes` has written. Return None if the file is missing or invalid.
+
+    No Python objects are unpickled, so that the file cannot execute code.
+    """
     try:
         with np.load(file, allow_pickle=False) as saved:
             arrays = {k: torch.from_numpy(v) for k, v in saved.items()}
@@ -172,14 +228,19 @@ def load_codes(file: Path) -> Codes | None:
 
 
 def save_codes(file: Path, codes: Codes) -> None:
-    """Save codes atomically, and remove those of earlier weights."""
+    """Save the latent codes of a split atomically, and delete older files with codes of the same split.
+
+    Args:
+        file: file to write, named `<split>-<digest>.npz`.
+        codes: latent codes of the split.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
     for older in file.parent.glob(f"{file.name.partition('-')[0]}-*.npz"):
-        older.unlink(missing_ok=True)  # another process may use the same run
+        older.unlink(missing_ok=True)  # another process may have deleted the file at the same time
     with atomic_write(file) as partial, partial.open("wb") as stream:
         np.savez(stream, **{k: v.numpy() for k, v in codes._asdict().items() if v is not None})
 
 
 def run_title(model: ImageModel, data: ImageDataModule) -> str:
-    """Return the title of figures: model, data, beta and latent size."""
+    """Return a title for figures with the names of the model and the data, beta, and the latent size."""
     return ", ".join([f"{model.name.upper()} on {data.name}", *model.traits])

@@ -222,7 +222,7 @@ def test_dashboard_command(run_command, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     done = run_command(dashboard, cwd=tmp_path)
     assert done.returncode == 2
-    assert re.fullmatch(r"autoencoders: Workspaces are stored by W&B, .*dry_run=true\.\n", done.stderr)
+    assert re.fullmatch(r"autoencoders: A W&B login is needed to save workspaces, .*dry_run=true\.\n", done.stderr)
     assert "kinds must be a list" in run_command(dashboard, "kinds=[all]", cwd=tmp_path).stderr
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     done = run_command(dashboard, "dry_run=true", cwd=tmp_path)

@@ -83,7 +83,7 @@ def test_text_is_shown_and_long_tables_are_named(make_run, add_table, add_text):
     add_table(folder, "evaluate/codes", [{"row": i, "z0": 0.5} for i in range(41)])
     results = {result.name: result for result in collect_tables(find_runs([folder]), "evaluate")}
     assert results["evaluate/protocol"].texts == {"a": ["in one line"]}
-    assert results["evaluate/codes"].omitted == ["a: 41 rows, in tables/evaluate/codes.csv"]
+    assert results["evaluate/codes"].omitted == ["The table of a has 41 rows and is saved in tables/evaluate/codes.csv"]
     assert "evaluate/markdown" not in results
 
 

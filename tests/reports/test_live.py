@@ -163,7 +163,7 @@ def test_the_policy_allows_connections_only_to_the_server(make_run, start_server
 
 def test_a_missing_figure_is_named_on_the_page(make_run, start_server):
     assert (
-        b"No run has a figure reconstructions"
+        b"no run has a figure reconstructions"
         in start_server(make_running_run(make_run), figures=["reconstructions"])("/")[2]
     )
 
@@ -180,8 +180,8 @@ def test_a_port_in_use_is_refused(make_run):
     ("options", "message"),
     [
         ({"live": "maybe"}, "live must be true or false, got 'maybe'"),
-        ({"port": 99999}, "port must be an integer from 0"),
-        ({"out": "a.html"}, "live=true serves a page and writes no file"),
+        ({"port": 99999}, "port must be an integer between 0"),
+        ({"out": "a.html"}, "out and format must not be set with live=true"),
     ],
 )
 def test_invalid_live_options_are_refused(options, message):

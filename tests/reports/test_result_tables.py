@@ -67,7 +67,7 @@ def test_runs_on_different_images_are_not_compared(make_run):
     runs = find_runs([make_run("a"), make_run("b", {"test/mse": 0.001}, **other), make_run("c", {"test/mse": 0.002})])
     table = results_table(runs)
     assert best(table, "mse") == ["c"]
-    assert any("only on the same images" in note for note in table.notes)
+    assert any("only among runs that were evaluated on the same images" in note for note in table.notes)
 
 
 def test_neg_elbo_is_compared_for_one_likelihood_and_one_kind_of_conditioning(make_run):
@@ -122,7 +122,7 @@ def test_columns_can_be_metrics_of_applications(make_run, tmp_path):
     assert [(cell.value, cell.error) for cell in column(table, "ours")] == [(0.8, 0.004), (0.9, 0.004)]
     assert [cell.value for cell in column(table, "PCA")] == [0.85, 0.85]
     assert best(table, "ours") == ["b"]
-    with pytest.raises(UserError, match=r"No run has the metric test/fid\. Choose from: .*evaluate/SSIM/vae"):
+    with pytest.raises(UserError, match=r"no run has the metric test/fid\. Choose from: .*evaluate/SSIM/vae"):
         results_table(runs, {"fid": "test/fid"})
 
 

@@ -40,8 +40,8 @@ def test_an_existing_folder_is_not_used_as_a_pattern(make_run, tmp_path):
     ("name", "message"),
     [
         ("none*", "matches nothing"),
-        ("empty", "is not a run folder and contains none"),
-        ("file.txt", "is not a run folder and contains none"),
+        ("empty", "but .*empty contains no run"),
+        ("file.txt", r"but .*file\.txt contains no run"),
     ],
 )
 def test_a_missing_run_is_refused(tmp_path, name, message):
@@ -90,7 +90,7 @@ def test_an_incomplete_last_line_is_skipped(make_run, add_curves):
 def test_a_run_of_another_format_is_refused(make_run):
     folder = make_run("old", format=None)
     (folder / "config.yaml").unlink()
-    with pytest.raises(UserError, match=r"run\.json must be of format 2, got .*an earlier version"):
+    with pytest.raises(UserError, match=r"run\.json must have format 2, got .*an earlier version"):
         find_runs([folder])
 
 

@@ -26,7 +26,7 @@ def old_run(tmp_path):
 
 
 def test_newest_checkpoint_does_not_try_other_checkpoints(old_run, capsys):
-    with pytest.raises(FormatError, match=r"last\.ckpt must be of format 2, got a file of an earlier version"):
+    with pytest.raises(FormatError, match=r"last\.ckpt must have format 2, got a file from an earlier version"):
         loading.newest_checkpoint(old_run)
     assert capsys.readouterr().err == ""
 
@@ -38,6 +38,6 @@ def test_command_refuses_an_old_run_in_one_sentence(run_command, old_run, tmp_pa
     further = {apply: ["application=reconstruct"], train: ["logger=none", "trainer=cpu"], report: []}[module]
     done = run_command(module, f"{option}={old_run}", *further, cwd=tmp_path)
     assert done.returncode == 2
-    assert len(re.findall("must be of format 2, got", done.stderr)) == 1
+    assert len(re.findall("must have format 2, got", done.stderr)) == 1
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
