@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
+from autoencoders.config.arguments import quote_option
 from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
-from autoencoders.config.compose import CONF, help_text, quote_option
+from autoencoders.config.compose import CONF, help_text
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils import error_messages
 from autoencoders.utils.console import format_number, format_with_error, line_width, print_table
@@ -45,7 +46,7 @@ def main() -> None:
             print(help_text(__doc__, ("application",)))
             return
         sys.argv[1:] = [quote_option(argument, PATHS) for argument in sys.argv[1:]]
-        run_entry_point(job)
+        run_entry_point(job, "apply")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")

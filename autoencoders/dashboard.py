@@ -43,7 +43,7 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print((__doc__ or "").strip())
         return
-    run_entry_point(job)
+    run_entry_point(job, "dashboard")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="dashboard")

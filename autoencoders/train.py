@@ -28,8 +28,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from autoencoders.config.arguments import quote_option
 from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
-from autoencoders.config.compose import CONF, help_text, quote_option
+from autoencoders.config.compose import CONF, help_text
 from autoencoders.training import pipeline, sweeps
 from autoencoders.types import RunStopped
 from autoencoders.utils import distributed, error_messages
@@ -43,7 +44,7 @@ def main() -> None:
             print(help_text(__doc__))
             return
         try:
-            run_entry_point(job)
+            run_entry_point(job, "train")
         except KeyboardInterrupt:  # raised outside of training; during training, Ctrl-C saves a checkpoint first
             print("autoencoders: interrupted.", file=sys.stderr)
             sys.exit(130)

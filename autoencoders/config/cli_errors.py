@@ -10,19 +10,19 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from hydra._internal import utils
-from hydra._internal.hydra import Hydra
 from hydra.errors import MissingConfigException, OverrideParseException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from autoencoders.config.compose import NUMERIC_GROUPS, OPTIONAL_GROUPS, config_groups
-from autoencoders.config.overrides import suggest_name
+from autoencoders.config.arguments import NUMERIC_GROUPS, expand_numbers, split_arguments
+from autoencoders.config.compose import OPTIONAL_GROUPS, config_groups
+from autoencoders.config.overrides import check_command_line, suggest_name
 from autoencoders.types import UserError
 
 FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"
 """Hydra's environment variable for full tracebacks."""
+_user_values: list[str | None] = []
+"""The user's value of the variable while an entry point runs and has set its own; else empty."""
 
 NUMBER_OR_CONSTANT = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
 """Values that Hydra does not parse as text. No option of a group has such a name."""
@@ -40,16 +40,21 @@ class JobError(Exception):
         self.original = original
 
 
-def run_entry_point(job: Callable[[], Any]) -> None:
+def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
     """Run the job of an entry point, decorated with `hydra.main`, and report errors of the command line.
 
-    Before the job starts, an exception can only be caused by the command line or the configuration, and is reported in
-    one sentence. An exception inside the job, which `translate_job_errors` marks, is a bug and shows its traceback.
-    With `debug=true`, or HYDRA_FULL_ERROR=1 in the environment, every exception shows its traceback.
+    The command line is checked before Hydra starts the job. Before the job starts, an exception can only be caused by
+    the command line or the configuration, and is reported in one sentence. An exception inside the job, which
+    `translate_job_errors` marks, is a bug and shows its traceback. With `debug=true`, or HYDRA_FULL_ERROR=1 in the
+    environment, every exception shows its traceback.
+
+    Args:
+        job: the decorated function.
+        config_name: name of its configuration in `conf/`.
     """
     try:
-        _check_arguments(sys.argv[1:])
-        with raise_hydra_errors():
+        check_arguments(config_name)
+        with full_hydra_errors():
             job()
         return
     except JobError as error:
@@ -59,6 +64,51 @@ def run_entry_point(job: Callable[[], Any]) -> None:
             raise
         exit_with_message(error)
     raise original  # outside of the except clause, so that the traceback does not mention the marker
+
+
+def check_arguments(config_name: str) -> None:
+    """Expand the numbers of groups in `sys.argv`, and check all arguments, unless Hydra only prints a help text."""
+    for argument in sys.argv[1:]:
+        _check_group_option(argument)
+    arguments = expand_numbers(sys.argv[1:])
+    command_line = split_arguments(arguments)
+    sys.argv[1:] = arguments
+    if (
+        not {"-sc", "--shell-completion", "--hydra-help", "--version", "-cp", "--config-path"}
+        & command_line.flags.keys()
+    ):
+        check_command_line(config_name, command_line)
+
+
+@contextmanager
+def full_hydra_errors() -> Iterator[None]:
+    """Let Hydra raise the exceptions that it would otherwise print, by its environment variable."""
+    _user_values.append(os.environ.get(FULL_ERROR_VARIABLE))
+    os.environ[FULL_ERROR_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        _set_full_errors(_user_values.pop())
+
+
+@contextmanager
+def user_environment() -> Iterator[None]:
+    """Restore the user's value of the variable inside a job, which may start other processes."""
+    if not _user_values:
+        yield
+        return
+    _set_full_errors(_user_values[-1])
+    try:
+        yield
+    finally:
+        os.environ[FULL_ERROR_VARIABLE] = "1"
+
+
+def _set_full_errors(value: str | None) -> None:
+    if value is None:
+        os.environ.pop(FULL_ERROR_VARIABLE, None)
+    else:
+        os.environ[FULL_ERROR_VARIABLE] = value
 
 
 def exit_with_message(error: Exception) -> NoReturn:
@@ -79,7 +129,8 @@ def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
         UserError: if the job raises one and tracebacks are requested.
     """
     try:
-        yield
+        with user_environment():
+            yield
     except UserError as error:
         if folder is not None:
             with suppress(OSError):
@@ -94,7 +145,8 @@ def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
 def shows_tracebacks() -> bool:
     """Return whether the command line or Hydra's environment variable requests tracebacks of user errors."""
     arguments = [argument.lower() for argument in sys.argv[1:]]
-    return "debug=true" in arguments or os.environ.get(FULL_ERROR_VARIABLE) == "1"
+    variable = _user_values[-1] if _user_values else os.environ.get(FULL_ERROR_VARIABLE)
+    return "debug=true" in arguments or variable == "1"
 
 
 def resolve_config(config: DictConfig) -> dict[str, Any]:
@@ -134,10 +186,6 @@ def error_message(error: BaseException) -> str:
 def _unknown_option_message(path: str, options: list[str]) -> str:
     """Return the message for `<group>/<option>`, which does not exist."""
     group, _, option = path.rpartition("/")
-    is_number = NUMBER_OR_CONSTANT.fullmatch(option) and option.lower() not in ("null", "true", "false")
-    if group in NUMERIC_GROUPS and is_number:
-        _, kind, minimum, _ = NUMERIC_GROUPS[group]
-        return f"{group} must be {'an integer' if kind is int else 'a number'} of at least {minimum}, got {option}."
     suggestion = suggest_name(option, options, f"{group}={{}}")
     number = ", any number" if group in NUMERIC_GROUPS else ""
     return f"{group} has no option {option!r}.{suggestion} Its options: {', '.join(options)}{number}."
@@ -150,46 +198,6 @@ def _joined_messages(error: BaseException) -> str:
         errors.append(error.__cause__)
     messages = [str(e).partition("\n    full_key")[0] for e in errors]
     return " ".join(" ".join(messages).split())
-
-
-@contextmanager
-def raise_hydra_errors() -> Iterator[None]:
-    """Let Hydra raise exceptions, instead of printing parts of them or composing again."""
-
-    def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
-        config = hydra.compose_config(
-            config_name=config_name,
-            overrides=overrides,
-            run_mode=RunMode.MULTIRUN,
-            with_log_configuration=False,
-            validate_sweep_overrides=False,
-        )
-        return config.hydra.mode
-
-    def call(func: Callable[[], Any]) -> Any:
-        return func()
-
-    # Hydra has no public option for this.
-    originals = utils.run_and_report, Hydra.get_mode
-    utils.run_and_report, Hydra.get_mode = call, get_mode  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        utils.run_and_report, Hydra.get_mode = originals  # type: ignore[method-assign]
-
-
-def _check_arguments(arguments: list[str]) -> None:
-    """Raise UserError for flags that Hydra does not have, and for flags that load files which may execute code."""
-    parser = utils.get_args_parser()
-
-    def error(message: str) -> NoReturn:
-        raise UserError(f"The command line cannot be parsed: {message}. Use group=option and key=value, see --help.")
-
-    parser.error = error  # type: ignore[method-assign] # argparse has no other way to change how it reports errors
-    for argument in arguments:
-        _check_group_option(argument)
-    if parser.parse_args(arguments).experimental_rerun:
-        raise UserError("--experimental-rerun loads a pickle, which may run code. Use resume=<run> instead.")
 
 
 def _check_group_option(argument: str) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from autoencoders.config.compose import numeric_config
-
 IGNORED_KEYS = ("name", "folder", "runs", "resume", "debug", "logger", "after_fit")
 """Keys of locations and logging, and of applications, which do not influence the training."""
 PATH_KEYS = ("dirpath", "root", "cache", "memory")
@@ -47,17 +45,17 @@ def describe_changes(config: Mapping, defaults: Mapping, overrides: Sequence[str
     for key, value in arguments:  # of a callback or a logger, for example
         old_value = defaults["choices"][key] if key in defaults["choices"] else lookup(defaults, *key.split("."))
         old = format_value(old_value)
-        if key not in covered and old != value and numeric_config(f"{key}/{value}") is None:
+        if key not in covered and old != value:
             changes[key] = (old, value)
     return [(name, f"{old} → {new}") for name, (old, new) in changes.items()]
 
 
 def _changed_options(new: Mapping, old: Mapping) -> dict[str, tuple[str, str]]:
-    """Return the groups whose selected option differs, without numeric options: group -> old and new option."""
+    """Return the groups whose selected option differs: group -> old and new option."""
     changes = {}
     for group, option in new.items():
         is_hydra_group = "/" in group or "@" in group
-        if is_hydra_group or numeric_config(f"{group}/{option}") is not None or str(old.get(group)) == str(option):
+        if is_hydra_group or str(old.get(group)) == str(option):
             continue
         changes[group] = (format_value(old.get(group)), format_value(option))
     return changes

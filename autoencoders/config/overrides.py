@@ -1,22 +1,25 @@
-"""Checks of command-line overrides while Hydra composes: unknown names, and values of the wrong type.
+"""Checks of command-line overrides before Hydra applies them: unknown names, and values of the wrong type.
 
 The type of an option is that of its default in the composed configuration. If the default is null, any value is
-accepted. Every entry point imports this module at the top; it imports only Hydra.
+accepted. This module imports only Hydra.
 """
 
 from __future__ import annotations
 
-import copy
 import difflib
+import itertools
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.override_parser.types import Override, QuotedString
-from omegaconf import DictConfig, OmegaConf
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, QuotedString
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from autoencoders.config.arguments import CommandLine, quote
+from autoencoders.config.compose import CONF, config_groups, search_folders
 from autoencoders.types import UserError
 
 KINDS: dict[str, tuple[type, ...]] = {
@@ -39,27 +42,130 @@ REMOVABLE = ("callbacks.", "logger.", "after_fit.", "application.", "hydra.")
 """Prefixes of options that `~key` may remove. All other options are required."""
 
 
-def check_override(override: Override, config: DictConfig) -> None:
+MAX_COMBINATIONS = 64
+"""Maximum number of combinations of group options in a sweep that are composed for the check."""
+OTHER_NAMES = {
+    "lr": "Set optimizer.lr.", "learning_rate": "Set optimizer.lr.", "weight_decay": "Set +optimizer.weight_decay.",
+    "epochs": "Set trainer.max_epochs.", "max_epochs": "Set trainer.max_epochs.", "max_steps": "Set trainer.max_steps.",
+    "batch_size": "Set data.batch_size.", "gpus": "Set trainer.devices.", "devices": "Set trainer.devices.",
+    "ckpt_path": "To continue a run, set resume=<run folder or checkpoint>.",
+    "num_workers": "Images are served from memory without worker processes. Remove this option.",
+    "hparams_search": "Start a sweep with -m, for example -m beta=0.5,1,4, or with -m hydra/sweeper=optuna.",
+    "latent_size": "Set latent_dim.", "z_dim": "Set latent_dim.", "zdim": "Set latent_dim.",
+}  # fmt: skip
+"""Names of options in other projects, without their groups, and what to do instead."""
+
+
+def check_command_line(config_name: str, command_line: CommandLine) -> None:
+    """Compose the configuration of every combination of group options, and check all other overrides against it.
+
+    Args:
+        config_name: name of the configuration, for example `train`.
+        command_line: the arguments, with numbers of groups expanded.
+
+    Raises:
+        UserError: if an override names an unknown option, or its value does not have the type of the default.
+        HydraException: if the overrides cannot be parsed or composed.
+    """
+    overrides = OverridesParser.create().parse_overrides(command_line.overrides)
+    folders = searched_folders(overrides, command_line)
+    groups = config_groups(search_folders(folders))
+    selections = [override for override in overrides if is_selection(override, groups)]
+    values = [override for override in overrides if not is_selection(override, groups)]
+    search_path = [f"hydra.searchpath=[{','.join(quote(folder) for folder in folders)}]"] if folders else []
+    combinations = itertools.product(*(selected_options(override, groups) for override in selections))
+    name = command_line.flag("-cn", "--config-name") or config_name
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        for combination in itertools.islice(combinations, MAX_COMBINATIONS):
+            config = hydra.compose(name, [*search_path, *combination])
+            check_values(values, cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False)))
+
+
+def searched_folders(overrides: Sequence[Override], command_line: CommandLine) -> list[str]:
+    """Return the folders that the command line adds to Hydra's search path."""
+    folder = command_line.flag("-cd", "--config-dir")
+    folders = [folder] if folder else []
+    for override in overrides:
+        if override.key_or_group == "hydra.searchpath" and not override.is_sweep_override():
+            entries = unquote(override.value())
+            folders += entries if isinstance(entries, list) else [str(entries)]
+    return folders
+
+
+def is_selection(override: Override, groups: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether an override selects an option of a group, instead of setting a value."""
+    key = override.key_or_group
+    return key in groups or "/" in key or override.package is not None
+
+
+def selected_options(override: Override, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return one override per option that an override selects; several in a sweep."""
+    value, (key, _, _) = override.value(), override.input_line.partition("=")
+    if isinstance(value, Glob):
+        return [f"{key}={option}" for option in value.filter(list(groups.get(override.key_or_group, [])))]
+    if override.is_discrete_sweep():
+        return [f"{key}={option}" for option in override.sweep_string_iterator()]
+    return [override.input_line]
+
+
+def check_values(overrides: Sequence[Override], config: dict[str, Any]) -> None:
+    """Check overrides of values in their order. An option that is added may be overridden by the following ones.
+
+    Args:
+        overrides: the parsed overrides.
+        config: the configuration that they are applied to, as plain containers with unresolved interpolations.
+    """
+    for override in overrides:
+        for value in override_values(override):
+            check_override(override, value, config)
+        if override.is_add() or override.is_force_add():
+            _set(config, override.key_or_group, next(iter(override_values(override)), None))
+
+
+def override_values(override: Override) -> list[Any]:
+    """Return the value of an override, or its values in a sweep. A deletion has none."""
+    if override.is_delete():
+        return [None]
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return [value.start, value.end]
+    if isinstance(value, Glob):
+        return []
+    return [unquote(v) for v in override.sweep_iterator()] if override.is_discrete_sweep() else [unquote(value)]
+
+
+def _set(config: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for name in parents:
+        child = config.setdefault(name, {})
+        if not isinstance(child, dict):
+            return
+        config = child
+    config[last] = value
+
+
+def check_override(override: Override, value: Any, config: Mapping[str, Any]) -> None:
     """Raise UserError if an override names an unknown option, or its value does not have the type of the default.
 
     Args:
         override: the parsed override.
-        config: the configuration that it is applied to, with all groups composed.
+        value: its value, or one of its values in a sweep.
+        config: the configuration that it is applied to, as plain containers with unresolved interpolations.
     """
     key = override.key_or_group
-    if key.partition(".")[0] == "hydra" or override.package is not None:
+    if key.partition(".")[0] == "hydra":
         return
     exists, default = _find_default(config, key)
     if override.is_delete():
         if not key.startswith(REMOVABLE):
             raise UserError(f"~{key} would remove a required option. Set {key}=<value> instead.")
     elif exists:
-        _check_value(key, default, _resolve(config, _unquote(override.value())), config)
+        _check_value(key, default, _resolve(config, value), config)
     elif not (override.is_add() or override.is_force_add()):
         raise UserError(f"There is no option {key}.{_unknown_option_hint(override, config)}")
 
 
-def _check_value(key: str, default: Any, value: Any, config: DictConfig) -> None:
+def _check_value(key: str, default: Any, value: Any, config: Mapping[str, Any]) -> None:
     """Raise UserError if a value does not have the type of its default."""
     if not _has_unknown_type(value) and not isinstance(value, Mapping):
         group = _referenced_group(config, default)
@@ -68,38 +174,40 @@ def _check_value(key: str, default: Any, value: Any, config: DictConfig) -> None
     _check_kind(key, default, value)
 
 
-def _unknown_option_hint(override: Override, config: DictConfig) -> str:
-    """Return a hint for an option that does not exist: a similar name, or how to add an option of a class."""
+def _unknown_option_hint(override: Override, config: Mapping[str, Any]) -> str:
+    """Return a hint for an option that does not exist: the option to set instead, or how to add an option of a class."""
     key = override.key_or_group
     suggestion = suggest_name(key, list(_keys(config)))
+    other = OTHER_NAMES.get(key.rpartition(".")[2])
+    if other:
+        return f" {other}"
     if suggestion or "." not in key:
         return suggestion
-    parent = OmegaConf.select(config, key.rpartition(".")[0], throw_on_missing=False)
-    if isinstance(parent, DictConfig) and "_target_" in parent:
+    exists, parent = _find_default(config, key.rpartition(".")[0])
+    if exists and isinstance(parent, Mapping) and "_target_" in parent:
         return f" To set an option of the class that conf/ does not list, use +{override.input_line}."
     return ""
 
 
-def _resolve(config: DictConfig, value: Any) -> Any:
+def _resolve(config: Mapping[str, Any], value: Any) -> Any:
     """Resolve an interpolation if possible; return any other value unchanged."""
     if not (isinstance(value, str) and "${" in value):
         return value
-    node = OmegaConf.create({"value": value})
-    node._set_parent(config)
     try:
-        resolved = OmegaConf.to_container(node, resolve=True)
+        node = OmegaConf.create({**config, "value_to_check": value})
+        resolved = OmegaConf.select(node, "value_to_check")
     except OmegaConfBaseException:
         return value
-    return resolved["value"] if isinstance(resolved, dict) else value
+    return OmegaConf.to_container(resolved) if OmegaConf.is_config(resolved) else resolved
 
 
-def _referenced_group(config: DictConfig, default: Any) -> str:
+def _referenced_group(config: Mapping[str, Any], default: Any) -> str:
     """Return the group that a default refers to, if that node has options: `net` for `${net.encoder}`, else ""."""
     reference = re.fullmatch(r"\$\{([\w.]+)\}", default) if isinstance(default, str) else None
     if reference is None:
         return ""
-    node = OmegaConf.select(config, reference[1], throw_on_missing=False)
-    return reference[1].partition(".")[0] if isinstance(node, DictConfig) else ""
+    exists, node = _find_default(config, reference[1])
+    return reference[1].partition(".")[0] if exists and isinstance(node, Mapping) else ""
 
 
 def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
@@ -118,23 +226,18 @@ def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
     return f" Did you mean {form.format(matches[0])}?" if matches else ""
 
 
-def _find_default(config: DictConfig, key: str) -> tuple[bool, Any]:
+def _find_default(config: Mapping[str, Any], key: str) -> tuple[bool, Any]:
     """Return whether an option exists, and its default, with interpolations unresolved."""
     node: Any = config
     prefix = ""
     for name in key.split("."):
-        if node._is_interpolation() and prefix:
+        if prefix and isinstance(node, str) and "${" in node:
             rest = key.removeprefix(f"{prefix}.")
-            raise UserError(
-                f"{prefix} refers to {node._value()} and has no options of its own. Set {rest} there instead."
-            )
-        if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
+            raise UserError(f"{prefix} refers to {node} and has no options of its own. Set {rest} there instead.")
+        if not isinstance(node, Mapping) or name not in node:
             return False, None
-        if name not in node.keys():  # noqa: SIM118 (`in` is False for ??? and for what cannot be resolved)
-            return False, None
-        node = node._get_node(name)
-        prefix = f"{prefix}.{name}" if prefix else name
-    return True, OmegaConf.to_container(node) if OmegaConf.is_config(node) else node._value()
+        node, prefix = node[name], f"{prefix}.{name}".lstrip(".")
+    return True, node
 
 
 def _check_kind(key: str, default: Any, value: Any) -> None:
@@ -163,47 +266,21 @@ def _is_of_kind(value: Any, kind: str) -> bool:
     return isinstance(value, KINDS.get(kind, ()))
 
 
-def _unquote(value: Any) -> Any:
+def unquote(value: Any) -> Any:
     """Return a parsed value with quoted strings as plain strings."""
     if isinstance(value, QuotedString):
         return value.text
     if isinstance(value, Mapping):
-        return {str(name): _unquote(child) for name, child in value.items()}
-    return [_unquote(child) for child in value] if isinstance(value, list) else value
+        return {str(name): unquote(child) for name, child in value.items()}
+    return [unquote(child) for child in value] if isinstance(value, list) else value
 
 
-def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
+def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """Yield every dotted key of a configuration, including groups."""
-    if node._is_none() or node._is_missing() or node._is_interpolation():
-        return
-    for key in node.keys():  # noqa: SIM118
+    for key, child in node.items():
         name = str(key)
         if f"{prefix}{name}" == "hydra" or name.startswith("_"):
             continue
         yield f"{prefix}{name}"
-        child = node._get_node(key)
-        if isinstance(child, DictConfig):
+        if isinstance(child, Mapping):
             yield from _keys(child, f"{prefix}{name}.")
-
-
-def _install_check() -> None:
-    """Let Hydra call `check_override` before it applies an override, in every entry point, sweep and launcher."""
-    original = ConfigLoaderImpl._apply_overrides_to_config
-    if original.__module__ == __name__:  # already installed
-        return
-
-    def apply(overrides: list[Override], cfg: DictConfig) -> None:
-        repeated = len({override.key_or_group for override in overrides}) < len(overrides)
-        # An option that is set twice is checked against its default both times.
-        defaults = copy.deepcopy(cfg) if repeated else cfg
-        for override in overrides:
-            check_override(override, defaults)
-            original([override], cfg)
-            if repeated and (override.is_add() or override.is_force_add()):
-                original([override], defaults)
-
-    # Hydra has no public hook between composition and overrides.
-    ConfigLoaderImpl._apply_overrides_to_config = staticmethod(apply)  # type: ignore[method-assign]
-
-
-_install_check()
