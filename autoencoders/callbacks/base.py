@@ -85,9 +85,8 @@ def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
 
 def heading(trainer: pl.Trainer, model: pl.LightningModule) -> str:
     """Return the title of a figure: model, data, beta, latent size and epoch."""
-    # Started epochs: `current_epoch` counts finished ones, and hooks at the end of an epoch differ in that.
-    epoch = trainer.fit_loop.epoch_progress.current.ready
-    return f"{run_title(as_image_model(model), get_datamodule(trainer))}, epoch {epoch}"
+    image_model = as_image_model(model)
+    return f"{run_title(image_model, get_datamodule(trainer))}, epoch {image_model.epochs_started}"
 
 
 def validation_codes(trainer: pl.Trainer, model: Autoencoder, count: int) -> tuple[Tensor, Tensor | None]:

@@ -50,8 +50,9 @@ class Baselines(pl.Callback):
             return
         with continue_on_error(trainer, self):
             for split in ("val", "test"):
-                for name, mse in self.measure(get_datamodule(trainer), split, pl_module.latent_dim).items():
-                    pl_module.log(f"{split}/mse_{'pca' if name.startswith('PCA') else 'mean_image'}", mse)
+                errors = self.measure(get_datamodule(trainer), split, pl_module.latent_dim)
+                names = {name: "pca" if name.startswith("PCA") else "mean_image" for name in errors}
+                pl_module.log_metrics({f"{split}/mse_{names[name]}": mse for name, mse in errors.items()})
 
 
 def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dict[str, float]:

@@ -13,14 +13,16 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Checkpoint
 
-from autoencoders.loggers.csv import MetricsCSVLogger
-from autoencoders.types import RunStopped, UserError
+from autoencoders.data.datamodule import get_datamodule
+from autoencoders.models.base import ImageModel
+from autoencoders.models.execution import StepCallback
+from autoencoders.types import Batch, RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.lightning import get_log_interval
 from autoencoders.utils.signals import SIGNALS, is_repeated_signal
 
 
-class LastCheckpoint(Checkpoint):
+class LastCheckpoint(StepCallback, Checkpoint):
     """Save `last.ckpt`, and keep the one before as `previous.ckpt`, in case the newest is damaged.
 
     Ctrl-C and SIGTERM finish the batch, write `last.ckpt` and raise `RunStopped`. A second signal, at least a second
@@ -53,17 +55,7 @@ class LastCheckpoint(Checkpoint):
     # When -----------------------------------------------------------------------------------------------
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save after every epoch, with or without validation.
-
-        Lightning logs the metrics of the epoch after this hook, and a run killed in between would not log them again.
-        They are therefore written first.
-        """
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped - 1
-        for logger in trainer.loggers:
-            if isinstance(logger, MetricsCSVLogger):
-                metrics = trainer._logger_connector.metrics["log"]
-                values = {name: float(value) for name, value in metrics.items()}
-                logger.log_metrics({**values, "epoch": trainer.current_epoch}, step)
+        """Save after every epoch, with or without validation."""
         self.save(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -71,11 +63,9 @@ class LastCheckpoint(Checkpoint):
         if self.path.is_file() and self._stopping(trainer):
             self._stop(trainer)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
-    ) -> None:
-        """Save after a batch that ends a step, except the last of an epoch, whose validation a resume would skip."""
-        if trainer.is_last_batch or (batch_idx + 1) % trainer.accumulate_grad_batches:
+    def on_step_end(self, trainer: pl.Trainer, model: ImageModel, batch: Batch, number: int, loss: Any) -> None:
+        """Save after a batch that ends an optimizer step, unless a validation follows, which a resume would skip."""
+        if validation_follows(trainer, number) or (number + 1) % trainer.accumulate_grad_batches:
             return
         due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
         # Several processes must agree, which needs communication.
@@ -127,3 +117,14 @@ class LastCheckpoint(Checkpoint):
     def _stop(self, trainer: pl.Trainer) -> None:
         number = self._signal or signal.SIGTERM
         raise RunStopped(number, f"after step {trainer.global_step:,}, which is saved in {self.path}")
+
+
+def validation_follows(trainer: pl.Trainer, number: int) -> bool:
+    """Return whether the epoch ends or a validation runs after the batch with this index in the epoch."""
+    plan = get_datamodule(trainer).plan
+    if plan is not None:
+        return number + 1 == plan.batches or (number + 1) % plan.interval == 0
+    if trainer.is_last_batch:
+        return True
+    every = trainer.val_check_batch
+    return isinstance(every, int) and trainer.check_val_every_n_epoch is not None and (number + 1) % every == 0

@@ -18,6 +18,7 @@ from autoencoders.loggers.media import MediaWriter
 from autoencoders.metrics.aggregate_posterior import gap_to_prior
 from autoencoders.metrics.dimension import participation_ratio, spectrum
 from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
+from autoencoders.models.base import as_image_model
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
@@ -81,8 +82,9 @@ class LatentHealth(FigureCallback):
     ) -> None:
         """Log the norm of all gradients before clipping, in logged steps only. The value stays on the device."""
         if (trainer.global_step + 1) % get_log_interval(trainer) == 0:
+            model = as_image_model(pl_module)
             gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
-            pl_module.log("step/gradient_norm", torch.nn.utils.get_total_norm(gradients), batch_size=1)
+            model.add_step_metrics({"step/gradient_norm": torch.nn.utils.get_total_norm(gradients)})
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Encode validation images, and log the `val/` metrics that need all codes at once."""
@@ -97,7 +99,7 @@ class LatentHealth(FigureCallback):
                 }
             else:
                 metrics = {"effective_dimensions": participation_ratio(spectrum(encoded.mean))}
-            pl_module.log_dict({f"val/{k}": v for k, v in metrics.items() if math.isfinite(v)})
+            pl_module.log_metrics({f"val/{k}": v for k, v in metrics.items() if math.isfinite(v)})
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Issue warnings, now that all metrics are known, and log histograms of the codes and the KL divergences."""

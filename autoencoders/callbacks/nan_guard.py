@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from torch import Tensor
 
 from autoencoders.callbacks.nan_report import advice, first_failure, report_failure
 from autoencoders.models.autoencoder import Autoencoder
-from autoencoders.models.base import as_image_model
+from autoencoders.models.base import ImageModel, as_image_model
+from autoencoders.models.execution import StepCallback
 from autoencoders.types import Batch, UserError
 
 
-class NaNGuard(pl.Callback):
+class NaNGuard(StepCallback):
     """End a training whose loss, gradients or weights are not finite, and save the first such batch.
 
     A running sum that is not finite stays so. Every step therefore copies the sums that the model keeps on the device,
@@ -54,18 +55,18 @@ class NaNGuard(pl.Callback):
         if self._first is not None and self._first.grad is not None:
             self._table[self._row + 1, 3] = self._first.grad.sum()
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    def on_step_end(
+        self, trainer: pl.Trainer, model: ImageModel, batch: Batch, number: int, loss: Tensor | None
     ) -> None:
-        """Record the sums, and check the table if it is due."""
-        sums = as_image_model(pl_module).training_sums.total
-        self._row, self._batch, self._size = self._row + 1, batch_idx, len(batch.x)
-        if isinstance(pl_module, Autoencoder) and sums is not None:
+        """Record the sums of the training terms, and check the table when it is full."""
+        sums = model.training_sums.total
+        self._row, self._batch, self._size = self._row + 1, number, len(batch.x)
+        if isinstance(model, Autoencoder) and sums is not None:
             self._table[self._row, :3] = sums
-        elif outputs:  # the loss of a classifier has no terms
-            self._table[self._row, 2] = self._table[self._row - 1, 2] + outputs["loss"] * self._size
+        elif loss is not None:  # the loss of a classifier has no terms
+            self._table[self._row, 2] = self._table[self._row - 1, 2] + loss * self._size
         if self._row == self.every_n_steps:
-            self._check(trainer, pl_module)
+            self._check(trainer, model)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Check before validation."""

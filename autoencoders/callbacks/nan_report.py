@@ -46,13 +46,15 @@ class Failure(NamedTuple):
 
     Attributes:
         term: a key of CAUSES.
-        number: number of the batch in its epoch, from 0.
+        number: index of the batch in its epoch.
+        latest: index of the latest batch in the epoch.
         weight: for `parameters`, the name of the first weight that is not finite.
         steps: (n, 3) distortion, rate and loss of the batches up to this one, in nats per image.
     """
 
     term: str
     number: int
+    latest: int
     weight: str | None
     steps: Tensor
 
@@ -82,7 +84,7 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
             row -= 1
     weight = weight if term == "parameters" else None
     number = max(latest - (table.shape[1] - 1 - row), 0)
-    return Failure(term, number, weight, table[rank, : row + 1, :3].diff(dim=0))
+    return Failure(term, number, latest, weight, table[rank, : row + 1, :3].diff(dim=0))
 
 
 def report_failure(trainer: pl.Trainer, model: ImageModel, failure: Failure) -> UserError:
@@ -92,7 +94,7 @@ def report_failure(trainer: pl.Trainer, model: ImageModel, failure: Failure) -> 
     rows = [] if batch is None else batch.index[~finite_rows(batch, conditional)].tolist()
     if rows:
         failure = failure._replace(term="data")
-    folder, step = Path(trainer.default_root_dir), optimizer_step(trainer, failure.number)
+    folder, step = Path(trainer.default_root_dir), optimizer_step(trainer, failure)
     place = {"epoch": trainer.current_epoch + 1, "batch": failure.number + 1, "step": step}
     where = f"optimizer step {step} (batch {failure.number + 1} of epoch {trainer.current_epoch + 1})"
     if trainer.is_global_zero:
@@ -118,12 +120,13 @@ def report_failure(trainer: pl.Trainer, model: ImageModel, failure: Failure) -> 
     return UserError(sentence)
 
 
-def optimizer_step(trainer: pl.Trainer, number: int) -> int:
-    """Return the optimizer step, from 1, of batch `number` of this epoch."""
-    together, latest = trainer.accumulate_grad_batches, trainer.fit_loop.epoch_loop.batch_idx
-    last = latest + 1 == trainer.num_training_batches  # the last batches of an epoch end a step, however few they are
+def optimizer_step(trainer: pl.Trainer, failure: Failure) -> int:
+    """Return the optimizer step, from 1, of the batch that was not finite."""
+    together, latest, plan = trainer.accumulate_grad_batches, failure.latest, get_datamodule(trainer).plan
+    last = latest + 1 == (trainer.num_training_batches if plan is None else plan.batches)
+    # The last batches of an epoch end a step, however few they are.
     done = -(-(latest + 1) // together) if last else (latest + 1) // together
-    return trainer.global_step - done + number // together + 1
+    return trainer.global_step - done + failure.number // together + 1
 
 
 def reload_batch(trainer: pl.Trainer, number: int, conditional: bool) -> Batch | None:

@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 from autoencoders.callbacks.throughput import Throughput
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.csv import MetricsCSVLogger
+from autoencoders.models.optim import count_steps
 from autoencoders.runs.record import best_validation_metrics
 from autoencoders.utils import console
 from autoencoders.utils.lightning import get_callbacks
@@ -45,7 +46,7 @@ class Progress(pl.Callback):
         if trainer.ckpt_path and written is not None:
             self._best = best_validation_metrics(written.path).get("val/objective", math.inf)
         self._began, self._first = time.perf_counter(), trainer.global_step
-        self._steps = trainer.estimated_stepping_batches
+        self._steps = count_steps(trainer)
         self._columns = []
         self._board = console.LiveDisplay(partial(self._state, trainer, {} if written is None else written.latest))
 

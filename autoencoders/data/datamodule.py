@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autoencoders.data import statistics
 from autoencoders.data.download import resolve_root
+from autoencoders.data.groups import BatchGroup, GroupedBatches, GroupPlan
 from autoencoders.data.image_io import read_all, read_image
 from autoencoders.data.loader import Batches, BinarizedView, RowView, Split, move_to_device
 from autoencoders.data.options import BatchOptions, SplitOptions
@@ -59,6 +60,8 @@ class ImageDataModule(pl.LightningDataModule):
 
     Attributes:
         notes: remarks on the data that are added to the run record.
+        plan: division of the training batches into groups, set by `autoencoders.training.grouping`; None for single
+            batches.
     """
 
     default_name: ClassVar[str] = "images"
@@ -101,6 +104,7 @@ class ImageDataModule(pl.LightningDataModule):
         self._annotations: dict[bool, Annotations] = {}
         self._mean_image: Tensor | None = None
         self._mean_image_mse: dict[str, float] = {}
+        self.plan: GroupPlan | None = None
         self._training: Batches | None = None
         self._position: dict[str, int] | None = None
 
@@ -295,7 +299,7 @@ class ImageDataModule(pl.LightningDataModule):
             world=trainer.world_size,
         )
 
-    def train_dataloader(self) -> Batches:
+    def train_dataloader(self) -> Batches | GroupedBatches:
         """Return the training batches. A resumed run continues after the batches that the checkpoint lists as done.
 
         The order of the images depends only on the seed and the epoch.
@@ -303,7 +307,7 @@ class ImageDataModule(pl.LightningDataModule):
         self._training, position, self._position = self._batches("train"), self._position, None
         if position:
             self._training.go_to(position)
-        return self._training
+        return self._training if self.plan is None else GroupedBatches(self._training, self.plan)
 
     def val_dataloader(self) -> Batches:
         """Return the validation batches. The images keep their order in the split."""
@@ -313,8 +317,15 @@ class ImageDataModule(pl.LightningDataModule):
         """Return the test batches. The images keep their order in the split."""
         return self._batches("test")
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        """Move a batch to a device unless it is already there. Lightning's own check per field is slower."""
+    def transfer_batch_to_device(
+        self, batch: Batch | BatchGroup, device: torch.device, dataloader_idx: int
+    ) -> Batch | BatchGroup:
+        """Move a batch, or the batches of a group, to a device unless they are already there.
+
+        Lightning's own check per field is slower.
+        """
+        if isinstance(batch, BatchGroup):
+            return batch.to(device)
         return batch if batch.x.device == device else super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def training_batch(self, number: int) -> Batch | None:
@@ -334,7 +345,17 @@ class ImageDataModule(pl.LightningDataModule):
 
         Images served before a resume are not included.
         """
-        return 0 if self._training is None else self._training.images_served * self.batch_size
+        return 0 if self._training is None else self._training.batches_served * self.batch_size
+
+    @property
+    def batches_done(self) -> int:
+        """Number of batches of the training epoch that are done, including those before a resume."""
+        return 0 if self._training is None else self._training.done
+
+    @property
+    def training_batch_count(self) -> int:
+        """Number of complete training batches in an epoch."""
+        return len(self.images("train")) // self.batch_size
 
     def state_dict(self) -> dict[str, int]:
         """Return the position in the training epoch, for a checkpoint.
@@ -345,8 +366,9 @@ class ImageDataModule(pl.LightningDataModule):
         if self._training is None:
             return {}
         position = self._training.position()
-        # trainer.limit_train_batches may end the epoch early. The position after its last batch is then 0.
-        return position | {"done": position["done"] % max(int(self._trainer().num_training_batches), 1)}
+        # An epoch that trainer.limit_train_batches cuts short counts as complete.
+        batches = self._trainer().num_training_batches if self.plan is None else self.plan.batches
+        return position | {"done": position["done"] % max(int(batches), 1)}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Store the position in the training epoch for the next call of `train_dataloader`."""

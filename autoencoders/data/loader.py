@@ -110,9 +110,9 @@ class Split(NamedTuple):
 class Batches:
     """An iterable of `Batch`, built by one gather and one conversion per batch on the device of the images.
 
-    In training, the last, smaller batch is dropped, and each of several processes gets its share of every batch.
-    In evaluation, each row is visited exactly once over all processes. The position in the epoch can be saved and
-    restored.
+    In training, the last batch is dropped if it is smaller than the others, and each of several processes gets its part
+    of every batch. In evaluation, each image is visited exactly once by one of the processes. The position in the epoch
+    can be saved and restored.
 
     Args:
         data: images and labels.
@@ -147,7 +147,7 @@ class Batches:
         self.seed, self.dynamic, self.rank, self.world = seed, binarize == "dynamic", rank, world
         self.corruption: Corruption = corruption or NoCorruption()
         self.flip, self.shift = flip, shift
-        self.epoch, self.start, self.done, self.images_served = 0, 0, 0, 0
+        self.epoch, self.start, self.done, self._first = 0, 0, 0, 0
         self.sampler, self.batch_sampler = self, None  # Lightning calls `set_epoch` on these attributes
 
     def set_epoch(self, epoch: int) -> None:
@@ -162,11 +162,25 @@ class Batches:
         return -(-own // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        chunks = self._training_chunks() if self.train else self._evaluation_chunks()
-        first, self.start = self.start, 0
-        for self.done, index in enumerate(chunks[first:], first + 1):
-            self.images_served = self.done - first
-            yield self.batch(index)
+        first, chunks = self.start_epoch()
+        for number in range(first, len(chunks)):
+            yield self.serve(number, chunks[number])
+
+    def start_epoch(self) -> tuple[int, list[Tensor]]:
+        """Start an epoch. Return the index of its first batch, and the rows of all batches of this process."""
+        self._first, self.start = self.start, 0
+        self.done = self._first
+        return self._first, self._training_chunks() if self.train else self._evaluation_chunks()
+
+    def serve(self, number: int, rows: Tensor) -> Batch:
+        """Build the batch with this index in the epoch from its rows (B,), and count it as done."""
+        self.done = number + 1
+        return self.batch(rows)
+
+    @property
+    def batches_served(self) -> int:
+        """Number of batches of this epoch so far, since this process started."""
+        return self.done - self._first
 
     def _training_chunks(self) -> list[Tensor]:
         """Return the rows of each batch of this process in training."""

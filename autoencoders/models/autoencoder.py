@@ -233,7 +233,7 @@ class Autoencoder(ImageModel):
 
     # Training and evaluation ----------------------------------------------------------------------------
 
-    def _training_noise(self, size: int, batch_idx: int) -> Tensor | None:
+    def _training_noise(self, size: int, number: int) -> Tensor | None:
         """Return the noise of a training batch: (B, Z), (B, K, Z) if the objective takes K samples, or None.
 
         It is a function of (seed, epoch, batch), so a resume has no state to restore. Every process generates the
@@ -243,41 +243,39 @@ class Autoencoder(ImageModel):
             return None
         if self._noise is None or self._noise.device != self.device:
             self._noise = torch.Generator(self.device)
-        self._noise.manual_seed(counter_rng.derive_seed(self.seed, "train", self.current_epoch, batch_idx))
+        self._noise.manual_seed(counter_rng.derive_seed(self.seed, "train", self.current_epoch, number))
         world = self.trainer.world_size
         samples = [self.objective.samples] if self.objective.samples > 1 else []
         shape = (size * world, *samples, self.latent_dim)
         eps = self.posteriors.fresh(*shape, generator=self._noise, device=self.device)
         return eps[self.global_rank :: world]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor | None:
-        """Return the loss of a batch, in nats per image. Its sums stay on the device until the logger writes."""
+    def batch_loss(self, batch: Batch, number: int) -> Tensor | None:
+        """Return the loss of a training batch in nats per image. Its sums stay on the device until they are logged."""
         count = len(batch.x)
         self._progress = min(1.0, self.trainer.global_step / self._steps)
-        terms = self.terms(batch, self._training_noise(count, batch_idx))
+        terms = self.terms(batch, self._training_noise(count, number))
         distortion, rate = terms.distortion.mean(), terms.rate.mean()
         loss = distortion + self.beta_schedule(rate, self._progress) if terms.bound is None else terms.bound.mean()
         if terms.extra is not None:
             loss = loss + terms.extra.mean()
         with torch.no_grad():
             self._sums["train"].add(torch.stack([distortion, rate, loss]) * count, count)
-            if self._logs_step(batch_idx):
-                self._log_step(count)
+            if self._logs_step(number):
+                self._log_step()
         return loss
 
-    def _log_step(self, count: int) -> None:
-        """Log `step/*`: means over the images since the last logged step; `count` is the batch size."""
+    def _log_step(self) -> None:
+        """Log `step/*`: means over the images since the last logged step."""
         (distortion, rate, loss), self._marks["step"] = self._sums["train"].window(self._marks["step"])
-        self.log_dict(
-            {
-                "step/loss": loss.float(),
-                "step/distortion": distortion.float(),
-                "step/rate": rate.float(),
-                "step/beta": self.beta_schedule.weight(self._progress),
-                "step/lr": self._learning_rate(),
-            },
-            batch_size=count,
-        )
+        metrics = {
+            "step/loss": loss.float(),
+            "step/distortion": distortion.float(),
+            "step/rate": rate.float(),
+            "step/beta": self.beta_schedule.weight(self._progress),
+            "step/lr": self._learning_rate(),
+        }
+        self.add_step_metrics(metrics)
 
     def _training_metrics(self, means: Tensor) -> dict[str, float]:
         distortion, rate, loss = means.tolist()

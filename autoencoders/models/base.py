@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import lightning.pytorch as pl
 import torch
@@ -12,9 +12,12 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from autoencoders.data.datamodule import get_datamodule
+from autoencoders.data.groups import BatchGroup
 from autoencoders.metrics.running_sums import RunningSums
+from autoencoders.models.execution import SavedAt, loops_in_batches, loops_in_groups, run_group
 from autoencoders.models.optim import optimizer_config, planned_steps
 from autoencoders.types import Batch, Context, Shape, UserError
+from autoencoders.utils.lightning import get_log_interval, write_metrics
 
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
@@ -37,7 +40,7 @@ def as_image_model(model: pl.LightningModule) -> ImageModel:
 class ImageModel(pl.LightningModule):
     """A model of images: optimizer configuration, gradient clipping, and metrics from exact sums over images.
 
-    A subclass defines `training_step`, `_evaluation_sums`, `_evaluation_metrics` and `_training_metrics`.
+    A subclass defines `batch_loss`, `_evaluation_sums`, `_evaluation_metrics` and `_training_metrics`.
 
     Args:
         shape: (C, H, W).
@@ -85,20 +88,12 @@ class ImageModel(pl.LightningModule):
         self._marks: dict[str, tuple[Tensor | None, int] | None] = {"step": None, "epoch": None}
         self._marked_epoch = -1
         self._saved_sums: dict | None = None
+        self._step_metrics: dict[str, Tensor | float] = {}
+        self._in_group = False
+        self._fitting = False
         self._steps: float = 0
         self._progress = 1.0
         self._planned: float | None = None
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute.
-
-        `nn.Module` checks whether a value is a parameter, a buffer or a module. Lightning sets `_current_fx_name` 45
-        times per step, which would cost .15 ms per step, so this attribute skips the check.
-        """
-        if name == "_current_fx_name":
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
 
     @property
     def has_prior(self) -> bool:
@@ -126,14 +121,17 @@ class ImageModel(pl.LightningModule):
 
         Validation therefore uses the beta of the training step before it.
         """
-        # `self.trainer` raises an error for a model that is not attached to a trainer.
-        fitting = self._trainer is not None and self._trainer.state.fn == "fit"
-        return self._progress if fitting else 1.0
+        return self._progress if self._fitting else 1.0
 
     @property
     def _datamodule(self) -> ImageDataModule:
         """The data module of the trainer."""
         return get_datamodule(self.trainer)
+
+    @property
+    def epochs_started(self) -> int:
+        """Number of training epochs that have started, including the current one."""
+        return self._marked_epoch + 1
 
     # Optimization ---------------------------------------------------------------------------------------
 
@@ -168,6 +166,7 @@ class ImageModel(pl.LightningModule):
         Raises:
             UserError: if beta or the learning-rate schedule needs a number of steps that is unknown or has changed.
         """
+        self._fitting = True
         self._steps = planned_steps(self.trainer, self.beta_schedule, self._schedule, self._planned)
         self._progress = min(1.0, self.trainer.global_step / max(self._steps, 1))
         if self._saved_sums is not None:
@@ -175,30 +174,80 @@ class ImageModel(pl.LightningModule):
             self._marked_epoch = state.pop("of_epoch")
             self._marks = self._sums["train"].load(state, self.trainer.is_global_zero, self.device)
 
+    def on_fit_end(self) -> None:
+        """End the use of the progress."""
+        self._fitting = False
+
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Save the number of optimizer steps, and the training sums of the epoch so far."""
+        if not self.automatic_optimization:
+            scheduled = any(config.interval == "step" for config in self.trainer.lr_scheduler_configs)
+            point = SavedAt(self._datamodule.batches_done, self._in_group, self.trainer.validating, scheduled)
+            loops_in_batches(checkpoint["loops"], point)
         checkpoint["planned_steps"] = self._steps
         sums = self._sums["train"].state(self._marks, self._sum_over_processes)
         checkpoint["training_sums"] = {**sums, "of_epoch": self._marked_epoch}
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         """Keep the saved number of steps and training sums until the fit starts."""
+        if not self.automatic_optimization and self._datamodule.plan is not None:
+            loops_in_groups(checkpoint["loops"], self._datamodule.plan)
         self._planned, self._saved_sums = checkpoint.get("planned_steps"), checkpoint.get("training_sums")
+
+    # Training -------------------------------------------------------------------------------------------
+
+    def batch_loss(self, batch: Batch, number: int) -> Tensor | None:
+        """Return the loss of a training batch in nats per image, and add its terms to the training sums.
+
+        None for a model without an optimizer.
+
+        Args:
+            batch: B images.
+            number: index of the batch in the epoch.
+        """
+        raise NotImplementedError
+
+    def training_step(self, batch: Batch | BatchGroup, batch_idx: int) -> Tensor | None:
+        """Return the loss of a batch, or run one optimizer step per batch of a group."""
+        if not isinstance(batch, BatchGroup):
+            return self.batch_loss(batch, batch_idx)
+        self._in_group = True
+        run_group(self, batch)
+        self._in_group = False
+        return None
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the metrics of this step, to which callbacks may have added."""
+        if self._step_metrics:
+            write_metrics(self.trainer, self._step_metrics, self.trainer.global_step)
+            self._step_metrics = {}
+
+    def add_step_metrics(self, metrics: Mapping[str, Tensor | float]) -> None:
+        """Log metrics with those of the current optimizer step. Tensors stay on the device until then."""
+        self._step_metrics |= metrics
 
     # Metrics --------------------------------------------------------------------------------------------
 
-    def _logs_step(self, batch_idx: int) -> bool:
-        """Return whether this training step is an optimizer step whose metrics are logged."""
-        trainer = self.trainer
-        stepping = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
-        interval = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by Lightning outside the class body
-        return stepping and (trainer.global_step + 1) % interval == 0
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Pass metrics to callbacks, and write them to all loggers at the current optimizer step.
+
+        In a fit, Lightning would write them at the number of groups, and after the checkpoint of the epoch.
+        """
+        if self.automatic_optimization and not self._fitting:
+            self.log_dict(dict(metrics))  # Trainer.test and Trainer.validate return these metrics
+            return
+        self.log_dict(dict(metrics), logger=False)
+        steps = self.trainer.global_step
+        write_metrics(self.trainer, metrics, max(steps - 1, 0) if self._fitting else steps)
+
+    def _logs_step(self, number: int) -> bool:
+        """Return whether this batch ends an optimizer step whose metrics are logged."""
+        stepping = (number + 1) % self.trainer.accumulate_grad_batches == 0
+        return stepping and (self.trainer.global_step + 1) % get_log_interval(self.trainer) == 0
 
     def _learning_rate(self) -> float:
         """Return the learning rate of the first parameter group."""
-        optimizer = self.optimizers()
-        first = optimizer[0] if isinstance(optimizer, list) else optimizer
-        return first.param_groups[0]["lr"]
+        return self.trainer.optimizers[0].param_groups[0]["lr"]
 
     def _sum_over_processes(self, sums: Tensor) -> Tensor:
         return self.trainer.strategy.reduce(sums, reduce_op="sum")
@@ -224,7 +273,7 @@ class ImageModel(pl.LightningModule):
         """Log `train/*`: means over the epoch's images, as they were augmented, with the weights of their step."""
         means = self._sums["train"].means(self._sum_over_processes, since=self._marks["epoch"])
         if len(means):
-            self.log_dict(self._training_metrics(means))
+            self.log_metrics(self._training_metrics(means))
 
     def _evaluation_step(self, batch: Batch, split: str) -> None:
         self._sums[split].add(self._evaluation_sums(batch, split), len(batch.x))
@@ -233,7 +282,7 @@ class ImageModel(pl.LightningModule):
         means = self._sums[split].means(self._sum_over_processes)
         self._sums[split].reset()
         if len(means):
-            self.log_dict(self._evaluation_metrics(split, means))
+            self.log_metrics(self._evaluation_metrics(split, means))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation sums."""

@@ -130,15 +130,14 @@ class Classifier(ImageModel):
         logits = self(batch.x)
         return cross_entropy(logits, self.targets(batch.y)), logits
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean loss of a batch, in nats per image, and log it in steps that are logged."""
+    def batch_loss(self, batch: Batch, number: int) -> Tensor:
+        """Return the loss of a training batch in nats per image."""
         losses, logits = self.terms(batch)
         loss = losses.mean()
         with torch.no_grad():
             self._sums["train"].add(self._sums_of(logits, batch), len(batch.x))
-            if self._logs_step(batch_idx):
-                metrics: dict[str, Tensor | float] = {"step/loss": loss.detach(), "step/lr": self._learning_rate()}
-                self.log_dict(metrics, batch_size=len(batch.x))
+            if self._logs_step(number):
+                self.add_step_metrics({"step/loss": loss.detach(), "step/lr": self._learning_rate()})
         return loss
 
     def _sums_of(self, logits: Tensor, batch: Batch) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from autoencoders.data.datamodule import get_datamodule
 from autoencoders.types import UserError
 from autoencoders.utils.lr_schedules import build_schedule, check_learning_rate, spans_run
 
@@ -37,9 +38,18 @@ def optimizer_config(
     built = check_learning_rate(optimizer(parameters))
     if schedule is None:
         return {"optimizer": built}
-    steps = trainer.estimated_stepping_batches if spans_run(schedule) else 0
+    steps = count_steps(trainer) if spans_run(schedule) else 0
     scheduler = build_schedule(built, schedule, steps)
     return {"optimizer": built, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def count_steps(trainer: pl.Trainer) -> float:
+    """Return the number of optimizer steps of a fit from its beginning to its end, inf if it has no end."""
+    plan = get_datamodule(trainer).plan
+    if plan is None:
+        return trainer.estimated_stepping_batches
+    epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs
+    return min(plan.batches * epochs, math.inf if trainer.max_steps == -1 else trainer.max_steps)
 
 
 def planned_steps(
@@ -57,7 +67,7 @@ def planned_steps(
         UserError: if beta changes during the run and the run has no end, or if the number of steps of a resumed run
             differs from `saved` and the learning-rate schedule depends on it.
     """
-    steps = trainer.estimated_stepping_batches
+    steps = count_steps(trainer)
     if not math.isfinite(steps):
         if beta_schedule is not None and not beta_schedule.stationary:
             raise UserError(

@@ -77,7 +77,7 @@ class PCA(Autoencoder):
     def configure_optimizers(self) -> None:
         """Return None instead of an optimizer, because PCA has no weights to update."""
 
-    def training_step(self, batch: Batch, batch_idx: int) -> None:
+    def batch_loss(self, batch: Batch, number: int) -> None:
         """Add the distortion and the rate of a batch to the training sums, without an optimizer step."""
         with torch.no_grad():
             terms = self.terms(batch, None)

@@ -188,6 +188,7 @@ def instantiate_run(
     from autoencoders.config.instantiate import instantiate
     from autoencoders.loggers.csv import MetricsCSVLogger
     from autoencoders.runs.record import Record, run_metadata
+    from autoencoders.training.grouping import group_batches
 
     folder = Path(config["folder"])
     metrics_file = MetricsCSVLogger(folder / "metrics.csv", resumed=resume is not None)
@@ -203,6 +204,7 @@ def instantiate_run(
     validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
     pl.seed_everything(config["seed"], verbose=False)
     model = instantiate_model(config, data)
+    group_batches(trainer, model, data, config["steps_per_execution"])
     metadata = run_metadata(data, model, list(overrides))
     record = Record(folder, config, metadata, begun=lambda: throughput.begun)
     return TrainingRun(config, resume, trainer, data, model, loggers, throughput, record)
@@ -234,7 +236,6 @@ def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any
     from autoencoders.callbacks.throughput import NullProfiler
     from autoencoders.config.instantiate import build, instantiate
     from autoencoders.training.checkpointing import AtomicCheckpointIO
-    from autoencoders.training.epoch_loop import TrainingEpochs
 
     trainer = instantiate(
         "trainer",
@@ -250,7 +251,6 @@ def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any
         trainer.profiler = NullProfiler()
     elif trainer.profiler.filename is None:  # otherwise Lightning would print it with a silenced logger
         trainer.profiler.dirpath, trainer.profiler.filename = config["folder"], "profile"
-    TrainingEpochs.install(trainer)
     return trainer
 
 
