@@ -395,7 +395,7 @@ def test_a_users_own_model_from_another_folder(tmp_path):
     ("words", "message"),
     [
         (["model=pca", "likelihood=bernoulli"], "model=pca cannot use likelihood=bernoulli"),
-        (["data.batch_size=5000"], "data.batch_size is 5000, and data=digits has 1258 training images"),
+        (["data.batch_size=5000"], "data.batch_size must not exceed the 1258 training images of data=digits, got 5000"),
         (["latent_dim.size=0"], "latent_dim.size must be an integer of at least 1"),
         (["beta.value=abc"], "beta.value must be a number, got .abc."),
         (["seed=-1"], "seed must be an integer of at least 0"),

@@ -231,8 +231,11 @@ class ImageModel(pl.LightningModule):
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Pass metrics to callbacks, and write them to all loggers at the current optimizer step.
 
-        Lightning's `log_dict` would write them at the number of groups.
+        In a fit, Lightning would write them at the number of groups, and after the checkpoint of the epoch.
         """
+        if self.automatic_optimization and not self._fitting:
+            self.log_dict(dict(metrics))  # Trainer.test and Trainer.validate return these metrics
+            return
         self.log_dict(dict(metrics), logger=False)
         steps = self.trainer.global_step
         write_metrics(self.trainer, metrics, max(steps - 1, 0) if self._fitting else steps)

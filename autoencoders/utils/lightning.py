@@ -29,9 +29,10 @@ def write_metrics(trainer: pl.Trainer, metrics: Mapping[str, float | Tensor], st
     """
     if not trainer.is_global_zero or trainer.sanity_checking:
         return
-    tensors = [value for value in metrics.values() if isinstance(value, Tensor)]
-    moved = iter(torch.stack([value.detach().double() for value in tensors]).tolist() if tensors else ())
-    values = {name: next(moved) if isinstance(value, Tensor) else value for name, value in metrics.items()}
+    numbers = [value.detach() if isinstance(value, Tensor) else torch.tensor(value) for value in metrics.values()]
+    # One copy from the device. Lightning's own logging rounds to float32, too.
+    device = next((number.device for number in numbers if number.device.type != "cpu"), None)
+    values = torch.stack([number.to(device, torch.float32) for number in numbers]).tolist()
     for logger in trainer.loggers:
-        logger.log_metrics({**values, "epoch": trainer.current_epoch}, step)
+        logger.log_metrics({**dict(zip(metrics, values, strict=True)), "epoch": trainer.current_epoch}, step)
         logger.save()

@@ -51,7 +51,7 @@ def test_bad_exports_are_refused(run, tmp_path):
     with pytest.raises(UserError, match=r"names the target 'os.system'"):
         autoencoders.load(tmp_path / "export")
     file.write_text('{"format": 2}')
-    with pytest.raises(UserError, match="does not describe"):
+    with pytest.raises(UserError, match="is not a valid description of an exported model"):
         autoencoders.load(tmp_path / "export")
     with pytest.raises(UserError, match="must be a checkpoint or a run folder"):
         autoencoders.load(tmp_path / "nothing")
