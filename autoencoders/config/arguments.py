@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 
 from autoencoders.types import UserError
 
@@ -128,7 +128,7 @@ def _has_numbers(argument: str) -> bool:
     """Return whether an argument sets a numeric group to numbers, and check their range."""
     try:
         override = OverridesParser.create().parse_override(argument)
-    except OverrideParseException:
+    except HydraException:
         return False  # Hydra reports it
     value = override.value()
     values: list[Any] = [value]
@@ -142,8 +142,8 @@ def _has_numbers(argument: str) -> bool:
         return False
     if len(numbers) < len(values):
         raise UserError(
-            f"{name} must be numbers or options in one sweep, got both: {argument}. Start one sweep for the numbers and "
-            "one for the options."
+            f"{name} must be numbers or options in one sweep, got both: {argument}. Start one sweep for the numbers "
+            "and one for the options."
         )
     for number in numbers:
         is_kind = group.kind is float or isinstance(number, int) or isinstance(value, IntervalSweep)

@@ -24,6 +24,9 @@ FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"
 _user_values: list[str | None] = []
 """The user's value of the variable while an entry point runs and has set its own; else empty."""
 
+UNCHECKED_FLAGS = {"-sc", "--shell-completion", "--hydra-help", "--version", "-cp", "--config-path"}
+"""Flags of Hydra with which overrides are not checked: texts that need no overrides, or another config folder."""
+
 NUMBER_OR_CONSTANT = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
 """Values that Hydra does not parse as text. No option of a group has such a name."""
 
@@ -73,10 +76,7 @@ def check_arguments(config_name: str) -> None:
     arguments = expand_numbers(sys.argv[1:])
     command_line = split_arguments(arguments)
     sys.argv[1:] = arguments
-    if (
-        not {"-sc", "--shell-completion", "--hydra-help", "--version", "-cp", "--config-path"}
-        & command_line.flags.keys()
-    ):
+    if not UNCHECKED_FLAGS & command_line.flags.keys():
         check_command_line(config_name, command_line)
 
 

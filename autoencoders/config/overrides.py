@@ -45,15 +45,18 @@ REMOVABLE = ("callbacks.", "logger.", "after_fit.", "application.", "hydra.")
 MAX_COMBINATIONS = 64
 """Maximum number of combinations of group options in a sweep that are composed for the check."""
 OTHER_NAMES = {
-    "lr": "Set optimizer.lr.", "learning_rate": "Set optimizer.lr.", "weight_decay": "Set +optimizer.weight_decay.",
-    "epochs": "Set trainer.max_epochs.", "max_epochs": "Set trainer.max_epochs.", "max_steps": "Set trainer.max_steps.",
-    "batch_size": "Set data.batch_size.", "gpus": "Set trainer.devices.", "devices": "Set trainer.devices.",
+    "lr": "optimizer.lr", "learning_rate": "optimizer.lr", "epochs": "trainer.max_epochs",
+    "max_epochs": "trainer.max_epochs", "max_steps": "trainer.max_steps", "batch_size": "data.batch_size",
+    "gpus": "trainer.devices", "devices": "trainer.devices", "latent_size": "latent_dim", "z_dim": "latent_dim",
+    "zdim": "latent_dim",
+}  # fmt: skip
+"""Names of options in other projects, without their groups -> the option of this package."""
+OTHER_ADVICE = {
     "ckpt_path": "To continue a run, set resume=<run folder or checkpoint>.",
     "num_workers": "Images are served from memory without worker processes. Remove this option.",
     "hparams_search": "Start a sweep with -m, for example -m beta=0.5,1,4, or with -m hydra/sweeper=optuna.",
-    "latent_size": "Set latent_dim.", "z_dim": "Set latent_dim.", "zdim": "Set latent_dim.",
-}  # fmt: skip
-"""Names of options in other projects, without their groups, and what to do instead."""
+}
+"""Names of options in other projects that have no counterpart -> what to do instead."""
 
 
 def check_command_line(config_name: str, command_line: CommandLine) -> None:
@@ -100,12 +103,13 @@ def is_selection(override: Override, groups: Mapping[str, Sequence[str]]) -> boo
 
 def selected_options(override: Override, groups: Mapping[str, Sequence[str]]) -> list[str]:
     """Return one override per option that an override selects; several in a sweep."""
-    value, (key, _, _) = override.value(), override.input_line.partition("=")
+    value, line = override.value(), override.input_line or ""
+    key = line.partition("=")[0]
     if isinstance(value, Glob):
         return [f"{key}={option}" for option in value.filter(list(groups.get(override.key_or_group, [])))]
     if override.is_discrete_sweep():
         return [f"{key}={option}" for option in override.sweep_string_iterator()]
-    return [override.input_line]
+    return [line]
 
 
 def check_values(overrides: Sequence[Override], config: dict[str, Any]) -> None:
@@ -175,12 +179,14 @@ def _check_value(key: str, default: Any, value: Any, config: Mapping[str, Any]) 
 
 
 def _unknown_option_hint(override: Override, config: Mapping[str, Any]) -> str:
-    """Return a hint for an option that does not exist: the option to set instead, or how to add an option of a class."""
+    """Return a hint for an option that does not exist: the option to set instead, or how to add it."""
     key = override.key_or_group
+    last = key.rpartition(".")[2]
+    if last in OTHER_ADVICE:
+        return f" {OTHER_ADVICE[last]}"
+    if last in OTHER_NAMES and _find_default(config, OTHER_NAMES[last])[0]:
+        return f" Did you mean {OTHER_NAMES[last]}?"
     suggestion = suggest_name(key, list(_keys(config)))
-    other = OTHER_NAMES.get(key.rpartition(".")[2])
-    if other:
-        return f" {other}"
     if suggestion or "." not in key:
         return suggestion
     exists, parent = _find_default(config, key.rpartition(".")[0])

@@ -19,6 +19,7 @@ from autoencoders.utils.checks import check_at_least
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
+    from torch import nn
 
     from autoencoders.data.datamodule import ImageDataModule
 
@@ -153,6 +154,17 @@ def _check_applications(config: Mapping) -> None:
     for name, node in applications.items():
         if node.get("split", "test") not in ("train", "val", "test"):
             raise UserError(f"after_fit.{name}.split must be train, val or test, got {node['split']}.")
+
+
+def check_batch_size(model: nn.Module, images: int) -> None:
+    """Raise UserError if a training batch of one process has a single image, and the model has batch normalization."""
+    from torch import nn
+
+    if images == 1 and any(isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) for module in model.modules()):
+        raise UserError(
+            "data.batch_size must be at least 2 images per process, because the model has batch normalization, got 1. "
+            "Raise data.batch_size, or set net.norm=none."
+        )
 
 
 def check_memory(config: Mapping, shape: Shape, context: Context | None, training_here: bool) -> None:

@@ -204,6 +204,7 @@ def instantiate_run(
     validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
     pl.seed_everything(config["seed"], verbose=False)
     model = instantiate_model(config, data)
+    validation.check_batch_size(model, data.batch_size // trainer.world_size)
     group_batches(trainer, model, data, config["steps_per_execution"])
     metadata = run_metadata(data, model, list(overrides))
     record = Record(folder, config, metadata, begun=lambda: throughput.begun)
