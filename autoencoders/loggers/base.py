@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +18,7 @@ class MediaLogger:
     differ from `log_table` and `log_text` of Lightning's W&B logger, which have other arguments.
     """
 
-    supports_tables: ClassVar[bool] = False
+    supports_tables: bool = False
     """Whether the logger shows tables and histograms, which take time to compute."""
 
     def send_figure(self, key: str, path: Path, caption: str, step: int) -> None:

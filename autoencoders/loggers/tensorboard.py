@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from autoencoders.config.diff import flatten
 from autoencoders.loggers.base import MediaLogger
 from autoencoders.utils.extras import import_extra
 
 if TYPE_CHECKING:
     from argparse import Namespace
+
+    from torch.utils.tensorboard import FileWriter
 
 RESULTS = ("val/objective", "val/mse", "test/neg_elbo", "test/mse", "test/accuracy")
 """Metrics shown with the settings of every run under HPARAMS."""
@@ -29,19 +32,34 @@ class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
     def __init__(self, **settings: Any) -> None:
         import_extra("tensorboard", "tensorboard", "logger=tensorboard")
         super().__init__(**settings, default_hp_metric=False)
+        self._files: FileWriter | None = None
+
+    def _writer(self) -> FileWriter:
+        """Return the writer of a second event file, for contents that `SummaryWriter` would encode again."""
+        from torch.utils.tensorboard import FileWriter
+
+        if self._files is None:
+            self._files = FileWriter(self.log_dir, filename_suffix=".media")
+        return self._files
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """Close the event files at the end of a fit or a test."""
+        super().finalize(status)
+        if self._files is not None:
+            self._files.close()
+            self._files = None
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **keywords: Any) -> None:
         """Write `hparams.yaml`, and the flat settings with the names of the results."""
         super().log_hyperparams(params, *args, **keywords)
-        from lightning.fabric.utilities.logger import _flatten_dict
         from torch.utils.tensorboard.summary import hparams
 
-        flat = {
-            k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in _flatten_dict(dict(params)).items()
-        }
+        settings = {name.removeprefix("."): value for name, value in flatten(dict(params), "").items()}
+        flat = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in settings.items()}
         for summary in hparams(flat, dict.fromkeys(RESULTS, 0.0)):
-            self.experiment._get_file_writer().add_summary(summary)
+            self._writer().add_summary(summary)
 
     def send_figure(self, key: str, path: Path, caption: str, step: int) -> None:
         """Write a PNG or GIF file unchanged, so that it is not encoded twice and animations are kept."""
@@ -51,7 +69,7 @@ class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
         with Image.open(path) as file:
             width, height = file.size
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
-        self.experiment._get_file_writer().add_summary(Summary(value=[Summary.Value(tag=key, image=image)]), step)
+        self._writer().add_summary(Summary(value=[Summary.Value(tag=key, image=image)]), step)
 
     def send_text(self, key: str, text: str, step: int, failed: bool = False) -> None:
         """Write a text under TEXT."""

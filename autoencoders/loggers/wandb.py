@@ -92,9 +92,9 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
             finish_timeout=finish_timeout,
             finish_timeout_raises=True,
         )
-        # The logger's offline=True would set WANDB_MODE for the rest of the process, including later jobs.
-        super().__init__(save_dir=save_dir, mode=mode, settings=wandb_settings, job_type=job_type, **settings)
-        self._wandb_init.pop("anonymous", None)  # Lightning passes an option that W&B warns about
+        super().__init__(save_dir=save_dir, project=settings.get("project"))
+        self._init = {"mode": mode, "settings": wandb_settings, "job_type": job_type, "resume": "allow", **settings}
+        self._run: Any = None  # created on first access
         self._artifact, self._bytes_left, self._left_out = artifact, media_megabytes * 1e6, 0
         self._best: dict[str, float] = {}
         self._defined: set[str] = set()
@@ -103,19 +103,30 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
     @rank_zero_experiment
     def experiment(self) -> Any:
         """The W&B run, which is created on first access."""
-        try:
-            return super().experiment
-        except Exception as error:  # W&B's exceptions, and those of its process on a full disk
-            mode = self._wandb_init["mode"]
-            if mode not in FALLBACK:
-                raise
-            self._wandb_init["mode"] = FALLBACK[mode]
-            record_warning(
-                Path(self.save_dir or "."),
-                f"W&B could not start {mode} ({short_reason(error)}) and is {FALLBACK[mode]} for this run; metrics.csv "
-                "and figures/ are complete.",
-            )
-        return self.experiment
+        import wandb
+
+        while self._run is None:
+            mode, folder = self._init["mode"], Path(self.save_dir or ".")
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._run = wandb.init(dir=folder, **self._init)
+                self._run.define_metric(STEP)
+                self._run.define_metric("*", step_metric=STEP, step_sync=True)
+            except Exception as error:  # W&B's exceptions, and those of its process on a full disk
+                if mode not in FALLBACK:
+                    raise
+                self._init["mode"] = FALLBACK[mode]
+                record_warning(
+                    folder,
+                    f"W&B could not start {mode} ({short_reason(error)}) and is {FALLBACK[mode]} for this run; "
+                    "metrics.csv and figures/ are complete.",
+                )
+        return self._run
+
+    @property
+    def version(self) -> str | None:
+        """Identifier of the W&B run; None before it is created."""
+        return None if self._run is None else self._run.id
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
@@ -135,7 +146,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
             if arguments := definition(name):
                 self.experiment.define_metric(name, **({"step_metric": STEP} | arguments))
         self._defined |= metrics.keys()
-        super().log_metrics(metrics, step)
+        self.experiment.log(metrics if step is None else {**metrics, STEP: step})
         if "val/objective" in metrics:
             if not metrics["val/objective"] >= self._best.get("val/objective", math.inf):
                 self._best = {key: value for key, value in metrics.items() if key.startswith("val/")}
@@ -210,7 +221,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         """
         import wandb
 
-        run = self._experiment
+        run = self._run
         if not isinstance(run, wandb.Run) or run.disabled:
             return None
         sync = f"upload with: wandb sync {_shell_path(Path(run.dir).parent)}"

@@ -55,10 +55,6 @@ def workspaces(entity: str, project: str, name: str) -> dict[str, ws.Workspace]:
             pinned_columns=["run:group", *SETTINGS, *RESULTS],
         ),
     )
-    for kind, workspace in (("runs", runs), ("sweeps", sweeps)):
-        panels = [panel for section in workspace.sections for panel in section.panels]
-        for number, panel in enumerate(panels):  # random by default; fixed, so that the output is reproducible
-            panel._id = f"{kind}{number}"
     return {"runs": runs, "sweeps": sweeps}
 
 

@@ -187,12 +187,13 @@ def instantiate_run(
     from autoencoders.config import validation
     from autoencoders.config.instantiate import instantiate
     from autoencoders.loggers.csv import MetricsCSVLogger
+    from autoencoders.loggers.guarded import GuardedLogger
     from autoencoders.runs.record import Record, run_metadata
     from autoencoders.training.grouping import group_batches
 
     folder = Path(config["folder"])
     metrics_file = MetricsCSVLogger(folder / "metrics.csv", resumed=resume is not None)
-    loggers = [metrics_file, *instantiate_section(config, "logger")]
+    loggers: list[Logger] = [GuardedLogger(logger) for logger in (metrics_file, *instantiate_section(config, "logger"))]
     callbacks = [throughput, SafeLoggers(), *instantiate_section(config, "callbacks")]
     trainer, data = build_trainer(config, callbacks, loggers), instantiate("data", config["data"])
     if trainer.is_global_zero and (warning := slow_precision_warning(trainer)):

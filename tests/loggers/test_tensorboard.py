@@ -58,5 +58,5 @@ def test_notes_are_texts_and_settings_stand_beside_results(logged):
     texts = [event.tensor_proto.string_val[0].decode() for event in events.Tensors("notes/text_summary")]
     assert texts == [" ".join(notes)]
     plugin = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
-    for words in (b"beta/value", b"latent_dim/size", b"test/neg_elbo"):
+    for words in (b"beta.value", b"latent_dim.size", b"test/neg_elbo"):
         assert words in plugin or words in events.SummaryMetadata("_hparams_/experiment").plugin_data.content
