@@ -28,7 +28,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders.config.arguments import quote_option
+from autoencoders.config.arguments import collapse_numbers, quote_option
 from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF, help_text
 from autoencoders.training import pipeline, sweeps
@@ -73,7 +73,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         hydra_config: Hydra's own configuration, with the launcher, the run folder and the overrides.
     """
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
-    overrides = list(hydra_config.overrides.task)
+    overrides = collapse_numbers(hydra_config.overrides.task)
     if is_sweep:
         sweeps.limit_threads(hydra_config.launcher)
         finished = sweeps.load_finished_job(config)

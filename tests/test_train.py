@@ -22,9 +22,9 @@ DRAWN = ("reconstructions", "samples", "latents", "loss_curves", "health")
 QUICK = ["trainer.max_epochs=2", "trainer=cpu", "logger=none", "callbacks=none", "data.batch_size=64"]
 
 
-def command(*words, cwd, **options):
+def command(*words, cwd, module="train", **options):
     return subprocess.run(
-        [sys.executable, "-m", "autoencoders.train", *words],
+        [sys.executable, "-m", f"autoencoders.{module}", *words],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -389,6 +389,11 @@ def test_a_users_own_model_from_another_folder(tmp_path):
         assert loading.open_run(tmp_path / "out", trust=("mine.",)).model.shift == 4
     finally:
         sys.path.remove(str(tmp_path))
+    words = ["run=out", "application=reconstruct", "application.reconstruct.count=2"]
+    refused, applied = (command(*words, *more, cwd=tmp_path, module="apply") for more in ([], ["trust=[mine]"]))
+    assert refused.returncode == 2
+    assert "add trust=[mine] to the command of autoencoders.apply" in refused.stderr
+    assert applied.returncode == 0, applied.stderr
 
 
 @pytest.mark.parametrize(

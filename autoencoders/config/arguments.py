@@ -124,6 +124,20 @@ def expand_numbers(arguments: Sequence[str]) -> list[str]:
     return expanded
 
 
+def collapse_numbers(overrides: Sequence[str]) -> list[str]:
+    """Reverse `expand_numbers`, for texts that users read: `beta=constant beta.value=4` becomes `beta=4`."""
+    collapsed = list(overrides)
+    for name, group in NUMERIC_GROUPS.items():
+        prefix = f"{name}.{group.field}="
+        selected = [o for o in collapsed if o.startswith(f"{name}=")]
+        if selected == ([f"{name}={group.option}"] if group.option else []):
+            numbers = [o for o in collapsed if o.startswith(prefix)]
+            if numbers:
+                kept = [o for o in collapsed if o not in selected]
+                collapsed = [f"{name}={o.removeprefix(prefix)}" if o.startswith(prefix) else o for o in kept]
+    return collapsed
+
+
 def _has_numbers(argument: str) -> bool:
     """Return whether an argument sets a numeric group to numbers, and check their range."""
     try:

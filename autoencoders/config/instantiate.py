@@ -97,7 +97,8 @@ def check_targets(config: Mapping, origin: Path, trust: tuple[str, ...] = ()) ->
         if not (is_allowed_target(target) or target.startswith(trust)):
             raise UserError(
                 f"{origin} names the target {target!r}, which is neither a class of this package nor an optimizer or "
-                f"schedule of torch. If you trust it, load the run with trust=({target.partition('.')[0] + '.'!r},)."
+                f"schedule of torch. If you trust it, add trust=[{target.partition('.')[0]}] to the command of "
+                f"autoencoders.apply, or pass trust=({target.partition('.')[0] + '.'!r},) to load() in Python."
             )
 
 

@@ -63,10 +63,23 @@ def check_combination(config: Mapping, trainer: pl.Trainer, data: ImageDataModul
     This is called before the data is loaded, which may take long.
     """
     if not data.has_labels:
-        _check_model(config["model"], None)
+        _check_model_without_labels(config["model"], data)
     if trainer.world_size > 1 and _class_attribute(config["model"], "single_process", False):
         name = config["model"]["name"]
         raise UserError(f"model={name} is fitted by a single process. Set trainer.devices=1.")
+
+
+def _check_model_without_labels(model: Mapping, data: ImageDataModule) -> None:
+    """Raise UserError if a model needs labels. If the dataset has attributes to select, the message names them."""
+    try:
+        _check_model(model, None)
+    except UserError as error:
+        if not data.selectable_attributes:
+            raise
+        raise UserError(
+            f"model={model['name']} needs labels, but data={data.name} has none, because data.attributes is empty. Set "
+            f"data.attributes=[{','.join(data.selectable_attributes)}] or some of them, or choose model=vae."
+        ) from error
 
 
 def _class_attribute(model: Mapping, name: str, default: bool) -> bool:

@@ -148,8 +148,8 @@ class IWAE(ELBO):
             )
         if not posteriors.gaussian:
             raise UserError(
-                f"objective=iwae needs Gaussian samples of the posterior, but the samples with {posteriors.name} are not "
-                "Gaussian. Choose posterior=gaussian with its default noise and std, or objective=elbo."
+                f"objective=iwae needs Gaussian samples of the posterior, but the samples with {posteriors.name} are "
+                "not Gaussian. Choose posterior=gaussian with its default noise and std, or objective=elbo."
             )
 
     def terms(

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from autoencoders.config.arguments import (
     FLAGS,
     NUMERIC_GROUPS,
+    collapse_numbers,
     expand_numbers,
     merge_list_option,
     quote_option,
@@ -87,6 +88,7 @@ def test_invalid_numbers_are_rejected(word):
 )
 def test_numbers_of_groups_become_options(word, expected):
     assert expand_numbers([word]) == expected
+    assert collapse_numbers(expected) == [word if expected != ["beta.value=4"] else "beta.value=4"]
     assert set(NUMERIC_GROUPS) <= set(config_groups())
 
 

@@ -254,7 +254,10 @@ CASES = [
     ("trainer.log_every_n_steps=0", "trainer.log_every_n_steps must be an integer >= 1, got 0"),
     ("latent_dim.size=1000000000", "weights, which need"),
     ("corruption=gaussian_noise corruption.sigma=1.5", "corruption.sigma must be a standard deviation in [0, 1]"),
-    ("data=cartoons", "model=cvae needs labels, but the data have none"),
+    (
+        "data=cartoons",
+        "model=cvae needs labels, but data=cartoons has none, because data.attributes is empty. Set data.attributes=[",
+    ),
     ("callbacks=default +callbacks.samples.rows=0", "rows must be an integer of at least 1, got 0"),
     (
         "callbacks=default callbacks.health._target_=a.b",
@@ -290,6 +293,8 @@ def test_user_errors_are_one_sentence(tmp_path, words, sentence):
         (apply, "run=x application=reconstruct application.reconstruct.cuont=1", "application.reconstruct.count?"),
         (apply, "application=reconstruct", "run must be given: run=<value>."),
         (apply, "run=x", "You must specify 'application'"),
+        (apply, "runs/x sample", "Did you mean run=runs/x application=sample?"),
+        (apply, "run=x application=sample trust=[1]", "trust must be a list of module or package names, got [1]"),
         (report, "runs=x tilte=y", "Did you mean title?"),
         (report, "runs=x megabytes=abc", "megabytes must be a number"),
         (train, "-m beta=1,abc", "beta must be numbers or options in one sweep, got both: beta=1,abc"),
