@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from autoencoders.config.arguments import expand_numbers
+
 IGNORED_KEYS = ("name", "folder", "runs", "resume", "debug", "logger", "after_fit")
 """Keys of locations and logging, and of applications, which do not influence the training."""
 PATH_KEYS = ("dirpath", "root", "cache", "memory")
@@ -32,7 +34,7 @@ def describe_changes(config: Mapping, defaults: Mapping, overrides: Sequence[str
     """
     changes = _changed_options(config["choices"], defaults["choices"])
     covered = set(changes)
-    arguments = [override.lstrip("+~").partition("=")[::2] for override in overrides]
+    arguments = [override.lstrip("+~").partition("=")[::2] for override in expand_numbers(overrides)]
     changed_groups = (*changes, *REPEATING_GROUPS)
     values = diff_configs([{**defaults, "choices": None}, {**config, "choices": None}])
     for keys, (old, new) in group_aliases(values).items():
