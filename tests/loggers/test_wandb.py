@@ -79,7 +79,7 @@ def test_metrics_have_their_axis(logged):
     assert [row["rate_distortion/rate"] for row in pairs] == [row["val/rate"] for row in pairs]
 
 
-def test_a_run_says_what_it_is(logged):
+def test_a_run_has_a_name_tags_and_a_job_type(logged):
     folder, found = logged
     assert list(found.run.tags) == ["vae", "digits", "mlp"]
     assert (found.run.job_type, found.run.run_group) == ("train", "")
@@ -134,7 +134,7 @@ def test_a_collapse_is_alerted_once_and_the_best_checkpoint_is_an_artifact(logge
     assert entry.local_path == str(best)  # it is not copied
 
 
-def test_what_is_not_finite_is_alerted(tmp_path, compose):
+def test_values_that_are_not_finite_send_an_alert(tmp_path, compose):
     words = [*WORDS, "callbacks=health", "optimizer.lr=1e30", "schedule=constant", "trainer.max_epochs=1"]
     with pytest.raises(UserError, match="Training has stopped"):
         train(compose(*words))
