@@ -117,9 +117,7 @@ def test_a_run_killed_at_the_last_line_of_an_epoch_loses_no_metrics(compose, tmp
 
 
 @pytest.mark.parametrize(("number", "step"), [(signal.SIGINT, 7), (signal.SIGTERM, 19), (signal.SIGINT, 76)])
-def test_a_signal_saves_a_checkpoint_and_prints_the_command_to_continue(
-    compose, tmp_path, whole, monkeypatch, number, step
-):
+def test_a_signal_saves_a_checkpoint_and_prints_how_to_continue(compose, tmp_path, whole, monkeypatch, number, step):
     from autoencoders.models.vae import VAE
 
     plain = VAE.training_step
