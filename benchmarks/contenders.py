@@ -130,15 +130,13 @@ def report(out: str, watch: Stopwatch, **more: float) -> None:
 # (a), (b) ---------------------------------------------------------------------------------------------------
 
 
-def compose_config(overrides: tuple[str, ...]) -> dict[str, Any]:
+def resolved_config(overrides: tuple[str, ...]) -> dict[str, Any]:
     """Compose the configuration of a command line."""
-    from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from autoencoders.config.compose import CONF
+    from autoencoders.config.compose import compose_config
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
+    return OmegaConf.to_container(compose_config("train", overrides), resolve=True)
 
 
 def real(work: Workload, steps: int, device: str, quiet: bool = False) -> float:
@@ -146,7 +144,7 @@ def real(work: Workload, steps: int, device: str, quiet: bool = False) -> float:
     from autoencoders.train import train
 
     with tempfile.TemporaryDirectory() as folder:
-        config = compose_config((*work.overrides, f"data.batch_size={work.batch}",
+        config = resolved_config((*work.overrides, f"data.batch_size={work.batch}",
                                  f"trainer={device.replace('cuda', 'gpu')}",
                            "trainer.max_epochs=1", f"trainer.limit_train_batches={steps}", "test=false",
                            f"folder={folder}", *(QUIET if quiet else ())))  # fmt: skip

@@ -86,17 +86,15 @@ class Synthetic(ImageDataModule):
 # Child processes ----------------------------------------------------------------------------------------------
 
 
-def compose_config(folder: Path, count: int, shape: list[int], memory: float, overrides: list[str]) -> dict[str, Any]:
+def synthetic_config(folder: Path, count: int, shape: list[int], memory: float, overrides: list[str]) -> dict[str, Any]:
     """Compose the configuration of a command, with the synthetic data instead of a folder."""
-    from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from autoencoders.config.compose import CONF
+    from autoencoders.config.compose import compose_config
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        base = ["model=vae", "data=folder", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
-        config = compose("train", [*base, "likelihood=bernoulli", f"folder={folder}/run", *overrides])
-        config = OmegaConf.to_container(config, resolve=True)
+    base = ["model=vae", "data=folder", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
+    composed = compose_config("train", [*base, "likelihood=bernoulli", f"folder={folder}/run", *overrides])
+    config = OmegaConf.to_container(composed, resolve=True)
     for key in ("path", "size", "color", "fit", "labels", "skip_unreadable"):
         del config["data"][key]
     data = {"_target_": "scale.Synthetic", "count": count, "shape": shape, "cache": str(folder / "store")}
