@@ -167,7 +167,7 @@ class Plain(nn.Module):
             from autoencoders.config import instantiate
 
             shape = (1, 28, 28) if "data=mnist" in work.overrides else (3, 64, 64)
-            model = instantiate.build_model(compose_config((*work.overrides, "folder=none")), shape, None)
+            model = instantiate.build_model(resolved_config((*work.overrides, "folder=none")), shape, None)
             self.encode = nn.Sequential(model.encoder, model.head)
             self.decode = model.decoder
         else:
@@ -194,7 +194,7 @@ def load_images(work: Workload) -> Tensor:
     """Load all training images as floats into memory."""
     from autoencoders.config import instantiate
 
-    data = instantiate.build(compose_config((*work.overrides, "folder=none"))["data"])
+    data = instantiate.build(resolved_config((*work.overrides, "folder=none"))["data"])
     data.prepare_data()
     data.setup("fit")
     return data.images("train").float() / 255

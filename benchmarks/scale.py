@@ -108,7 +108,7 @@ def prepare(folder: str, count: int, memory: float) -> tuple[dict[str, Any], Syn
 
     load_heavy_libraries()
     overrides = ["logger=none", "callbacks=none", "trainer.max_epochs=-1", f"trainer.max_steps={WARM + STEPS}"]
-    config = compose_config(Path(folder), count, [1, 28, 28], memory, [*overrides, "trainer.limit_val_batches=0"])
+    config = synthetic_config(Path(folder), count, [1, 28, 28], memory, [*overrides, "trainer.limit_val_batches=0"])
     data = instantiate.build(config["data"])
     data.setup("fit")
     return config, data
@@ -172,7 +172,7 @@ def memory(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     from autoencoders.utils.startup import load_heavy_libraries
 
     load_heavy_libraries()
-    config = compose_config(Path(case["folder"]), case["count"], case["shape"], MAPPED, case["overrides"])
+    config = synthetic_config(Path(case["folder"]), case["count"], case["shape"], MAPPED, case["overrides"])
     before, highest, finished = anonymous(), [0.0], threading.Event()
 
     def watch() -> None:
