@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoencoders.models.execution import StepCallback
+
 QUIET = ("callbacks=none", "logger=none")
 """The overrides that turn (a) into (b)."""
 
@@ -88,7 +90,7 @@ class Stopwatch:
         return time.perf_counter()
 
 
-class Span(pl.Callback):
+class Span(StepCallback):
     """Time the steps of the first epoch and the complete fit of the real command.
 
     Args:
@@ -108,10 +110,12 @@ class Span(pl.Callback):
         Span.watch = Stopwatch(self.warm, pl_module.device.type)
         self.began = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_step_end(self, trainer: pl.Trainer, model: Any, batch: Any, number: int, loss: Any) -> None:
         """Count a step; stop after the last step of the first epoch."""
         self.watch.step()
-        if trainer.current_epoch == 0 and trainer.is_last_batch:
+        plan = trainer.datamodule.plan
+        last = trainer.is_last_batch if plan is None else number + 1 == plan.batches
+        if trainer.current_epoch == 0 and last:
             self.watch.stop()
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
