@@ -133,8 +133,8 @@ class Batches:
             per batch of each process.
         train: True for training: shuffle the images, and drop the last batch if it is smaller than `batch_size`.
         seed: seed of the image order, augmentation, corruption and binarization in training.
-        binarize: `dynamic` to binarize the images at random in every epoch of training. Otherwise the images are not
-            changed: with `static`, the data module has already binarized them.
+        binarize: `dynamic` to binarize the images at random: again in each training epoch, but only once in validation
+            and test. `none` to keep the pixel values, also if the images have already been binarized.
         corruption: corruption of the model input. It does not change the target. None for no corruption.
         flip: mirror each training image with probability 1/2.
         shift: maximum shift of a training image in each direction, in pixels.

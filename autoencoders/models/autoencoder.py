@@ -34,7 +34,9 @@ def as_autoencoder(model: pl.LightningModule) -> Autoencoder:
         UserError: if the model is not an `Autoencoder`.
     """
     if not isinstance(model, Autoencoder):
-        raise UserError(f"The model must be an autoencoder, got {type(model).__name__}. Choose, for example, model=vae.")
+        raise UserError(
+            f"The model must be an autoencoder, got {type(model).__name__}. Choose, for example, model=vae."
+        )
     return model
 
 
@@ -229,7 +231,10 @@ class Autoencoder(ImageModel):
             self._remove_context_from_codes()
 
     def initialize(self, images: Tensor) -> None:
-        """Pass the uint8 training images (N, C, H, W) to the encoder and decoder, which may initialize weights from them."""
+        """Initialize the weights of encoder and decoder from the uint8 training images (N, C, H, W).
+
+        A net without a method `initialize` keeps its weights.
+        """
         for net in (self.encoder, self.decoder):
             initialize_net(net, images)
 

@@ -33,14 +33,17 @@ def as_image_model(model: pl.LightningModule) -> ImageModel:
         UserError: if the model is not an `ImageModel`.
     """
     if not isinstance(model, ImageModel):
-        raise UserError(f"The model must be an ImageModel, got {type(model).__name__}. Derive its class from ImageModel.")
+        raise UserError(
+            f"The model must be an ImageModel, got {type(model).__name__}. Derive its class from ImageModel."
+        )
     return model
 
 
 class ImageModel(pl.LightningModule):
     """Base class of models for images, with optimizer configuration, gradient clipping and exact mean metrics.
 
-    Metrics are means over all images of a split, computed from running sums. A subclass defines `batch_loss`, `_evaluation_sums`, `_evaluation_metrics` and `_training_metrics`.
+    Metrics are means over all images of a split, computed from running sums. A subclass defines `batch_loss`,
+    `_evaluation_sums`, `_evaluation_metrics` and `_training_metrics`.
 
     Args:
         shape: image shape (C, H, W).

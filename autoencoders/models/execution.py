@@ -83,9 +83,10 @@ def run_group(model: ImageModel, group: BatchGroup) -> None:
 
 @contextmanager
 def _without_autocast(device: torch.device, mixed: bool) -> Iterator[None]:
-    """Disable autocast for the backward pass and the optimizer step, then clear autocast's cached copies of the weights.
+    """Disable autocast within the `with` block, which runs the backward pass and the optimizer step.
 
-    The cached bfloat16 copies are outdated after the optimizer step.
+    Then clear the bfloat16 copies of the weights in the autocast cache, because the optimizer step has changed the
+    weights.
 
     Args:
         device: device of the model.
@@ -102,9 +103,9 @@ def _without_autocast(device: torch.device, mixed: bool) -> Iterator[None]:
 # Checkpoints --------------------------------------------------------------------------------------------
 
 # Lightning counts groups and manual optimizer steps. Before saving, these counts are replaced by the counts of a run
-# without groups. Checkpoints therefore do not depend on the group size, and a run can be resumed with another group size.
-# Lightning defines the layout of the dictionary `loops`. The tests compare this dictionary with that of a run without
-# groups.
+# without groups. Checkpoints therefore do not depend on the group size, and a run can be resumed with another group
+# size. Lightning defines the layout of the dictionary `loops`. The tests compare this dictionary with that of a run
+# without groups.
 
 
 class SavedAt(NamedTuple):

@@ -164,7 +164,7 @@ class IWAE(ELBO):
             )
         if not posteriors.gaussian:
             raise UserError(
-                f"objective=iwae needs Gaussian samples of the posterior, but the samples with {posteriors.name} are not "
+                f"objective=iwae needs Gaussian samples from the posterior, but samples with {posteriors.name} are not "
                 "Gaussian. Choose posterior=gaussian with its default noise and std, or objective=elbo."
             )
 

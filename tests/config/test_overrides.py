@@ -255,7 +255,7 @@ CASES = [
     ("latent_dim.size=1000000000", "weights, which need"),
     ("corruption=gaussian_noise corruption.sigma=1.5", "corruption.sigma must be a standard deviation in [0, 1]"),
     ("data=cartoons", "model=cvae needs labels, but the data have none"),
-    ("callbacks=default +callbacks.samples.rows=0", "rows must be an integer of at least 1, got 0"),
+    ("callbacks=default +callbacks.samples.rows=0", "rows must be an integer >= 1, got 0"),
     (
         "callbacks=default callbacks.health._target_=a.b",
         "callbacks.health._target_ must name a class or function, got 'a.b'",
