@@ -88,7 +88,7 @@ def test_the_guard_stops_names_the_term_and_keeps_batch_and_checkpoint(compose, 
     record = json.loads((folder / "run.json").read_text())
     assert (record["status"], record["error"]) == ("failed", str(raised.value))
     assert "optimizer.lr" in record["error"]
-    assert "checkpoints/last.ckpt is from before it" in record["error"]
+    assert "checkpoints/last.ckpt was saved before this step" in record["error"]
 
 
 @pytest.mark.parametrize("options", [[], ["trainer.check_val_every_n_epoch=5"]])
@@ -96,7 +96,7 @@ def test_nonfinite_weights_of_the_last_step_are_not_saved(compose, tmp_path, spo
     """No loss after it tells."""
     spoil("gradient", 38)
     words = ["callbacks.nan_guard.every_n_steps=1000", *options]
-    with pytest.raises(UserError, match=r"step 38 .batch 19 of epoch 2.: its gradient is not finite, though"):
+    with pytest.raises(UserError, match=r"step 38 .batch 19 of epoch 2.: the gradient is not finite, but the loss is"):
         train(compose(*TINY, *words))
     assert all_finite(tmp_path / "run/checkpoints/last.ckpt")
 
@@ -128,7 +128,11 @@ def test_images_with_nan_are_reported(compose, tmp_path, monkeypatch):
         return batches
 
     monkeypatch.setattr(ImageDataModule, "_batches", with_nan)
-    with pytest.raises(UserError, match=r"images or labels hold NaN or infinity: 1 of 64, training rows 77\. Repair"):
+    message = (
+        r"images or labels of the batch contain NaN or infinity "
+        r"\(1 of 64 images; indices in the training split: 77\)\. Repair"
+    )
+    with pytest.raises(UserError, match=message):
         train(compose(*TINY))
     kept = torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)
     assert kept["index"][~kept["x"].flatten(1).isfinite().all(1)].tolist() == [77]
@@ -142,7 +146,7 @@ def test_a_loader_of_the_user_is_searched(compose, tmp_path, monkeypatch):
         return DataLoader([Batch(images[i], images[i], None, i) for i in rows], batch_size=None)
 
     monkeypatch.setattr(ImageDataModule, "train_dataloader", loader)
-    with pytest.raises(UserError, match="1 of 32, training rows 100"):
+    with pytest.raises(UserError, match="1 of 32 images; indices in the training split: 100"):
         train(compose(*TINY))
     assert torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)["index"].tolist() == list(range(96, 128))
 
@@ -162,7 +166,7 @@ def test_classifier_is_checked_too(compose, tmp_path, monkeypatch):
         return (loss * INF if len(losses) == 24 else loss), logits
 
     monkeypatch.setattr(Classifier, "terms", wrong)
-    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): its loss is not finite\. Lower optimizer.lr"):
+    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): the loss is not finite\. Lower optimizer.lr"):
         train(compose("model=classifier", "net=mlp", *TINY[1:]))
     with (tmp_path / "run/nan/steps.csv").open() as file:
         kept = [float(row["loss"]) for row in csv.DictReader(file)]
@@ -172,7 +176,7 @@ def test_classifier_is_checked_too(compose, tmp_path, monkeypatch):
 def test_a_resumed_run_restores_its_sums(compose, tmp_path, spoil):
     train(compose(*TINY, "trainer.max_epochs=1", "schedule=constant"))
     spoil("rate", 5)
-    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): its rate"):
+    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): the rate"):
         train(compose(*TINY, "schedule=constant", "trainer.gradient_clip_val=1", f"resume='{tmp_path}/run'"))
     with (tmp_path / "run/nan/steps.csv").open() as file:
         assert all(0 < float(row["distortion"]) < 600 for row in csv.DictReader(file))

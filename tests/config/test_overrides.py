@@ -258,7 +258,7 @@ CASES = [
         "data=cartoons",
         "model=cvae needs labels, but data=cartoons has none, because data.attributes is empty. Set data.attributes=[",
     ),
-    ("callbacks=default +callbacks.samples.rows=0", "rows must be an integer of at least 1, got 0"),
+    ("callbacks=default +callbacks.samples.rows=0", "rows must be an integer >= 1, got 0"),
     (
         "callbacks=default callbacks.health._target_=a.b",
         "callbacks.health._target_ must name a class or function, got 'a.b'",

@@ -164,7 +164,7 @@ def test_validation_is_the_bound_for_any_batch_size_and_decodes_at_most_a_batch(
         (["model=vae", "objective=iwae", "beta=warmup"], "got Warmup with value 1"),
         (
             ["model=vae", "objective=iwae", "posterior.noise=uniform"],
-            "samples with noise uniform, std exp_half are not Gaussian",
+            "noise uniform, std exp_half are not Gaussian",
         ),
         (["model=vae", "objective.samples=0"], "objective.samples must be an integer"),
         (["model=vae", "objective.samples=2.5"], "objective.samples must be an integer"),

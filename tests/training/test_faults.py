@@ -177,8 +177,8 @@ def test_each_failure_is_reported_once_with_its_option(spared):
         "Failing", "callbacks.samples", "callbacks.reconstructions", "application reconstruct", "callbacks.baselines",
     }  # fmt: skip
     assert message["callbacks.samples"] == (
-        "callbacks.samples failed at step 19 (ValueError: boom), and training continues; its figures are missing there"
-        ". callbacks.samples=null disables it, debug=true shows the traceback."
+        "callbacks.samples failed at step 19 (ValueError: boom), but training continues; the figures of this step are "
+        "missing. Set callbacks.samples=null to disable them, or debug=true to show the traceback."
     )
     assert "(MemoryError)" in message["callbacks.reconstructions"]  # the baseline beside its MSE
     assert "(No space left on device)" in message["application reconstruct"]
@@ -203,7 +203,7 @@ def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_com
     done = run_command(train_module, *words, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 2
     warning = (
-        "application browse failed at step 19 (No space left on device), and training continues; the training and "
+        "application browse failed at step 19 (No space left on device), but training continues; the training and "
         "its metrics are kept."
     )
     assert done.stderr.splitlines() == [
@@ -366,6 +366,6 @@ def test_a_training_without_guard_fails_at_its_end_if_values_are_not_finite(comp
     message = str(raised.value)
     assert message.startswith("Training ended with values that are not finite: ")
     assert "val/objective is nan, " in message
-    assert "holds NaN or infinity. Lower optimizer.lr (it is " in message
+    assert "contains NaN or infinity. Lower optimizer.lr (it is " in message
     assert record(tmp_path / "run")["status"] == "failed"
     assert steps(tmp_path / "run", "last") == [19]

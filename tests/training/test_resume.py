@@ -165,7 +165,7 @@ def test_a_signal_sent_twice_at_once_is_one(compose, tmp_path, monkeypatch):
     monkeypatch.setattr(signals, "REPEAT_SECONDS", 0)
     with pytest.raises(RunStopped) as stopped:
         train(compose(*WORDS, folder=tmp_path / "impatient"))
-    assert stopped.value.where.startswith("immediately, by a second signal")
+    assert stopped.value.where.startswith("immediately by a second signal")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
