@@ -49,7 +49,7 @@ class MetricsCSVLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add metrics to the row for an optimizer step, and write the row. Later metrics of the step extend this row."""
+        """Add metrics to the row for an optimizer step, and write the row. Later metrics for the step extend it."""
         if not self._columns:
             self._open(step)
         if self._row.get("step") != step:
@@ -62,7 +62,7 @@ class MetricsCSVLogger(Logger):
         if fresh:
             with self.path.open(newline="") as file:
                 rows = list(csv.DictReader(file))
-            if self._offset < self.path.stat().st_size:  # the last row in the file is the current row, which is written again
+            if self._offset < self.path.stat().st_size:  # the last row is written again below
                 rows.pop()
             self._rewrite(rows, [*self._columns, *fresh])
             self._offset = self.path.stat().st_size

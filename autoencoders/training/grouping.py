@@ -57,7 +57,9 @@ def group_batches(trainer: pl.Trainer, model: ImageModel, data: ImageDataModule,
     reason = reason_for_single_steps(trainer, model, data)
     if reason is not None:
         if requested not in ("auto", 1):
-            raise UserError(f"steps_per_execution must be 1 with {reason}, got {requested}. Set steps_per_execution=auto.")
+            raise UserError(
+                f"steps_per_execution must be 1 with {reason}, got {requested}. Set steps_per_execution to auto or 1."
+            )
         return 1
     steps = DEFAULT_STEPS if requested == "auto" else int(requested)
     if steps == 1:

@@ -295,7 +295,7 @@ def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any
     )
     if type(trainer.profiler) is PassThroughProfiler:
         trainer.profiler = NullProfiler()
-    elif trainer.profiler.filename is None:  # without a file name, Lightning would print the profile with a logger that is silenced
+    elif trainer.profiler.filename is None:  # else Lightning prints to a silenced logger
         trainer.profiler.dirpath, trainer.profiler.filename = config["folder"], "profile"
     return trainer
 
