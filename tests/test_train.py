@@ -401,9 +401,9 @@ def test_a_users_own_model_from_another_folder(tmp_path):
     [
         (["model=pca", "likelihood=bernoulli"], "model=pca cannot use likelihood=bernoulli"),
         (["data.batch_size=5000"], "data.batch_size must not exceed the 1258 training images of data=digits, got 5000"),
-        (["latent_dim.size=0"], "latent_dim.size must be an integer of at least 1"),
+        (["latent_dim.size=0"], "latent_dim.size must be an integer >= 1"),
         (["beta.value=abc"], "beta.value must be a number, got .abc."),
-        (["seed=-1"], "seed must be an integer of at least 0"),
+        (["seed=-1"], "seed must be an integer >= 0"),
         (["trainer.precision=bf16-true"], "trainer.precision must be one of"),
         (["trainer=gpu"], "trainer cannot be instantiated"),
         (["data=mnist", "data.root=nowhere", "model.join=top"], "model.join must be one of"),
@@ -426,7 +426,7 @@ def test_a_run_is_not_overwritten(compose, tmp_path):
 def test_a_user_error_is_one_line_on_the_terminal_and_status_2(tmp_path):
     done = command("latent_dim.size=0", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "autoencoders: latent_dim.size must be an integer of at least 1, got 0.\n"
+    assert done.stderr == "autoencoders: latent_dim.size must be an integer >= 1 and < 2**32, got 0.\n"
     assert list(tmp_path.glob("runs/*")) == []
 
 

@@ -1,6 +1,6 @@
-"""Command-line arguments before Hydra parses them: numbers for groups, values with special characters, and lists.
+"""Preparation of command-line arguments for Hydra: numbers for config groups, quotes, and lists.
 
-This module imports only Hydra.
+For a fast start, this module imports only Hydra.
 """
 
 from __future__ import annotations
@@ -21,22 +21,23 @@ FLAGS = {
     "-sc": False, "--shell-completion": False, "-cp": True, "--config-path": True, "-cn": True, "--config-name": True,
     "-cd": True, "--config-dir": True, "--experimental-rerun": True, "-i": False, "--info": False,
 }  # fmt: skip
-"""Command-line flags of Hydra (https://hydra.cc/docs/advanced/hydra-command-line-flags), and whether a value follows.
+"""Command-line flag of Hydra -> whether the next argument is the value of the flag.
 
-The value of `--info` is optional, and is written as `--info=value` or is one of INFO_TOPICS.
+Source: https://hydra.cc/docs/advanced/hydra-command-line-flags. The value of `--info` is optional. It is written as
+`--info=value`, or is the next argument if that argument is in INFO_TOPICS.
 """
 INFO_TOPICS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-"""Values of `--info`."""
+"""Valid values for the flag `--info`."""
 
 
 class NumericGroup(NamedTuple):
     """A config group that accepts a number in place of an option.
 
     Attributes:
-        field: option of the group that the number sets.
-        option: option of the group that is selected with a number; empty for the default option.
-        kind: type of the number.
-        minimum: smallest number.
+        field: key in the group that the number sets, for example `value` (`beta.value`).
+        option: option that is selected together with a number. An empty string keeps the default option.
+        kind: type of the number, int or float.
+        minimum: smallest valid number.
     """
 
     field: str
@@ -45,7 +46,7 @@ class NumericGroup(NamedTuple):
     minimum: float
 
     def describe(self) -> str:
-        """Return which numbers are accepted, for a message."""
+        """Return a description of the valid numbers for a message, such as `an integer >= 1`."""
         return f"{'an integer' if self.kind is int else 'a finite number'} >= {self.minimum:g}"
 
 
@@ -53,14 +54,15 @@ NUMERIC_GROUPS = {
     "latent_dim": NumericGroup("size", "", int, 1),
     "beta": NumericGroup("value", "constant", float, 0),
 }
+"""Config groups that accept a number: name of the group -> how the number is used."""
 
 
 class CommandLine(NamedTuple):
     """Command-line arguments, divided into flags and overrides.
 
     Attributes:
-        flags: flag -> its value, or an empty string.
-        overrides: all other arguments, in their order.
+        flags: flag -> value of the flag, or an empty string for a flag without a value.
+        overrides: all arguments that are not flags, in the order of the command line.
     """
 
     flags: dict[str, str]
@@ -68,11 +70,11 @@ class CommandLine(NamedTuple):
 
     @property
     def is_multirun(self) -> bool:
-        """Whether the arguments start a sweep."""
+        """Whether the flags start a sweep (`-m` or `--multirun`)."""
         return bool({"-m", "--multirun"} & self.flags.keys())
 
     def flag(self, short: str, long: str) -> str | None:
-        """Return the value of a flag, or None if the flag is not given."""
+        """Return the value of a flag from its short or long name, or None if the flag is not given."""
         return self.flags.get(short, self.flags.get(long))
 
 
@@ -80,8 +82,8 @@ def split_arguments(arguments: Sequence[str]) -> CommandLine:
     """Divide arguments into flags and overrides.
 
     Raises:
-        UserError: if a flag is unknown or in the wrong place, or `--experimental-rerun` is given, which loads a file
-            that may execute code.
+        UserError: if a flag is unknown, or `-m` follows an override. Also for the flag `--experimental-rerun`, because
+            Hydra would then load a file that may execute code.
     """
     flags: dict[str, str] = {}
     overrides: list[str] = []
@@ -93,24 +95,33 @@ def split_arguments(arguments: Sequence[str]) -> CommandLine:
             overrides.append(argument)
             continue
         if name not in FLAGS:
-            raise UserError(f"There is no flag {name}. Use group=option and key=value, see --help.")
+            raise UserError(f"There is no flag {name}. Use group=option and key=value, and see --help for all options.")
         if overrides and remaining and name in ("-m", "--multirun"):
             raise UserError(f"{name} must be the first argument. Put {name} first, before {overrides[0]}.")
         if not sign and remaining and (FLAGS[name] or (name in ("-i", "--info") and remaining[0] in INFO_TOPICS)):
             value = remaining.pop(0)
         flags[name] = value
     if "--experimental-rerun" in flags:
-        raise UserError("--experimental-rerun loads a pickle file, which may execute code. Use resume=<run> instead.")
+        raise UserError(
+            "--experimental-rerun loads a pickle file and is not allowed, because the file may execute code. "
+            "Use resume=<run> instead."
+        )
     return CommandLine(flags, overrides)
 
 
 def expand_numbers(arguments: Sequence[str]) -> list[str]:
-    """Replace numbers that are given to groups, in single runs and in sweeps.
+    """Replace arguments that set a config group to a number by arguments that Hydra accepts.
 
-    `beta=4` becomes `beta=constant beta.value=4`, and `latent_dim=16,32` becomes `latent_dim.size=16,32`.
+    `beta=4` becomes `beta=constant beta.value=4`. In a sweep, `latent_dim=16,32` becomes `latent_dim.size=16,32`.
+
+    Args:
+        arguments: all command-line arguments.
+
+    Returns:
+        The new arguments. Other arguments are unchanged.
 
     Raises:
-        UserError: if a number is out of range, or a sweep mixes numbers and options.
+        UserError: if a number is out of range, or a sweep over one group contains numbers and options.
     """
     expanded = []
     for argument in arguments:
@@ -139,11 +150,11 @@ def collapse_numbers(overrides: Sequence[str]) -> list[str]:
 
 
 def _has_numbers(argument: str) -> bool:
-    """Return whether an argument sets a numeric group to numbers, and check their range."""
+    """Return whether an argument sets a group in NUMERIC_GROUPS to numbers. Raise UserError if one is out of range."""
     try:
         override = OverridesParser.create().parse_override(argument)
     except HydraException:
-        return False  # Hydra reports it
+        return False  # Hydra reports the error later
     value = override.value()
     values: list[Any] = [value]
     if isinstance(value, IntervalSweep):
@@ -156,8 +167,8 @@ def _has_numbers(argument: str) -> bool:
         return False
     if len(numbers) < len(values):
         raise UserError(
-            f"{name} must be numbers or options in one sweep, got both: {argument}. Start one sweep for the numbers "
-            "and one for the options."
+            f"{name} must be either numbers or options in one sweep, got numbers and options: {argument}. "
+            "Start one sweep for the numbers and one for the options."
         )
     for number in numbers:
         is_kind = group.kind is float or isinstance(number, int) or isinstance(value, IntervalSweep)
@@ -167,9 +178,13 @@ def _has_numbers(argument: str) -> bool:
 
 
 def quote_option(argument: str, names: Sequence[str]) -> str:
-    """Quote the value of a command-line argument for Hydra's grammar, if it sets one of these options.
+    """Quote the value in an argument `<name>=<value>`, so that Hydra takes the value literally.
 
-    The value is then taken literally. `null` and values in quotes stay unchanged.
+    `null`, empty values and values in quotes are unchanged.
+
+    Args:
+        argument: a command-line argument.
+        names: options whose values are quoted. Arguments for other options are unchanged.
     """
     name, sign, value = argument.partition("=")
     if name not in names or not sign or value in ("null", ""):
@@ -180,17 +195,24 @@ def quote_option(argument: str, names: Sequence[str]) -> str:
 
 
 def quote(value: str) -> str:
-    """Quote a text for Hydra's grammar, so that it is taken literally."""
+    """Return a text in single quotes and with escapes, so that Hydra takes the text literally."""
     escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value
-    escaped = escaped.replace("'", "\\'").replace("${", "\\${")  # a literal ${ and no interpolation
+    escaped = escaped.replace("'", "\\'").replace("${", "\\${")  # so that ${ does not start an interpolation
     return f"'{escaped}'"
 
 
 def merge_list_option(arguments: Sequence[str], name: str) -> list[str]:
-    """Merge all arguments `<name>=<value>` into one list.
+    """Replace all arguments `<name>=<value>` by a single argument `<name>=[<value>,<value>,...]`.
 
-    A shell expands `runs=runs/{a,b}` to two arguments, of which Hydra would use the last. A single path is quoted,
-    because Hydra's grammar would parse its commas and brackets.
+    A shell expands `runs=runs/{a,b}` to two arguments. Without this function, Hydra would use only the last argument.
+    A value that is not a list is quoted, so that Hydra does not parse commas and brackets in a path.
+
+    Args:
+        arguments: all command-line arguments.
+        name: name of the option, for example `runs`.
+
+    Returns:
+        All other arguments in their order, and then the merged argument.
     """
     prefix = f"{name}="
     if not any(argument.startswith(prefix) for argument in arguments):

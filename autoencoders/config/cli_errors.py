@@ -1,4 +1,4 @@
-"""Errors on the command line: every user error is one sentence with exit status 2, including those of Hydra."""
+"""Error messages for the command line. Each user error, including errors from Hydra, exits with status 2."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from autoencoders.config.overrides import check_command_line, suggest_name
 from autoencoders.types import UserError
 
 FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"
-"""Hydra's environment variable for full tracebacks."""
+"""Name of Hydra's environment variable that enables full tracebacks."""
 _user_values: list[str | None] = []
-"""The user's value of the variable while an entry point runs and has set its own; else empty."""
+"""Stack of the values that HYDRA_FULL_ERROR had before `full_hydra_errors` changed it. None: it was not set."""
 
 UNCHECKED_FLAGS = {"-sc", "--shell-completion", "--hydra-help", "--version", "-cp", "--config-path"}
-"""Flags of Hydra with which overrides are not checked: texts that need no overrides, or another config folder."""
+"""Hydra flags with which overrides are not checked: they only print a text, or select another config folder."""
 
 NUMBER_OR_CONSTANT = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
-"""Values that Hydra does not parse as text. No option of a group has such a name."""
+"""Pattern for values that Hydra parses as a number or a constant. No option of a config group has such a name."""
 
 
 class JobError(Exception):
-    """Marks an exception, other than a UserError, that was raised inside a job.
+    """Wrapper for an exception that a job raised and that is not a UserError.
 
     Args:
-        original: the exception.
+        original: the exception that the job raised.
     """
 
     def __init__(self, original: Exception) -> None:
@@ -44,16 +44,16 @@ class JobError(Exception):
 
 
 def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
-    """Run the job of an entry point, decorated with `hydra.main`, and report errors of the command line.
+    """Run the job of an entry point, and exit with a one-line message if the command line is wrong.
 
-    The command line is checked before Hydra starts the job. Before the job starts, an exception can only be caused by
-    the command line or the configuration, and is reported in one sentence. An exception inside the job, which
-    `translate_job_errors` marks, is a bug and shows its traceback. With `debug=true`, or HYDRA_FULL_ERROR=1 in the
-    environment, every exception shows its traceback.
+    The command line is checked before Hydra starts the job. An exception before the start of the job is caused by the
+    command line or the configuration. It is printed on one line, without a traceback. An exception inside the job,
+    which `translate_job_errors` wraps in a JobError, is a bug, so that its traceback is printed. With `debug=true`, or
+    HYDRA_FULL_ERROR=1 in the environment, the traceback of every exception is printed.
 
     Args:
-        job: the decorated function.
-        config_name: name of its configuration in `conf/`.
+        job: function that `hydra.main` decorates.
+        config_name: name of the job's configuration in `conf/`, for example `train`.
     """
     try:
         check_arguments(config_name)
@@ -66,11 +66,21 @@ def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
         if shows_tracebacks():
             raise
         exit_with_message(error)
-    raise original  # outside of the except clause, so that the traceback does not mention the marker
+    raise original  # outside of the except clause, so that the traceback does not show JobError
 
 
 def check_arguments(config_name: str) -> None:
-    """Expand the numbers of groups in `sys.argv`, and check all arguments, unless Hydra only prints a help text."""
+    """Expand numbers for config groups in `sys.argv` (`beta=4`), and check all arguments.
+
+    Overrides are not checked if a flag in UNCHECKED_FLAGS is given.
+
+    Args:
+        config_name: name of the configuration in `conf/`, for example `train`.
+
+    Raises:
+        UserError: if an argument is not valid.
+        HydraException: if the overrides cannot be parsed or composed.
+    """
     for argument in sys.argv[1:]:
         _check_group_option(argument)
     arguments = expand_numbers(sys.argv[1:])
@@ -82,7 +92,7 @@ def check_arguments(config_name: str) -> None:
 
 @contextmanager
 def full_hydra_errors() -> Iterator[None]:
-    """Let Hydra raise the exceptions that it would otherwise print, by its environment variable."""
+    """Set HYDRA_FULL_ERROR=1 inside the `with` block, so that Hydra raises exceptions instead of printing them."""
     _user_values.append(os.environ.get(FULL_ERROR_VARIABLE))
     os.environ[FULL_ERROR_VARIABLE] = "1"
     try:
@@ -93,7 +103,7 @@ def full_hydra_errors() -> Iterator[None]:
 
 @contextmanager
 def user_environment() -> Iterator[None]:
-    """Restore the user's value of the variable inside a job, which may start other processes."""
+    """Restore the user's value of HYDRA_FULL_ERROR inside a job, because the job may start other processes."""
     if not _user_values:
         yield
         return
@@ -112,21 +122,21 @@ def _set_full_errors(value: str | None) -> None:
 
 
 def exit_with_message(error: Exception) -> NoReturn:
-    """Print an error in one sentence and exit with status 2."""
+    """Print the message of an error on one line of stderr, and exit with status 2."""
     print(f"autoencoders: {error_message(error)}", file=sys.stderr)
     sys.exit(2)
 
 
 @contextmanager
 def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
-    """Exit with one sentence if a job raises a UserError. Mark all other exceptions as errors of the job.
+    """If a job raises a UserError, print its message and exit with status 2. Wrap other exceptions in a JobError.
 
     Args:
-        folder: the folder that Hydra created for the run. It is removed if it is empty.
+        folder: folder that Hydra created for the run. An empty folder is removed after a UserError.
 
     Raises:
         JobError: if the job raises an exception that is not a UserError.
-        UserError: if the job raises one and tracebacks are requested.
+        UserError: if the job raises a UserError and the user has requested tracebacks.
     """
     try:
         with user_environment():
@@ -143,7 +153,7 @@ def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
 
 
 def shows_tracebacks() -> bool:
-    """Return whether the command line or Hydra's environment variable requests tracebacks of user errors."""
+    """Return whether the user requests tracebacks with `debug=true` or the environment variable HYDRA_FULL_ERROR=1."""
     arguments = [argument.lower() for argument in sys.argv[1:]]
     variable = _user_values[-1] if _user_values else os.environ.get(FULL_ERROR_VARIABLE)
     return "debug=true" in arguments or variable == "1"
@@ -163,7 +173,7 @@ def resolve_config(config: DictConfig) -> dict[str, Any]:
 
 
 def error_message(error: BaseException) -> str:
-    """Return the message of an exception on one line, with messages of Hydra and OmegaConf reworded."""
+    """Return the message of an exception on one line. Some messages from Hydra and OmegaConf are reworded."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
@@ -171,10 +181,10 @@ def error_message(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override!r} cannot be parsed as group=option or key=value. Quote a value with special characters "
-            f"twice, for the shell and for Hydra: 'key=\"a, [b]\"'."
+            f"once for Hydra and once for the shell: 'key=\"a, [b]\"'."
         )
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key} must be given: {error.full_key}=<value>."
+        return f"{error.full_key} must be given. Set {error.full_key}=<value>."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} cannot be created or read: {error.strerror}. Choose another hydra.run.dir=<folder>."
     message = _joined_messages(error)
@@ -184,15 +194,15 @@ def error_message(error: BaseException) -> str:
 
 
 def _unknown_option_message(path: str, options: list[str]) -> str:
-    """Return the message for `<group>/<option>`, which does not exist."""
+    """Return the message for a path `<group>/<option>` that does not exist in `conf/`."""
     group, _, option = path.rpartition("/")
     suggestion = suggest_name(option, options, f"{group}={{}}")
     number = ", any number" if group in NUMERIC_GROUPS else ""
-    return f"{group} has no option {option!r}.{suggestion} Its options: {', '.join(options)}{number}."
+    return f"{group} has no option {option!r}.{suggestion} Options of {group}: {', '.join(options)}{number}."
 
 
 def _joined_messages(error: BaseException) -> str:
-    """Return the message of an exception and of its OmegaConf cause, on one line, without OmegaConf's appendix."""
+    """Return the messages of an exception and its OmegaConf cause on one line, without the details `full_key: ...`."""
     errors = [error]
     if isinstance(error.__cause__, OmegaConfBaseException):
         errors.append(error.__cause__)
@@ -201,11 +211,11 @@ def _joined_messages(error: BaseException) -> str:
 
 
 def _check_group_option(argument: str) -> None:
-    """Raise UserError if a group is set to a number or a constant. Hydra's message does not list the options."""
+    """Raise UserError if a config group is set to a number or constant, because Hydra's message lists no options."""
     name, sign, value = argument.partition("=")
     if not sign or name in NUMERIC_GROUPS or not NUMBER_OR_CONSTANT.fullmatch(value):
         return
     options = config_groups().get(name.lstrip("+").partition("@")[0])
     if options:
-        removal = f" ~{name} removes it." if name in OPTIONAL_GROUPS else ""
+        removal = f" To select no option, write ~{name}." if name in OPTIONAL_GROUPS else ""
         raise UserError(f"{name} must be one of {', '.join(options)}, got {value!r}.{removal}")

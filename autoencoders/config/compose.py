@@ -1,7 +1,7 @@
-"""Composition of the configuration: the folder `conf/`, its groups and the resolvers of its interpolations.
+"""Composition of the configuration from `conf/`, list of the config groups, and resolvers for interpolations.
 
-Every entry point imports this module at the top, so that launchers which import the task function in another process
-register the resolvers too. It imports only Hydra.
+Every entry point imports this module at the top. A launcher that imports the entry point in another process therefore
+registers the resolvers in that process too. For a fast start, this module imports only Hydra.
 """
 
 from __future__ import annotations
@@ -18,16 +18,21 @@ from autoencoders.config.arguments import NUMERIC_GROUPS, expand_numbers
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "train.yaml").is_file())
-"""The config folder: in an installed wheel, or next to the package in a checkout."""
+"""Path of the config folder `conf/`. In a wheel it is inside the package, in a checkout next to the package."""
 
 SHARED = "shared"
-"""Folder of configs that several options extend. It is not a group."""
+"""Folder in `conf/` with files that several options extend. This folder is not a config group."""
 OPTIONAL_GROUPS = ("budget", "experiment")
-"""Groups without a required option."""
+"""Config groups for which no option need be selected."""
 
 
 def _continued(resume: str | None, otherwise: str) -> str:
-    """Return the folder of the run or checkpoint that `resume` names; `otherwise` if it is null or `auto`."""
+    """Return the run folder that `resume` names.
+
+    Args:
+        resume: run folder, checkpoint of a run, `auto` or None.
+        otherwise: folder to return if `resume` names no existing run.
+    """
     path = Path(str(resume)) if resume and resume != "auto" else None
     if path is not None and path.is_dir():
         return str(path)
@@ -37,12 +42,15 @@ def _continued(resume: str | None, otherwise: str) -> str:
 
 
 def _geometric_sum(ratio: int, terms: int) -> int:
-    """Return 1 + ratio + ratio^2 + ...: the epochs of a ladder schedule whose first rung is one epoch."""
+    """Return 1 + ratio + ratio^2 + ..., with the given number of terms.
+
+    This is the number of epochs of a ladder schedule whose first rung lasts one epoch.
+    """
     return sum(int(ratio) ** i for i in range(int(terms)))
 
 
 def _file_name(name: object) -> str:
-    """Return the name of a run as a folder name: path separators and special characters become `_`."""
+    """Return a folder name for the name of a run. Path separators and special characters are replaced by `_`."""
     safe = re.sub(r"[^\w.,=+@() \[\]-]+", "_", str(name))
     return safe.encode()[:150].decode(errors="ignore")
 
@@ -53,7 +61,7 @@ OmegaConf.register_new_resolver("geometric_sum", _geometric_sum, replace=True)
 
 
 def config_groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
-    """Return the config groups and their options, from the folders of a search path."""
+    """Return the config groups in the given config folders: group -> sorted options."""
     groups: dict[str, set[str]] = {}
     for file in sorted(file for folder in folders for file in folder.glob("*/**/*.yaml")):
         group = file.parent.relative_to(next(f for f in folders if file.is_relative_to(f))).as_posix()
@@ -63,11 +71,13 @@ def config_groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
 
 
 def help_text(docstring: str | None, only: tuple[str, ...] = ()) -> str:
-    """Return the docstring of an entry point with its config groups. Hydra's help takes three times as long.
+    """Return a help text: the docstring of an entry point, and the config groups with their options.
+
+    Hydra's own help takes three times as long.
 
     Args:
-        docstring: docstring of the module.
-        only: the groups to list; empty for all.
+        docstring: module docstring of the entry point.
+        only: config groups to list. An empty tuple lists all groups.
     """
     groups = {group: options for group, options in config_groups().items() if not only or group in only}
     width = max(map(len, groups))
@@ -79,18 +89,22 @@ def help_text(docstring: str | None, only: tuple[str, ...] = ()) -> str:
 
 
 def compose_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
-    """Compose a configuration of `conf/` without a command line.
+    """Compose a configuration from `conf/` without a command line.
 
     Args:
         name: name of the configuration, for example `train`.
-        overrides: overrides as on the command line, numbers for groups included.
+        overrides: overrides as on the command line, including numbers for config groups, such as `beta=4`.
     """
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose(name, expand_numbers(overrides))
 
 
 def search_folders(entries: Sequence[str]) -> tuple[Path, ...]:
-    """Return `conf/` and the folders that entries of `hydra.searchpath` name: paths, `file://` or `pkg://`."""
+    """Return the folders in which Hydra searches for options: `conf/`, and the folders in `hydra.searchpath`.
+
+    Args:
+        entries: entries of `hydra.searchpath`: paths, `file://<path>` or `pkg://<package>`.
+    """
     folders = [CONF]
     for entry in entries:
         scheme, sign, rest = entry.partition("://")

@@ -1,7 +1,7 @@
-"""Checks of command-line overrides before Hydra applies them: unknown names, and values of the wrong type.
+"""Checks of command-line overrides for unknown names and for values of the wrong type, before Hydra applies them.
 
-The type of an option is that of its default in the composed configuration. If the default is null, any value is
-accepted. This module imports only Hydra.
+The value of an option must have the type of the default value in the composed configuration. If the default value is
+null, any value is valid. For a fast start, this module imports only Hydra.
 """
 
 from __future__ import annotations
@@ -25,49 +25,52 @@ from autoencoders.types import UserError
 KINDS: dict[str, tuple[type, ...]] = {
     "true or false": (bool,),
     "a number": (int, float),
-    "text": (str, int, float),  # 32 and 2024-01 may be text
+    "text": (str, int, float),  # a text option accepts 32, for example as a name
     "a list": (list,),
     "a group of options": (dict,),
     "null": (type(None),),
 }
-"""Names of the types of defaults, with the accepted Python types. The first that matches the default applies."""
+"""Name of a type in messages -> Python types of valid values. An option has the first type that its default matches."""
 ADDITIONAL_KINDS: dict[str, tuple[str, ...]] = {
-    "trainer.devices": ("a list", "text"),  # a number, a list of devices, or auto
-    "trainer.max_epochs": ("null",),  # together with trainer.max_steps
+    "trainer.devices": ("a list", "text"),  # a number, a list of device indices, or auto
+    "trainer.max_epochs": ("null",),  # null: only trainer.max_steps ends the training
     "data.attributes": ("text",),  # all
     "seed": ("null",),
 }
-"""Further types that some options accept."""
+"""Option -> additional types, names in KINDS, that the option accepts besides the type of its default."""
 REMOVABLE = ("callbacks.", "logger.", "after_fit.", "application.", "hydra.")
-"""Prefixes of options that `~key` may remove. All other options are required."""
+"""Prefixes of optional keys. The command line may remove only these keys with `~key`."""
 
 
 MAX_COMBINATIONS = 64
-"""Maximum number of combinations of group options in a sweep that are composed for the check."""
+"""Maximum number of combinations of group options in a sweep that are checked."""
 OTHER_NAMES = {
     "lr": "optimizer.lr", "learning_rate": "optimizer.lr", "epochs": "trainer.max_epochs",
     "max_epochs": "trainer.max_epochs", "max_steps": "trainer.max_steps", "batch_size": "data.batch_size",
     "gpus": "trainer.devices", "devices": "trainer.devices", "latent_size": "latent_dim", "z_dim": "latent_dim",
     "zdim": "latent_dim",
 }  # fmt: skip
-"""Names of options in other projects, without their groups -> the option of this package."""
+"""Common option name from other projects, without its group -> option of this package with the same purpose."""
 OTHER_ADVICE = {
     "ckpt_path": "To continue a run, set resume=<run folder or checkpoint>.",
-    "num_workers": "Images are served from memory without worker processes. Remove this option.",
+    "num_workers": "Images are read from memory without worker processes. Remove this option.",
     "hparams_search": "Start a sweep with -m, for example -m beta=0.5,1,4, or with -m hydra/sweeper=optuna.",
 }
-"""Names of options in other projects that have no counterpart -> what to do instead."""
+"""Common option name from other projects for which this package has no option -> advice for the error message."""
 
 
 def check_command_line(config_name: str, command_line: CommandLine) -> None:
-    """Compose the configuration of every combination of group options, and check all other overrides against it.
+    """Check that all overrides on the command line name existing options and have values of the right type.
+
+    In a sweep over group options, one configuration is composed for each combination of these options, up to
+    MAX_COMBINATIONS. All other overrides are checked against each composed configuration.
 
     Args:
         config_name: name of the configuration, for example `train`.
-        command_line: the arguments, with numbers of groups expanded.
+        command_line: arguments from `split_arguments`, after `expand_numbers`.
 
     Raises:
-        UserError: if an override names an unknown option, or its value does not have the type of the default.
+        UserError: if an override names an unknown option, or its value does not have the type of the default value.
         HydraException: if the overrides cannot be parsed or composed.
     """
     overrides = OverridesParser.create().parse_overrides(command_line.overrides)
@@ -85,7 +88,7 @@ def check_command_line(config_name: str, command_line: CommandLine) -> None:
 
 
 def searched_folders(overrides: Sequence[Override], command_line: CommandLine) -> list[str]:
-    """Return the folders that the command line adds to Hydra's search path."""
+    """Return the folders that the command line adds to Hydra's search path, with --config-dir or hydra.searchpath."""
     folder = command_line.flag("-cd", "--config-dir")
     folders = [folder] if folder else []
     for override in overrides:
@@ -96,13 +99,25 @@ def searched_folders(overrides: Sequence[Override], command_line: CommandLine) -
 
 
 def is_selection(override: Override, groups: Mapping[str, Sequence[str]]) -> bool:
-    """Return whether an override selects an option of a group, instead of setting a value."""
+    """Return whether an override selects an option of a config group (`model=vae`) instead of setting a value.
+
+    Args:
+        override: the parsed override.
+        groups: config group -> options, from `config_groups`.
+    """
     key = override.key_or_group
     return key in groups or "/" in key or override.package is not None
 
 
 def selected_options(override: Override, groups: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return one override per option that an override selects; several in a sweep."""
+    """Return one override `<group>=<option>` for each option that an override selects.
+
+    A sweep such as `model=vae,cvae` selects more than one option.
+
+    Args:
+        override: the parsed override.
+        groups: config group -> options, from `config_groups`.
+    """
     value, line = override.value(), override.input_line or ""
     key = line.partition("=")[0]
     if isinstance(value, Glob):
@@ -113,11 +128,15 @@ def selected_options(override: Override, groups: Mapping[str, Sequence[str]]) ->
 
 
 def check_values(overrides: Sequence[Override], config: dict[str, Any]) -> None:
-    """Check overrides of values in their order. An option that is added may be overridden by the following ones.
+    """Check overrides that set values, in the order of the command line.
 
     Args:
         overrides: the parsed overrides.
-        config: the configuration that they are applied to, as plain containers with unresolved interpolations.
+        config: composed configuration as plain dicts and lists, with unresolved interpolations. Options that an
+            override adds (`+key=value`) are added to this dict, so that later overrides may set these options.
+
+    Raises:
+        UserError: if an override names an unknown option, or its value does not have the type of the default value.
     """
     for override in overrides:
         for value in override_values(override):
@@ -127,7 +146,10 @@ def check_values(overrides: Sequence[Override], config: dict[str, Any]) -> None:
 
 
 def override_values(override: Override) -> list[Any]:
-    """Return the value of an override, or its values in a sweep. A deletion has none."""
+    """Return a list of the values that an override sets: one value, or the values of a sweep.
+
+    The list is [None] if the override removes an option, [start, end] for an interval, and empty for a glob.
+    """
     if override.is_delete():
         return [None]
     value = override.value()
@@ -149,12 +171,16 @@ def _set(config: dict[str, Any], key: str, value: Any) -> None:
 
 
 def check_override(override: Override, value: Any, config: Mapping[str, Any]) -> None:
-    """Raise UserError if an override names an unknown option, or its value does not have the type of the default.
+    """Check the option name and one value of an override against a composed configuration.
 
     Args:
         override: the parsed override.
-        value: its value, or one of its values in a sweep.
-        config: the configuration that it is applied to, as plain containers with unresolved interpolations.
+        value: value of the override, or one value of a sweep.
+        config: composed configuration as plain dicts and lists, with unresolved interpolations.
+
+    Raises:
+        UserError: if the option does not exist or must not be removed, or the value does not have the type of the
+            default value.
     """
     key = override.key_or_group
     if key.partition(".")[0] == "hydra":
@@ -170,16 +196,16 @@ def check_override(override: Override, value: Any, config: Mapping[str, Any]) ->
 
 
 def _check_value(key: str, default: Any, value: Any, config: Mapping[str, Any]) -> None:
-    """Raise UserError if a value does not have the type of its default."""
+    """Raise UserError if a value for an option does not have the type of the default value."""
     if not _has_unknown_type(value) and not isinstance(value, Mapping):
         group = _referenced_group(config, default)
         if group:
-            raise UserError(f"{key} refers to {default}, which has options of its own. Set {group}=<option>.")
+            raise UserError(f"{key} cannot be set, because its value is a copy of {default}. Set {group}=<option>.")
     _check_kind(key, default, value)
 
 
 def _unknown_option_hint(override: Override, config: Mapping[str, Any]) -> str:
-    """Return a hint for an option that does not exist: the option to set instead, or how to add it."""
+    """Return a hint for an unknown option: the option that the user may mean, or how to add the unknown option."""
     key = override.key_or_group
     last = key.rpartition(".")[2]
     if last in OTHER_ADVICE:
@@ -191,12 +217,12 @@ def _unknown_option_hint(override: Override, config: Mapping[str, Any]) -> str:
         return suggestion
     exists, parent = _find_default(config, key.rpartition(".")[0])
     if exists and isinstance(parent, Mapping) and "_target_" in parent:
-        return f" To set an option of the class that conf/ does not list, use +{override.input_line}."
+        return f" If the class accepts this option, use +{override.input_line}."
     return ""
 
 
 def _resolve(config: Mapping[str, Any], value: Any) -> Any:
-    """Resolve an interpolation if possible; return any other value unchanged."""
+    """Return the value of an interpolation. Other values, and interpolations with an error, are returned unchanged."""
     if not (isinstance(value, str) and "${" in value):
         return value
     try:
@@ -208,7 +234,10 @@ def _resolve(config: Mapping[str, Any], value: Any) -> Any:
 
 
 def _referenced_group(config: Mapping[str, Any], default: Any) -> str:
-    """Return the group that a default refers to, if that node has options: `net` for `${net.encoder}`, else ""."""
+    """Return the config group to which a default value refers: `net` for `${net.encoder}`.
+
+    Return an empty string if the default value is not an interpolation, or does not refer to a config node.
+    """
     reference = re.fullmatch(r"\$\{([\w.]+)\}", default) if isinstance(default, str) else None
     if reference is None:
         return ""
@@ -217,10 +246,15 @@ def _referenced_group(config: Mapping[str, Any], default: Any) -> str:
 
 
 def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
-    """Return ` Did you mean <nearest name>?`, or an empty string if no known name is similar.
+    """Return ` Did you mean <known name>?` for the most similar known name, or an empty string without a similar name.
 
-    If the group exists, only its options are compared; otherwise full names, and last components: `lr` is similar to
-    `optimizer.lr`.
+    Options in the same group are compared first. If the group is unknown, full names and last components of names are
+    compared: `lr` is similar to `optimizer.lr`.
+
+    Args:
+        name: the unknown name.
+        known: all valid names.
+        form: format string for the suggested name, for example `model={}`.
     """
     group, _, last = name.rpartition(".")
     by_last = {key.rpartition(".")[2]: key for key in sorted(known, key=len, reverse=True)}
@@ -233,13 +267,19 @@ def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
 
 
 def _find_default(config: Mapping[str, Any], key: str) -> tuple[bool, Any]:
-    """Return whether an option exists, and its default, with interpolations unresolved."""
+    """Return whether an option exists, and the default value of the option with unresolved interpolations.
+
+    Raises:
+        UserError: if a parent of the option is an interpolation, so that the option cannot be set at this key.
+    """
     node: Any = config
     prefix = ""
     for name in key.split("."):
         if prefix and isinstance(node, str) and "${" in node:
             rest = key.removeprefix(f"{prefix}.")
-            raise UserError(f"{prefix} refers to {node} and has no options of its own. Set {rest} there instead.")
+            raise UserError(
+                f"{prefix} has no options of its own, because it is a copy of {node}. Set {rest} in {node} instead."
+            )
         if not isinstance(node, Mapping) or name not in node:
             return False, None
         node, prefix = node[name], f"{prefix}.{name}".lstrip(".")
@@ -262,7 +302,7 @@ def _check_kind(key: str, default: Any, value: Any) -> None:
 
 
 def _has_unknown_type(value: Any) -> bool:
-    """Return whether a value has no known type yet: it is missing, or an interpolation."""
+    """Return whether the type of a value is unknown, because the value is missing (`???`) or an interpolation."""
     return isinstance(value, str) and (value == "???" or "${" in value)
 
 
@@ -273,7 +313,7 @@ def _is_of_kind(value: Any, kind: str) -> bool:
 
 
 def unquote(value: Any) -> Any:
-    """Return a parsed value with quoted strings as plain strings."""
+    """Return a value from Hydra's parser in which quoted strings are replaced by plain strings."""
     if isinstance(value, QuotedString):
         return value.text
     if isinstance(value, Mapping):
@@ -282,7 +322,7 @@ def unquote(value: Any) -> Any:
 
 
 def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """Yield every dotted key of a configuration, including groups."""
+    """Yield every dotted key of a configuration, including keys of nested dicts, but without the key `hydra`."""
     for key, child in node.items():
         name = str(key)
         if f"{prefix}{name}" == "hydra" or name.startswith("_"):

@@ -1,4 +1,4 @@
-"""TensorBoard logger with figures, animations, texts, and settings with results."""
+"""TensorBoard logger for metrics, figures, animations, texts and a table of settings and results."""
 
 from __future__ import annotations
 
@@ -19,14 +19,19 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import FileWriter
 
 RESULTS = ("val/objective", "val/mse", "test/neg_elbo", "test/mse", "test/accuracy")
-"""Metrics shown with the settings of every run under HPARAMS."""
+"""Metrics that the HPARAMS page of TensorBoard shows next to the settings of every run."""
 
 
 class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
-    """Lightning's TensorBoard logger, with the results of the run on its HPARAMS page instead of a constant -1.
+    """Lightning's TensorBoard logger with figures and texts, and with the final results on the HPARAMS page.
+
+    Lightning's own logger shows a constant -1 as the result (`default_hp_metric`).
 
     Args:
-        **settings: arguments of Lightning's logger.
+        **settings: arguments for Lightning's `TensorBoardLogger`.
+
+    Raises:
+        UserError: if TensorBoard is not installed.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -35,7 +40,7 @@ class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
         self._files: FileWriter | None = None
 
     def _writer(self) -> FileWriter:
-        """Return the writer of a second event file, for contents that `SummaryWriter` would encode again."""
+        """Return the writer for a second event file, to which encoded PNG and GIF files can be written unchanged."""
         from torch.utils.tensorboard import FileWriter
 
         if self._files is None:
@@ -44,7 +49,7 @@ class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Close the event files at the end of a fit or a test."""
+        """Close the event files at the end of training or testing."""
         super().finalize(status)
         if self._files is not None:
             self._files.close()
@@ -52,7 +57,7 @@ class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **keywords: Any) -> None:
-        """Write `hparams.yaml`, and the flat settings with the names of the results."""
+        """Write `hparams.yaml`, and add the settings (dotted keys) and the names of RESULTS to the HPARAMS page."""
         super().log_hyperparams(params, *args, **keywords)
         from torch.utils.tensorboard.summary import hparams
 
@@ -62,7 +67,7 @@ class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
             self._writer().add_summary(summary)
 
     def send_figure(self, key: str, path: Path, caption: str, step: int) -> None:
-        """Write a PNG or GIF file unchanged, so that it is not encoded twice and animations are kept."""
+        """Write a PNG or GIF file unchanged to the event file, so that animations remain animations."""
         from PIL import Image
         from tensorboard.compat.proto.summary_pb2 import Summary
 
@@ -72,10 +77,10 @@ class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
         self._writer().add_summary(Summary(value=[Summary.Value(tag=key, image=image)]), step)
 
     def send_text(self, key: str, text: str, step: int, failed: bool = False) -> None:
-        """Write a text under TEXT."""
+        """Write a text to the TEXT page of TensorBoard."""
         self.experiment.add_text(key, text, step)
 
     def send_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Write the notes of the metadata under TEXT. Settings and results are under HPARAMS."""
+        """Write the notes in the run metadata to the TEXT page. The HPARAMS page shows the settings."""
         if metadata["notes"]:
             self.send_text("notes", " ".join(metadata["notes"]), 0)

@@ -93,7 +93,9 @@ def test_numbers_of_groups_become_options(word, expected):
 
 
 def test_a_sweep_of_numbers_and_options_is_refused():
-    with pytest.raises(UserError, match="beta must be numbers or options in one sweep, got both: beta=warmup,4"):
+    with pytest.raises(
+        UserError, match="beta must be either numbers or options in one sweep, got numbers and options: beta=warmup,4"
+    ):
         expand_numbers(["beta=warmup,4"])
 
 

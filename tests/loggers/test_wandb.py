@@ -147,7 +147,7 @@ def test_values_that_are_not_finite_send_an_alert(tmp_path, compose):
 def test_options_are_refused_and_pictures_bounded(tmp_path):
     with pytest.raises(UserError, match="artifact must be one of"):
         WandbMediaLogger(str(tmp_path), artifact="sometimes")
-    with pytest.raises(UserError, match="media_megabytes must be a number"):
+    with pytest.raises(UserError, match="media_megabytes must be a number >= 0"):
         WandbMediaLogger(str(tmp_path), media_megabytes=-1)
     picture = tmp_path / "a.png"
     picture.write_bytes(b"0" * 1000)

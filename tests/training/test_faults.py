@@ -208,7 +208,7 @@ def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_com
     )
     assert done.stderr.splitlines() == [
         f"autoencoders: warning: {warning}",
-        "autoencoders: The training is complete, but browse failed. Run again with: python -m "
+        "autoencoders: The training is complete, but browse failed. Run the failed applications with: python -m "
         f"autoencoders.apply run={tmp_path}/run 'application=[browse]'",
     ]
     assert f"warning  {warning}" in done.stdout
@@ -250,13 +250,13 @@ def test_wandb_is_offline_without_a_server(tmp_path, monkeypatch, capsys):
     logger.log_metrics({"a": 1.0}, 0)
     (said,) = record(tmp_path)["warnings"]
     assert said.startswith("W&B could not start online (CommError: ")
-    assert said.endswith("and is offline for this run; metrics.csv and figures/ are complete.")
+    assert said.endswith("W&B is offline for this run, but metrics.csv and figures/ are complete.")
     assert capsys.readouterr().err == f"autoencoders: warning: {said}\n"
     monkeypatch.setattr(wandb.Run, "finish", raising(TimeoutError("not in 300 seconds"), lambda *_: True))
     where = logger.close({}, tmp_path / "none", failed=False)
     monkeypatch.undo()
     wandb.finish()
-    assert where.startswith("not all uploaded (TimeoutError: not in 300 seconds); upload with: wandb sync ")
+    assert where.startswith("upload incomplete (TimeoutError: not in 300 seconds); upload with: wandb sync ")
     assert Path(where.rpartition(" ")[2]).is_dir()
 
 
