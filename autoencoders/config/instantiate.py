@@ -115,8 +115,9 @@ def check_targets(config: Mapping, origin: Path, trust: tuple[str, ...] = ()) ->
         if not (is_allowed_target(target) or target.startswith(trust)):
             raise UserError(
                 f"{origin} names the target {target!r}, which is neither an allowed class of this package nor a torch "
-                f"optimizer or learning-rate schedule. If you trust this target, add trust=[{target.partition('.')[0]}] "
-                f"to the command of autoencoders.apply, or pass trust=({target.partition('.')[0] + '.'!r},) in Python."
+                "optimizer or learning-rate schedule. If you trust this target, add "
+                f"trust=[{target.partition('.')[0]}] to the command of autoencoders.apply, or pass "
+                f"trust=({target.partition('.')[0] + '.'!r},) in Python."
             )
 
 
