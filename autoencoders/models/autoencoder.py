@@ -15,7 +15,7 @@ from autoencoders.models.evaluation import evaluation_metrics, evaluation_sums, 
 from autoencoders.nets.base import code_size, context_shift, feature_size, initialize_net, posterior_layer
 from autoencoders.nets.heads import CodeHead, move_context
 from autoencoders.objectives.beta_schedules import BetaSchedule
-from autoencoders.objectives.elbo import ELBO, Terms
+from autoencoders.objectives.elbo import ELBO, MeanTerms, Terms
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
 from autoencoders.objectives.posteriors import PointFamily, Posterior, PosteriorFamily
 from autoencoders.types import Batch, Context, Shape, UserError
@@ -298,12 +298,10 @@ class Autoencoder(ImageModel):
         count = len(batch.x)
         self._progress = min(1.0, self.trainer.global_step / self._steps)
         terms = self.terms(batch, self._training_noise(count, number))
-        distortion, rate = terms.distortion.mean(), terms.rate.mean()
-        loss = distortion + self.beta_schedule(rate, self._progress) if terms.bound is None else terms.bound.mean()
-        if terms.extra is not None:
-            loss = loss + terms.extra.mean()
+        means = terms.mean()
+        loss = self.objective.loss(means, self.beta_schedule, self._progress)
         with torch.no_grad():
-            self._sums["train"].add(torch.stack([distortion, rate, loss]) * count, count)
+            self._sums["train"].add(torch.stack([means.distortion, means.rate, loss]) * count, count)
             if self._logs_step(number):
                 self._log_step()
         return loss
@@ -321,8 +319,8 @@ class Autoencoder(ImageModel):
         self.add_step_metrics(metrics)
 
     def _training_metrics(self, means: Tensor) -> dict[str, float]:
-        distortion, rate, loss = means.tolist()
-        return named_metrics(self, "train", distortion, rate, loss)
+        distortion, rate, loss = means
+        return named_metrics(self, "train", MeanTerms(distortion, rate), float(loss))
 
     def _evaluation_sums(self, batch: Batch, split: str) -> Tensor:
         return evaluation_sums(self, batch, split)

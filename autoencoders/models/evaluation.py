@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.metrics.running_sums import active_units, psnr
+from autoencoders.objectives.elbo import MeanTerms
 from autoencoders.types import Batch
 from autoencoders.utils import counter_rng
 
@@ -75,10 +76,11 @@ def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[st
     Returns:
         Metric name -> value.
     """
-    distortion, rate, bound, extra, mse = means[:5].tolist()
-    loss = bound if model.objective.weighted else distortion + _weighted_rate(model, rate, model.progress)
-    metrics = named_metrics(model, split, distortion, rate, loss + extra)
-    metrics |= {f"{split}/mse": mse, f"{split}/psnr": psnr(mse)}
+    distortion, rate, bound, extra, mse = means[:5]
+    terms = MeanTerms(distortion, rate, bound, extra)
+    loss = float(model.objective.loss(terms, model.beta_schedule, model.progress))
+    metrics = named_metrics(model, split, terms, loss)
+    metrics |= {f"{split}/mse": float(mse), f"{split}/psnr": psnr(float(mse))}
     if model.posteriors.stochastic:
         mean, square, kl = means[5:].split(model.latent_dim)
         metrics[f"{split}/active_units"] = float(active_units(mean, square))
@@ -87,39 +89,30 @@ def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[st
     return metrics
 
 
-def named_metrics(model: Autoencoder, split: str, distortion: float, rate: float, loss: float) -> dict[str, float]:
+def named_metrics(model: Autoencoder, split: str, terms: MeanTerms, loss: float) -> dict[str, float]:
     """Return the loss metrics of a split: loss, objective, distortion, rate, beta, and with a prior neg_elbo.
 
-    `loss` uses the beta of the current training step. `objective` is the same loss with the final beta.
+    `loss` uses the beta of the current training step. `objective` is distortion + beta * rate with the final beta; for
+    an importance-weighted objective, it is the loss.
 
     Args:
         model: autoencoder that is trained or evaluated.
         split: name of the split, which is the prefix of the metric names.
-        distortion: mean distortion -log p(x | z), in nats per image.
-        rate: mean rate (KL divergence of the posterior from the prior), in nats per image.
+        terms: mean distortion and mean rate (KL divergence of the posterior from the prior) over the images.
         loss: mean loss, in nats per image, with the beta of the current training step.
 
     Returns:
         Metric name -> value.
     """
+    objective = model.objective
+    final = terms._replace(bound=None, extra=None)
     metrics = {
         "loss": loss,
-        "objective": loss if model.objective.weighted else distortion + _weighted_rate(model, rate, 1.0),
-        "distortion": distortion,
-        "rate": rate,
+        "objective": loss if objective.weighted else float(objective.loss(final, model.beta_schedule, 1.0)),
+        "distortion": float(terms.distortion),
+        "rate": float(terms.rate),
         "beta": model.beta_schedule.weight(model.progress),
     }
     if model.has_prior:  # without a prior, distortion + rate is not a bound on -log p(x)
-        metrics["neg_elbo"] = distortion + rate
+        metrics["neg_elbo"] = float(terms.distortion + terms.rate)
     return {f"{split}/{name}": value for name, value in metrics.items()}
-
-
-def _weighted_rate(model: Autoencoder, rate: float, progress: float) -> float:
-    """Return the weighted rate in nats per image.
-
-    Args:
-        model: autoencoder whose beta schedule weights the rate.
-        rate: mean rate, in nats per image.
-        progress: fraction of the optimizer steps that are complete, in [0, 1], which determines beta.
-    """
-    return float(model.beta_schedule(torch.tensor(rate, dtype=torch.float64), progress))

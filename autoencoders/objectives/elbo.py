@@ -17,6 +17,15 @@ if TYPE_CHECKING:
     from autoencoders.objectives.beta_schedules import BetaSchedule
 
 
+class MeanTerms(NamedTuple):
+    """Means of the terms of the loss over images, each a scalar tensor in nats per image; see `Terms`."""
+
+    distortion: Tensor
+    rate: Tensor
+    bound: Tensor | None = None
+    extra: Tensor | None = None
+
+
 class Terms(NamedTuple):
     """Terms of the loss for each of B images.
 
@@ -36,6 +45,12 @@ class Terms(NamedTuple):
     pixels: Pixels
     bound: Tensor | None = None
     extra: Tensor | None = None
+
+    def mean(self) -> MeanTerms:
+        """Return the means of the terms over the B images."""
+        bound = None if self.bound is None else self.bound.mean()
+        extra = None if self.extra is None else self.extra.mean()
+        return MeanTerms(self.distortion.mean(), self.rate.mean(), bound, extra)
 
 
 class ELBO:
@@ -95,6 +110,19 @@ class ELBO:
         """
         pixels, nll, _ = self._decode_samples(posterior, likelihood, batch, eps)
         return Terms(nll, posterior.kl().sum(1), posterior, pixels)
+
+    def loss(self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float) -> Tensor:
+        """Return the loss, a scalar tensor in nats per image: distortion + beta * rate + regularization.
+
+        Training, validation and test use this method.
+
+        Args:
+            means: means of the terms over images.
+            beta_schedule: schedule of the weight of the rate.
+            progress: completed fraction of the run, in [0, 1], which determines beta.
+        """
+        loss = means.distortion + beta_schedule(means.rate, progress)
+        return loss if means.extra is None else loss + means.extra
 
     def _decode_samples(
         self,
@@ -187,3 +215,15 @@ class IWAE(ELBO):
             raise TypeError("The importance-weighted bound needs a GaussianPosterior and noise `eps` that is not None.")
         bound = math.log(weights.shape[1]) - weights.logsumexp(1)
         return Terms(nll, posterior.kl().sum(1), posterior, pixels, bound)
+
+    def loss(self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float) -> Tensor:
+        """Return the loss, a scalar tensor in nats per image: the bound + regularization.
+
+        The arguments are those of `ELBO.loss`. Beta is 1 and is not used.
+
+        Raises:
+            TypeError: if the means contain no bound.
+        """
+        if means.bound is None:
+            raise TypeError("The importance-weighted loss needs the bound, got None.")
+        return means.bound if means.extra is None else means.bound + means.extra
