@@ -117,7 +117,10 @@ def needs_own_processes(config: dict[str, Any]) -> bool:
 
 
 def has_fixed_folder(config: dict[str, Any], hydra_config: Any) -> bool:
-    """Return whether the run folder is set by the user or by a sweep. The default run folder contains the time."""
+    """Return True if the user or a sweep chose the run folder.
+
+    Return False for the default folder, whose name contains the start time and differs for each run.
+    """
     if hydra_config.mode == RunMode.MULTIRUN or config["resume"] not in (None, "auto"):
         return True
     return any("hydra.run.dir=" in override for override in hydra_config.overrides.hydra)

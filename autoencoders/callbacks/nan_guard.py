@@ -72,16 +72,16 @@ class NaNGuard(StepCallback):
             self._check(trainer, model)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check the table and the weights before validation."""
+        """Check the loss terms of the last steps and the weights for NaN and infinity before validation."""
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._check(trainer, pl_module, weights=True)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Check the table and the weights at the end of an epoch, before figures are plotted."""
+        """Check the loss terms of the last steps and the weights for NaN and infinity before figures are plotted."""
         self._check(trainer, pl_module, weights=True)
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
-        """Check the table and the weights before a checkpoint is saved."""
+        """Check the loss terms of the last steps and the weights for NaN and infinity before a checkpoint is saved."""
         if len(self._table):
             self._check(trainer, pl_module, weights=True)
 

@@ -47,9 +47,9 @@ def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
     """Run the job of an entry point, and exit with a one-line message if the command line is wrong.
 
     The command line is checked before Hydra starts the job. An exception before the start of the job is caused by the
-    command line or the configuration. It is printed on one line, without a traceback. An exception inside the job,
-    which `translate_job_errors` wraps in a JobError, is a bug, so that its traceback is printed. With `debug=true`, or
-    HYDRA_FULL_ERROR=1 in the environment, the traceback of every exception is printed.
+    command line or the configuration. It is printed on one line, without a traceback. An exception inside the job is
+    treated as a bug, and its traceback is printed. `translate_job_errors` wraps such an exception in a JobError. With
+    `debug=true`, or HYDRA_FULL_ERROR=1 in the environment, the traceback of every exception is printed.
 
     Args:
         job: function that `hydra.main` decorates.
