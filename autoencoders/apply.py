@@ -15,14 +15,21 @@ from __future__ import annotations
 import numbers
 import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
 from omegaconf import DictConfig
 
-from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
-from autoencoders.config.compose import CONF, help_text, quote_option
+from autoencoders.config.arguments import quote_option
+from autoencoders.config.cli_errors import (
+    exit_with_message,
+    resolve_config,
+    run_entry_point,
+    translate_job_errors,
+)
+from autoencoders.config.compose import CONF, config_groups, help_text
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils import error_messages
 from autoencoders.utils.console import format_number, format_with_error, line_width, print_table
@@ -44,8 +51,10 @@ def main() -> None:
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(help_text(__doc__, ("application",)))
             return
+        if (message := suggest_options(sys.argv[1:])) is not None:
+            exit_with_message(UserError(message))
         sys.argv[1:] = [quote_option(argument, PATHS) for argument in sys.argv[1:]]
-        run_entry_point(job)
+        run_entry_point(job, "apply")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
@@ -78,7 +87,7 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
 
     if config["split"] not in ("train", "val", "test"):
         raise UserError(f"split must be train, val or test, got {config['split']}.")
-    run = loading.open_run(config["run"])
+    run = loading.open_run(config["run"], trusted_prefixes(config["trust"]))
     if config["root"]:
         run.data.set_root(config["root"])
     if config["device"] == "auto":
@@ -93,6 +102,29 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
         files = writer.save_result(name, results[name], run.step)
         print_result(results[name], files)
     return results
+
+
+def trusted_prefixes(trust: object) -> tuple[str, ...]:
+    """Return the prefixes of classes that the option `trust` allows, each with a dot at its end."""
+    names = [trust] if isinstance(trust, str) else trust
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise UserError(f"trust must be a list of module or package names, got {trust!r}. Set trust=[my_package].")
+    return tuple(f"{name.rstrip('.')}." for name in names)
+
+
+def suggest_options(arguments: Sequence[str]) -> str | None:
+    """Return a message for arguments that are neither flags nor `key=value`, such as `runs/x sample`; else None."""
+    bare = [argument for argument in arguments if "=" not in argument and not argument.startswith(("-", "~"))]
+    if not bare:
+        return None
+    names = config_groups()["application"]
+    applications = [name for name in bare if name in names]
+    paths = [name for name in bare if name not in names]
+    options = [f"run={path}" for path in paths[:1]]
+    if applications:
+        selected = ",".join(applications)
+        options.append(f"application={selected if len(applications) == 1 else f'[{selected}]'}")
+    return f"Arguments must be key=value, got {' '.join(bare)}. Did you mean {' '.join(options)}?"
 
 
 def print_result(result: ApplicationResult, files: list[Path]) -> None:

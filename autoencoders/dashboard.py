@@ -6,6 +6,7 @@ compares the runs of sweeps.
 Examples:
   python -m autoencoders.dashboard                            use the default project of the training
   python -m autoencoders.dashboard entity=my-team project=faces
+  python -m autoencoders.dashboard kinds=[runs] "urls=['https://wandb.ai/...']"   replace the contents of a workspace
   python -m autoencoders.dashboard dry_run=true               print the workspaces as JSON; no network is needed
 
 The command needs the package extra `dashboard` and a login with `wandb login`. conf/dashboard.yaml describes all
@@ -14,7 +15,6 @@ options.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -43,7 +43,7 @@ def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print((__doc__ or "").strip())
         return
-    run_entry_point(job)
+    run_entry_point(job, "dashboard")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="dashboard")
@@ -72,8 +72,9 @@ def update_workspaces(config: dict[str, Any]) -> None:
     if config["dry_run"]:
         print(json.dumps({kind: to_dict(by_kind[kind]) for kind in config["kinds"]}, indent=2))
         return
-    for kind in config["kinds"]:
-        print(f"{kind:8} {save(by_kind[kind])}")
+    urls = config["urls"] or [None] * len(config["kinds"])
+    for kind, url in zip(config["kinds"], urls, strict=True):
+        print(f"{kind:8} {save(by_kind[kind], url)}")
 
 
 def check_options(config: dict[str, Any]) -> None:
@@ -83,14 +84,22 @@ def check_options(config: dict[str, Any]) -> None:
         raise UserError(
             f"kinds must be a list with at least one name from {list(KINDS)}, got {kinds!r}. Set kinds=[runs,sweeps]."
         )
+    urls = config["urls"]
+    if not isinstance(urls, list) or len(urls) not in (0, len(kinds)):
+        raise UserError(
+            f"urls must be an empty list or a list with one URL per workspace in kinds, got {urls!r}. Set "
+            "urls=['<URL>'] to update a workspace."
+        )
     for name in ("project", "name"):
         if not isinstance(config[name], str) or not config[name]:
             raise UserError(f"{name} must be a non-empty string, got {config[name]!r}. Set {name}=<name>.")
 
 
 def to_dict(workspace: Workspace) -> dict[str, Any]:
-    """Return a workspace as the JSON-compatible dictionary that is sent to W&B."""
-    return json.loads(workspace._to_model().model_dump_json(by_alias=True, exclude_none=True))
+    """Return a workspace as a JSON-compatible dictionary."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(type(workspace)).dump_python(workspace, mode="json", exclude_none=True)
 
 
 def default_entity() -> str:
@@ -104,29 +113,21 @@ def default_entity() -> str:
     return call_wandb(lambda: wandb.Api().default_entity) or ""
 
 
-def save(workspace: Workspace) -> str:
+def save(workspace: Workspace, url: str | None = None) -> str:
     """Save a workspace in W&B and return the URL of the workspace.
 
-    If an earlier call has saved a workspace with the same name, the new workspace replaces it.
+    Args:
+        workspace: the workspace.
+        url: URL of an existing workspace, whose contents are replaced; None to create a workspace.
 
     Raises:
         UserError: if nobody is logged in, W&B cannot be reached, or W&B refuses the request.
     """
-    from wandb_workspaces.workspaces import internal
-
-    # This internal name depends only on project and name. W&B therefore updates an existing workspace.
-    digest = hashlib.sha256(f"{workspace.project}/{workspace.name}".encode()).hexdigest()[:11]
-    workspace._internal_name = f"nw-{digest}-v"
-    try:
-        existing = call_wandb(lambda: internal.get_view_dict(workspace.entity, workspace.project, digest))
-    except ValueError as error:
-        if str(error).startswith("Project"):
-            raise UserError(
-                f"project must be a W&B project that you can access, got {workspace.entity}/{workspace.project}. "
-                "Choose project=<a project with runs>."
-            ) from error
-        existing = {}  # W&B has no workspace with this name yet
-    workspace._internal_id = existing.get("id", "")
+    if url is not None:
+        existing = call_wandb(lambda: type(workspace).from_url(url))
+        existing.name, existing.sections = workspace.name, workspace.sections
+        existing.settings, existing.runset_settings = workspace.settings, workspace.runset_settings
+        workspace = existing
     call_wandb(workspace.save)
     return workspace.url
 
@@ -149,7 +150,7 @@ def call_wandb(request: Callable[[], T]) -> T:
         )
     try:
         return request()
-    except (wandb.Error, OSError) as error:
+    except (wandb.Error, OSError, ValueError) as error:
         raise UserError(
             f"The request to W&B failed: {error}. Try again later, or print the workspaces with dry_run=true."
         ) from error

@@ -25,8 +25,9 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from omegaconf import DictConfig
 
+from autoencoders.config.arguments import merge_list_option, quote_option
 from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
-from autoencoders.config.compose import CONF, merge_list_option, quote_option
+from autoencoders.config.compose import CONF
 from autoencoders.types import UserError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def main() -> None:
         print(str(__doc__).strip())
         return
     sys.argv[1:] = [quote_option(override, TEXT_OPTIONS) for override in merge_list_option(sys.argv[1:], "runs")]
-    run_entry_point(job)
+    run_entry_point(job, "report")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="report")

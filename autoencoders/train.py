@@ -28,8 +28,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from autoencoders.config.arguments import collapse_numbers, quote_option
 from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
-from autoencoders.config.compose import CONF, help_text, quote_option
+from autoencoders.config.compose import CONF, help_text
 from autoencoders.training import pipeline, sweeps
 from autoencoders.types import RunStopped
 from autoencoders.utils import distributed, error_messages
@@ -43,7 +44,7 @@ def main() -> None:
             print(help_text(__doc__))
             return
         try:
-            run_entry_point(job)
+            run_entry_point(job, "train")
         except KeyboardInterrupt:  # raised outside of training; during training, Ctrl-C saves a checkpoint first
             print("autoencoders: interrupted.", file=sys.stderr)
             sys.exit(130)
@@ -72,7 +73,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         hydra_config: Hydra's own configuration, with the launcher, the run folder and the overrides.
     """
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
-    overrides = list(hydra_config.overrides.task)
+    overrides = collapse_numbers(hydra_config.overrides.task)
     if is_sweep:
         sweeps.limit_threads(hydra_config.launcher)
         finished = sweeps.load_finished_job(config)
@@ -116,7 +117,10 @@ def needs_own_processes(config: dict[str, Any]) -> bool:
 
 
 def has_fixed_folder(config: dict[str, Any], hydra_config: Any) -> bool:
-    """Return whether the run folder is set by the user or by a sweep. The default run folder contains the time."""
+    """Return True if the user or a sweep chose the run folder.
+
+    Return False for the default folder, whose name contains the start time and differs for each run.
+    """
     if hydra_config.mode == RunMode.MULTIRUN or config["resume"] not in (None, "auto"):
         return True
     return any("hydra.run.dir=" in override for override in hydra_config.overrides.hydra)

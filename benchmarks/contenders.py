@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoencoders.models.execution import StepCallback
+
 QUIET = ("callbacks=none", "logger=none")
 """The overrides that turn (a) into (b)."""
 
@@ -88,7 +90,7 @@ class Stopwatch:
         return time.perf_counter()
 
 
-class Span(pl.Callback):
+class Span(StepCallback):
     """Time the steps of the first epoch and the complete fit of the real command.
 
     Args:
@@ -108,10 +110,12 @@ class Span(pl.Callback):
         Span.watch = Stopwatch(self.warm, pl_module.device.type)
         self.began = time.perf_counter()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_step_end(self, trainer: pl.Trainer, model: Any, batch: Any, number: int, loss: Any) -> None:
         """Count a step; stop after the last step of the first epoch."""
         self.watch.step()
-        if trainer.current_epoch == 0 and trainer.is_last_batch:
+        plan = trainer.datamodule.plan
+        last = trainer.is_last_batch if plan is None else number + 1 == plan.batches
+        if trainer.current_epoch == 0 and last:
             self.watch.stop()
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -130,15 +134,13 @@ def report(out: str, watch: Stopwatch, **more: float) -> None:
 # (a), (b) ---------------------------------------------------------------------------------------------------
 
 
-def compose_config(overrides: tuple[str, ...]) -> dict[str, Any]:
+def resolved_config(overrides: tuple[str, ...]) -> dict[str, Any]:
     """Compose the configuration of a command line."""
-    from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from autoencoders.config.compose import CONF
+    from autoencoders.config.compose import compose_config
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return OmegaConf.to_container(compose("train", list(overrides)), resolve=True)
+    return OmegaConf.to_container(compose_config("train", overrides), resolve=True)
 
 
 def real(work: Workload, steps: int, device: str, quiet: bool = False) -> float:
@@ -146,7 +148,7 @@ def real(work: Workload, steps: int, device: str, quiet: bool = False) -> float:
     from autoencoders.train import train
 
     with tempfile.TemporaryDirectory() as folder:
-        config = compose_config((*work.overrides, f"data.batch_size={work.batch}",
+        config = resolved_config((*work.overrides, f"data.batch_size={work.batch}",
                                  f"trainer={device.replace('cuda', 'gpu')}",
                            "trainer.max_epochs=1", f"trainer.limit_train_batches={steps}", "test=false",
                            f"folder={folder}", *(QUIET if quiet else ())))  # fmt: skip
@@ -169,7 +171,7 @@ class Plain(nn.Module):
             from autoencoders.config import instantiate
 
             shape = (1, 28, 28) if "data=mnist" in work.overrides else (3, 64, 64)
-            model = instantiate.build_model(compose_config((*work.overrides, "folder=none")), shape, None)
+            model = instantiate.build_model(resolved_config((*work.overrides, "folder=none")), shape, None)
             self.encode = nn.Sequential(model.encoder, model.head)
             self.decode = model.decoder
         else:
@@ -196,7 +198,7 @@ def load_images(work: Workload) -> Tensor:
     """Load all training images as floats into memory."""
     from autoencoders.config import instantiate
 
-    data = instantiate.build(compose_config((*work.overrides, "folder=none"))["data"])
+    data = instantiate.build(resolved_config((*work.overrides, "folder=none"))["data"])
     data.prepare_data()
     data.setup("fit")
     return data.images("train").float() / 255

@@ -86,17 +86,15 @@ class Synthetic(ImageDataModule):
 # Child processes ----------------------------------------------------------------------------------------------
 
 
-def compose_config(folder: Path, count: int, shape: list[int], memory: float, overrides: list[str]) -> dict[str, Any]:
+def synthetic_config(folder: Path, count: int, shape: list[int], memory: float, overrides: list[str]) -> dict[str, Any]:
     """Compose the configuration of a command, with the synthetic data instead of a folder."""
-    from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from autoencoders.config.compose import CONF
+    from autoencoders.config.compose import compose_config
 
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        base = ["model=vae", "data=folder", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
-        config = compose("train", [*base, "likelihood=bernoulli", f"folder={folder}/run", *overrides])
-        config = OmegaConf.to_container(config, resolve=True)
+    base = ["model=vae", "data=folder", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
+    composed = compose_config("train", [*base, "likelihood=bernoulli", f"folder={folder}/run", *overrides])
+    config = OmegaConf.to_container(composed, resolve=True)
     for key in ("path", "size", "color", "fit", "labels", "skip_unreadable"):
         del config["data"][key]
     data = {"_target_": "scale.Synthetic", "count": count, "shape": shape, "cache": str(folder / "store")}
@@ -110,7 +108,7 @@ def prepare(folder: str, count: int, memory: float) -> tuple[dict[str, Any], Syn
 
     load_heavy_libraries()
     overrides = ["logger=none", "callbacks=none", "trainer.max_epochs=-1", f"trainer.max_steps={WARM + STEPS}"]
-    config = compose_config(Path(folder), count, [1, 28, 28], memory, [*overrides, "trainer.limit_val_batches=0"])
+    config = synthetic_config(Path(folder), count, [1, 28, 28], memory, [*overrides, "trainer.limit_val_batches=0"])
     data = instantiate.build(config["data"])
     data.setup("fit")
     return config, data
@@ -174,7 +172,7 @@ def memory(case: dict[str, Any]) -> Iterator[dict[str, float]]:
     from autoencoders.utils.startup import load_heavy_libraries
 
     load_heavy_libraries()
-    config = compose_config(Path(case["folder"]), case["count"], case["shape"], MAPPED, case["overrides"])
+    config = synthetic_config(Path(case["folder"]), case["count"], case["shape"], MAPPED, case["overrides"])
     before, highest, finished = anonymous(), [0.0], threading.Event()
 
     def watch() -> None:

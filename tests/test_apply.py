@@ -20,15 +20,13 @@ ODD = "a run, with [brackets] = 'quotes' (1)"
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A small trained VAE in a folder whose name has special characters."""
-    from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from autoencoders.config.compose import CONF
+    from autoencoders.config.compose import compose_config
 
     folder = tmp_path_factory.mktemp("runs") / ODD
     words = ["model=vae", "net.widths=[32]", "trainer.max_epochs=1", "callbacks=[checkpoint]", "logger=none"]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", [*words, "latent_dim=3"])
+    config = compose_config("train", [*words, "latent_dim=3"])
     plain = OmegaConf.to_container(config, resolve=False)
     plain["folder"] = str(folder)
     train(OmegaConf.to_container(OmegaConf.create(plain), resolve=True))

@@ -22,9 +22,9 @@ DRAWN = ("reconstructions", "samples", "latents", "loss_curves", "health")
 QUICK = ["trainer.max_epochs=2", "trainer=cpu", "logger=none", "callbacks=none", "data.batch_size=64"]
 
 
-def command(*words, cwd, **options):
+def command(*words, cwd, module="train", **options):
     return subprocess.run(
-        [sys.executable, "-m", "autoencoders.train", *words],
+        [sys.executable, "-m", f"autoencoders.{module}", *words],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -389,6 +389,11 @@ def test_a_users_own_model_from_another_folder(tmp_path):
         assert loading.open_run(tmp_path / "out", trust=("mine.",)).model.shift == 4
     finally:
         sys.path.remove(str(tmp_path))
+    words = ["run=out", "application=reconstruct", "application.reconstruct.count=2"]
+    refused, applied = (command(*words, *more, cwd=tmp_path, module="apply") for more in ([], ["trust=[mine]"]))
+    assert refused.returncode == 2
+    assert "add trust=[mine] to the command of autoencoders.apply" in refused.stderr
+    assert applied.returncode == 0, applied.stderr
 
 
 @pytest.mark.parametrize(
@@ -396,9 +401,9 @@ def test_a_users_own_model_from_another_folder(tmp_path):
     [
         (["model=pca", "likelihood=bernoulli"], "model=pca cannot use likelihood=bernoulli"),
         (["data.batch_size=5000"], "data.batch_size must not exceed the 1258 training images of data=digits, got 5000"),
-        (["latent_dim.size=0"], "latent_dim.size must be an integer of at least 1"),
+        (["latent_dim.size=0"], "latent_dim.size must be an integer >= 1"),
         (["beta.value=abc"], "beta.value must be a number, got .abc."),
-        (["seed=-1"], "seed must be an integer of at least 0"),
+        (["seed=-1"], "seed must be an integer >= 0"),
         (["trainer.precision=bf16-true"], "trainer.precision must be one of"),
         (["trainer=gpu"], "trainer cannot be instantiated"),
         (["data=mnist", "data.root=nowhere", "model.join=top"], "model.join must be one of"),
@@ -421,7 +426,7 @@ def test_a_run_is_not_overwritten(compose, tmp_path):
 def test_a_user_error_is_one_line_on_the_terminal_and_status_2(tmp_path):
     done = command("latent_dim.size=0", cwd=tmp_path)
     assert done.returncode == 2
-    assert done.stderr == "autoencoders: latent_dim.size must be an integer of at least 1, got 0.\n"
+    assert done.stderr == "autoencoders: latent_dim.size must be an integer >= 1 and < 2**32, got 0.\n"
     assert list(tmp_path.glob("runs/*")) == []
 
 

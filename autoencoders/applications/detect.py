@@ -128,9 +128,12 @@ def check_options(run: Run, split: str, other: str | None, images: str | None, q
     if not 0 < quantile < 1:
         raise UserError(f"quantile must be a number in (0, 1), got {quantile}.")
     if other is not None and other not in OTHERS:
-        raise UserError(f"other must be one of {join_names(OTHERS)}, got {other!r}.")
+        raise UserError(f"The option other must be one of {join_names(OTHERS)}, got {other!r}.")
     if other == run.data.name:
-        raise UserError(f"other must differ from the training data, got {other}. Choose another: {join_names(OTHERS)}.")
+        raise UserError(
+            f"The option other must name data that differ from the training data, got {other}. Choose another one: "
+            f"{join_names(OTHERS)}."
+        )
     if other is None and images is None and (not len(run.data.excluded) or split != "test"):
         raise UserError(
             "application=detect needs anomalies, but no anomalous images are given. Set application.detect.other to "

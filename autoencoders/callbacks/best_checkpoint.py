@@ -1,4 +1,4 @@
-"""Save the checkpoint with the best validation metric."""
+"""Callback that saves the checkpoint with the best value of a validation metric."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Lightning's `ModelCheckpoint`, saved after validation only.
+    """Lightning's `ModelCheckpoint`, which here saves a checkpoint only after validation.
 
     Args:
         dirpath: folder of the checkpoints.
-        filename: name of the file, without its suffix.
-        monitor: metric to compare.
-        mode: `min` or `max`.
+        filename: file name of the checkpoint without the suffix `.ckpt`.
+        monitor: name of the validation metric that determines the best checkpoint.
+        mode: `min` if smaller values of the metric are better, `max` if larger values are better.
     """
 
     def __init__(self, dirpath: str, filename: str = "best", monitor: str = "val/objective", mode: str = "min") -> None:
@@ -24,4 +24,4 @@ class BestCheckpoint(ModelCheckpoint):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Do nothing."""
+        """Do nothing after a training batch, because checkpoints are saved only after validation."""

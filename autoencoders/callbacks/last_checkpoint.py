@@ -1,4 +1,4 @@
-"""Save checkpoints/last.ckpt after every epoch, every few steps, and when a signal ends the run."""
+"""Callback that saves checkpoints/last.ckpt after every epoch, every few steps, and when a signal ends the run."""
 
 from __future__ import annotations
 
@@ -23,52 +23,63 @@ from autoencoders.utils.signals import SIGNALS, is_repeated_signal
 
 
 class LastCheckpoint(StepCallback, Checkpoint):
-    """Save `last.ckpt`, and keep the one before as `previous.ckpt`, in case the newest is damaged.
+    """Save `last.ckpt`, and keep the previous checkpoint as `previous.ckpt`, in case `last.ckpt` is damaged.
 
-    Ctrl-C and SIGTERM finish the batch, write `last.ckpt` and raise `RunStopped`. A second signal, at least a second
-    later, ends the run immediately.
+    After Ctrl-C (SIGINT) or SIGTERM, the callback waits for the end of the current optimizer step, saves `last.ckpt`
+    and raises `RunStopped`. A second signal ends the run immediately, without a checkpoint. A signal within
+    `utils.signals.REPEAT_SECONDS` of the previous signal is ignored.
 
     Args:
         dirpath: folder of the checkpoints.
-        every_n_steps: optimizer steps between checkpoints within an epoch; None for none.
+        every_n_steps: number of optimizer steps between two checkpoints within an epoch; None to save only at the end
+            of each epoch.
+
+    Raises:
+        UserError: if `every_n_steps` is smaller than 1.
     """
 
     def __init__(self, dirpath: str, every_n_steps: int | None = None) -> None:
         if every_n_steps is not None and every_n_steps < 1:
-            raise UserError(f"every_n_steps must be an integer of at least 1, or null, got {every_n_steps}.")
+            raise UserError(f"The callback option every_n_steps must be an integer >= 1 or null, got {every_n_steps}.")
         self.path, self.every_n_steps = Path(dirpath, "last.ckpt"), every_n_steps
         self._signal: int | None = None
         self._before: dict[int, Any] = {}
         self._trainer: pl.Trainer | None = None
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Write `last.ckpt` atomically. The existing file becomes `previous.ckpt`."""
+        """Save `last.ckpt` atomically. An existing `last.ckpt` is kept as `previous.ckpt`."""
         if trainer.is_global_zero and self.path.is_file():
-            with atomic_write(self.path.with_name("previous.ckpt")) as again:  # so that last.ckpt always exists
-                again.unlink(missing_ok=True)  # left by a killed process
+            with atomic_write(self.path.with_name("previous.ckpt")) as again:  # a copy, so that last.ckpt always exists
+                again.unlink(missing_ok=True)  # a killed process may have left this file
                 try:
                     os.link(self.path, again)
-                except OSError:  # the file system does not support links
+                except OSError:  # the file system does not support hard links
                     shutil.copyfile(self.path, again)
         trainer.save_checkpoint(self.path)
 
-    # When -----------------------------------------------------------------------------------------------
+    # Time of saving -----------------------------------------------------------------------------------------------
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save after every epoch, with or without validation."""
+        """Save a checkpoint after every epoch, with or without validation."""
         self.save(trainer)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stop after a signal during validation, or in the last batch of an epoch: the checkpoint exists already."""
+        """End the run if a signal arrived during validation or in the last batch of the previous epoch.
+
+        The checkpoint at the end of that epoch has already been saved.
+        """
         if self.path.is_file() and self._stopping(trainer):
             self._stop(trainer)
 
     def on_step_end(self, trainer: pl.Trainer, model: ImageModel, batch: Batch, number: int, loss: Any) -> None:
-        """Save after a batch that ends an optimizer step, unless a validation follows, which a resume would skip."""
+        """Save a checkpoint if `every_n_steps` or a signal requires it and the batch ends an optimizer step.
+
+        No checkpoint is saved here if a validation follows, because a run resumed from it would skip this validation.
+        """
         if validation_follows(trainer, number) or (number + 1) % trainer.accumulate_grad_batches:
             return
         due = self.every_n_steps and trainer.global_step % self.every_n_steps == 0
-        # Several processes must agree, which needs communication.
+        # Several processes must communicate to stop at the same step. They do so only at every logging interval.
         every = 1 if trainer.world_size == 1 else get_log_interval(trainer)
         stopping = trainer.global_step % every == 0 and self._stopping(trainer)
         if due or stopping:
@@ -79,19 +90,19 @@ class LastCheckpoint(StepCallback, Checkpoint):
     # Signals --------------------------------------------------------------------------------------------
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Replace Lightning's signal handlers, which would exit without a checkpoint."""
+        """Replace Lightning's handlers for SIGINT and SIGTERM, which would end the run without a checkpoint."""
         self._trainer = trainer
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._handle_signal) for number in SIGNALS}
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore the handlers. A signal after the last batch still ends the run."""
+        """Restore the previous signal handlers. End the run if a signal arrived after the last batch."""
         self._restore_handlers()
         if self._stopping(trainer):
             self._stop(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Restore the handlers."""
+        """Restore the previous handlers for SIGINT and SIGTERM."""
         self._restore_handlers()
 
     def _restore_handlers(self) -> None:
@@ -104,11 +115,11 @@ class LastCheckpoint(StepCallback, Checkpoint):
             return
         if self._signal is not None:
             self._restore_handlers()
-            raise RunStopped(number, f"immediately, by a second signal; {self.path} was written before")
+            raise RunStopped(number, f"immediately by a second signal; {self.path} is from an earlier step")
         self._signal = number
         launcher = None if self._trainer is None else self._trainer.strategy.launcher
         if number == signal.SIGTERM and launcher is not None:
-            launcher.kill(number)  # stop the other processes that Lightning started
+            launcher.kill(number)  # send the signal to the processes that Lightning started
 
     def _stopping(self, trainer: pl.Trainer) -> bool:
         received = self._signal is not None
@@ -120,7 +131,7 @@ class LastCheckpoint(StepCallback, Checkpoint):
 
 
 def validation_follows(trainer: pl.Trainer, number: int) -> bool:
-    """Return whether the epoch ends or a validation runs after the batch with this index in the epoch."""
+    """Return whether the epoch ends, or a validation starts, directly after the batch with this index in the epoch."""
     plan = get_datamodule(trainer).plan
     if plan is not None:
         return number + 1 == plan.batches or (number + 1) % plan.interval == 0

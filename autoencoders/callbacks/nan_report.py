@@ -1,4 +1,4 @@
-"""Report of a value that is not finite: the term, the step, the batch, and the options to change."""
+"""Report about a loss, gradient or weight that is not finite, with the step, the batch and the options to change."""
 
 from __future__ import annotations
 
@@ -27,29 +27,31 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_IMAGES, COLUMNS = 60, 12
-"""Number of images of the batch in the figure, and per row."""
+"""Maximum number of images in the figure of the batch, and maximum number of images per row of this figure."""
 
 CAUSES = {
-    "data": "its images or labels hold NaN or infinity",
-    "distortion": "its distortion is not finite",
-    "rate": "its rate is not finite",
-    "loss": "its loss is not finite",
-    "extra": "its loss is not finite, though its distortion and its rate are",
-    "posterior": "neither its distortion nor its rate is finite: the encoder's output is not",
-    "gradient": "its gradient is not finite, though its loss is",
-    "parameters": "the weights after it are not finite, though its loss and its gradient are",
+    "data": "images or labels of the batch contain NaN or infinity",
+    "distortion": "the distortion is not finite",
+    "rate": "the rate is not finite",
+    "loss": "the loss is not finite",
+    "extra": "the loss is not finite, but the distortion and the rate are finite",
+    "posterior": "the distortion and the rate are not finite because the output of the encoder is not finite",
+    "gradient": "the gradient is not finite, but the loss is finite",
+    "parameters": "the weights after this step are not finite, but the loss and the gradient are finite",
 }
+"""Term that is not finite -> description of the failure, for the error message and the figure caption."""
 
 
 class Failure(NamedTuple):
-    """The first value that was not finite.
+    """Description of the first value that was not finite in a training.
 
     Attributes:
-        term: a key of CAUSES.
-        number: index of the batch in its epoch.
-        latest: index of the latest batch in the epoch.
-        weight: for `parameters`, the name of the first weight that is not finite.
-        steps: (n, 3) distortion, rate and loss of the batches up to this one, in nats per image.
+        term: key of CAUSES for the loss term, gradient or weights that were not finite.
+        number: index in the epoch of the batch with this value.
+        latest: index in the epoch of the latest batch that was processed before the failure was found.
+        weight: name of the first weight that is not finite, if `term` is `parameters`; else None.
+        steps: loss terms (n, 3) of the n batches up to the batch with this value: distortion, rate and loss in nats per
+            image.
     """
 
     term: str
@@ -63,10 +65,11 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
     """Find the first value that is not finite in the tables of all processes.
 
     Args:
-        table: (R, n + 1, 4) for R processes: sums of distortion, rate and loss before the first of n steps and after
-            each step, and the sum of a gradient of that step. A model without terms has the loss only.
-        latest: number of the last of the n batches in its epoch.
-        weight: name of a weight that is not finite, if there is one.
+        table: tables (R, n + 1, 4) from R processes. Row 0 is from before the first of n batches, row i is from after
+            batch i. The columns are the running sums of distortion, rate and loss, each divided by the batch size, and
+            the sum of a gradient for this batch. For a classifier, distortion and rate are 0.
+        latest: index in the epoch of the last of the n batches.
+        weight: name of a weight that is not finite; None if all weights are finite.
     """
     finite = table.isfinite()
     spoilt, stuck = ~finite[:, :, :3].all(2), ~finite[:, :, 3].all(0)  # (R, n + 1), (n + 1,)
@@ -88,7 +91,13 @@ def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
 
 
 def report_failure(trainer: pl.Trainer, model: ImageModel, failure: Failure) -> UserError:
-    """Save the batch and the steps before it to `<run>/nan/`, draw the batch, and return the message."""
+    """Save the batch and the loss terms of the failure in `<run>/nan/`, plot the images, and return the error to raise.
+
+    Args:
+        trainer: trainer of the run.
+        model: model that is trained.
+        failure: first value that was not finite.
+    """
     conditional = model.context_size > 0
     batch = reload_batch(trainer, failure.number, conditional)
     rows = [] if batch is None else batch.index[~finite_rows(batch, conditional)].tolist()
@@ -104,36 +113,46 @@ def report_failure(trainer: pl.Trainer, model: ImageModel, failure: Failure) -> 
             MediaWriter.from_trainer(trainer).save_figure(
                 "nan", draw_batch(batch, heading(trainer, model), caption), step
             )
-    what = CAUSES[failure.term] + (f" (the first: {failure.weight})" if failure.weight else "")
+    what = CAUSES[failure.term] + (f" (first such weight: {failure.weight})" if failure.weight else "")
     if rows:
         named = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-        what += f": {len(rows)} of {0 if batch is None else len(batch.index)}, training rows {named}"
+        count = 0 if batch is None else len(batch.index)
+        what += f" ({len(rows)} of {count} images; indices in the training split: {named})"
     relative = os.path.relpath(folder)
     shown = folder if relative.startswith("..") else relative
     last = folder / loading.LAST
-    kept = f"{loading.LAST} is from before it" if last.is_file() else "no checkpoint had been written before it"
+    kept = f"{loading.LAST} was saved" if last.is_file() else "No checkpoint was saved"
     sentence = (
         f"Training has stopped at {where}: {what}. {advice(failure.term, trainer, model)} "
-        f"{'The batch is' if batch is not None else 'What came before is'} in {shown}/nan, and {kept}."
+        f"{'The batch is' if batch is not None else 'The loss terms of this and earlier batches are'} saved in "
+        f"{shown}/nan. {kept} before this step."
     )
     MediaWriter.from_trainer(trainer).log_text("warnings/not_finite", sentence, step, failed=True)
     return UserError(sentence)
 
 
 def optimizer_step(trainer: pl.Trainer, failure: Failure) -> int:
-    """Return the optimizer step, from 1, of the batch that was not finite."""
+    """Return the number, from 1, of the optimizer step that used the batch with the value that is not finite."""
     together, latest, plan = trainer.accumulate_grad_batches, failure.latest, get_datamodule(trainer).plan
     last = latest + 1 == (trainer.num_training_batches if plan is None else plan.batches)
-    # The last batches of an epoch end a step, however few they are.
+    # The last batches of an epoch end an optimizer step, even if they are fewer than trainer.accumulate_grad_batches.
     done = -(-(latest + 1) // together) if last else (latest + 1) // together
     return trainer.global_step - done + failure.number // together + 1
 
 
 def reload_batch(trainer: pl.Trainer, number: int, conditional: bool) -> Batch | None:
-    """Load a batch of this epoch again.
+    """Load a batch of the current training epoch again.
 
-    A user's own data module may have its own order. Then the first batch that is not finite is returned, so that bad
-    data is still found, or None if all batches are finite.
+    A data module written by a user may be unable to load a given batch again. Then the training data is searched for
+    images or labels that are not finite.
+
+    Args:
+        trainer: trainer of the run.
+        number: index of the batch in the epoch.
+        conditional: whether the labels are also checked, because the model uses them.
+
+    Returns:
+        The batch, or the first batch with values that are not finite, or None if no such batch is found.
     """
     datamodule = get_datamodule(trainer)
     batch = datamodule.training_batch(number)
@@ -146,19 +165,30 @@ def reload_batch(trainer: pl.Trainer, number: int, conditional: bool) -> Batch |
 
 
 def finite_rows(batch: Batch, conditional: bool = False) -> Tensor:
-    """Return (B,) bool: which images are finite, and their labels if the model is conditional."""
+    """Return a mask (B,) bool that is True for images whose pixel values are all finite.
+
+    Args:
+        batch: batch with B images.
+        conditional: whether the labels of an image must also be finite, because the model uses them.
+    """
     parts = [batch.x, batch.target, *([batch.y] if conditional and batch.y is not None else [])]
     return torch.stack([part.reshape(len(part), -1).isfinite().all(1) for part in parts]).all(0)
 
 
 def advice(term: str, trainer: pl.Trainer, model: ImageModel) -> str:
-    """Return the options to change, without those that are already set."""
+    """Return a sentence with the options to change, without options that are already set.
+
+    Args:
+        term: key of CAUSES for the loss term, gradient or weights that are not finite.
+        trainer: trainer of the run, with its precision and gradient clipping.
+        model: model that is trained, with its optimizer and likelihood options.
+    """
     settings = dict(model.hparams)
     rate, l1, family = settings.get("optimizer", {}).get("lr"), model.l1, model.family
     scale = None if family is None else family.scale
     weighted = model.objective is not None and model.objective.weighted
     first = {
-        "data": "Repair or remove them, or choose another corruption",
+        "data": "Repair or remove these images, or choose another corruption",
         "distortion": f"Raise likelihood.scale (it is {scale:g})" if scale else "",
         "rate": "" if weighted else "Choose beta=warmup",
         "extra": f"Lower model.l1 (it is {l1:g})" if l1 else "",
@@ -180,7 +210,17 @@ def advice(term: str, trainer: pl.Trainer, model: ImageModel) -> str:
 
 
 def save_failure(folder: Path, batch: Batch | None, failure: Failure, place: dict[str, int]) -> None:
-    """Write `batch.pt` (plain tensors), `steps.csv` of the batches before it, and `failure.json`."""
+    """Save three files about a failure: `batch.pt`, `steps.csv` and `failure.json`.
+
+    `batch.pt` contains the tensors of the batch. `steps.csv` contains the loss terms of this batch and earlier batches.
+    `failure.json` contains the position of the batch and the term that is not finite.
+
+    Args:
+        folder: folder for the files.
+        batch: batch of the failure; None if it could not be loaded again.
+        failure: first value that was not finite.
+        place: epoch, batch and optimizer step of the failure, each counted from 1.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     record: dict[str, object] = {**place, "term": failure.term, "weight": failure.weight}
     if batch is not None:
@@ -195,13 +235,13 @@ def save_failure(folder: Path, batch: Batch | None, failure: Failure, place: dic
 
 
 def draw_batch(batch: Batch, title: str, caption: str) -> Figure:
-    """Draw the images of the batch, those that are not finite first; NaN is black."""
+    """Plot the images of a batch. Images with values that are not finite come first. NaN pixels are black."""
     from autoencoders.figures.grids import image_grid
 
     first = finite_rows(batch).int().argsort(stable=True)[:MAX_IMAGES]
     images = to_numpy(batch.x[first])
     columns = min(COLUMNS, len(images))
-    # White if there is no image.
+    # Grid cells without an image are white.
     grid = np.ones((-(-len(images) // columns) * columns, *images.shape[1:]), dtype=np.float32)
     grid[: len(images)] = images
     return image_grid(grid.reshape(-1, columns, *images.shape[1:]), title, caption=caption)

@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 from autoencoders.callbacks.throughput import Throughput
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.csv import MetricsCSVLogger
+from autoencoders.loggers.guarded import find_logger
 from autoencoders.models.optim import count_steps
 from autoencoders.runs.record import best_validation_metrics
 from autoencoders.utils import console
@@ -127,7 +128,7 @@ def _throughput(trainer: pl.Trainer) -> Throughput:
 
 
 def _csv_logger(trainer: pl.Trainer) -> MetricsCSVLogger | None:
-    return next((logger for logger in trainer.loggers if isinstance(logger, MetricsCSVLogger)), None)
+    return find_logger(trainer.loggers, MetricsCSVLogger)
 
 
 def _align(cells: Mapping[str, str], columns: list[tuple[str, int]]) -> str:

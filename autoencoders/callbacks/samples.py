@@ -1,4 +1,7 @@
-"""Callback that draws images decoded from random codes. The codes of a prior are the same in every epoch."""
+"""Callback that draws images decoded from random codes.
+
+Codes from the prior are sampled once and used in every epoch.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""From the command line to a validated configuration and the objects that it names."""
+"""Parsing, composition and validation of the configuration, and instantiation of the objects that it names."""

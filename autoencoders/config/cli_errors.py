@@ -1,4 +1,4 @@
-"""Errors on the command line: every user error is one sentence with exit status 2, including those of Hydra."""
+"""Error messages for the command line. Each user error, including errors from Hydra, exits with status 2."""
 
 from __future__ import annotations
 
@@ -10,29 +10,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from hydra._internal import utils
-from hydra._internal.hydra import Hydra
 from hydra.errors import MissingConfigException, OverrideParseException
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from autoencoders.config.compose import NUMERIC_GROUPS, OPTIONAL_GROUPS, config_groups
-from autoencoders.config.overrides import suggest_name
+from autoencoders.config.arguments import NUMERIC_GROUPS, expand_numbers, split_arguments
+from autoencoders.config.compose import OPTIONAL_GROUPS, config_groups
+from autoencoders.config.overrides import check_command_line, suggest_name
 from autoencoders.types import UserError
 
 FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"
-"""Hydra's environment variable for full tracebacks."""
+"""Name of Hydra's environment variable that enables full tracebacks."""
+_user_values: list[str | None] = []
+"""Stack of the values that HYDRA_FULL_ERROR had before `full_hydra_errors` changed it. None: it was not set."""
+
+UNCHECKED_FLAGS = {"-sc", "--shell-completion", "--hydra-help", "--version", "-cp", "--config-path"}
+"""Hydra flags with which overrides are not checked: they only print a text, or select another config folder."""
 
 NUMBER_OR_CONSTANT = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
-"""Values that Hydra does not parse as text. No option of a group has such a name."""
+"""Pattern for values that Hydra parses as a number or a constant. No option of a config group has such a name."""
 
 
 class JobError(Exception):
-    """Marks an exception, other than a UserError, that was raised inside a job.
+    """Wrapper for an exception that a job raised and that is not a UserError.
 
     Args:
-        original: the exception.
+        original: the exception that the job raised.
     """
 
     def __init__(self, original: Exception) -> None:
@@ -40,16 +43,21 @@ class JobError(Exception):
         self.original = original
 
 
-def run_entry_point(job: Callable[[], Any]) -> None:
-    """Run the job of an entry point, decorated with `hydra.main`, and report errors of the command line.
+def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
+    """Run the job of an entry point, and exit with a one-line message if the command line is wrong.
 
-    Before the job starts, an exception can only be caused by the command line or the configuration, and is reported in
-    one sentence. An exception inside the job, which `translate_job_errors` marks, is a bug and shows its traceback.
-    With `debug=true`, or HYDRA_FULL_ERROR=1 in the environment, every exception shows its traceback.
+    The command line is checked before Hydra starts the job. An exception before the start of the job is caused by the
+    command line or the configuration. It is printed on one line, without a traceback. An exception inside the job is
+    treated as a bug, and its traceback is printed. `translate_job_errors` wraps such an exception in a JobError. With
+    `debug=true`, or HYDRA_FULL_ERROR=1 in the environment, the traceback of every exception is printed.
+
+    Args:
+        job: function that `hydra.main` decorates.
+        config_name: name of the job's configuration in `conf/`, for example `train`.
     """
     try:
-        _check_arguments(sys.argv[1:])
-        with raise_hydra_errors():
+        check_arguments(config_name)
+        with full_hydra_errors():
             job()
         return
     except JobError as error:
@@ -58,28 +66,81 @@ def run_entry_point(job: Callable[[], Any]) -> None:
         if shows_tracebacks():
             raise
         exit_with_message(error)
-    raise original  # outside of the except clause, so that the traceback does not mention the marker
+    raise original  # outside of the except clause, so that the traceback does not show JobError
+
+
+def check_arguments(config_name: str) -> None:
+    """Expand numbers for config groups in `sys.argv` (`beta=4`), and check all arguments.
+
+    Overrides are not checked if a flag in UNCHECKED_FLAGS is given.
+
+    Args:
+        config_name: name of the configuration in `conf/`, for example `train`.
+
+    Raises:
+        UserError: if an argument is not valid.
+        HydraException: if the overrides cannot be parsed or composed.
+    """
+    for argument in sys.argv[1:]:
+        _check_group_option(argument)
+    arguments = expand_numbers(sys.argv[1:])
+    command_line = split_arguments(arguments)
+    sys.argv[1:] = arguments
+    if not UNCHECKED_FLAGS & command_line.flags.keys():
+        check_command_line(config_name, command_line)
+
+
+@contextmanager
+def full_hydra_errors() -> Iterator[None]:
+    """Set HYDRA_FULL_ERROR=1 inside the `with` block, so that Hydra raises exceptions instead of printing them."""
+    _user_values.append(os.environ.get(FULL_ERROR_VARIABLE))
+    os.environ[FULL_ERROR_VARIABLE] = "1"
+    try:
+        yield
+    finally:
+        _set_full_errors(_user_values.pop())
+
+
+@contextmanager
+def user_environment() -> Iterator[None]:
+    """Restore the user's value of HYDRA_FULL_ERROR inside a job, because the job may start other processes."""
+    if not _user_values:
+        yield
+        return
+    _set_full_errors(_user_values[-1])
+    try:
+        yield
+    finally:
+        os.environ[FULL_ERROR_VARIABLE] = "1"
+
+
+def _set_full_errors(value: str | None) -> None:
+    if value is None:
+        os.environ.pop(FULL_ERROR_VARIABLE, None)
+    else:
+        os.environ[FULL_ERROR_VARIABLE] = value
 
 
 def exit_with_message(error: Exception) -> NoReturn:
-    """Print an error in one sentence and exit with status 2."""
+    """Print the message of an error on one line of stderr, and exit with status 2."""
     print(f"autoencoders: {error_message(error)}", file=sys.stderr)
     sys.exit(2)
 
 
 @contextmanager
 def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
-    """Exit with one sentence if a job raises a UserError. Mark all other exceptions as errors of the job.
+    """If a job raises a UserError, print its message and exit with status 2. Wrap other exceptions in a JobError.
 
     Args:
-        folder: the folder that Hydra created for the run. It is removed if it is empty.
+        folder: folder that Hydra created for the run. An empty folder is removed after a UserError.
 
     Raises:
         JobError: if the job raises an exception that is not a UserError.
-        UserError: if the job raises one and tracebacks are requested.
+        UserError: if the job raises a UserError and the user has requested tracebacks.
     """
     try:
-        yield
+        with user_environment():
+            yield
     except UserError as error:
         if folder is not None:
             with suppress(OSError):
@@ -92,9 +153,10 @@ def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
 
 
 def shows_tracebacks() -> bool:
-    """Return whether the command line or Hydra's environment variable requests tracebacks of user errors."""
+    """Return whether the user requests tracebacks with `debug=true` or the environment variable HYDRA_FULL_ERROR=1."""
     arguments = [argument.lower() for argument in sys.argv[1:]]
-    return "debug=true" in arguments or os.environ.get(FULL_ERROR_VARIABLE) == "1"
+    variable = _user_values[-1] if _user_values else os.environ.get(FULL_ERROR_VARIABLE)
+    return "debug=true" in arguments or variable == "1"
 
 
 def resolve_config(config: DictConfig) -> dict[str, Any]:
@@ -111,7 +173,7 @@ def resolve_config(config: DictConfig) -> dict[str, Any]:
 
 
 def error_message(error: BaseException) -> str:
-    """Return the message of an exception on one line, with messages of Hydra and OmegaConf reworded."""
+    """Return the message of an exception on one line. Some messages from Hydra and OmegaConf are reworded."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
@@ -119,10 +181,10 @@ def error_message(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         return (
             f"{error.override!r} cannot be parsed as group=option or key=value. Quote a value with special characters "
-            f"twice, for the shell and for Hydra: 'key=\"a, [b]\"'."
+            f"once for Hydra and once for the shell: 'key=\"a, [b]\"'."
         )
     if isinstance(error, MissingMandatoryValue):
-        return f"{error.full_key} must be given: {error.full_key}=<value>."
+        return f"{error.full_key} must be given. Set {error.full_key}=<value>."
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} cannot be created or read: {error.strerror}. Choose another hydra.run.dir=<folder>."
     message = _joined_messages(error)
@@ -132,19 +194,15 @@ def error_message(error: BaseException) -> str:
 
 
 def _unknown_option_message(path: str, options: list[str]) -> str:
-    """Return the message for `<group>/<option>`, which does not exist."""
+    """Return the message for a path `<group>/<option>` that does not exist in `conf/`."""
     group, _, option = path.rpartition("/")
-    is_number = NUMBER_OR_CONSTANT.fullmatch(option) and option.lower() not in ("null", "true", "false")
-    if group in NUMERIC_GROUPS and is_number:
-        _, kind, minimum, _ = NUMERIC_GROUPS[group]
-        return f"{group} must be {'an integer' if kind is int else 'a number'} of at least {minimum}, got {option}."
     suggestion = suggest_name(option, options, f"{group}={{}}")
     number = ", any number" if group in NUMERIC_GROUPS else ""
-    return f"{group} has no option {option!r}.{suggestion} Its options: {', '.join(options)}{number}."
+    return f"{group} has no option {option!r}.{suggestion} Options of {group}: {', '.join(options)}{number}."
 
 
 def _joined_messages(error: BaseException) -> str:
-    """Return the message of an exception and of its OmegaConf cause, on one line, without OmegaConf's appendix."""
+    """Return the messages of an exception and its OmegaConf cause on one line, without the details `full_key: ...`."""
     errors = [error]
     if isinstance(error.__cause__, OmegaConfBaseException):
         errors.append(error.__cause__)
@@ -152,52 +210,12 @@ def _joined_messages(error: BaseException) -> str:
     return " ".join(" ".join(messages).split())
 
 
-@contextmanager
-def raise_hydra_errors() -> Iterator[None]:
-    """Let Hydra raise exceptions, instead of printing parts of them or composing again."""
-
-    def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
-        config = hydra.compose_config(
-            config_name=config_name,
-            overrides=overrides,
-            run_mode=RunMode.MULTIRUN,
-            with_log_configuration=False,
-            validate_sweep_overrides=False,
-        )
-        return config.hydra.mode
-
-    def call(func: Callable[[], Any]) -> Any:
-        return func()
-
-    # Hydra has no public option for this.
-    originals = utils.run_and_report, Hydra.get_mode
-    utils.run_and_report, Hydra.get_mode = call, get_mode  # type: ignore[method-assign, assignment]
-    try:
-        yield
-    finally:
-        utils.run_and_report, Hydra.get_mode = originals  # type: ignore[method-assign]
-
-
-def _check_arguments(arguments: list[str]) -> None:
-    """Raise UserError for flags that Hydra does not have, and for flags that load files which may execute code."""
-    parser = utils.get_args_parser()
-
-    def error(message: str) -> NoReturn:
-        raise UserError(f"The command line cannot be parsed: {message}. Use group=option and key=value, see --help.")
-
-    parser.error = error  # type: ignore[method-assign] # argparse has no other way to change how it reports errors
-    for argument in arguments:
-        _check_group_option(argument)
-    if parser.parse_args(arguments).experimental_rerun:
-        raise UserError("--experimental-rerun loads a pickle, which may run code. Use resume=<run> instead.")
-
-
 def _check_group_option(argument: str) -> None:
-    """Raise UserError if a group is set to a number or a constant. Hydra's message does not list the options."""
+    """Raise UserError if a config group is set to a number or constant, because Hydra's message lists no options."""
     name, sign, value = argument.partition("=")
     if not sign or name in NUMERIC_GROUPS or not NUMBER_OR_CONSTANT.fullmatch(value):
         return
     options = config_groups().get(name.lstrip("+").partition("@")[0])
     if options:
-        removal = f" ~{name} removes it." if name in OPTIONAL_GROUPS else ""
+        removal = f" To select no option, write ~{name}." if name in OPTIONAL_GROUPS else ""
         raise UserError(f"{name} must be one of {', '.join(options)}, got {value!r}.{removal}")

@@ -1,4 +1,4 @@
-"""Instantiation of the objects that a configuration names, and rejection of targets that are not allowed."""
+"""Instantiation of the objects in a configuration, and checks whether the classes in a loaded file are allowed."""
 
 from __future__ import annotations
 
@@ -18,19 +18,24 @@ if TYPE_CHECKING:
 
 
 FORMAT = 2
-"""Format version of run folders, checkpoints and exports. Other versions are rejected."""
+"""Format version of run folders, checkpoints and exports. Files with another version are rejected."""
 ALLOWED_PREFIXES = (
     *(f"autoencoders.{package}." for package in ("data", "models", "nets", "objectives")),
     "torch.optim.",
 )
-"""Modules whose classes the configuration of a loaded run may name; see `is_allowed_target`."""
+"""Prefixes of the class paths that the configuration of a loaded run may name; see `is_allowed_target`."""
 
 
 def build(node: Mapping, **arguments: Any) -> Any:
-    """Instantiate a config node. Containers in the node become plain dicts and lists.
+    """Instantiate the class that a config node names. Config containers in the node become plain dicts and lists.
 
-    Arguments are passed unchanged, although Hydra would convert dataclasses to config nodes. A UserError of a nested
-    node is raised as it is.
+    Args:
+        node: config node with `_target_`.
+        **arguments: further arguments for the class. They are passed unchanged. (Hydra would convert dataclasses.)
+
+    Raises:
+        UserError: if the class, or a class in a nested node, raises a UserError.
+        InstantiationException: if another exception is raised.
     """
     try:
         return hydra_instantiate(node, _partial_=True, _convert_="all")(**arguments)
@@ -41,16 +46,16 @@ def build(node: Mapping, **arguments: Any) -> Any:
 
 
 def instantiate(path: str, node: Mapping, factory: Callable | None = None, **arguments: Any) -> Any:
-    """Check the options of a config node and instantiate it. Any error becomes a UserError that names the node.
+    """Check the options of a config node, and instantiate the class that the node names.
 
     Args:
-        path: name of the node.
-        node: plain containers.
-        factory: function that builds the object; None for `build`.
-        **arguments: arguments of the factory.
+        path: path of the node in the configuration, for example `model`. It is used in messages.
+        node: config node as plain dicts and lists.
+        factory: function that builds the object from the node. None selects `build`.
+        **arguments: further arguments for the factory.
 
     Raises:
-        UserError: if an option is wrong, or the class raises an exception.
+        UserError: if an option is not valid, or the class raises any exception. The message contains the path.
     """
     check_options(path, node)
     try:
@@ -59,22 +64,28 @@ def instantiate(path: str, node: Mapping, factory: Callable | None = None, **arg
         raise
     except Exception as error:
         raise UserError(
-            f"{path} cannot be instantiated: {root_cause_message(error)} (debug=true shows the traceback)."
+            f"{path} cannot be instantiated: {root_cause_message(error)}. Set debug=true to show the traceback."
         ) from error
 
 
 def root_cause_message(error: BaseException) -> str:
-    """Return the message of the innermost exception, on one line."""
+    """Return the message of the first exception in the chain of causes, on one line and without the final dot."""
     while error.__cause__ is not None:
         error = error.__cause__
     return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
 
 
 def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoencoder:
-    """Build the configured model for images of this shape and this context.
+    """Build the configured model.
 
-    Its hyperparameters, and thus its checkpoints, contain the plain configuration, shape and context, so that a
-    checkpoint can be loaded alone and without executing code.
+    The hyperparameters of the model contain the configuration, the shape and the context as plain values. Lightning
+    saves the hyperparameters in checkpoints, so that a checkpoint can be loaded without other files and without
+    executing code.
+
+    Args:
+        config: the resolved configuration.
+        shape: shape (C, H, W) of the images.
+        context: description of the labels, or None for data without labels.
     """
     model = build(config["model"], shape=tuple(shape), context=context)
     context_dict = None if context is None else context.to_dict()
@@ -84,28 +95,38 @@ def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoe
 
 
 def check_targets(config: Mapping, origin: Path, trust: tuple[str, ...] = ()) -> None:
-    """Raise UserError if the model or data configuration of a file names a target that is not allowed.
+    """Check that the configuration in a run folder or checkpoint names only allowed classes; see `is_allowed_target`.
 
-    See `is_allowed_target`.
+    Args:
+        config: configuration from the file. Only its model and data sections are checked.
+        origin: path of the file, for the message.
+        trust: prefixes of further class paths that are allowed.
+
+    Raises:
+        UserError: if a class is not allowed, or a value contains an interpolation.
     """
-    # An interpolation would be resolved, which may execute code.
+    # Hydra would resolve an interpolation, which may execute code.
     if any("${" in text for text in _texts([config["model"], config["data"]])):
         raise UserError(
-            f"{origin} contains an interpolation, which the configuration of a run never does. It is not loaded."
+            f"{origin} contains an interpolation and is not loaded, because interpolations may execute code. "
+            "Choose a run or checkpoint that this package has written."
         )
     for target in _targets([config["model"], config["data"]]):
         if not (is_allowed_target(target) or target.startswith(trust)):
             raise UserError(
-                f"{origin} names the target {target!r}, which is neither a class of this package nor an optimizer or "
-                f"schedule of torch. If you trust it, load the run with trust=({target.partition('.')[0] + '.'!r},)."
+                f"{origin} names the target {target!r}, which is neither an allowed class of this package nor a torch "
+                "optimizer or learning-rate schedule. If you trust this target, add "
+                f"trust=[{target.partition('.')[0]}] to the command of autoencoders.apply, or pass "
+                f"trust=({target.partition('.')[0] + '.'!r},) in Python."
             )
 
 
 def is_allowed_target(target: str) -> bool:
-    """Return whether a target is a class of an allowed module, defined in the module that it is named after.
+    """Return whether the configuration of a loaded run may name a target, such as `autoencoders.models.vae.VAE`.
 
-    A prefix is not sufficient: through the names that a module imports, `autoencoders.runs.loading.Path.write_text`
-    would be a file writer. Functions, and names reached through the namespace of another module, are not allowed.
+    The target must start with one of ALLOWED_PREFIXES, and must be a class that is defined in the module in its path,
+    or an optimizer or learning-rate schedule of torch. Functions are not allowed. A prefix alone would not be safe,
+    because a module also contains the names that it imports: `autoencoders.runs.loading.Path.write_text` writes files.
     """
     if not target.startswith(ALLOWED_PREFIXES):
         return False
@@ -125,7 +146,7 @@ def is_allowed_target(target: str) -> bool:
 
 
 def _texts(node: Any) -> Iterator[str]:
-    """Yield every string in nested plain containers, including keys."""
+    """Yield every string in nested dicts and lists, including the keys of dicts."""
     if isinstance(node, str):
         yield node
     elif isinstance(node, Mapping):
@@ -138,7 +159,7 @@ def _texts(node: Any) -> Iterator[str]:
 
 
 def _targets(node: Any) -> Iterator[str]:
-    """Yield every `_target_` in nested plain containers."""
+    """Yield the value of every key `_target_` in nested dicts and lists."""
     if isinstance(node, Mapping):
         if "_target_" in node:
             yield str(node["_target_"])

@@ -1,7 +1,7 @@
-"""Check that the folder of a run or a sweep can be created.
+"""Hydra callback that checks whether the folder of a run or a sweep can be created.
 
-Hydra creates it before the entry point runs, and would end with a traceback. Hydra imports this module at every start,
-so it imports only Hydra at the top.
+Hydra creates the folder before the entry point runs. Without this check, an error would end with a traceback. Hydra
+imports this module at every start. For a fast start, this module therefore imports only Hydra.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from autoencoders.utils.error_messages import disk_error_message
 
 
 class OutputDirCheck(Callback):
-    """Create the output folder, or print one sentence and exit with a failure."""
+    """Create the output folder. If this fails, print a one-line message and exit with status 2."""
 
     def on_run_start(self, config: DictConfig, **keywords: Any) -> None:
-        """Create the folder of a run."""
+        """Create the run folder before a single run."""
         self._create(lambda: config.hydra.run.dir, "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **keywords: Any) -> None:
-        """Create the folder of a sweep."""
+        """Create the sweep folder before a multirun."""
         self._create(lambda: config.hydra.sweep.dir, "hydra.sweep.dir")
 
     def _create(self, get_folder: Callable[[], str], option: str) -> None:
         try:
             folder = Path(get_folder())
         except OmegaConfBaseException:
-            return  # Hydra resolves it next, and its exception, unlike one of a callback, reaches the entry point
+            return  # Hydra resolves the folder next and raises the error in the entry point, which prints the message
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not os.access(folder, os.W_OK):

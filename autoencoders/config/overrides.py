@@ -1,112 +1,260 @@
-"""Checks of command-line overrides while Hydra composes: unknown names, and values of the wrong type.
+"""Checks of command-line overrides for unknown names and for values of the wrong type, before Hydra applies them.
 
-The type of an option is that of its default in the composed configuration. If the default is null, any value is
-accepted. Every entry point imports this module at the top; it imports only Hydra.
+The value of an option must have the type of the default value in the composed configuration. If the default value is
+null, any value is valid. For a fast start, this module imports only Hydra.
 """
 
 from __future__ import annotations
 
-import copy
 import difflib
+import itertools
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.override_parser.types import Override, QuotedString
-from omegaconf import DictConfig, OmegaConf
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, IntervalSweep, Override, QuotedString
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from autoencoders.config.arguments import CommandLine, quote
+from autoencoders.config.compose import CONF, config_groups, search_folders
 from autoencoders.types import UserError
 
 KINDS: dict[str, tuple[type, ...]] = {
     "true or false": (bool,),
     "a number": (int, float),
-    "text": (str, int, float),  # 32 and 2024-01 may be text
+    "text": (str, int, float),  # a text option accepts 32, for example as a name
     "a list": (list,),
     "a group of options": (dict,),
     "null": (type(None),),
 }
-"""Names of the types of defaults, with the accepted Python types. The first that matches the default applies."""
+"""Name of a type in messages -> Python types of valid values. An option has the first type that its default matches."""
 ADDITIONAL_KINDS: dict[str, tuple[str, ...]] = {
-    "trainer.devices": ("a list", "text"),  # a number, a list of devices, or auto
-    "trainer.max_epochs": ("null",),  # together with trainer.max_steps
+    "trainer.devices": ("a list", "text"),  # a number, a list of device indices, or auto
+    "trainer.max_epochs": ("null",),  # null: only trainer.max_steps ends the training
     "data.attributes": ("text",),  # all
     "seed": ("null",),
 }
-"""Further types that some options accept."""
+"""Option -> additional types, names in KINDS, that the option accepts besides the type of its default."""
 REMOVABLE = ("callbacks.", "logger.", "after_fit.", "application.", "hydra.")
-"""Prefixes of options that `~key` may remove. All other options are required."""
+"""Prefixes of optional keys. The command line may remove only these keys with `~key`."""
 
 
-def check_override(override: Override, config: DictConfig) -> None:
-    """Raise UserError if an override names an unknown option, or its value does not have the type of the default.
+MAX_COMBINATIONS = 64
+"""Maximum number of combinations of group options in a sweep that are checked."""
+OTHER_NAMES = {
+    "lr": "optimizer.lr", "learning_rate": "optimizer.lr", "epochs": "trainer.max_epochs",
+    "max_epochs": "trainer.max_epochs", "max_steps": "trainer.max_steps", "batch_size": "data.batch_size",
+    "gpus": "trainer.devices", "devices": "trainer.devices", "latent_size": "latent_dim", "z_dim": "latent_dim",
+    "zdim": "latent_dim",
+}  # fmt: skip
+"""Common option name from other projects, without its group -> option of this package with the same purpose."""
+OTHER_ADVICE = {
+    "ckpt_path": "To continue a run, set resume=<run folder or checkpoint>.",
+    "num_workers": "Images are read from memory without worker processes. Remove this option.",
+    "hparams_search": "Start a sweep with -m, for example -m beta=0.5,1,4, or with -m hydra/sweeper=optuna.",
+}
+"""Common option name from other projects for which this package has no option -> advice for the error message."""
+
+
+def check_command_line(config_name: str, command_line: CommandLine) -> None:
+    """Check that all overrides on the command line name existing options and have values of the right type.
+
+    In a sweep over group options, one configuration is composed for each combination of these options, up to
+    MAX_COMBINATIONS. All other overrides are checked against each composed configuration.
+
+    Args:
+        config_name: name of the configuration, for example `train`.
+        command_line: arguments from `split_arguments`, after `expand_numbers`.
+
+    Raises:
+        UserError: if an override names an unknown option, or its value does not have the type of the default value.
+        HydraException: if the overrides cannot be parsed or composed.
+    """
+    overrides = OverridesParser.create().parse_overrides(command_line.overrides)
+    folders = searched_folders(overrides, command_line)
+    groups = config_groups(search_folders(folders))
+    selections = [override for override in overrides if is_selection(override, groups)]
+    values = [override for override in overrides if not is_selection(override, groups)]
+    search_path = [f"hydra.searchpath=[{','.join(quote(folder) for folder in folders)}]"] if folders else []
+    combinations = itertools.product(*(selected_options(override, groups) for override in selections))
+    name = command_line.flag("-cn", "--config-name") or config_name
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        for combination in itertools.islice(combinations, MAX_COMBINATIONS):
+            config = hydra.compose(name, [*search_path, *combination])
+            check_values(values, cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False)))
+
+
+def searched_folders(overrides: Sequence[Override], command_line: CommandLine) -> list[str]:
+    """Return the folders that the command line adds to Hydra's search path, with --config-dir or hydra.searchpath."""
+    folder = command_line.flag("-cd", "--config-dir")
+    folders = [folder] if folder else []
+    for override in overrides:
+        if override.key_or_group == "hydra.searchpath" and not override.is_sweep_override():
+            entries = unquote(override.value())
+            folders += entries if isinstance(entries, list) else [str(entries)]
+    return folders
+
+
+def is_selection(override: Override, groups: Mapping[str, Sequence[str]]) -> bool:
+    """Return whether an override selects an option of a config group (`model=vae`) instead of setting a value.
 
     Args:
         override: the parsed override.
-        config: the configuration that it is applied to, with all groups composed.
+        groups: config group -> options, from `config_groups`.
     """
     key = override.key_or_group
-    if key.partition(".")[0] == "hydra" or override.package is not None:
+    return key in groups or "/" in key or override.package is not None
+
+
+def selected_options(override: Override, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return one override `<group>=<option>` for each option that an override selects.
+
+    A sweep such as `model=vae,cvae` selects more than one option.
+
+    Args:
+        override: the parsed override.
+        groups: config group -> options, from `config_groups`.
+    """
+    value, line = override.value(), override.input_line or ""
+    key = line.partition("=")[0]
+    if isinstance(value, Glob):
+        return [f"{key}={option}" for option in value.filter(list(groups.get(override.key_or_group, [])))]
+    if override.is_discrete_sweep():
+        return [f"{key}={option}" for option in override.sweep_string_iterator()]
+    return [line]
+
+
+def check_values(overrides: Sequence[Override], config: dict[str, Any]) -> None:
+    """Check overrides that set values, in the order of the command line.
+
+    Args:
+        overrides: the parsed overrides.
+        config: composed configuration as plain dicts and lists, with unresolved interpolations. Options that an
+            override adds (`+key=value`) are added to this dict, so that later overrides may set these options.
+
+    Raises:
+        UserError: if an override names an unknown option, or its value does not have the type of the default value.
+    """
+    for override in overrides:
+        for value in override_values(override):
+            check_override(override, value, config)
+        if override.is_add() or override.is_force_add():
+            _set(config, override.key_or_group, next(iter(override_values(override)), None))
+
+
+def override_values(override: Override) -> list[Any]:
+    """Return a list of the values that an override sets: one value, or the values of a sweep.
+
+    The list is [None] if the override removes an option, [start, end] for an interval, and empty for a glob.
+    """
+    if override.is_delete():
+        return [None]
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        return [value.start, value.end]
+    if isinstance(value, Glob):
+        return []
+    return [unquote(v) for v in override.sweep_iterator()] if override.is_discrete_sweep() else [unquote(value)]
+
+
+def _set(config: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for name in parents:
+        child = config.setdefault(name, {})
+        if not isinstance(child, dict):
+            return
+        config = child
+    config[last] = value
+
+
+def check_override(override: Override, value: Any, config: Mapping[str, Any]) -> None:
+    """Check the option name and one value of an override against a composed configuration.
+
+    Args:
+        override: the parsed override.
+        value: value of the override, or one value of a sweep.
+        config: composed configuration as plain dicts and lists, with unresolved interpolations.
+
+    Raises:
+        UserError: if the option does not exist or must not be removed, or the value does not have the type of the
+            default value.
+    """
+    key = override.key_or_group
+    if key.partition(".")[0] == "hydra":
         return
     exists, default = _find_default(config, key)
     if override.is_delete():
         if not key.startswith(REMOVABLE):
             raise UserError(f"~{key} would remove a required option. Set {key}=<value> instead.")
     elif exists:
-        _check_value(key, default, _resolve(config, _unquote(override.value())), config)
+        _check_value(key, default, _resolve(config, value), config)
     elif not (override.is_add() or override.is_force_add()):
         raise UserError(f"There is no option {key}.{_unknown_option_hint(override, config)}")
 
 
-def _check_value(key: str, default: Any, value: Any, config: DictConfig) -> None:
-    """Raise UserError if a value does not have the type of its default."""
+def _check_value(key: str, default: Any, value: Any, config: Mapping[str, Any]) -> None:
+    """Raise UserError if a value for an option does not have the type of the default value."""
     if not _has_unknown_type(value) and not isinstance(value, Mapping):
         group = _referenced_group(config, default)
         if group:
-            raise UserError(f"{key} refers to {default}, which has options of its own. Set {group}=<option>.")
+            raise UserError(f"{key} cannot be set, because its value is a copy of {default}. Set {group}=<option>.")
     _check_kind(key, default, value)
 
 
-def _unknown_option_hint(override: Override, config: DictConfig) -> str:
-    """Return a hint for an option that does not exist: a similar name, or how to add an option of a class."""
+def _unknown_option_hint(override: Override, config: Mapping[str, Any]) -> str:
+    """Return a hint for an unknown option: the option that the user may mean, or how to add the unknown option."""
     key = override.key_or_group
+    last = key.rpartition(".")[2]
+    if last in OTHER_ADVICE:
+        return f" {OTHER_ADVICE[last]}"
+    if last in OTHER_NAMES and _find_default(config, OTHER_NAMES[last])[0]:
+        return f" Did you mean {OTHER_NAMES[last]}?"
     suggestion = suggest_name(key, list(_keys(config)))
     if suggestion or "." not in key:
         return suggestion
-    parent = OmegaConf.select(config, key.rpartition(".")[0], throw_on_missing=False)
-    if isinstance(parent, DictConfig) and "_target_" in parent:
-        return f" To set an option of the class that conf/ does not list, use +{override.input_line}."
+    exists, parent = _find_default(config, key.rpartition(".")[0])
+    if exists and isinstance(parent, Mapping) and "_target_" in parent:
+        return f" If the class accepts this option, use +{override.input_line}."
     return ""
 
 
-def _resolve(config: DictConfig, value: Any) -> Any:
-    """Resolve an interpolation if possible; return any other value unchanged."""
+def _resolve(config: Mapping[str, Any], value: Any) -> Any:
+    """Return the value of an interpolation. Other values, and interpolations with an error, are returned unchanged."""
     if not (isinstance(value, str) and "${" in value):
         return value
-    node = OmegaConf.create({"value": value})
-    node._set_parent(config)
     try:
-        resolved = OmegaConf.to_container(node, resolve=True)
+        node = OmegaConf.create({**config, "value_to_check": value})
+        resolved = OmegaConf.select(node, "value_to_check")
     except OmegaConfBaseException:
         return value
-    return resolved["value"] if isinstance(resolved, dict) else value
+    return OmegaConf.to_container(resolved) if OmegaConf.is_config(resolved) else resolved
 
 
-def _referenced_group(config: DictConfig, default: Any) -> str:
-    """Return the group that a default refers to, if that node has options: `net` for `${net.encoder}`, else ""."""
+def _referenced_group(config: Mapping[str, Any], default: Any) -> str:
+    """Return the config group to which a default value refers: `net` for `${net.encoder}`.
+
+    Return an empty string if the default value is not an interpolation, or does not refer to a config node.
+    """
     reference = re.fullmatch(r"\$\{([\w.]+)\}", default) if isinstance(default, str) else None
     if reference is None:
         return ""
-    node = OmegaConf.select(config, reference[1], throw_on_missing=False)
-    return reference[1].partition(".")[0] if isinstance(node, DictConfig) else ""
+    exists, node = _find_default(config, reference[1])
+    return reference[1].partition(".")[0] if exists and isinstance(node, Mapping) else ""
 
 
 def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
-    """Return ` Did you mean <nearest name>?`, or an empty string if no known name is similar.
+    """Return ` Did you mean <known name>?` for the most similar known name, or an empty string without a similar name.
 
-    If the group exists, only its options are compared; otherwise full names, and last components: `lr` is similar to
-    `optimizer.lr`.
+    Options in the same group are compared first. If the group is unknown, full names and last components of names are
+    compared: `lr` is similar to `optimizer.lr`.
+
+    Args:
+        name: the unknown name.
+        known: all valid names.
+        form: format string for the suggested name, for example `model={}`.
     """
     group, _, last = name.rpartition(".")
     by_last = {key.rpartition(".")[2]: key for key in sorted(known, key=len, reverse=True)}
@@ -118,23 +266,24 @@ def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
     return f" Did you mean {form.format(matches[0])}?" if matches else ""
 
 
-def _find_default(config: DictConfig, key: str) -> tuple[bool, Any]:
-    """Return whether an option exists, and its default, with interpolations unresolved."""
+def _find_default(config: Mapping[str, Any], key: str) -> tuple[bool, Any]:
+    """Return whether an option exists, and the default value of the option with unresolved interpolations.
+
+    Raises:
+        UserError: if a parent of the option is an interpolation, so that the option cannot be set at this key.
+    """
     node: Any = config
     prefix = ""
     for name in key.split("."):
-        if node._is_interpolation() and prefix:
+        if prefix and isinstance(node, str) and "${" in node:
             rest = key.removeprefix(f"{prefix}.")
             raise UserError(
-                f"{prefix} refers to {node._value()} and has no options of its own. Set {rest} there instead."
+                f"{prefix} has no options of its own, because it is a copy of {node}. Set {rest} in {node} instead."
             )
-        if not isinstance(node, DictConfig) or node._is_none() or node._is_missing():
+        if not isinstance(node, Mapping) or name not in node:
             return False, None
-        if name not in node.keys():  # noqa: SIM118 (`in` is False for ??? and for what cannot be resolved)
-            return False, None
-        node = node._get_node(name)
-        prefix = f"{prefix}.{name}" if prefix else name
-    return True, OmegaConf.to_container(node) if OmegaConf.is_config(node) else node._value()
+        node, prefix = node[name], f"{prefix}.{name}".lstrip(".")
+    return True, node
 
 
 def _check_kind(key: str, default: Any, value: Any) -> None:
@@ -153,7 +302,7 @@ def _check_kind(key: str, default: Any, value: Any) -> None:
 
 
 def _has_unknown_type(value: Any) -> bool:
-    """Return whether a value has no known type yet: it is missing, or an interpolation."""
+    """Return whether the type of a value is unknown, because the value is missing (`???`) or an interpolation."""
     return isinstance(value, str) and (value == "???" or "${" in value)
 
 
@@ -163,47 +312,21 @@ def _is_of_kind(value: Any, kind: str) -> bool:
     return isinstance(value, KINDS.get(kind, ()))
 
 
-def _unquote(value: Any) -> Any:
-    """Return a parsed value with quoted strings as plain strings."""
+def unquote(value: Any) -> Any:
+    """Return a value from Hydra's parser in which quoted strings are replaced by plain strings."""
     if isinstance(value, QuotedString):
         return value.text
     if isinstance(value, Mapping):
-        return {str(name): _unquote(child) for name, child in value.items()}
-    return [_unquote(child) for child in value] if isinstance(value, list) else value
+        return {str(name): unquote(child) for name, child in value.items()}
+    return [unquote(child) for child in value] if isinstance(value, list) else value
 
 
-def _keys(node: DictConfig, prefix: str = "") -> Iterator[str]:
-    """Yield every dotted key of a configuration, including groups."""
-    if node._is_none() or node._is_missing() or node._is_interpolation():
-        return
-    for key in node.keys():  # noqa: SIM118
+def _keys(node: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield every dotted key of a configuration, including keys of nested dicts, but without the key `hydra`."""
+    for key, child in node.items():
         name = str(key)
         if f"{prefix}{name}" == "hydra" or name.startswith("_"):
             continue
         yield f"{prefix}{name}"
-        child = node._get_node(key)
-        if isinstance(child, DictConfig):
+        if isinstance(child, Mapping):
             yield from _keys(child, f"{prefix}{name}.")
-
-
-def _install_check() -> None:
-    """Let Hydra call `check_override` before it applies an override, in every entry point, sweep and launcher."""
-    original = ConfigLoaderImpl._apply_overrides_to_config
-    if original.__module__ == __name__:  # already installed
-        return
-
-    def apply(overrides: list[Override], cfg: DictConfig) -> None:
-        repeated = len({override.key_or_group for override in overrides}) < len(overrides)
-        # An option that is set twice is checked against its default both times.
-        defaults = copy.deepcopy(cfg) if repeated else cfg
-        for override in overrides:
-            check_override(override, defaults)
-            original([override], cfg)
-            if repeated and (override.is_add() or override.is_force_add()):
-                original([override], defaults)
-
-    # Hydra has no public hook between composition and overrides.
-    ConfigLoaderImpl._apply_overrides_to_config = staticmethod(apply)  # type: ignore[method-assign]
-
-
-_install_check()

@@ -1,6 +1,6 @@
-"""Options of config nodes, checked against the signatures of the classes that they name.
+"""Checks of config nodes against the signatures of the classes or functions that the nodes name in `_target_`.
 
-Names and types are read from the annotations. Ranges are checked by the constructors, which raise UserError.
+The valid names and types of options are read from the signatures. Constructors check ranges and raise UserError.
 """
 
 from __future__ import annotations
@@ -18,24 +18,28 @@ from hydra.utils import get_object
 from autoencoders.config.overrides import suggest_name
 from autoencoders.types import UserError
 
-logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # it logs the error that it raises
+logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # this logger repeats an error that is raised anyway
 ANNOTATIONS: dict[str, Any] = {
     "int": int, "float": float, "bool": bool, "str": str, "None": type(None), "Sequence[int]": list[int],
     "Sequence[str]": list[str], "tuple[float, float]": list[float],
 }  # fmt: skip
-"""Types of the annotations of this package, which are unevaluated strings."""
+"""Annotation in the source code of this package, as a string -> Python type of the value in a config node."""
 TYPE_NAMES: dict[Any, str] = {
     int: "an integer", float: "a number", bool: "true or false", str: "text", type(None): "null", list: "a list",
     dict: "a group of options",
 }  # fmt: skip
+"""Python type -> description of the type in messages."""
 
 
 def check_options(path: str, node: Any) -> None:
-    """Raise UserError if a nested config node has an option that its class lacks, or a value of the wrong type.
+    """Check the options of a config node and of all nodes inside it.
 
     Args:
-        path: name of the node, for example `data`.
-        node: plain containers.
+        path: path of the node in the configuration, for example `data`. It is used in messages.
+        node: config node as plain dicts and lists.
+
+    Raises:
+        UserError: if a class has no option of this name, or an option has a value of the wrong type.
     """
     if isinstance(node, Mapping):
         if "_target_" in node:
@@ -58,28 +62,33 @@ def _check_node(path: str, node: Mapping) -> None:
             known = [option for option in options if option not in node]
             raise UserError(f"{path} has no option {name!r}.{suggest_name(str(name), known, path + '.{}')}")
         kinds = annotation_types(options.get(name, Any))
-        automatic = value == "auto" and path.endswith("schedule")  # is replaced by the steps of the run
+        automatic = value == "auto" and path.endswith("schedule")  # the run sets the number of steps
         if not automatic and not isinstance(value, Mapping) and not matches_type(value, kinds):
             raise UserError(f"{path}.{name} must be {_describe_types(kinds)}, got {value!r}.")
 
 
 def find_target(path: str, target: Any) -> Any:
-    """Return the class or function that a config node names.
+    """Return the class or function that a config node names in `_target_`.
+
+    Args:
+        path: path of the node in the configuration, for the message.
+        target: value of `_target_`, for example `torch.optim.Adam`.
 
     Raises:
-        UserError: if it does not exist.
+        UserError: if the class or function cannot be imported.
     """
     try:
         return get_object(target)
-    except Exception as error:  # the import of a wrong name may raise anything
+    except Exception as error:  # importing a wrong name may raise any exception
         reason = " ".join(str(error).split())
         raise UserError(f"{path}._target_ must name a class or function, got {target!r}: {reason}.") from error
 
 
 def constructor_parameters(target: Callable) -> dict[str, Any]:
-    """Return the parameters of a class or function with their annotations, and `**` if it accepts any.
+    """Return the parameters of a class or function: name -> annotation.
 
-    Parameters that a constructor passes on as `**common` are those of its base class.
+    If the class or function accepts any keyword argument, the dict has an additional key `**`. If a constructor has a
+    parameter such as `**common`, the parameters of the base class are included.
     """
     functions: list[Callable] = [target]
     if isinstance(target, type):
@@ -88,7 +97,7 @@ def constructor_parameters(target: Callable) -> dict[str, Any]:
     for function in functions:
         try:
             parameters = list(inspect.signature(function).parameters.values())
-        except (TypeError, ValueError):  # a builtin implemented in C
+        except (TypeError, ValueError):  # a C function without a signature
             return options | {"**": Any}
         named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
         options = {p.name: p.annotation for p in named} | options
@@ -98,7 +107,7 @@ def constructor_parameters(target: Callable) -> dict[str, Any]:
 
 
 def annotation_types(annotation: Any) -> tuple[Any, ...]:
-    """Return the alternatives of an annotation; `(Any,)` if it cannot be checked."""
+    """Return the types that an annotation such as `int | None` allows. `(Any,)`: the annotation cannot be checked."""
     if isinstance(annotation, str):
         names = [name.strip() for name in annotation.split("|")]
         return tuple(ANNOTATIONS[name] for name in names) if set(names) <= set(ANNOTATIONS) else (Any,)
@@ -108,7 +117,7 @@ def annotation_types(annotation: Any) -> tuple[Any, ...]:
 
 
 def matches_type(value: Any, kinds: tuple[Any, ...]) -> bool:
-    """Return whether a plain value has one of these types. Unknown types match every value."""
+    """Return whether a value from a config node has one of the types `kinds`. An unknown type matches every value."""
     return any(_matches_one_type(value, kind) for kind in kinds)
 
 
@@ -122,15 +131,15 @@ def _matches_one_type(value: Any, kind: Any) -> bool:
         return isinstance(value, list) and all(matches_type(item, member_types) for item in value)
     if kind in (Any, inspect.Parameter.empty):
         return True
-    if kind not in TYPE_NAMES:  # such as Path or Tensor, which YAML cannot contain; a Path may be given as text
+    if kind not in TYPE_NAMES:  # a type that YAML cannot contain, such as Tensor; text is valid for a Path
         return not isinstance(kind, type) or (issubclass(kind, os.PathLike) and isinstance(value, str))
     if kind in (int, float) and isinstance(value, bool):
         return False
-    return isinstance(value, (int, float) if kind is float else kind) and value == value  # NaN is not accepted
+    return isinstance(value, (int, float) if kind is float else kind) and value == value  # false for NaN
 
 
 def _describe_types(kinds: tuple[Any, ...]) -> str:
-    """Return the alternatives of an annotation in words, without types that YAML cannot contain, such as Tensor."""
+    """Return a description such as `a number or null` of types, without types that YAML cannot contain (Tensor)."""
     plain = [kind for kind in kinds if kind in TYPE_NAMES or typing.get_origin(kind)]
     return " or ".join(dict.fromkeys(_describe_type(kind) for kind in plain or kinds))
 

@@ -1,7 +1,7 @@
-"""Validate a configuration before any data is loaded: every object is instantiated once on the meta device.
+"""Validation of a configuration before data is loaded, by instantiating the configured objects.
 
-Ranges are checked by the constructors, which raise UserError. This module only adds ranges of classes of other
-libraries, in TRAINER_MINIMUMS.
+Models are instantiated on the meta device. Constructors check the ranges of their options and raise UserError. This
+module checks ranges only for Lightning's Trainer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from autoencoders.utils.checks import check_at_least
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
+    from torch import nn
 
     from autoencoders.data.datamodule import ImageDataModule
 
@@ -27,18 +28,25 @@ TRAINER_MINIMUMS = {
     "num_nodes": 1, "limit_train_batches": 1, "limit_val_batches": 1, "limit_test_batches": 1,
     "val_check_interval": 1,
 }  # fmt: skip
-"""Minimum of integer options of Lightning's Trainer. Lightning accepts smaller values and then does nothing."""
+"""Integer option of Lightning's Trainer -> minimum. Lightning accepts smaller values, but then skips work."""
 SCHEDULE_STEPS = 100
-"""Number of optimizer steps for which a schedule is built."""
+"""Number of optimizer steps for which a learning-rate schedule is built during validation."""
 TRAINING_COPIES = 4
-"""Copies of the weights in memory during training with Adam: weights, gradients and two moments."""
+"""Memory for training with Adam divided by the memory for the weights: weights, gradients and two moments."""
 
 
 def validate(config: Mapping) -> None:
-    """Raise UserError if a configured object cannot be instantiated.
+    """Check that the objects in a configuration can be instantiated.
 
-    Models are built on the meta device, for large images with labels. Constraints that depend on the real shape or
-    labels are checked later. Only a UserError of a model counts: a user's own model may not support the meta device.
+    The model is instantiated on the meta device, for large images with labels. Constraints that depend on the shape or
+    the labels of the real data are checked later. Exceptions from the model other than UserError are ignored, because
+    a user's own model may not support the meta device.
+
+    Args:
+        config: the resolved configuration.
+
+    Raises:
+        UserError: if an option is not valid, or an object cannot be instantiated.
     """
     for name in ("beta", "likelihood", "objective", "posterior", "corruption"):
         instantiate(name, config[name])
@@ -48,8 +56,8 @@ def validate(config: Mapping) -> None:
     _check_trainer(config["trainer"])
     if config["trainer"].get("max_epochs") == -1 and not _has_another_end(config):
         raise UserError(
-            "trainer.max_epochs=-1 needs another end of the run. Set trainer.max_epochs or trainer.max_steps, or add "
-            "callbacks=[default,early_stopping]."
+            "trainer.max_epochs must be an integer >= 1, because no other option ends the training, got -1. "
+            "Set trainer.max_epochs or trainer.max_steps, or add callbacks=[default,early_stopping]."
         )
     _check_applications(config)
     check_options("model", config["model"])
@@ -57,24 +65,48 @@ def validate(config: Mapping) -> None:
 
 
 def check_combination(config: Mapping, trainer: pl.Trainer, data: ImageDataModule) -> None:
-    """Raise UserError if model, data and trainer are valid but cannot be combined.
+    """Check that model, data and trainer can be combined. Call this before the data is loaded, which may take long.
 
-    This is called before the data is loaded, which may take long.
+    Args:
+        config: the resolved configuration.
+        trainer: trainer of the run.
+        data: data module of the run, before `setup`.
+
+    Raises:
+        UserError: if the model needs labels and the data has none, or the model does not support several processes.
     """
     if not data.has_labels:
-        _check_model(config["model"], None)
+        _check_model_without_labels(config["model"], data)
     if trainer.world_size > 1 and _class_attribute(config["model"], "single_process", False):
         name = config["model"]["name"]
-        raise UserError(f"model={name} is fitted by a single process. Set trainer.devices=1.")
+        raise UserError(
+            f"The number of processes must be 1 with model={name}, got {trainer.world_size}. Set trainer.devices=1."
+        )
+
+
+def _check_model_without_labels(model: Mapping, data: ImageDataModule) -> None:
+    """Raise UserError if a model needs labels. If the dataset has attributes to select, the message names them."""
+    try:
+        _check_model(model, None)
+    except UserError as error:
+        if not data.selectable_attributes:
+            raise
+        raise UserError(
+            f"model={model['name']} needs labels, but data={data.name} has none, because data.attributes is empty. Set "
+            f"data.attributes=[{','.join(data.selectable_attributes)}] or some of them, or choose model=vae."
+        ) from error
 
 
 def _class_attribute(model: Mapping, name: str, default: bool) -> bool:
-    """Return a class attribute of `ImageModel`; the default for a user's own class that is not derived from it."""
+    """Return a class attribute of the model class that a config node names.
+
+    Return `default` for a user's own class that does not have the attribute, because it is not an `ImageModel`.
+    """
     return getattr(find_target("model", model["_target_"]), name, default)
 
 
 def _check_model(model: Mapping, context: Context | None) -> None:
-    """Build a model on the meta device and raise its UserError, if there is one."""
+    """Instantiate a model on the meta device. Raise only a UserError from the model. Ignore other exceptions."""
     import torch
 
     try:
@@ -83,11 +115,11 @@ def _check_model(model: Mapping, context: Context | None) -> None:
     except UserError:
         raise
     except Exception:
-        return  # the meta device, or the size of the images, does not suit this model
+        return  # the model may not support the meta device or the image size
 
 
 def _has_another_end(config: Mapping) -> bool:
-    """Return whether a run without `max_epochs` ends: by a number of steps, a time or early stopping."""
+    """Return whether an option other than `max_epochs` ends the training: max_steps, max_time or early stopping."""
     trainer = config["trainer"]
     if trainer.get("max_steps") not in (None, -1) or trainer.get("max_time") is not None:
         return True
@@ -96,7 +128,7 @@ def _has_another_end(config: Mapping) -> bool:
 
 
 def _check_optimizer(config: Mapping) -> None:
-    """Raise UserError if the optimizer and the learning-rate schedule cannot be built for one parameter."""
+    """Raise UserError if the optimizer and the learning-rate schedule cannot be instantiated."""
     import torch
 
     from autoencoders.utils.lr_schedules import build_schedule, check_learning_rate, spans_run
@@ -115,7 +147,7 @@ def _check_optimizer(config: Mapping) -> None:
 
 
 def _partial(path: str, node: Mapping) -> functools.partial:
-    """Return a partial of the class of a node, which lacks its first argument."""
+    """Return a partial of the class that a config node names, with all options of the node as keyword arguments."""
     check_options(path, node)
     return functools.partial(
         find_target(path, node["_target_"]), **{k: v for k, v in node.items() if not k.startswith("_")}
@@ -123,46 +155,66 @@ def _partial(path: str, node: Mapping) -> functools.partial:
 
 
 def _check_trainer(trainer: Mapping) -> None:
-    """Raise UserError if an option of the Trainer is out of range."""
+    """Raise UserError if an option of Lightning's Trainer is out of range."""
     for name, minimum in TRAINER_MINIMUMS.items():
         value = trainer.get(name)
         if value is None or (name == "max_epochs" and value == -1):
             continue
-        may_be_share = name.startswith(("limit_", "val_check"))
-        if may_be_share and isinstance(value, float) and 0 < value <= 1:
+        may_be_fraction = name.startswith(("limit_", "val_check"))
+        if may_be_fraction and isinstance(value, float) and 0 < value <= 1:
             continue
         check_at_least(f"trainer.{name}", value, minimum)
     clip, steps = trainer.get("gradient_clip_val"), trainer.get("max_steps")
     if isinstance(clip, (int, float)) and not clip >= 0:
-        raise UserError(f"trainer.gradient_clip_val must be a number of at least 0, got {clip}.")
+        raise UserError(f"trainer.gradient_clip_val must be a number >= 0, got {clip}.")
     if steps not in (None, -1) and not (isinstance(steps, int) and steps >= 1):
-        raise UserError(f"trainer.max_steps must be an integer of at least 1, or -1 for no limit, got {steps}.")
+        raise UserError(f"trainer.max_steps must be an integer >= 1, or -1 for no limit, got {steps}.")
 
 
 def _check_applications(config: Mapping) -> None:
-    """Raise UserError if the applications after the training are not valid, or the model has no decoder."""
+    """Raise UserError if the options of the applications after training are not valid, or the model has no decoder."""
     for name, node in config["after_fit"].items():
         if node is not None and not isinstance(node, Mapping):
             raise UserError(
-                f"after_fit.{name} must be the options of an application, got {node!r}. Select applications with "
+                f"after_fit.{name} must be a group of application options, got {node!r}. Select applications with "
                 "application@after_fit=[reconstruct,sample], and remove one with ~after_fit.<name>."
             )
     applications = {name: node for name, node in config["after_fit"].items() if node and "_target_" in node}
     if config["after_fit"] and not _class_attribute(config["model"], "decodes", True):
-        raise UserError(f"application@after_fit needs an autoencoder, got model={config['model']['name']}. Remove it.")
+        name = config["model"]["name"]
+        raise UserError(f"application@after_fit needs an autoencoder, got model={name}. Remove application@after_fit.")
     for name, node in applications.items():
         if node.get("split", "test") not in ("train", "val", "test"):
             raise UserError(f"after_fit.{name}.split must be train, val or test, got {node['split']}.")
 
 
+def check_batch_size(model: nn.Module, images: int) -> None:
+    """Raise UserError if training batches contain a single image, and the model has batch normalization.
+
+    Args:
+        model: the model of the run.
+        images: number of images per training batch and process.
+    """
+    from torch import nn
+
+    if images == 1 and any(isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) for module in model.modules()):
+        raise UserError(
+            "data.batch_size must be >= 2 images per process, because the model has batch normalization, got 1 image "
+            "per process. Increase data.batch_size, or set net.norm=none."
+        )
+
+
 def check_memory(config: Mapping, shape: Shape, context: Context | None, training_here: bool) -> None:
-    """Raise UserError if the weights of a model need more memory than the machine has.
+    """Compare the memory that the weights of the configured model need with the main memory of the machine.
 
     Args:
         config: the resolved configuration.
-        shape: (C, H, W) of the images.
-        context: description of the labels.
-        training_here: whether gradients and the moments of the optimizer are in the same memory.
+        shape: shape (C, H, W) of the images.
+        context: description of the labels, or None for data without labels.
+        training_here: whether the model is trained in the main memory, so that gradients and optimizer moments count.
+
+    Raises:
+        UserError: if the memory of the machine is too small.
     """
     import torch
 
@@ -173,11 +225,11 @@ def check_memory(config: Mapping, shape: Shape, context: Context | None, trainin
         available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except UserError:
         raise
-    except Exception:  # a user's own model, or a system that does not report its memory: no check
+    except Exception:  # a user's own model may not support the meta device, or the system does not report its memory
         return
     needed = 4 * count * (TRAINING_COPIES if training_here else 1)
     if needed > available:
         raise UserError(
             f"The model has {count:,} weights, which need {needed / 1e9:,.0f} GB during training, but this machine has "
-            f"{available / 1e9:,.0f} GB. Lower latent_dim or the widths of the net."
+            f"{available / 1e9:,.0f} GB of memory. Lower latent_dim or the widths of the net."
         )

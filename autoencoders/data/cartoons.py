@@ -53,6 +53,7 @@ class CartoonsDataModule(ImageDataModule):
     """
 
     default_name: ClassVar[str] = "cartoons"
+    selectable_attributes: ClassVar[tuple[str, ...]] = FACTORS
 
     def __init__(
         self,

@@ -64,6 +64,8 @@ class ImageDataModule(pl.LightningDataModule):
             batches.
     """
 
+    selectable_attributes: ClassVar[tuple[str, ...]] = ()
+    """Names for `data.attributes`, some or all of them, for datasets that have this option."""
     default_name: ClassVar[str] = "images"
     """Display name in figures and tables if the argument `name` is empty."""
     name: str

@@ -138,8 +138,8 @@ class ImageFolderDataModule(ImageDataModule):
 
         if not path.is_file():
             raise UserError(
-                f"data.labels must be `folders`, `none` or the path of a CSV file, got {self.labels}. "
-                "Set data.labels to an existing file."
+                f"data.labels must be `folders`, `none` or the path of an existing CSV file, got {self.labels}, which "
+                "does not exist. Correct the path, or set data.labels to `folders` or `none`."
             )
         table = pd.read_csv(path)
         table = table.set_index(table.columns[0])

@@ -1,4 +1,4 @@
-"""Groups of training batches: Lightning calls `training_step` once per group, which saves time per batch."""
+"""Groups of training batches. Lightning calls `training_step` once per group, which saves time for each batch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from autoencoders.types import Batch
 class GroupPlan:
     """Division of the batches of an epoch into groups of consecutive batches.
 
-    The groups end where Lightning must act: at every validation, and at the last optimizer step of the run. All
-    validation intervals have the same number of groups, because Lightning counts groups.
+    A group ends where Lightning must act: before every validation, and after the last optimizer step of the run. All
+    complete validation intervals have the same number of groups, because Lightning counts groups, not batches.
 
     Args:
         size: maximum number of batches in a group.
         batches: number of batches in an epoch.
-        interval: number of batches from one validation to the next, at most `batches`.
-        stop: index of the batch in the epoch before which the run stops, because of max_steps; 0 for none.
+        interval: number of batches from one validation to the next, not greater than `batches`.
+        stop: number of batches after which the run stops within an epoch, because of trainer.max_steps; 0 if the run
+            does not stop within an epoch.
     """
 
     size: int
@@ -37,18 +38,23 @@ class GroupPlan:
         return len(self._interval_ends())
 
     def ends(self) -> list[int]:
-        """Return the number of batches of the epoch up to the end of each group."""
+        """Return, for each group, the number of batches from the start of the epoch to the end of the group."""
         ends = []
         for start in range(0, self.batches, self.interval):
             ends += [start + end for end in self._interval_ends(self.batches - start)]
         return ends
 
     def completed_groups(self, batches: int) -> int:
-        """Return the number of groups that are complete after the given number of batches of the epoch."""
+        """Return the number of groups that are complete after the first `batches` batches of the epoch."""
         return sum(end <= batches for end in self.ends())
 
     def _interval_ends(self, remaining: int | None = None) -> list[int]:
-        """Return the ends of the groups within a validation interval, of which `remaining` batches exist."""
+        """Return, for each group of a validation interval, the number of batches up to the end of the group.
+
+        Args:
+            remaining: number of batches from the start of the interval to the end of the epoch; None for an interval
+                of full length.
+        """
         size, stop = self.size, self.stop % self.interval
         if self.batches % self.interval:  # the last interval is shorter, and must have fewer groups than the others
             size = min(size, max(1, self.interval // 3))
@@ -62,12 +68,13 @@ class GroupPlan:
 
 
 class BatchGroup:
-    """Consecutive training batches of one epoch. A batch is built when the iteration reaches it.
+    """Consecutive training batches of one epoch. Each batch is built only when the iteration reaches it.
 
     Args:
-        build: called with the index of a batch in the epoch and with the rows of its images; returns the batch.
-        first: index of the first batch in the epoch.
-        rows: rows of the images of each batch.
+        build: called with the index of a batch in the epoch and the indices of its images in the split; returns the
+            batch.
+        first: index in the epoch of the first batch of the group.
+        rows: for each batch, the indices of its images in the split.
     """
 
     def __init__(self, build: Callable[[int, Tensor], Batch], first: int, rows: Sequence[Tensor]) -> None:
@@ -75,7 +82,7 @@ class BatchGroup:
         self.device: torch.device | None = None
 
     def to(self, device: torch.device) -> BatchGroup:
-        """Move the batches to a device when they are built."""
+        """Set the device for the batches. Each batch is moved when it is built. Return this group."""
         self.device = device
         return self
 
@@ -83,17 +90,17 @@ class BatchGroup:
         return len(self.rows)
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
-        """Yield the index of each batch in the epoch, and the batch."""
+        """Yield, for each batch of the group, its index in the epoch and the batch."""
         for number, rows in enumerate(self.rows, self.first):
             batch = self.build(number, rows)
             yield number, batch if self.device in (None, batch.x.device) else batch.to(self.device)
 
 
 class GroupedBatches:
-    """An iterable of `BatchGroup` over the training batches of an epoch.
+    """Iterable over groups (`BatchGroup`) of the training batches of an epoch.
 
     Args:
-        batches: the training batches.
+        batches: training batches that are divided into groups.
         plan: division of the batches into groups.
     """
 

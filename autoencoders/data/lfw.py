@@ -47,6 +47,7 @@ class LFWDataModule(ImageDataModule):
     """
 
     default_name: ClassVar[str] = "lfw"
+    selectable_attributes: ClassVar[tuple[str, ...]] = ("Male", "Smiling")
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Serve float batches from uint8 images: one gather and one conversion per batch, on the device of the images."""
+"""Classes that store uint8 images and build float batches from them on the device of the images."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from autoencoders.utils import counter_rng
 from autoencoders.utils.chunks import chunk_slices
 
 CHUNK_ROWS = 4096
-"""Maximum number of images per chunk when a complete split is read; fewer if the images are large."""
+"""Maximum number of images per chunk when all images of a split are read. For large images, a chunk is smaller."""
 
 DEVICE_SHARE = 0.5
-"""A split moves to the accelerator if it takes at most this share of the free memory there."""
+"""A split is moved to a CUDA GPU only if its images need at most this fraction of the free GPU memory."""
 
 
 class RowView:
-    """Selected rows of a store that is too large to copy. It is indexed like a uint8 tensor (N, C, H, W).
+    """View of selected images in a store that is too large to copy. It is indexed like a uint8 tensor (N, C, H, W).
 
     Args:
-        store: (M, C, H, W) uint8, memory-mapped.
-        index: (N,) rows of the store.
+        store: all M images (M, C, H, W) uint8, usually memory-mapped.
+        index: indices (N,) of the selected images in the store.
     """
 
     device = torch.device("cpu")
@@ -44,19 +44,24 @@ class RowView:
         return self.read(rows.reshape(-1)).view(*rows.shape, *self.shape[1:])
 
     def read(self, rows: Tensor) -> Tensor:
-        """Return the rows (B,) of the store."""
-        return self.store.index_select(0, rows)  # copies complete rows, which is faster than store[rows]
+        """Return the images (B, C, H, W) uint8 with the indices `rows` (B,) in the store."""
+        return self.store.index_select(0, rows)  # copies complete images, which is faster than store[rows]
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Return the rows (B,) of this view. `dim` must be 0, as in `Tensor.index_select(0, index)`."""
+        """Return the images (B, C, H, W) uint8 with the given indices (B,) in this view.
+
+        Args:
+            dim: must be 0, as in `Tensor.index_select(0, index)`. The value is not used.
+            index: indices (B,) of images in this view.
+        """
         return self.read(self.index[index])
 
     def numel(self) -> int:
-        """Return the number of elements, which is the size in bytes."""
+        """Return the number of uint8 elements of the view, which is its size in bytes."""
         return self.shape.numel()
 
     def to(self, device: torch.device) -> Tensor:
-        """Copy all rows to one tensor on a device, chunk by chunk."""
+        """Copy all images of the view to one uint8 tensor (N, C, H, W) on a device, chunk by chunk."""
         moved = torch.empty(self.shape, dtype=torch.uint8, device=device)
         for chunk in chunk_slices(len(self), self.shape[1:].numel(), CHUNK_ROWS):
             moved[chunk] = self[chunk]
@@ -64,13 +69,13 @@ class RowView:
 
 
 class BinarizedView(RowView):
-    """A store that is binarized when it is read. Each row is always drawn the same.
+    """View of images that are binarized at random when they are read. An image is always binarized in the same way.
 
-    A pixel is 255 with its gray level as probability, else 0.
+    A pixel becomes 255 with a probability equal to its gray level in [0, 1], else 0.
 
     Args:
-        images: (N, C, H, W) uint8.
-        seed: seed of the draw.
+        images: gray images (N, C, H, W) uint8.
+        seed: seed of the random binarization.
     """
 
     def __init__(self, images: Tensor | RowView, seed: int) -> None:
@@ -78,17 +83,18 @@ class BinarizedView(RowView):
         self.seed = seed
 
     def read(self, rows: Tensor) -> Tensor:
-        """Return the rows (B,), with pixels of 0 or 255."""
+        """Return the images (B, C, H, W) uint8 with the indices `rows` (B,), with pixel values 0 or 255."""
         return (binarize_pixels(self.store[rows] / 255, self.seed, rows) * 255).to(torch.uint8)
 
 
 class Split(NamedTuple):
-    """Images with their labels.
+    """The N images of a split with their labels.
 
     Attributes:
-        images: (N, C, H, W) uint8.
-        labels: (N,) int64 classes, (N, A) float32 attributes, or None.
-        unreadable: int64 rows without an image, or None. `data.splits.select_usable` removes them.
+        images: images (N, C, H, W) uint8.
+        labels: class indices (N,) int64, or attributes (N, A) float32, or None if the data has no labels.
+        unreadable: int64 indices of images whose files cannot be read, or None. `data.splits.select_usable` removes
+            these images from the split.
     """
 
     images: Tensor | RowView
@@ -96,7 +102,13 @@ class Split(NamedTuple):
     unreadable: Tensor | None = None
 
     def select(self, index: Tensor, memory: float = math.inf) -> Split:
-        """Return the split of these rows, in this order. Images of more than `memory` bytes are not copied."""
+        """Return a split with selected images in the given order.
+
+        Args:
+            index: int64 indices of the selected images.
+            memory: if this split has more than `memory` bytes of images, the images are not copied. The result then
+                contains a `RowView` of them.
+        """
         images, labels = self.images, None if self.labels is None else self.labels[index]
         if len(index):
             first, end = int(index[0]), int(index[0]) + len(index)
@@ -108,23 +120,25 @@ class Split(NamedTuple):
 
 
 class Batches:
-    """An iterable of `Batch`, built by one gather and one conversion per batch on the device of the images.
+    """Iterable over the batches of a split. Each batch is built on the device that stores the images.
 
-    In training, the last batch is dropped if it is smaller than the others, and each of several processes gets its part
-    of every batch. In evaluation, each image is visited exactly once by one of the processes. The position in the epoch
+    In training, the last batch is dropped if it is smaller than `batch_size`, and each process gets its own part of
+    every batch. In evaluation, each image is processed exactly once, by one of the processes. The position in the epoch
     can be saved and restored.
 
     Args:
-        data: images and labels.
-        split: name of the split. The random numbers depend on it.
-        batch_size: images per step: over all processes in training, per process in evaluation.
-        train: shuffle the rows and drop the last batch.
-        seed: seed of the order, augmentation, corruption and binarization in training.
-        binarize: see `ImageDataModule`. Images that are binarized statically are passed with `none`.
-        corruption: applied to the input only.
-        flip: mirror training images with probability 1/2.
-        shift: move training images by up to this many pixels in each direction.
-        rank: number of this process.
+        data: images and labels of the split.
+        split: name of the split. The random numbers depend on this name.
+        batch_size: in training, number of images per batch of all processes together. In evaluation, number of images
+            per batch of each process.
+        train: True for training: shuffle the images, and drop the last batch if it is smaller than `batch_size`.
+        seed: seed of the image order, augmentation, corruption and binarization in training.
+        binarize: `dynamic` to binarize the images at random: again in each training epoch, but only once in validation
+            and test. `none` to keep the pixel values, also if the images have already been binarized.
+        corruption: corruption of the model input. It does not change the target. None for no corruption.
+        flip: mirror each training image with probability 1/2.
+        shift: maximum shift of a training image in each direction, in pixels.
+        rank: index of this process, from 0.
         world: number of processes.
     """
 
@@ -151,7 +165,7 @@ class Batches:
         self.sampler, self.batch_sampler = self, None  # Lightning calls `set_epoch` on these attributes
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch that determines the order of the next iteration."""
+        """Set the epoch index, which determines the image order and the random numbers in training."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -167,47 +181,61 @@ class Batches:
             yield self.serve(number, chunks[number])
 
     def start_epoch(self) -> tuple[int, list[Tensor]]:
-        """Start an epoch. Return the index of its first batch, and the rows of all batches of this process."""
+        """Start an epoch, or continue one at the position set by `go_to`.
+
+        Returns:
+            The index of the first batch to process.
+            For every batch of the epoch, the indices of its images in this process.
+        """
         self._first, self.start = self.start, 0
         self.done = self._first
         return self._first, self._training_chunks() if self.train else self._evaluation_chunks()
 
     def serve(self, number: int, rows: Tensor) -> Batch:
-        """Build the batch with this index in the epoch from its rows (B,), and count it as done."""
+        """Build a batch, and count it as done.
+
+        Args:
+            number: index of the batch in the epoch.
+            rows: indices (B,) of the images of the batch in the split.
+        """
         self.done = number + 1
         return self.batch(rows)
 
     @property
     def batches_served(self) -> int:
-        """Number of batches of this epoch so far, since this process started."""
+        """Number of batches of the current epoch that this process has built, without the batches before a resume."""
         return self.done - self._first
 
     def _training_chunks(self) -> list[Tensor]:
-        """Return the rows of each batch of this process in training."""
+        """Return the image indices for each training batch of this process."""
         chunks = [chunk[self.rank :: self.world] for chunk in self._order().split(self.batch_size)[: len(self)]]
         if not chunks:
             return []
         return list(torch.cat(chunks).to(self.data.images.device).split(self.batch_size // self.world))
 
     def _evaluation_chunks(self) -> list[Tensor]:
-        """Return the rows of each batch of this process in evaluation."""
+        """Return the image indices for each evaluation batch of this process."""
         images = self.data.images
         own = torch.arange(self.rank, len(images), self.world, device=images.device)
         return list(own.split(self.batch_size))
 
     def _order(self) -> Tensor:
-        """Return the rows of the training epoch in its order."""
+        """Return the image indices (N,) in the random order of the current training epoch."""
         generator = torch.Generator().manual_seed(counter_rng.derive_seed(self.seed, "order", self.epoch))
         return torch.randperm(len(self.data.images), generator=generator)
 
     def training_batch(self, number: int) -> Batch:
-        """Rebuild a batch of the current epoch, over all processes."""
+        """Build a batch of the current training epoch again, with the images of all processes.
+
+        Args:
+            number: index of the batch in the epoch.
+        """
         return self.batch(self._order().split(self.batch_size)[number].to(self.data.images.device))
 
     def batch(self, index: Tensor) -> Batch:
-        """Return the rows (B,) as floats in [0, 1]."""
+        """Return a batch of the images with the given indices (B,), as floats in [0, 1]."""
         images, labels = self.data.images, self.data.labels
-        target = images.index_select(0, index).float().mul_(1 / 255)  # copies complete rows, unlike images[index]
+        target = images.index_select(0, index).float().mul_(1 / 255)  # faster than images[index]
         if self.train and (self.flip or self.shift):
             target = augment(target, Draws(self._derive_seed("augment"), index), self.flip, self.shift)
         if self.dynamic:
@@ -218,29 +246,48 @@ class Batches:
         return Batch(x, target, None if labels is None else labels[index], index)
 
     def draws(self, index: Tensor) -> Draws:
-        """Return the random numbers that corrupt these rows, for example to find out which pixels were covered."""
+        """Return the random numbers that corrupt the images with the given indices (B,).
+
+        For example, a corruption that masks pixels can use these numbers again to find the masked pixels.
+        """
         return Draws(self._derive_seed("corruption"), index)
 
     def _derive_seed(self, purpose: str) -> int:
-        """Return a seed that changes with every epoch of training and is constant in validation and test."""
+        """Return a seed for one purpose, such as `augment`.
+
+        In training, the seed changes with every epoch. In validation and test, the seed is constant.
+        """
         return counter_rng.derive_seed(self.seed if self.train else 0, purpose, self.split, self.epoch * self.train)
 
     def position(self) -> dict[str, int]:
-        """Return the epoch and the number of its batches that are done."""
+        """Return the epoch index as `epoch`, and the number of batches done in this epoch as `done`."""
         return {"done": self.done, "epoch": self.epoch}
 
     def go_to(self, position: dict[str, int]) -> None:
-        """Start the next iteration after the batches that are already done."""
+        """Start the next iteration at a saved position, after the batches that are already done.
+
+        Args:
+            position: result of the method `position`.
+        """
         self.start, self.epoch = position["done"], position["epoch"]
 
 
 def binarize_pixels(gray: Tensor, seed: int, index: Tensor) -> Tensor:
-    """Return binary images, (B, C, H, W) float32: each pixel is 1 with its gray level in [0, 1] as probability."""
+    """Return random binary images (B, C, H, W) float32. A pixel is 1 with a probability equal to its gray level.
+
+    Args:
+        gray: gray levels (B, C, H, W) in [0, 1].
+        seed: seed of the random numbers.
+        index: indices (B,) of the images. The same seed and index always give the same binary image.
+    """
     return (counter_rng.uniform(seed, index, gray[0].numel()).view_as(gray) < gray).float()
 
 
 def move_to_device(data: Split, device: torch.device) -> Split:
-    """Move a split to the training device if it fits there (see `DEVICE_SHARE`), else return it unchanged."""
+    """Return the split on the given device, or the unchanged split if its images need too much GPU memory.
+
+    The limit is `DEVICE_SHARE` of the free memory of a CUDA GPU.
+    """
     size = data.images.numel()
     if device.type == "cpu" or (device.type == "cuda" and size > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]):
         return data

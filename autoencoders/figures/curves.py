@@ -75,8 +75,8 @@ def rate_distortion_curve(
 ) -> Figure:
     """Plot distortion as a function of rate (KL divergence of the posterior from the prior), with one point per run.
 
-    The sum of rate and distortion is the negative ELBO. A dotted line with slope -1 connects all points whose sum
-    equals the lowest sum of the runs.
+    The sum of rate and distortion is the negative ELBO. A dotted line with slope -1 goes through the run with the
+    lowest negative ELBO. The negative ELBO is the same at every position on this line.
 
     Args:
         rates: rate of each run, in nats per image.

@@ -1,1 +1,1 @@
-"""Loggers, and the delivery of figures and tables to disk and to every logger."""
+"""Loggers, and a media writer that saves figures and tables and passes them to all loggers."""

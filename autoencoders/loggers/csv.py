@@ -1,4 +1,4 @@
-"""The logger of every run: all metrics in one metrics.csv."""
+"""Logger that writes all metrics of a run to one file `metrics.csv`. Every run has this logger."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from autoencoders.utils.atomic import atomic_write
 
 
 class MetricsCSVLogger(Logger):
-    """Log all metrics to one wide `metrics.csv`, with one row per step. A resumed run appends to it.
+    """Log all metrics to one CSV file with one row per optimizer step and one column per metric.
 
-    Lightning's CSVLogger deletes an existing file, and writes two rows if training and validation metrics belong to one
-    step.
+    A resumed run appends rows to the existing file. Lightning's CSVLogger would delete the existing file, and would
+    write two rows for a step with both training and validation metrics.
 
     Args:
-        path: the file.
-        resumed: keep the existing rows before the first logged step, instead of starting a new file.
+        path: path of the CSV file.
+        resumed: whether to keep the rows of an existing file. Rows from the first logged step on are removed.
 
     Attributes:
-        latest: the latest value of every metric.
+        latest: metric name -> latest value.
     """
 
     def __init__(self, path: str | Path, resumed: bool = False) -> None:
         super().__init__()
         self.path, self.resumed = Path(path), resumed
         self.latest: dict[str, float] = {}
-        self._columns: list[str] = []  # empty before the first row
+        self._columns: list[str] = []  # empty until the first row is written
         self._row: dict[str, Any] = {}
-        self._offset = 0  # offset of the current row in the file
+        self._offset = 0  # byte offset of the current row in the file
 
     @property
     def name(self) -> str:
@@ -41,15 +41,15 @@ class MetricsCSVLogger(Logger):
 
     @property
     def version(self) -> str:
-        """Empty: there is one version."""
+        """Empty string, because the logger has no versions."""
         return ""
 
     def log_hyperparams(self, *args: Any, **keywords: Any) -> None:
-        """Do nothing: the configuration is in `config.yaml`."""
+        """Do nothing, because `config.yaml` contains the hyperparameters."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add metrics to the row of this step. The row is rewritten until the next step."""
+        """Add metrics to the row for an optimizer step, and write the row. Later metrics for the step extend it."""
         if not self._columns:
             self._open(step)
         if self._row.get("step") != step:
@@ -62,7 +62,7 @@ class MetricsCSVLogger(Logger):
         if fresh:
             with self.path.open(newline="") as file:
                 rows = list(csv.DictReader(file))
-            if self._offset < self.path.stat().st_size:  # the last row is the current one, which is rewritten
+            if self._offset < self.path.stat().st_size:  # the last row is written again below
                 rows.pop()
             self._rewrite(rows, [*self._columns, *fresh])
             self._offset = self.path.stat().st_size
@@ -71,7 +71,7 @@ class MetricsCSVLogger(Logger):
                 file.seek(self._offset)
                 csv.DictWriter(file, self._columns).writerow(self._row)
                 file.flush()
-            finally:  # also on a full disk, so that the next row does not start in the middle of this one
+            finally:  # also on a full disk, so that the next row does not start inside an incomplete row
                 file.truncate()
 
     def _open(self, step: int | None) -> None:

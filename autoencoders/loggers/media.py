@@ -1,4 +1,4 @@
-"""Media writer: figures, tables, histograms and texts, to disk and to every logger."""
+"""Media writer, which saves figures and tables in the run folder and passes media to the loggers."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ SECONDS_PER_FRAME = 0.15
 
 
 class MediaWriter:
-    """Save figures and results in the run folder and pass them to the loggers. Active on rank zero only.
+    """Save figures and application results in the run folder, and pass them to the loggers. Rank zero only.
 
     Args:
-        folder: the run folder. Figures are saved as `<folder>/figures/<key>/<step>.png`.
-        loggers: loggers; those that are a `MediaLogger` receive the same PNG files.
-        active: whether this process has rank zero.
-        title: model, data, beta and latent size, for captions.
+        folder: path of the run folder. Figures are saved as `<folder>/figures/<key>/<step>.png`.
+        loggers: loggers of the run. All of them receive metrics. Only a `MediaLogger` receives figures, tables,
+            histograms and texts.
+        active: whether this process has rank zero. Other processes save nothing.
+        title: start of the captions: model, data, beta and latent size.
     """
 
     def __init__(self, folder: str | Path, loggers: Sequence[Logger], active: bool = True, title: str = "") -> None:
@@ -47,7 +48,7 @@ class MediaWriter:
 
     @classmethod
     def from_trainer(cls, trainer: pl.Trainer) -> MediaWriter:
-        """Return the media writer of a trainer's run."""
+        """Return a media writer for the run folder, the loggers and the model of a trainer."""
         title = run_title(as_image_model(trainer.lightning_module), get_datamodule(trainer))
         return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title)
 
@@ -55,24 +56,30 @@ class MediaWriter:
         """Save a figure and pass it to the loggers.
 
         Args:
-            key: name of the figure, such as `reconstructions`: its folder on disk, and its panel in a dashboard.
-            figure: a matplotlib figure, created without pyplot.
-            step: the optimizer step.
+            key: name of the figure, such as `reconstructions`. It is also the name of the folder and the panel.
+            figure: matplotlib figure, created without pyplot.
+            step: index of the optimizer step.
 
         Returns:
-            The path of the PNG file, or None on other ranks.
+            The path of the PNG file. None if this process does not have rank zero.
         """
         return self._save_png(key, figure, step) if self.active else None
 
     def save_result(self, name: str, result: ApplicationResult, step: int) -> list[Path]:
-        """Save the result of an application and pass it to the loggers.
+        """Save the result of an application and pass the result to the loggers.
 
-        Tables are saved as `<folder>/tables/<name>/<table>.csv`, those with a single column of text as `<table>.md`,
-        and metrics as `metrics.json`. Loggers receive metrics as `<name>/<metric>`. Tables of single images are passed
-        to loggers only, because the figures on disk show the same images.
+        Tables are saved as `<folder>/tables/<name>/<table>.csv`. A table with a single text column is saved as
+        `<table>.md`, and metrics are saved as `metrics.json` in the same folder. Loggers receive metrics as
+        `<name>/<metric>`. Tables in `result.examples` are only passed to loggers, because the figures on disk show the
+        same images.
+
+        Args:
+            name: name of the application.
+            result: figures, animations, tables and metrics.
+            step: index of the optimizer step.
 
         Returns:
-            The saved files; none on other ranks.
+            The paths of the saved files. Empty if this process does not have rank zero.
         """
         if not self.active:
             return []
@@ -93,15 +100,16 @@ class MediaWriter:
         return files
 
     def log_text(self, key: str, text: str, step: int, failed: bool = False) -> None:
-        """Pass a text to the loggers: W&B's summary and alerts, TensorBoard's texts.
+        """Pass a text to the loggers. W&B shows it in the summary and as an alert, TensorBoard as a text.
 
-        A failing logger is ignored: the text is already on the terminal, and may be about that failure.
+        Exceptions from a logger are ignored, because the text has already been printed, and may be a message about an
+        error in the same logger.
 
         Args:
-            key: topic of the text.
-            text: the text.
-            step: the optimizer step.
-            failed: whether the text gives the reason why the run ended.
+            key: topic of the text, such as `warnings/health`.
+            text: text to log.
+            step: index of the optimizer step.
+            failed: whether the text is the error message of a failed run.
         """
         for logger in self.media_loggers:
             with contextlib.suppress(Exception):
@@ -109,24 +117,29 @@ class MediaWriter:
 
     @property
     def supports_tables(self) -> bool:
-        """Whether a logger accepts tables and histograms."""
+        """Whether at least one logger accepts tables and histograms."""
         return any(logger.supports_tables for logger in self.media_loggers)
 
     def log_table(self, key: str, table: pd.DataFrame, step: int) -> None:
-        """Pass a table to the loggers that accept tables. Cells may be images, (C, H, W) in [0, 1]."""
+        """Pass a table to the loggers that accept tables. A cell may be an image (C, H, W) in [0, 1]."""
         for logger in self.media_loggers:
             logger.send_table(key, table, step)
 
     def log_histogram(self, key: str, values: np.ndarray, step: int) -> None:
-        """Pass a histogram of values to the loggers that accept histograms."""
+        """Pass an array `values` of any shape to the loggers that log a histogram of the values."""
         for logger in self.media_loggers:
             logger.send_histogram(key, values, step)
 
     def save_animation(self, key: str, seconds_per_frame: float, step: int) -> Path | None:
-        """Combine all PNG files of a key into `figures/<key>.gif`, and pass it to the loggers.
+        """Combine all PNG files in `figures/<key>/` into the animation `figures/<key>.gif`, and pass it to the loggers.
+
+        Args:
+            key: name of the figure.
+            seconds_per_frame: duration of each frame in seconds.
+            step: index of the optimizer step.
 
         Returns:
-            The path of the GIF file, or None on other ranks or with fewer than two PNG files.
+            The path of the GIF file. None with fewer than two PNG files, or if this process does not have rank zero.
         """
         frames = sorted((self.folder / "figures" / key).glob("*.png"))
         if not self.active or len(frames) < 2:
@@ -144,7 +157,7 @@ class MediaWriter:
         return path
 
     def _save_frames(self, key: str, frames: np.ndarray, step: int) -> Path:
-        """Save frames (T, H, W, 3) in [0, 1] as `figures/<key>.gif`."""
+        """Save T frames (T, H, W, 3) with values in [0, 1] as the animation `figures/<key>.gif`. Return its path."""
         from PIL import Image
 
         images = [Image.fromarray((frame * 255).round().astype("uint8")) for frame in frames]
@@ -166,7 +179,7 @@ class MediaWriter:
 
 
 def _write_table(folder: Path, key: str, table: pd.DataFrame) -> Path:
-    """Write a table as CSV, or as Markdown if it has a single column of text. Return the path."""
+    """Save a table as CSV, or as Markdown if the table has a single column. Return the path of the file."""
     is_text = len(table.columns) == 1
     path = folder / f"{key}.{'md' if is_text else 'csv'}"
     with atomic_write(path) as partial:
@@ -178,12 +191,12 @@ def _write_table(folder: Path, key: str, table: pd.DataFrame) -> Path:
 
 
 def select_media_loggers(loggers: Iterable[Logger]) -> list[MediaLogger]:
-    """Return the loggers that accept more than metrics."""
+    """Return the loggers that are a `MediaLogger` and therefore accept figures, tables and texts."""
     return [logger for logger in loggers if isinstance(logger, MediaLogger)]
 
 
 def log_run_metadata(loggers: Iterable[Logger], metadata: Mapping[str, Any]) -> None:
-    """Pass the metadata of a run to the loggers, at its start."""
+    """Pass the run metadata to all media loggers. Call this once, at the start of a run."""
     for logger in select_media_loggers(loggers):
         logger.send_metadata(metadata)
 
@@ -191,6 +204,16 @@ def log_run_metadata(loggers: Iterable[Logger], metadata: Mapping[str, Any]) -> 
 def close_loggers(
     loggers: Iterable[Logger], results: Mapping[str, float], checkpoint: Path, failed: bool = False
 ) -> str | None:
-    """Close the loggers that have a run of their own. Return the location of the first such run, or None."""
+    """Close all media loggers at the end of a run.
+
+    Args:
+        loggers: all loggers of the run.
+        results: final metrics of the run, as in `metrics.json`.
+        checkpoint: path of the best checkpoint. The file may not exist.
+        failed: whether the run failed.
+
+    Returns:
+        The location, such as a URL, of the first run that a logging service has created. None if there is none.
+    """
     locations = [logger.close(results, checkpoint, failed) for logger in select_media_loggers(loggers)]
     return next((location for location in locations if location), None)

@@ -1,8 +1,8 @@
-"""W&B logger with figures, tables, alerts and artifacts, and a limit on their size.
+"""W&B logger with figures, tables, alerts and artifacts, and with a limit on the size of figures.
 
-The summary, a row of W&B's table of runs, has the metrics of `metrics.json`: those of the best epoch so far.
-`define_metric(summary="min")` would nest each metric (`{"min": ...}`), which the panels of sweeps do not read, and take
-each from a different epoch.
+The W&B summary of a run contains the validation metrics from the best epoch so far, as `metrics.json` does. The
+argument `summary="min"` of `define_metric` is not used, for two reasons. W&B would take each metric from a different
+epoch, and would nest the value (`{"min": ...}`), which the panels for sweeps cannot read.
 """
 
 from __future__ import annotations
@@ -30,31 +30,35 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROWS, SIDE, BINS = 200, 64, 64
-"""Maximum number of rows of a table, of pixels of an image's longer side, and number of bins of a histogram."""
+"""Maximum rows in a table, maximum pixels on the longer side of an image in a table, and bins in a histogram."""
 ARTIFACT = ("online", "always", "never")
+"""Valid values of logger.wandb.artifact."""
 FALLBACK = {"online": "offline", "offline": "disabled"}
-"""Mode that replaces a mode which cannot start."""
+"""W&B mode -> W&B mode that is used instead if the first mode cannot be started."""
 TAG, TITLE = 64, 63
-"""Maximum lengths of a tag and of the title of an alert in W&B."""
+"""Maximum number of characters in a W&B tag, and in the title of a W&B alert."""
 
 
 class WandbMediaLogger(MediaLogger, WandbLogger):
-    """W&B logger: online if a login, a key or WANDB_MODE requests it, else offline. It never prompts.
+    """W&B logger that never prompts for a login. It works online or offline.
 
-    It switches to offline if the server does not respond, so that training neither waits nor ends.
+    The environment variable WANDB_MODE sets the mode. By default, the mode is online if the user is logged in or has an
+    API key, and offline otherwise. If the server does not respond, the logger switches to offline, so that training
+    continues.
 
     Args:
-        save_dir: the run folder. W&B writes to its `wandb/`.
-        model: name of the model.
-        job_type: None to choose `classifier`, `sweep` (a run with a group, or of a W&B sweep) or `train`.
-        artifact: when the best checkpoint becomes an artifact: `online`, `always`, or `never`.
-        media_megabytes: limit on figures, in megabytes. Figures beyond it are only on disk.
+        save_dir: path of the run folder. W&B writes to the subfolder `wandb/`.
+        model: name of the model, from which the default job type is chosen.
+        job_type: W&B job type. None selects `classifier` for a classifier, `sweep` for a run with a group or in a W&B
+            sweep, and `train` for other runs.
+        artifact: when to log the best checkpoint as a W&B artifact: `online` (in online mode), `always` or `never`.
+        media_megabytes: maximum total size of logged figures in megabytes. Further figures are only saved on disk.
         init_timeout: seconds to wait for the server before the run continues offline.
         finish_timeout: seconds to wait for uploads at the end of the run.
-        **settings: arguments of `wandb.init`: project, name, group, tags, entity, notes, ...
+        **settings: arguments for `wandb.init`, such as project, name, group, tags, entity and notes.
 
     Raises:
-        UserError: if `artifact` is unknown, or a limit is not a number of at least 0.
+        UserError: if `artifact` is not a valid value, or `media_megabytes` is not a number >= 0.
     """
 
     supports_tables = True
@@ -74,8 +78,8 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         if artifact not in ARTIFACT:
             raise UserError(f"logger.wandb.artifact must be one of {', '.join(ARTIFACT)}, got {artifact!r}.")
         if not isinstance(media_megabytes, (int, float)) or media_megabytes < 0:
-            raise UserError(f"logger.wandb.media_megabytes must be a number of at least 0, got {media_megabytes!r}.")
-        # Suppress W&B's own output; the important lines are printed at the end of the run.
+            raise UserError(f"logger.wandb.media_megabytes must be a number >= 0, got {media_megabytes!r}.")
+        # Suppress W&B's own output. The location of the W&B run is printed at the end of the run.
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
@@ -92,9 +96,9 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
             finish_timeout=finish_timeout,
             finish_timeout_raises=True,
         )
-        # The logger's offline=True would set WANDB_MODE for the rest of the process, including later jobs.
-        super().__init__(save_dir=save_dir, mode=mode, settings=wandb_settings, job_type=job_type, **settings)
-        self._wandb_init.pop("anonymous", None)  # Lightning passes an option that W&B warns about
+        super().__init__(save_dir=save_dir, project=settings.get("project"))
+        self._init = {"mode": mode, "settings": wandb_settings, "job_type": job_type, "resume": "allow", **settings}
+        self._run: Any = None  # created when `experiment` is first read
         self._artifact, self._bytes_left, self._left_out = artifact, media_megabytes * 1e6, 0
         self._best: dict[str, float] = {}
         self._defined: set[str] = set()
@@ -102,32 +106,47 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """The W&B run, which is created on first access."""
-        try:
-            return super().experiment
-        except Exception as error:  # W&B's exceptions, and those of its process on a full disk
-            mode = self._wandb_init["mode"]
-            if mode not in FALLBACK:
-                raise
-            self._wandb_init["mode"] = FALLBACK[mode]
-            record_warning(
-                Path(self.save_dir or "."),
-                f"W&B could not start {mode} ({short_reason(error)}) and is {FALLBACK[mode]} for this run; metrics.csv "
-                "and figures/ are complete.",
-            )
-        return self.experiment
+        """W&B run object. The W&B run is created when this property is first read."""
+        import wandb
+
+        while self._run is None:
+            mode, folder = self._init["mode"], Path(self.save_dir or ".")
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._run = wandb.init(dir=folder, **self._init)
+                self._run.define_metric(STEP)
+                self._run.define_metric("*", step_metric=STEP, step_sync=True)
+            except Exception as error:  # an exception from W&B, or from the W&B process on a full disk
+                if mode not in FALLBACK:
+                    raise
+                self._init["mode"] = FALLBACK[mode]
+                record_warning(
+                    folder,
+                    f"W&B could not start {mode} ({short_reason(error)}). W&B is {FALLBACK[mode]} for this run, but "
+                    "metrics.csv and figures/ are complete.",
+                )
+        return self._run
+
+    @property
+    def version(self) -> str | None:
+        """Identifier of the W&B run, or None before the W&B run is created."""
+        return None if self._run is None else self._run.id
 
     @rank_zero_only
     def log_hyperparams(self, params: Any) -> None:
-        """Log the configuration, and add the net to the tags."""
+        """Log the configuration, and add the name of the net to the tags of the W&B run."""
         super().log_hyperparams(params)
-        target = dict(params).get("model", {}).get("encoder", {}).get("_target_", "")  # PCA has no net
+        target = dict(params).get("model", {}).get("encoder", {}).get("_target_", "")  # empty for PCA, which has no net
         if net := ".".join(target.split(".")[:-1]).rpartition(".")[2][:TAG]:
             self.experiment.tags = tuple(dict.fromkeys([*(self.experiment.tags or ()), net]))
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics. After validation, also log the pair of rate and distortion, and update the summary."""
+        """Log metrics for an optimizer step.
+
+        If the metrics contain validation metrics, also log the rate (KL divergence) and the distortion under the keys
+        for the rate-distortion panel. If the validation objective is the lowest so far, update the summary.
+        """
         metrics = dict(metrics)
         if metrics.get("val/rate") and metrics.get("val/distortion"):
             metrics |= {f"rate_distortion/{name}": metrics[f"val/{name}"] for name in ("rate", "distortion")}
@@ -135,7 +154,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
             if arguments := definition(name):
                 self.experiment.define_metric(name, **({"step_metric": STEP} | arguments))
         self._defined |= metrics.keys()
-        super().log_metrics(metrics, step)
+        self.experiment.log(metrics if step is None else {**metrics, STEP: step})
         if "val/objective" in metrics:
             if not metrics["val/objective"] >= self._best.get("val/objective", math.inf):
                 self._best = {key: value for key, value in metrics.items() if key.startswith("val/")}
@@ -143,11 +162,11 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
 
     @rank_zero_only
     def send_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Add the metadata of the run to the W&B configuration."""
+        """Add the run metadata to the configuration of the W&B run, under the key `run`."""
         self.experiment.config.update({"run": dict(metadata)}, allow_val_change=True)
 
     def send_figure(self, key: str, path: Path, caption: str, step: int) -> None:
-        """Log a PNG or GIF file, within the limit on figures."""
+        """Log a PNG or GIF file, unless the total size of figures would exceed `media_megabytes`."""
         import wandb
 
         size = path.stat().st_size
@@ -162,7 +181,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
             self.experiment.log({media_key(key): wandb.Image(str(path), caption=caption), STEP: step})
 
     def send_histogram(self, key: str, values: np.ndarray, step: int) -> None:
-        """Log a histogram of values of any shape, with BINS bins."""
+        """Log a histogram with BINS bins of the finite values in an array of any shape."""
         import numpy as np
         import wandb
 
@@ -170,7 +189,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         self.experiment.log({media_key(key): wandb.Histogram(np_histogram=histogram), STEP: step})
 
     def send_table(self, key: str, table: pd.DataFrame, step: int) -> None:
-        """Log the first ROWS rows of a table. Cells may be images, (C, H, W) in [0, 1]."""
+        """Log the first ROWS rows of a table. A cell may be an image (C, H, W) with values in [0, 1]."""
         import wandb
 
         columns = [_column(table.iloc[:ROWS, i].tolist()) for i in range(table.shape[1])]
@@ -180,7 +199,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
 
     @contextmanager
     def _local_data_folder(self) -> Iterator[None]:
-        """In offline mode, copy the files of a table to the run folder instead of the user's folder."""
+        """In offline mode, let W&B save the images in a table in the run folder, not in the user's data folder."""
         before = os.environ.get("WANDB_DATA_DIR")
         if self.experiment.offline:
             os.environ["WANDB_DATA_DIR"] = str(Path(self.save_dir or ".", "wandb").absolute())
@@ -192,33 +211,33 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
                 os.environ["WANDB_DATA_DIR"] = before
 
     def send_text(self, key: str, text: str, step: int, failed: bool = False) -> None:
-        """Add a text to the summary, and send an alert."""
+        """Add a text to the summary of the W&B run, and send the text as a W&B alert."""
         self.experiment.summary[key] = text
         title = key.rpartition("/")[2].replace("_", " ").capitalize()[:TITLE]
         self.experiment.alert(title=title, text=text, level="ERROR" if failed else "WARN")
 
     def close(self, results: Mapping[str, float], checkpoint: Path, failed: bool) -> str | None:
-        """Finish the W&B run, so that the next job of a sweep gets its own.
+        """Finish the W&B run, so that the next job of a sweep creates a new W&B run.
 
         Args:
-            results: contents of `metrics.json`.
-            checkpoint: path of the best checkpoint; the file may be missing.
-            failed: whether the run failed.
+            results: final metrics of the training run, as in `metrics.json`.
+            checkpoint: path of the best checkpoint. The file may not exist.
+            failed: whether the training run failed.
 
         Returns:
-            The location of the run, or None if it was not created.
+            The URL of the W&B run, or a text with the command that uploads the W&B run. None without a W&B run.
         """
         import wandb
 
-        run = self._experiment
+        run = self._run
         if not isinstance(run, wandb.Run) or run.disabled:
             return None
         sync = f"upload with: wandb sync {_shell_path(Path(run.dir).parent)}"
         location = f"offline; {sync}" if run.offline else run.url
         try:
             self._finish(run, results, checkpoint, failed)
-        except Exception as error:  # a timeout, or its process died: the run folder has everything
-            return f"not all uploaded ({short_reason(error)}); {sync}"
+        except Exception as error:  # a timeout, or the W&B process has ended; the run folder contains all data
+            return f"upload incomplete ({short_reason(error)}); {sync}"
         return location
 
     def _finish(self, run: Any, results: Mapping[str, float], checkpoint: Path, failed: bool) -> None:
@@ -228,7 +247,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         log_artifact = self._artifact == "always" or (self._artifact == "online" and not run.offline)
         if log_artifact and checkpoint.is_file() and not failed:
             artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata=dict(results))
-            artifact.add_file(str(checkpoint), policy="immutable", skip_cache=True)  # without a copy
+            artifact.add_file(str(checkpoint), policy="immutable", skip_cache=True)  # no copy in the cache
             run.log_artifact(artifact, aliases=["best"])
         run.finish(exit_code=int(failed))
 
@@ -240,7 +259,7 @@ def _choose_job_type(model: str, in_sweep: bool) -> str:
 
 
 def _column(values: list[Any]) -> list[Any]:
-    """Convert values for a W&B table: images to W&B images, mixed types to text."""
+    """Convert the values in a column for a W&B table: arrays to W&B images, values of different types to texts."""
     import numpy as np
     import wandb
 
@@ -250,7 +269,7 @@ def _column(values: list[Any]) -> list[Any]:
 
 
 def _thumbnail(values: np.ndarray) -> Any:
-    """Convert an image (C, H, W) in [0, 1] to a Pillow image with sides of at most SIDE pixels."""
+    """Convert an image (C, H, W) in [0, 1] to a Pillow image. Width and height are reduced to at most SIDE pixels."""
     import numpy as np
     from PIL import Image
 

@@ -1,34 +1,37 @@
-"""W&B keys of metrics and media, and their definitions."""
+"""W&B keys for figures and tables, and arguments for `define_metric` for each metric."""
 
 from __future__ import annotations
 
 from typing import Any
 
 STEP = "trainer/global_step"
-"""The x-axis of all metrics. W&B's own step counts calls, and would drop late values."""
+"""Key of the x-axis for all metrics: the optimizer step. W&B's own step counts calls, and drops late values."""
 SECTIONS = {"latents": "latent", "latents_tsne": "latent", "health": "latent", "codes": "latent", "kl": "latent"}
-"""Section, the first component of a W&B key, of names without one; `media` for all others."""
+"""Name of a figure or table -> section, the first component of the W&B key. Other names are in section `media`."""
 HIDDEN: dict[str, Any] = {"hidden": True}
 NONE: dict[str, Any] = {"summary": "none"}
 DEFINED: dict[str, dict[str, Any]] = {
     "epoch": HIDDEN,
     "step": NONE,
-    "val_kl": HIDDEN | NONE,  # 200 latents would be 200 panels and columns; `latent/kl` shows them
+    "val_kl": HIDDEN | NONE,  # otherwise one panel and column per latent dimension; `latent/kl` shows the values
     "test_kl": HIDDEN | NONE,
     "rate_distortion/rate": HIDDEN | NONE,
     "rate_distortion/distortion": {"step_metric": "rate_distortion/rate"} | NONE,
 }
-"""Arguments of `define_metric` by the name or section of a metric. Each name is defined when it is first logged: if two
-patterns match, such as Lightning's `*`, W&B does not choose reliably between them."""
+"""Name or section of a metric -> arguments for `define_metric`.
+
+Each metric is defined by its full name when it is first logged. A pattern is not used, because Lightning defines the
+pattern `*`, and W&B does not choose reliably between two patterns that match.
+"""
 
 
 def media_key(name: str) -> str:
-    """Return the key of a figure, table or histogram, with the section by which W&B groups it."""
+    """Return the W&B key `<section>/<name>` for a figure, table or histogram. W&B groups panels by section."""
     return name if "/" in name else f"{SECTIONS.get(name, 'media')}/{name}"
 
 
 def definition(name: str) -> dict[str, Any]:
-    """Return the arguments of `define_metric` for a metric, besides its axis."""
-    if "_error/" in name:  # the standard error of an application's metric, which its table contains
+    """Return the arguments for `define_metric` for a metric, except the x-axis."""
+    if "_error/" in name:  # standard error of an application metric; the application's table contains it
         return HIDDEN | NONE
     return DEFINED.get(name) or DEFINED.get(name.partition("/")[0], {})

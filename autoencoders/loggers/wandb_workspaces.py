@@ -1,6 +1,6 @@
-"""Two W&B workspaces of a project, defined in code: one for runs, one for sweeps.
+"""Definitions of two W&B workspaces for a project: one for single runs and one for sweeps.
 
-Both are built without a network. They name metrics that runs log.
+The workspaces are built without a network connection. Their panels show metrics and figures that runs log.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 BETA, LATENTS, RATE = (wr.Config(name) for name in ("beta.value", "latent_dim.size", "optimizer.lr"))
-"""Settings of a sweep, as nested in `config.yaml`."""
+"""Settings that sweeps often vary, with their keys in `config.yaml`."""
 SETTINGS = ["config:beta.value.value", "config:latent_dim.value.size", "config:optimizer.value.lr"]
 RESULTS = [f"summary:{name}" for name in ("val/neg_elbo", "test/neg_elbo", "test/rate", "test/mse", "test/mse_pca")]
-"""Columns of the table of runs. W&B appends `.value` to the first component of a configuration key."""
+"""Columns in the W&B table of runs: SETTINGS and RESULTS. W&B adds `.value` after the first component of a key."""
 COMPARED = "val/neg_elbo"
-"""Metric by which settings are compared. The objective depends on beta and does not compare runs of different beta."""
+"""Metric for comparing settings. The objective depends on beta, and cannot compare runs with different beta."""
 CURVES = ("objective", "distortion", "rate", "mse")
+"""Metrics that are shown as curves."""
 
 
 def workspaces(entity: str, project: str, name: str) -> dict[str, ws.Workspace]:
-    """Return the workspaces by name: `runs` and `sweeps`.
+    """Return two W&B workspaces in a dict with the keys `runs` and `sweeps`.
 
     Args:
-        entity: a user or a team.
-        project: project of the runs.
-        name: prefix of the workspaces' names.
+        entity: W&B user or team.
+        project: W&B project that contains the runs.
+        name: prefix for the names of the workspaces.
     """
     runs = ws.Workspace(
         entity=entity,
@@ -41,7 +42,7 @@ def workspaces(entity: str, project: str, name: str) -> dict[str, ws.Workspace]:
         sections=run_sections(),
         settings=ws.WorkspaceSettings(x_axis=STEP, group_by_prefix="first"),
         runset_settings=ws.RunsetSettings(pinned_columns=[*RESULTS, *SETTINGS]),
-        auto_generate_panels=True,  # further panels, such as those of applications and histograms, follow
+        auto_generate_panels=True,  # W&B adds panels for other metrics and figures
     )
     sweeps = ws.Workspace(
         entity=entity,
@@ -55,27 +56,29 @@ def workspaces(entity: str, project: str, name: str) -> dict[str, ws.Workspace]:
             pinned_columns=["run:group", *SETTINGS, *RESULTS],
         ),
     )
-    for kind, workspace in (("runs", runs), ("sweeps", sweeps)):
-        panels = [panel for section in workspace.sections for panel in section.panels]
-        for number, panel in enumerate(panels):  # random by default; fixed, so that the output is reproducible
-            panel._id = f"{kind}{number}"
     return {"runs": runs, "sweeps": sweeps}
 
 
 def run_sections() -> list[ws.Section]:
-    """Return the sections for runs: curves, rate and distortion, latent space, figures, table of single images."""
+    """Return the sections of the workspace for single runs, such as curves, figures and the latent space."""
     training = [_lines(f"{name}, training and validation", f"train/{name}", f"val/{name}") for name in CURVES[:3]]
     images = [_media(name) for name in ("reconstructions", "samples")]
     latent = [_media(name) for name in ("latents", "latents_tsne", "health")]
-    active = [_lines("active units", "val/active_units"), _lines("gap to the prior, nats", "val/gap_to_prior")]
-    per_latent = wr.LinePlot(title="KL per latent, nats", x=STEP, metric_regex="val_kl/latent_.*")
+    active = [
+        _lines("active units", "val/active_units"),
+        _lines("KL divergence of the aggregate posterior from the prior, nats", "val/gap_to_prior"),
+    ]
+    per_latent = wr.LinePlot(title="KL divergence per latent dimension, nats", x=STEP, metric_regex="val_kl/latent_.*")
     table = wr.WeavePanelSummaryTable(table_name=media_key("examples"))
     steps = [_lines(name, f"step/{name}") for name in ("loss", "lr", "gradient_norm")]
     compared = [f"test/{name}" for name in ("mse", "mse_pca", "mse_mean_image")]
     bound = wr.BarPlot(title="test negative ELBO, nats", metrics=["test/neg_elbo"])
-    errors = wr.BarPlot(title="test MSE, with its baselines", metrics=compared)
+    errors = wr.BarPlot(title="test MSE with baselines", metrics=compared)
     return [
-        _section("Curves", [*training, _lines("MSE of validation", "val/mse"), _lines("PSNR, dB", "val/psnr"), errors]),
+        _section(
+            "Curves",
+            [*training, _lines("validation MSE", "val/mse"), _lines("validation PSNR, dB", "val/psnr"), errors],
+        ),
         _section(
             "Rate and distortion",
             [_path(), _plane(), bound],
@@ -88,9 +91,10 @@ def run_sections() -> list[ws.Section]:
 
 
 def sweep_sections() -> list[ws.Section]:
-    """Return the sections for sweeps: rate and distortion, settings and results, figures by beta, curves."""
+    """Return the sections of the workspace for sweeps, such as test metrics as a function of beta."""
     against = [
-        _scatter(f"test {name} against beta", BETA, f"test/{name}", log_x=True) for name in ("neg_elbo", "mse", "rate")
+        _scatter(f"test {name} as a function of beta", BETA, f"test/{name}", log_x=True)
+        for name in ("neg_elbo", "mse", "rate")
     ]
     axes = {"beta": (BETA, True), "latents": (LATENTS, None), "learning rate": (RATE, True),
             COMPARED: (wr.SummaryMetric(COMPARED), None)}  # fmt: skip
@@ -98,13 +102,13 @@ def sweep_sections() -> list[ws.Section]:
         wr.ParallelCoordinatesPlotColumn(metric=metric, display_name=title, log=log)
         for title, (metric, log) in axes.items()
     ]
-    parallel = wr.ParallelCoordinatesPlot(columns=columns, title=f"settings against {COMPARED}")
+    parallel = wr.ParallelCoordinatesPlot(columns=columns, title=f"settings and {COMPARED}")
     importance = wr.ParameterImportancePlot(with_respect_to=COMPARED)
     images = [_media(name, runs=True) for name in ("samples", "reconstructions")]
     return [
         _section("Rate and distortion", [_plane(), _path(), *against]),
         _section("Settings", [parallel, importance, wr.RunComparer(diff_only="split")], columns=1),
-        _section("Images, runs in the order of beta", images, columns=1),
+        _section("Images of runs, sorted by beta", images, columns=1),
         _section("Curves", [_lines(name, f"val/{name}") for name in (*CURVES, "neg_elbo")]),
     ]
 
@@ -121,7 +125,13 @@ def _lines(title: str, *metrics: str) -> wr.LinePlot:
 
 def _path() -> wr.LinePlot:
     x, y = "rate_distortion/rate", "rate_distortion/distortion"
-    return wr.LinePlot(title="distortion against rate, by epoch", x=x, y=[y], title_x="rate", title_y="distortion")
+    return wr.LinePlot(
+        title="distortion as a function of the rate, one point per epoch",
+        x=x,
+        y=[y],
+        title_x="rate",
+        title_y="distortion",
+    )
 
 
 def _scatter(title: str, x: Any, y: str, **options: Any) -> wr.ScatterPlot:
@@ -130,7 +140,7 @@ def _scatter(title: str, x: Any, y: str, **options: Any) -> wr.ScatterPlot:
 
 def _plane() -> wr.ScatterPlot:
     rate = wr.SummaryMetric("test/rate")
-    return _scatter("test distortion against rate", rate, "test/distortion", z=BETA)
+    return _scatter("test distortion as a function of the rate", rate, "test/distortion", z=BETA)
 
 
 def _media(name: str, runs: bool = False) -> wr.MediaBrowser:

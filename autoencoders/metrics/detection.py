@@ -13,8 +13,6 @@ NAMES = ("auroc", "ap", "fpr at 95 % tpr")
 def detection_metrics(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
     """Return AUROC, average precision, and the false positive rate at a true positive rate of 95 %.
 
-    Equal scores are handled as in scikit-learn's `roc_auc_score` and `average_precision_score`.
-
     Args:
         normal: (N,) scores of normal images.
         anomalous: (M,) scores of anomalous images, which are the positives.
@@ -22,18 +20,13 @@ def detection_metrics(normal: np.ndarray, anomalous: np.ndarray) -> np.ndarray:
     Returns:
         Metrics (3,), each in [0, 1], in the order of NAMES.
     """
+    from sklearn.metrics import auc, average_precision_score, roc_curve
+
     scores = np.concatenate([normal, anomalous])
-    truth = np.concatenate([np.zeros(len(normal)), np.ones(len(anomalous))])
-    order = np.argsort(-scores, kind="stable")
-    scores, truth = scores[order], truth[order]
-    ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # index of the last of equal scores
-    hits = np.cumsum(truth)[ends]
-    alarms = ends + 1 - hits
-    recall, fall_out = hits / len(anomalous), alarms / len(normal)
-    heights = np.append(0, recall)
-    area = float(np.sum(np.diff(np.append(0, fall_out)) * (heights[1:] + heights[:-1]) / 2))
-    precision = float(np.sum(np.diff(np.append(0, recall)) * hits / (hits + alarms)))
-    return np.array([area, precision, fall_out[np.argmax(recall >= RECALL)]])
+    truth = np.repeat([0, 1], [len(normal), len(anomalous)])
+    false_rates, true_rates, _ = roc_curve(truth, scores, drop_intermediate=False)
+    precision = average_precision_score(truth, scores)
+    return np.array([auc(false_rates, true_rates), precision, false_rates[np.argmax(true_rates >= RECALL)]])
 
 
 def detection_error(normal: np.ndarray, anomalous: np.ndarray, resamples: int = 300, seed: int = 0) -> np.ndarray:

@@ -119,14 +119,12 @@ def auroc(scores: Tensor | np.ndarray, positive: Tensor | np.ndarray) -> float:
         scores: (N,) scores. Positive examples should have higher scores.
         positive: (N,) bool, True for positive examples.
     """
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
     positive = np.asarray(positive, dtype=bool)
-    count = positive.sum()
-    if count in (0, len(positive)):
+    if positive.sum() in (0, len(positive)):
         return math.nan
-    ranks = rankdata(np.asarray(scores))
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(positive) - count)))
+    return float(roc_auc_score(positive, np.asarray(scores)))
 
 
 def auroc_of_counts(positive: Tensor, negative: Tensor) -> Tensor:

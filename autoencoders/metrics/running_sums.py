@@ -1,4 +1,4 @@
-"""Running sums over images on the device, which give exact means for any split and batch size."""
+"""Running sums of metrics on the device, for exact means over all images, and metrics computed from such means."""
 
 from __future__ import annotations
 
@@ -9,27 +9,37 @@ import torch
 from torch import Tensor
 
 Mark = tuple[Tensor | None, int]
+"""A copy of earlier running sums (M,), or None if there were none, and the number of images at that time."""
 
 ACTIVE_VARIANCE = 0.01
-"""A latent is active if the variance of its posterior mean over the data exceeds this value (Burda et al., 2016)."""
+"""A latent is active if its posterior mean has a larger variance than this over the data (Burda et al., 2016)."""
 
 
 class RunningSums:
-    """A vector of sums and the number of images. Adding does not wait for the device.
+    """Running sums (M,) of M metrics over images, and the number of these images.
 
-    A mean of batch means is wrong if batches differ in size. Sums are exact, and can be added over processes.
+    The sums give the exact mean over all images, for batches of any size. The mean of batch means would be wrong if
+    batches differ in size. The sums of several processes can be added. Adding a batch does not wait for the device.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Clear all sums."""
+        """Remove all sums, and set the number of images to 0."""
         self._total: Tensor | None = None
         self.count = 0
 
     def state(self, marks: Mapping[str, Mark | None], reduce: Callable[[Tensor], Tensor]) -> dict:
-        """Return sums and marks of all processes as plain containers; `reduce` sums over processes."""
+        """Return the current sums and earlier copies of the sums, each added over all processes, for a checkpoint.
+
+        Args:
+            marks: name -> earlier copy of the sums, from `mark`, or None.
+            reduce: function that adds a tensor over all processes.
+
+        Returns:
+            Name -> (sums (M,), number of images), or None for empty sums. The current sums have the name `now`.
+        """
 
         def reduced(point: Mark | None) -> tuple[Tensor, int] | None:
             if point is None or point[0] is None:
@@ -40,7 +50,14 @@ class RunningSums:
         return {"now": reduced((self._total, self.count)), **{name: reduced(mark) for name, mark in marks.items()}}
 
     def load(self, state: Mapping, first: bool, device: torch.device) -> dict[str, Mark | None]:
-        """Restore the sums of a checkpoint on the `first` process, and return the marks."""
+        """Restore the sums from a checkpoint. Return the earlier copies of the sums that the checkpoint contains.
+
+        Args:
+            state: result of `state`.
+            first: whether this is the first process. All others start with sums of 0, because the saved sums are
+                already added over all processes.
+            device: device for the sums.
+        """
 
         def restored(point: tuple[Tensor, int] | None) -> Mark | None:
             if point is None:
@@ -52,18 +69,21 @@ class RunningSums:
 
     @property
     def total(self) -> Tensor | None:
-        """(M,) sums so far, on the device; None before the first addition. A sum that is not finite stays so."""
+        """Current sums (M,) on the device; None before the first call of `add`.
+
+        After a value that is not finite has been added, its sum is never finite again.
+        """
         return self._total
 
     def add(self, sums: Tensor, count: int) -> None:
-        """Add (M,) sums over `count` images."""
-        if self._total is None:  # float64, which Apple's GPUs do not support
+        """Add the sums (M,) over the images of a batch with `count` images."""
+        if self._total is None:  # float64, except on Apple GPUs, which do not support it
             self._total = torch.zeros_like(sums, dtype=torch.float32 if sums.device.type == "mps" else torch.float64)
         self._total += sums
         self.count += count
 
     def mark(self) -> Mark:
-        """Return the current state, from which `means` and `window` can count."""
+        """Return a copy of the current sums, so that `means` and `window` can compute means over later images only."""
         return (None if self._total is None else self._total.clone(), self.count)
 
     def _since(self, mark: Mark | None) -> tuple[Tensor, int]:
@@ -73,9 +93,12 @@ class RunningSums:
         return self._total if before is None else self._total - before, self.count - count
 
     def means(self, reduce: Callable[[Tensor], Tensor] | None = None, since: Mark | None = None) -> Tensor:
-        """Return (M,) float64 means per image on the CPU; `reduce` sums a vector over processes.
+        """Return means (M,) float64 per image on the CPU, or an empty tensor if there are no images.
 
-        Without additions the vector is empty.
+        Args:
+            reduce: function that adds a tensor over all processes; None for the means of this process only.
+            since: earlier copy of the sums, from `mark`. The means are over the images added after it. None for all
+                images.
         """
         if self._total is None or self.count == (since or (None, 0))[1]:
             return torch.zeros(0, dtype=torch.float64)
@@ -85,21 +108,25 @@ class RunningSums:
         return total[:-1] / total[-1]
 
     def window(self, since: Mark | None) -> tuple[Tensor, Mark]:
-        """Return (M,) means since a mark, and a new mark, all on the device."""
+        """Return the means (M,) over the images added since `since`, and a copy of the current sums, on the device.
+
+        Args:
+            since: earlier copy of the sums, from `mark` or `window`; None for all images.
+        """
         total, count = self._since(since)
         return total / count, self.mark()
 
 
 def psnr(mse: float) -> float:
-    """Return the peak signal-to-noise ratio in dB for a mean squared error of images in [0, 1]: -10 log10(mse)."""
+    """Return the peak signal-to-noise ratio -10 log10(mse) in dB, for a mean squared error of pixels in [0, 1]."""
     return math.inf if mse <= 0 else -10 * math.log10(mse)
 
 
 def active_units(mean: Tensor, mean_of_squares: Tensor) -> int:
-    """Return the number of latents whose posterior mean has a variance above ACTIVE_VARIANCE over the data.
+    """Return the number of latents whose posterior mean has a variance > ACTIVE_VARIANCE over the images.
 
     Args:
-        mean: (Z,) average of the posterior means over images.
-        mean_of_squares: (Z,) average of their squares.
+        mean: posterior means (Z,), averaged over the images.
+        mean_of_squares: squared posterior means (Z,), averaged over the images.
     """
     return int((mean_of_squares - mean.square() > ACTIVE_VARIANCE).sum())

@@ -1,4 +1,4 @@
-"""Base class of the autoencoders: an encoder, a posterior, a decoder, a likelihood, and an objective in nats."""
+"""Base class of all autoencoders, which combines an encoder, a posterior, a decoder, a likelihood and an objective."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autoencoders.models.evaluation import evaluation_metrics, evaluation_sums, 
 from autoencoders.nets.base import code_size, context_shift, feature_size, initialize_net, posterior_layer
 from autoencoders.nets.heads import CodeHead, move_context
 from autoencoders.objectives.beta_schedules import BetaSchedule
-from autoencoders.objectives.elbo import ELBO, Terms
+from autoencoders.objectives.elbo import ELBO, MeanTerms, Terms
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
 from autoencoders.objectives.posteriors import PointFamily, Posterior, PosteriorFamily
 from autoencoders.types import Batch, Context, Shape, UserError
@@ -24,50 +24,60 @@ from autoencoders.utils.checks import check_at_least, check_not_negative
 from autoencoders.utils.chunks import ROWS_PER_CHUNK, chunk_slices
 
 SAMPLE = 4096
-"""Number of training images on which the dependence of the codes on the context is estimated at the start."""
+"""Maximum number of training images for the initial estimate of how the codes depend on the context vector."""
 
 
 def as_autoencoder(model: pl.LightningModule) -> Autoencoder:
-    """Return a model as an autoencoder.
+    """Return the model unchanged if it is an `Autoencoder`.
 
     Raises:
-        UserError: if it is another model.
+        UserError: if the model is not an `Autoencoder`.
     """
     if not isinstance(model, Autoencoder):
-        raise UserError(f"The model must be an autoencoder, got {type(model).__name__}.")
+        raise UserError(
+            f"The model must be an autoencoder, got {type(model).__name__}. Choose, for example, model=vae."
+        )
     return model
 
 
 class Autoencoder(ImageModel):
-    """loss = distortion + beta(step) * rate, or a tighter bound, in nats per image, averaged over the batch.
+    """Base class of autoencoders with the loss distortion + beta * rate, in nats per image, averaged over the batch.
 
-    Encoding and reconstructing use the posterior mean. The loss samples z; in validation and test its noise is fixed
-    by row.
+    The distortion is -log p(x | z). The rate is the KL divergence of the posterior from the prior. `beta_schedule` sets
+    beta for each step. An objective such as IWAE replaces the loss by a tighter bound on -log p(x).
+
+    `encode` and `forward` use the posterior mean. The loss uses samples z from the posterior. In validation and test,
+    each image always has the same noise.
 
     Args:
-        shape: (C, H, W), from the data module.
-        context: classes or attributes, from the data module, or None.
-        likelihood: p(x | z).
-        beta_schedule: schedule of beta, the weight of the rate.
-        latent_dim: Z. An encoder whose features are a code (`.code`) overrides it.
-        encoder: called with (shape, context_size); see `autoencoders.nets`.
-        decoder: called with (inputs, shape, context_size).
-        optimizer: called with the parameters.
-        schedule: called with the optimizer; an argument `auto` is replaced by the number of optimizer steps of the run.
-        objective: computes the terms of the loss from samples of z; None for the ELBO with one sample.
-        seed: seed of the training noise.
-        name: label for figures and tables.
-        context_size: K, the size of the vector that `context` returns; 0 for an unconditional model.
-        join: where the context is joined: at `both` ends, at the `decoder` only, or at `every_layer`.
-        l1: weight in the loss of the L1 norm of the code, |posterior mean|. Above 0, the model is a sparse autoencoder.
+        shape: image shape (C, H, W), from the data module.
+        context: kind and names of the labels that a conditional model uses, from the data module; None if there are no
+            labels.
+        likelihood: distribution p(x | z) of the pixels.
+        beta_schedule: schedule of beta, the weight of the rate in the loss.
+        latent_dim: Z, the size of the latent code. An encoder whose first features are a code (attribute `code`)
+            replaces this value by the size of that code.
+        encoder: called with (shape, context size); returns the encoder. See `autoencoders.nets`.
+        decoder: called with (input size, shape, context size); returns the decoder. See `autoencoders.nets`.
+        optimizer: called with the parameters; returns the optimizer. None for a model that is not trained by gradients.
+        schedule: called with the optimizer; returns the learning-rate schedule. An argument `auto` is replaced by the
+            number of optimizer steps of the run. None for a constant learning rate.
+        objective: computes the terms of the loss from samples of z; None for the ELBO with one sample per image.
+        seed: seed of the noise in training.
+        name: display name of the model in figures and tables; empty for the class name in lower case.
+        context_size: K, the size of the context vector that the method `context` returns; 0 for an unconditional model.
+        join: where the context vector (encoded labels) is concatenated. `both`: to the encoder's features and to the
+            code. `decoder`: to the code only. `every_layer`: as `both`, and the layers of both nets receive the vector.
+        l1: weight of the L1 norm of the code (posterior mean) in the loss. The model is a sparse autoencoder if the
+            weight is > 0.
 
     Raises:
-        UserError: if an option is out of range, or options are incompatible.
+        UserError: if an option is out of range, or if two options are incompatible.
     """
 
     decodes: ClassVar[bool] = True
     posteriors: PosteriorFamily = PointFamily()
-    """How the encoder's output defines q(z | x)."""
+    """Family of posteriors q(z | x), which converts the output of the encoder to a posterior."""
     latent_dim: int
     beta_schedule: BetaSchedule
     objective: ELBO
@@ -107,10 +117,14 @@ class Autoencoder(ImageModel):
         self.build(encoder, decoder)
 
     def build(self, encoder: Callable[..., nn.Module] | None, decoder: Callable[..., nn.Module] | None) -> None:
-        """Build the submodules with weights: encoder, head and decoder."""
+        """Build the submodules with trainable weights: `encoder`, `head` and `decoder`.
+
+        Raises:
+            UserError: if `encoder` or `decoder` is None.
+        """
         if encoder is None or decoder is None:
             raise UserError(
-                f"model.encoder and model.decoder must name nets for {self.name}, got null. Choose net=mlp."
+                f"model.encoder and model.decoder must be set for {self.name}, got null. Choose, for example, net=mlp."
             )
         layer_context = self.context_size if self.join == "every_layer" else 0
         head_context = 0 if self.join == "decoder" else self.context_size
@@ -127,11 +141,16 @@ class Autoencoder(ImageModel):
     # The model ------------------------------------------------------------------------------------------
 
     def context(self, y: Tensor | None) -> Tensor | None:
-        """Return the context of labels, (B, K), or None for an unconditional model."""
+        """Return the context vectors (B, K) that encode the labels `y`, or None for an unconditional model."""
         return None
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Posterior:
-        """Return q(z | x) of images, (B, C, H, W), and, for a conditional model, labels."""
+        """Return the posteriors q(z | x) of a batch.
+
+        Args:
+            x: images (B, C, H, W) in [0, 1].
+            y: class indices (B,) or attributes (B, A), for a conditional model only.
+        """
         c = self.context(y)
         h = self.encoder(x, c if self.join == "every_layer" else None)  # (B, F)
         if c is not None and self.join != "decoder":
@@ -139,29 +158,35 @@ class Autoencoder(ImageModel):
         return self.posteriors.from_numbers(self.head(h))
 
     def likelihood(self, z: Tensor, y: Tensor | None = None) -> Pixels:
-        """Return p(x | z) of codes, (B, Z), and, for a conditional model, labels."""
+        """Return the pixel distributions p(x | z) of a batch.
+
+        Args:
+            z: codes (B, Z).
+            y: class indices (B,) or attributes (B, A), for a conditional model only.
+        """
         c = self.context(y)
         z = z if c is None else torch.cat([z, c], dim=1)
         return self.family(self.decoder(z, c if self.join == "every_layer" else None))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the code of each image, its posterior mean, (B, Z)."""
+        """Return the codes (B, Z), which are the posterior means, of images `x` (B, C, H, W)."""
         return self.posterior(x, y).mean
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the expected image of each code, (B, C, H, W)."""
+        """Return the mean images (B, C, H, W) of p(x | z) for codes `z` (B, Z)."""
         return self.likelihood(z, y).mean
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the reconstruction: the expected image of the posterior mean, (B, C, H, W)."""
+        """Return the reconstructions (B, C, H, W) of images `x`, decoded from the posterior means."""
         return self.decode(self.encode(x, y), y)
 
     def terms(self, batch: Batch, eps: Tensor | None) -> Terms:
-        """Compute all terms of the loss.
+        """Compute all terms of the loss for each image of a batch.
 
         Args:
-            batch: B images.
-            eps: noise, (B, Z) for one sample per image, or (B, K, Z) for K; None for a point posterior.
+            batch: batch with B images.
+            eps: noise (B, Z) for one sample per image, or (B, K, Z) for K samples per image; None for a posterior that
+                is a single point.
         """
         terms = self.objective.terms(self.posterior(batch.x, batch.y), self.likelihood, batch, eps)
         if self.l1:
@@ -170,17 +195,20 @@ class Autoencoder(ImageModel):
 
     @property
     def has_prior(self) -> bool:
-        """Whether codes have a standard normal prior to sample from."""
+        """Whether the model has a standard normal prior p(z), from which codes can be sampled."""
         return self.posteriors.stochastic
 
     @property
     def notes(self) -> list[str]:
-        """Warnings for the run record, one sentence each."""
+        """Warnings about the posterior, one sentence each, that are saved in run.json."""
         return self.posteriors.notes
 
     @property
     def traits(self) -> list[str]:
-        """Short descriptions that titles show after the name: beta, the number of latents, and options that differ."""
+        """Short descriptions that figure titles show after the model name.
+
+        They are beta, the number of latents, and the objective and the posterior if these are not the default.
+        """
         traits = [f"{self.latent_dim} latents", self.objective.name, self.posteriors.name]
         if self.has_prior:
             traits.insert(0, f"beta {self.beta_schedule.weight(1.0):g}")
@@ -189,29 +217,33 @@ class Autoencoder(ImageModel):
     # Setup ----------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Check the range of the data, and initialize the nets from the training images, unless the run is resumed.
+        """Check the range of the pixel values. In a new run, also initialize the nets from the training images.
 
-        The data modules of this package store uint8 images, which are always in [0, 1]. The check is for data modules
-        of users.
+        The data modules of this package store uint8 images, so that pixel values are always in [0, 1]. The check is
+        necessary for data modules written by users.
         """
         if stage != "fit":
             return
         self.family.check(self._datamodule.take("train", 512).target)
         if self.trainer.ckpt_path is None:
-            # A memory-mapped store is no Tensor, but supports the same indexing.
+            # The images may be a memory-mapped RowView instead of a Tensor. A RowView supports the same indexing.
             self.initialize(cast(Tensor, self._datamodule.images("train")))
             self._remove_context_from_codes()
 
     def initialize(self, images: Tensor) -> None:
-        """Pass the uint8 training images, (N, C, H, W), to the nets that initialize weights from them."""
+        """Initialize the weights of encoder and decoder from the uint8 training images (N, C, H, W).
+
+        A net without a method `initialize` keeps its weights.
+        """
         for net in (self.encoder, self.decoder):
             initialize_net(net, images)
 
     @torch.no_grad()
     def _remove_context_from_codes(self) -> None:
-        """Start with codes that are linearly independent of the context; see `autoencoders.nets.heads.move_context`.
+        """Initialize the model so that the codes are uncorrelated with the context vector.
 
-        Applies to a conditional model whose encoder and decoder both have a linear layer from context to code.
+        This applies only to a conditional model whose encoder and decoder each have a linear layer that maps the
+        context vector to an offset of the code. See `autoencoders.nets.heads.move_context`.
         """
         if not self.context_size or not isinstance(self.head, CodeHead):
             return
@@ -219,7 +251,7 @@ class Autoencoder(ImageModel):
         if encoder_shift is None or decoder_shift is None:
             return
         count = len(self._datamodule.images("train"))
-        # Rows are spread over the split, because the first rows may all have the same label.
+        # The images are selected at equal distances in the split, because the first images may all have the same label.
         rows = torch.linspace(0, count - 1, min(SAMPLE, count)).long()
         batch = self._datamodule.evaluation_batches("train").batch(rows)
         context = self.context(batch.y)
@@ -234,10 +266,18 @@ class Autoencoder(ImageModel):
     # Training and evaluation ----------------------------------------------------------------------------
 
     def _training_noise(self, size: int, number: int) -> Tensor | None:
-        """Return the noise of a training batch: (B, Z), (B, K, Z) if the objective takes K samples, or None.
+        """Return the noise for sampling z in a training batch.
 
-        It is a function of (seed, epoch, batch), so a resume has no state to restore. Every process generates the
-        noise of the batch of all processes and takes its own rows, so it does not depend on the number of processes.
+        The noise depends only on the seed, the epoch and the index of the batch. A resumed run therefore needs no saved
+        generator state. Every process generates the noise for the images of all processes and selects the noise for its
+        own images. The noise for an image therefore does not depend on the number of processes.
+
+        Args:
+            size: B, the number of images of this process.
+            number: index of the batch in the epoch.
+
+        Returns:
+            Noise (B, Z) for one sample per image, (B, K, Z) for K samples per image, or None if z is not sampled.
         """
         if not self.posteriors.stochastic:
             return None
@@ -251,22 +291,23 @@ class Autoencoder(ImageModel):
         return eps[self.global_rank :: world]
 
     def batch_loss(self, batch: Batch, number: int) -> Tensor | None:
-        """Return the loss of a training batch in nats per image. Its sums stay on the device until they are logged."""
+        """Return the loss of a training batch in nats per image, and add the loss terms to the running training sums.
+
+        The running sums stay on the device until they are logged.
+        """
         count = len(batch.x)
         self._progress = min(1.0, self.trainer.global_step / self._steps)
         terms = self.terms(batch, self._training_noise(count, number))
-        distortion, rate = terms.distortion.mean(), terms.rate.mean()
-        loss = distortion + self.beta_schedule(rate, self._progress) if terms.bound is None else terms.bound.mean()
-        if terms.extra is not None:
-            loss = loss + terms.extra.mean()
+        means = terms.mean()
+        loss = self.objective.loss(means, self.beta_schedule, self._progress)
         with torch.no_grad():
-            self._sums["train"].add(torch.stack([distortion, rate, loss]) * count, count)
+            self._sums["train"].add(torch.stack([means.distortion, means.rate, loss]) * count, count)
             if self._logs_step(number):
                 self._log_step()
         return loss
 
     def _log_step(self) -> None:
-        """Log `step/*`: means over the images since the last logged step."""
+        """Log the metrics `step/*`. Loss terms are means over the images since the previous logged step."""
         (distortion, rate, loss), self._marks["step"] = self._sums["train"].window(self._marks["step"])
         metrics = {
             "step/loss": loss.float(),
@@ -278,8 +319,8 @@ class Autoencoder(ImageModel):
         self.add_step_metrics(metrics)
 
     def _training_metrics(self, means: Tensor) -> dict[str, float]:
-        distortion, rate, loss = means.tolist()
-        return named_metrics(self, "train", distortion, rate, loss)
+        distortion, rate, loss = means
+        return named_metrics(self, "train", MeanTerms(distortion, rate), float(loss))
 
     def _evaluation_sums(self, batch: Batch, split: str) -> Tensor:
         return evaluation_sums(self, batch, split)

@@ -1,4 +1,4 @@
-"""Metrics of validation and test, and their names."""
+"""Computation and names of the validation and test metrics of autoencoders."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.metrics.running_sums import active_units, psnr
+from autoencoders.objectives.elbo import MeanTerms
 from autoencoders.types import Batch
 from autoencoders.utils import counter_rng
 
@@ -15,20 +16,20 @@ if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
 
 EVALUATION_SEED = 0
-"""Seed of the validation and test noise. It is the same for every run and epoch, so that curves are comparable."""
+"""Seed of the noise in validation and test. The seed never changes, so that runs and epochs are comparable."""
 
 
 def evaluation_noise(model: Autoencoder, index: Tensor, split: str, samples: int = 1) -> Tensor | None:
-    """Return the posterior's noise, which is fixed by row.
+    """Return noise for sampling z from the posteriors of some images. The same image always has the same noise.
 
     Args:
-        model: the model whose posterior is sampled.
-        index: (B,) rows in the split.
-        split: name of the split, which is part of the seed.
-        samples: K, samples per image.
+        model: autoencoder whose posterior is sampled.
+        index: indices (B,) of the images in the split.
+        split: name of the split. Each split has other noise.
+        samples: K, the number of samples per image.
 
     Returns:
-        (B, Z) for one sample, (B, K, Z) for K samples, or None for a model with a point posterior.
+        Noise (B, Z) if K = 1, noise (B, K, Z) if K > 1, or None for a model whose posterior is a single point.
     """
     if not model.posteriors.stochastic:
         return None
@@ -40,20 +41,21 @@ def evaluation_noise(model: Autoencoder, index: Tensor, split: str, samples: int
 
 
 def evaluation_sums(model: Autoencoder, batch: Batch, split: str) -> Tensor:
-    """Return sums over a batch, (5 + 3 Z,) float64, whose means are the input of `evaluation_metrics`.
+    """Return sums (5 + 3 Z,) float64 of loss terms, squared errors and latent statistics over the images of a batch.
 
-    The batch is divided into chunks, so that the decoder's batch has at most B pairs of image and sample.
+    `evaluation_metrics` takes the means of these terms over the split. With K samples per image, the batch of B images
+    is divided into chunks, so that the decoder processes at most B samples at a time, or K if K > B.
     """
     size = max(1, len(batch.x) // model.objective.samples)
     return torch.stack([_chunk_sums(model, chunk, split) for chunk in batch.chunks(size)]).sum(0)
 
 
 def _chunk_sums(model: Autoencoder, batch: Batch, split: str) -> Tensor:
-    """Return the sums of `evaluation_sums` over a chunk of a batch."""
+    """Return the sums (5 + 3 Z,) of the terms of `evaluation_sums` over one chunk of a batch."""
     stochastic = model.posteriors.stochastic
     terms = model.terms(batch, evaluation_noise(model, batch.index, split, model.objective.samples))
     mean = terms.posterior.mean
-    # The objective samples z, but the squared error is that of the reconstruction from the posterior mean.
+    # The objective uses samples of z. The squared error uses the reconstruction from the posterior mean instead.
     image = model.decode(mean, batch.y) if stochastic else terms.pixels.mean
     squares = (image - batch.target).flatten(1).square().mean(1)
     bound = torch.zeros_like(terms.rate) if terms.bound is None else terms.bound
@@ -64,11 +66,21 @@ def _chunk_sums(model: Autoencoder, batch: Batch, split: str) -> Tensor:
 
 
 def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[str, float]:
-    """Return the metrics of a split from the means over its images of the terms of `evaluation_sums`."""
-    distortion, rate, bound, extra, mse = means[:5].tolist()
-    loss = bound if model.objective.weighted else distortion + _weighted_rate(model, rate, model.progress)
-    metrics = named_metrics(model, split, distortion, rate, loss + extra)
-    metrics |= {f"{split}/mse": mse, f"{split}/psnr": psnr(mse)}
+    """Return the metrics of a split.
+
+    Args:
+        model: autoencoder that is evaluated.
+        split: name of the split, which is the prefix of the metric names.
+        means: means (5 + 3 Z,) of the terms of `evaluation_sums` over all images of the split.
+
+    Returns:
+        Metric name -> value.
+    """
+    distortion, rate, bound, extra, mse = means[:5]
+    terms = MeanTerms(distortion, rate, bound, extra)
+    loss = float(model.objective.loss(terms, model.beta_schedule, model.progress))
+    metrics = named_metrics(model, split, terms, loss)
+    metrics |= {f"{split}/mse": float(mse), f"{split}/psnr": psnr(float(mse))}
     if model.posteriors.stochastic:
         mean, square, kl = means[5:].split(model.latent_dim)
         metrics[f"{split}/active_units"] = float(active_units(mean, square))
@@ -77,28 +89,30 @@ def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[st
     return metrics
 
 
-def named_metrics(model: Autoencoder, split: str, distortion: float, rate: float, loss: float) -> dict[str, float]:
-    """Return the metrics of a split by name.
+def named_metrics(model: Autoencoder, split: str, terms: MeanTerms, loss: float) -> dict[str, float]:
+    """Return the loss metrics of a split: loss, objective, distortion, rate, beta, and with a prior neg_elbo.
+
+    `loss` uses the beta of the current training step. `objective` is distortion + beta * rate with the final beta; for
+    an importance-weighted objective, it is the loss.
 
     Args:
-        model: the model that the metrics belong to.
-        split: prefix of the names.
-        distortion: mean distortion, in nats per image.
-        rate: mean rate, in nats per image.
-        loss: mean loss, in nats per image, with the beta of the current step. `objective` uses the final beta.
+        model: autoencoder that is trained or evaluated.
+        split: name of the split, which is the prefix of the metric names.
+        terms: mean distortion and mean rate (KL divergence of the posterior from the prior) over the images.
+        loss: mean loss, in nats per image, with the beta of the current training step.
+
+    Returns:
+        Metric name -> value.
     """
+    objective = model.objective
+    final = terms._replace(bound=None, extra=None)
     metrics = {
         "loss": loss,
-        "objective": loss if model.objective.weighted else distortion + _weighted_rate(model, rate, 1.0),
-        "distortion": distortion,
-        "rate": rate,
+        "objective": loss if objective.weighted else float(objective.loss(final, model.beta_schedule, 1.0)),
+        "distortion": float(terms.distortion),
+        "rate": float(terms.rate),
         "beta": model.beta_schedule.weight(model.progress),
     }
-    if model.has_prior:  # without a prior, distortion + rate is no bound on -log p(x)
-        metrics["neg_elbo"] = distortion + rate
+    if model.has_prior:  # without a prior, distortion + rate is not a bound on -log p(x)
+        metrics["neg_elbo"] = float(terms.distortion + terms.rate)
     return {f"{split}/{name}": value for name, value in metrics.items()}
-
-
-def _weighted_rate(model: Autoencoder, rate: float, progress: float) -> float:
-    """Return the weighted rate, in nats, at this progress."""
-    return float(model.beta_schedule(torch.tensor(rate, dtype=torch.float64), progress))

@@ -1,4 +1,4 @@
-"""Several optimizer steps per call of `training_step`, and the checkpoints of such runs.
+"""Functions that run several optimizer steps per call of `training_step` and adapt the checkpoints of such runs.
 
 Lightning's Python code between two batches takes longer than an optimizer step of a small network. With Lightning's
 manual optimization, `training_step` receives a group of batches and runs one optimizer step per batch. Weights, metrics
@@ -24,34 +24,38 @@ if TYPE_CHECKING:
 
 
 class StepCallback(pl.Callback):
-    """Base class of callbacks that do work in every optimizer step, for any number of steps per group.
+    """Base class of callbacks that must be called for every batch, also if batches are processed in groups.
 
-    Lightning calls `on_train_batch_end` once per group. `run_group` therefore calls the following methods itself.
+    Lightning calls `on_train_batch_end` only once per group. Within a group, `run_group` therefore calls
+    `on_after_backward` and `on_step_end` for every batch.
     """
 
     def on_step_end(
         self, trainer: pl.Trainer, model: ImageModel, batch: Batch, number: int, loss: Tensor | None
     ) -> None:
-        """Do the work after a batch.
+        """Called after each training batch. Subclasses override this method, which does nothing by default.
 
         Args:
             trainer: trainer of the run.
-            model: the model.
-            batch: the batch.
-            number: index of the batch in the epoch.
-            loss: loss of the batch in nats per image, detached; None for a model without a loss.
+            model: model that is trained.
+            batch: training batch that was processed last.
+            number: index of the batch in the epoch, from 0.
+            loss: detached loss of the batch in nats per image; None for a model without a loss.
         """
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Call `on_step_end`, unless the batch is a group, whose steps have called it."""
+        """Call `on_step_end` for a single batch. For a group, `run_group` has already called it for every batch."""
         if not isinstance(batch, BatchGroup):
             self.on_step_end(trainer, pl_module, batch, batch_idx, outputs["loss"] if outputs else None)
 
 
 def run_group(model: ImageModel, group: BatchGroup) -> None:
-    """Run one optimizer step per batch, with the operations of Lightning's automatic optimization.
+    """Run one optimizer step for each batch of a group, like Lightning's automatic optimization.
 
-    The group ends early when the run reaches `max_steps`.
+    The remaining batches are skipped when the run reaches `max_steps`.
+
+    Raises:
+        TypeError: if the model returns no loss.
     """
     trainer = model.trainer
     callbacks = [callback for callback in get_callbacks(trainer) if isinstance(callback, StepCallback)]
@@ -62,7 +66,7 @@ def run_group(model: ImageModel, group: BatchGroup) -> None:
     for number, batch in group:
         loss = model.batch_loss(batch, number)
         if loss is None:
-            raise TypeError(f"{type(model).__name__}.batch_loss must return a loss, got None.")
+            raise TypeError(f"{type(model).__name__}.batch_loss must return a loss tensor, got None.")
         optimizer.zero_grad()
         with _without_autocast(model.device, mixed):
             loss.backward()
@@ -79,7 +83,15 @@ def run_group(model: ImageModel, group: BatchGroup) -> None:
 
 @contextmanager
 def _without_autocast(device: torch.device, mixed: bool) -> Iterator[None]:
-    """Leave autocast for the backward pass, and clear the bfloat16 copies of weights that the step changes."""
+    """Disable autocast within the `with` block, which runs the backward pass and the optimizer step.
+
+    Then clear the bfloat16 copies of the weights in the autocast cache, because the optimizer step has changed the
+    weights.
+
+    Args:
+        device: device of the model.
+        mixed: whether the precision is bf16-mixed. If not, nothing is changed.
+    """
     if not mixed:
         yield
         return
@@ -90,19 +102,20 @@ def _without_autocast(device: torch.device, mixed: bool) -> Iterator[None]:
 
 # Checkpoints --------------------------------------------------------------------------------------------
 
-# Lightning counts groups and manual steps. Checkpoints contain the counts of a run with one batch per step. They do not
-# depend on the size of the groups, and a run can be resumed with another size. The layout of `loops` is Lightning's.
-# The tests compare it with that of a run without groups.
+# Lightning counts groups and manual optimizer steps. Before saving, these counts are replaced by the counts of a run
+# without groups. Checkpoints therefore do not depend on the group size, and a run can be resumed with another group
+# size. Lightning defines the layout of the dictionary `loops`. The tests compare this dictionary with that of a run
+# without groups.
 
 
 class SavedAt(NamedTuple):
     """The point of a run at which a checkpoint is saved.
 
     Attributes:
-        done: number of batches of the epoch that are done.
-        within_group: whether a callback saves in the middle of a group.
-        validating: whether a callback saves during a validation.
-        scheduled: whether the learning rate has a schedule by step.
+        done: number of batches of the current epoch that have been processed.
+        within_group: whether a callback saves the checkpoint before all batches of the group have been processed.
+        validating: whether a callback saves the checkpoint during validation.
+        scheduled: whether a schedule changes the learning rate after every optimizer step.
     """
 
     done: int
@@ -112,11 +125,16 @@ class SavedAt(NamedTuple):
 
 
 def loops_in_batches(loops: Mapping[str, Any], point: SavedAt) -> None:
-    """Replace the counts of groups in the `loops` of a checkpoint by counts of batches, in place."""
+    """Replace numbers of groups by numbers of batches in the loop states of a checkpoint, in place.
+
+    Args:
+        loops: entry `loops` of a Lightning checkpoint.
+        point: point of the run at which the checkpoint is saved.
+    """
     fit = loops["fit_loop"]
     batches, manual = fit["epoch_loop.batch_progress"], fit["epoch_loop.manual_optimization.optim_step_progress"]
     steps = manual["total"]["completed"]
-    # Lightning counts a batch as completed after the callbacks, and as a step of the loggers after the validation.
+    # Lightning counts a batch as completed after the callbacks. It increments the step of the loggers after validation.
     set_counts(fit, {"epoch_loop.state_dict": steps - int(point.within_group or point.validating)})
     for name, count in (("total", steps), ("current", point.done)):
         set_counts(batches, {name: count})
@@ -131,7 +149,12 @@ def loops_in_batches(loops: Mapping[str, Any], point: SavedAt) -> None:
 
 
 def loops_in_groups(loops: Mapping[str, Any], plan: GroupPlan) -> None:
-    """Replace the counts of batches in the `loops` of a checkpoint by counts of groups, in place."""
+    """Replace numbers of batches by numbers of groups in the loop states of a checkpoint, in place.
+
+    Args:
+        loops: entry `loops` of a checkpoint in which `loops_in_batches` has replaced the numbers.
+        plan: division of an epoch into groups in the run that loads the checkpoint.
+    """
     fit = loops["fit_loop"]
     batches, manual = fit["epoch_loop.batch_progress"], fit["epoch_loop.manual_optimization.optim_step_progress"]
     steps = fit["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]["total"]["completed"]
@@ -142,6 +165,11 @@ def loops_in_groups(loops: Mapping[str, Any], plan: GroupPlan) -> None:
 
 
 def set_counts(progress: dict[str, Any], counts: Mapping[str, int]) -> None:
-    """Set all counts of some entries of a progress to one value each."""
+    """Set all counters of the given entries of a Lightning progress state, in place.
+
+    Args:
+        progress: entry name (such as `total`) -> counters of the entry (such as `ready` and `completed`).
+        counts: entry name -> new value of all counters of this entry.
+    """
     for name, count in counts.items():
         progress[name] = dict.fromkeys(progress[name], count)

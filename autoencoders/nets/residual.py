@@ -130,8 +130,8 @@ class Projection(nn.Module):
         self.shape, pixels = shape, math.prod(shape)
         if components > pixels:
             raise UserError(
-                f"latent_dim must be at most {pixels} with net=residual, because the images have {pixels} pixel values "
-                f"and PCA has no more components than that, got {components}. Choose a smaller latent_dim."
+                f"latent_dim must be at most {pixels} with net=residual, got {components}. The net starts from PCA, "
+                "which has at most one component per pixel value. Choose a smaller latent_dim."
             )
         self.register_buffer("average", torch.zeros(pixels))
         self.register_buffer("components", torch.zeros(components, pixels))

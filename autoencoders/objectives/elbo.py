@@ -1,4 +1,4 @@
-"""Objectives: the ELBO and the tighter importance-weighted bound."""
+"""Training objectives of autoencoders: the ELBO and the tighter importance-weighted bound (IWAE)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,26 @@ if TYPE_CHECKING:
     from autoencoders.objectives.beta_schedules import BetaSchedule
 
 
+class MeanTerms(NamedTuple):
+    """Means of the terms of the loss over images, each a scalar tensor in nats per image; see `Terms`."""
+
+    distortion: Tensor
+    rate: Tensor
+    bound: Tensor | None = None
+    extra: Tensor | None = None
+
+
 class Terms(NamedTuple):
-    """Terms of the objective, per image.
+    """Terms of the loss for each of B images.
 
     Attributes:
-        distortion: (B,) -log p(target | z), in nats, averaged over the samples of z.
-        rate: (B,) KL(q || p), in nats, in closed form.
-        posterior: q(z | x).
-        pixels: p(x | z) of every sample, B K of them.
-        bound: (B,) loss that replaces distortion + beta * rate, in nats, or None.
-        extra: (B,) regularization that is added to the loss, in nats, such as the weighted L1 norm of the code, or
-            None.
+        distortion: -log p(target | z) in nats (B,), averaged over the K samples of z.
+        rate: KL divergence of the posterior q(z | x) from the prior p(z) in nats (B,), in closed form.
+        posterior: posteriors q(z | x) of the B images.
+        pixels: pixel distributions p(x | z) of all B * K samples of z.
+        bound: loss in nats (B,) that replaces distortion + beta * rate; None if the loss is not replaced.
+        extra: regularization in nats (B,) that is added to the loss, such as the weighted L1 norm of the code; None
+            without regularization.
     """
 
     distortion: Tensor
@@ -37,35 +46,49 @@ class Terms(NamedTuple):
     bound: Tensor | None = None
     extra: Tensor | None = None
 
+    def mean(self) -> MeanTerms:
+        """Return the means of the terms over the B images."""
+        bound = None if self.bound is None else self.bound.mean()
+        extra = None if self.extra is None else self.extra.mean()
+        return MeanTerms(self.distortion.mean(), self.rate.mean(), bound, extra)
+
 
 class ELBO:
-    """distortion + beta * rate, with the distortion averaged over K samples of z (Kingma and Welling, 2013).
+    """Objective distortion + beta * rate, with the distortion averaged over K samples of z (Kingma and Welling, 2013).
 
-    The number of samples changes the variance of the gradient, not its expectation.
+    With beta = 1, this is the negative evidence lower bound (ELBO). The number of samples changes the variance of the
+    gradient but not its expectation.
 
     Args:
-        samples: K; the decoder's batch is K times as large.
+        samples: K, the number of samples of z per image. The decoder processes B * K codes for a batch of B images.
+
+    Raises:
+        UserError: if `samples` is not an integer between 1 and 100,000.
     """
 
     weighted = False
-    """Whether the samples are importance-weighted. If so, the loss is `Terms.bound`."""
+    """Whether the samples of z are importance-weighted. If True, the loss is `Terms.bound`."""
 
     def __init__(self, samples: int = 1) -> None:
         valid = isinstance(samples, int) and not isinstance(samples, bool) and 1 <= samples <= 100_000
-        require(valid, "objective.samples", samples, "an integer in 1 .. 100,000")
+        require(valid, "objective.samples", samples, "an integer between 1 and 100,000")
         self.samples = samples
 
     @property
     def name(self) -> str:
-        """Label for titles; empty for the default, one sample."""
+        """Display name of the objective in figure titles. It is empty for the ELBO with one sample, the default."""
         return "" if self.samples == 1 else f"ELBO of {self.samples} samples"
 
     def check(self, beta_schedule: BetaSchedule, posteriors: PosteriorFamily) -> None:
-        """Raise UserError if this objective is not defined for this beta schedule or posterior."""
+        """Check that the objective can be used with a beta schedule and a posterior family.
+
+        Raises:
+            UserError: if `samples` > 1 and the posterior is a single point, so that nothing can be sampled.
+        """
         if self.samples > 1 and not posteriors.stochastic:
             raise UserError(
-                f"objective.samples must be 1 for a model with one code per image, got {self.samples}: there is "
-                "nothing to sample. Set objective.samples=1, or choose model=vae."
+                "objective.samples must be 1 because this model has one code per image and nothing to sample, "
+                f"got {self.samples}. Set objective.samples=1, or choose model=vae."
             )
 
     def terms(
@@ -75,16 +98,31 @@ class ELBO:
         batch: Batch,
         eps: Tensor | None,
     ) -> Terms:
-        """Compute all terms of the objective.
+        """Compute all terms of the loss for a batch.
 
         Args:
-            posterior: q(z | x) of the batch.
-            likelihood: called with codes (N, Z) and, for a conditional model, labels; returns p(x | z).
-            batch: B images.
-            eps: (B, Z) noise for one sample per image, or (B, K, Z) for K; None for a point posterior.
+            posterior: posteriors q(z | x) of the B images.
+            likelihood: called with codes (B * K, Z) and, for a conditional model, the labels of these codes; returns
+                the pixel distributions p(x | z).
+            batch: batch with B images.
+            eps: noise (B, Z) for one sample per image, or (B, K, Z) for K samples per image; None for a posterior that
+                is a single point.
         """
         pixels, nll, _ = self._decode_samples(posterior, likelihood, batch, eps)
         return Terms(nll, posterior.kl().sum(1), posterior, pixels)
+
+    def loss(self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float) -> Tensor:
+        """Return the loss, a scalar tensor in nats per image: distortion + beta * rate + regularization.
+
+        Training, validation and test use this method.
+
+        Args:
+            means: means of the terms over images.
+            beta_schedule: schedule of the weight of the rate.
+            progress: completed fraction of the run, in [0, 1], which determines beta.
+        """
+        loss = means.distortion + beta_schedule(means.rate, progress)
+        return loss if means.extra is None else loss + means.extra
 
     def _decode_samples(
         self,
@@ -93,11 +131,12 @@ class ELBO:
         batch: Batch,
         eps: Tensor | None,
     ) -> tuple[Pixels, Tensor, Tensor | None]:
-        """Sample z and decode it.
+        """Sample codes z from the posteriors, and decode them. The arguments are those of `terms`.
 
         Returns:
-            p(x | z) of every sample; (B,) -log p(target | z), averaged over the samples; and the (B, K) log-weights
-            of the samples, if `weighted`, else None.
+            Pixel distributions p(x | z) of the B * K samples.
+            Distortion -log p(target | z) in nats (B,), averaged over the K samples.
+            Logarithms of the importance weights (B, K) if `weighted` is True, else None.
         """
         samples = 1 if eps is None or eps.dim() == 2 else eps.shape[1]
         y, target = batch.y, batch.target
@@ -116,40 +155,45 @@ class ELBO:
 
 
 class IWAE(ELBO):
-    """The importance-weighted bound, -log 1/K sum_k p(x | z_k) p(z_k) / q(z_k | x).
+    """Importance-weighted bound -log(1/K sum_k p(x | z_k) p(z_k) / q(z_k | x)) on -log p(x).
 
-    It decreases towards -log p(x) as K grows. At K = 1 it is the negative ELBO with the KL estimated from the sample.
-    The gradient is that of the bound, through reparameterized samples.
+    The expectation of this bound decreases towards -log p(x) as K grows. With K = 1, the bound is the negative ELBO
+    with the KL divergence estimated from one sample. Gradients flow through the reparameterized samples z_k.
 
     Source: Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders", 2016.
 
     Args:
-        samples: K.
+        samples: K, the number of samples of z per image, an integer between 1 and 100,000.
     """
 
     weighted = True
 
     @property
     def name(self) -> str:
-        """Label for titles."""
+        """Display name of the objective in figure titles."""
         return f"IWAE of {self.samples} samples"
 
     def check(self, beta_schedule: BetaSchedule, posteriors: PosteriorFamily) -> None:
-        """Raise UserError if samples have no Gaussian density to be weighted by, or if beta is not 1."""
+        """Check that the objective can be used with a beta schedule and a posterior family.
+
+        Raises:
+            UserError: if the samples of the posterior have no Gaussian density, or if beta is not constant 1.
+        """
         if not posteriors.stochastic:
             raise UserError(
-                "objective=iwae needs a model with a sampled posterior, and this model has one code per image and no "
-                "prior. Choose objective=elbo, or model=vae."
+                "objective=iwae needs a model that samples codes, but this model has one code per image and no prior. "
+                "Choose objective=elbo, or model=vae."
             )
         if not (beta_schedule.stationary and beta_schedule.weight(1.0) == 1):
             raise UserError(
-                f"beta must be 1 with objective=iwae, got {type(beta_schedule).__name__} with value "
-                f"{beta_schedule.value:g}: this bound has no KL term. Set beta=1, or choose objective=elbo."
+                "beta must be constant 1 with objective=iwae because this bound has no separate KL term, got "
+                f"{type(beta_schedule).__name__} with value {beta_schedule.value:g}. Set beta=1, or choose "
+                "objective=elbo."
             )
         if not posteriors.gaussian:
             raise UserError(
-                f"objective=iwae weights samples by a Gaussian density, but they are not Gaussian with "
-                f"{posteriors.name}. Choose posterior=gaussian with its default noise and std, or objective=elbo."
+                f"objective=iwae needs Gaussian samples of the posterior, but the samples with {posteriors.name} are "
+                "not Gaussian. Choose posterior=gaussian with its default noise and std, or objective=elbo."
             )
 
     def terms(
@@ -159,9 +203,27 @@ class IWAE(ELBO):
         batch: Batch,
         eps: Tensor | None,
     ) -> Terms:
-        """Compute all terms, as `ELBO.terms`. The bound is numerically stable for weights of any size."""
+        """Compute all terms of the loss for a batch, including the bound. The arguments are those of `ELBO.terms`.
+
+        The bound is computed from the logarithms of the importance weights, so that large weights do not overflow.
+
+        Raises:
+            TypeError: if the posterior is not Gaussian, or if `eps` is None.
+        """
         pixels, nll, weights = self._decode_samples(posterior, likelihood, batch, eps)
         if weights is None:
-            raise TypeError("The importance-weighted bound needs a Gaussian posterior and noise.")
+            raise TypeError("The importance-weighted bound needs a GaussianPosterior and noise `eps` that is not None.")
         bound = math.log(weights.shape[1]) - weights.logsumexp(1)
         return Terms(nll, posterior.kl().sum(1), posterior, pixels, bound)
+
+    def loss(self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float) -> Tensor:
+        """Return the loss, a scalar tensor in nats per image: the bound + regularization.
+
+        The arguments are those of `ELBO.loss`. Beta is 1 and is not used.
+
+        Raises:
+            TypeError: if the means contain no bound.
+        """
+        if means.bound is None:
+            raise TypeError("The importance-weighted loss needs the bound, got None.")
+        return means.bound if means.extra is None else means.bound + means.extra

@@ -201,8 +201,7 @@ def scale_at(weight: float, convention: str | Convention, beta: float = 1.0, **s
     convention = find_convention(convention, sizes)
     if convention.error == "bernoulli":
         raise UserError(
-            "The loss convention must have a scale, got a Bernoulli likelihood, which has no scale. Compute beta with "
-            "`to_beta` instead."
+            "A convention with the Bernoulli error has no scale to compute. Compute beta with `to_beta` instead."
         )
     check_positive("weight", weight)
     check_positive("beta", beta)

@@ -84,8 +84,8 @@ def _raise_no_run(pattern: str, matches: Sequence[Path]) -> NoReturn:
     if len(matches) > 1:
         subject = f"but none of the {len(matches)} paths that match {pattern} contains a run"
     raise UserError(
-        f"runs must match folders with a config.yaml or a run.json, {subject}. Set runs to folders of runs or sweeps, "
-        "or to a pattern such as runs='runs/*'."
+        f"The option runs must name at least one folder with a config.yaml or a run.json, {subject}. Pass run folders, "
+        "sweep folders or a pattern, for example runs='runs/*'."
     )
 
 

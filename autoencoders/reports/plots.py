@@ -89,8 +89,9 @@ def _shared_baselines(runs: Sequence[RunFolder], name: str) -> dict[str, float]:
 def plot_rate_distortion(runs: Sequence[RunFolder]) -> FigureGroup:
     """Plot the distortion against the rate (KL divergence of the posterior from the prior), with one point per run.
 
-    Both metrics are from the test split. Each figure shows runs that differ only in beta and seed. A group of such runs
-    has a figure if it has at least two values of beta and if the negative ELBO of its runs can be compared.
+    Both metrics are from the test split. Runs that differ only in beta and seed form a group, and each group is plotted
+    in its own figure. A group is skipped if all its runs have the same beta, or if the runs have different likelihoods
+    or kinds of conditioning, because their negative ELBOs are then not comparable.
     """
     from autoencoders.figures.curves import rate_distortion_curve
 

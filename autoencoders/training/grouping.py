@@ -1,4 +1,4 @@
-"""The number of optimizer steps per call of `training_step`."""
+"""Choice of the number of optimizer steps per call of `training_step`."""
 
 from __future__ import annotations
 
@@ -28,33 +28,38 @@ BATCH_HOOKS = ("on_train_batch_start", "on_train_batch_end", "on_before_zero_gra
 """Hooks of callbacks and models that Lightning calls for every batch."""
 MODEL_HOOKS = (*BATCH_HOOKS[:-1], "training_step", "configure_optimizers", "backward", "optimizer_step",
                "optimizer_zero_grad", "lr_scheduler_step")  # fmt: skip
-"""Further methods of models that Lightning calls for every batch with automatic optimization."""
+"""Methods of models that Lightning calls for every batch with automatic optimization, including hooks."""
 PRECISIONS = ("32", "32-true", "bf16-mixed")
+"""Values of trainer.precision with which `training_step` can run more than one optimizer step per call."""
 
 
 def group_batches(trainer: pl.Trainer, model: ImageModel, data: ImageDataModule, requested: int | str) -> int:
-    """Let `training_step` run several optimizer steps per call, if this is possible and requested.
+    """Configure trainer, model and data module for several optimizer steps per call of `training_step`.
 
-    Sets `data.plan`, `model.automatic_optimization`, and the limits of the trainer that count batches.
+    Nothing is changed if `requested` is 1, or is `auto` and several steps are not possible. Otherwise, `data.plan` and
+    `model.automatic_optimization` are set, and the limits of the trainer are changed to count groups of batches.
 
     Args:
-        trainer: trainer of the run, before the fit.
-        model: the model.
-        data: the data module, set up for training.
-        requested: maximum number of steps per call; `auto` for DEFAULT_STEPS where it is possible, else 1.
+        trainer: trainer of the run, before `fit`.
+        model: model of the run.
+        data: data module, after `setup("fit")`.
+        requested: value of `steps_per_execution`: the maximum number of optimizer steps per call, or `auto`. `auto`
+            selects DEFAULT_STEPS if several steps are possible, otherwise 1.
 
     Returns:
         The maximum number of optimizer steps per call.
 
     Raises:
-        UserError: if the number is above 1 and Lightning must run every step.
+        UserError: if `requested` is not valid, or is an integer > 1 although several steps are not possible.
     """
     valid = requested == "auto" or (isinstance(requested, int) and not isinstance(requested, bool) and requested >= 1)
     require(valid, "steps_per_execution", requested, "auto or an integer >= 1")
     reason = reason_for_single_steps(trainer, model, data)
     if reason is not None:
         if requested not in ("auto", 1):
-            raise UserError(f"steps_per_execution must be 1 with {reason}, got {requested}. Set it to auto or 1.")
+            raise UserError(
+                f"steps_per_execution must be 1 with {reason}, got {requested}. Set steps_per_execution to auto or 1."
+            )
         return 1
     steps = DEFAULT_STEPS if requested == "auto" else int(requested)
     if steps == 1:
@@ -72,13 +77,16 @@ def group_batches(trainer: pl.Trainer, model: ImageModel, data: ImageDataModule,
 
 
 def limited_batches(trainer: pl.Trainer, data: ImageDataModule) -> int:
-    """Return the number of training batches in an epoch, with the limit of the trainer."""
+    """Return the number of training batches per epoch, after `trainer.limit_train_batches` is applied."""
     limit, count = trainer.limit_train_batches, data.training_batch_count
     return min(limit, count) if isinstance(limit, int) else int(limit * count)
 
 
 def reason_for_single_steps(trainer: pl.Trainer, model: ImageModel, data: ImageDataModule) -> str | None:
-    """Return why Lightning must run every optimizer step, as the end of "with ..."; None if groups are possible."""
+    """Return why `training_step` must run one optimizer step per call, or None if several steps are possible.
+
+    The reason is a noun phrase that completes "steps_per_execution must be 1 with ...".
+    """
     reasons = {
         "several processes": type(trainer.strategy) is not SingleDeviceStrategy or trainer.world_size > 1,
         "trainer.accumulate_grad_batches": trainer.accumulate_grad_batches != 1,
@@ -102,12 +110,12 @@ def reason_for_single_steps(trainer: pl.Trainer, model: ImageModel, data: ImageD
 
 
 def overrides(instance: Any, base: type, names: tuple[str, ...]) -> bool:
-    """Return whether an object has its own version of a method of its base class."""
+    """Return whether the class of an object overrides at least one of the methods `names` of the class `base`."""
     return any(getattr(type(instance), name) is not getattr(base, name) for name in names)
 
 
 def has_groups(data: ImageDataModule) -> bool:
-    """Return whether the training batches come from `ImageDataModule`."""
+    """Return whether the data module is an `ImageDataModule` that does not override the creation of batches."""
     from autoencoders.data.datamodule import ImageDataModule
 
     names = ("train_dataloader", "transfer_batch_to_device", "on_before_batch_transfer", "on_after_batch_transfer")

@@ -1,4 +1,4 @@
-"""One training run: prepare the configuration, instantiate, fit, test, run applications, write the record."""
+"""Steps of one training run: configuration, instantiation, training, test, applications and run record."""
 
 from __future__ import annotations
 
@@ -22,21 +22,22 @@ if TYPE_CHECKING:
     from autoencoders.runs.record import Record
 
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
+"""Valid values of trainer.precision."""
 
 
 @dataclass
 class TrainingRun:
-    """The objects of one run, which the steps of the pipeline share.
+    """Objects of one training run. The functions of this module share them.
 
     Attributes:
-        config: the resolved configuration, with its seed.
-        resume: the checkpoint to resume from, or None.
+        config: the resolved configuration. Its seed is an integer.
+        resume: checkpoint from which training resumes, or None for a new run.
         trainer: Lightning's Trainer.
-        data: the data module, set up for training.
-        model: the model, untrained before `fit`.
-        loggers: all loggers, `metrics.csv` first.
-        throughput: training speed and state.
-        record: the record of the run.
+        data: data module, after `setup("fit")`.
+        model: the model. It is untrained until `fit` is called.
+        loggers: all loggers. The first logger writes `metrics.csv`.
+        throughput: callback that measures the training speed, and knows whether training has started or ended.
+        record: run record, which writes `run.json` and `metrics.json`.
     """
 
     config: dict[str, Any]
@@ -50,12 +51,24 @@ class TrainingRun:
 
     @property
     def folder(self) -> Path:
-        """The run folder."""
+        """Path of the run folder."""
         return self.record.folder
 
 
 def train_run(config: dict[str, Any], overrides: Sequence[str], changes: Callable[[], list]) -> dict[str, float]:
-    """Train one run; see `autoencoders.train.train`, which also restores process-wide settings."""
+    """Train one run. Called by `autoencoders.train.train`, which also restores process-wide settings afterwards.
+
+    Args:
+        config: the resolved configuration.
+        overrides: the command-line overrides, for the run metadata.
+        changes: function that returns the settings that differ from the defaults, for the printed summary.
+
+    Returns:
+        The final metrics of the run.
+
+    Raises:
+        UserError: if the run is not possible as configured, training cannot continue, or an application failed.
+    """
     from autoencoders.callbacks.throughput import Throughput
     from autoencoders.runs import loading
 
@@ -68,17 +81,29 @@ def train_run(config: dict[str, Any], overrides: Sequence[str], changes: Callabl
 
 
 def describe_stage(throughput: Throughput, last_checkpoint: str) -> str:
-    """Return when a signal arrived, for the message of a stopped run."""
+    """Return what the run was doing when a signal arrived, for the message that reports the signal.
+
+    Args:
+        throughput: callback that knows whether training has started or ended.
+        last_checkpoint: path of the last checkpoint.
+    """
     if throughput.ended:
         return f"after training, which is saved in {last_checkpoint}"
     return "during training, without a checkpoint" if throughput.begun else "before training"
 
 
 def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, float]:
-    """Fit, test, apply and record an instantiated run. Return its final metrics.
+    """Train and test the model, run the applications, and write the run record.
+
+    Args:
+        run: objects of the run, from `instantiate_run`.
+        changes: function that returns the settings that differ from the defaults, for the printed summary.
+
+    Returns:
+        The validation metrics of the best epoch and the test metrics.
 
     Raises:
-        UserError: if training cannot continue, or an application failed after it.
+        UserError: if training cannot continue, or an application after the training failed.
     """
     from autoencoders.loggers import media
     from autoencoders.runs import loading
@@ -112,7 +137,10 @@ def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, floa
 
 
 def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]:
-    """Return the configuration with its seed, and the checkpoint to resume from, after all checks that need no data.
+    """Perform all checks that need no data, set the seed, and find the checkpoint to resume from.
+
+    Returns:
+        The configuration with an integer seed, and the path of the checkpoint, or None for a new run.
 
     Raises:
         UserError: if the run is not possible as configured.
@@ -128,7 +156,7 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
     validation.validate(config)
     for node in config["after_fit"].values():
         if isinstance(node, dict) and node.get("classifier"):
-            loading.find_checkpoint(node["classifier"])  # reports a wrong path before training
+            loading.find_checkpoint(node["classifier"])  # raises UserError for a wrong path before training starts
     if resume:
         loading.check_resumable(resume, config)
     folder = Path(config["folder"])
@@ -141,7 +169,10 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
 
 
 def find_resume_checkpoint(config: dict[str, Any]) -> Path | None:
-    """Return the checkpoint to resume from. With `resume=auto` it is None if the run folder has no checkpoint."""
+    """Return the path of the checkpoint to resume from, or None for a new run.
+
+    With `resume=auto`, the run is new if the run folder contains no checkpoint.
+    """
     from autoencoders.runs import loading
 
     if not config["resume"]:
@@ -152,7 +183,10 @@ def find_resume_checkpoint(config: dict[str, Any]) -> Path | None:
 
 
 def set_seed(config: dict[str, Any], resume: Path | None) -> dict[str, Any]:
-    """Return the configuration with a seed: its own, that of the checkpoint to resume from, or a random one."""
+    """Return the configuration with an integer seed.
+
+    If the configured seed is null, use the seed from the checkpoint to resume from, or a random seed for a new run.
+    """
     from autoencoders.runs import loading
 
     if config["seed"] is not None:
@@ -169,30 +203,41 @@ def check_numbers(config: dict[str, Any]) -> None:
     """Raise UserError if the seed, the latent size or the precision is out of range."""
     for name, value, least in (("seed", config["seed"], 0), ("latent_dim.size", config["latent_dim"]["size"], 1)):
         if not isinstance(value, int) or not least <= value < 2**32:
-            raise UserError(f"{name} must be an integer of at least {least}, got {value}.")
+            raise UserError(f"{name} must be an integer >= {least} and < 2**32, got {value}.")
     if str(config["trainer"]["precision"]) not in PRECISIONS:
         raise UserError(
-            f"trainer.precision must be one of {', '.join(PRECISIONS)}, got {config['trainer']['precision']}. "
-            "Likelihood and rate are computed in float32."
+            f"trainer.precision must be one of {', '.join(PRECISIONS)}, because the likelihood and the rate (KL "
+            f"divergence) need float32, got {config['trainer']['precision']}."
         )
 
 
 def instantiate_run(
     config: dict[str, Any], resume: Path | None, throughput: Throughput, overrides: Sequence[str]
 ) -> TrainingRun:
-    """Build loggers, callbacks, trainer, data, model and record of a prepared configuration, and load the data."""
+    """Build the loggers, callbacks, trainer, data module, model and run record of a run, and load the data.
+
+    Args:
+        config: configuration from `prepare_config`.
+        resume: checkpoint to resume from, or None for a new run.
+        throughput: callback that measures the training speed.
+        overrides: the command-line overrides, for the run metadata.
+
+    Raises:
+        UserError: if an object cannot be instantiated, or model, data and trainer cannot be combined.
+    """
     import lightning.pytorch as pl
 
     from autoencoders.callbacks.safe_loggers import SafeLoggers
     from autoencoders.config import validation
     from autoencoders.config.instantiate import instantiate
     from autoencoders.loggers.csv import MetricsCSVLogger
+    from autoencoders.loggers.guarded import GuardedLogger
     from autoencoders.runs.record import Record, run_metadata
     from autoencoders.training.grouping import group_batches
 
     folder = Path(config["folder"])
     metrics_file = MetricsCSVLogger(folder / "metrics.csv", resumed=resume is not None)
-    loggers = [metrics_file, *instantiate_section(config, "logger")]
+    loggers: list[Logger] = [GuardedLogger(logger) for logger in (metrics_file, *instantiate_section(config, "logger"))]
     callbacks = [throughput, SafeLoggers(), *instantiate_section(config, "callbacks")]
     trainer, data = build_trainer(config, callbacks, loggers), instantiate("data", config["data"])
     if trainer.is_global_zero and (warning := slow_precision_warning(trainer)):
@@ -204,6 +249,7 @@ def instantiate_run(
     validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
     pl.seed_everything(config["seed"], verbose=False)
     model = instantiate_model(config, data)
+    validation.check_batch_size(model, data.batch_size // trainer.world_size)
     group_batches(trainer, model, data, config["steps_per_execution"])
     metadata = run_metadata(data, model, list(overrides))
     record = Record(folder, config, metadata, begun=lambda: throughput.begun)
@@ -211,7 +257,7 @@ def instantiate_run(
 
 
 def instantiate_model(config: dict[str, Any], data: Any) -> Any:
-    """Build the model for the shape and the context of the data."""
+    """Build the configured model for the image shape and the labels of a data module, after its `setup`."""
     from autoencoders.config.instantiate import build_model, instantiate
 
     def build(_: Any, **arguments: Any) -> Any:
@@ -221,7 +267,7 @@ def instantiate_model(config: dict[str, Any], data: Any) -> Any:
 
 
 def instantiate_section(config: dict[str, Any], section: str) -> list[Any]:
-    """Instantiate the callbacks or the loggers of a configuration. Null entries are skipped."""
+    """Instantiate all callbacks (section `callbacks`) or all loggers (section `logger`). Skip null entries."""
     from autoencoders.config.instantiate import instantiate
 
     nodes = {name: node for name, node in config[section].items() if node}
@@ -229,7 +275,7 @@ def instantiate_section(config: dict[str, Any], section: str) -> list[Any]:
 
 
 def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
-    """Build Lightning's Trainer. Checkpoints and progress are handled by callbacks only."""
+    """Build Lightning's Trainer. Only the given callbacks save checkpoints and show progress."""
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
     from lightning.pytorch.profilers import PassThroughProfiler
 
@@ -249,16 +295,16 @@ def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any
     )
     if type(trainer.profiler) is PassThroughProfiler:
         trainer.profiler = NullProfiler()
-    elif trainer.profiler.filename is None:  # otherwise Lightning would print it with a silenced logger
+    elif trainer.profiler.filename is None:  # else Lightning prints to a silenced logger
         trainer.profiler.dirpath, trainer.profiler.filename = config["folder"], "profile"
     return trainer
 
 
 def fit(run: TrainingRun) -> None:
-    """Fit the model, and save the last weights even without a checkpoint callback.
+    """Train the model. Without a checkpoint callback, save the final weights as the last checkpoint.
 
     Raises:
-        UserError: if training cannot continue as configured, or the weights or the loss are not finite at the end.
+        UserError: if training cannot continue as configured, or the final weights or the final loss are not finite.
     """
     import torch
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -270,7 +316,7 @@ def fit(run: TrainingRun) -> None:
     trainer, model = run.trainer, run.model
     if run.config["compile"]:
         model.terms = torch.compile(model.terms)
-    trainer.ckpt_path = run.resume  # not an argument of fit, because the model's setup hook reads it
+    trainer.ckpt_path = run.resume  # not an argument of fit, because the model's setup hook reads this attribute
     try:
         trainer.fit(model, datamodule=run.data)
     except (MisconfigurationException, RuntimeError) as error:
@@ -285,7 +331,11 @@ def fit(run: TrainingRun) -> None:
 
 
 def run_test(run: TrainingRun) -> dict[str, float]:
-    """Return the test metrics of the best checkpoint, or of the last weights if there is none, with their baselines."""
+    """Evaluate the best checkpoint on the test split. Without a best checkpoint, evaluate the current weights.
+
+    Returns:
+        Metric name -> value: the test metrics, and the MSE of the baselines on the validation and test splits.
+    """
     from autoencoders.runs import loading
 
     best = run.folder / loading.BEST
@@ -295,17 +345,17 @@ def run_test(run: TrainingRun) -> dict[str, float]:
 
 
 def apply_after_fit(run: TrainingRun) -> str | None:
-    """Run the configured applications on rank zero.
+    """Run the applications that are configured for the end of the training, on rank zero only.
 
     Returns:
-        A message with the command that repeats the failed applications; None if none failed.
+        An error message with a command that runs the failed applications again, or None if no application failed.
     """
     from autoencoders.applications.base import run_application
     from autoencoders.callbacks.base import continue_on_error, evaluation_mode
     from autoencoders.loggers.media import MediaWriter
     from autoencoders.runs.run import Run
 
-    # Options that an experiment sets for an application that is not selected are ignored.
+    # A node without _target_ contains options from an experiment for an application that is not selected.
     nodes = {name: node for name, node in run.config["after_fit"].items() if node and "_target_" in node}
     if not nodes or not run.trainer.is_global_zero:
         return None
@@ -322,6 +372,6 @@ def apply_after_fit(run: TrainingRun) -> str | None:
         return None
     arguments = shlex.join([f"run={run.config['folder']}", f"application=[{','.join(failed)}]"])
     return (
-        f"The training is complete, but {', '.join(failed)} failed. Run again with: "
+        f"The training is complete, but {', '.join(failed)} failed. Run the failed applications with: "
         f"python -m autoencoders.apply {arguments}"
     )

@@ -136,7 +136,7 @@ class SweepTable(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Store the folder and the start time of the sweep. Exit with status 2 if the Slurm launcher has no `srun`."""
-        if "slurm" in config.hydra.launcher._target_.lower() and shutil.which("srun") is None:
+        if "slurm" in config.hydra.launcher["_target_"].lower() and shutil.which("srun") is None:
             print(
                 "autoencoders: hydra/launcher=submitit_slurm needs a Slurm cluster, but the command srun is not on the "
                 "PATH. Run the sweep on a login node of the cluster, or choose hydra/launcher=submitit_local.",

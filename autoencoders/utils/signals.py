@@ -1,4 +1,4 @@
-"""Handling of the signals that end a run: SIGINT (Ctrl-C) and SIGTERM (`kill`, job queues)."""
+"""Functions that handle the signals that end a run: SIGINT (Ctrl-C) and SIGTERM (from `kill` and job queues)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from types import FrameType
 from autoencoders.types import RunStopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Signals that end a run: Ctrl-C sends SIGINT; `kill` and job queues send SIGTERM."""
+"""Signals that end a run. Ctrl-C sends SIGINT. The command `kill` and job queues send SIGTERM."""
 
 REPEAT_SECONDS = 1.0
-"""A second signal within this number of seconds is ignored, because `timeout` sends its signal twice to a process."""
+"""Time in seconds in which a second signal is ignored, because the command `timeout` sends the same signal twice."""
 
 _latest = -math.inf
 
@@ -25,12 +25,13 @@ _latest = -math.inf
 def stop_on_signals(where: Callable[[], str]) -> Iterator[None]:
     """Raise `RunStopped` if the process receives SIGINT or SIGTERM inside of the `with` block.
 
-    During training, the callback `LastCheckpoint` handles these signals instead, to finish the current batch.
+    During training, the callback `LastCheckpoint` handles these signals instead, so that a checkpoint is saved first.
 
     Args:
-        where: function that returns what the run was doing, for the message of `RunStopped`.
+        where: function that returns at which point the run stopped, for the message of `RunStopped`. Example of the
+            returned text: `before training`.
     """
-    if threading.current_thread() is not threading.main_thread():  # only this thread may set signal handlers
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
         yield
         return
 
@@ -47,7 +48,10 @@ def stop_on_signals(where: Callable[[], str]) -> Iterator[None]:
 
 
 def is_repeated_signal() -> bool:
-    """Return whether the previous signal was received less than `REPEAT_SECONDS` ago. Call it once for each signal."""
+    """Return whether the previous signal was received less than `REPEAT_SECONDS` before the current signal.
+
+    A signal handler must call this function exactly once for each signal.
+    """
     global _latest
     before, _latest = _latest, time.monotonic()
     return _latest - before < REPEAT_SECONDS

@@ -118,7 +118,7 @@ def test_the_mean_difference_is_that_and_orthogonal_is_orthogonal():
     ("values", "at"),
     [([-1.0, 1.0, 1.0], 0.0), ([0.0, 1.0, 1.0], 0.5), (list(np.linspace(-2, 3, 60)), 0.0), ([5.0, 6.0, 7.0], 6.0)],
 )
-def test_where_values_divide(values, at):
+def test_the_threshold_of_an_attribute(values, at):
     assert attribute_threshold(torch.tensor([*values, float("nan")])) == at
 
 

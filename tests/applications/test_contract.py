@@ -40,7 +40,7 @@ def opened(tmp_path_factory):
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("model", ["ae", "vae", "cvae", "pca"])
 @pytest.mark.parametrize("name", NAMES)
-def test_it_answers_or_says_why_not(compose, opened, name, model, data):
+def test_every_application_returns_a_result_or_a_user_error(compose, opened, name, model, data):
     run = opened(compose, model, data)
     refusal = ""
     try:

@@ -53,7 +53,7 @@ def test_the_table_says_what_the_model_says(opened, model):
         assert word in found.tables["protocol"]["protocol"][0]
 
 
-def test_a_decoder_that_does_not_look_has_the_mean_image_for_its_equal(opened, monkeypatch):
+def test_a_decoder_that_ignores_the_code_equals_the_mean_image(opened, monkeypatch):
     run = opened("model=vae", "data.binarize=static")
     train = run.prepare().data.images("train").double().mean(0).div(255)
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_a_decoder_that_does_not_look_has_the_mean_image_for_its_equal(opened, m
         (["model=ae"], "no prior"),
     ],
 )
-def test_bits_only_where_they_are_bits(opened, words, reason):
+def test_bits_per_dimension_only_for_discrete_likelihoods(opened, words, reason):
     found = evaluate(opened(*words), **SMALL)
     row = by(found).loc["bits per dimension"].iloc[0]
     assert math.isnan(row["value"])

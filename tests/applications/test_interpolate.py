@@ -47,7 +47,7 @@ def test_strips_join_images_persons_and_sampled_codes(opened, monkeypatch, model
     assert figures == ({"images", "random", "groups"} if model == "vae" else {"images", "random"})
 
 
-def test_animations_go_forward_and_back(opened, tmp_path):
+def test_animations_play_forward_and_backward(opened, tmp_path):
     from PIL import Image
 
     from autoencoders.loggers.media import MediaWriter

@@ -69,7 +69,7 @@ def all_finite(checkpoint):
 
 
 @pytest.mark.parametrize("how", SPOIL)
-def test_it_stops_names_the_term_and_keeps_the_batch_and_the_checkpoint(compose, tmp_path, spoil, how):
+def test_the_guard_stops_names_the_term_and_keeps_batch_and_checkpoint(compose, tmp_path, spoil, how):
     seen, folder = spoil(how, 24), tmp_path / "run"
     with pytest.raises(UserError, match=r"at optimizer step 24 \(batch 5 of epoch 2\)") as raised:
         train(compose(*TINY, "corruption=gaussian_noise"))
@@ -88,15 +88,15 @@ def test_it_stops_names_the_term_and_keeps_the_batch_and_the_checkpoint(compose,
     record = json.loads((folder / "run.json").read_text())
     assert (record["status"], record["error"]) == ("failed", str(raised.value))
     assert "optimizer.lr" in record["error"]
-    assert "checkpoints/last.ckpt is from before it" in record["error"]
+    assert "checkpoints/last.ckpt was saved before this step" in record["error"]
 
 
 @pytest.mark.parametrize("options", [[], ["trainer.check_val_every_n_epoch=5"]])
-def test_weights_that_the_last_step_spoils_reach_no_checkpoint(compose, tmp_path, spoil, options):
+def test_nonfinite_weights_of_the_last_step_are_not_saved(compose, tmp_path, spoil, options):
     """No loss after it tells."""
     spoil("gradient", 38)
     words = ["callbacks.nan_guard.every_n_steps=1000", *options]
-    with pytest.raises(UserError, match=r"step 38 .batch 19 of epoch 2.: its gradient is not finite, though"):
+    with pytest.raises(UserError, match=r"step 38 .batch 19 of epoch 2.: the gradient is not finite, but the loss is"):
         train(compose(*TINY, *words))
     assert all_finite(tmp_path / "run/checkpoints/last.ckpt")
 
@@ -118,7 +118,7 @@ def test_accumulated_gradients_are_traced_to_their_batch(compose, tmp_path, spoi
     assert torch.equal(torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)["index"], seen[22].index)
 
 
-def test_images_that_hold_nan_are_named_as_such(compose, tmp_path, monkeypatch):
+def test_images_with_nan_are_reported(compose, tmp_path, monkeypatch):
     batch = ImageDataModule._batches
 
     def with_nan(self, split):
@@ -128,13 +128,17 @@ def test_images_that_hold_nan_are_named_as_such(compose, tmp_path, monkeypatch):
         return batches
 
     monkeypatch.setattr(ImageDataModule, "_batches", with_nan)
-    with pytest.raises(UserError, match=r"images or labels hold NaN or infinity: 1 of 64, training rows 77\. Repair"):
+    message = (
+        r"images or labels of the batch contain NaN or infinity "
+        r"\(1 of 64 images; indices in the training split: 77\)\. Repair"
+    )
+    with pytest.raises(UserError, match=message):
         train(compose(*TINY))
     kept = torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)
     assert kept["index"][~kept["x"].flatten(1).isfinite().all(1)].tolist() == [77]
 
 
-def test_a_loader_of_somebodys_own_is_looked_through(compose, tmp_path, monkeypatch):
+def test_a_loader_of_the_user_is_searched(compose, tmp_path, monkeypatch):
     def loader(self):
         images = torch.rand(128, 1, 28, 28)
         images[100] = INF
@@ -142,7 +146,7 @@ def test_a_loader_of_somebodys_own_is_looked_through(compose, tmp_path, monkeypa
         return DataLoader([Batch(images[i], images[i], None, i) for i in rows], batch_size=None)
 
     monkeypatch.setattr(ImageDataModule, "train_dataloader", loader)
-    with pytest.raises(UserError, match="1 of 32, training rows 100"):
+    with pytest.raises(UserError, match="1 of 32 images; indices in the training split: 100"):
         train(compose(*TINY))
     assert torch.load(tmp_path / "run/nan/batch.pt", weights_only=True)["index"].tolist() == list(range(96, 128))
 
@@ -162,17 +166,17 @@ def test_classifier_is_checked_too(compose, tmp_path, monkeypatch):
         return (loss * INF if len(losses) == 24 else loss), logits
 
     monkeypatch.setattr(Classifier, "terms", wrong)
-    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): its loss is not finite\. Lower optimizer.lr"):
+    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): the loss is not finite\. Lower optimizer.lr"):
         train(compose("model=classifier", "net=mlp", *TINY[1:]))
     with (tmp_path / "run/nan/steps.csv").open() as file:
         kept = [float(row["loss"]) for row in csv.DictReader(file)]
     assert kept[:-1] == pytest.approx([loss.mean().item() for loss in losses[19:23]], rel=1e-5)
 
 
-def test_a_run_that_goes_on_knows_where_its_sums_were(compose, tmp_path, spoil):
+def test_a_resumed_run_restores_its_sums(compose, tmp_path, spoil):
     train(compose(*TINY, "trainer.max_epochs=1", "schedule=constant"))
     spoil("rate", 5)
-    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): its rate"):
+    with pytest.raises(UserError, match=r"step 24 \(batch 5 of epoch 2\): the rate"):
         train(compose(*TINY, "schedule=constant", "trainer.gradient_clip_val=1", f"resume='{tmp_path}/run'"))
     with (tmp_path / "run/nan/steps.csv").open() as file:
         assert all(0 < float(row["distortion"]) < 600 for row in csv.DictReader(file))

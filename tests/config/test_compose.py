@@ -3,28 +3,26 @@ import subprocess
 import sys
 
 import pytest
-from hydra import compose as hydra_compose
-from hydra import initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from autoencoders.config.compose import (
-    CONF,
+from autoencoders.config.arguments import (
+    FLAGS,
     NUMERIC_GROUPS,
-    config_groups,
-    help_text,
+    collapse_numbers,
+    expand_numbers,
     merge_list_option,
-    numeric_config,
     quote_option,
+    split_arguments,
 )
+from autoencoders.config.compose import compose_config, config_groups, help_text
+from autoencoders.types import UserError
 
 SINGLE = [g for g in config_groups() if g not in ("callbacks", "logger")]
 
 
 def composed(*overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return hydra_compose("train", list(overrides))
+    return compose_config("train", overrides)
 
 
 @pytest.mark.parametrize("option", [f"{g}={o}" for g, options in config_groups().items() for o in options])
@@ -61,17 +59,62 @@ def test_latent_dim_on_the_command_line(words, expected):
     assert composed(*words).model.latent_dim == expected
 
 
-@pytest.mark.parametrize("word", ["latent_dim=1.5", "latent_dim=0", "beta=-1", "beta=nan", "latent_dim=vast"])
+@pytest.mark.parametrize(
+    "word",
+    ["latent_dim=1.5", "latent_dim=0", "latent_dim=4,-1", "beta=-1", "beta=nan", "beta=interval(-1,2)", "beta=.5,-2"],
+)
 def test_invalid_numbers_are_rejected(word):
-    with pytest.raises(HydraException, match=word.split("=")[0]):
-        composed(word)
+    name = word.split("=")[0]
+    with pytest.raises(UserError, match=rf"{name} must be {NUMERIC_GROUPS[name].describe()}, got "):
+        expand_numbers([word])
 
 
-def test_only_numeric_groups_accept_numbers():
-    assert numeric_config("beta/0.5")["value"] == 0.5
-    assert numeric_config("model/3") is None
-    assert numeric_config("beta/warmup") is None
+@pytest.mark.parametrize(
+    ("word", "expected"),
+    [
+        ("beta=4", ["beta=constant", "beta.value=4"]),
+        ("beta=0.5,1,4", ["beta=constant", "beta.value=0.5,1,4"]),
+        ("beta=range(1,4)", ["beta=constant", "beta.value=range(1,4)"]),
+        ("beta=interval(0.1,4)", ["beta=constant", "beta.value=interval(0.1,4)"]),
+        ("beta=tag(log,interval(0.1,4))", ["beta=constant", "beta.value=tag(log,interval(0.1,4))"]),
+        ("beta=choice(1,2)", ["beta=constant", "beta.value=choice(1,2)"]),
+        ("latent_dim=2,16", ["latent_dim.size=2,16"]),
+        ("latent_dim=plane,small", ["latent_dim=plane,small"]),
+        ("beta=warmup,cyclical", ["beta=warmup,cyclical"]),
+        ("beta.value=4", ["beta.value=4"]),
+        ("model=3", ["model=3"]),
+        ("beta=[1", ["beta=[1"]),
+    ],
+)
+def test_numbers_of_groups_become_options(word, expected):
+    assert expand_numbers([word]) == expected
+    assert collapse_numbers(expected) == [word if expected != ["beta.value=4"] else "beta.value=4"]
     assert set(NUMERIC_GROUPS) <= set(config_groups())
+
+
+def test_a_sweep_of_numbers_and_options_is_refused():
+    with pytest.raises(
+        UserError, match="beta must be either numbers or options in one sweep, got numbers and options: beta=warmup,4"
+    ):
+        expand_numbers(["beta=warmup,4"])
+
+
+def test_flags_and_overrides_are_divided():
+    line = split_arguments(["-m", "--cfg", "job", "-i", "model=vae", "--config-dir=x", "seed=1"])
+    assert line.flags == {"-m": "", "--cfg": "job", "-i": "", "--config-dir": "x"}
+    assert line.overrides == ["model=vae", "seed=1"]
+    assert line.is_multirun
+    with pytest.raises(UserError, match="There is no flag --foo"):
+        split_arguments(["--foo"])
+    with pytest.raises(UserError, match="Put -m first"):
+        split_arguments(["hydra/sweeper=optuna", "-m", "model=vae"])
+
+
+def test_the_flags_are_those_of_hydra(tmp_path):
+    command = [sys.executable, "-m", "autoencoders.train", "--hydra-help"]
+    lines = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout.splitlines()
+    flags = {flag for line in lines if line.startswith("--") for flag in line.split(" : ")[0].split(",")}
+    assert flags == set(FLAGS)
 
 
 def test_the_likelihood_depends_on_model_and_data_unless_it_is_set():

@@ -74,7 +74,7 @@ def test_invalid_options_are_named(tmp_path):
         prepared(tmp_path / "empty", tmp_path)
     for i in range(10):
         paint(tmp_path / f"in/{i}.png", i)
-    with pytest.raises(UserError, match=r"data.labels must be `folders`, `none` or the path of a CSV file, got x.csv"):
+    with pytest.raises(UserError, match=r"or the path of an existing CSV file, got x.csv, which does not exist"):
         prepared(tmp_path / "in", tmp_path, labels="x.csv")
     (tmp_path / "y.csv").write_text("file,kind\n0.png,a\n")
     with pytest.raises(UserError, match=r"must contain the labels of all images, but has no label for 1\.png"):

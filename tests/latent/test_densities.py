@@ -36,7 +36,7 @@ def test_samples_have_the_densitys_mean_and_repeat(density):
 
 
 @pytest.mark.parametrize("density", [GaussianDiagonal, GaussianFull, lambda: PCAKDE(2), GaussianMixture])
-def test_dead_latents_do_no_harm(density):
+def test_constant_latents_do_not_change_the_result(density):
     z = torch.cat([codes(200, 0), torch.zeros(200, 2)], dim=1)
     density = density().fit(z, z[:50])
     assert density.sample(5, torch.Generator()).isfinite().all()

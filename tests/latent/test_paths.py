@@ -27,7 +27,7 @@ def test_the_radius_changes_evenly():
     torch.testing.assert_close(path[0].norm(dim=1), torch.linspace(1, 3, 5))
 
 
-def test_codes_in_line_with_the_center_walk_straight():
+def test_the_spherical_path_of_collinear_codes_is_straight():
     a = torch.tensor([[1.0, 1.0], [0.0, 0.0]])
     b = torch.tensor([[-1.0, -1.0], [2.0, 0.0]])
     torch.testing.assert_close(spherical(a, b, STEPS), linear(a, b, STEPS))

@@ -10,7 +10,7 @@ def test_a_plane_of_two_is_itself():
     assert np.array_equal(projections.plane(codes)[0], codes)
 
 
-def test_tsne_separates_what_is_apart_and_repeats():
+def test_tsne_separates_clusters_and_is_reproducible():
     codes = np.concatenate([np.random.default_rng(0).normal(c, 0.1, (30, 5)) for c in (0, 10)])
     points = projections.tsne(codes)
     first, second = points[:30], points[30:]
@@ -31,7 +31,7 @@ def test_a_gaussian_matches_moments_and_scipys_density():
     np.testing.assert_allclose(density.log_density(z[:50]), expected, rtol=1e-3, atol=1e-3)
 
 
-def test_a_gaussian_survives_dead_latents():
+def test_a_gaussian_of_constant_latents_is_finite():
     z = torch.cat([torch.randn(100, 2), torch.zeros(100, 1)], dim=1)
     assert torch.isfinite(GaussianFull().fit(z).sample(5, torch.Generator())).all()
 

@@ -112,7 +112,7 @@ def test_the_bound_lies_between_elbo_and_likelihood_and_closes(linear):
     assert ((many.effective > 1) & (many.effective < 3000)).all()
 
 
-def test_it_is_a_bound_that_closes_for_models_trained_with_wrong_noise_too(linear):
+def test_the_bound_is_tight_for_models_trained_with_wrong_noise(linear):
     model, x, exact = linear(0.0)
     model.posteriors = Reparameterization(noise="uniform", std="exp")
     gaps = [float((exact + estimate(model, x, k).nll).mean()) for k in (1, 30, 3000)]
@@ -120,7 +120,7 @@ def test_it_is_a_bound_that_closes_for_models_trained_with_wrong_noise_too(linea
     assert gaps[2] < 0.1  # the gap closes slowly because the proposal is too narrow
 
 
-def test_it_agrees_with_log_sum_exp_over_torch_distributions(linear):
+def test_the_likelihood_equals_log_sum_exp_over_torch_distributions(linear):
     model, x, _ = linear(0.3)
     rows = torch.arange(len(x))
     posterior = model.posterior(x)

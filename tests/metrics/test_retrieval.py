@@ -13,7 +13,7 @@ def test_distances_are_scipys(metric):
     np.testing.assert_allclose(feature_distances(a, b, metric), cdist(a, b, metric), atol=1e-5)
 
 
-def test_nobody_is_their_own_neighbor():
+def test_no_image_is_its_own_neighbor():
     x = torch.tensor([[0.0], [1.0], [3.0]])
     index, distance = nearest_neighbors(x, x, 1, itself=True)
     assert index.flatten().tolist() == [1, 0, 1]

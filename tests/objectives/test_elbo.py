@@ -162,7 +162,10 @@ def test_validation_is_the_bound_for_any_batch_size_and_decodes_at_most_a_batch(
         (["model=pca", "objective=iwae"], "one code per image and no prior"),
         (["model=vae", "objective=iwae", "beta=4"], "got Constant with value 4"),
         (["model=vae", "objective=iwae", "beta=warmup"], "got Warmup with value 1"),
-        (["model=vae", "objective=iwae", "posterior.noise=uniform"], "not Gaussian with noise uniform"),
+        (
+            ["model=vae", "objective=iwae", "posterior.noise=uniform"],
+            "noise uniform, std exp_half are not Gaussian",
+        ),
         (["model=vae", "objective.samples=0"], "objective.samples must be an integer"),
         (["model=vae", "objective.samples=2.5"], "objective.samples must be an integer"),
         (["model=vae", "posterior.noise=cauchy"], "posterior.noise must be one of"),

@@ -53,7 +53,7 @@ def state_of(folder):
     return torch.load(folder / "checkpoints/best.ckpt", weights_only=True)
 
 
-def test_the_bomb_goes_off_where_pickles_are_loaded(canary):
+def test_the_test_pickle_executes_code_if_it_is_loaded(canary):
     pickle.loads(pickle.dumps(Bomb(canary)))
     assert canary.exists()
 
@@ -126,7 +126,7 @@ def test_targets_of_an_opened_run_are_those_of_this_package(finished, tmp_path, 
     assert not canary.exists()
 
 
-def test_an_exported_model_is_looked_at_as_a_checkpoint_is(finished, tmp_path, canary):
+def test_an_exported_model_is_checked_like_a_checkpoint(finished, tmp_path, canary):
     from safetensors.torch import save_file
 
     from autoencoders.runs.loading import CONFIG, WEIGHTS

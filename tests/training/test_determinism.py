@@ -23,7 +23,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("net", ["conv", pytest.param("mlp", marks=pytest.mark.slow)])
-def test_the_command_makes_the_weights_that_another_process_makes(compose, tmp_path, net):
+def test_two_processes_compute_equal_weights(compose, tmp_path, net):
     words = [*QUICK, *NETS[net]]
     done = subprocess.run(
         [sys.executable, "-m", "autoencoders.train", *words, "hydra.run.dir=command"],

@@ -50,7 +50,7 @@ def steps(folder, *names):
 # Files ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_is_whole_or_as_it_was(tmp_path):
+def test_a_file_is_written_completely_or_stays_unchanged(tmp_path):
     file = tmp_path / "deep/x"
     with atomic.atomic_write(file) as partial:
         partial.write_text("one")
@@ -68,7 +68,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
 # A full disk ----------------------------------------------------------------------------------------------------
 
 
-def test_a_full_disk_leaves_every_checkpoint_good_and_says_how_to_go_on(run_command, tmp_path, monkeypatch):
+def test_a_full_disk_keeps_every_checkpoint_and_prints_the_command_to_continue(run_command, tmp_path, monkeypatch):
     """The second epoch's checkpoints are cut short: last.ckpt, and previous.ckpt linked to it, are the first's."""
     plain = Path.write_bytes
 
@@ -152,7 +152,7 @@ def kind(node):
     return node["_target_"].rpartition(".")[2]
 
 
-def test_a_training_goes_on_where_figures_applications_and_loggers_fail(spared):
+def test_training_continues_if_figures_applications_and_loggers_fail(spared):
     root, metrics = spared
     good, bad = (
         torch.load(root / f"{n}/checkpoints/last.ckpt", weights_only=True)["state_dict"] for n in ("good", "bad")
@@ -177,8 +177,8 @@ def test_each_failure_is_reported_once_with_its_option(spared):
         "Failing", "callbacks.samples", "callbacks.reconstructions", "application reconstruct", "callbacks.baselines",
     }  # fmt: skip
     assert message["callbacks.samples"] == (
-        "callbacks.samples failed at step 19 (ValueError: boom), and training continues; its figures are missing there"
-        ". callbacks.samples=null disables it, debug=true shows the traceback."
+        "callbacks.samples failed at step 19 (ValueError: boom), but training continues; the figures of this step are "
+        "missing. Set callbacks.samples=null to disable them, or debug=true to show the traceback."
     )
     assert "(MemoryError)" in message["callbacks.reconstructions"]  # the baseline beside its MSE
     assert "(No space left on device)" in message["application reconstruct"]
@@ -203,12 +203,12 @@ def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_com
     done = run_command(train_module, *words, "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 2
     warning = (
-        "application browse failed at step 19 (No space left on device), and training continues; the training and "
+        "application browse failed at step 19 (No space left on device), but training continues; the training and "
         "its metrics are kept."
     )
     assert done.stderr.splitlines() == [
         f"autoencoders: warning: {warning}",
-        "autoencoders: The training is complete, but browse failed. Run again with: python -m "
+        "autoencoders: The training is complete, but browse failed. Run the failed applications with: python -m "
         f"autoencoders.apply run={tmp_path}/run 'application=[browse]'",
     ]
     assert f"warning  {warning}" in done.stdout
@@ -239,7 +239,7 @@ def test_a_row_that_did_not_fit_leaves_the_file_as_it_was(tmp_path, monkeypatch)
 # W&B ------------------------------------------------------------------------------------------------------------
 
 
-def test_wandb_goes_offline_where_its_server_is_not(tmp_path, monkeypatch, capsys):
+def test_wandb_is_offline_without_a_server(tmp_path, monkeypatch, capsys):
     import wandb
 
     (tmp_path / "run.json").write_text('{"status": "running"}')
@@ -250,13 +250,13 @@ def test_wandb_goes_offline_where_its_server_is_not(tmp_path, monkeypatch, capsy
     logger.log_metrics({"a": 1.0}, 0)
     (said,) = record(tmp_path)["warnings"]
     assert said.startswith("W&B could not start online (CommError: ")
-    assert said.endswith("and is offline for this run; metrics.csv and figures/ are complete.")
+    assert said.endswith("W&B is offline for this run, but metrics.csv and figures/ are complete.")
     assert capsys.readouterr().err == f"autoencoders: warning: {said}\n"
     monkeypatch.setattr(wandb.Run, "finish", raising(TimeoutError("not in 300 seconds"), lambda *_: True))
     where = logger.close({}, tmp_path / "none", failed=False)
     monkeypatch.undo()
     wandb.finish()
-    assert where.startswith("not all uploaded (TimeoutError: not in 300 seconds); upload with: wandb sync ")
+    assert where.startswith("upload incomplete (TimeoutError: not in 300 seconds); upload with: wandb sync ")
     assert Path(where.rpartition(" ")[2]).is_dir()
 
 
@@ -283,7 +283,7 @@ def test_a_run_folder_without_permission_is_one_sentence(run_command, tmp_path, 
     assert "run cannot be used (Permission denied). Set hydra.run.dir to a folder" in done.stderr
 
 
-def test_an_answer_that_cannot_be_written_is_one_sentence(spared, run_command, tmp_path):
+def test_a_result_that_cannot_be_written_is_one_sentence(spared, run_command, tmp_path):
     (tmp_path / "file").touch()
     words = [f"run={spared[0]}/good", "application=reconstruct", "folder=file/x"]
     done = run_command(apply, *words, cwd=tmp_path)
@@ -311,7 +311,7 @@ CPU = RuntimeError("[enforce fail] . DefaultCPUAllocator: can't allocate memory:
          "Lower data.eval_batch_size (now 500)."),
     ],
 )  # fmt: skip
-def test_memory_that_ran_out_names_the_option_and_what_is_kept(
+def test_out_of_memory_names_the_option_and_the_kept_files(
     compose, tmp_path, monkeypatch, error, method, options, says
 ):
     plain = getattr(VAE, method)
@@ -353,9 +353,7 @@ def test_out_of_memory_in_another_place_is_reported(compose):
 
 
 @pytest.mark.parametrize("spoils", ["loss", "last step"])
-def test_a_training_that_nothing_watched_fails_where_it_ends_without_finite_numbers(
-    compose, tmp_path, monkeypatch, spoils
-):
+def test_a_training_without_guard_fails_at_its_end_if_values_are_not_finite(compose, tmp_path, monkeypatch, spoils):
     plain = VAE.training_step
 
     def step(self, batch, batch_idx):
@@ -368,6 +366,6 @@ def test_a_training_that_nothing_watched_fails_where_it_ends_without_finite_numb
     message = str(raised.value)
     assert message.startswith("Training ended with values that are not finite: ")
     assert "val/objective is nan, " in message
-    assert "holds NaN or infinity. Lower optimizer.lr (it is " in message
+    assert "contains NaN or infinity. Lower optimizer.lr (it is " in message
     assert record(tmp_path / "run")["status"] == "failed"
     assert steps(tmp_path / "run", "last") == [19]

@@ -124,7 +124,9 @@ def test_a_run_stopped_within_a_group_continues_with_any_number_of_steps(compose
 )  # fmt: skip
 def test_runs_that_need_single_steps_say_why(compose_into, tmp_path, words, reason):
     config = compose_into(*QUICK, *words, "steps_per_execution=4", folder=tmp_path / "run")
-    with pytest.raises(UserError, match=rf"steps_per_execution must be 1 with .*{reason}.*, got 4. Set it to"):
+    with pytest.raises(
+        UserError, match=rf"steps_per_execution must be 1 with .*{reason}.*, got 4. Set steps_per_execution to"
+    ):
         train(config)
 
 

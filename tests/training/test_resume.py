@@ -76,7 +76,7 @@ def killed(config, seconds):
 
 
 @pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_at_any_moment_it_goes_on_from_its_last_checkpoint(compose, tmp_path, whole, starts, times):
+def test_a_killed_run_continues_from_its_last_checkpoint(compose, tmp_path, whole, starts, times):
     folder, seconds = whole
     moments = random.Random(1)
     found, deaths = [], 0
@@ -95,7 +95,7 @@ def test_killed_at_any_moment_it_goes_on_from_its_last_checkpoint(compose, tmp_p
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_around_the_last_line_of_an_epoch_it_loses_nothing(compose, tmp_path, whole, starts, moment):
+def test_a_run_killed_at_the_last_line_of_an_epoch_loses_no_metrics(compose, tmp_path, whole, starts, moment):
     def log(self, metrics, step=None, plain=csv.MetricsCSVLogger.log_metrics):
         is_last_line = step == 56 and "train/loss" in metrics
         for now in ("before", "after"):
@@ -117,7 +117,7 @@ def test_killed_around_the_last_line_of_an_epoch_it_loses_nothing(compose, tmp_p
 
 
 @pytest.mark.parametrize(("number", "step"), [(signal.SIGINT, 7), (signal.SIGTERM, 19), (signal.SIGINT, 76)])
-def test_a_signal_leaves_a_checkpoint_and_says_how_to_go_on(compose, tmp_path, whole, monkeypatch, number, step):
+def test_a_signal_saves_a_checkpoint_and_prints_how_to_continue(compose, tmp_path, whole, monkeypatch, number, step):
     from autoencoders.models.vae import VAE
 
     plain = VAE.training_step
@@ -165,7 +165,7 @@ def test_a_signal_sent_twice_at_once_is_one(compose, tmp_path, monkeypatch):
     monkeypatch.setattr(signals, "REPEAT_SECONDS", 0)
     with pytest.raises(RunStopped) as stopped:
         train(compose(*WORDS, folder=tmp_path / "impatient"))
-    assert stopped.value.where.startswith("immediately, by a second signal")
+    assert stopped.value.where.startswith("immediately by a second signal")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -222,7 +222,7 @@ def test_a_drawn_seed_is_kept_by_a_resume_and_by_a_sweep(compose, run_command, t
     assert starts == [0, 19, 0]
 
 
-def test_the_terminal_says_how_to_go_on(run_command, tmp_path, monkeypatch):
+def test_the_terminal_shows_the_command_to_continue(run_command, tmp_path, monkeypatch):
     from autoencoders.models.vae import VAE
 
     monkeypatch.setattr(VAE, "on_train_epoch_end", lambda self: os.kill(os.getpid(), signal.SIGTERM))
@@ -251,14 +251,14 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(compose, tmp_p
         train(compose(*WORDS, "resume=auto", folder=damaged))
 
 
-def test_auto_begins_where_there_is_nothing(compose, tmp_path, starts):
+def test_auto_starts_a_new_run_without_a_checkpoint(compose, tmp_path, starts):
     train(compose(*WORDS, "resume=auto", "trainer.max_epochs=1", folder=tmp_path / "new"))
     assert starts == [0]
     with pytest.raises(UserError, match="must be a checkpoint or a run folder"):
         loading.newest_checkpoint(tmp_path / "nowhere")
 
 
-def test_a_sweep_that_is_run_again_does_what_is_left(run_command, tmp_path, starts):
+def test_a_repeated_sweep_runs_the_unfinished_jobs(run_command, tmp_path, starts):
     words = ["-m", "beta=1,2", *(w for w in WORDS if "beta" not in w), "hydra.sweep.dir=sweep"]
     assert run_command(train_module, *words, cwd=tmp_path).returncode == 0
     second = next((tmp_path / "sweep").glob("1_*"))

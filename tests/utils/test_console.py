@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from autoencoders import train
 from autoencoders.callbacks.base import evaluation_mode
 from autoencoders.config import instantiate
+from autoencoders.config.arguments import collapse_numbers, expand_numbers
 from autoencoders.config.compose import CONF, config_groups
 from autoencoders.config.diff import ABSENT_TEXT
 from autoencoders.models.layer_summary import summarize_layers
@@ -115,11 +116,14 @@ CHANGES = {
 
 
 def test_changed_settings_are_listed():
-    for words, expected in CHANGES.items():
+    for line, expected in CHANGES.items():
+        words = expand_numbers(line.split())
         with initialize_config_dir(str(CONF), version_base="1.3"):
-            config = hydra_compose("train", [*words.split(), "folder=''"], return_hydra_config=True)
+            config = hydra_compose("train", [*words, "folder=''"], return_hydra_config=True)
             plain = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-            found = train.config_changes(OmegaConf.to_container(plain, resolve=True), words.split(), config.hydra)
+            found = train.config_changes(
+                OmegaConf.to_container(plain, resolve=True), collapse_numbers(words), config.hydra
+            )
         assert dict(found) == expected
 
 

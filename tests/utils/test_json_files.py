@@ -3,7 +3,7 @@ import pytest
 from autoencoders.utils.json_files import read_json, write_json
 
 
-def test_what_is_written_is_read_back(tmp_path):
+def test_written_values_are_read_back(tmp_path):
     write_json(tmp_path / "new" / "run.json", {"status": "done", "seed": None})
     assert read_json(tmp_path / "new" / "run.json") == {"status": "done", "seed": None}
 

@@ -42,7 +42,7 @@ def encode_latents(run: Run, split: str) -> Latents:
     """Encode every image of a split. The sampling noise depends on the split and on the index of the image.
 
     Raises:
-        UserError: if the model has a point posterior, such as an autoencoder without a prior.
+        UserError: if the posterior is a single point. This is so for an autoencoder without a prior.
     """
     posteriors = []
     for batch in run.prepare().data.evaluation_batches(split):
