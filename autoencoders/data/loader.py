@@ -184,8 +184,8 @@ class Batches:
         """Start an epoch, or continue one at the position set by `go_to`.
 
         Returns:
-            The index of the first batch to process.
-            For every batch of the epoch, the indices of its images in this process.
+            The index of the first batch to process, and a list with one tensor for each batch of the epoch: the indices
+            of the images that this process loads for the batch.
         """
         self._first, self.start = self.start, 0
         self.done = self._first
