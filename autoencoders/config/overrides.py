@@ -18,7 +18,7 @@ from hydra.core.override_parser.types import Glob, IntervalSweep, Override, Quot
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from autoencoders.config.arguments import CommandLine, quote
+from autoencoders.config.arguments import NUMERIC_GROUPS, CommandLine, expand_numbers, quote
 from autoencoders.config.compose import CONF, config_groups, search_folders
 from autoencoders.types import UserError
 
@@ -83,8 +83,27 @@ def check_command_line(config_name: str, command_line: CommandLine) -> None:
     name = command_line.flag("-cn", "--config-name") or config_name
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         for combination in itertools.islice(combinations, MAX_COMBINATIONS):
-            config = hydra.compose(name, [*search_path, *combination])
-            check_values(values, cast("dict[str, Any]", OmegaConf.to_container(config, resolve=False)))
+            composed = hydra.compose(name, [*search_path, *combination], return_hydra_config=True)
+            config = cast("dict[str, Any]", OmegaConf.to_container(composed, resolve=False))
+            check_sweep_parameters(config.pop("hydra")["sweeper"].get("params") or {})
+            check_values(values, config)
+
+
+def check_sweep_parameters(parameters: Mapping[str, Any]) -> None:
+    """Raise UserError if `hydra.sweeper.params` of a configuration sets a group to numbers.
+
+    On the command line, `expand_numbers` replaces such numbers. Hydra does not accept them.
+
+    Args:
+        parameters: option -> text of its values.
+    """
+    for name, group in NUMERIC_GROUPS.items():
+        argument = f"{name}={parameters.get(name)}"
+        if name in parameters and expand_numbers([argument]) != [argument]:
+            raise UserError(
+                f"hydra.sweeper.params.{name} must be options of the group, got {parameters[name]}. For numbers, set the key "
+                f"{name}.{group.field} instead of {name}."
+            )
 
 
 def searched_folders(overrides: Sequence[Override], command_line: CommandLine) -> list[str]:

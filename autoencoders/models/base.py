@@ -226,8 +226,10 @@ class ImageModel(pl.LightningModule):
         if not isinstance(batch, BatchGroup):
             return self.batch_loss(batch, batch_idx)
         self._in_group = True
-        run_group(self, batch)
-        self._in_group = False
+        try:
+            run_group(self, batch)
+        finally:
+            self._in_group = False
         return None
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:

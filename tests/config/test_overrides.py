@@ -312,6 +312,18 @@ def test_user_errors_of_other_commands_and_sweeps_are_one_sentence(tmp_path, mod
     assert list(tmp_path.rglob("*")) == [] or [p.name for p in tmp_path.rglob("*")] == ["runs"]
 
 
+def test_numbers_of_a_group_in_the_sweep_parameters_of_a_file_are_refused(tmp_path):
+    file = tmp_path / "mine/experiment/sweep.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: {beta: '0.5,4'}}}\n")
+    code, _, err = run_in_process(train, ["--config-dir", str(tmp_path / "mine"), "experiment=sweep"], tmp_path)
+    assert code == 2
+    assert err == (
+        "autoencoders: hydra.sweeper.params.beta must be options of the group, got 0.5,4. For numbers, set the key "
+        "beta.value instead of beta.\n"
+    )
+
+
 def test_optional_groups_can_be_removed(tmp_path):
     words = ["~budget", "~experiment", "+after_fit.reconstruct=null"]
     assert check_outcome(*run_in_process(train, [*SHORT, *words], tmp_path)[::2], tmp_path) == "passed"
