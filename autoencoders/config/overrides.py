@@ -101,8 +101,8 @@ def check_sweep_parameters(parameters: Mapping[str, Any]) -> None:
         argument = f"{name}={parameters.get(name)}"
         if name in parameters and expand_numbers([argument]) != [argument]:
             raise UserError(
-                f"hydra.sweeper.params.{name} must be options of the group, got {parameters[name]}. For numbers, set the key "
-                f"{name}.{group.field} instead of {name}."
+                f"hydra.sweeper.params.{name} must be options of the group, got {parameters[name]}. For numbers, set "
+                f"the key {name}.{group.field} instead of {name}."
             )
 
 
