@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import comparison_table, flatten_table, mean_and_error, select_images
-from autoencoders.metrics.images import psnr_per_image, ssim
-from autoencoders.metrics.running_sums import psnr
+from autoencoders.metrics.images import psnr, psnr_per_image, ssim
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult
 from autoencoders.utils.arrays import to_numpy

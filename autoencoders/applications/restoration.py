@@ -15,8 +15,7 @@ from autoencoders.applications.base import comparison_table, mean_and_error
 from autoencoders.applications.inpainting import Corrupted, Method, inpainting_methods
 from autoencoders.data.transforms import GaussianNoise
 from autoencoders.metrics import classical_restoration
-from autoencoders.metrics.images import psnr_per_image, ssim
-from autoencoders.metrics.running_sums import psnr
+from autoencoders.metrics.images import psnr, psnr_per_image, ssim
 from autoencoders.runs.run import Run
 
 NON_LOCAL_MEANS_CHOICES = list(itertools.product((0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0), (True, False), (3, 5, 7)))

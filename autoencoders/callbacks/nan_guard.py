@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from autoencoders.callbacks.nan_report import advice, first_failure, report_failure
-from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.models.base import ImageModel, as_image_model
 from autoencoders.models.execution import StepCallback
 from autoencoders.types import Batch, UserError
@@ -18,13 +17,12 @@ from autoencoders.types import Batch, UserError
 class NaNGuard(StepCallback):
     """Stop training if the loss, a gradient or a weight is not finite, and save the batch that caused the failure.
 
-    The model adds its loss terms to running sums on the device. If a loss term is not finite, its running sum is never
-    finite again. After each batch, the callback therefore only copies these sums and the sum of one gradient to a table
-    on the device. The table is checked once per `every_n_steps` batches. The weights are checked before validation, at
-    the end of an epoch and before each checkpoint is saved, so that saved checkpoints always have finite weights.
+    After each batch, the callback keeps the loss terms and the sum of one gradient on the device. They are checked once
+    per `every_n_steps` batches. The weights are checked before validation, at the end of an epoch and before each
+    checkpoint is saved, so that saved checkpoints always have finite weights.
 
     Args:
-        every_n_steps: number of batches between two checks of the table. Each check waits for the device.
+        every_n_steps: number of batches between two checks of the loss terms. Each check waits for the device.
 
     Raises:
         UserError: if `every_n_steps` is smaller than 1.
@@ -35,18 +33,14 @@ class NaNGuard(StepCallback):
             raise UserError(f"The callback option every_n_steps must be an integer >= 1, got {every_n_steps}.")
         self.every_n_steps = every_n_steps
         self._error: UserError | SystemExit | None = None
-        self._row, self._batch, self._size = 0, -1, 1
+        self._batch, self._unchecked = -1, 0
         self._checked_at: tuple[int, int] | None = None
-        self._table = torch.zeros(0, 4)  # empty before training
+        self._terms: list[Tensor] = []  # per batch since the last check
+        self._gradients: list[Tensor] = []
         self._first: torch.nn.Parameter | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Create the table with row 0 for the sums before the first batch, followed by one row per batch."""
-        double = torch.float32 if pl_module.device.type == "mps" else torch.float64
-        self._table = torch.zeros(self.every_n_steps + 1, 4, dtype=double, device=pl_module.device)
-        sums = as_image_model(pl_module).training_sums.total
-        if isinstance(pl_module, Autoencoder) and sums is not None:  # for a resumed run
-            self._table[0, :3] = sums
+        """Choose the parameter whose gradient is checked."""
         # Check the gradient of the first layer only, because a gradient that is not finite propagates back to it. With
         # 16-mixed, skip this check, because such gradients are expected: the gradient scaler then skips the step.
         if str(trainer.precision) != "16-mixed":
@@ -54,21 +48,19 @@ class NaNGuard(StepCallback):
             self._first = next(small, None)
 
     def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Copy the sum of the gradient of one early parameter to the table, without waiting for the device."""
+        """Keep the sum of the gradient of one early parameter, without waiting for the device."""
         if self._first is not None and self._first.grad is not None:
-            self._table[self._row + 1, 3] = self._first.grad.sum()
+            self._gradients.append(self._first.grad.sum())
 
     def on_step_end(
         self, trainer: pl.Trainer, model: ImageModel, batch: Batch, number: int, loss: Tensor | None
     ) -> None:
-        """Copy the running sums of the training loss terms to the table, and check the table if it is full."""
-        sums = model.training_sums.total
-        self._row, self._batch, self._size = self._row + 1, number, len(batch.x)
-        if isinstance(model, Autoencoder) and sums is not None:
-            self._table[self._row, :3] = sums
-        elif loss is not None:  # a classifier has a loss without separate terms
-            self._table[self._row, 2] = self._table[self._row - 1, 2] + loss * self._size
-        if self._row == self.every_n_steps:
+        """Keep the loss terms, and check them if `every_n_steps` batches have been processed since the last check."""
+        self._batch = number
+        if model.latest_terms is not None:
+            self._terms.append(model.latest_terms)
+        self._unchecked += 1
+        if self._unchecked == self.every_n_steps:
             self._check(trainer, model)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -82,11 +74,11 @@ class NaNGuard(StepCallback):
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
         """Check the loss terms of the last steps and the weights for NaN and infinity before a checkpoint is saved."""
-        if len(self._table):
+        if self._batch >= 0:
             self._check(trainer, pl_module, weights=True)
 
     def _check(self, trainer: pl.Trainer, model: pl.LightningModule, weights: bool = False) -> None:
-        """Check the table, and clear it if all values are finite on all processes.
+        """Check the loss terms since the last check, and clear them if they are finite on all processes.
 
         Args:
             trainer: trainer of the run.
@@ -102,10 +94,12 @@ class NaNGuard(StepCallback):
         here = (trainer.current_epoch, self._batch)
         if weights and here == self._checked_at:
             return
-        bad = not self._table[self._row, :3].isfinite().all()
+        table = self._table()
+        bad = not table[:, :-1].isfinite().all()
         weight = find_nonfinite_weight(model) if weights else None
         if trainer.strategy.reduce_boolean_decision(bad or weight is not None, all=False):
-            failure = first_failure(self._tables(trainer).cpu() / self._size, self._batch, weight)
+            names = as_image_model(model).loss_terms
+            failure = first_failure(gather_tables(trainer, table).cpu(), names, self._batch, weight)
             # Rank zero reports the failure. The other processes exit with status 0, because Lightning would kill rank
             # zero before the end of the report if another process failed.
             self._error = SystemExit(0)
@@ -113,19 +107,32 @@ class NaNGuard(StepCallback):
                 self._error = report_failure(trainer, as_image_model(model), failure)
             raise self._error
         self._checked_at = here if weights else self._checked_at
-        self._restart()
+        self._restart(weights)
 
-    def _restart(self) -> None:
-        """Clear the table, but move its last used row to row 0, from which the next loss terms are computed."""
-        self._table[0] = self._table[self._row]
-        self._table[1:], self._row = 0, 0
+    def _restart(self, weights: bool) -> None:
+        """Clear the loss terms, but keep the last batch if the weights after it have not been checked.
 
-    def _tables(self, trainer: pl.Trainer) -> torch.Tensor:
-        """Return the used rows of the tables (R, n + 1, 4) from all R processes, for n batches since the last check."""
-        rows = self._table[: self._row + 1]
-        tables = torch.zeros(trainer.world_size, *rows.shape, dtype=rows.dtype, device=rows.device)
-        tables[trainer.global_rank] = rows
-        return trainer.strategy.reduce(tables, reduce_op="sum")
+        A gradient of this batch that is not finite is the cause of a failure of the next batch.
+        """
+        self._unchecked = 0
+        self._terms, self._gradients = ([], []) if weights else (self._terms[-1:], self._gradients[-1:])
+
+    def _table(self) -> Tensor:
+        """Return the table (n, T + 1) of the n batches since the last check: T loss terms and the sum of a gradient."""
+        if not self._terms:
+            return torch.zeros(0, 1)
+        terms = torch.stack(self._terms)
+        gradients = torch.zeros(len(terms), 1, dtype=terms.dtype, device=terms.device)
+        if len(self._gradients) == len(terms):
+            gradients[:, 0] = torch.stack(self._gradients)
+        return torch.cat([terms, gradients], 1)
+
+
+def gather_tables(trainer: pl.Trainer, table: Tensor) -> Tensor:
+    """Return the tables (R, n, T + 1) of all R processes."""
+    tables = torch.zeros(trainer.world_size, *table.shape, dtype=table.dtype, device=table.device)
+    tables[trainer.global_rank] = table
+    return trainer.strategy.reduce(tables, reduce_op="sum")
 
 
 def find_nonfinite_weight(model: torch.nn.Module) -> str | None:

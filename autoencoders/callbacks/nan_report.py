@@ -50,44 +50,61 @@ class Failure(NamedTuple):
         number: index in the epoch of the batch with this value.
         latest: index in the epoch of the latest batch that was processed before the failure was found.
         weight: name of the first weight that is not finite, if `term` is `parameters`; else None.
-        steps: loss terms (n, 3) of the n batches up to the batch with this value: distortion, rate and loss in nats per
-            image.
+        names: names of the T loss terms.
+        steps: loss terms (n, T) of the n batches up to the batch with this value, in nats per image.
     """
 
     term: str
     number: int
     latest: int
     weight: str | None
+    names: tuple[str, ...]
     steps: Tensor
 
 
-def first_failure(table: Tensor, latest: int, weight: str | None) -> Failure:
+def first_failure(table: Tensor, names: tuple[str, ...], latest: int, weight: str | None) -> Failure:
     """Find the first value that is not finite in the tables of all processes.
 
     Args:
-        table: tables (R, n + 1, 4) from R processes. Row 0 is from before the first of n batches, row i is from after
-            batch i. The columns are the running sums of distortion, rate and loss, each divided by the batch size, and
-            the sum of a gradient for this batch. For a classifier, distortion and rate are 0.
+        table: tables (R, n, T + 1) from R processes with one row for each of n batches. The columns are the T loss
+            terms, in nats per image, and the sum of a gradient.
+        names: names of the T loss terms.
         latest: index in the epoch of the last of the n batches.
         weight: name of a weight that is not finite; None if all weights are finite.
     """
     finite = table.isfinite()
-    spoilt, stuck = ~finite[:, :, :3].all(2), ~finite[:, :, 3].all(0)  # (R, n + 1), (n + 1,)
-    row, rank, term = table.shape[1] - 1, 0, "parameters"
-    if spoilt.any():
-        row = int(spoilt.any(0).int().argmax())
-        rank = int(spoilt[:, row].int().argmax())
-        distortion, rate, _ = finite[rank, row, :3].tolist()
-        name = {(True, True): "extra", (False, True): "distortion", (True, False): "rate"}.get((distortion, rate))
-        term = (name or "posterior") if table[:, :, :2].any() else "loss"
-    before = max(row - int(spoilt.any()), 0)
-    if stuck[before]:
-        term, row = "gradient", before
-        while row > 0 and stuck[row - 1]:  # gradients accumulate over several batches
+    wrong_terms, wrong_gradients = ~finite[:, :, :-1].all(2), ~finite[:, :, -1].all(0)  # (R, n), (n,)
+    row, rank, term = max(table.shape[1] - 1, 0), 0, "parameters"
+    if wrong_terms.any():
+        row = int(wrong_terms.any(0).int().argmax())
+        rank = int(wrong_terms[:, row].int().argmax())
+        term = first_wrong_term(dict(zip(names, finite[rank, row, :-1].tolist(), strict=True)))
+    # The gradient of an earlier batch may be the cause. With accumulation, the sum of the gradients of several batches
+    # is in the table.
+    earlier = row - int(wrong_terms.any())
+    if earlier >= 0 and wrong_gradients[earlier : earlier + 1].any():
+        term, row = "gradient", earlier
+        while row > 0 and wrong_gradients[row - 1]:
             row -= 1
     weight = weight if term == "parameters" else None
     number = max(latest - (table.shape[1] - 1 - row), 0)
-    return Failure(term, number, latest, weight, table[rank, : row + 1, :3].diff(dim=0))
+    return Failure(term, number, latest, weight, names, table[rank, : row + 1, :-1])
+
+
+def first_wrong_term(finite: dict[str, bool]) -> str:
+    """Return the key of CAUSES for a batch whose loss terms are not all finite.
+
+    Args:
+        finite: name of a loss term -> whether its value is finite.
+    """
+    if "rate" not in finite:
+        return "loss"
+    distortion, rate = finite["distortion"], finite["rate"]
+    if distortion and rate:
+        return "extra"
+    if not distortion and not rate:
+        return "posterior"
+    return "rate" if distortion else "distortion"
 
 
 def report_failure(trainer: pl.Trainer, model: ImageModel, failure: Failure) -> UserError:
@@ -229,7 +246,7 @@ def save_failure(folder: Path, batch: Batch | None, failure: Failure, place: dic
     (folder / "failure.json").write_text(json.dumps(record, indent=2) + "\n")
     with (folder / "steps.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["batch", "distortion", "rate", "loss"])
+        writer.writerow(["batch", *failure.names])
         first = place["batch"] - len(failure.steps) + 1
         writer.writerows([first + i, *row] for i, row in enumerate(failure.steps.tolist()))
 

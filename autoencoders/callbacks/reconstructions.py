@@ -9,7 +9,7 @@ from autoencoders.callbacks.base import FigureCallback, at_least, continue_on_er
 from autoencoders.callbacks.baselines import baselines
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
-from autoencoders.metrics.running_sums import psnr
+from autoencoders.metrics.images import psnr
 from autoencoders.types import UserError
 from autoencoders.utils.arrays import to_numpy
 

@@ -8,8 +8,20 @@ from torch import Tensor
 
 from autoencoders.metrics.retrieval import nearest_neighbors
 
+ACTIVE_VARIANCE = 0.01
+"""A latent is active if its posterior mean has a larger variance than this over the data (Burda et al., 2016)."""
 KEPT = 0.9
 """Fraction of the neighbor ratios that TwoNN uses. The largest 10 % are noisy (Facco et al., 2017)."""
+
+
+def active_units(mean: Tensor, mean_of_squares: Tensor) -> int:
+    """Return the number of latents whose posterior mean has a variance > ACTIVE_VARIANCE over the images.
+
+    Args:
+        mean: posterior means (Z,), averaged over the images.
+        mean_of_squares: squared posterior means (Z,), averaged over the images.
+    """
+    return int((mean_of_squares - mean.square() > ACTIVE_VARIANCE).sum())
 
 
 def spectrum(x: Tensor) -> np.ndarray:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
+
+
+def psnr(mse: float) -> float:
+    """Return the peak signal-to-noise ratio -10 log10(mse) in dB, for a mean squared error of pixels in [0, 1]."""
+    return math.inf if mse <= 0 else -10 * math.log10(mse)
 
 
 def psnr_per_image(mse: Tensor) -> Tensor:

@@ -127,20 +127,6 @@ def auroc(scores: Tensor | np.ndarray, positive: Tensor | np.ndarray) -> float:
     return float(roc_auc_score(positive, np.asarray(scores)))
 
 
-def auroc_of_counts(positive: Tensor, negative: Tensor) -> Tensor:
-    """Return the area under the ROC curve (A,) for each of A attributes, from histograms of the scores.
-
-    The histograms have M bins, from the lowest to the highest score. They contain numbers of images, or fractions of
-    all images.
-
-    Args:
-        positive: (A, M) histograms for images with the attribute.
-        negative: (A, M) histograms for images without the attribute.
-    """
-    below = negative.cumsum(1) - negative / 2  # scores in the same bin are equal, so they contribute 1/2
-    return (positive * below).sum(1) / (positive.sum(1) * negative.sum(1))
-
-
 def knn_predictions(train: Tensor, labels: Tensor, test: Tensor | None = None, k: int = 10) -> Tensor:
     """Predict classes by the most frequent class among the k nearest training features (Euclidean distance).
 

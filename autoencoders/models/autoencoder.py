@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoencoders.models.base import ImageModel
-from autoencoders.models.evaluation import evaluation_metrics, evaluation_sums, named_metrics
+from autoencoders.models.evaluation import evaluation_metrics, evaluation_terms, loss_metrics
 from autoencoders.nets.base import code_size, context_shift, feature_size, initialize_net, posterior_layer
 from autoencoders.nets.heads import CodeHead, move_context
 from autoencoders.objectives.beta_schedules import BetaSchedule
@@ -75,6 +75,7 @@ class Autoencoder(ImageModel):
         UserError: if an option is out of range, or if two options are incompatible.
     """
 
+    loss_terms = ("distortion", "rate", "loss")
     decodes: ClassVar[bool] = True
     posteriors: PosteriorFamily = PointFamily()
     """Family of posteriors q(z | x), which converts the output of the encoder to a posterior."""
@@ -290,40 +291,36 @@ class Autoencoder(ImageModel):
         eps = self.posteriors.fresh(*shape, generator=self._noise, device=self.device)
         return eps[self.global_rank :: world]
 
-    def batch_loss(self, batch: Batch, number: int) -> Tensor | None:
-        """Return the loss of a training batch in nats per image, and add the loss terms to the running training sums.
-
-        The running sums stay on the device until they are logged.
-        """
+    def _shared_step(self, batch: Batch, stage: str, number: int) -> Tensor | None:
+        """Update the metric of a stage with a batch. In training, also return the loss in nats per image."""
         count = len(batch.x)
-        self._progress = min(1.0, self.trainer.global_step / self._steps)
-        terms = self.terms(batch, self._training_noise(count, number))
-        means = terms.mean()
+        if stage != "train":
+            self._metric(stage).update(evaluation_terms(self, batch, stage), count)
+            return None
+        steps = self.trainer.global_step
+        self._progress = min(1.0, steps / self._steps)
+        means = self.terms(batch, self._training_noise(count, number)).mean()
         loss = self.objective.loss(means, self.beta_schedule, self._progress)
         with torch.no_grad():
-            self._sums["train"].add(torch.stack([means.distortion, means.rate, loss]) * count, count)
-            if self._logs_step(number):
-                self._log_step()
+            self._update_training_metrics(torch.stack([means.distortion, means.rate, loss]), count)
+        if self._logs_step(number, steps):
+            self._log_step()
         return loss
 
     def _log_step(self) -> None:
         """Log the metrics `step/*`. Loss terms are means over the images since the previous logged step."""
-        (distortion, rate, loss), self._marks["step"] = self._sums["train"].window(self._marks["step"])
+        distortion, rate, loss = self._step_means().float()
         metrics = {
-            "step/loss": loss.float(),
-            "step/distortion": distortion.float(),
-            "step/rate": rate.float(),
+            "step/loss": loss,
+            "step/distortion": distortion,
+            "step/rate": rate,
             "step/beta": self.beta_schedule.weight(self._progress),
             "step/lr": self._learning_rate(),
         }
         self.add_step_metrics(metrics)
 
-    def _training_metrics(self, means: Tensor) -> dict[str, float]:
+    def _stage_metrics(self, stage: str, means: Tensor) -> dict[str, float]:
+        if stage != "train":
+            return evaluation_metrics(self, stage, means)
         distortion, rate, loss = means
-        return named_metrics(self, "train", MeanTerms(distortion, rate), float(loss))
-
-    def _evaluation_sums(self, batch: Batch, split: str) -> Tensor:
-        return evaluation_sums(self, batch, split)
-
-    def _evaluation_metrics(self, split: str, means: Tensor) -> dict[str, float]:
-        return evaluation_metrics(self, split, means)
+        return loss_metrics(self, stage, MeanTerms(distortion, rate), float(loss))

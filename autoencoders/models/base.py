@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.data.groups import BatchGroup
-from autoencoders.metrics.running_sums import RunningSums
+from autoencoders.metrics.running_means import RunningMeans
 from autoencoders.models.execution import SavedAt, loops_in_batches, loops_in_groups, run_group
 from autoencoders.models.optim import optimizer_config, planned_steps
 from autoencoders.types import Batch, Context, Shape, UserError
@@ -42,8 +42,8 @@ def as_image_model(model: pl.LightningModule) -> ImageModel:
 class ImageModel(pl.LightningModule):
     """Base class of models for images, with optimizer configuration, gradient clipping and exact mean metrics.
 
-    Metrics are means over all images of a split, computed from running sums. A subclass defines `batch_loss`,
-    `_evaluation_sums`, `_evaluation_metrics` and `_training_metrics`.
+    A subclass defines `_shared_step`, which computes the loss of a batch and updates the metric of its stage, and
+    `_stage_metrics`, which converts the means of a stage to named metrics.
 
     Args:
         shape: image shape (C, H, W).
@@ -64,8 +64,11 @@ class ImageModel(pl.LightningModule):
         objective: objective of an autoencoder, which computes the loss terms; None for other models.
         family: likelihood p(x | z); None for a model without a decoder.
         l1: weight of the L1 norm of the latent code in the loss.
+        loss_terms: names of the first T terms of the training metric, which are finite in a training without faults.
+        latest_terms: values (T,) of these terms for the latest training batch, on the device; None before the first.
     """
 
+    loss_terms: ClassVar[tuple[str, ...]] = ("loss",)
     decodes: ClassVar[bool] = False
     single_process: ClassVar[bool] = False
     latent_dim: int | None = None
@@ -89,10 +92,12 @@ class ImageModel(pl.LightningModule):
         self.shape: Shape = (channels, height, width)
         self.labels, self.name = labels, name
         self._optimizer, self._schedule = optimizer, schedule
-        self._sums = {split: RunningSums() for split in ("train", "val", "test")}
-        self._marks: dict[str, tuple[Tensor | None, int] | None] = {"step": None, "epoch": None}
-        self._marked_epoch = -1
-        self._saved_sums: dict | None = None
+        # The metric of each stage. `step_metric` is the mean over the images since the previous logged step.
+        self.train_metric, self.step_metric = RunningMeans(), RunningMeans(sync_on_compute=False)
+        self.val_metric, self.test_metric = RunningMeans(), RunningMeans()
+        self.latest_terms: Tensor | None = None
+        self._latest_epoch = -1
+        self._saved_metrics: dict | None = None
         self._step_metrics: dict[str, Tensor | float] = {}
         self._in_group = False
         self._fitting = False
@@ -116,14 +121,6 @@ class ImageModel(pl.LightningModule):
         return []
 
     @property
-    def training_sums(self) -> RunningSums:
-        """Running sums of the training loss terms, or of other training metrics, over all images since the run began.
-
-        The sums are on the device of the model. The number of images is their `count`.
-        """
-        return self._sums["train"]
-
-    @property
     def progress(self) -> float:
         """Fraction of the run's optimizer steps that were complete before the latest training step, in [0, 1].
 
@@ -140,7 +137,7 @@ class ImageModel(pl.LightningModule):
     @property
     def epochs_started(self) -> int:
         """Number of training epochs that have started, including the current one."""
-        return self._marked_epoch + 1
+        return self._latest_epoch + 1
 
     # Optimization ---------------------------------------------------------------------------------------
 
@@ -174,7 +171,7 @@ class ImageModel(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_fit_start(self) -> None:
-        """Compute the number of optimizer steps of the run, and restore the running training sums from the checkpoint.
+        """Compute the number of optimizer steps of the run, and restore the training metrics from the checkpoint.
 
         Raises:
             UserError: if beta or the learning-rate schedule depends on the number of optimizer steps, and this number
@@ -183,54 +180,67 @@ class ImageModel(pl.LightningModule):
         self._fitting = True
         self._steps = planned_steps(self.trainer, self.beta_schedule, self._schedule, self._planned)
         self._progress = min(1.0, self.trainer.global_step / max(self._steps, 1))
-        if self._saved_sums is not None:
-            state, self._saved_sums = dict(self._saved_sums), None
-            self._marked_epoch = state.pop("of_epoch")
-            self._marks = self._sums["train"].load(state, self.trainer.is_global_zero, self.device)
+        if self._saved_metrics is not None:
+            saved, self._saved_metrics = self._saved_metrics, None
+            self._latest_epoch = saved["epoch"]
+            for stage in ("train", "step"):
+                self._metric(stage).restore(saved[stage], self.trainer.is_global_zero)
 
     def on_fit_end(self) -> None:
         """Mark the fit as ended, so that `progress` returns 1."""
         self._fitting = False
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Save the number of optimizer steps of the run and the running sums of the training loss terms."""
+        """Save the number of optimizer steps of the run and the state of the training metrics."""
         if not self.automatic_optimization:
             scheduled = any(config.interval == "step" for config in self.trainer.lr_scheduler_configs)
             point = SavedAt(self._datamodule.batches_done, self._in_group, self.trainer.validating, scheduled)
             loops_in_batches(checkpoint["loops"], point)
         checkpoint["planned_steps"] = self._steps
-        sums = self._sums["train"].state(self._marks, self._sum_over_processes)
-        checkpoint["training_sums"] = {**sums, "of_epoch": self._marked_epoch}
+        states = {stage: self._metric(stage).saved_state() for stage in ("train", "step")}
+        checkpoint["training_metrics"] = {**states, "epoch": self._latest_epoch}
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Store the number of optimizer steps and the running training sums of the checkpoint until the fit starts."""
+        """Store the number of optimizer steps and the training metrics of the checkpoint until the fit starts."""
         if not self.automatic_optimization and self._datamodule.plan is not None:
             loops_in_groups(checkpoint["loops"], self._datamodule.plan)
-        self._planned, self._saved_sums = checkpoint.get("planned_steps"), checkpoint.get("training_sums")
+        self._planned, self._saved_metrics = checkpoint.get("planned_steps"), checkpoint.get("training_metrics")
 
-    # Training -------------------------------------------------------------------------------------------
+    # Steps ----------------------------------------------------------------------------------------------
 
-    def batch_loss(self, batch: Batch, number: int) -> Tensor | None:
-        """Return the loss of a training batch in nats per image, and add the loss terms to the running training sums.
+    def _shared_step(self, batch: Batch, stage: str, number: int) -> Tensor | None:
+        """Update the metric of a stage with a batch. In training, also return the loss in nats per image.
 
         A model without an optimizer returns None.
 
         Args:
-            batch: training batch with B images.
+            batch: batch with B images.
+            stage: `train`, `val` or `test`.
             number: index of the batch in the epoch, from 0.
         """
         raise NotImplementedError
 
     def training_step(self, batch: Batch | BatchGroup, batch_idx: int) -> Tensor | None:
         """Return the loss of a single batch, or run one optimizer step for each batch of a group and return None."""
-        if not isinstance(batch, BatchGroup):
-            return self.batch_loss(batch, batch_idx)
+        if isinstance(batch, BatchGroup):
+            self._run_group(batch)
+            return None
+        return self._shared_step(batch, "train", batch_idx)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Update the validation metric with a batch."""
+        self._shared_step(batch, "val", batch_idx)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Update the test metric with a batch."""
+        self._shared_step(batch, "test", batch_idx)
+
+    def _run_group(self, group: BatchGroup) -> None:
         self._in_group = True
         try:
-            run_group(self, batch)
+            run_group(self, group)
         finally:
             self._in_group = False
-        return None
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Log the metrics of the current optimizer step, including the metrics from `add_step_metrics`."""
@@ -264,77 +274,78 @@ class ImageModel(pl.LightningModule):
         steps = self.trainer.global_step
         write_metrics(self.trainer, metrics, max(steps - 1, 0) if self._fitting else steps)
 
-    def _logs_step(self, number: int) -> bool:
-        """Return whether the batch with this index in the epoch ends an optimizer step whose metrics are logged."""
-        stepping = (number + 1) % self.trainer.accumulate_grad_batches == 0
-        return stepping and (self.trainer.global_step + 1) % get_log_interval(self.trainer) == 0
-
     def _learning_rate(self) -> float:
         """Return the current learning rate of the first parameter group of the first optimizer."""
         return self.trainer.optimizers[0].param_groups[0]["lr"]
 
-    def _sum_over_processes(self, sums: Tensor) -> Tensor:
-        return self.trainer.strategy.reduce(sums, reduce_op="sum")
+    def _metric(self, stage: str) -> RunningMeans:
+        """Return the metric of `train` (the epoch), `step` (since the previous logged step), `val` or `test`."""
+        return getattr(self, f"{stage}_metric")
 
-    def _evaluation_sums(self, batch: Batch, split: str) -> Tensor:
-        """Return M sums (M,) over the images of a validation or test batch."""
-        raise NotImplementedError
-
-    def _evaluation_metrics(self, split: str, means: Tensor) -> dict[str, float]:
-        """Return the validation or test metrics.
+    def _update_training_metrics(self, terms: Tensor, count: int) -> None:
+        """Update the training metrics with a batch.
 
         Args:
-            split: `val` or `test`, the prefix of the metric names.
-            means: means (M,) over all images of the split, of the terms that `_evaluation_sums` sums.
+            terms: means (M,) over the images of the batch. The first are `loss_terms`.
+            count: number of images in the batch.
+        """
+        self.latest_terms = terms[: len(self.loss_terms)]
+        self.train_metric.update(terms, count)
+        self.step_metric.update(terms, count)
+
+    def _logs_step(self, number: int, steps: int) -> bool:
+        """Return whether the metrics of the current optimizer step are logged.
+
+        Args:
+            number: index in the epoch of the batch that ends the step.
+            steps: number of optimizer steps before this step.
+        """
+        if (steps + 1) % get_log_interval(self.trainer):
+            return False
+        return (number + 1) % self.trainer.accumulate_grad_batches == 0
+
+    def _step_means(self) -> Tensor:
+        """Return the means (M,) over the images since the previous logged step, on the device, and reset them."""
+        means = self.step_metric.compute()
+        self.step_metric.reset()
+        return means
+
+    def _stage_metrics(self, stage: str, means: Tensor) -> dict[str, float]:
+        """Return the metrics of a stage, with the stage as the first part of their names.
+
+        Args:
+            stage: `train`, `val` or `test`.
+            means: means (M,) over all images of the stage, of the terms with which `_shared_step` updates the metric.
         """
         raise NotImplementedError
 
-    def _training_metrics(self, means: Tensor) -> dict[str, float]:
-        """Return the training metrics of an epoch.
-
-        Args:
-            means: means (M,) over all training images of the epoch, of the terms that `batch_loss` sums.
-        """
-        raise NotImplementedError
+    def _log_stage(self, stage: str) -> None:
+        """Log the metrics of a stage, which are means over all its images, and reset the metric of a split."""
+        metric = self._metric(stage)
+        if not metric.update_called:
+            return
+        means = metric.compute().cpu().double()
+        if stage != "train":
+            metric.reset()
+        self.log_metrics(self._stage_metrics(stage, means))
 
     def on_train_epoch_start(self) -> None:
-        """Save the running training sums at the start of the epoch, from which the means of the epoch are computed.
-
-        If a checkpoint from the middle of the epoch was loaded, it already contains these sums.
-        """
-        if self._marked_epoch != self.current_epoch:
-            self._marked_epoch, self._marks["epoch"] = self.current_epoch, self._sums["train"].mark()
+        """Reset the training metric, unless a checkpoint from the middle of this epoch was loaded."""
+        if self._latest_epoch != self.current_epoch:
+            self._latest_epoch = self.current_epoch
+            self.train_metric.reset()
 
     def on_train_epoch_end(self) -> None:
         """Log the metrics `train/*`, which are means over the training images of the epoch.
 
         Each image is used once, as it was augmented and with the model weights of its own training step.
         """
-        means = self._sums["train"].means(self._sum_over_processes, since=self._marks["epoch"])
-        if len(means):
-            self.log_metrics(self._training_metrics(means))
-
-    def _evaluation_step(self, batch: Batch, split: str) -> None:
-        self._sums[split].add(self._evaluation_sums(batch, split), len(batch.x))
-
-    def _evaluation_end(self, split: str) -> None:
-        means = self._sums[split].means(self._sum_over_processes)
-        self._sums[split].reset()
-        if len(means):
-            self.log_metrics(self._evaluation_metrics(split, means))
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add the sums over a batch to the running sums of the validation split."""
-        self._evaluation_step(batch, "val")
+        self._log_stage("train")
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics `val/*`, which are means over all images of the validation split."""
-        self._evaluation_end("val")
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add the sums over a batch to the running sums of the test split."""
-        self._evaluation_step(batch, "test")
+        self._log_stage("val")
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics `test/*`, which are means over all images of the test split."""
-        self._evaluation_end("test")
+        self._log_stage("test")

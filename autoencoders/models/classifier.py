@@ -8,7 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from autoencoders.metrics.classification import classification_metrics, classification_sums, cross_entropy
+from autoencoders.metrics.classification import (
+    ClassifierMeans,
+    classification_metrics,
+    classification_terms,
+    cross_entropy,
+)
 from autoencoders.metrics.labels import attribute_threshold, binarize_at
 from autoencoders.models.base import ImageModel
 from autoencoders.nets.base import feature_size
@@ -70,6 +75,8 @@ class Classifier(ImageModel):
         self.encoder = encoder(self.shape, 0)
         self.neck = nn.Sequential(nn.Linear(feature_size(self.encoder), features), nn.BatchNorm1d(features), nn.ReLU())
         self.output = nn.Linear(features, context.size)
+        if context.kind == "attributes":
+            self.val_metric, self.test_metric = ClassifierMeans(), ClassifierMeans()
         size = () if context.kind == "classes" else (context.size,)
         self.register_buffer("majority", torch.zeros(size))
         self.register_buffer("thresholds", torch.zeros(size))
@@ -130,24 +137,22 @@ class Classifier(ImageModel):
         logits = self(batch.x)
         return cross_entropy(logits, self.targets(batch.y)), logits
 
-    def batch_loss(self, batch: Batch, number: int) -> Tensor:
-        """Return the loss of a training batch in nats per image."""
+    def _shared_step(self, batch: Batch, stage: str, number: int) -> Tensor | None:
+        """Update the metric of a stage with a batch. In training, also return the loss in nats per image."""
         losses, logits = self.terms(batch)
-        loss = losses.mean()
+        loss, count = losses.mean(), len(batch.x)
         with torch.no_grad():
-            self._sums["train"].add(self._sums_of(logits, batch), len(batch.x))
-            if self._logs_step(number):
-                self.add_step_metrics({"step/loss": loss.detach(), "step/lr": self._learning_rate()})
-        return loss
+            truth = self.targets(batch.y)
+            means = classification_terms(losses, logits, truth, self.majority)
+            if stage == "train":
+                self._update_training_metrics(means, count)
+            elif self.labels.kind == "classes":
+                self._metric(stage).update(means, count)
+            else:
+                self._metric(stage).update(means, count, logits, truth)
+        if stage == "train" and self._logs_step(number, self.trainer.global_step):
+            self.add_step_metrics({"step/loss": self._step_means()[0].float(), "step/lr": self._learning_rate()})
+        return loss if stage == "train" else None
 
-    def _sums_of(self, logits: Tensor, batch: Batch) -> Tensor:
-        return classification_sums(logits, self.targets(batch.y), self.majority)
-
-    def _evaluation_sums(self, batch: Batch, split: str) -> Tensor:
-        return self._sums_of(self(batch.x), batch)
-
-    def _evaluation_metrics(self, split: str, means: Tensor) -> dict[str, float]:
-        return classification_metrics(split, means, self.labels)
-
-    def _training_metrics(self, means: Tensor) -> dict[str, float]:
-        return self._evaluation_metrics("train", means)
+    def _stage_metrics(self, stage: str, means: Tensor) -> dict[str, float]:
+        return classification_metrics(stage, means, self.labels)

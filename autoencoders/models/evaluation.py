@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from autoencoders.metrics.running_sums import active_units, psnr
+from autoencoders.metrics.dimension import active_units
+from autoencoders.metrics.images import psnr
 from autoencoders.objectives.elbo import MeanTerms
 from autoencoders.types import Batch
 from autoencoders.utils import counter_rng
@@ -40,18 +41,18 @@ def evaluation_noise(model: Autoencoder, index: Tensor, split: str, samples: int
     return model.posteriors.by_row(seed, pairs, model.latent_dim).unflatten(0, (-1, samples))
 
 
-def evaluation_sums(model: Autoencoder, batch: Batch, split: str) -> Tensor:
-    """Return sums (5 + 3 Z,) float64 of loss terms, squared errors and latent statistics over the images of a batch.
+def evaluation_terms(model: Autoencoder, batch: Batch, split: str) -> Tensor:
+    """Return means (5 + 3 Z,) float64 of loss terms, squared errors and latent statistics over the images of a batch.
 
-    `evaluation_metrics` takes the means of these terms over the split. With K samples per image, the batch of B images
+    `evaluation_metrics` converts the means over the split to metrics. With K samples per image, the batch of B images
     is divided into chunks, so that the decoder processes at most B samples at a time, or K if K > B.
     """
     size = max(1, len(batch.x) // model.objective.samples)
-    return torch.stack([_chunk_sums(model, chunk, split) for chunk in batch.chunks(size)]).sum(0)
+    return torch.stack([_chunk_sums(model, chunk, split) for chunk in batch.chunks(size)]).sum(0) / len(batch.x)
 
 
 def _chunk_sums(model: Autoencoder, batch: Batch, split: str) -> Tensor:
-    """Return the sums (5 + 3 Z,) of the terms of `evaluation_sums` over one chunk of a batch."""
+    """Return the sums (5 + 3 Z,) of the terms of `evaluation_terms` over one chunk of a batch."""
     stochastic = model.posteriors.stochastic
     terms = model.terms(batch, evaluation_noise(model, batch.index, split, model.objective.samples))
     mean = terms.posterior.mean
@@ -71,7 +72,7 @@ def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[st
     Args:
         model: autoencoder that is evaluated.
         split: name of the split, which is the prefix of the metric names.
-        means: means (5 + 3 Z,) of the terms of `evaluation_sums` over all images of the split.
+        means: means (5 + 3 Z,) over all images of the split, in the order of `evaluation_terms`.
 
     Returns:
         Metric name -> value.
@@ -79,7 +80,7 @@ def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[st
     distortion, rate, bound, extra, mse = means[:5]
     terms = MeanTerms(distortion, rate, bound, extra)
     loss = float(model.objective.loss(terms, model.beta_schedule, model.progress))
-    metrics = named_metrics(model, split, terms, loss)
+    metrics = loss_metrics(model, split, terms, loss)
     metrics |= {f"{split}/mse": float(mse), f"{split}/psnr": psnr(float(mse))}
     if model.posteriors.stochastic:
         mean, square, kl = means[5:].split(model.latent_dim)
@@ -89,7 +90,7 @@ def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[st
     return metrics
 
 
-def named_metrics(model: Autoencoder, split: str, terms: MeanTerms, loss: float) -> dict[str, float]:
+def loss_metrics(model: Autoencoder, split: str, terms: MeanTerms, loss: float) -> dict[str, float]:
     """Return the loss metrics of a split: loss, objective, distortion, rate, beta, and with a prior neg_elbo.
 
     `loss` uses the beta of the current training step. `objective` is distortion + beta * rate with the final beta; for

@@ -64,9 +64,9 @@ def run_group(model: ImageModel, group: BatchGroup) -> None:
     schedulers = [config.scheduler for config in trainer.lr_scheduler_configs if config.interval == "step"]
     mixed = str(trainer.precision) == "bf16-mixed"
     for number, batch in group:
-        loss = model.batch_loss(batch, number)
+        loss = model.training_step(batch, number)
         if loss is None:
-            raise TypeError(f"{type(model).__name__}.batch_loss must return a loss tensor, got None.")
+            raise TypeError(f"{type(model).__name__}.training_step must return a loss tensor, got None.")
         optimizer.zero_grad()
         with _without_autocast(model.device, mixed):
             loss.backward()

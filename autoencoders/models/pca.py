@@ -77,12 +77,14 @@ class PCA(Autoencoder):
     def configure_optimizers(self) -> None:
         """Return None instead of an optimizer, because PCA has no weights to update."""
 
-    def batch_loss(self, batch: Batch, number: int) -> None:
-        """Add the distortion and the rate of a batch to the training sums, without an optimizer step."""
+    def _shared_step(self, batch: Batch, stage: str, number: int) -> None:
+        """Update the metric of a stage with a batch, without an optimizer step."""
+        if stage != "train":
+            super()._shared_step(batch, stage, number)
+            return
         with torch.no_grad():
-            terms = self.terms(batch, None)
-            sums = torch.stack([terms.distortion.sum(), terms.rate.sum(), terms.distortion.sum()])
-            self._sums["train"].add(sums, len(batch.x))
+            terms = self.terms(batch, None).mean()
+            self._update_training_metrics(torch.stack([terms.distortion, terms.rate, terms.distortion]), len(batch.x))
 
     def on_train_epoch_end(self) -> None:
         """Log the training metrics and stop the fit, because a second epoch would have the same metrics."""

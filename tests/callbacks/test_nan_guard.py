@@ -162,6 +162,8 @@ def test_classifier_is_checked_too(compose, tmp_path, monkeypatch):
 
     def wrong(self, batch):
         loss, logits = terms(self, batch)
+        if not self.training:
+            return loss, logits
         losses.append(loss)
         return (loss * INF if len(losses) == 24 else loss), logits
 
@@ -183,18 +185,20 @@ def test_a_resumed_run_restores_its_sums(compose, tmp_path, spoil):
 
 
 def test_earliest_failure_of_several_processes_is_reported():
-    table = torch.ones(2, 6, 4).cumsum(1)
+    names, table = ("distortion", "rate", "loss"), torch.ones(2, 6, 4)
     table[1, 3:, 1] = NAN
     table[0, 4:, :3] = NAN
-    found = first_failure(table, latest=20, weight="a")
-    assert (found.term, found.number, found.weight, len(found.steps)) == ("rate", 18, None, 3)
-    found = first_failure(torch.ones(2, 6, 4), 20, "a")
+    found = first_failure(table, names, latest=20, weight="a")
+    assert (found.term, found.number, found.weight, len(found.steps)) == ("rate", 18, None, 4)
+    found = first_failure(torch.ones(2, 6, 4), names, 20, "a")
     assert (found.term, found.number, found.weight) == ("parameters", 20, "a")
 
 
 def test_device_is_read_only_every_n_steps(compose, monkeypatch):
     checks = []
-    monkeypatch.setattr(NaNGuard, "_check", lambda self, *_, weights=False: checks.append(weights) or self._restart())
+    monkeypatch.setattr(
+        NaNGuard, "_check", lambda self, *_, weights=False: checks.append(weights) or self._restart(weights)
+    )
     train(compose(*TINY, "trainer.max_epochs=1"))
     assert checks[:3] == [False, False, True]  # batches 7 and 14 of 19, then before validation
 

@@ -153,9 +153,9 @@ def test_evaluation_noise_is_fixed_by_row_for_any_batch_size(compose, digits):
 
     def sums(size):
         for index in torch.arange(len(images)).split(size):
-            model._evaluation_step(Batch(images[index], images[index], None, index), "val")
-        means = model._sums["val"].means()
-        model._sums["val"].reset()
+            model.validation_step(Batch(images[index], images[index], None, index), 0)
+        means = model.val_metric.compute()
+        model.val_metric.reset()
         return means
 
     with torch.no_grad():

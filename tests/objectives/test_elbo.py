@@ -9,7 +9,7 @@ from torch.distributions import MultivariateNormal, Normal
 
 from autoencoders.config import instantiate
 from autoencoders.metrics.likelihood import importance_weighted
-from autoencoders.models.evaluation import evaluation_metrics, evaluation_noise, evaluation_sums
+from autoencoders.models.evaluation import evaluation_metrics, evaluation_noise, evaluation_terms
 from autoencoders.objectives.elbo import ELBO, IWAE
 from autoencoders.objectives.likelihoods import Gaussian
 from autoencoders.objectives.posteriors import GaussianPosterior
@@ -145,11 +145,12 @@ def test_validation_is_the_bound_for_any_batch_size_and_decodes_at_most_a_batch(
     sizes, decoder = [], model.decoder.forward
     monkeypatch.setattr(model.decoder, "forward", lambda z, *rest: sizes.append(len(z)) or decoder(z, *rest))
     with torch.no_grad():
-        sums = evaluation_sums(model, batch, "val")
+        means = evaluation_terms(model, batch, "val")
         assert max(sizes) == 30
-        torch.testing.assert_close(sums, sum(evaluation_sums(model, chunk, "val") for chunk in batch.chunks(7)))
+        parts = [evaluation_terms(model, chunk, "val") * len(chunk.x) / 30 for chunk in batch.chunks(7)]
+        torch.testing.assert_close(means, sum(parts))
         terms = model.terms(batch, evaluation_noise(model, batch.index, "val", 5))
-    metrics = evaluation_metrics(model, "val", sums / 30)
+    metrics = evaluation_metrics(model, "val", means)
     assert metrics["val/loss"] == metrics["val/objective"] == pytest.approx(terms.bound.mean().item(), rel=1e-5)
     assert metrics["val/neg_elbo"] == pytest.approx((terms.distortion + terms.rate).mean().item(), rel=1e-5)
 

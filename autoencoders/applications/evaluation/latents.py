@@ -13,7 +13,7 @@ from torch import Tensor
 from autoencoders.applications.base import bootstrap_error
 from autoencoders.applications.evaluation.table import RESAMPLES, Row
 from autoencoders.metrics.aggregate_posterior import gap_to_prior
-from autoencoders.metrics.running_sums import ACTIVE_VARIANCE
+from autoencoders.metrics.dimension import ACTIVE_VARIANCE
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
