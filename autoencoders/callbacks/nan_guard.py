@@ -94,11 +94,11 @@ class NaNGuard(StepCallback):
         here = (trainer.current_epoch, self._batch)
         if weights and here == self._checked_at:
             return
-        table = self._table()
+        names = as_image_model(model).loss_terms
+        table = self._table(len(names))
         bad = not table[:, :-1].isfinite().all()
         weight = find_nonfinite_weight(model) if weights else None
         if trainer.strategy.reduce_boolean_decision(bad or weight is not None, all=False):
-            names = as_image_model(model).loss_terms
             failure = first_failure(gather_tables(trainer, table).cpu(), names, self._batch, weight)
             # Rank zero reports the failure. The other processes exit with status 0, because Lightning would kill rank
             # zero before the end of the report if another process failed.
@@ -117,11 +117,11 @@ class NaNGuard(StepCallback):
         self._unchecked = 0
         self._terms, self._gradients = ([], []) if weights else (self._terms[-1:], self._gradients[-1:])
 
-    def _table(self) -> Tensor:
-        """Return the table (n, T + 1) of the n batches since the last check: T loss terms and the sum of a gradient."""
+    def _table(self, count: int) -> Tensor:
+        """Return a table (n, T + 1) with T = `count` loss terms and the sum of a gradient for each of n batches."""
         if not self._terms:
-            return torch.zeros(0, 1)
-        terms = torch.stack(self._terms)
+            return torch.zeros(0, count + 1)
+        terms = torch.stack(self._terms)[:, :count]
         gradients = torch.zeros(len(terms), 1, dtype=terms.dtype, device=terms.device)
         if len(self._gradients) == len(terms):
             gradients[:, 0] = torch.stack(self._gradients)

@@ -54,9 +54,6 @@ def classification_terms(losses: Tensor, logits: Tensor, truth: Tensor, majority
 class ClassifierMeans(RunningMeans):
     """Means of the classification terms, and the logits and true values of all attributes, for their AUROC.
 
-    Args:
-        **options: options of `torchmetrics.Metric`.
-
     Attributes:
         logits: list of logits (B, A), one tensor per batch.
         truth: list of true values (B, A): 1 with the attribute, 0 without, NaN if unknown.
@@ -65,8 +62,8 @@ class ClassifierMeans(RunningMeans):
     logits: Any
     truth: Any
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self) -> None:
+        super().__init__()
         self.add_state("logits", [], dist_reduce_fx="cat")
         self.add_state("truth", [], dist_reduce_fx="cat")
 

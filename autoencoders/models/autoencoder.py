@@ -282,14 +282,14 @@ class Autoencoder(ImageModel):
         """
         if not self.posteriors.stochastic:
             return None
-        if self._noise is None or self._noise.device != self.device:
-            self._noise = torch.Generator(self.device)
+        device, world = self.device, self.trainer.world_size
+        if self._noise is None or self._noise.device != device:
+            self._noise = torch.Generator(device)
         self._noise.manual_seed(counter_rng.derive_seed(self.seed, "train", self.current_epoch, number))
-        world = self.trainer.world_size
         samples = [self.objective.samples] if self.objective.samples > 1 else []
         shape = (size * world, *samples, self.latent_dim)
-        eps = self.posteriors.fresh(*shape, generator=self._noise, device=self.device)
-        return eps[self.global_rank :: world]
+        eps = self.posteriors.fresh(*shape, generator=self._noise, device=device)
+        return eps if world == 1 else eps[self.global_rank :: world]
 
     def _shared_step(self, batch: Batch, stage: str, number: int) -> Tensor | None:
         """Update the metric of a stage with a batch. In training, also return the loss in nats per image."""
@@ -302,14 +302,14 @@ class Autoencoder(ImageModel):
         means = self.terms(batch, self._training_noise(count, number)).mean()
         loss = self.objective.loss(means, self.beta_schedule, self._progress)
         with torch.no_grad():
-            self._update_training_metrics(torch.stack([means.distortion, means.rate, loss]), count)
+            self._update_training_metric(torch.stack([means.distortion, means.rate, loss]), count)
         if self._logs_step(number, steps):
             self._log_step()
         return loss
 
     def _log_step(self) -> None:
-        """Log the metrics `step/*`. Loss terms are means over the images since the previous logged step."""
-        distortion, rate, loss = self._step_means().float()
+        """Log the metrics `step/*`. Loss terms are means since the previous logged step of the epoch."""
+        distortion, rate, loss = self.train_metric.compute_window().float()
         metrics = {
             "step/loss": loss,
             "step/distortion": distortion,

@@ -65,7 +65,8 @@ class ImageModel(pl.LightningModule):
         family: likelihood p(x | z); None for a model without a decoder.
         l1: weight of the L1 norm of the latent code in the loss.
         loss_terms: names of the first T terms of the training metric, which are finite in a training without faults.
-        latest_terms: values (T,) of these terms for the latest training batch, on the device; None before the first.
+        latest_terms: terms (M,) of the latest training batch, on the device, of which the first T are `loss_terms`; None
+            before the first batch.
     """
 
     loss_terms: ClassVar[tuple[str, ...]] = ("loss",)
@@ -92,12 +93,10 @@ class ImageModel(pl.LightningModule):
         self.shape: Shape = (channels, height, width)
         self.labels, self.name = labels, name
         self._optimizer, self._schedule = optimizer, schedule
-        # The metric of each stage. `step_metric` is the mean over the images since the previous logged step.
-        self.train_metric, self.step_metric = RunningMeans(), RunningMeans(sync_on_compute=False)
-        self.val_metric, self.test_metric = RunningMeans(), RunningMeans()
+        self.train_metric, self.val_metric, self.test_metric = RunningMeans(), RunningMeans(), RunningMeans()
         self.latest_terms: Tensor | None = None
         self._latest_epoch = -1
-        self._saved_metrics: dict | None = None
+        self._saved_metric: dict | None = None
         self._step_metrics: dict[str, Tensor | float] = {}
         self._in_group = False
         self._fitting = False
@@ -171,7 +170,7 @@ class ImageModel(pl.LightningModule):
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def on_fit_start(self) -> None:
-        """Compute the number of optimizer steps of the run, and restore the training metrics from the checkpoint.
+        """Compute the number of optimizer steps of the run, and restore the training metric from the checkpoint.
 
         Raises:
             UserError: if beta or the learning-rate schedule depends on the number of optimizer steps, and this number
@@ -180,31 +179,29 @@ class ImageModel(pl.LightningModule):
         self._fitting = True
         self._steps = planned_steps(self.trainer, self.beta_schedule, self._schedule, self._planned)
         self._progress = min(1.0, self.trainer.global_step / max(self._steps, 1))
-        if self._saved_metrics is not None:
-            saved, self._saved_metrics = self._saved_metrics, None
+        if self._saved_metric is not None:
+            saved, self._saved_metric = self._saved_metric, None
             self._latest_epoch = saved["epoch"]
-            for stage in ("train", "step"):
-                self._metric(stage).restore(saved[stage], self.trainer.is_global_zero)
+            self.train_metric.restore(saved["state"], self.trainer.is_global_zero)
 
     def on_fit_end(self) -> None:
         """Mark the fit as ended, so that `progress` returns 1."""
         self._fitting = False
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Save the number of optimizer steps of the run and the state of the training metrics."""
+        """Save the number of optimizer steps of the run and the state of the training metric."""
         if not self.automatic_optimization:
             scheduled = any(config.interval == "step" for config in self.trainer.lr_scheduler_configs)
             point = SavedAt(self._datamodule.batches_done, self._in_group, self.trainer.validating, scheduled)
             loops_in_batches(checkpoint["loops"], point)
         checkpoint["planned_steps"] = self._steps
-        states = {stage: self._metric(stage).saved_state() for stage in ("train", "step")}
-        checkpoint["training_metrics"] = {**states, "epoch": self._latest_epoch}
+        checkpoint["training_metric"] = {"state": self.train_metric.saved_state(), "epoch": self._latest_epoch}
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        """Store the number of optimizer steps and the training metrics of the checkpoint until the fit starts."""
+        """Store the number of optimizer steps and the training metric of the checkpoint until the fit starts."""
         if not self.automatic_optimization and self._datamodule.plan is not None:
             loops_in_groups(checkpoint["loops"], self._datamodule.plan)
-        self._planned, self._saved_metrics = checkpoint.get("planned_steps"), checkpoint.get("training_metrics")
+        self._planned, self._saved_metric = checkpoint.get("planned_steps"), checkpoint.get("training_metric")
 
     # Steps ----------------------------------------------------------------------------------------------
 
@@ -279,19 +276,18 @@ class ImageModel(pl.LightningModule):
         return self.trainer.optimizers[0].param_groups[0]["lr"]
 
     def _metric(self, stage: str) -> RunningMeans:
-        """Return the metric of `train` (the epoch), `step` (since the previous logged step), `val` or `test`."""
+        """Return the metric of a stage: `train`, `val` or `test`."""
         return getattr(self, f"{stage}_metric")
 
-    def _update_training_metrics(self, terms: Tensor, count: int) -> None:
-        """Update the training metrics with a batch.
+    def _update_training_metric(self, terms: Tensor, count: int) -> None:
+        """Update the training metric with a batch, and keep its terms as `latest_terms`.
 
         Args:
             terms: means (M,) over the images of the batch. The first are `loss_terms`.
             count: number of images in the batch.
         """
-        self.latest_terms = terms[: len(self.loss_terms)]
+        self.latest_terms = terms
         self.train_metric.update(terms, count)
-        self.step_metric.update(terms, count)
 
     def _logs_step(self, number: int, steps: int) -> bool:
         """Return whether the metrics of the current optimizer step are logged.
@@ -303,12 +299,6 @@ class ImageModel(pl.LightningModule):
         if (steps + 1) % get_log_interval(self.trainer):
             return False
         return (number + 1) % self.trainer.accumulate_grad_batches == 0
-
-    def _step_means(self) -> Tensor:
-        """Return the means (M,) over the images since the previous logged step, on the device, and reset them."""
-        means = self.step_metric.compute()
-        self.step_metric.reset()
-        return means
 
     def _stage_metrics(self, stage: str, means: Tensor) -> dict[str, float]:
         """Return the metrics of a stage, with the stage as the first part of their names.

@@ -145,13 +145,13 @@ class Classifier(ImageModel):
             truth = self.targets(batch.y)
             means = classification_terms(losses, logits, truth, self.majority)
             if stage == "train":
-                self._update_training_metrics(means, count)
+                self._update_training_metric(means, count)
             elif self.labels.kind == "classes":
                 self._metric(stage).update(means, count)
             else:
                 self._metric(stage).update(means, count, logits, truth)
         if stage == "train" and self._logs_step(number, self.trainer.global_step):
-            self.add_step_metrics({"step/loss": self._step_means()[0].float(), "step/lr": self._learning_rate()})
+            self.add_step_metrics({"step/loss": self.train_metric.compute_window()[0].float(), "step/lr": self._learning_rate()})
         return loss if stage == "train" else None
 
     def _stage_metrics(self, stage: str, means: Tensor) -> dict[str, float]:

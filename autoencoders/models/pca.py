@@ -84,7 +84,7 @@ class PCA(Autoencoder):
             return
         with torch.no_grad():
             terms = self.terms(batch, None).mean()
-            self._update_training_metrics(torch.stack([terms.distortion, terms.rate, terms.distortion]), len(batch.x))
+            self._update_training_metric(torch.stack([terms.distortion, terms.rate, terms.distortion]), len(batch.x))
 
     def on_train_epoch_end(self) -> None:
         """Log the training metrics and stop the fit, because a second epoch would have the same metrics."""

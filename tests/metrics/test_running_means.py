@@ -34,6 +34,18 @@ def test_a_restored_metric_continues_exactly():
     assert torch.equal(metric.compute(), resumed.compute())
 
 
+def test_windows_do_not_change_the_means_and_are_restored():
+    first, second, third = batches(7, 5, 3)
+    metric, resumed = RunningMeans(), RunningMeans()
+    metric.update(first.double().mean(0), 7)
+    torch.testing.assert_close(metric.compute_window(), first.double().mean(0))
+    metric.update(second.double().mean(0), 5)
+    resumed.restore(metric.saved_state(), first=True)
+    resumed.update(third.double().mean(0), 3)
+    torch.testing.assert_close(resumed.compute_window(), torch.cat([second, third]).double().mean(0))
+    torch.testing.assert_close(resumed.compute(), torch.cat([first, second, third]).double().mean(0))
+
+
 def test_only_the_first_process_restores_the_sums():
     metric, other = RunningMeans(), RunningMeans()
     metric.update(torch.ones(2), 5)
