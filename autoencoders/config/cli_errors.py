@@ -16,7 +16,8 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from autoencoders.config.arguments import NUMERIC_GROUPS, expand_numbers, split_arguments
 from autoencoders.config.compose import OPTIONAL_GROUPS, config_groups
-from autoencoders.config.overrides import check_command_line, suggest_name
+from autoencoders.config.overrides import check_command_line
+from autoencoders.config.suggestions import suggest_name
 from autoencoders.types import UserError
 
 FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"

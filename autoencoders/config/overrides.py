@@ -1,16 +1,15 @@
 """Checks of command-line overrides for unknown names and for values of the wrong type, before Hydra applies them.
 
-The value of an option must have the type of the default value in the composed configuration. If the default value is
-null, any value is valid. For a fast start, this module imports only Hydra.
+Names are checked first, against the composed configuration. This imports only Hydra, so that a wrong name is reported
+immediately. `autoencoders.config.signatures` checks the types of the values.
 """
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import hydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -20,24 +19,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from autoencoders.config.arguments import NUMERIC_GROUPS, CommandLine, expand_numbers, quote
 from autoencoders.config.compose import CONF, config_groups, search_folders
+from autoencoders.config.signatures import check_option, check_type, default_types
+from autoencoders.config.suggestions import suggest_name
 from autoencoders.types import UserError
+from autoencoders.utils.startup import load_heavy_libraries
 
-KINDS: dict[str, tuple[type, ...]] = {
-    "true or false": (bool,),
-    "a number": (int, float),
-    "text": (str, int, float),  # a text option accepts 32, for example as a name
-    "a list": (list,),
-    "a group of options": (dict,),
-    "null": (type(None),),
-}
-"""Name of a type in messages -> Python types of valid values. An option has the first type that its default matches."""
-ADDITIONAL_KINDS: dict[str, tuple[str, ...]] = {
-    "trainer.devices": ("a list", "text"),  # a number, a list of device indices, or auto
-    "trainer.max_epochs": ("null",),  # null: only trainer.max_steps ends the training
-    "data.attributes": ("text",),  # all
-    "seed": ("null",),
-}
-"""Option -> additional types, names in KINDS, that the option accepts besides the type of its default."""
 REMOVABLE = ("callbacks.", "logger.", "after_fit.", "application.", "hydra.")
 """Prefixes of optional keys. The command line may remove only these keys with `~key`."""
 
@@ -81,12 +67,14 @@ def check_command_line(config_name: str, command_line: CommandLine) -> None:
     search_path = [f"hydra.searchpath=[{','.join(quote(folder) for folder in folders)}]"] if folders else []
     combinations = itertools.product(*(selected_options(override, groups) for override in selections))
     name = command_line.flag("-cn", "--config-name") or config_name
+    settings: list[Setting] = []
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         for combination in itertools.islice(combinations, MAX_COMBINATIONS):
             composed = hydra.compose(name, [*search_path, *combination], return_hydra_config=True)
             config = cast("dict[str, Any]", OmegaConf.to_container(composed, resolve=False))
             check_sweep_parameters(config.pop("hydra")["sweeper"].get("params") or {})
-            check_values(values, config)
+            settings += collect_settings(values, config)
+    check_types(settings)
 
 
 def check_sweep_parameters(parameters: Mapping[str, Any]) -> None:
@@ -146,8 +134,24 @@ def selected_options(override: Override, groups: Mapping[str, Sequence[str]]) ->
     return [line]
 
 
-def check_values(overrides: Sequence[Override], config: dict[str, Any]) -> None:
-    """Check overrides that set values, in the order of the command line.
+class Setting(NamedTuple):
+    """An existing option and its new value.
+
+    Attributes:
+        key: name of the option, for example `data.batch_size`.
+        value: new value, or one value of a sweep.
+        default: value in the composed configuration.
+        target: class or function with this option (`_target_` of the config node), or None.
+    """
+
+    key: str
+    value: Any
+    default: Any
+    target: str | None
+
+
+def collect_settings(overrides: Sequence[Override], config: dict[str, Any]) -> list[Setting]:
+    """Check the names in overrides that set values, and return the values, in the order of the command line.
 
     Args:
         overrides: the parsed overrides.
@@ -155,13 +159,38 @@ def check_values(overrides: Sequence[Override], config: dict[str, Any]) -> None:
             override adds (`+key=value`) are added to this dict, so that later overrides may set these options.
 
     Raises:
-        UserError: if an override names an unknown option, or its value does not have the type of the default value.
+        UserError: if an override names an unknown option, or an option that cannot be set or removed.
     """
+    settings = []
     for override in overrides:
-        for value in override_values(override):
-            check_override(override, value, config)
+        key = override.key_or_group
+        if _check_name(override, config):
+            for value in override_values(override):
+                settings.append(_setting(key, _resolve(config, value), config))
         if override.is_add() or override.is_force_add():
-            _set(config, override.key_or_group, next(iter(override_values(override)), None))
+            _set(config, key, next(iter(override_values(override)), None))
+    return settings
+
+
+def check_types(settings: Sequence[Setting]) -> None:
+    """Check the types of values. If a class defines an option, the class is imported.
+
+    Raises:
+        UserError: if a value has the wrong type.
+    """
+    checked: list[Setting] = []
+    for setting in settings:
+        if setting in checked or _has_unknown_type(setting.value) or _has_unknown_type(setting.default):
+            continue
+        checked.append(setting)
+        if setting.value is None and setting.key.startswith(REMOVABLE):
+            continue
+        if setting.target is None:
+            check_type(setting.key, default_types(setting.default), setting.value)
+        else:
+            load_heavy_libraries()
+            node, _, name = setting.key.rpartition(".")
+            check_option(node, setting.target, name, setting.value)
 
 
 def override_values(override: Override) -> list[Any]:
@@ -189,38 +218,42 @@ def _set(config: dict[str, Any], key: str, value: Any) -> None:
     config[last] = value
 
 
-def check_override(override: Override, value: Any, config: Mapping[str, Any]) -> None:
-    """Check the option name and one value of an override against a composed configuration.
+def _check_name(override: Override, config: Mapping[str, Any]) -> bool:
+    """Check the option name of an override against a composed configuration.
 
     Args:
         override: the parsed override.
-        value: value of the override, or one value of a sweep.
         config: composed configuration as plain dicts and lists, with unresolved interpolations.
 
+    Returns:
+        Whether the override sets the value of an existing option.
+
     Raises:
-        UserError: if the option does not exist or must not be removed, or the value does not have the type of the
-            default value.
+        UserError: if the option does not exist or must not be removed.
     """
     key = override.key_or_group
     if key.partition(".")[0] == "hydra":
-        return
-    exists, default = _find_default(config, key)
+        return False
+    exists = _find_default(config, key)[0]
     if override.is_delete():
         if not key.startswith(REMOVABLE):
             raise UserError(f"~{key} would remove a required option. Set {key}=<value> instead.")
-    elif exists:
-        _check_value(key, default, _resolve(config, value), config)
-    elif not (override.is_add() or override.is_force_add()):
+        return False
+    if not exists and not (override.is_add() or override.is_force_add()):
         raise UserError(f"There is no option {key}.{_unknown_option_hint(override, config)}")
+    return exists
 
 
-def _check_value(key: str, default: Any, value: Any, config: Mapping[str, Any]) -> None:
-    """Raise UserError if a value for an option does not have the type of the default value."""
+def _setting(key: str, value: Any, config: Mapping[str, Any]) -> Setting:
+    """Return a setting, or raise UserError if the value of the option is a copy of a config node."""
+    _, default = _find_default(config, key)
     if not _has_unknown_type(value) and not isinstance(value, Mapping):
         group = _referenced_group(config, default)
         if group:
             raise UserError(f"{key} cannot be set, because its value is a copy of {default}. Set {group}=<option>.")
-    _check_kind(key, default, value)
+    exists, node = _find_default(config, key.rpartition(".")[0])
+    target = node.get("_target_") if exists and isinstance(node, Mapping) else None
+    return Setting(key, value, default, target)
 
 
 def _unknown_option_hint(override: Override, config: Mapping[str, Any]) -> str:
@@ -264,27 +297,6 @@ def _referenced_group(config: Mapping[str, Any], default: Any) -> str:
     return reference[1].partition(".")[0] if exists and isinstance(node, Mapping) else ""
 
 
-def suggest_name(name: str, known: list[str], form: str = "{}") -> str:
-    """Return ` Did you mean <known name>?` for the most similar known name, or an empty string without a similar name.
-
-    Options in the same group are compared first. If the group is unknown, full names and last components of names are
-    compared: `lr` is similar to `optimizer.lr`.
-
-    Args:
-        name: the unknown name.
-        known: all valid names.
-        form: format string for the suggested name, for example `model={}`.
-    """
-    group, _, last = name.rpartition(".")
-    by_last = {key.rpartition(".")[2]: key for key in sorted(known, key=len, reverse=True)}
-    siblings = {key.rpartition(".")[2]: key for key in known if key.rpartition(".")[0] == group}
-    matches = [siblings[match] for match in difflib.get_close_matches(last, siblings, 1, 0.6)]
-    if not matches and group not in known:
-        matches = difflib.get_close_matches(name, known, 1, 0.6)
-        matches = matches or [by_last[match] for match in difflib.get_close_matches(last, by_last, 1, 0.7)]
-    return f" Did you mean {form.format(matches[0])}?" if matches else ""
-
-
 def _find_default(config: Mapping[str, Any], key: str) -> tuple[bool, Any]:
     """Return whether an option exists, and the default value of the option with unresolved interpolations.
 
@@ -305,30 +317,9 @@ def _find_default(config: Mapping[str, Any], key: str) -> tuple[bool, Any]:
     return True, node
 
 
-def _check_kind(key: str, default: Any, value: Any) -> None:
-    if default is None or _has_unknown_type(default) or _has_unknown_type(value):
-        return
-    if value is None and key.startswith(REMOVABLE):
-        return
-    kind = next(name for name, types in KINDS.items() if isinstance(default, types))
-    allowed = [kind, *ADDITIONAL_KINDS.get(key, ())]
-    if not any(_is_of_kind(value, name) for name in allowed):
-        default_hint = "" if isinstance(default, Mapping) else f" (default: {default!r})"
-        raise UserError(f"{key} must be {' or '.join(allowed)}, got {value!r}{default_hint}.")
-    if isinstance(value, list) and isinstance(default, list) and default:
-        for member in value:
-            _check_kind(key, default[0], member)
-
-
 def _has_unknown_type(value: Any) -> bool:
     """Return whether the type of a value is unknown, because the value is missing (`???`) or an interpolation."""
     return isinstance(value, str) and (value == "???" or "${" in value)
-
-
-def _is_of_kind(value: Any, kind: str) -> bool:
-    if isinstance(value, bool):
-        return kind == "true or false"
-    return isinstance(value, KINDS.get(kind, ()))
 
 
 def unquote(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from hydra.utils import get_object
 
-from autoencoders.config.overrides import suggest_name
+from autoencoders.config.suggestions import suggest_name
 from autoencoders.types import UserError
 
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # this logger repeats an error that is raised anyway
@@ -61,10 +61,50 @@ def _check_node(path: str, node: Mapping) -> None:
         if name not in options and "**" not in options:
             known = [option for option in options if option not in node]
             raise UserError(f"{path} has no option {name!r}.{suggest_name(str(name), known, path + '.{}')}")
-        kinds = annotation_types(options.get(name, Any))
-        automatic = value == "auto" and path.endswith("schedule")  # the run sets the number of steps
-        if not automatic and not isinstance(value, Mapping) and not matches_type(value, kinds):
-            raise UserError(f"{path}.{name} must be {_describe_types(kinds)}, got {value!r}.")
+        _check_value(path, name, value, options.get(name, Any))
+
+
+def check_option(path: str, target: str, name: str, value: Any) -> None:
+    """Check the type of one option of a config node.
+
+    Args:
+        path: path of the node in the configuration, for example `data`.
+        target: class or function that the node names in `_target_`.
+        name: name of the option.
+        value: value of the option.
+
+    Raises:
+        UserError: if the value has the wrong type.
+    """
+    _check_value(path, name, value, constructor_parameters(find_target(path, target)).get(name, Any))
+
+
+def _check_value(path: str, name: str, value: Any, annotation: Any) -> None:
+    automatic = value == "auto" and path.endswith("schedule")  # the run sets the number of steps
+    if not automatic and not isinstance(value, Mapping):
+        check_type(f"{path}.{name}", annotation_types(annotation), value)
+
+
+def check_type(key: str, kinds: tuple[Any, ...], value: Any) -> None:
+    """Raise UserError if the value of an option has none of the types `kinds`."""
+    if not matches_type(value, kinds):
+        raise UserError(f"{key} must be {_describe_types(kinds)}, got {value!r}.")
+
+
+def default_types(default: Any) -> tuple[Any, ...]:
+    """Return the types of an option that is not an option of a class, from its default value.
+
+    If the default is null, any type is valid. A number may replace text, for example as a name. The default does not
+    show whether a number must be an integer.
+    """
+    if default is None:
+        return (Any,)
+    if isinstance(default, str):
+        return (str, int, float)
+    if isinstance(default, list) and default:
+        return (types.GenericAlias(list, default_types(default[0])[:1]),)
+    kinds = {bool: bool, int: float, float: float, list: list}
+    return (next((kinds[kind] for kind in kinds if isinstance(default, kind)), dict),)
 
 
 def find_target(path: str, target: Any) -> Any:

@@ -243,7 +243,7 @@ class Batches:
         x = target
         if self.corruption.changes:
             x = self.corruption(target, self.draws(index))
-        return Batch(x, target, None if labels is None else labels[index], index)
+        return Batch(x, target, None if labels is None else labels.index_select(0, index), index)
 
     def draws(self, index: Tensor) -> Draws:
         """Return the random numbers that corrupt the images with the given indices (B,).

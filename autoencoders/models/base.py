@@ -65,8 +65,8 @@ class ImageModel(pl.LightningModule):
         family: likelihood p(x | z); None for a model without a decoder.
         l1: weight of the L1 norm of the latent code in the loss.
         loss_terms: names of the first T terms of the training metric, which are finite in a training without faults.
-        latest_terms: terms (M,) of the latest training batch, on the device, of which the first T are `loss_terms`; None
-            before the first batch.
+        latest_terms: terms (M,) of the latest training batch, on the device, or None before the first batch. The first
+            T are the `loss_terms`.
     """
 
     loss_terms: ClassVar[tuple[str, ...]] = ("loss",)

@@ -144,14 +144,17 @@ class Classifier(ImageModel):
         with torch.no_grad():
             truth = self.targets(batch.y)
             means = classification_terms(losses, logits, truth, self.majority)
+            metric = self._metric(stage)
             if stage == "train":
                 self._update_training_metric(means, count)
-            elif self.labels.kind == "classes":
-                self._metric(stage).update(means, count)
+            elif isinstance(metric, ClassifierMeans):
+                metric.update(means, count, logits, truth)
             else:
-                self._metric(stage).update(means, count, logits, truth)
+                metric.update(means, count)
         if stage == "train" and self._logs_step(number, self.trainer.global_step):
-            self.add_step_metrics({"step/loss": self.train_metric.compute_window()[0].float(), "step/lr": self._learning_rate()})
+            self.add_step_metrics(
+                {"step/loss": self.train_metric.compute_window()[0].float(), "step/lr": self._learning_rate()}
+            )
         return loss if stage == "train" else None
 
     def _stage_metrics(self, stage: str, means: Tensor) -> dict[str, float]:
