@@ -95,10 +95,10 @@ class ImageFolderDataModule(ImageDataModule):
         splits = [self._read_split(*arguments) for arguments in zip(folders, names, labels, strict=True)]
         return Source(splits[0], splits[1] if len(splits) > 1 else None, context)
 
-    def annotate(self, test: bool) -> Annotations:
+    def annotate(self, part: str) -> Annotations:
         """Return the labels of the images, and the paths of the images relative to the folder as their names."""
-        annotations = super().annotate(test)
-        annotations.names = self._paths[int(test)]
+        annotations = super().annotate(part)
+        annotations.names = self._paths[part == "test"]
         return annotations
 
     def read_image_files(self, files: Sequence[Path]) -> Tensor:

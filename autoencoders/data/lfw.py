@@ -78,6 +78,11 @@ class LFWDataModule(ImageDataModule):
         return self.root / "lfw"
 
     @property
+    def origin(self) -> str:
+        """Text that says where the images come from."""
+        return str(self._find_photos() or self.folder)
+
+    @property
     def attribute_table(self) -> Path:
         """Path of the attribute table."""
         return self.folder / ATTRIBUTES_FILE
@@ -142,10 +147,10 @@ class LFWDataModule(ImageDataModule):
         labels = read_attributes(self.attribute_table, files, names)
         return Source(Split(images, labels), None, Context("attributes", names))
 
-    def annotate(self, test: bool) -> Annotations:
+    def annotate(self, part: str) -> Annotations:
         """Return the person in each photo and, if the attribute table exists, all attributes.
 
-        There is no official test split, so `test` is not used.
+        There is no official test split, so `part` is not used.
         """
         _, files = self._list_photos()
         persons = [file.parent.name for file in files]

@@ -114,7 +114,7 @@ def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, floa
     try:
         with run.record:
             media.log_run_metadata(run.loggers, run.record.metadata)
-            summary.print_start(run.record, run.model, run.data, changes)
+            summary.print_start(run.record, run.model, changes)
             fit(run)
             metrics = best_validation_metrics(run.folder / "metrics.csv")
             if run.config["test"]:
