@@ -31,7 +31,7 @@ def get_datamodule(trainer: pl.Trainer) -> ImageDataModule:
 
 
 class ImageDataModule(pl.LightningDataModule):
-    """Base class of all datasets. It stores uint8 images and serves float32 batches without worker processes.
+    """Base class of all datasets. It stores uint8 or uint16 images, and serves float32 batches without workers.
 
     A subclass overrides `read`. A subclass that downloads files also overrides `prepare_data`.
 
@@ -202,7 +202,7 @@ class ImageDataModule(pl.LightningDataModule):
         """Binarize the images of a split now, or each time they are read if they take more than `memory` bytes."""
         seed = counter_rng.derive_seed(self.split_options.split_seed, "binarize", split)
         binarized = BinarizedView(images, seed)
-        return binarized if binarized.numel() > self.memory else binarized.to(binarized.device)
+        return binarized if binarized.nbytes > self.memory else binarized.to(binarized.device)
 
     def get_split(self, split: str) -> Split:
         """Return the images and labels of the split `train`, `val` or `test`.
@@ -237,7 +237,7 @@ class ImageDataModule(pl.LightningDataModule):
         return excluded_classes(self.context, self.exclude, self.name)
 
     def images(self, split: str) -> Tensor | RowView:
-        """Return the uint8 images (N, C, H, W) of the split `train`, `val` or `test`."""
+        """Return the uint8 or uint16 images (N, C, H, W) of the split `train`, `val` or `test`."""
         return self.get_split(split).images
 
     def annotations(self, split: str) -> Annotations:
@@ -301,7 +301,7 @@ class ImageDataModule(pl.LightningDataModule):
             Plain values; see `autoencoders.data.fingerprint.identify`.
         """
         if sampled is None:
-            sampled = sum(self.images(split).numel() for split in SPLITS) > self.memory
+            sampled = sum(self.images(split).nbytes for split in SPLITS) > self.memory
         key = "sampled" if sampled else "complete"
         if key not in self._identity:
             self._identity[key] = fingerprint.identify(self, sampled)

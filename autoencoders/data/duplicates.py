@@ -22,8 +22,8 @@ def find_duplicates(images: Images, others: list[Images]) -> Tensor:
     Images with equal hashes are compared pixel by pixel.
 
     Args:
-        images: images (N, C, H, W) uint8.
-        others: images of other splits, uint8, with the same shape (C, H, W).
+        images: images (N, C, H, W), uint8 or uint16.
+        others: images of other splits, of the same type and shape (C, H, W).
     """
     mask = torch.zeros(len(images), dtype=torch.bool)
     own = hash_images(images)
@@ -39,16 +39,16 @@ def find_duplicates(images: Images, others: list[Images]) -> Tensor:
 
 
 def hash_images(images: Images) -> np.ndarray:
-    """Return a 64-bit hash (N,) uint64 of each image (N, C, H, W) uint8. Equal images have equal hashes.
+    """Return a 64-bit hash (N,) uint64 of each image (N, C, H, W), uint8 or uint16. Equal images have equal hashes.
 
     The hash is a sum of the 32-bit words of the image, each multiplied by a fixed random number, modulo 2^64 (Carter
     and Wegman, 1979). This is several times faster than SHA-256 of each image.
     """
-    size = math.prod(images.shape[1:])
+    size = math.prod(images.shape[1:]) * images.dtype.itemsize
     weights = np.random.default_rng(0).integers(2**64, size=-(-size // WORD), dtype=np.uint64)
     hashes = np.empty(len(images), dtype=np.uint64)
     for chunk in chunk_slices(len(images), size, CHUNK_ROWS):
-        pixels = images[chunk].contiguous().flatten(1).numpy()
+        pixels = images[chunk].contiguous().flatten(1).numpy().view(np.uint8)
         if size % WORD:
             pixels = np.pad(pixels, ((0, 0), (0, -size % WORD)))
         hashes[chunk] = np.einsum("nd,d->n", pixels.view(np.uint32), weights, dtype=np.uint64, casting="safe")

@@ -54,7 +54,7 @@ def identify(data: ImageDataModule, sampled: bool) -> dict[str, Any]:
 
 
 def pixel_digest(images: Tensor | RowView) -> str:
-    """Return the SHA-256 digest, in hexadecimal, of the pixels of uint8 images (N, C, H, W)."""
+    """Return the SHA-256 digest, in hexadecimal, of the pixels of uint8 or uint16 images (N, C, H, W)."""
     digest = hashlib.sha256()
     for chunk in chunk_slices(len(images), math.prod(images.shape[1:]), CHUNK_ROWS):
         digest.update(images[chunk].contiguous().numpy().data)

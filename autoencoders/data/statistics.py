@@ -11,15 +11,16 @@ from torch import Tensor
 from autoencoders.data.loader import CHUNK_ROWS, RowView
 from autoencoders.types import Batch
 from autoencoders.utils.chunks import chunk_slices
+from autoencoders.utils.pixels import white_level
 
 
 def mean_image(images: Tensor | RowView) -> Tensor:
-    """Return the mean image (C, H, W) of uint8 images (N, C, H, W), as float64 in [0, 1]."""
+    """Return the mean image (C, H, W) of uint8 or uint16 images (N, C, H, W), as float64 in [0, 1]."""
     row_bytes = 8 * math.prod(images.shape[1:])
     total = torch.zeros(images.shape[1:], dtype=torch.float64)
     for chunk in chunk_slices(len(images), row_bytes, CHUNK_ROWS):
         total += images[chunk].double().sum(0)
-    return total / (255 * len(images))
+    return total / (white_level(images.dtype) * len(images))
 
 
 def mse_of_constant(constant: Tensor, batches: Iterable[Batch]) -> float:

@@ -20,6 +20,7 @@ from autoencoders.types import Annotations, Batch, Codes, UserError
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.pca import PCABaseline
+from autoencoders.utils.pixels import to_unit
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -161,7 +162,7 @@ class Run:
                 f"images must be an image file or a folder of images, but {path} does not exist. Correct the path."
             )
         files = list_images(path)
-        return self.prepare().data.read_image_files(files).float() / 255, [file.name for file in files]
+        return to_unit(self.prepare().data.read_image_files(files)), [file.name for file in files]
 
     def codes(self, split: str) -> Codes:
         """Return the latent codes of all images in a split.
