@@ -77,6 +77,7 @@ def split_source(source: Source, options: SplitOptions, name: str) -> Division:
     Raises:
         UserError: if a split would be empty, or if `options.exclude` contains a name that is not a class.
     """
+    _check_lengths(source, name)
     missing = tuple(split for split in ("val", "test") if split not in source.parts)
     if source.keys is not None and options.split == "random":
         rows = split_by_hash(source.keys, options, name, missing)
@@ -99,6 +100,20 @@ def split_source(source: Source, options: SplitOptions, name: str) -> Division:
             raise UserError(_empty_split_message(split, reasons, name))
         rows[split] = rows[split][keep]
     return Division(rows, left_out)
+
+
+def _check_lengths(source: Source, name: str) -> None:
+    """Check that each image has one label, and each image of the part `train` has one key."""
+    lengths = {part: data.labels for part, data in source.parts.items()}
+    for part, labels in lengths.items():
+        images = len(source.parts[part].images)
+        if labels is not None and len(labels) != images:
+            raise UserError(
+                f"The {part} part of data={name} must have one label per image, got {images:,} images and "
+                f"{len(labels):,} labels. Correct the files of the dataset."
+            )
+    if source.keys is not None and len(source.keys) != len(source.train.images):
+        raise ValueError(f"Source.keys must have one key per training image, got {len(source.keys)}.")
 
 
 def _empty_split_message(split: str, reasons: dict[str, Tensor], name: str) -> str:
