@@ -35,6 +35,7 @@ ADDITIONAL_KINDS: dict[str, tuple[str, ...]] = {
     "trainer.devices": ("a list", "text"),  # a number, a list of device indices, or auto
     "trainer.max_epochs": ("null",),  # null: only trainer.max_steps ends the training
     "data.attributes": ("text",),  # all
+    "data.size": ("a list",),  # height and width
     "seed": ("null",),
 }
 """Option -> additional types, names in KINDS, that the option accepts besides the type of its default."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,6 +76,8 @@ class ImageDataModule(pl.LightningDataModule):
     default_name: ClassVar[str] = "images"
     """Display name in figures and tables if the argument `name` is empty."""
     name: str
+    white_point: float | None = None
+    """Pixel value of white in image files with more than 8 bits, or None if it is decided from the files."""
     cache: str | None = None
     """Folder for the cache of decoded images, or None for a default folder. Some datasets have no cache."""
 
@@ -153,13 +156,22 @@ class ImageDataModule(pl.LightningDataModule):
         """Read other image files, cropped and resized like the images of the dataset.
 
         Returns:
-            Images (N, C, H, W), uint8.
+            Images (N, C, H, W), of the type of the stored images.
 
         Raises:
-            UserError: if a file cannot be read.
+            UserError: if a file cannot be read, or if the images of the dataset have neither one nor three channels.
         """
-        channels, height, width = self.shape
-        return torch.from_numpy(read_all(files, lambda f: read_image(f, (height, width), color=channels == 3)))
+        (channels, height, width), bits = self.shape, 8 * self.images("train").dtype.itemsize
+        if channels not in (1, 3):
+            raise UserError(
+                f"Image files can only be read for images with 1 or 3 channels, but those of data={self.name} have "
+                f"{channels}. Choose images of the dataset instead."
+            )
+
+        def decode(file: Path, white: float | None = None) -> np.ndarray:
+            return read_image(file, (height, width), color=channels == 3, white=white, depth=bits)
+
+        return torch.from_numpy(read_all(files, decode, self.white_point))
 
     # Splits ---------------------------------------------------------------------------------------------
 

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from autoencoders.data import label_table
 from autoencoders.data.datamodule import ImageDataModule
+from autoencoders.data.fitting import FITS, parse_size
 from autoencoders.data.folder_splits import FolderPart, find_parts
-from autoencoders.data.image_cache import cached_images, file_digest
-from autoencoders.data.image_io import FITS, decode_files, describe_unreadable, read_all, read_image
+from autoencoders.data.image_cache import CachedImages, cached_images, file_digest
+from autoencoders.data.image_io import decode_files, describe_unreadable, read_all, read_image
 from autoencoders.data.loader import Split
 from autoencoders.data.splits import Source
+from autoencoders.data.white_point import check_white, read_parts
 from autoencoders.types import Annotations, Context, UserError
 from autoencoders.utils.checks import require
 from autoencoders.utils.names import comparable_name, native_name, printable_name
@@ -46,10 +48,14 @@ class ImageFolderDataModule(ImageDataModule):
 
     Args:
         path: folder with the image files.
-        size: height and width of the square images, in pixels.
+        size: side of square images, or height and width, in pixels.
         color: load images with three color channels, else with one gray channel.
-        fit: how an image becomes square. `crop` cuts off equal parts at opposite edges and keeps the aspect ratio.
-            `stretch` changes the aspect ratio.
+        fit: how an image gets the aspect ratio of `size`. `crop` cuts off equal parts at opposite edges. `pad` adds
+            equal borders at opposite edges, in the mean color of the edge pixels. `stretch` changes the aspect ratio of
+            the content.
+        depth: number of bits of a stored pixel value: 8, or 16 for images with more than 8 bits.
+        white: pixel value of white in images with more than 8 bits; None for the rule in
+            `autoencoders.data.white_point`.
         labels: source of the labels. With `folders`, the name of the first subfolder in the path of an image is its
             class. With `none`, there are no labels. Otherwise, `labels` is the path of a CSV file. Its first column
             contains the paths of the images relative to `path`. A single further column with text or integers gives
@@ -68,9 +74,11 @@ class ImageFolderDataModule(ImageDataModule):
         self,
         path: str,
         *,
-        size: int = 64,
+        size: int | Sequence[int] = 64,
         color: bool = True,
         fit: str = "crop",
+        depth: int = 8,
+        white: float | None = None,
         labels: str = "folders",
         group: str = "",
         skip_unreadable: bool = False,
@@ -79,7 +87,7 @@ class ImageFolderDataModule(ImageDataModule):
     ) -> None:
         super().__init__(**common)
         require(fit in FITS, "data.fit", fit, f"one of {list(FITS)}")
-        require(8 <= size <= 1024, "data.size", size, "a number of pixels between 8 and 1024")
+        check_white(white, depth)
         if group and labels in ("folders", "none"):
             raise UserError(
                 f"data.group={group} must be a column of a CSV file, but data.labels is {labels}. Set data.labels to "
@@ -90,8 +98,10 @@ class ImageFolderDataModule(ImageDataModule):
                 f"data.split must be random with data.group={group}, because only a random split keeps each group in "
                 f"one split, got {self.split_options.split}. Remove data.split or data.group."
             )
-        self.path, self.size, self.color, self.fit = Path(native_name(path)).expanduser(), size, color, fit
+        self.path, self.size, self.color, self.fit = Path(native_name(path)).expanduser(), parse_size(size), color, fit
+        self.depth, self.white = depth, white
         self.labels, self.group, self.skip_unreadable, self.cache = labels, group, skip_unreadable, cache
+        self.white_point = white
         self._paths: dict[str, list[str]] = {}
         self._groups: dict[str, list[str]] = {}
 
@@ -122,7 +132,11 @@ class ImageFolderDataModule(ImageDataModule):
         self.notes = list(notes)  # not extended, because a data module may be set up again
         self._paths = {part: files.paths for part, files in parts.items()}
         labels = self._read_labels(parts)
-        splits = {part: self._read_part(files, labels.values[part]) for part, files in parts.items()}
+        stored, self.white_point, notes = read_parts(
+            parts, lambda part, white: self._decode_part(parts[part], white), self.white, self.depth
+        )
+        self.notes += notes
+        splits = {part: self._usable(stored[part], files, labels.values[part]) for part, files in parts.items()}
         keys = labels.groups or self._paths
         return Source(
             splits["train"],
@@ -144,23 +158,32 @@ class ImageFolderDataModule(ImageDataModule):
         return annotations
 
     def read_image_files(self, files: Sequence[Path]) -> Tensor:
-        """Read other image files into a tensor (N, C, H, W), cropped or stretched like the images of the folder."""
-        return torch.from_numpy(read_all(files, self._decode))
+        """Read other image files into a tensor (N, C, H, W), with the size, depth and white point of the folder."""
+        return torch.from_numpy(read_all(files, self._decode, self.white_point))
 
-    def _decode(self, file: Path) -> np.ndarray:
-        return read_image(file, (self.size, self.size), color=self.color, fit=self.fit)
+    def _decode(self, file: Path, white: float | None = None) -> np.ndarray:
+        return read_image(file, self.size, color=self.color, fit=self.fit, white=white, depth=self.depth)
 
-    def _read_part(self, files: FolderPart, labels: Tensor | None) -> Split:
+    def _decode_part(self, files: FolderPart, white: float | None) -> CachedImages:
         folder, names = files.folder, files.names
-        images, unreadable = cached_images(
+
+        def decode(name: str, white: float | None = None) -> np.ndarray:
+            return self._decode(folder / name, white)
+
+        return cached_images(
             f"folder-{self.path.name}",
-            ["folder", str(folder.resolve()), file_digest(folder, names), self.size, self.color, self.fit],
+            ["folder", str(folder.resolve()), file_digest(folder, names), self.size, self.color, self.fit, white],
             len(names),
-            (3 if self.color else 1, self.size, self.size),
-            decode_files(names, lambda name: self._decode(folder / name), f"decoding {printable_name(folder.name)}"),
+            (3 if self.color else 1, *self.size),
+            decode_files(names, decode, f"decoding {printable_name(folder.name)}", white),
             cache=self.cache,
             memory=self.memory,
+            depth=self.depth,
         )
+
+    def _usable(self, stored: CachedImages, files: FolderPart, labels: Tensor | None) -> Split:
+        """Return the images of a part with their labels, and mark the images that cannot be read."""
+        images, unreadable, folder, names = stored.images, stored.unreadable, files.folder, files.names
         if not unreadable:
             return Split(images, labels)
         message = describe_unreadable({folder / names[row]: why for row, why in unreadable.items()}, len(names))

@@ -129,23 +129,24 @@ class LFWDataModule(ImageDataModule):
     def read(self) -> Source:
         """Read all photos, sorted by name. The chosen attributes become the labels."""
         photos, files = self._list_photos()
-        images, unreadable = cached_images(
+        stored = cached_images(
             "lfw",
             ["lfw", file_digest(photos, _relative_names(files)), self.size, self.crop, self.color],
             len(files),
             (3 if self.color else 1, self.size, self.size),
-            decode_files(files, lambda file: self._decode(file, self.crop), "decoding lfw"),
+            decode_files(files, lambda file, white=None: self._decode(file, self.crop, white), "decoding lfw"),
             cache=self.cache,
             memory=self.memory,
         )
-        if unreadable:
-            message = describe_unreadable({files[row]: reason for row, reason in unreadable.items()}, len(files))
+        if stored.unreadable:
+            reasons = {files[row]: reason for row, reason in stored.unreadable.items()}
+            message = describe_unreadable(reasons, len(files))
             raise UserError(f"{message} Unpack the archive again.")
         if not self.has_labels:
-            return Source(Split(images, None), None, None)
+            return Source(Split(stored.images, None), None, None)
         names = read_attribute_names(self.attribute_table) if self.all_attributes else self.attributes
         labels = read_attributes(self.attribute_table, files, names)
-        return Source(Split(images, labels), None, Context("attributes", names))
+        return Source(Split(stored.images, labels), None, Context("attributes", names))
 
     def annotate(self, part: str) -> Annotations:
         """Return the person in each photo and, if the attribute table exists, all attributes.
@@ -173,13 +174,13 @@ class LFWDataModule(ImageDataModule):
         pixels.
         """
 
-        def decode(file: Path) -> np.ndarray:
-            return self._decode(file, self.crop if stored_size(file) == (250, 250) else None)
+        def decode(file: Path, white: float | None = None) -> np.ndarray:
+            return self._decode(file, self.crop if stored_size(file) == (250, 250) else None, white)
 
         return torch.from_numpy(read_all(files, decode))
 
-    def _decode(self, file: Path, crop: int | None) -> np.ndarray:
-        return read_image(file, (self.size, self.size), color=self.color, box=crop)
+    def _decode(self, file: Path, crop: int | None, white: float | None = None) -> np.ndarray:
+        return read_image(file, (self.size, self.size), color=self.color, box=crop, white=white)
 
 
 def _relative_names(files: Sequence[Path]) -> list[str]:

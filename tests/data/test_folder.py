@@ -80,7 +80,7 @@ def test_invalid_options_are_named(tmp_path):
     with pytest.raises(UserError, match=r"must contain the labels of all images, but has no label for 1\.png"):
         prepared(tmp_path / "in", tmp_path, labels=str(tmp_path / "y.csv"))
     with pytest.raises(UserError, match=r"data\.fit must be"):
-        prepared(tmp_path / "in", tmp_path, fit="pad")
+        prepared(tmp_path / "in", tmp_path, fit="fill")
 
 
 def test_a_second_setup_checks_each_file_once_and_opens_none(tmp_path, monkeypatch):
@@ -152,3 +152,66 @@ def test_a_repaired_file_is_read_again(tmp_path):
     prepared(root, tmp_path, skip_unreadable=True)
     paint(root / "b/03.png", 30)
     assert sum(len(prepared(root, tmp_path).images(s)) for s in ("train", "val", "test")) == 20
+
+
+# Rectangles, depth and white point ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_images_may_be_rectangles(tmp_path, fit):
+    for i in range(10):
+        paint(tmp_path / f"in/{i}.png", 20 * i, size=(30, 50))
+    data = prepared(tmp_path / "in", tmp_path, size=[24, 16], fit=fit)
+    assert data.shape == (3, 24, 16)
+    assert data.images("train").unique().tolist() == [0, 20, 40, 60, 80, 100]
+
+
+def write_deep(tmp_path, split_folders):
+    """Write 16-bit images with values from 100 to 1,000; the brightest are in the last files or in test/."""
+    for i in range(10):
+        folder = tmp_path / "in" / (("train" if i < 7 else "test") if split_folders else "")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 100 * (i + 1), np.uint16)).save(folder / f"{i}.png")
+
+
+@pytest.mark.parametrize("split_folders", [False, True])
+@pytest.mark.parametrize(("depth", "full"), [(8, 255), (16, 65535)])
+def test_16_bit_images_of_a_folder_have_one_white_point(tmp_path, monkeypatch, split_folders, depth, full):
+    write_deep(tmp_path, split_folders)
+    options = {"color": False, "depth": depth}
+    data = prepared(tmp_path / "in", tmp_path, **options)
+    expected = [round(100 * (i + 1) / 1023 * full) for i in range(10)]
+    assert sum((values(data, split) for split in ("train", "val", "test")), []) == expected
+    notes = [note for note in data.notes if "White is" in note]
+    assert len(notes) == 1
+    assert notes[0].startswith("Pixel values are between 100 and 1000. White is 1023 (for all images; data.white sets")
+    assert ("data.depth=16" in notes[0]) == (depth == 8)
+    one = data.read_image_files([tmp_path / "in" / ("test" if split_folders else "") / "9.png"])
+    assert one.unique().tolist() == [expected[9]]  # a single picture has the white point of the dataset
+    monkeypatch.setattr("autoencoders.data.folder.read_image", lambda *_, **__: pytest.fail("decoded again"))
+    assert prepared(tmp_path / "in", tmp_path, **options).notes == data.notes
+    monkeypatch.undo()
+    set_white = prepared(tmp_path / "in", tmp_path, white=500, **options)
+    assert values(set_white, "test") == [full] * len(values(set_white, "test"))
+    assert "Values below 0 and above 500 are clipped." in " ".join(set_white.notes)
+
+
+def test_8_bit_images_are_decoded_once(tmp_path, monkeypatch):
+    from autoencoders.data import folder
+
+    for i in range(10):
+        paint(tmp_path / f"in/{i}.png", i)
+    opened, read = [], folder.read_image
+    monkeypatch.setattr(folder, "read_image", lambda file, *a, **k: opened.append(file.name) or read(file, *a, **k))
+    data = prepared(tmp_path / "in", tmp_path, white=100)
+    assert sorted(opened) == [f"{i}.png" for i in range(10)]
+    assert data.notes == ["data.white is not used, because all images have 8 bits or fewer."]
+
+
+def test_float_images_brighter_than_1_are_scaled_by_their_maximum(tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(10):
+        Image.fromarray(np.full((8, 8), (i + 1) / 4, np.float32)).save(tmp_path / f"in/{i}.tif")
+    data = prepared(tmp_path / "in", tmp_path, color=False)
+    assert values(data, "test") == [round(255 * 0.9), 255]
+    assert "White is 2.5" in data.notes[-1]
