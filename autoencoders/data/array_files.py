@@ -65,30 +65,25 @@ def list_arrays(path: Path) -> dict[str, StoredArray]:
     arrays: dict[str, StoredArray] = {}
     for file in files:
         try:
-            found = (
-                _open_archive(file, "" if path.is_file() else f"{file.stem}_")
-                if file.suffix == ".npz"
-                else [_open_file(file)]
-            )
+            found = _open_file(file, "" if path.is_file() else f"{file.stem}_")
         except READING_ERRORS as error:
             raise UserError(_damage_message(file, error)) from error
         for array in found:
             if array.name in arrays:
                 raise UserError(
-                    f"The names of arrays in {path} must differ, got {array.name} in {arrays[array.name].file.name} and "
-                    f"in {file.name}. Rename a file."
+                    f"The names of arrays in {path} must differ, got {array.name} in "
+                    f"{arrays[array.name].file.name} and in {file.name}. Rename a file."
                 )
             arrays[array.name] = array
     return arrays
 
 
-def _open_file(file: Path) -> StoredArray:
-    with file.open("rb") as stream:
-        shape = _read_shape(stream, file, file.stem)
-    return StoredArray(file.stem, file, shape, lambda: np.load(file, mmap_mode="r", allow_pickle=False))
-
-
-def _open_archive(file: Path, prefix: str) -> list[StoredArray]:
+def _open_file(file: Path, prefix: str) -> list[StoredArray]:
+    """Return the arrays of a file. The names of arrays in a `.npz` file get the given prefix."""
+    if file.suffix == ".npy":
+        with file.open("rb") as stream:
+            shape = _read_shape(stream, file, file.stem)
+        return [StoredArray(file.stem, file, shape, functools.partial(np.load, file, mmap_mode="r"))]
     arrays = []
     with zipfile.ZipFile(file) as archive:
         for member in archive.namelist():

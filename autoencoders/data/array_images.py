@@ -224,8 +224,8 @@ class ArrayImagesDataModule(ImageDataModule):
             )
         if self.pixels.size is None and array.shape != shape:
             raise UserError(
-                f"All images of data={self.name} must have {shape[1]} x {shape[2]} pixels like the first one, but image "
-                f"{row:,} has {array.shape[1]} x {array.shape[2]}. Set data.size, such as data.size=64."
+                f"All images of data={self.name} must have {shape[1]} x {shape[2]} pixels like the first one, but "
+                f"image {row:,} has {array.shape[1]} x {array.shape[2]}. Set data.size, such as data.size=64."
             )
         return fit_array(array, (shape[1], shape[2]), self.pixels.fit)
 

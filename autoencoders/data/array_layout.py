@@ -46,12 +46,12 @@ def find_layout(shape: Sequence[int], layout: str | None = None) -> str:
             return found[0]
         reason = "both the second and the last dimension" if found else "neither the second nor the last dimension"
         raise UserError(
-            f"The order of the dimensions of {_sides(shape)} images is ambiguous, because {reason} may be the channels. Set "
-            "data.layout=NCHW or data.layout=NHWC."
+            f"The order of the dimensions of {_sides(shape)} images is ambiguous, because {reason} may be the "
+            "channels. Set data.layout=NCHW or data.layout=NHWC."
         )
     raise UserError(
-        f"Images must be an array with 3 or 4 dimensions, such as N x H x W or N x C x H x W, got {_sides(shape)}. Reshape the "
-        "array."
+        f"Images must be an array with 3 or 4 dimensions, such as N x H x W or N x C x H x W, got {_sides(shape)}. "
+        "Reshape the array."
     )
 
 

@@ -80,7 +80,9 @@ class ArraysDataModule(ArrayImagesDataModule):
         used = {array.name for array in (*images.values(), *labels.values())}
         if unused := [name for name in arrays if name not in used]:
             notes.append(f"These arrays of {self.path.name} are not read: {', '.join(unused)}.")
-        read = [f"{part}: {images[part].name}" + (f", {labels[part].name}" if labels else "") for part in images]
+        read = [
+            f"{part}: {images[part].name}" + (f", {labels[part].name}" if part in labels else "") for part in images
+        ]
         return Opened(self._parts(images, labels), notes=[f"Arrays: {'; '.join(read)}.", *notes])
 
     def _find(
@@ -95,7 +97,7 @@ class ArraysDataModule(ArrayImagesDataModule):
             defaults: names of arrays with this role, if the option is empty.
 
         Raises:
-            UserError: if the arrays of a split are ambiguous, or there are arrays for some splits, but not for training.
+            UserError: if the arrays of a split are ambiguous, or there are none for training.
         """
         found: dict[str, list[StoredArray]] = {}
         for name, array in arrays.items():
@@ -104,12 +106,12 @@ class ArraysDataModule(ArrayImagesDataModule):
                 return {"train": array}
             if base == given or (not given and base.lower() in defaults):
                 found.setdefault(split, []).append(array)
-        for candidates in list(found.values()) if "" not in found or len(found) == 1 else [sum(found.values(), [])]:
-            if len(candidates) > 1:
-                names = ", ".join(array.name for array in candidates)
-                raise UserError(
-                    f"The array of {role} is ambiguous, because {self.path} contains {names}. Set data.{role}."
-                )
+        if any(len(candidates) > 1 for candidates in found.values()) or ("" in found and len(found) > 1):
+            names = ", ".join(array.name for candidates in found.values() for array in candidates)
+            raise UserError(
+                f"The array of {role} is ambiguous, because {self.path} contains {names}. Set data.{role} to one of "
+                "them."
+            )
         if found and not {"", "train"} & found.keys():
             raise UserError(
                 f"{self.path} must contain {role} for training, but only contains {role} for {', '.join(found)}. Add "

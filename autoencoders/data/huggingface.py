@@ -15,6 +15,8 @@ from autoencoders.utils.extras import import_extra
 
 MARKS = ("dataset_dict.json", "dataset_info.json")
 """Files that `save_to_disk` writes."""
+ENCODED = {"bytes", "path"}
+"""Fields of a column of encoded pictures without a declared type."""
 READ_SPLITS = {**MEANINGS, "dev": "val"}
 """Name of a split, in lower case -> part."""
 
@@ -29,7 +31,7 @@ class HuggingFaceDataModule(ArrayImagesDataModule):
         image_column: column of the images; empty for the only column of the type `Image`.
         label_column: column of the labels; empty for the only column of the type `ClassLabel`; `none` for no labels.
         splits: names of the splits that are read; empty for all. The splits of the dataset must be `train`,
-            `validation` and `test`. A single split with another name is read as one part, from which all splits are cut.
+            `validation` and `test`. A single split with any name is read as one part, from which the splits are cut.
         **options: options of `ArrayImagesDataModule`.
     """
 
@@ -149,9 +151,7 @@ class HuggingFaceDataModule(ArrayImagesDataModule):
         """
         library = import_extra("datasets", "huggingface", "data=huggingface")
         images = [name for name, kind in split.features.items() if isinstance(kind, library.Image)]
-        encoded = [
-            name for name, kind in split.features.items() if isinstance(kind, dict) and set(kind) == {"bytes", "path"}
-        ]
+        encoded = [name for name, kind in split.features.items() if isinstance(kind, dict) and set(kind) == ENCODED]
         image = self._choose("image_column", images or encoded, split)
         if image in encoded:
             split = split.cast_column(image, library.Image())

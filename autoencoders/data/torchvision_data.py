@@ -78,8 +78,8 @@ class TorchvisionDataModule(ArrayImagesDataModule):
         found = dict(self._official_splits())
         if "train" not in found:
             raise UserError(
-                f"torchvision.datasets.{self.dataset} must have a split named train, but it has none. Choose one of its "
-                "splits, such as data.options={split: trainval}."
+                f"torchvision.datasets.{self.dataset} must have a split named train, but it has none. Choose one of "
+                "its splits, such as data.options={split: trainval}."
             )
         return found
 
@@ -119,8 +119,8 @@ class TorchvisionDataModule(ArrayImagesDataModule):
         except Exception as error:
             raise UserError(
                 f"data.dataset={self.dataset} needs the files of torchvision.datasets.{self.dataset} in {self.root}, "
-                f"but they are missing and cannot be downloaded ({short_reason(error)}). Connect to the network, or set "
-                "data.root (or AUTOENCODERS_DATA) to the folder that contains the files."
+                f"but they are missing and cannot be downloaded ({short_reason(error)}). Connect to the network, or "
+                "set data.root (or AUTOENCODERS_DATA) to the folder that contains the files."
             ) from error
 
     def _file_key(self, dataset: Any) -> str | None:
