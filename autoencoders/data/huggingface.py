@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,6 +16,8 @@ from autoencoders.utils.extras import import_extra
 
 MARKS = ("dataset_dict.json", "dataset_info.json")
 """Files that `save_to_disk` writes."""
+SHARD = re.compile(r"-\d+-of-\d+$")
+"""End of the name of a file that contains one of several pieces of a split."""
 ENCODED = {"bytes", "path"}
 """Fields of a column of encoded pictures without a declared type."""
 READ_SPLITS = {**MEANINGS, "dev": "val"}
@@ -109,16 +112,16 @@ class HuggingFaceDataModule(ArrayImagesDataModule):
         return loaded if isinstance(loaded, Mapping) else {"train": loaded}
 
     def _load_files(self, library: Any, folder: Path) -> Mapping[str, Any]:
-        """Load a folder of Parquet or Arrow files. The library reads the splits from the names of the files."""
-        kinds = {file.suffix for file in folder.rglob("*") if file.suffix in (".parquet", ".arrow")}
+        """Load a folder of Parquet or Arrow files."""
+        files = sorted(file for file in folder.rglob("*") if file.suffix in (".parquet", ".arrow"))
+        kinds = sorted({file.suffix for file in files})
         if len(kinds) != 1:
             raise UserError(
                 f"data.dataset must be a folder of Parquet files or of Arrow files, got {folder} with "
-                f"{' and '.join(sorted(kinds)) or 'neither'}. Correct data.dataset."
+                f"{' and '.join(kinds) or 'neither'}. Correct data.dataset."
             )
-        kind = kinds.pop().removeprefix(".")
         place = str(cache_folder(self.cache) / "huggingface")
-        return library.load_dataset(kind, data_dir=str(folder), cache_dir=place)
+        return library.load_dataset(kinds[0][1:], data_files=split_files(folder, files), cache_dir=place)
 
     def _find_parts(self, loaded: Mapping[str, Any]) -> dict[str, Any]:
         """Return part -> dataset.
@@ -174,6 +177,25 @@ class HuggingFaceDataModule(ArrayImagesDataModule):
             return found[0]
         reason = f"several columns may be meant ({', '.join(found)})" if found else "no column has its type"
         raise UserError(f"data.{option} must be set for {self.dataset}, because {reason}. Choose from: {columns}.")
+
+
+def split_files(folder: Path, files: Sequence[Path]) -> dict[str, list[str]]:
+    """Return split -> files, from the words in the relative paths of the files.
+
+    A file belongs to a split if a word such as `train` is in its path, as in `train-00000-of-00001.parquet`. If no file
+    belongs to a split, all files are `train`. Otherwise, the name of each other file is the name of a further split.
+    (The library `datasets` would not read these files.)
+    """
+    splits: dict[str, list[str]] = {}
+    known = False
+    for file in files:
+        path = file.relative_to(folder).with_suffix("")
+        words = [word.lower() for word in re.split(r"[^A-Za-z]+", path.as_posix())]
+        names = {READ_SPLITS[word] for word in words if word in READ_SPLITS}
+        known = known or bool(names)
+        name = names.pop() if len(names) == 1 else SHARD.sub("", path.as_posix())
+        splits.setdefault({"val": "validation"}.get(name, name), []).append(str(file))
+    return splits if known else {"train": [str(file) for file in files]}
 
 
 class RowsPart:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -75,23 +75,21 @@ class TorchvisionDataModule(ArrayImagesDataModule):
                 return {part: self._build({flag: part == "train"}) for part in ("train", "test")}
         if "split" not in self._parameters or "split" in self.options:
             return {"train": self._build({})}
-        found = dict(self._official_splits())
-        if "train" not in found:
-            raise UserError(
-                f"torchvision.datasets.{self.dataset} must have a split named train, but it has none. Choose one of "
-                "its splits, such as data.options={split: trainval}."
-            )
-        return found
-
-    def _official_splits(self) -> Iterator[tuple[str, tuple[dict[str, Any], Any]]]:
-        """Yield the parts whose name the dataset accepts for its argument `split`."""
+        found: dict[str, tuple[dict[str, Any], Any]] = {}
+        refusals = []
         for part, values in SPLIT_VALUES.items():
             for value in values:
                 try:
-                    yield part, self._build({"split": value})
+                    found[part] = self._build({"split": value})
                     break
-                except ValueError:  # torchvision refuses an unknown split
-                    continue
+                except ValueError as error:  # torchvision refuses an unknown split
+                    refusals.append(short_reason(error))
+        if "train" not in found:
+            raise UserError(
+                f"torchvision.datasets.{self.dataset} must have a split named train, but refuses it ({refusals[0]}). "
+                "Choose one of its splits, such as data.options={split: trainval}."
+            )
+        return found
 
     def _build(self, split: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
         """Build the dataset. Download its files if they are missing.
