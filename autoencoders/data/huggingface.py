@@ -140,9 +140,10 @@ class HuggingFaceDataModule(ArrayImagesDataModule):
             return {"train": loaded[names[0]]}
         parts = {READ_SPLITS.get(name.lower(), ""): loaded[name] for name in names}
         if "" in parts or "train" not in parts or len(parts) < len(names):
+            known = [name for name in names if name.lower() in READ_SPLITS] or [names[0]]
             raise UserError(
                 f"The splits of {self.dataset} must be train, validation and test, got {', '.join(names)}. Set "
-                f"data.splits to those that are read, such as data.splits=[{names[0]}]."
+                f"data.splits to those that are read, such as data.splits=[{','.join(known)}]."
             )
         return parts
 
