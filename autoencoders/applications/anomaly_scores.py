@@ -165,6 +165,6 @@ def convert_images(images: Any, shape: tuple[int, ...], limit: int) -> Tensor:
     """
     images = to_unit(images[spread_rows(limit, len(images))])
     images = torch.nn.functional.interpolate(images, size=shape[1:], mode="bilinear", antialias=True)
-    if shape[0] == 1 and images.shape[1] == 3:
+    if shape[0] != 3 and images.shape[1] == 3:
         images = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
     return to_stored(images.expand(-1, shape[0], -1, -1), torch.uint8)

@@ -103,7 +103,9 @@ def test_other_parquet_files_with_encoded_pictures_are_read(tmp_path):
 
 def test_unknown_splits_and_columns_are_refused(tmp_path):
     folder = write_parquet(tmp_path / "in", ["train", "extra"])
-    with pytest.raises(UserError, match=r"must be train, validation and test, got extra, train\. Set .* data\.splits=\[train\]"):
+    with pytest.raises(
+        UserError, match=r"must be train, validation and test, got extra, train\. Set .* data\.splits=\[train\]"
+    ):
         prepared(tmp_path, folder)
     assert len(prepared(tmp_path, folder, splits=["train"]).images("train")) == 6
     assert first(prepared(tmp_path, folder, splits=["extra"]), "train")[0] == 20
