@@ -31,6 +31,8 @@ from autoencoders.types import Annotations, Context, Shape, UserError
 from autoencoders.utils import console
 from autoencoders.utils.checks import require
 
+Items = Sequence[Any] | np.ndarray
+"""Images or labels: a sequence, or the rows of an array."""
 ROWS = 256
 """Number of images that are read at a time."""
 
@@ -46,7 +48,7 @@ class Part(Protocol):
     count: int
     key: list[Any]
 
-    def read(self, rows: range) -> tuple[Sequence[Any], Sequence[Any] | None]:
+    def read(self, rows: range) -> tuple[Items, Items | None]:
         """Return the images and the labels with the given indices.
 
         An image is a Pillow image, or an array or tensor (H, W), (C, H, W) or (H, W, C). A label is a number, a text,

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from autoencoders.data.array_files import StoredArray, list_arrays
-from autoencoders.data.array_images import ArrayImagesDataModule, Opened, Part
+from autoencoders.data.array_images import ArrayImagesDataModule, Items, Opened, Part
 from autoencoders.data.array_layout import find_layout
 from autoencoders.data.folder_splits import MEANINGS
 from autoencoders.types import UserError
@@ -157,7 +155,7 @@ class ArrayPart:
         self._images, self._labels, self.count = images, labels, images.shape[0]
         self.key = [images.key, None if labels is None else labels.key]
 
-    def read(self, rows: range) -> tuple[np.ndarray, np.ndarray | None]:
+    def read(self, rows: range) -> tuple[Items, Items | None]:
         """Return the images and the labels with the given indices."""
         chosen = slice(rows.start, rows.stop)
         return self._images.values[chosen], None if self._labels is None else self._labels.values[chosen]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from autoencoders.data.array_images import ArrayImagesDataModule, Opened, Part
+from autoencoders.data.array_images import ArrayImagesDataModule, Items, Opened, Part
 from autoencoders.data.folder_splits import MEANINGS
 from autoencoders.data.image_cache import cache_folder, file_digest
 from autoencoders.types import UserError
@@ -53,6 +53,7 @@ class HuggingFaceDataModule(ArrayImagesDataModule):
         super().__init__(**options)
         self.dataset, self.config, self.splits = dataset, config, tuple(splits)
         self.image_column, self.label_column = image_column, label_column
+        self._prepared: Mapping[str, Any] | None = None
 
     @property
     def has_labels(self) -> bool:
@@ -74,11 +75,11 @@ class HuggingFaceDataModule(ArrayImagesDataModule):
 
     def prepare_data(self) -> None:
         """Download the dataset if it is on the hub and not yet downloaded."""
-        self._load()
+        self._prepared = self._load()
 
     def open(self) -> Opened:
         """Open the splits and find the columns of the images and labels."""
-        loaded = self._load()
+        loaded, self._prepared = self._prepared or self._load(), None
         parts: dict[str, Part] = {}
         names, columns = None, []
         for part, split in self._find_parts(loaded).items():
@@ -213,7 +214,7 @@ class RowsPart:
         files = [Path(entry["filename"]) for entry in rows.cache_files]
         self.key = [image, label, self.count, [[str(file), file_digest(file.parent, [file.name])] for file in files]]
 
-    def read(self, rows: range) -> tuple[Sequence[Any], Sequence[Any] | None]:
+    def read(self, rows: range) -> tuple[Items, Items | None]:
         """Return the images and the labels with the given indices."""
         columns = self.rows[rows.start : rows.stop]
         return columns[self.image], columns[self.label] if self.label else None

@@ -42,6 +42,7 @@ class TorchvisionDataModule(ArrayImagesDataModule):
         self.dataset, self.options = dataset, {} if options is None else dict(options)
         self._found = find_class(dataset)
         self._parameters = constructor_parameters(self._found)
+        self._prepared: dict[str, tuple[dict[str, Any], Any]] | None = None
 
     @property
     def origin(self) -> str:
@@ -51,13 +52,14 @@ class TorchvisionDataModule(ArrayImagesDataModule):
 
     def prepare_data(self) -> None:
         """Download the files that are missing."""
-        self._datasets()
+        self._prepared = self._datasets()
 
     def open(self) -> Opened:
         """Open the dataset of each official split."""
         parts: dict[str, Part] = {}
         names = None
-        for part, (arguments, dataset) in self._datasets().items():
+        datasets, self._prepared = self._prepared or self._datasets(), None  # not kept, because it may be large
+        for part, (arguments, dataset) in datasets.items():
             plain = {name: value for name, value in arguments.items() if name != "root"}
             parts[part] = DatasetPart(dataset, [self.dataset, plain, self._file_key(dataset)])
             names = names or label_names(dataset)

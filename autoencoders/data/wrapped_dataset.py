@@ -6,11 +6,11 @@ import functools
 import inspect
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from autoencoders.data.array_images import ArrayImagesDataModule, Opened, Part
+from autoencoders.data.array_images import ArrayImagesDataModule, Items, Opened, Part
 from autoencoders.data.image_cache import file_digest
 from autoencoders.types import SPLITS, UserError
 
@@ -36,7 +36,7 @@ class DatasetPart:
             ) from error
         self.dataset, self.key = dataset, [*key, self.count]
 
-    def read(self, rows: range) -> tuple[Sequence[Any], Sequence[Any] | None]:
+    def read(self, rows: range) -> tuple[Items, Items | None]:
         """Return the images and the labels with the given indices."""
         items = [self.dataset[row] for row in rows]
         pairs = [isinstance(item, (tuple, list)) for item in items]
