@@ -23,6 +23,7 @@ from autoencoders.types import RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.error_messages import explain_error
 from autoencoders.utils.json_files import read_json, write_json
+from autoencoders.utils.names import printable_values
 
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
@@ -135,7 +136,7 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
     return {
         "format": FORMAT,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "overrides": overrides,
+        "overrides": printable_values(overrides),
         "git_commit": _git_commit(),
         "versions": {"python": platform.python_version(), **versions},
         "machine": {"platform": platform.platform(), "cores": os.cpu_count()},
