@@ -1,9 +1,13 @@
 """A run whose data changed after the training is refused, unless the change is accepted. Real commands are run."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -146,3 +150,30 @@ def test_the_report_describes_the_data(trained, run_command, tmp_path):
     assert "folder: 40 images with shape 1 x 8 x 8" in page
     assert "a (20), b (20)" in page
     assert f"{tmp_path}/pics" in page
+
+
+@pytest.mark.slow
+def test_train_and_apply_work_in_the_c_locale_with_names_that_are_not_utf_8(tmp_path):
+    for kind in (b"caf\xe9", "th\u00e9".encode()):
+        folder = os.fsencode(tmp_path / "pics") + b"/" + kind
+        os.makedirs(folder)
+        for i in range(20):
+            write_image(tmp_path / "image.png", i + 100 * len(kind))
+            os.rename(tmp_path / "image.png", folder + b"/\xff%d.png" % i)
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0"}
+    words = [*WORDS, "data.path=pics", "data.cache=caf\u00e9", "trainer.max_epochs=1", "callbacks=[default]"]
+    words += ["logger=[csv,tensorboard]", "hydra.run.dir=run", "application@after_fit=[features,browse]"]
+    commands = (
+        ["train", *words],
+        ["apply", "run=run", "application=features"],
+        ["report", "runs=run", "out=page.html"],
+    )
+    for name, *arguments in commands:
+        command = [sys.executable, "-m", f"autoencoders.{name}", *arguments]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "warning" not in done.stdout + done.stderr
+    names = pd.read_csv(tmp_path / "run/tables/features/codes.csv")["name"]
+    assert set(names.str.partition("/")[0]) == {r"caf\xe9", "th\u00e9"}
+    assert names.str.contains(r"/\\xff\d+\.png$").all()
+    assert "caf\\xe9 (20), th\u00e9 (20)" in (tmp_path / "page.html").read_text(encoding="utf-8")
