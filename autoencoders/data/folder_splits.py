@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoencoders.data.image_io import SUFFIXES, list_image_names
-from autoencoders.types import UserError
+from autoencoders.types import SPLITS, UserError
 from autoencoders.utils.names import printable_name
 
 MEANINGS = {
@@ -72,7 +72,8 @@ def find_parts(path: Path) -> FolderParts:
             if others
             else "none of them is named train"
         )
-        notes.append(f"The folders {_join(named)} are not used as splits, because {reason}.")
+        used = "folder {} is not used as a split" if len(named) == 1 else "folders {} are not used as splits"
+        notes.append(f"The {used.format(_join(named))}, because {reason}.")
     return FolderParts({"train": FolderPart(path, "", sorted_names(path))}, notes)
 
 
@@ -98,13 +99,18 @@ def _split_folders(path: Path, named: dict[str, str]) -> FolderParts:
             f"{path} must contain images only in its split folders {_join(used)}, got the image "
             f"{printable_name(loose)} next to them. Move the image into one of these folders, or rename the folders."
         )
-    parts = {}
-    for name, split in used.items():
-        parts[split] = FolderPart(path / name, f"{name}/", sorted_names(path / name))
+    folders = {split: name for name, split in used.items()}
+    parts = {
+        split: FolderPart(path / folders[split], f"{folders[split]}/", sorted_names(path / folders[split]))
+        for split in SPLITS
+        if split in folders
+    }
     if "train" not in parts:
         raise UserError(f"{path} must contain at least one training image in {_join(named)}, got none. Add images.")
     cut = [option for split, option in (("val", "data.validation"), ("test", "data.test")) if split not in parts]
-    note = f"The folders {_join(used)} are the splits."
+    note = (
+        f"The folder{'s' if len(used) > 1 else ''} {_join(used)} {'are the splits' if len(used) > 1 else 'is a split'}."
+    )
     if cut:
         missing = " and ".join({"data.validation": "validation", "data.test": "test"}[option] for option in cut)
         note += f" The {missing} images are taken from the training images ({', '.join(cut)})."

@@ -133,7 +133,7 @@ def load_cache(folder: Path, shape: Sequence[int | None], kind: np.dtype, memory
     Raises:
         ValueError, EOFError, OSError: if the cache is damaged, or if its version or its shape does not match.
     """
-    metadata = json.loads((folder / METADATA_FILE).read_text())
+    metadata = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
     if metadata.get("version") != VERSION:
         raise ValueError(f"its version must be {VERSION}, got {metadata.get('version')}")
     shape = tuple(known if side is None else side for side, known in zip(shape, metadata["shape"], strict=True))
@@ -168,7 +168,7 @@ def build_cache(folder: Path, shape: tuple[int, ...], kind: np.dtype, fill: Fill
             "unreadable": contents.unreadable,
             "facts": dict(contents.facts),
         }
-        (partial / METADATA_FILE).write_text(json.dumps(metadata) + "\n")
+        (partial / METADATA_FILE).write_text(json.dumps(metadata) + "\n", encoding="utf-8")
         os.chmod(partial, 0o755)
         # Load it first, because another process may replace the renamed cache.
         loaded = load_cache(partial, shape, kind, memory)

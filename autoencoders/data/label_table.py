@@ -218,10 +218,9 @@ def interpret(table: LabelTable) -> tuple[Context | None, Tensor | None, list[st
     if len(table.columns) == 1:
         cells = table.column(table.columns[0])
         _check_not_empty(table, table.columns[0], cells)
-        numbers = parse_numbers(cells)
-        integers = all(INTEGER.fullmatch(cell) for cell in cells if cell)
-        if numbers is None or integers:
-            return _classes(table.columns[0], cells, integers)
+        has_decimals = any(not cell.lstrip("+-").isdecimal() for cell in cells if cell)
+        if parse_numbers(cells) is None or not has_decimals:
+            return _classes(table.columns[0], cells)
     texts, values = [], []
     for name in table.columns:
         column, text = _attribute(table, name)
@@ -234,9 +233,10 @@ def interpret(table: LabelTable) -> tuple[Context | None, Tensor | None, list[st
     return Context("attributes", tuple(table.columns)), torch.from_numpy(np.stack(values, 1)), notes
 
 
-def _classes(name: str, cells: list[str], integers: bool) -> tuple[Context, Tensor, list[str]]:
+def _classes(name: str, cells: list[str]) -> tuple[Context, Tensor, list[str]]:
     """Return the classes in a column of words or integers. The class index of an empty cell is -1."""
-    known = sorted({cell for cell in cells if cell}, key=int if integers else None)
+    words = {cell for cell in cells if cell}
+    known = sorted(words, key=int if all(INTEGER.fullmatch(word) for word in words) else None)
     number = {cell: i for i, cell in enumerate(known)} | {"": -1}
     more = len(known) - MAX_LISTED
     listed = ", ".join(known[:MAX_LISTED]) + (f", and {more:,} more" if more > 0 else "")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from autoencoders.config.data_paths import make_paths_absolute
 from autoencoders.data import array_images
 from autoencoders.data.huggingface import HuggingFaceDataModule, split_files
 from autoencoders.types import UserError
@@ -154,3 +155,12 @@ def test_splits_are_found_in_names_of_files_and_folders(tmp_path):
         "train": ["data/train-0-of-2.parquet", "data/train-1-of-2.parquet"], "validation": ["valid/0.parquet"],
     }  # fmt: skip
     assert list(names("train.parquet", "extra-0-of-1.parquet")) == ["train", "extra"]
+
+
+def test_the_path_of_a_local_folder_is_recorded_as_absolute(tmp_path, monkeypatch):
+    write_parquet(tmp_path / "in", ["train"])
+    monkeypatch.chdir(tmp_path)
+    target = f"{HuggingFaceDataModule.__module__}.{HuggingFaceDataModule.__qualname__}"
+    assert make_paths_absolute({"_target_": target, "dataset": "in"})["dataset"] == str(tmp_path / "in")
+    assert make_paths_absolute({"_target_": target, "dataset": "mnist"})["dataset"] == "mnist"
+    assert make_paths_absolute({"_target_": "x.TorchvisionDataModule", "dataset": "in"})["dataset"] == "in"
