@@ -23,7 +23,7 @@ def make_paths_absolute(data: Mapping[str, Any]) -> dict[str, Any]:
         path = os.path.abspath(os.path.expanduser(value))
         if name != "labels" or os.path.isfile(path):
             absolute[name] = path
-    name = data.get("dataset")  # a folder, or the name of a dataset on the hub
-    if str(data.get("_target_")).endswith(".HuggingFaceDataModule") and os.path.isdir(os.path.expanduser(str(name))):
-        absolute["dataset"] = os.path.abspath(os.path.expanduser(str(name)))
+    dataset = str(data.get("dataset"))  # a folder, or the name of a dataset on the hub
+    if str(data.get("_target_")).endswith(".HuggingFaceDataModule") and os.path.isdir(os.path.expanduser(dataset)):
+        absolute["dataset"] = os.path.abspath(os.path.expanduser(dataset))
     return absolute
