@@ -12,6 +12,7 @@ Commands:
 
 from __future__ import annotations
 
+import os
 import runpy
 import shlex
 import sys
@@ -65,6 +66,7 @@ def main() -> None:
             print_completion(arguments)
         elif command in COMMANDS:
             sys.argv[1:] = arguments
+            sys.path.insert(0, os.getcwd())  # for modules of the user, as with python -m
             # Run the module as __main__, because Lightning starts further processes by repeating this command.
             runpy.run_module(f"autoencoders.{command}", run_name="__main__", alter_sys=True)
         else:

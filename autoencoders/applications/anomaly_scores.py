@@ -18,6 +18,7 @@ from autoencoders.runs.run import Run
 from autoencoders.types import Batch
 from autoencoders.utils.arrays import to_numpy
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
+from autoencoders.utils.pixels import to_stored, to_unit, white_level
 
 
 class AnomalyScores:
@@ -105,9 +106,10 @@ def other_images(run: Run, other: str, normal: Batch, limit: int) -> Batch:
         limit: maximum number of images from a dataset.
     """
     generator = torch.Generator().manual_seed(0)
-    images = (normal.target * 255).round().byte()
+    dtype = run.prepare().data.images("test").dtype
+    images = to_stored(normal.target, dtype)
     if other == "noise":
-        images = torch.randint(0, 256, images.shape, generator=generator, dtype=torch.uint8)
+        images = torch.randint(0, white_level(dtype) + 1, images.shape, generator=generator).to(dtype)
     elif other == "shuffled":
         order = torch.rand(len(images), images[0, 0].numel(), generator=generator).argsort(1)
         images = images.flatten(2).gather(2, order[:, None].expand(-1, images.shape[1], -1)).view_as(images)
@@ -121,7 +123,7 @@ def other_images(run: Run, other: str, normal: Batch, limit: int) -> Batch:
 
 
 def load_dataset(run: Run, name: str) -> Any:
-    """Return the test images of a dataset as uint8 (N, C, H, W).
+    """Return the test images of a dataset, uint8 or uint16 (N, C, H, W).
 
     Args:
         run: run whose data folder and cache are used. The dataset is downloaded to this folder if it is missing.
@@ -154,15 +156,15 @@ def convert_images(images: Any, shape: tuple[int, ...], limit: int) -> Tensor:
     """Resize images and convert their color channels.
 
     Args:
-        images: uint8 images with any height and width, in gray or RGB.
+        images: stored images with any height and width, in gray or RGB.
         shape: (C, H, W) of the converted images.
         limit: maximum number N of images. They are evenly spaced in `images`.
 
     Returns:
         uint8 images (N, C, H, W).
     """
-    images = images[spread_rows(limit, len(images))].float()
+    images = to_unit(images[spread_rows(limit, len(images))])
     images = torch.nn.functional.interpolate(images, size=shape[1:], mode="bilinear", antialias=True)
-    if shape[0] == 1 and images.shape[1] == 3:
+    if shape[0] != 3 and images.shape[1] == 3:
         images = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
-    return images.expand(-1, shape[0], -1, -1).round().clamp(0, 255).byte()
+    return to_stored(images.expand(-1, shape[0], -1, -1), torch.uint8)

@@ -25,6 +25,7 @@ from autoencoders.metrics.neighbors import pixel_distances
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult
 from autoencoders.utils.arrays import to_numpy
+from autoencoders.utils.pixels import to_unit
 
 
 def interpolate(
@@ -173,7 +174,7 @@ def path_table(
     starts, stops = random_pairs(run, split, count, generator)
     ends = ends_of_rows(run, split, starts, stops)
     store = run.prepare().data.images("train")
-    training = store[spread_rows(references, len(store))].float() / 255
+    training = to_unit(store[spread_rows(references, len(store))])
     real = (run.batch(split, starts).target, run.batch(split, stops).target)
     decoded = (
         run.decode(ends.start, ends.start_labels).clamp(0, 1),

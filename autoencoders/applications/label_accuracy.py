@@ -20,6 +20,7 @@ from autoencoders.metrics.labels import attribute_threshold
 from autoencoders.metrics.neighbors import within_label_deviation
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
+from autoencoders.utils.pixels import to_unit
 
 MAX_ATTRIBUTES = 4
 """Maximum number of attributes that are combined into labels. Four attributes give 16 labels."""
@@ -203,7 +204,7 @@ def labeled_images(
     """
     known = true_labels(run, split, classifier.labels)
     rows = spread_rows(count, len(known))
-    return run.data.images(split)[rows].float() / 255, (known if columns is None else known[:, columns].long())[rows]
+    return to_unit(run.data.images(split)[rows]), (known if columns is None else known[:, columns].long())[rows]
 
 
 def label_columns(labels: Tensor, bits: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from autoencoders.applications.label_classifiers import TrainedClassifier
 from autoencoders.metrics.generation import kernel_distance
 from autoencoders.metrics.neighbors import pixel_distances
 from autoencoders.runs.run import Run
+from autoencoders.utils.pixels import to_unit
 
 if TYPE_CHECKING:
     from autoencoders.latent.densities import Density
@@ -54,7 +55,7 @@ class Measurement:
 def spread_images(run: Run, split: str, count: int) -> Tensor:
     """Return at most `count` evenly spaced images of a split, without corruption, as floats in [0, 1]."""
     store = run.prepare().data.images(split)
-    return store[spread_rows(count, len(store))].float() / 255
+    return to_unit(store[spread_rows(count, len(store))])
 
 
 def density_table(

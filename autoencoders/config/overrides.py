@@ -24,6 +24,8 @@ from autoencoders.config.suggestions import suggest_name
 from autoencoders.types import UserError
 from autoencoders.utils.startup import load_heavy_libraries
 
+NULLABLE = ("seed",)
+"""Options that are not options of a class and may be null although their default is not null."""
 REMOVABLE = ("callbacks.", "logger.", "after_fit.", "application.", "hydra.")
 """Prefixes of optional keys. The command line may remove only these keys with `~key`."""
 
@@ -183,7 +185,7 @@ def check_types(settings: Sequence[Setting]) -> None:
         if setting in checked or _has_unknown_type(setting.value) or _has_unknown_type(setting.default):
             continue
         checked.append(setting)
-        if setting.value is None and setting.key.startswith(REMOVABLE):
+        if setting.value is None and (setting.key.startswith(REMOVABLE) or setting.key in NULLABLE):
             continue
         if setting.target is None:
             check_type(setting.key, default_types(setting.default), setting.value)

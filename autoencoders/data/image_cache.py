@@ -1,4 +1,4 @@
-"""Cache of decoded uint8 images on disk. Large caches are memory-mapped."""
+"""Cache of decoded images, uint8 or uint16, on disk. Large caches are memory-mapped."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,42 +23,61 @@ from torch import Tensor
 from autoencoders.types import Shape, UserError
 from autoencoders.utils.error_messages import disk_error_message
 
-VERSION = 1
+VERSION = 2
 """Version of the cache format. Increase it if the same settings give different pixels. Older caches are rebuilt."""
-IMAGES_FILE, METADATA_FILE = "images.npy", "store.json"
-LOADING_ERRORS = (OSError, ValueError, EOFError)
+IMAGES_FILE, LABELS_FILE, METADATA_FILE = "images.npy", "labels.npy", "store.json"
+LOADING_ERRORS = (OSError, ValueError, EOFError, KeyError)
 """Exceptions of `load_cache` if a file is missing or truncated, or if the version or the shape does not match."""
 ABANDONED_SECONDS = 86_400.0
 """Age in seconds after which an unfinished cache is assumed to be left over from a killed process."""
 
-Fill = Callable[[np.ndarray], "dict[int, str] | None"]
-"""Function that writes all images into a uint8 array (N, C, H, W).
 
-It may return a dict with the index of each image that could not be read and the reason.
-"""
+class Contents(NamedTuple):
+    """What a cache contains besides the images.
+
+    Attributes:
+        unreadable: dict with the index of each image that could not be read and the reason.
+        labels: labels of the images, numbers or text, or None if the cache contains no labels.
+        facts: further JSON values about the images.
+    """
+
+    unreadable: dict[int, str]
+    labels: np.ndarray | None = None
+    facts: Mapping[str, Any] = MappingProxyType({})
+
+
+Fill = Callable[[np.ndarray], Contents | None]
+"""Function that writes all images into an array (N, C, H, W), uint8 or uint16. It returns None without contents."""
+LazyShape = Shape | Callable[[], Shape]
+"""Shape (C, H, W) of one image, or a function that returns it and is called only if the cache is built."""
 
 
 class CachedImages(NamedTuple):
     """Images loaded from a cache.
 
     Attributes:
-        images: images (N, C, H, W), uint8, read-only.
+        images: images (N, C, H, W), uint8 or uint16, read-only.
         unreadable: dict with the index of each image that could not be read and the reason.
+        labels: labels of the images, or None if the cache contains no labels.
+        facts: further JSON values about the images.
     """
 
     images: Tensor
     unreadable: dict[int, str]
+    labels: np.ndarray | None
+    facts: Mapping[str, Any]
 
 
 def cached_images(
     name: str,
     settings: Sequence[Any],
     count: int,
-    shape: Shape,
+    shape: LazyShape,
     fill: Fill,
     *,
     cache: str | Path | None = None,
     memory: float = 2e9,
+    depth: int = 8,
 ) -> CachedImages:
     """Load images from their cache. Build the cache with `fill` if it is missing, damaged or of another version.
 
@@ -68,79 +88,97 @@ def cached_images(
         name: first part of the folder name of this cache. The second part is a digest of `settings`.
         settings: JSON values that determine the pixels: the source of the images, its content and all options.
         count: number of images N.
-        shape: shape (C, H, W) of one image.
+        shape: shape (C, H, W) of one image, or a function that returns it.
         fill: function that writes the images.
         cache: folder that contains all caches; None for a folder in the user's cache folder.
         memory: maximum size, in bytes, of images in memory. A larger cache is memory-mapped.
+        depth: number of bits of a pixel value, 8 or 16.
 
     Returns:
-        The images, and the reason for each image that could not be read.
+        The images, and the contents that `fill` returned.
 
     Raises:
         UserError: if the cache cannot be written, for example because the disk is full. Incomplete files are removed.
     """
-    digest = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:20]
-    folder, array_shape = cache_folder(cache) / f"{name}-{digest}", (count, *shape)
-    size = count * int(np.prod(shape))
+    layout = [*settings, *([depth] if depth != 8 else [])]
+    folder = cache_folder(cache) / f"{name}-{hashlib.sha256(json.dumps(layout).encode()).hexdigest()[:20]}"
+    kind = np.dtype(np.uint8 if depth == 8 else np.uint16)
+    expected = (count, *((None, None, None) if callable(shape) else shape))
     if folder.is_dir():
         try:
-            return load_cache(folder, array_shape, size > memory)
+            return load_cache(folder, expected, kind, memory)
         except LOADING_ERRORS as error:
             print(
                 f"autoencoders: the cache {folder} is rebuilt because it cannot be loaded ({error}).", file=sys.stderr
             )
+    array_shape = (count, *(shape() if callable(shape) else shape))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         remove_abandoned(folder)
-        return build_cache(folder, array_shape, fill, size > memory)
+        return build_cache(folder, array_shape, kind, fill, memory)
     except OSError as error:
-        needed = f" The cache of decoded images needs {size / 1e9:.2g} GB."
+        needed = f" The cache of decoded images needs {int(np.prod(array_shape)) * kind.itemsize / 1e9:.2g} GB."
         raise UserError(disk_error_message(error, folder.parent, "data.cache") + needed) from error
 
 
-def load_cache(folder: Path, shape: tuple[int, ...], mapped: bool) -> CachedImages:
+def load_cache(folder: Path, shape: Sequence[int | None], kind: np.dtype, memory: float) -> CachedImages:
     """Load a cache from its folder.
 
     Args:
         folder: folder of this cache.
-        shape: expected shape (N, C, H, W) of the images.
-        mapped: memory-map the images, else read them into memory.
+        shape: expected shape (N, C, H, W) of the images. None is any number.
+        kind: expected type of the images.
+        memory: maximum size, in bytes, of images in memory. Larger images are memory-mapped.
 
     Raises:
         ValueError, EOFError, OSError: if the cache is damaged, or if its version or its shape does not match.
     """
-    metadata = json.loads((folder / METADATA_FILE).read_text())
+    metadata = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
     if metadata.get("version") != VERSION:
         raise ValueError(f"its version must be {VERSION}, got {metadata.get('version')}")
+    shape = tuple(known if side is None else side for side, known in zip(shape, metadata["shape"], strict=True))
+    mapped = int(np.prod(metadata["shape"])) * kind.itemsize > memory
     # The memory map is read-only, because Linux refuses a copy-on-write map larger than the machine's memory.
     images = np.load(folder / IMAGES_FILE, mmap_mode="r" if mapped else None, allow_pickle=False)
-    if images.shape != shape or images.dtype != np.uint8:
-        raise ValueError(f"its images must have shape {shape} and type uint8, got {images.shape} and {images.dtype}")
+    if images.shape != shape or images.dtype != kind:
+        raise ValueError(f"its images must have shape {shape} and type {kind}, got {images.shape} and {images.dtype}")
+    labels = np.load(folder / LABELS_FILE, allow_pickle=False) if metadata["labels"] else None
     with warnings.catch_warnings():  # torch warns about read-only arrays, but nothing writes to the images
         warnings.filterwarnings("ignore", ".*not writable.*")
         tensor = torch.from_numpy(images)
-    return CachedImages(tensor, {int(row): reason for row, reason in metadata["unreadable"].items()})
+    unreadable = {int(row): reason for row, reason in metadata["unreadable"].items()}
+    return CachedImages(tensor, unreadable, labels, metadata["facts"])
 
 
-def build_cache(folder: Path, shape: tuple[int, ...], fill: Fill, mapped: bool) -> CachedImages:
+def build_cache(folder: Path, shape: tuple[int, ...], kind: np.dtype, fill: Fill, memory: float) -> CachedImages:
     """Build a cache in a temporary folder, load it, and rename the folder to `folder`."""
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        allocate_array(partial / IMAGES_FILE, shape)
+        allocate_array(partial / IMAGES_FILE, shape, kind)
         images = np.load(partial / IMAGES_FILE, mmap_mode="r+")
-        unreadable = fill(images) or {}
+        contents = fill(images) or Contents({})
         images.flush()
         del images
-        (partial / METADATA_FILE).write_text(json.dumps({"version": VERSION, "unreadable": unreadable}) + "\n")
+        if contents.labels is not None:
+            np.save(partial / LABELS_FILE, contents.labels, allow_pickle=False)
+        metadata = {
+            "version": VERSION,
+            "shape": shape,
+            "labels": contents.labels is not None,
+            "unreadable": contents.unreadable,
+            "facts": dict(contents.facts),
+        }
+        (partial / METADATA_FILE).write_text(json.dumps(metadata) + "\n", encoding="utf-8")
         os.chmod(partial, 0o755)
-        loaded = load_cache(partial, shape, mapped)  # first, because another process may replace the renamed cache
-        move_into_place(partial, folder, shape)
+        # Load it first, because another process may replace the renamed cache.
+        loaded = load_cache(partial, shape, kind, memory)
+        move_into_place(partial, folder, shape, kind)
         return loaded
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def allocate_array(file: Path, shape: tuple[int, ...]) -> None:
+def allocate_array(file: Path, shape: tuple[int, ...], kind: np.dtype) -> None:
     """Create a `.npy` file of zeros and reserve its disk space.
 
     If the space is not reserved and the disk is full, writing to the memory-mapped file kills the process with SIGBUS.
@@ -149,17 +187,17 @@ def allocate_array(file: Path, shape: tuple[int, ...]) -> None:
         OSError: if the disk is full.
     """
     with file.open("wb") as stream:
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_2_0(stream, header)
         stream.flush()
-        end = stream.tell() + int(np.prod(shape))
+        end = stream.tell() + int(np.prod(shape)) * kind.itemsize
         if sys.platform == "linux":  # macOS has no posix_fallocate
             os.posix_fallocate(stream.fileno(), 0, end)
         else:
             stream.truncate(end)
 
 
-def move_into_place(partial: Path, folder: Path, shape: tuple[int, ...]) -> None:
+def move_into_place(partial: Path, folder: Path, shape: tuple[int, ...], kind: np.dtype) -> None:
     """Rename the finished cache `partial` to `folder`. Keep a valid cache at `folder`, but replace a damaged cache."""
     old = partial.with_name(f"{partial.name}-old")
     for _ in range(10):  # repeated, because another process may rename its cache at the same time
@@ -170,7 +208,7 @@ def move_into_place(partial: Path, folder: Path, shape: tuple[int, ...]) -> None
             if not folder.is_dir():
                 raise
         try:
-            load_cache(folder, shape, mapped=True)
+            load_cache(folder, shape, kind, memory=0)
             return
         except LOADING_ERRORS:
             with contextlib.suppress(FileNotFoundError):
@@ -199,7 +237,7 @@ def file_digest(root: Path, names: Sequence[str]) -> str:
     digest, prefix = hashlib.sha256(), os.fspath(root)
     for name in names:  # strings, because Path objects are slow for hundreds of thousands of files
         status = os.stat(f"{prefix}/{name}")
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     return digest.hexdigest()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import operator
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +13,22 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
+from autoencoders.data.fitting import fit_picture
+from autoencoders.data.image_cache import Contents
+from autoencoders.data.white_point import (
+    Levels,
+    UnknownWhiteError,
+    choose_white,
+    levels_fact,
+    measure_levels,
+    merge_levels,
+    scale_pixels,
+)
 from autoencoders.types import UserError
 from autoencoders.utils import console
 from autoencoders.utils.error_messages import short_reason
+from autoencoders.utils.names import printable_name
 
-FITS = ("crop", "stretch")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 MAX_NAMED_FILES = 3
 """Maximum number of unreadable files that an error message names."""
@@ -32,12 +42,21 @@ class UnreadableImageError(UserError):
     """Raised for a file that is damaged or not an image. The attribute `reason` states the cause in a few words."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} cannot be read as an image ({reason}). Remove or repair the file.")
+        super().__init__(
+            f"{printable_name(str(path))} cannot be read as an image ({reason}). Remove or repair the file."
+        )
         self.reason = reason
 
 
 def read_image(
-    path: Path, size: tuple[int, int], *, color: bool, fit: str = "crop", box: int | None = None
+    path: Path,
+    size: tuple[int, int],
+    *,
+    color: bool,
+    fit: str = "crop",
+    box: int | None = None,
+    white: float | None = None,
+    depth: int = 8,
 ) -> np.ndarray:
     """Decode an image file, rotate it as its EXIF data requires, crop it and resize it.
 
@@ -45,35 +64,34 @@ def read_image(
         path: path of the image file.
         size: height and width (H, W) of the result, in pixels.
         color: return three color channels, else one gray channel.
-        fit: how the image gets the aspect ratio of `size`. `crop` cuts off equal parts at opposite edges. `stretch`
-            changes the aspect ratio of the content.
+        fit: how the image gets the aspect ratio of `size`: `crop`, `pad` or `stretch`; see `fitting.fit_picture`.
         box: side, in pixels, of a central square to which the image is cropped first; None for no such crop. A
             dimension of the image that is smaller than `box` is not cropped.
+        white: pixel value of white in images with more than 8 bits, or None if it is not known.
+        depth: number of bits of a pixel value of the result, 8 or 16.
 
     Returns:
-        Image (C, H, W), uint8.
+        Image (C, H, W), uint8 or uint16.
 
     Raises:
+        UnknownWhiteError: if the image has more than 8 bits and `white` is None.
         UnreadableImageError: if the file is damaged or not an image.
         UserError: if the file cannot be read because of the disk, the permissions or too little memory.
     """
     try:
         with Image.open(path) as opened:
-            image = _convert_to_eight_bit(ImageOps.exif_transpose(opened)).convert("RGB" if color else "L")
+            image = _flatten(ImageOps.exif_transpose(opened), color, white)
+    except UnknownWhiteError:
+        raise
     except Exception as error:  # Pillow raises many types of exceptions for files that are not images
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
-            raise UserError(f"{path} cannot be read ({short_reason(error)}).") from error
+            raise UserError(f"{printable_name(str(path))} cannot be read ({short_reason(error)}).") from error
         raise UnreadableImageError(path, _decoding_reason(error)) from error
-    width, height = image.size
-    if box is not None:
-        width, height = min(width, box), min(height, box)
-    if fit == "crop":
-        scale = min(width / size[1], height / size[0])
-        width, height = round(size[1] * scale), round(size[0] * scale)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    region = (left, top, left + width, top + height)
-    pixels = np.asarray(image.crop(region).resize((size[1], size[0]), Image.Resampling.BICUBIC))
-    return pixels.transpose(2, 0, 1) if color else pixels[None]
+    pixels = np.asarray(fit_picture(image, size, fit, box))
+    pixels = scale_pixels(pixels, white if image.mode == "F" and white is not None else 255, depth)
+    if pixels.ndim == 3:
+        return pixels.transpose(2, 0, 1)
+    return np.repeat(pixels[None], 3 if color else 1, axis=0)
 
 
 def stored_size(path: Path) -> tuple[int, int]:
@@ -130,58 +148,85 @@ def _is_image_file(entry: os.DirEntry[str]) -> bool:
 
 
 def decode_files(
-    files: Sequence[File], decode: Callable[[File], np.ndarray], title: str
-) -> Callable[[np.ndarray], dict[int, str]]:
+    files: Sequence[File], decode: Callable[..., np.ndarray], title: str, white: float | None = None
+) -> Callable[[np.ndarray], Contents]:
     """Return a function that decodes image files in threads. It is the argument `fill` of `cached_images`.
 
     The function writes the decoded images into an array (N, C, H, W). It does not write the images of unreadable files,
-    and returns a dict with their indices and the reasons.
+    and returns a dict with their indices and the reasons. Images with more than 8 bits are decoded again after all
+    other images, with one white point for all of them.
 
     Args:
         files: N image files.
-        decode: function that reads one file into an array (C, H, W). It may raise `UnreadableImageError`.
+        decode: function that reads one file into an array (C, H, W). Its optional second argument is the white point
+            of images with more than 8 bits. It may raise `UnreadableImageError` and `UnknownWhiteError`.
         title: text next to the progress bar in the terminal.
+        white: value of `data.white`.
     """
 
-    def fill(images: np.ndarray) -> dict[int, str]:
-        def decode_rows(start: int) -> tuple[int, dict[int, str]]:
-            rows, reasons = range(start, min(start + FILES_PER_TASK, len(files))), {}
+    def fill(images: np.ndarray) -> Contents:
+        deep: dict[int, Levels] = {}
+
+        def decode_rows(rows: Sequence[int], *arguments: float) -> dict[int, str]:
+            reasons = {}
             for row in rows:
                 try:
-                    images[row] = decode(files[row])
+                    images[row] = decode(files[row], *arguments)
+                except UnknownWhiteError as error:
+                    deep[row] = error.levels
                 except UnreadableImageError as error:
                     reasons[row] = error.reason
-            return len(rows), reasons
+            return reasons
 
-        unreadable: dict[int, str] = {}
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            tasks = pool.map(decode_rows, range(0, len(files), FILES_PER_TASK))
-            for _, reasons in console.track_progress(tasks, title, len(files), size=operator.itemgetter(0)):
-                unreadable |= reasons
-        return unreadable
+        unreadable = _decode_in_threads(decode_rows, range(len(files)), title)
+        levels = merge_levels(deep.values())
+        if levels is not None:
+            chosen = choose_white(levels, white)
+            unreadable |= _decode_in_threads(lambda rows: decode_rows(rows, chosen), sorted(deep), title)
+        return Contents(unreadable, facts=levels_fact(levels))
 
     return fill
 
 
-def read_all(files: Sequence[Path], decode: Callable[[Path], np.ndarray]) -> np.ndarray:
-    """Read N image files into one uint8 array (N, C, H, W).
+def _decode_in_threads(
+    decode_rows: Callable[[Sequence[int]], dict[int, str]], rows: Sequence[int], title: str
+) -> dict[int, str]:
+    """Call `decode_rows` in threads with at most `FILES_PER_TASK` rows at a time, and return all reasons."""
+    chunks = [rows[start : start + FILES_PER_TASK] for start in range(0, len(rows), FILES_PER_TASK)]
+    unreadable: dict[int, str] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = zip(chunks, pool.map(decode_rows, chunks), strict=True)
+        for _, reasons in console.track_progress(results, title, len(rows), size=lambda result: len(result[0])):
+            unreadable |= reasons
+    return unreadable
+
+
+def read_all(files: Sequence[Path], decode: Callable[..., np.ndarray], white: float | None = None) -> np.ndarray:
+    """Read N image files into one array (N, C, H, W). Images with more than 8 bits have a common white point.
 
     Args:
         files: paths of the files.
-        decode: function that reads one file into an array (C, H, W).
+        decode: function that reads one file into an array (C, H, W); see `decode_files`.
+        white: pixel value of white in images with more than 8 bits. None: it is decided from these files.
 
     Raises:
         UserError: if one or more files are unreadable. The message names up to `MAX_NAMED_FILES` of these files.
     """
-    images, unreadable = [], {}
+    images: dict[Path, np.ndarray] = {}
+    unreadable, deep = {}, {}
     for file in files:
         try:
-            images.append(decode(file))
+            images[file] = decode(file)
+        except UnknownWhiteError as error:
+            deep[file] = error.levels
         except UnreadableImageError as error:
             unreadable[file] = error.reason
     if unreadable:
         raise UserError(f"{describe_unreadable(unreadable, len(files))} Remove or repair these files.")
-    return np.stack(images)
+    levels = merge_levels(deep.values())
+    if levels is not None:
+        images |= {file: decode(file, choose_white(levels, white)) for file in deep}
+    return np.stack([images[file] for file in files])
 
 
 def describe_unreadable(reasons: Mapping[Path, str], count: int) -> str:
@@ -191,7 +236,9 @@ def describe_unreadable(reasons: Mapping[Path, str], count: int) -> str:
         reasons: reason for each unreadable file.
         count: number of all files, readable or not.
     """
-    named = [f"{file} ({reason})" for file, reason in itertools.islice(reasons.items(), MAX_NAMED_FILES)]
+    named = [
+        f"{printable_name(str(file))} ({reason})" for file, reason in itertools.islice(reasons.items(), MAX_NAMED_FILES)
+    ]
     remaining = len(reasons) - len(named)
     if remaining:
         named.append(f"and {remaining:,} more")
@@ -209,22 +256,22 @@ def _decoding_reason(error: Exception) -> str:
     return short_reason(error)
 
 
-def _convert_to_eight_bit(image: Image.Image) -> Image.Image:
-    """Scale gray images with more than 8 bits to 8 bits, and put transparent images on a white background.
+def _flatten(image: Image.Image, color: bool, white: float | None) -> Image.Image:
+    """Convert an image to the mode `RGB` or `L`, with a white background if it is transparent.
 
-    Pillow alone would clip gray values above 255. For images of the Pillow modes `I` (int32) and `F` (float32), the
-    white level is not known. It is set to 65535 if a value exceeds 255, to 1 if the mode is `F` and no value exceeds 1,
-    and to 255 otherwise.
+    An image with more than 8 bits becomes an image of the mode `F` with unchanged pixel values.
+
+    Raises:
+        UnknownWhiteError: if the image has more than 8 bits and `white` is None.
+        ValueError: if a pixel value is not finite.
     """
     if image.mode.startswith("I") or image.mode == "F":
-        values = np.asarray(image, dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise ValueError("it contains NaN or infinity")
-        white = 65535 if image.mode.startswith("I;16") or values.max() > 255 else 255
-        if image.mode == "F" and values.max() <= 1:
-            white = 1
-        return Image.fromarray((values * (255 / white)).round().clip(0, 255).astype(np.uint8))
+        values = np.asarray(image)
+        levels = measure_levels(values)
+        if white is None:
+            raise UnknownWhiteError(levels)
+        return Image.fromarray(values.astype(np.float32))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB" if color else "L")

@@ -1,4 +1,4 @@
-"""Classes that store uint8 images and build float batches from them on the device of the images."""
+"""Classes that store uint8 or uint16 images and build float batches from them on the device of the images."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from autoencoders.data.transforms import Corruption, Draws, NoCorruption, augmen
 from autoencoders.types import Batch
 from autoencoders.utils import counter_rng
 from autoencoders.utils.chunks import chunk_slices
+from autoencoders.utils.pixels import to_unit, white_level
 
 CHUNK_ROWS = 4096
 """Maximum number of images per chunk when all images of a split are read. For large images, a chunk is smaller."""
@@ -22,18 +23,19 @@ DEVICE_SHARE = 0.5
 
 
 class RowView:
-    """View of selected images in a store that is too large to copy. It is indexed like a uint8 tensor (N, C, H, W).
+    """View of selected images in a store that is too large to copy. It is indexed like a tensor (N, C, H, W).
 
     Args:
-        store: all M images (M, C, H, W) uint8, usually memory-mapped.
+        store: all M images (M, C, H, W), uint8 or uint16, usually memory-mapped.
         index: indices (N,) of the selected images in the store.
     """
 
     device = torch.device("cpu")
+    dtype: torch.dtype
     shape: torch.Size
 
     def __init__(self, store: Tensor | RowView, index: Tensor) -> None:
-        self.store, self.index = store, index
+        self.store, self.index, self.dtype = store, index, store.dtype
         self.shape = torch.Size((len(index), *store.shape[1:]))
 
     def __len__(self) -> int:
@@ -44,11 +46,11 @@ class RowView:
         return self.read(rows.reshape(-1)).view(*rows.shape, *self.shape[1:])
 
     def read(self, rows: Tensor) -> Tensor:
-        """Return the images (B, C, H, W) uint8 with the indices `rows` (B,) in the store."""
+        """Return the images (B, C, H, W) with the indices `rows` (B,) in the store."""
         return self.store.index_select(0, rows)  # copies complete images, which is faster than store[rows]
 
     def index_select(self, dim: int, index: Tensor) -> Tensor:
-        """Return the images (B, C, H, W) uint8 with the given indices (B,) in this view.
+        """Return the images (B, C, H, W) with the given indices (B,) in this view.
 
         Args:
             dim: must be 0, as in `Tensor.index_select(0, index)`. The value is not used.
@@ -57,13 +59,18 @@ class RowView:
         return self.read(self.index[index])
 
     def numel(self) -> int:
-        """Return the number of uint8 elements of the view, which is its size in bytes."""
+        """Return the number of pixel values."""
         return self.shape.numel()
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the images in bytes."""
+        return self.numel() * self.dtype.itemsize
+
     def to(self, device: torch.device) -> Tensor:
-        """Copy all images of the view to one uint8 tensor (N, C, H, W) on a device, chunk by chunk."""
-        moved = torch.empty(self.shape, dtype=torch.uint8, device=device)
-        for chunk in chunk_slices(len(self), self.shape[1:].numel(), CHUNK_ROWS):
+        """Copy all images of the view to one tensor (N, C, H, W) on a device, chunk by chunk."""
+        moved = torch.empty(self.shape, dtype=self.dtype, device=device)
+        for chunk in chunk_slices(len(self), self.nbytes // max(len(self), 1), CHUNK_ROWS):
             moved[chunk] = self[chunk]
         return moved
 
@@ -74,24 +81,24 @@ class BinarizedView(RowView):
     A pixel becomes 255 with a probability equal to its gray level in [0, 1], else 0.
 
     Args:
-        images: gray images (N, C, H, W) uint8.
+        images: gray images (N, C, H, W), uint8 or uint16. The binary images are uint8.
         seed: seed of the random binarization.
     """
 
     def __init__(self, images: Tensor | RowView, seed: int) -> None:
         super().__init__(images, torch.arange(len(images)))
-        self.seed = seed
+        self.seed, self.dtype = seed, torch.uint8
 
     def read(self, rows: Tensor) -> Tensor:
         """Return the images (B, C, H, W) uint8 with the indices `rows` (B,), with pixel values 0 or 255."""
-        return (binarize_pixels(self.store[rows] / 255, self.seed, rows) * 255).to(torch.uint8)
+        return (binarize_pixels(to_unit(self.store[rows]), self.seed, rows) * 255).to(torch.uint8)
 
 
 class Split(NamedTuple):
     """The N images of a split with their labels.
 
     Attributes:
-        images: images (N, C, H, W) uint8.
+        images: images (N, C, H, W), uint8 or uint16; see `autoencoders.utils.pixels`.
         labels: class indices (N,) int64, or attributes (N, A) float32, or None if the data has no labels.
         unreadable: int64 indices of images whose files cannot be read, or None. `data.splits.select_usable` removes
             these images from the split.
@@ -114,7 +121,7 @@ class Split(NamedTuple):
             first, end = int(index[0]), int(index[0]) + len(index)
             if torch.equal(index, torch.arange(first, end)):
                 return Split(images[first:end], labels)
-        if images.numel() > memory:
+        if images.nbytes > memory:
             return Split(RowView(images, index), labels)
         return Split(images.index_select(0, index), labels)
 
@@ -235,7 +242,8 @@ class Batches:
     def batch(self, index: Tensor) -> Batch:
         """Return a batch of the images with the given indices (B,), as floats in [0, 1]."""
         images, labels = self.data.images, self.data.labels
-        target = images.index_select(0, index).float().mul_(1 / 255)  # faster than images[index]
+        # index_select is faster than images[index], and mul_ is faster than a division.
+        target = images.index_select(0, index).float().mul_(1 / white_level(images.dtype))
         if self.train and (self.flip or self.shift):
             target = augment(target, Draws(self._derive_seed("augment"), index), self.flip, self.shift)
         if self.dynamic:
@@ -288,7 +296,7 @@ def move_to_device(data: Split, device: torch.device) -> Split:
 
     The limit is `DEVICE_SHARE` of the free memory of a CUDA GPU.
     """
-    size = data.images.numel()
+    size = data.images.nbytes
     if device.type == "cpu" or (device.type == "cuda" and size > DEVICE_SHARE * torch.cuda.mem_get_info(device)[0]):
         return data
     return Split(data.images.to(device), None if data.labels is None else data.labels.to(device))

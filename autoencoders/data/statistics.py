@@ -1,8 +1,7 @@
-"""Pixel statistics of a dataset: the mean image, the MSE of a constant prediction, and a digest of all pixels."""
+"""Pixel statistics of a dataset: the mean image, and the MSE of a constant prediction."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable
 
@@ -12,15 +11,16 @@ from torch import Tensor
 from autoencoders.data.loader import CHUNK_ROWS, RowView
 from autoencoders.types import Batch
 from autoencoders.utils.chunks import chunk_slices
+from autoencoders.utils.pixels import white_level
 
 
 def mean_image(images: Tensor | RowView) -> Tensor:
-    """Return the mean image (C, H, W) of uint8 images (N, C, H, W), as float64 in [0, 1]."""
+    """Return the mean image (C, H, W) of uint8 or uint16 images (N, C, H, W), as float64 in [0, 1]."""
     row_bytes = 8 * math.prod(images.shape[1:])
     total = torch.zeros(images.shape[1:], dtype=torch.float64)
     for chunk in chunk_slices(len(images), row_bytes, CHUNK_ROWS):
         total += images[chunk].double().sum(0)
-    return total / (255 * len(images))
+    return total / (white_level(images.dtype) * len(images))
 
 
 def mse_of_constant(constant: Tensor, batches: Iterable[Batch]) -> float:
@@ -30,12 +30,3 @@ def mse_of_constant(constant: Tensor, batches: Iterable[Batch]) -> float:
         total += (batch.target.double() - constant).square().sum().item()
         pixels += batch.target.numel()
     return total / pixels
-
-
-def pixel_digest(splits: Iterable[Tensor | RowView]) -> str:
-    """Return the SHA-256 digest, in hexadecimal, of the pixels in uint8 images (N, C, H, W) of all given splits."""
-    digest = hashlib.sha256()
-    for images in splits:
-        for chunk in chunk_slices(len(images), math.prod(images.shape[1:]), CHUNK_ROWS):
-            digest.update(images[chunk].contiguous().numpy().data)
-    return digest.hexdigest()

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from autoencoders.figures.grids import image_grid
+from autoencoders.figures.pixels import to_rgb
 from autoencoders.figures.style import BLUE, LABEL_SIZE, ORANGE, TEXT_COLOR, TITLE_SIZE, new_figure, style_axes
 
 
@@ -70,6 +71,6 @@ def error_maps(
     error = np.abs(np.clip(outputs, 0, 1) - inputs).mean(1)  # (N, H, W)
     limit = float(np.quantile(error, 0.998)) or 1.0
     error_images = colormaps["inferno"](np.clip(error / limit, 0, 1))[..., :3].transpose(0, 3, 1, 2)
-    color_images = [np.broadcast_to(images, error_images.shape) for images in (inputs, outputs)]
+    color_images = [np.moveaxis(to_rgb(images), -1, -3) for images in (inputs, outputs)]
     rows = ["input", "output", f"|error|, 0 to {limit:.2f}"]
     return image_grid(np.stack([*color_images, error_images]), title, rows, columns, caption)

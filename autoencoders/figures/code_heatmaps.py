@@ -7,6 +7,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 
+from autoencoders.figures.pixels import to_rgb
 from autoencoders.figures.style import LABEL_SIZE, MUTED_COLOR, TEXT_COLOR, add_header, new_figure
 
 
@@ -38,8 +39,7 @@ def code_heatmaps(
         code[:size] = codes[i]
         panels = [figure.add_subplot(grid[i, j]) for j in range(3)]
         for ax, image in ((panels[0], inputs[i]), (panels[2], outputs[i])):
-            pixels = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
-            ax.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            ax.imshow(to_rgb(image), interpolation="nearest")
         mesh = panels[1].imshow(
             code.reshape(-1, map_width), cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest"
         )

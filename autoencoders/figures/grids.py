@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from autoencoders.figures.pixels import to_rgb
 from autoencoders.figures.style import LABEL_SIZE, TEXT_COLOR, add_header, new_figure
 
 TILE = 56
@@ -70,11 +71,11 @@ def tile_images(images: np.ndarray) -> np.ndarray:
     rows, columns, _, height, width = images.shape
     tile = 2 * TILE if rows * columns <= SMALL_GRID else TILE
     factor = max(1, tile // max(height, width))
-    images = np.clip(np.nan_to_num(images), 0, 1).repeat(factor, axis=3).repeat(factor, axis=4)
+    pictures = to_rgb(images).repeat(factor, axis=2).repeat(factor, axis=3)
     height, width = height * factor, width * factor
     tiled = np.ones((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), dtype=np.float32)
     for row in range(rows):
         for column in range(columns):
             top, left = row * (height + GAP), column * (width + GAP)
-            tiled[top : top + height, left : left + width] = images[row, column].transpose(1, 2, 0)
+            tiled[top : top + height, left : left + width] = pictures[row, column]
     return tiled

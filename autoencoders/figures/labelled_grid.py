@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from autoencoders.figures.pixels import to_rgb
 from autoencoders.figures.style import LABEL_SIZE, TEXT_COLOR, add_header, new_figure
 
 
@@ -30,8 +31,7 @@ def labelled_grid(images: np.ndarray, labels: Sequence[str], title: str, columns
         row, column = divmod(i, columns)
         left, top = 0.1 + column * (side + 0.1), header_height + row * (side + label_height)
         ax = figure.add_axes((left / width, 1 - (top + side) / height, side / width, side / height))
-        pixels = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
-        ax.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        ax.imshow(to_rgb(image), interpolation="nearest")
         ax.set_axis_off()
         ax.text(
             0.5, -0.03, label, transform=ax.transAxes, ha="center", va="top", fontsize=LABEL_SIZE - 2, color=TEXT_COLOR

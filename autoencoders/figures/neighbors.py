@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from autoencoders.figures.pixels import to_rgb
 from autoencoders.figures.style import GREEN, LABEL_SIZE, TEXT_COLOR, add_header, new_figure
 
 TILE, LABEL_HEIGHT = 0.92, 0.2
@@ -45,8 +46,7 @@ def neighbor_grid(
     def draw_image(row: int, left: float, image: np.ndarray, label: str, framed: bool) -> None:
         bottom = height - 0.65 - (row + 1) * (TILE + LABEL_HEIGHT) + LABEL_HEIGHT
         ax = figure.add_axes((left / width, bottom / height, 0.94 * TILE / width, 0.94 * TILE / height))
-        pixels = np.clip(image.transpose(1, 2, 0), 0, 1).squeeze()
-        ax.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        ax.imshow(to_rgb(image), interpolation="nearest")
         ax.set_axis_off()
         ax.set_title(label, y=-0.21, fontsize=LABEL_SIZE - 1, color=GREEN if framed else TEXT_COLOR, pad=0)
         if framed:

@@ -270,11 +270,11 @@ def _column(values: list[Any]) -> list[Any]:
 
 def _thumbnail(values: np.ndarray) -> Any:
     """Convert an image (C, H, W) in [0, 1] to a Pillow image. Width and height are reduced to at most SIDE pixels."""
-    import numpy as np
     from PIL import Image
 
-    pixels = (np.clip(np.nan_to_num(values), 0, 1) * 255).round().astype("uint8").transpose(1, 2, 0)
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    from autoencoders.figures.pixels import to_rgb
+
+    image = Image.fromarray((to_rgb(values) * 255).round().astype("uint8"))
     image.thumbnail((SIDE, SIDE))
     return image
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.utils.chunks import chunk_slices
+from autoencoders.utils.pixels import to_unit
 
 
 def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
@@ -13,14 +14,14 @@ def pixel_distances(images: Tensor, others: Tensor) -> Tensor:
 
     Args:
         images: (N, C, H, W) floats in [0, 1].
-        others: (M, C, H, W) floats in [0, 1] or uint8, or an object whose slices are such tensors. uint8 pixels are
-            divided by 255.
+        others: (M, C, H, W) floats in [0, 1] or stored images, or an object whose slices are such tensors. Stored
+            images, uint8 or uint16, are converted to floats.
     """
     a = images.flatten(1).float() - 0.5  # smaller values have smaller rounding errors when squared
     parts = []
     for rows in chunk_slices(len(others), 4 * (a.shape[1] + len(a))):
         b = others[rows]
-        b = (b.float() / 255 if b.dtype == torch.uint8 else b.float()).flatten(1) - 0.5
+        b = (b.float() if b.is_floating_point() else to_unit(b)).flatten(1) - 0.5
         parts.append(torch.cdist(a, b, compute_mode="use_mm_for_euclid_dist"))
     return torch.cat(parts, dim=1) / a.shape[1] ** 0.5
 

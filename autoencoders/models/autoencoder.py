@@ -220,7 +220,7 @@ class Autoencoder(ImageModel):
     def setup(self, stage: str) -> None:
         """Check the range of the pixel values. In a new run, also initialize the nets from the training images.
 
-        The data modules of this package store uint8 images, so that pixel values are always in [0, 1]. The check is
+        The data modules of this package store integers, so that pixel values are always in [0, 1]. The check is
         necessary for data modules written by users.
         """
         if stage != "fit":
@@ -232,7 +232,7 @@ class Autoencoder(ImageModel):
             self._remove_context_from_codes()
 
     def initialize(self, images: Tensor) -> None:
-        """Initialize the weights of encoder and decoder from the uint8 training images (N, C, H, W).
+        """Initialize the weights of encoder and decoder from the stored training images (N, C, H, W).
 
         A net without a method `initialize` keeps its weights.
         """

@@ -13,6 +13,7 @@ from autoencoders.objectives.likelihoods import Bernoulli, Pixels
 from autoencoders.objectives.posteriors import PointFamily, PointPosterior
 from autoencoders.types import Batch, UserError
 from autoencoders.utils.pca import principal_components
+from autoencoders.utils.pixels import to_unit
 
 
 class PCA(Autoencoder):
@@ -59,11 +60,11 @@ class PCA(Autoencoder):
         self.family.requires_grad_(False)
 
     def initialize(self, images: Tensor) -> None:
-        """Compute the mean image, the components and a learned scale from the uint8 training images (N, C, H, W)."""
+        """Compute the mean image, the components and a learned scale from the stored training images (N, C, H, W)."""
         average, components, _ = principal_components(images, self.latent_dim)
         self.average.copy_(average)
         self.components.copy_(components)
-        sample = images[:10_000].float() / 255
+        sample = to_unit(images[:10_000])
         self.family.fit(self(sample), sample)
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> PointPosterior:

@@ -15,6 +15,6 @@ A net can also define these attributes. Their defaults are in `autoencoders.nets
     .code: Z                   The first Z features of the encoder are a code. They become the posterior mean, and Z
                                becomes the `latent_dim` of the model.
     .linear(inputs, outputs)   Returns a new layer that maps features to the posterior parameters. Default: nn.Linear.
-    .initialize(images)        Called once at the start of training with the uint8 training images (N, C, H, W), before
+    .initialize(images)        Called once at the start of training with the stored training images (N, C, H, W), before
                                processes synchronize their weights. Not called if a run is resumed.
 """

@@ -24,7 +24,7 @@ class Net(nn.Module):
     shift: nn.Linear | None
 
     def initialize(self, images: Tensor) -> None:
-        """Initialize weights from the uint8 training images (N, C, H, W). Does nothing by default."""
+        """Initialize weights from the stored training images (N, C, H, W). Does nothing by default."""
 
     def linear(self, inputs: int, outputs: int) -> nn.Linear:
         """Return a new linear layer that maps the features of an encoder to the posterior parameters.
@@ -61,7 +61,7 @@ def context_shift(decoder: nn.Module) -> nn.Linear | None:
 
 
 def initialize_net(net: nn.Module, images: Tensor) -> None:
-    """Call `net.initialize(images)` with the uint8 training images (N, C, H, W), if the net has this method."""
+    """Call `net.initialize(images)` with the stored training images (N, C, H, W), if the net has this method."""
     initialize = getattr(net, "initialize", None)
     if initialize is not None:
         initialize(images)

@@ -13,6 +13,7 @@ from autoencoders.nets.base import Net
 from autoencoders.types import Shape
 from autoencoders.utils.checks import require
 from autoencoders.utils.chunks import chunk_slices
+from autoencoders.utils.pixels import white_level
 
 NORMS = {"batch": nn.BatchNorm1d, "none": nn.Identity}
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
@@ -174,14 +175,14 @@ class Decoder(Net):
         The mean image is clamped to [0.001, 0.999].
 
         Args:
-            images: (N, C, H, W) uint8 training images.
+            images: (N, C, H, W) training images, uint8 or uint16.
         """
         if self.mean_start:
             pixels = math.prod(self.shape)
             total = torch.zeros(pixels, dtype=torch.float64, device=images.device)
             for rows in chunk_slices(len(images), 8 * pixels, CHUNK):
                 total += images[rows].flatten(1).double().sum(0)
-            mean = (total / (255 * len(images))).clamp(1e-3, 1 - 1e-3)
+            mean = (total / (white_level(images.dtype) * len(images))).clamp(1e-3, 1 - 1e-3)
             with torch.no_grad():
                 self.output.bias.copy_(mean.logit())
 

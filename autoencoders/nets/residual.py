@@ -22,6 +22,7 @@ from autoencoders.nets.heads import zero_linear
 from autoencoders.types import Shape, UserError
 from autoencoders.utils.checks import check_at_least, require
 from autoencoders.utils.pca import principal_components
+from autoencoders.utils.pixels import to_unit
 
 COARSE = 4
 """Factor by which the decoder reduces height and width of the feature map that a linear layer computes from the code.
@@ -140,13 +141,13 @@ class Projection(nn.Module):
         self.register_buffer("residual_scale", torch.ones(()))
 
     def initialize(self, images: Tensor) -> None:
-        """Fit the PCA projection to the uint8 training images (N, C, H, W)."""
+        """Fit the PCA projection to the stored training images (N, C, H, W)."""
         average, components, variances = principal_components(images, len(self.scale))
         self.average.copy_(average)
         self.components.copy_(components)
         self.scale.copy_(variances.sqrt())
         rows = torch.linspace(0, len(images) - 1, min(SAMPLE, len(images))).long()
-        centered = images[rows].flatten(1).float() / 255 - self.average
+        centered = to_unit(images[rows]).flatten(1) - self.average
         kept = centered @ self.components.T @ self.components
         for buffer, signal in ((self.kept_scale, kept), (self.residual_scale, centered - kept)):
             buffer.copy_(signal.square().mean().sqrt().clamp_min(1e-3))
@@ -210,7 +211,7 @@ class Encoder(Net):
         self.code, self.features = components, components + width
 
     def initialize(self, images: Tensor) -> None:
-        """Fit the PCA projection to the uint8 training images (N, C, H, W)."""
+        """Fit the PCA projection to the stored training images (N, C, H, W)."""
         self.projection.initialize(images)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
@@ -274,7 +275,7 @@ class Decoder(Net):
         _start_at_zero(self.output)
 
     def initialize(self, images: Tensor) -> None:
-        """Fit the PCA projection to the uint8 training images (N, C, H, W)."""
+        """Fit the PCA projection to the stored training images (N, C, H, W)."""
         self.projection.initialize(images)
 
     def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:

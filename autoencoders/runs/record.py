@@ -18,10 +18,12 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from autoencoders.config.instantiate import FORMAT
+from autoencoders.data.description import describe_data
 from autoencoders.types import RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.error_messages import explain_error
 from autoencoders.utils.json_files import read_json, write_json
+from autoencoders.utils.names import printable_values
 
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
@@ -73,7 +75,7 @@ class Record:
         self._before = {file: file.read_bytes() for file in files if file.is_file()}
         started = read_json(files[1]).get("started", self.metadata["started"])
         with atomic_write(files[0]) as partial:
-            partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
+            partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False), encoding="utf-8")
         self._write(status="running", started=started)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
@@ -117,8 +119,8 @@ def record_warning(folder: Path, message: str) -> None:
 def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]) -> dict[str, Any]:
     """Return the metadata that run.json contains at the start of a run.
 
-    The metadata are the package versions, the git commit, the machine, the properties of the data, the latent size and
-    the number of parameters.
+    The metadata are the package versions, the git commit, the machine, the description of the data, the latent size
+    and the number of parameters.
 
     Args:
         data: data module of the run, with the data loaded.
@@ -134,20 +136,15 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
     return {
         "format": FORMAT,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "overrides": overrides,
+        "overrides": printable_values(overrides),
         "git_commit": _git_commit(),
         "versions": {"python": platform.python_version(), **versions},
         "machine": {"platform": platform.platform(), "cores": os.cpu_count()},
-        "data": {
-            "name": data.name,
-            "sha256": data.fingerprint(),
-            "shape": list(data.shape),
-            "images": {split: len(data.images(split)) for split in ("train", "val", "test")},
-        },
+        "data": {**describe_data(data), "sha256": data.fingerprint()},
         "code": model.latent_dim,  # None for a classifier
         "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
         "parameters": sum(p.numel() for p in model.parameters()),
-        "notes": [*model.notes, *data.notes],
+        "notes": model.notes,
     }
 
 
@@ -159,7 +156,7 @@ def best_validation_metrics(path: Path) -> dict[str, float]:
     """
     if not path.is_file():
         return {}
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row.get("val/objective")]
     best = min(rows, key=lambda row: float(row["val/objective"]), default={})
     return {k: float(v) for k, v in best.items() if k.startswith("val") and v}

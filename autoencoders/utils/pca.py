@@ -1,4 +1,4 @@
-"""Principal component analysis (PCA) of uint8 images, for the residual net, the PCA model and the PCA baseline."""
+"""Principal component analysis (PCA) of stored images, for the residual net, the PCA model and the PCA baseline."""
 
 from __future__ import annotations
 
@@ -11,15 +11,21 @@ from torch import Tensor
 
 from autoencoders.types import UserError
 from autoencoders.utils.chunks import chunk_slices
+from autoencoders.utils.pixels import white_level
 
 if TYPE_CHECKING:
 
     class Images(Protocol):
-        """uint8 images (N, C, H, W): a tensor, or an array on disk from which images are read when they are indexed."""
+        """uint8 or uint16 images (N, C, H, W): a tensor, or an array on disk that is read when it is indexed."""
 
         @property
         def shape(self) -> torch.Size:
             """Return the shape (N, C, H, W)."""
+            ...
+
+        @property
+        def dtype(self) -> torch.dtype:
+            """Return the type of the pixels, uint8 or uint16."""
             ...
 
         @property
@@ -41,7 +47,7 @@ TOLERANCE, ROUNDS = 1e-6, 30
 _CHUNK = 2048
 """Maximum number of images that are read at a time, so that a memory-mapped array is never copied completely."""
 _EXACT = 2**24 // 255**2
-"""Maximum number of images per sum of pixel products. Each product is at most 255^2, so the sum is exact in float32."""
+"""Maximum number of uint8 images per sum of pixel products. A product is at most 255^2: the sum is exact in float32."""
 
 
 @functools.lru_cache(maxsize=1)  # the net, the model and the baseline use the same images
@@ -52,7 +58,7 @@ def principal_components(images: Images, count: int) -> tuple[Tensor, Tensor, Te
     DENSE_LIMIT pixels.
 
     Args:
-        images: (N, C, H, W) uint8 images with D = C H W pixels.
+        images: (N, C, H, W) uint8 or uint16 images with D = C H W pixels.
         count: number of components, at most min(N - 1, D).
 
     Returns:
@@ -68,10 +74,11 @@ def principal_components(images: Images, count: int) -> tuple[Tensor, Tensor, Te
             f"latent_dim must be <= {min(number - 1, pixels)} because {number} training images of {pixels} pixels have "
             f"at most {min(number - 1, pixels)} principal components, got {count}. Lower latent_dim."
         )
+    white = white_level(images.dtype)
     total = torch.zeros(pixels, dtype=torch.int64, device=images.device)
     for rows in chunk_slices(number, 8 * pixels, _CHUNK):
-        total += images[rows].flatten(1).sum(0)
-    mean = total.double() / (255 * number)
+        total += images[rows].flatten(1).sum(0, dtype=torch.int64)
+    mean = total.double() / (white * number)
     if pixels <= DENSE_LIMIT:
         variances, vectors = torch.linalg.eigh(_covariance(images, total.double()))
         variances, components = variances.flip(0)[:count], vectors.T.flip(0)[:count]
@@ -84,18 +91,19 @@ def principal_components(images: Images, count: int) -> tuple[Tensor, Tensor, Te
 def _covariance(images: Images, total: Tensor) -> Tensor:
     """Return the covariance matrix (D, D) float64 of pixels in [0, 1].
 
-    The products of pixels are summed in float32, which is several times faster than float64. All sums are integers that
-    float32 represents exactly.
+    The products of uint8 pixels are summed in float32, which is several times faster than float64. All sums are
+    integers that float32 represents exactly. The products of uint16 pixels are summed in float64.
 
     Args:
-        images: (N, C, H, W) uint8 images.
-        total: (D,) float64 sum of the uint8 images.
+        images: (N, C, H, W) uint8 or uint16 images.
+        total: (D,) float64 sum of the images.
     """
     number, products = len(images), torch.zeros(len(total), len(total), dtype=torch.float64, device=total.device)
+    kind = torch.float32 if images.dtype == torch.uint8 else torch.float64
     for start in range(0, number, _EXACT):
-        rows = images[start : start + _EXACT].flatten(1).float()
+        rows = images[start : start + _EXACT].flatten(1).to(kind)
         products += rows.T @ rows
-    return (products - torch.outer(total, total) / number) / (255**2 * (number - 1))
+    return (products - torch.outer(total, total) / number) / (white_level(images.dtype) ** 2 * (number - 1))
 
 
 def _krylov(images: Images, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -108,7 +116,7 @@ def _krylov(images: Images, mean: Tensor, count: int) -> tuple[Tensor, Tensor]:
     variances may be mixed.
 
     Args:
-        images: (N, C, H, W) uint8 images.
+        images: (N, C, H, W) uint8 or uint16 images.
         mean: (D,) mean image for pixels in [0, 1].
         count: number of eigenvalues.
     """
@@ -137,7 +145,7 @@ def _covariance_times(images: Images, mean: Tensor, block: Tensor) -> Tensor:
     """Return the product (D, B) of the covariance matrix of images and `block` (D, B), without computing the matrix."""
     product = torch.zeros_like(block)
     for rows in chunk_slices(len(images), 4 * len(mean), _CHUNK):
-        centered = images[rows].flatten(1).float().div_(255).sub_(mean)
+        centered = images[rows].flatten(1).float().div_(white_level(images.dtype)).sub_(mean)
         product.addmm_(centered.T, centered @ block)
     return product / (len(images) - 1)
 
@@ -158,7 +166,7 @@ class PCABaseline:
 
     @classmethod
     def of(cls, images: Images, count: int) -> PCABaseline:
-        """Return the baseline with `count` components, fitted to uint8 images (N, C, H, W)."""
+        """Return the baseline with `count` components, fitted to uint8 or uint16 images (N, C, H, W)."""
         mean, components, _ = principal_components(images, count)
         channels, height, width = images[0].shape
         return cls(mean, components, (channels, height, width))

@@ -18,6 +18,13 @@ from autoencoders.config.arguments import (
 from autoencoders.config.compose import compose_config, config_groups, help_text
 from autoencoders.types import UserError
 
+REQUIRED = {
+    "data=folder": ["data.path=somewhere"],
+    "data=arrays": ["data.path=somewhere"],
+    "data=torchvision": ["data.dataset=CIFAR10"],
+    "data=huggingface": ["data.dataset=mnist"],
+    "data=dataset": ["data.dataset._target_=mine.Pictures"],
+}
 SINGLE = [g for g in config_groups() if g not in ("callbacks", "logger")]
 
 
@@ -27,7 +34,7 @@ def composed(*overrides):
 
 @pytest.mark.parametrize("option", [f"{g}={o}" for g, options in config_groups().items() for o in options])
 def test_every_option_of_every_group_composes_and_resolves(compose, option):
-    required = ["data.path=somewhere"] if option == "data=folder" else []
+    required = REQUIRED.get(option, [])
     option = option.replace("application=", "application@after_fit=")
     assert compose(option, *required)["name"]
 

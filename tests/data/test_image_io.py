@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from autoencoders.data.image_io import decode_files, read_all, read_image
+from autoencoders.data.white_point import UnknownWhiteError
 from autoencoders.types import UserError
 
 
@@ -42,11 +43,15 @@ def test_colors_are_read_from_every_kind_of_file(tmp_path, kind):
     assert np.abs(pixels.transpose(1, 2, 0) - expected).mean() < (6 if kind == "palette" else 0.01)
 
 
-def test_sixteen_bit_images_are_scaled_and_not_clipped(tmp_path):
+@pytest.mark.parametrize(("depth", "step"), [(8, 257), (16, 1)])
+def test_sixteen_bit_images_are_scaled_and_not_clipped(tmp_path, depth, step):
     gray = (np.arange(64 * 64).reshape(64, 64) * 16).astype(np.uint16)
     Image.fromarray(gray).save(tmp_path / "x.png")
-    pixels = read_image(tmp_path / "x.png", (64, 64), color=False)[0]
-    np.testing.assert_allclose(pixels, gray / 257, atol=1)
+    with pytest.raises(UnknownWhiteError):
+        read_image(tmp_path / "x.png", (64, 64), color=False)
+    pixels = read_image(tmp_path / "x.png", (64, 64), color=True, white=65535, depth=depth)
+    for channel in pixels:
+        np.testing.assert_allclose(channel, gray / step, atol=0.5 if step > 1 else 0)
 
 
 def test_a_rotated_photo_is_turned_upright(tmp_path):
@@ -69,11 +74,27 @@ def test_crop_keeps_the_aspect_ratio_and_stretch_does_not(tmp_path):
     assert stretched[0].min() < 10
 
 
-def test_dark_16_bit_gray_stays_dark_and_float_gray_is_scaled(tmp_path):
-    Image.fromarray(np.full((8, 8), 200, np.uint16)).save(tmp_path / "dark.png")
-    assert read_image(tmp_path / "dark.png", (8, 8), color=False).max() == 1  # 200 / 65535 of the white level
+def test_pad_shows_the_complete_image_in_the_mean_color_of_its_edge(tmp_path):
+    image = np.full((20, 40, 3), 100, np.uint8)
+    image[0, :, 0], image[5:15, 5:35] = 255, 7
+    Image.fromarray(image).save(tmp_path / "x.png")
+    padded = read_image(tmp_path / "x.png", (40, 40), color=True, fit="pad")
+    np.testing.assert_array_equal(padded[:, 10:30].transpose(1, 2, 0), image)
+    edges = image[0].sum(0) + image[-1].sum(0) + image[1:-1, 0].sum(0) + image[1:-1, -1].sum(0, dtype=float)
+    mean = np.round(edges / (2 * 40 + 2 * 18))
+    for row in (0, 9, 30, 39):
+        np.testing.assert_array_equal(padded[:, row], np.repeat(mean[:, None], 40, 1))
+
+
+def test_images_that_are_read_together_have_one_white_point(tmp_path):
+    for name, value in (("dark", 200), ("bright", 4000)):
+        Image.fromarray(np.full((8, 8), value, np.uint16)).save(tmp_path / f"{name}.png")
+    files = [tmp_path / "dark.png", tmp_path / "bright.png"]
+    pixels = read_all(files, lambda file, white=None: read_image(file, (8, 8), color=False, white=white))
+    assert pixels[:, 0, 0, 0].tolist() == [round(200 / 4095 * 255), round(4000 / 4095 * 255)]
     Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(tmp_path / "half.tif")
-    assert set(read_image(tmp_path / "half.tif", (8, 8), color=True).ravel()) == {128}
+    pixels = read_all([tmp_path / "half.tif"], lambda f, white=None: read_image(f, (8, 8), color=True, white=white))
+    assert np.unique(pixels).tolist() == [128]
 
 
 @pytest.mark.parametrize(
@@ -127,8 +148,8 @@ REASONS = {
 
 def test_unreadable_files_are_reported_with_a_reason_each(broken):
     files = sorted(file for file in broken.iterdir() if file.suffix)
-    rows = decode_files(files, lambda f: read_image(f, (8, 8), color=True), "x")(np.zeros((8, 3, 8, 8), np.uint8))
-    reasons = {files[row].name: reason for row, reason in rows.items()}
+    contents = decode_files(files, lambda f: read_image(f, (8, 8), color=True), "x")(np.zeros((8, 3, 8, 8), np.uint8))
+    reasons = {files[row].name: reason for row, reason in contents.unreadable.items()}
     assert reasons.keys() == REASONS.keys()
     for name, reason in REASONS.items():
         assert reason in reasons[name], name

@@ -133,3 +133,24 @@ def test_real_lfw(tmp_path):
     data.prepare_data()
     data.setup()
     assert sum(len(data.images(s)) for s in ("train", "val", "test")) == 13_233
+
+
+def write_attribute_table(path, *rows):
+    path.write_text("# LFW attributes\n#\tperson\timagenum\tMale\n" + "".join(f"{row}\n" for row in rows))
+    return path
+
+
+def test_a_table_that_lists_a_photo_twice_or_has_words_is_refused(tmp_path):
+    from autoencoders.data.lfw import read_attributes
+
+    files = [tmp_path / "None/None_0001.jpg", tmp_path / "Ann_B/Ann_B_0002.jpg", tmp_path / "Ann_B/portrait.jpg"]
+    table = write_attribute_table(tmp_path / "t.txt", "Ann B\t2\t1.5", "None\t1\t-0.5")
+    values = read_attributes(table, files, ["Male"])
+    assert values[:2].flatten().tolist() == [-0.5, 1.5]  # a person who is called None
+    assert values[2].isnan().all()
+    write_attribute_table(table, "Ann B\t2\t1.5", "None\t1\t-0.5", "Ann B\t2\t-1.5")
+    with pytest.raises(UserError, match="must list each photo once, got Ann_B_0002 twice"):
+        read_attributes(table, files, ["Male"])
+    write_attribute_table(table, "Ann B\t2\tyes")
+    with pytest.raises(UserError, match="must contain numbers in all columns but the first"):
+        read_attributes(table, files, ["Male"])

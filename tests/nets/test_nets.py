@@ -7,7 +7,8 @@ from autoencoders.nets import base, conv, mlp, residual, skip
 from autoencoders.nets.heads import CodeHead
 from autoencoders.types import UserError
 
-SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (1, 62, 47), (3, 64, 64), (3, 128, 128)]
+SHAPES = [(3, 8, 8), (1, 28, 28), (1, 28, 20), (1, 62, 47), (3, 64, 64), (3, 128, 128)]
+SHAPES += [(3, 96, 128), (3, 61, 37), (2, 17, 9), (1, 8, 256), (5, 11, 8)]
 
 
 @pytest.mark.parametrize("context_size", [0, 5])

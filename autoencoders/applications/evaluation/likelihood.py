@@ -14,6 +14,7 @@ from autoencoders.metrics.likelihood import Estimate, importance_weighted
 from autoencoders.objectives.likelihoods import Bernoulli
 from autoencoders.runs.run import Run
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
+from autoencoders.utils.pixels import to_unit
 
 FITTED = 2000
 """Maximum number of training images that the likelihood scale of the mean-image baseline is fitted to."""
@@ -55,7 +56,7 @@ def mean_image_nll(run: Run, split: str) -> Tensor:
     images and the mean image.
     """
     family, mean, train = deepcopy(run.model.family).cpu(), run.data.mean_image().float(), run.data.images("train")
-    sample = train[spread_rows(FITTED, len(train))].float() / 255
+    sample = to_unit(train[spread_rows(FITTED, len(train))])
     family.fit(mean.expand_as(sample), sample)
     output = torch.logit(mean, 1e-3) if family.activation == "sigmoid" else mean
     parts = [family(output.expand_as(b.target)).nll(b.target) for b in run.data.evaluation_batches(split)]
