@@ -176,7 +176,7 @@ class LatentHealth(FigureCallback):
             gap=points("val/gap_to_prior"),
             floor=size * (size + 3) / (4 * count),  # see `gap_to_prior`
             dimension=points("val/effective_dimensions"),
-            spread=None if model.has_prior else encoded.mean.std(0).numpy(),
+            spread=None if model.has_prior else encoded.mean.std(0, correction=min(1, count - 1)).numpy(),
             gradient=points("step/gradient_norm", "step"),
             clip=trainer.gradient_clip_val,
         )

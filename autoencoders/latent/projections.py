@@ -9,12 +9,15 @@ def plane(codes: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
     """Project codes (N, Z) linearly to points (N, 2), and return the points and the labels of the two axes.
 
     For Z = 1, the second coordinate is 0. For Z = 2, the points are the codes. For Z > 2, the coordinates are the two
-    leading principal components, and the axis labels state the fraction of variance that each explains.
+    leading principal components, and the axis labels state the fraction of variance that each explains. If all codes are
+    equal, or there is only one, all points are 0.
     """
     if codes.shape[1] == 1:
         return np.column_stack([codes[:, 0], np.zeros(len(codes))]), ("z 1", "")
     if codes.shape[1] == 2:
         return codes, ("z 1", "z 2")
+    if (codes == codes[:1]).all():
+        return np.zeros((len(codes), 2), codes.dtype), ("PC 1 of codes", "PC 2 of codes")
     from sklearn.decomposition import PCA
 
     pca = PCA(2, svd_solver="full").fit(codes)

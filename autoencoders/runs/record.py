@@ -143,6 +143,7 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
             "sha256": data.fingerprint(),
             "shape": list(data.shape),
             "images": {split: len(data.images(split)) for split in ("train", "val", "test")},
+            "batch_size": data.batch_size,
         },
         "code": model.latent_dim,  # None for a classifier
         "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
