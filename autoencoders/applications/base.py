@@ -47,10 +47,15 @@ def mean_and_error(values: Tensor | np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(error)
 
 
+def column_variances(values: Tensor) -> Tensor:
+    """Return the sample variances (D,) of the columns of `values` (N, D), which are NaN for N = 1."""
+    return values.var(0) if len(values) > 1 else torch.full_like(values[0], math.nan)
+
+
 def bootstrap_error(
     statistic: Callable[[np.ndarray], float], count: int, seed: int = 0, resamples: int = RESAMPLES
 ) -> float:
-    """Return the bootstrap standard error of a statistic of N values (Efron, 1979).
+    """Return the bootstrap standard error of a statistic of N values (Efron, 1979), which is NaN for N < 2.
 
     Args:
         statistic: function that computes the statistic from N indices, which are sampled with replacement from 0 to
@@ -59,9 +64,12 @@ def bootstrap_error(
         seed: seed of the bootstrap samples.
         resamples: number of bootstrap samples.
     """
+    if count < 2:
+        return math.nan
     rng = np.random.default_rng(seed)
     values = np.array([statistic(rng.integers(0, count, count)) for _ in range(resamples)])
-    return float(np.nanstd(values, ddof=1))
+    values = values[~np.isnan(values)]
+    return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
 def comparison_table(methods: Mapping[str, Mapping[str, Any]], first: str = "method") -> pd.DataFrame:

@@ -8,7 +8,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import check_count, comparison_table, flatten_table, mean_and_error, spread_rows
+from autoencoders.applications.base import (
+    check_count,
+    column_variances,
+    comparison_table,
+    flatten_table,
+    mean_and_error,
+    spread_rows,
+)
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, ApplicationResult
 from autoencoders.utils.arrays import to_numpy
@@ -60,7 +67,7 @@ def browse(
         x, words = run.read_images(images)
         x, words = x[:count], [name[:WIDE] for name in words[:count]]
     z = run.codes(split).z.double()
-    order = z.var(0).argsort(descending=True)
+    order = column_variances(z).argsort(descending=True)
     table = moments(z)
     expected = normal_moments(len(z))
     panels = {name: (table[:, i].numpy(), *expected[name]) for i, name in enumerate(MOMENTS)}
@@ -136,7 +143,7 @@ def moments(z: Tensor) -> Tensor:
     """Return a float64 tensor (Z, 4): mean, variance, skewness and excess kurtosis of every latent of codes (N, Z)."""
     mean, deviation = z.mean(0), z.std(0, unbiased=False).clamp(min=1e-12)
     standard = (z - mean) / deviation
-    return torch.stack([mean, z.var(0), standard.pow(3).mean(0), standard.pow(4).mean(0) - 3], dim=1)
+    return torch.stack([mean, column_variances(z), standard.pow(3).mean(0), standard.pow(4).mean(0) - 3], dim=1)
 
 
 def normal_moments(count: int) -> dict[str, tuple[float, float]]:

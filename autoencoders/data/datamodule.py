@@ -170,8 +170,8 @@ class ImageDataModule(pl.LightningDataModule):
         self.batch_options.check_images(images, self.name)
         if automatic:
             self.notes.append(
-                f"data.batch_size=auto selects {self.batch_size} images per optimizer step for {len(images):,} training "
-                f"images, which gives {len(images) // self.batch_size:,} steps per epoch."
+                f"data.batch_size=auto selects {self.batch_size} images per optimizer step for {len(images):,} "
+                f"training images, which gives {len(images) // self.batch_size:,} steps per epoch."
             )
 
     def _binarize_once(self, split: str, images: Tensor | RowView) -> Tensor | RowView:

@@ -72,8 +72,8 @@ class BatchOptions:
         """
         if len(images) < 2:
             raise UserError(
-                f"The training split of data={name} must have at least 2 images, got {len(images)}. Add images, or lower "
-                "data.validation or data.test."
+                f"The training split of data={name} must have at least 2 images, got {len(images)}. Add images, or "
+                "lower data.validation or data.test."
             )
         if isinstance(self.batch_size, int) and self.batch_size > len(images):
             raise UserError(
