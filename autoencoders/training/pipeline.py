@@ -233,6 +233,7 @@ def instantiate_run(
     from autoencoders.loggers.csv import MetricsCSVLogger
     from autoencoders.loggers.guarded import GuardedLogger
     from autoencoders.runs.record import Record, run_metadata
+    from autoencoders.training import checks
     from autoencoders.training.grouping import group_batches
 
     folder = Path(config["folder"])
@@ -243,8 +244,10 @@ def instantiate_run(
     if trainer.is_global_zero and (warning := slow_precision_warning(trainer)):
         print(f"autoencoders: {warning}", file=sys.stderr)
     validation.check_combination(config, trainer, data)
+    checks.check_configured_batch(config, trainer)
     data.prepare_data()
     data.setup("fit")
+    checks.check_splits(config, trainer, data)
     on_cpu = trainer.strategy.root_device.type == "cpu"
     validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
     pl.seed_everything(config["seed"], verbose=False)
