@@ -30,6 +30,7 @@ from autoencoders.config.cli_errors import (
     translate_job_errors,
 )
 from autoencoders.config.compose import CONF, config_groups, help_text
+from autoencoders.config.data_paths import make_paths_absolute
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils import error_messages
 from autoencoders.utils.console import format_number, format_with_error, line_width, print_table
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 60
 """Maximum number of rows in a printed table. Longer tables are only saved."""
-PATHS = ("run", "classifier", "images", "root", "folder")
+PATHS = ("run", "classifier", "images", "root", "folder", "data.path", "data.labels")
 """Options whose values are paths. Special characters in these values have no meaning for Hydra."""
 
 
@@ -87,7 +88,8 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
 
     if config["split"] not in ("train", "val", "test"):
         raise UserError(f"split must be train, val or test, got {config['split']}.")
-    run = loading.open_run(config["run"], trusted_prefixes(config["trust"]))
+    data_options = make_paths_absolute({name: value for name, value in config["data"].items() if value is not None})
+    run = loading.open_run(config["run"], trusted_prefixes(config["trust"]), data_options, config["changed_data"])
     if config["root"]:
         run.data.set_root(config["root"])
     if config["device"] == "auto":

@@ -31,6 +31,7 @@ from omegaconf import DictConfig, OmegaConf
 from autoencoders.config.arguments import collapse_numbers, quote_option
 from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF, help_text
+from autoencoders.config.data_paths import make_paths_absolute
 from autoencoders.training import pipeline, sweeps
 from autoencoders.types import RunStopped
 from autoencoders.utils import distributed, error_messages
@@ -73,6 +74,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         hydra_config: Hydra's own configuration, with the launcher, the run folder and the overrides.
     """
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
+    config["data"] = make_paths_absolute(config["data"])  # before it is compared with the config.yaml of a finished job
     overrides = collapse_numbers(hydra_config.overrides.task)
     if is_sweep:
         sweeps.limit_threads(hydra_config.launcher)

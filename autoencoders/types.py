@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+SPLITS = ("train", "val", "test")
+"""Names of the splits of a dataset."""
 Shape = tuple[int, int, int]
 """(C, H, W): channels, height and width of one image."""
 

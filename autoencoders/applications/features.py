@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -152,5 +153,11 @@ def annotation_columns(annotations: Annotations) -> dict[str, Any]:
     if annotations.classes is not None:
         columns["class"] = [annotations.class_names[i] for i in annotations.classes.tolist()]
     if annotations.attributes is not None:
-        columns |= dict(zip(annotations.attribute_names, annotations.attributes.T.numpy(), strict=True))
+        names = [attribute_column(name) for name in annotations.attribute_names]
+        columns |= dict(zip(names, annotations.attributes.T.numpy(), strict=True))
     return columns
+
+
+def attribute_column(name: str) -> str:
+    """Return the column for an attribute. An attribute such as `class` or `z0` must not replace another column."""
+    return f"attribute {name}" if re.fullmatch(r"row|name|group|class|z\d+", name) else name

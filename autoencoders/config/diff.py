@@ -7,7 +7,7 @@ from typing import Any
 
 from autoencoders.config.arguments import expand_numbers
 
-IGNORED_KEYS = ("name", "folder", "runs", "resume", "debug", "logger", "after_fit")
+IGNORED_KEYS = ("name", "folder", "runs", "resume", "debug", "logger", "after_fit", "changed_data")
 """Top-level keys that do not influence the training: paths, loggers and applications."""
 PATH_KEYS = ("dirpath", "root", "cache", "memory")
 """Last components of keys whose values are paths or limits of the machine. These keys are not compared."""

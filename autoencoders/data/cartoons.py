@@ -88,6 +88,11 @@ class CartoonsDataModule(ImageDataModule):
         """Whether the images have labels, which is true if `attributes` is not empty."""
         return bool(self.attributes)
 
+    @property
+    def origin(self) -> str:
+        """Text that says where the images come from."""
+        return "drawn from random factors"
+
     def read(self) -> Source:
         """Load all faces from the cache, or draw them. The factors in `attributes` become the labels."""
         values = self._draw_factors()
@@ -105,8 +110,8 @@ class CartoonsDataModule(ImageDataModule):
         columns = [FACTORS.index(name) for name in self.attributes]
         return Source(Split(images, values[:, columns]), None, Context("attributes", self.attributes))
 
-    def annotate(self, test: bool) -> Annotations:
-        """Return all factors of all faces as attributes. There is no official test split, so `test` is not used."""
+    def annotate(self, part: str) -> Annotations:
+        """Return all factors of all faces as attributes. There is no official test split, so `part` is not used."""
         return Annotations(attributes=self._draw_factors(), attribute_names=FACTORS)
 
     def _draw_factors(self) -> Tensor:

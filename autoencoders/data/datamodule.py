@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,15 +11,16 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
-from autoencoders.data import statistics
+from autoencoders.data import fingerprint, statistics
 from autoencoders.data.download import resolve_root
+from autoencoders.data.duplicates import find_duplicates
 from autoencoders.data.groups import BatchGroup, GroupedBatches, GroupPlan
 from autoencoders.data.image_io import read_all, read_image
 from autoencoders.data.loader import Batches, BinarizedView, RowView, Split, move_to_device
 from autoencoders.data.options import BatchOptions, SplitOptions
-from autoencoders.data.splits import Source, excluded_classes, split_data, split_source
+from autoencoders.data.splits import DUPLICATE, Source, excluded_classes, split_source
 from autoencoders.data.transforms import Corruption, NoCorruption
-from autoencoders.types import Annotations, Batch, Context, Shape, UserError
+from autoencoders.types import SPLITS, Annotations, Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import require
 
@@ -45,8 +46,10 @@ class ImageDataModule(pl.LightningDataModule):
             from the training images.
         test: size of the test split, as a number of images or as a fraction below 1. It is ignored if the dataset has
             an official test split.
-        split: `random` assigns images to splits at random. `alphabetical` keeps the order of the source: first the
-            training images, then the validation images, then the test images.
+        split: `random` assigns images to splits at random. Images with names are assigned by a hash of their names, so
+            that the split of an image does not depend on the other images; see `autoencoders.data.splits`.
+            `alphabetical` keeps the order of the source: first the training images, then the validation images, then
+            the test images.
         split_seed: seed of the random split and of static binarization. Use the same value in runs that are compared.
         seed: seed of the order of the training images and of all random numbers in training.
         binarize: `none` keeps the gray levels. `static` and `dynamic` sample each pixel: it is 1 with a probability
@@ -58,9 +61,12 @@ class ImageDataModule(pl.LightningDataModule):
         memory: maximum size, in bytes, of an image array in memory. A larger array is memory-mapped.
         exclude: names of classes that are removed from the training and validation splits and kept in the test split,
             for anomaly detection.
+        duplicates: `drop` removes training images that have an equal image in the validation or test split. `keep` only
+            counts them.
 
     Attributes:
-        notes: remarks on the data that are added to the run record.
+        notes: sentences on how the data were read, for the terminal and the run record.
+        left_out: reason -> number of images that were left out for this reason, set by `setup`.
         plan: division of the training batches into groups, set by `autoencoders.training.grouping`; None for single
             batches.
     """
@@ -91,11 +97,12 @@ class ImageDataModule(pl.LightningDataModule):
         shift: int = 0,
         memory: float = 2e9,
         exclude: Sequence[str | int] = (),
+        duplicates: str = "keep",
     ) -> None:
         super().__init__()
         require(memory >= 0, "data.memory", memory, "a number of bytes >= 0")
         self.name, self.root, self.memory = name or self.default_name, resolve_root(root), memory
-        self.split_options = SplitOptions(validation, test, split, split_seed, tuple(map(str, exclude)))
+        self.split_options = SplitOptions(validation, test, split, split_seed, tuple(map(str, exclude)), duplicates)
         self.batch_options = BatchOptions(
             batch_size, eval_batch_size, seed, binarize, corruption or NoCorruption(), flip, shift
         )
@@ -103,8 +110,11 @@ class ImageDataModule(pl.LightningDataModule):
         self._splits: dict[str, Split] = {}
         self._rows: dict[str, Tensor] = {}
         self._context: Context | None = None
-        self._source_labels: list[Tensor | None] = []  # of `Source.train`, then of `Source.test`
-        self._annotations: dict[bool, Annotations] = {}
+        self.left_out: dict[str, int] = {}
+        self._source_labels: dict[str, Tensor | None] = {}  # part of the source -> labels
+        self._annotations: dict[str, Annotations] = {}
+        self._duplicates: dict[str, int] | None = None
+        self._identity: dict[str, Any] = {}
         self._mean_image: Tensor | None = None
         self._mean_image_mse: dict[str, float] = {}
         self.plan: GroupPlan | None = None
@@ -122,13 +132,18 @@ class ImageDataModule(pl.LightningDataModule):
         """Read the images and labels of the dataset. The files must exist; `prepare_data` downloads missing files."""
         raise NotImplementedError
 
-    def annotate(self, test: bool) -> Annotations:
+    @property
+    def origin(self) -> str:
+        """Text that says where the images come from, such as a folder. It is printed and recorded."""
+        return (type(self).__doc__ or "").strip().partition("\n")[0]
+
+    def annotate(self, part: str) -> Annotations:
         """Return all known labels of the images that `read` returns, in the same order.
 
         Args:
-            test: return the labels of the official test images `Source.test`, else of `Source.train`.
+            part: part of the source, which is `train`, `val` or `test`; see `Source`.
         """
-        labels, context = self._source_labels[int(test)], self._context
+        labels, context = self._source_labels[part], self._context
         if context is None:
             return Annotations()
         if context.kind == "classes":
@@ -154,13 +169,18 @@ class ImageDataModule(pl.LightningDataModule):
         if self._splits:
             return
         source = self.read()
-        rows = split_source(source, self.split_options, self.name)
-        splits = {split: split_data(source, split).select(index, self.memory) for split, index in rows.items()}
+        rows, self.left_out = split_source(source, self.split_options, self.name)
+        splits = {split: source.parts[source.part(split)].select(rows[split], self.memory) for split in SPLITS}
+        if self.split_options.duplicates == "drop":
+            copies = find_duplicates(splits["train"].images, [splits["val"].images, splits["test"].images])
+            rows["train"] = self._drop_duplicates(rows["train"], copies)
+            splits["train"] = source.train.select(rows["train"], self.memory)
         if self.batch_options.binarize == "static":
+            self._duplicates = self._count_duplicates(splits)  # before the gray levels are replaced
             splits = {name: Split(self._binarize_once(name, data.images), data.labels) for name, data in splits.items()}
         self._set_batch_size(splits["train"].images)
         # Keep only the labels of the source. The splits may contain copies of its images.
-        self._source_labels = [data.labels for data in (source.train, source.test) if data is not None]
+        self._source_labels = {part: data.labels for part, data in source.parts.items()}
         self._splits, self._rows, self._context = splits, rows, source.context
 
     def _set_batch_size(self, images: Tensor | RowView) -> None:
@@ -173,6 +193,22 @@ class ImageDataModule(pl.LightningDataModule):
                 f"data.batch_size=auto selects {self.batch_size} images per optimizer step for {len(images):,} "
                 f"training images, which gives {len(images) // self.batch_size:,} steps per epoch."
             )
+
+    def _drop_duplicates(self, rows: Tensor, copies: Tensor) -> Tensor:
+        """Return the training images without the copies of validation and test images, and count the copies."""
+        if copies.all():
+            raise UserError(
+                f"data.duplicates=drop must leave at least one training image of data={self.name}, got none, because "
+                "each training image has an equal image in the validation or test split. Set data.duplicates=keep."
+            )
+        if copies.any():
+            self.left_out[DUPLICATE] = int(copies.sum())
+        return rows[~copies]
+
+    @staticmethod
+    def _count_duplicates(splits: Mapping[str, Split]) -> dict[str, int]:
+        train, val, test = (splits[split].images for split in SPLITS)
+        return {"train": int(find_duplicates(train, [val, test]).sum()), "val": int(find_duplicates(val, [test]).sum())}
 
     def _binarize_once(self, split: str, images: Tensor | RowView) -> Tensor | RowView:
         """Binarize the images of a split now, or each time they are read if they take more than `memory` bytes."""
@@ -222,10 +258,10 @@ class ImageDataModule(pl.LightningDataModule):
         They include labels that are not passed to the model.
         """
         self.get_split(split)
-        test = split == "test" and len(self._source_labels) == 2
-        if test not in self._annotations:
-            self._annotations[test] = self.annotate(test)
-        return self._annotations[test].rows(self._rows[split])
+        part = split if split in self._source_labels else "train"
+        if part not in self._annotations:
+            self._annotations[part] = self.annotate(part)
+        return self._annotations[part].rows(self._rows[split])
 
     def set_root(self, root: str) -> None:
         """Set the folder for downloaded files, for example after loading a trained run on another machine."""
@@ -248,9 +284,40 @@ class ImageDataModule(pl.LightningDataModule):
             self._mean_image_mse[split] = statistics.mse_of_constant(self.mean_image(), self.evaluation_batches(split))
         return self._mean_image_mse[split]
 
+    def duplicate_counts(self) -> dict[str, int]:
+        """Return the number of images that have an equal image in another split.
+
+        Returns:
+            `train`: number of training images with an equal validation or test image. `val`: number of validation
+            images with an equal test image.
+        """
+        if self._duplicates is None:
+            self._duplicates = self._count_duplicates({split: self.get_split(split) for split in SPLITS})
+        return self._duplicates
+
     def fingerprint(self) -> str:
-        """Return the SHA-256 digest of the pixels in all splits. Two runs with equal digests use the same images."""
-        return statistics.pixel_digest(self.images(split) for split in ("train", "val", "test"))
+        """Return a SHA-256 digest of the pixels in all splits. Two runs with equal digests use the same images.
+
+        For images with more than `memory` bytes, the digest is computed from a sample of the images; see `identity`.
+        """
+        return fingerprint.join_digests(self.identity()["images"])
+
+    def identity(self, sampled: bool | None = None) -> dict[str, Any]:
+        """Return digests of the images and labels in each split, to compare the data with those of a trained run.
+
+        Args:
+            sampled: use the cheaper digest of the image names and a sample of the images. None: only if all images
+                together have more than `memory` bytes.
+
+        Returns:
+            Plain values; see `autoencoders.data.fingerprint.identify`.
+        """
+        if sampled is None:
+            sampled = sum(self.images(split).numel() for split in SPLITS) > self.memory
+        key = "sampled" if sampled else "complete"
+        if key not in self._identity:
+            self._identity[key] = fingerprint.identify(self, sampled)
+        return self._identity[key]
 
     # Batches --------------------------------------------------------------------------------------------
 

@@ -33,6 +33,11 @@ class DigitsDataModule(ImageDataModule):
         require(8 <= size <= 1024, "data.size", size, "a number of pixels between 8 and 1024")
         self.size = size
 
+    @property
+    def origin(self) -> str:
+        """Text that says where the images come from."""
+        return "scikit-learn"
+
     def read(self) -> Source:
         """Read all images and their classes. The dataset has no official test split."""
         from sklearn.datasets import load_digits

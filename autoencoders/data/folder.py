@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from autoencoders.data import label_table
 from autoencoders.data.datamodule import ImageDataModule
+from autoencoders.data.folder_splits import FolderPart, find_parts
 from autoencoders.data.image_cache import cached_images, file_digest
-from autoencoders.data.image_io import FITS, decode_files, describe_unreadable, list_image_names, read_all, read_image
+from autoencoders.data.image_io import FITS, decode_files, describe_unreadable, read_all, read_image
 from autoencoders.data.loader import Split
 from autoencoders.data.splits import Source
 from autoencoders.types import Annotations, Context, UserError
 from autoencoders.utils.checks import require
+from autoencoders.utils.names import comparable_name, native_name, printable_name
 
-Labels = tuple[Context | None, list[Tensor | None]]
-"""Type and names of the labels, and one label tensor per folder (`train/` and `test/`, or the complete folder)."""
+
+class FolderLabels(NamedTuple):
+    """Labels and groups of the images in a folder.
+
+    Attributes:
+        context: type and names of the labels, or None without labels.
+        values: part -> labels of its images, or None without labels.
+        groups: part -> group of each image, or None without groups.
+    """
+
+    context: Context | None
+    values: Mapping[str, Tensor | None]
+    groups: Mapping[str, list[str]] | None = None
 
 
 class ImageFolderDataModule(ImageDataModule):
     """All image files in a folder and its subfolders, sorted by path.
 
-    If a subfolder `train/` exists, only the subfolders `train/` and `test/` are read. The images in `test/`, if it
-    exists, are the test split.
+    If all subfolders have names of splits, such as `train/`, `val/` and `test/`, they are the splits; see
+    `autoencoders.data.folder_splits`. A split without a subfolder is taken from the training images. If there are no
+    such subfolders, a hash of the path of an image determines its split.
 
     Args:
         path: folder with the image files.
@@ -37,7 +53,10 @@ class ImageFolderDataModule(ImageDataModule):
         labels: source of the labels. With `folders`, the name of the first subfolder in the path of an image is its
             class. With `none`, there are no labels. Otherwise, `labels` is the path of a CSV file. Its first column
             contains the paths of the images relative to `path`. A single further column with text or integers gives
-            classes. A column with decimal numbers, or more than one further column, gives attributes.
+            classes. A column with decimal numbers, or more than one further column, gives attributes; see
+            `autoencoders.data.label_table`.
+        group: column of the CSV file with the person, patient or product in each image. All images with the same value
+            are in the same split. The column is not a label. Empty for no groups.
         skip_unreadable: skip unreadable files and add a note to the run record, instead of raising an error.
         cache: folder for the cache of decoded images; None for a folder in the user's cache folder.
         **common: options of `ImageDataModule`.
@@ -53,6 +72,7 @@ class ImageFolderDataModule(ImageDataModule):
         color: bool = True,
         fit: str = "crop",
         labels: str = "folders",
+        group: str = "",
         skip_unreadable: bool = False,
         cache: str | None = None,
         **common: Any,
@@ -60,9 +80,20 @@ class ImageFolderDataModule(ImageDataModule):
         super().__init__(**common)
         require(fit in FITS, "data.fit", fit, f"one of {list(FITS)}")
         require(8 <= size <= 1024, "data.size", size, "a number of pixels between 8 and 1024")
-        self.path, self.size, self.color, self.fit = Path(path).expanduser(), size, color, fit
-        self.labels, self.skip_unreadable, self.cache = labels, skip_unreadable, cache
-        self._paths: list[list[str]] = []
+        if group and labels in ("folders", "none"):
+            raise UserError(
+                f"data.group={group} must be a column of a CSV file, but data.labels is {labels}. Set data.labels to "
+                "the path of the CSV file."
+            )
+        if group and self.split_options.split != "random":
+            raise UserError(
+                f"data.split must be random with data.group={group}, because only a random split keeps each group in "
+                f"one split, got {self.split_options.split}. Remove data.split or data.group."
+            )
+        self.path, self.size, self.color, self.fit = Path(native_name(path)).expanduser(), size, color, fit
+        self.labels, self.group, self.skip_unreadable, self.cache = labels, group, skip_unreadable, cache
+        self._paths: dict[str, list[str]] = {}
+        self._groups: dict[str, list[str]] = {}
 
     @property
     def has_labels(self) -> bool:
@@ -80,25 +111,36 @@ class ImageFolderDataModule(ImageDataModule):
                 f"data.path must be a folder of image files, got {self.path}. Set data.path to an existing folder."
             )
 
-    def read(self) -> Source:
-        """Read the images and labels of the subfolders `train/` and `test/`, or of the complete folder."""
-        folders = [self.path]
-        if (self.path / "train").is_dir():
-            folders = [self.path / name for name in ("train", "test") if (self.path / name).is_dir()]
-        names = [list_image_names(folder) for folder in folders]
-        # The CSV file with labels and the annotations use paths relative to `self.path`.
-        self._paths = [
-            paths if folder == self.path else [f"{folder.name}/{path}" for path in paths]
-            for folder, paths in zip(folders, names, strict=True)
-        ]
-        context, labels = self._read_labels(names)
-        splits = [self._read_split(*arguments) for arguments in zip(folders, names, labels, strict=True)]
-        return Source(splits[0], splits[1] if len(splits) > 1 else None, context)
+    @property
+    def origin(self) -> str:
+        """Text that says where the images come from."""
+        return printable_name(str(self.path.absolute()))
 
-    def annotate(self, test: bool) -> Annotations:
-        """Return the labels of the images, and the paths of the images relative to the folder as their names."""
-        annotations = super().annotate(test)
-        annotations.names = self._paths[int(test)]
+    def read(self) -> Source:
+        """Read the images and labels of the split folders, or of the complete folder."""
+        parts, notes = find_parts(self.path)
+        self.notes = list(notes)  # not extended, because a data module may be set up again
+        self._paths = {part: files.paths for part, files in parts.items()}
+        labels = self._read_labels(parts)
+        splits = {part: self._read_part(files, labels.values[part]) for part, files in parts.items()}
+        keys = labels.groups or self._paths
+        return Source(
+            splits["train"],
+            splits.get("test"),
+            labels.context,
+            splits.get("val"),
+            [comparable_name(key) for key in keys["train"]],
+        )
+
+    def annotate(self, part: str) -> Annotations:
+        """Return the labels and groups of the images, and their paths relative to the folder as names."""
+        annotations = super().annotate(part)
+        annotations.names = [printable_name(path) for path in self._paths[part]]
+        if self._groups:
+            known = sorted({value for values in self._groups.values() for value in values})
+            number = {value: i for i, value in enumerate(known)}
+            annotations.groups = torch.tensor([number[value] for value in self._groups[part]])
+            annotations.group_names = tuple(known)
         return annotations
 
     def read_image_files(self, files: Sequence[Path]) -> Tensor:
@@ -108,13 +150,14 @@ class ImageFolderDataModule(ImageDataModule):
     def _decode(self, file: Path) -> np.ndarray:
         return read_image(file, (self.size, self.size), color=self.color, fit=self.fit)
 
-    def _read_split(self, folder: Path, names: list[str], labels: Tensor | None) -> Split:
+    def _read_part(self, files: FolderPart, labels: Tensor | None) -> Split:
+        folder, names = files.folder, files.names
         images, unreadable = cached_images(
             f"folder-{self.path.name}",
             ["folder", str(folder.resolve()), file_digest(folder, names), self.size, self.color, self.fit],
             len(names),
             (3 if self.color else 1, self.size, self.size),
-            decode_files(names, lambda name: self._decode(folder / name), f"decoding {folder.name}"),
+            decode_files(names, lambda name: self._decode(folder / name), f"decoding {printable_name(folder.name)}"),
             cache=self.cache,
             memory=self.memory,
         )
@@ -126,58 +169,82 @@ class ImageFolderDataModule(ImageDataModule):
         self.notes.append(f"{message} These files are skipped.")
         return Split(images, labels, torch.tensor(list(unreadable)))
 
-    def _read_labels(self, names: list[list[str]]) -> Labels:
+    def _read_labels(self, parts: Mapping[str, FolderPart]) -> FolderLabels:
+        self._groups = {}
         if self.labels == "none":
-            return None, [None] * len(names)
+            return FolderLabels(None, dict.fromkeys(parts))
         if self.labels == "folders":
-            return _classes_of_subfolders(names)
-        return self._read_table(Path(self.labels).expanduser())
+            labels, note = classes_of_subfolders({part: files.names for part, files in parts.items()})
+            self.notes += [note] if note else []
+            return labels
+        return self._read_table(Path(native_name(self.labels)).expanduser())
 
-    def _read_table(self, path: Path) -> Labels:
-        import pandas as pd
-
+    def _read_table(self, path: Path) -> FolderLabels:
         if not path.is_file():
             raise UserError(
                 f"data.labels must be `folders`, `none` or the path of an existing CSV file, got {self.labels}, which "
                 "does not exist. Correct the path, or set data.labels to `folders` or `none`."
             )
-        table = pd.read_csv(path)
-        table = table.set_index(table.columns[0])
-        keys = [pd.Index(paths) for paths in self._paths]
-        missing = [path for paths in keys for path in paths[~paths.isin(table.index)]]
-        if missing or not len(table.columns):
-            raise UserError(
-                f"{path} must contain the labels of all images, but has no label for "
-                f"{missing[0] if missing else 'any image'}. Put the paths of the images, relative to data.path, into "
-                "the first column and the labels into further columns."
-            )
-        rows = [table.loc[paths] for paths in keys]
-        column = table[table.columns[0]]
-        if len(table.columns) == 1 and not pd.api.types.is_float_dtype(column):
-            return _number_classes(sorted(column.unique().tolist()), [part[column.name].tolist() for part in rows])
-        context = Context("attributes", tuple(map(str, table.columns)))
-        return context, [torch.tensor(part.to_numpy(dtype="float32")) for part in rows]
+        paths = [path for part in self._paths.values() for path in part]
+        table, groups = label_table.join(label_table.read_label_table(path), paths), None
+        sizes = [len(part) for part in self._paths.values()]
+        if self.group:
+            groups, table = label_table.group_column(table, self.group)
+            self._groups = dict(zip(self._paths, _cut(groups, sizes), strict=True))
+            self._check_groups(path)
+        context, values, notes = label_table.interpret(table)
+        self.notes += [*table.notes, *notes]
+        per_part = [None] * len(sizes) if values is None else values.split(sizes)
+        return FolderLabels(context, dict(zip(self._paths, per_part, strict=True)), self._groups or None)
+
+    def _check_groups(self, path: Path) -> None:
+        """Check that no group is in two of the split folders, and add a note with the number of groups."""
+        members = {part: set(groups) for part, groups in self._groups.items()}
+        for a, b in itertools.combinations(members, 2):
+            if common := sorted(members[a] & members[b]):
+                raise UserError(
+                    f"Each value of the column {self.group!r} (data.group) of {path} must be in one split only, got "
+                    f"{common[0]!r} and {len(common) - 1:,} more in the folders of {a} and of {b}. Move the files, or "
+                    "remove data.group."
+                )
+        count = len(set().union(*members.values()))
+        self.notes.append(f"The {count:,} values of {self.group} are kept in one split each (data.group).")
 
 
-def _classes_of_subfolders(names: Sequence[Sequence[str]]) -> Labels:
-    """Return the name of the first subfolder in the path of each image as its class.
-
-    Return no labels if an image is not in a subfolder, or if there are fewer than two subfolders.
-    """
-    subfolders = [[path.partition("/")[0] if "/" in path else None for path in paths] for paths in names]
-    known = {subfolder for paths in subfolders for subfolder in paths}
-    if None in known or len(known) < 2:
-        return None, [None] * len(names)
-    return _number_classes(sorted(known), subfolders)
+def _cut(values: list[str], sizes: list[int]) -> list[list[str]]:
+    """Divide a list into consecutive lists with the given sizes."""
+    ends = list(itertools.accumulate(sizes))
+    return [values[end - size : end] for end, size in zip(ends, sizes, strict=True)]
 
 
-def _number_classes(known: Sequence[Any], classes: Sequence[Sequence[Any]]) -> Labels:
-    """Convert class names to class indices.
+def classes_of_subfolders(names: Mapping[str, Sequence[str]]) -> tuple[FolderLabels, str]:
+    """Return the first subfolder in the path of each image as its class, and a note if there are no classes.
+
+    There are no labels if an image is not in a subfolder, or if there are fewer than two subfolders.
 
     Args:
-        known: all class names, in the order of their indices.
-        classes: for each folder that is read, the class names of its images.
+        names: part -> paths of its images relative to the folder of the part.
+
+    Raises:
+        UserError: if the names of two subfolders cannot be distinguished as text.
     """
-    number = {name: i for i, name in enumerate(known)}
-    labels: list[Tensor | None] = [torch.tensor([number[name] for name in names]) for names in classes]
-    return Context("classes", tuple(map(str, known))), labels
+    subfolders = {
+        part: [path.partition("/")[0] if "/" in path else "" for path in paths] for part, paths in names.items()
+    }
+    known = {name for part in subfolders.values() for name in part}
+    no_labels = FolderLabels(None, dict.fromkeys(names))
+    if "" in known and len(known) > 1:
+        loose = [path for paths in names.values() for path in paths if "/" not in path]
+        return no_labels, (
+            f"The images have no classes, because {len(loose):,} of them are not in a subfolder, such as "
+            f"{printable_name(loose[0])}."
+        )
+    if len(known) < 2:
+        return no_labels, ""
+    texts = {name: printable_name(name) for name in known}
+    classes = sorted(set(texts.values()))
+    if len(classes) < len(known):
+        raise UserError("The names of two subfolders must differ as text, got two with the same text. Rename one.")
+    number = {name: classes.index(text) for name, text in texts.items()}
+    values = {part: torch.tensor([number[name] for name in part_names]) for part, part_names in subfolders.items()}
+    return FolderLabels(Context("classes", tuple(classes)), values), ""

@@ -199,7 +199,7 @@ def file_digest(root: Path, names: Sequence[str]) -> str:
     digest, prefix = hashlib.sha256(), os.fspath(root)
     for name in names:  # strings, because Path objects are slow for hundreds of thousands of files
         status = os.stat(f"{prefix}/{name}")
-        digest.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"))
     return digest.hexdigest()
 
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 from autoencoders.types import UserError
 from autoencoders.utils import console
 from autoencoders.utils.error_messages import short_reason
+from autoencoders.utils.names import printable_name
 
 FITS = ("crop", "stretch")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
@@ -32,7 +33,9 @@ class UnreadableImageError(UserError):
     """Raised for a file that is damaged or not an image. The attribute `reason` states the cause in a few words."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} cannot be read as an image ({reason}). Remove or repair the file.")
+        super().__init__(
+            f"{printable_name(str(path))} cannot be read as an image ({reason}). Remove or repair the file."
+        )
         self.reason = reason
 
 
@@ -62,7 +65,7 @@ def read_image(
             image = _convert_to_eight_bit(ImageOps.exif_transpose(opened)).convert("RGB" if color else "L")
     except Exception as error:  # Pillow raises many types of exceptions for files that are not images
         if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
-            raise UserError(f"{path} cannot be read ({short_reason(error)}).") from error
+            raise UserError(f"{printable_name(str(path))} cannot be read ({short_reason(error)}).") from error
         raise UnreadableImageError(path, _decoding_reason(error)) from error
     width, height = image.size
     if box is not None:
@@ -191,7 +194,9 @@ def describe_unreadable(reasons: Mapping[Path, str], count: int) -> str:
         reasons: reason for each unreadable file.
         count: number of all files, readable or not.
     """
-    named = [f"{file} ({reason})" for file, reason in itertools.islice(reasons.items(), MAX_NAMED_FILES)]
+    named = [
+        f"{printable_name(str(file))} ({reason})" for file, reason in itertools.islice(reasons.items(), MAX_NAMED_FILES)
+    ]
     remaining = len(reasons) - len(named)
     if remaining:
         named.append(f"and {remaining:,} more")

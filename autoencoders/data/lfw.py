@@ -78,6 +78,11 @@ class LFWDataModule(ImageDataModule):
         return self.root / "lfw"
 
     @property
+    def origin(self) -> str:
+        """Text that says where the images come from."""
+        return str(self._find_photos() or self.folder)
+
+    @property
     def attribute_table(self) -> Path:
         """Path of the attribute table."""
         return self.folder / ATTRIBUTES_FILE
@@ -142,10 +147,10 @@ class LFWDataModule(ImageDataModule):
         labels = read_attributes(self.attribute_table, files, names)
         return Source(Split(images, labels), None, Context("attributes", names))
 
-    def annotate(self, test: bool) -> Annotations:
+    def annotate(self, part: str) -> Annotations:
         """Return the person in each photo and, if the attribute table exists, all attributes.
 
-        There is no official test split, so `test` is not used.
+        There is no official test split, so `part` is not used.
         """
         _, files = self._list_photos()
         persons = [file.parent.name for file in files]
@@ -198,7 +203,7 @@ def read_attribute_names(table: Path) -> tuple[str, ...]:
             f"data.attributes needs the file {table}, but this file does not exist. "
             f"Copy the published {table.name} to this path."
         )
-    with table.open() as file:
+    with table.open(encoding="utf-8") as file:
         return tuple(_read_header(file)[2:])
 
 
@@ -213,8 +218,8 @@ def read_attributes(table: Path, files: Sequence[Path], names: Sequence[str]) ->
         names: names of the A attributes.
 
     Raises:
-        UserError: if the table does not exist or lacks one of the attributes. The message lists all attributes in the
-            table.
+        UserError: if the table does not exist or lacks one of the attributes (the message then lists all attributes in
+            the table), if it lists a photo twice, or if a value is not a number.
     """
     import pandas as pd
 
@@ -225,11 +230,25 @@ def read_attributes(table: Path, files: Sequence[Path], names: Sequence[str]) ->
             f"data.attributes must contain only attributes in {table.name}, got {missing[0]!r}. "
             f"Choose from: {', '.join(known)}."
         )
-    with table.open() as file:
+    with table.open(encoding="utf-8") as file:
         header = _read_header(file)
-        values = pd.read_csv(file, sep="\t", names=header)
-    values.index = pd.MultiIndex.from_arrays([values["person"].str.replace(" ", "_"), values["imagenum"].astype(int)])
+        unknown = {name: ["", "nan", "NaN"] for name in header[1:]}  # a person may be called None or NA
+        values = pd.read_csv(
+            file, sep="\t", names=header, dtype={"person": str}, na_values=unknown, keep_default_na=False
+        )
+    try:
+        numbers = values["imagenum"].astype(int)
+        chosen = values[list(names)].astype("float32")
+    except ValueError as error:
+        raise UserError(
+            f"{table} must contain numbers in all columns but the first ({error}). Copy the published file again."
+        ) from error
+    chosen.index = pd.MultiIndex.from_arrays([values["person"].str.replace(" ", "_"), numbers])
+    if chosen.index.has_duplicates:
+        person, number = chosen.index[chosen.index.duplicated()][0]
+        raise UserError(f"{table} must list each photo once, got {person}_{number:04d} twice. Remove one of the rows.")
     stems = [file.stem.rpartition("_") for file in files]
-    index = pd.MultiIndex.from_arrays([[stem[0] for stem in stems], [int(stem[2]) for stem in stems]])
-    chosen = values[~values.index.duplicated()][list(names)].reindex(index)
-    return torch.tensor(chosen.to_numpy(dtype="float32"))
+    index = pd.MultiIndex.from_arrays(
+        [[stem[0] for stem in stems], [int(stem[2]) if stem[2].isdecimal() else -1 for stem in stems]]
+    )
+    return torch.tensor(chosen.reindex(index).to_numpy())

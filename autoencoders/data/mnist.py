@@ -42,6 +42,11 @@ class MNISTDataModule(ImageDataModule):
         """Folder with the four idx files: images and labels for training and test."""
         return self.root / self.dataset / "raw"
 
+    @property
+    def origin(self) -> str:
+        """Text that says where the images come from."""
+        return str(self.folder)
+
     def _torchvision_dataset(self) -> Any:
         """Return the dataset class in torchvision. It lists the files with their checksums and reads them."""
         import torchvision  # type: ignore[import-untyped]  # torchvision has no type information

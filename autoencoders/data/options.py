@@ -13,6 +13,7 @@ from autoencoders.types import UserError
 from autoencoders.utils.checks import require
 
 ORDERS = ("random", "alphabetical")
+DUPLICATES = ("keep", "drop")
 BINARIZE = ("none", "static", "dynamic")
 
 AUTO_STEPS, AUTO_LIMIT = 8, 64
@@ -28,9 +29,11 @@ class SplitOptions:
     split: str = "random"
     split_seed: int = 0
     exclude: tuple[str, ...] = ()
+    duplicates: str = "keep"
 
     def __post_init__(self) -> None:
         require(self.split in ORDERS, "data.split", self.split, f"one of {list(ORDERS)}")
+        require(self.duplicates in DUPLICATES, "data.duplicates", self.duplicates, f"one of {list(DUPLICATES)}")
         for field, value in (("validation", self.validation), ("test", self.test)):
             valid = 0 < value < math.inf and (value <= 1 or value == int(value))
             require(valid, f"data.{field}", value, "a fraction in (0, 1) or an integer number of images")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,31 +11,62 @@ from torch import Tensor
 
 from autoencoders.data.loader import Split
 from autoencoders.data.options import SplitOptions
-from autoencoders.types import Context, UserError
+from autoencoders.types import SPLITS, Context, UserError
 from autoencoders.utils.checks import require
+
+UNREADABLE, NO_CLASS, NO_VALUE = "the file cannot be read", "the class is unknown", "an attribute is unknown"
+EXCLUDED, DUPLICATE = "the class is in data.exclude", "an equal image is in val or test"
+"""Reasons for which images are left out."""
 
 
 class Source(NamedTuple):
     """All images and labels of a dataset, before they are divided into splits.
 
+    The dataset has one, two or three parts. A split that the source does not contain is cut from the part `train`.
+
     Attributes:
-        train: images for the training and validation splits, and for the test split if `test` is None.
+        train: images for the training split, and for the validation and test splits if `val` and `test` are None.
         test: official test images, or None if the dataset has no official test split.
-        context: type of the labels (classes or attributes) and their names, or None if there are no labels.
+        context: type of the labels (classes or attributes) and their names, or None if there are no labels. An image
+            with the class index -1, or with an attribute that is NaN, has no label and is left out.
+        val: official validation images, or None if the dataset has no official validation split.
+        keys: one text per image of `train`, which determines its split if the split is random: the name of the image,
+            or of its group. All images with the same key are in the same split. None for images without names.
     """
 
     train: Split
     test: Split | None
     context: Context | None
+    val: Split | None = None
+    keys: Sequence[str] | None = None
+
+    @property
+    def parts(self) -> dict[str, Split]:
+        """The parts that exist: name of the part -> its images and labels."""
+        parts = {"train": self.train, "val": self.val, "test": self.test}
+        return {name: data for name, data in parts.items() if data is not None}
+
+    def part(self, split: str) -> str:
+        """Return the name of the part that contains the images of a split."""
+        return split if split in self.parts else "train"
 
 
-def split_source(source: Source, options: SplitOptions, name: str) -> dict[str, Tensor]:
-    """Return the image indices of the splits `train`, `val` and `test`.
+class Division(NamedTuple):
+    """Assignment of the images of a source to the splits.
 
-    The indices of `train` and `val` refer to images in `source.train`. The indices of `test` refer to images in
-    `source.test` if it exists, else in `source.train`.
+    Attributes:
+        rows: split -> int64 indices of its images in the part `source.part(split)`, sorted.
+        left_out: reason -> number of images that are in no split, or only in the test split, for this reason.
+    """
 
-    Unreadable images, images with unknown attributes, and images of excluded classes are removed after all images have
+    rows: dict[str, Tensor]
+    left_out: dict[str, int]
+
+
+def split_source(source: Source, options: SplitOptions, name: str) -> Division:
+    """Divide the images of a source into the splits `train`, `val` and `test`.
+
+    Images that cannot be read, images without a label, and images of excluded classes are removed after all images have
     been assigned to splits. The removal therefore does not change the split of any other image.
 
     Args:
@@ -41,35 +74,80 @@ def split_source(source: Source, options: SplitOptions, name: str) -> dict[str, 
         options: sizes and order of the splits, and classes to exclude from training and validation.
         name: name of the dataset, for error messages.
 
-    Returns:
-        One int64 tensor of image indices per split.
-
     Raises:
         UserError: if a split would be empty, or if `options.exclude` contains a name that is not a class.
     """
-    rows = cut_rows(len(source.train.images), options, name, official_test=source.test is not None)
-    if source.test is not None:
-        rows["test"] = torch.arange(len(source.test.images))
-    rows = {split: select_usable(split_data(source, split), index) for split, index in rows.items()}
-    return drop_classes(rows, source, excluded_classes(source.context, options.exclude, name), name)
+    _check_lengths(source, name)
+    missing = tuple(split for split in ("val", "test") if split not in source.parts)
+    if source.keys is not None and options.split == "random":
+        rows = split_by_hash(source.keys, options, name, missing)
+    else:
+        rows = split_by_order(len(source.train.images), options, name, missing)
+    rows = {split: rows[split] if split in rows else torch.arange(len(source.parts[split].images)) for split in SPLITS}
+    left_out: dict[str, int] = {}
+    excluded = excluded_classes(source.context, options.exclude, name)
+    for split in SPLITS:
+        data = source.parts[source.part(split)]
+        reasons = unusable_images(data, rows[split])
+        if split != "test" and len(excluded) and data.labels is not None:
+            reasons[EXCLUDED] = torch.isin(data.labels[rows[split]], excluded)
+        keep = torch.ones(len(rows[split]), dtype=torch.bool)
+        for reason, mask in reasons.items():
+            if count := int((mask & keep).sum()):
+                left_out[reason] = left_out.get(reason, 0) + count
+            keep &= ~mask
+        if not keep.any():
+            raise UserError(_empty_split_message(split, reasons, name))
+        rows[split] = rows[split][keep]
+    return Division(rows, left_out)
 
 
-def split_data(source: Source, split: str) -> Split:
-    """Return the part of the source to which the image indices of a split refer: `source.train` or `source.test`."""
-    return source.test if split == "test" and source.test is not None else source.train
+def _check_lengths(source: Source, name: str) -> None:
+    """Check that each image has one label, and each image of the part `train` has one key."""
+    lengths = {part: data.labels for part, data in source.parts.items()}
+    for part, labels in lengths.items():
+        images = len(source.parts[part].images)
+        if labels is not None and len(labels) != images:
+            raise UserError(
+                f"The {part} part of data={name} must have one label per image, got {images:,} images and "
+                f"{len(labels):,} labels. Correct the files of the dataset."
+            )
+    if source.keys is not None and len(source.keys) != len(source.train.images):
+        raise ValueError(f"Source.keys must have one key per training image, got {len(source.keys)}.")
 
 
-def cut_rows(total: int, options: SplitOptions, name: str, *, official_test: bool) -> dict[str, Tensor]:
-    """Divide the indices from 0 to `total` - 1 into splits.
+def _empty_split_message(split: str, reasons: dict[str, Tensor], name: str) -> str:
+    if EXCLUDED in reasons and reasons[EXCLUDED].any():
+        return (
+            f"data.exclude must leave at least one image of data={name} in the {split} split, got none. "
+            "Exclude fewer classes."
+        )
+    listed = "; ".join(f"{reason}: {int(mask.sum())} images" for reason, mask in reasons.items())
+    return (
+        f"The {split} split of data={name} must contain at least one image that can be used, got none ({listed}). "
+        "Add images with labels, or set data.labels=none."
+    )
 
-    The indices of each split are sorted, so that memory-mapped images are read in order. With an official test split,
-    `test` gets no indices.
+
+def split_by_order(total: int, options: SplitOptions, name: str, cut: Sequence[str] = SPLITS[1:]) -> dict[str, Tensor]:
+    """Divide the indices from 0 to `total` - 1 into splits, by a random permutation or in their order.
+
+    The indices of each split are sorted, so that memory-mapped images are read in order.
+
+    Args:
+        total: number of images in the part `train` of the source.
+        options: sizes and order of the splits.
+        name: name of the dataset, for error messages.
+        cut: splits to cut from the images: `val`, `test`, both or none.
+
+    Returns:
+        Indices of the split `train` and of the splits in `cut`.
 
     Raises:
-        UserError: if no image is left for training.
+        UserError: if a split would be empty.
     """
-    val_count = count_images("validation", options.validation, total, name)
-    test_count = 0 if official_test else count_images("test", options.test, total, name)
+    val_count = count_images("validation", options.validation, total, name) if "val" in cut else 0
+    test_count = count_images("test", options.test, total, name) if "test" in cut else 0
     train_count = total - val_count - test_count
     if train_count <= 0:
         raise UserError(
@@ -82,7 +160,77 @@ def cut_rows(total: int, options: SplitOptions, name: str, *, official_test: boo
     else:
         order = torch.randperm(total, generator=torch.Generator().manual_seed(options.split_seed))
         val, test, train = (rows.sort().values for rows in order.split([val_count, test_count, train_count]))
-    return {"val": val, "test": test, "train": train}
+    rows = {"train": train, "val": val, "test": test}
+    return {split: rows[split] for split in ("train", *cut)}
+
+
+def split_by_hash(keys: Sequence[str], options: SplitOptions, name: str, cut: Sequence[str]) -> dict[str, Tensor]:
+    """Assign images to splits by a hash of their keys, so that an image that is added later moves no other image.
+
+    The SHA-256 digest of `split_seed` and the key gives a number u in [0, 1). The image is in `val` if
+    u < `validation`, else in `test` if u < `validation` + `test`, else in `train`. The sizes of the splits are
+    therefore not exact. If one of the sizes is a number of images, the keys are sorted by u instead, and `val` and
+    `test` take as many keys as they need for these numbers. Images that are added may then move other images.
+
+    Args:
+        keys: one text per image. Images with the same key are in the same split.
+        options: sizes of the splits, and seed.
+        name: name of the dataset, for error messages.
+        cut: splits to cut from the images: `val`, `test`, both or none.
+
+    Returns:
+        Sorted indices of the split `train` and of the splits in `cut`.
+
+    Raises:
+        UserError: if a split would be empty.
+    """
+    distinct = list(dict.fromkeys(keys))
+    position = {key: i for i, key in enumerate(distinct)}
+    group = torch.tensor([position[key] for key in keys])
+    u = torch.tensor([hash_fraction(options.split_seed, key) for key in distinct], dtype=torch.float64)
+    sizes = [options.validation if split == "val" else options.test for split in cut]
+    assigned = torch.zeros(len(distinct), dtype=torch.long)  # 0: train; i: the split cut[i - 1]
+    if all(size < 1 for size in sizes):
+        bounds = torch.tensor(sizes, dtype=torch.float64).cumsum(0)
+        inside = torch.searchsorted(bounds, u, right=True)
+        assigned = torch.where(inside < len(cut), inside + 1, 0)
+    else:
+        order, images = u.argsort(stable=True), torch.bincount(group, minlength=len(distinct))
+        before = images[order].cumsum(0) - images[order]  # number of images in front of each key
+        start = 0
+        for i, (split, size) in enumerate(zip(cut, sizes, strict=True), 1):
+            count = count_images("validation" if split == "val" else "test", size, len(keys), name)
+            members = (before >= start) & (before < start + count)
+            assigned[order[members]] = i
+            start += int(images[order][members].sum())
+    rows = {split: (assigned[group] == i).nonzero().flatten() for i, split in enumerate(("train", *cut))}
+    _check_hash_splits(rows, len(distinct), options, name)
+    return rows
+
+
+def _check_hash_splits(rows: dict[str, Tensor], keys: int, options: SplitOptions, name: str) -> None:
+    for split, index in rows.items():
+        if len(index):
+            continue
+        total = sum(len(other) for other in rows.values())
+        images = f"the {total:,} images" if keys == total else f"the {keys:,} groups with {total:,} images"
+        if split == "train":
+            raise UserError(
+                f"data.validation and data.test must leave at least one of {images} of data={name} for training, got "
+                f"{options.validation:g} and {options.test:g}. Lower data.validation or data.test."
+            )
+        field, value = ("validation", options.validation) if split == "val" else ("test", options.test)
+        raise UserError(
+            f"data.{field} must select at least one of {images} of data={name}, but the fraction {value:g} selects "
+            f"none, because a hash of its name selects each image. Set a number of images instead of a fraction, such "
+            f"as data.{field}={max(1, round(value * total))}."
+        )
+
+
+def hash_fraction(seed: int, key: str) -> float:
+    """Return a number in [0, 1) that depends only on the seed and the key."""
+    digest = hashlib.sha256(f"{seed}\0{key}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def count_images(field: str, value: float, total: int, name: str) -> int:
@@ -103,14 +251,16 @@ def count_images(field: str, value: float, total: int, name: str) -> int:
     return count
 
 
-def select_usable(data: Split, rows: Tensor) -> Tensor:
-    """Return the indices, among `rows`, of readable images without NaN or infinity in their attributes."""
-    usable = torch.ones(len(rows), dtype=torch.bool)
+def unusable_images(data: Split, rows: Tensor) -> dict[str, Tensor]:
+    """Return, for each reason to leave out images, a mask (N,) of the images among `rows` (N,) to which it applies."""
+    reasons = {}
     if data.unreadable is not None:
-        usable = ~torch.isin(rows, data.unreadable)
+        reasons[UNREADABLE] = torch.isin(rows, data.unreadable)
     if data.labels is not None and data.labels.is_floating_point():
-        usable &= data.labels[rows].isfinite().all(1)
-    return rows[usable]
+        reasons[NO_VALUE] = ~data.labels[rows].isfinite().all(1)
+    elif data.labels is not None:
+        reasons[NO_CLASS] = data.labels[rows] < 0
+    return reasons
 
 
 def excluded_classes(context: Context | None, exclude: tuple[str, ...], name: str) -> Tensor:
@@ -130,29 +280,3 @@ def excluded_classes(context: Context | None, exclude: tuple[str, ...], name: st
         hint = f"Choose from: {', '.join(known)}." if known else "Remove data.exclude because there are no classes."
         raise UserError(f"data.exclude must contain only classes of data={name}, got {unknown[0]!r}. {hint}")
     return torch.tensor([known.index(excluded) for excluded in exclude], dtype=torch.long)
-
-
-def drop_classes(rows: dict[str, Tensor], source: Source, excluded: Tensor, name: str) -> dict[str, Tensor]:
-    """Remove the images of excluded classes from the training and validation splits.
-
-    Args:
-        rows: image indices of each split.
-        source: images and labels of the dataset.
-        excluded: class indices of the excluded classes.
-        name: name of the dataset, for error messages.
-
-    Raises:
-        UserError: if no image is left in the training or validation split.
-    """
-    labels = source.train.labels
-    if not len(excluded) or labels is None:
-        return rows
-    remaining = dict(rows)
-    for split in ("train", "val"):
-        remaining[split] = rows[split][~torch.isin(labels[rows[split]], excluded)]
-        if not len(remaining[split]):
-            raise UserError(
-                f"data.exclude must leave at least one image of data={name} in the {split} split, got none. "
-                "Exclude fewer classes."
-            )
-    return remaining

@@ -1,8 +1,7 @@
-"""Pixel statistics of a dataset: the mean image, the MSE of a constant prediction, and a digest of all pixels."""
+"""Pixel statistics of a dataset: the mean image, and the MSE of a constant prediction."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterable
 
@@ -30,12 +29,3 @@ def mse_of_constant(constant: Tensor, batches: Iterable[Batch]) -> float:
         total += (batch.target.double() - constant).square().sum().item()
         pixels += batch.target.numel()
     return total / pixels
-
-
-def pixel_digest(splits: Iterable[Tensor | RowView]) -> str:
-    """Return the SHA-256 digest, in hexadecimal, of the pixels in uint8 images (N, C, H, W) of all given splits."""
-    digest = hashlib.sha256()
-    for images in splits:
-        for chunk in chunk_slices(len(images), math.prod(images.shape[1:]), CHUNK_ROWS):
-            digest.update(images[chunk].contiguous().numpy().data)
-    return digest.hexdigest()

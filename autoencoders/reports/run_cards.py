@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autoencoders.config.diff import lookup
+from autoencoders.data.description import description_rows
 from autoencoders.reports.run_folder import RunFolder
 
 
@@ -41,7 +42,7 @@ def collect_metadata(run: RunFolder) -> RunMetadata:
         "parameters": _format_count(record.get("parameters")),
         "latent size": _format_count(record.get("code"), "numbers per image"),
         "labels": _to_text(record.get("labels")),
-        "data": _format_data(record.get("data")),
+        **_describe_data(record.get("data")),
         "data SHA-256": _to_text(lookup(record, "data", "sha256")),
         "commit": _to_text(record.get("git_commit")),
         "versions": _format_versions(record.get("versions")),
@@ -102,6 +103,24 @@ def _format_data(data: object) -> str:
     images = " + ".join(_format_count(n) or "0" for n in counts.values()) if isinstance(counts, Mapping) else ""
     size = " x ".join(map(str, shape)) if isinstance(shape, list) else ""
     return _join(data.get("name"), images and f"{images} images", size)
+
+
+def _describe_data(data: object) -> dict[str, str]:
+    """Return the description of the data as facts: `data`, `data from`, `data splits`, `data classes` and others.
+
+    A record in another form gives only the fact `data`.
+    """
+    if not isinstance(data, Mapping):
+        return {}
+    try:
+        rows = description_rows(data)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {"data": _format_data(data)}
+    facts: dict[str, str] = {}
+    for label, text in rows:
+        name = label if label == "data" else f"data {label}"
+        facts[name] = f"{facts[name]} {text}" if name in facts else text
+    return facts
 
 
 def _format_versions(versions: object) -> str:

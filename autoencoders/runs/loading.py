@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.config.diff import flatten
 from autoencoders.config.instantiate import FORMAT, build, build_model, check_targets
+from autoencoders.runs.data_check import DATA_IDENTITY, check_data
 from autoencoders.types import Context, FormatError, UserError
 
 if TYPE_CHECKING:
+    from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.autoencoder import Autoencoder
     from autoencoders.runs.run import Run
 
@@ -31,8 +33,11 @@ BEST, LAST, PREVIOUS = (Path("checkpoints", f"{name}.ckpt") for name in ("best",
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 """Names of the two files in the folder of an exported model."""
 
-RESUME_MAY_CHANGE = ("root", "cache", "memory", "eval_batch_size", "name")
-"""Options of `model` and `data` that may change when a run is resumed. The strings are last components of keys."""
+RESUME_MAY_CHANGE = ("root", "cache", "memory", "eval_batch_size", "name", "path", "labels")
+"""Options of `model` and `data` that may change when a run is resumed. The strings are last components of keys.
+
+`check_resumed_data` compares the images and labels themselves.
+"""
 
 
 def check_resumable(checkpoint: Path, config: Mapping) -> None:
@@ -55,16 +60,42 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
         )
 
 
-def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
+def check_resumed_data(checkpoint: Path, data: ImageDataModule, changed_data: str) -> str | None:
+    """Compare the data with the data of a run that is resumed; see `check_data`.
+
+    Args:
+        checkpoint: checkpoint from which the run is resumed.
+        data: data module, after `setup`.
+        changed_data: option `changed_data`: `refuse` or `accept`.
+
+    Raises:
+        UserError: if the data differ and this is not accepted, or if the images have another shape.
+    """
+    state = load_checkpoint(checkpoint)
+    shape, context = tuple(state["hyper_parameters"]["shape"]), state["hyper_parameters"]["context"]
+    if data.shape != shape:
+        raise UserError(f"The images must have shape {shape} as in the checkpoint {checkpoint}, got {data.shape}.")
+    return check_data(state.get(DATA_IDENTITY), Context.from_dict(context), data, changed_data)
+
+
+def open_run(
+    path: str | Path,
+    trust: tuple[str, ...] = (),
+    data_options: Mapping[str, Any] | None = None,
+    changed_data: str = "refuse",
+) -> Run:
     """Load a trained run from a run folder or a checkpoint. The model is in evaluation mode on the CPU.
 
     Args:
         path: a run folder or a checkpoint file (`.ckpt`).
         trust: prefixes of additional classes that the saved configuration may contain, such as `("my_package.",)`.
+        data_options: options of the data that replace those of the training, such as `{"path": "/new/folder"}`.
+        changed_data: `refuse` to raise UserError when the data are loaded and differ from the data of the training,
+            `accept` to print a warning instead.
 
     Raises:
-        UserError: if the path contains no readable checkpoint, or the saved configuration contains a class that is not
-            allowed.
+        UserError: if the path contains no readable checkpoint, the saved configuration contains a class that is not
+            allowed, or the data have no such option.
     """
     from autoencoders.runs.run import Run
 
@@ -77,8 +108,26 @@ def open_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
     check_targets(hyperparameters, checkpoint, trust)
     model = build_model(hyperparameters, shape, context)
     model.load_state_dict(state["state_dict"])
+    hyperparameters["data"] = replace_options(hyperparameters["data"], data_options or {})
     data = build(hyperparameters["data"])
-    return Run(path, hyperparameters, model.eval(), data, checkpoint, int(state.get("global_step", 0)))
+    step = int(state.get("global_step", 0))
+    return Run(
+        path, hyperparameters, model.eval(), data, checkpoint, step, state.get(DATA_IDENTITY), changed_data=changed_data
+    )
+
+
+def replace_options(saved: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the saved options of the data, with some of them replaced.
+
+    Raises:
+        UserError: if the data have no option of this name.
+    """
+    for name in options:
+        if name not in saved:
+            raise UserError(
+                f"data.{name} cannot be set, because data={saved.get('name')} has no such option. Remove data.{name}."
+            )
+    return {**saved, **options}
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -190,7 +239,7 @@ def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
 
     file = Path(folder) / CONFIG
     try:
-        plain = json.loads(file.read_text())
+        plain = json.loads(file.read_text(encoding="utf-8"))
         check_format(plain.get("format"), file)
         config, context = plain["config"], Context.from_dict(plain["context"])
         check_targets(config, file, trust)

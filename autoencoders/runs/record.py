@@ -18,6 +18,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from autoencoders.config.instantiate import FORMAT
+from autoencoders.data.description import describe_data
 from autoencoders.types import RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.error_messages import explain_error
@@ -117,8 +118,8 @@ def record_warning(folder: Path, message: str) -> None:
 def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]) -> dict[str, Any]:
     """Return the metadata that run.json contains at the start of a run.
 
-    The metadata are the package versions, the git commit, the machine, the properties of the data, the latent size and
-    the number of parameters.
+    The metadata are the package versions, the git commit, the machine, the description of the data, the latent size
+    and the number of parameters.
 
     Args:
         data: data module of the run, with the data loaded.
@@ -138,17 +139,11 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
         "git_commit": _git_commit(),
         "versions": {"python": platform.python_version(), **versions},
         "machine": {"platform": platform.platform(), "cores": os.cpu_count()},
-        "data": {
-            "name": data.name,
-            "sha256": data.fingerprint(),
-            "shape": list(data.shape),
-            "images": {split: len(data.images(split)) for split in ("train", "val", "test")},
-            "batch_size": data.batch_size,
-        },
+        "data": {**describe_data(data), "batch_size": data.batch_size, "sha256": data.fingerprint()},
         "code": model.latent_dim,  # None for a classifier
         "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
         "parameters": sum(p.numel() for p in model.parameters()),
-        "notes": [*model.notes, *data.notes],
+        "notes": model.notes,
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import sys
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,9 +18,11 @@ from torch import Tensor
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.data.image_io import list_images
 from autoencoders.models.evaluation import evaluation_noise
+from autoencoders.runs.data_check import check_data
 from autoencoders.types import Annotations, Batch, Codes, UserError
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
+from autoencoders.utils.names import printable_name
 from autoencoders.utils.pca import PCABaseline
 
 if TYPE_CHECKING:
@@ -40,6 +44,9 @@ class Run:
         data: data module of the run. The images are loaded on first use.
         checkpoint: checkpoint file with the weights of the model; None for a run in training.
         step: optimizer step at which the weights were saved, or the current optimizer step in training.
+        identity: digests of the images and labels of the training (see `data.fingerprint`), or None if unknown.
+        changed_data: `refuse` to raise UserError if the images or labels differ from those of the training, `accept` to
+            print a warning.
     """
 
     path: Path
@@ -48,6 +55,8 @@ class Run:
     data: ImageDataModule
     checkpoint: Path | None = None
     step: int = 0
+    identity: Mapping | None = None
+    changed_data: str = "refuse"
     _codes: dict[str, Codes] = field(default_factory=dict, repr=False)
     _ready: bool = field(default=False, repr=False)
 
@@ -71,7 +80,8 @@ class Run:
         """Load the data on the first call, and return this run.
 
         Raises:
-            UserError: if the images do not have the shape (C, H, W) of the training images.
+            UserError: if the images do not have the shape (C, H, W) of the training images, or if the images or labels
+                differ from those of the training and `changed_data` is `refuse`.
         """
         if not self._ready:
             self.data.prepare_data()
@@ -81,6 +91,9 @@ class Run:
                     f"The images must have shape {self.model.shape} because the model was trained on this shape, got "
                     f"{self.data.shape}. Use the data of the training."
                 )
+            difference = check_data(self.identity, self.model.labels, self.data, self.changed_data)
+            if difference is not None:
+                print(f"autoencoders: warning: {difference}", file=sys.stderr)
             self._ready = True
         return self
 
@@ -161,7 +174,7 @@ class Run:
                 f"images must be an image file or a folder of images, but {path} does not exist. Correct the path."
             )
         files = list_images(path)
-        return self.prepare().data.read_image_files(files).float() / 255, [file.name for file in files]
+        return self.prepare().data.read_image_files(files).float() / 255, [printable_name(file.name) for file in files]
 
     def codes(self, split: str) -> Codes:
         """Return the latent codes of all images in a split.
@@ -182,12 +195,13 @@ class Run:
     def _file(self, split: str) -> Path | None:
         """Return the path of the file for saved codes, `codes/<split>-<digest>.npz` in the run folder.
 
-        The digest changes with the checkpoint file and with the pixels of the data. Return None for a run in training.
+        The digest changes with the checkpoint file, the images and the labels. Return None for a run in training.
         """
         if self.checkpoint is None:
             return None
         status = self.checkpoint.stat()
-        words = f"{status.st_size} {status.st_mtime_ns} {self.prepare().data.fingerprint()}"
+        identity = json.dumps(self.prepare().data.identity(), sort_keys=True)
+        words = f"{status.st_size} {status.st_mtime_ns} {identity}"
         folder = self.path if self.path.is_dir() else self.path.parent
         return folder / "codes" / f"{split}-{hashlib.sha256(words.encode()).hexdigest()[:16]}.npz"
 

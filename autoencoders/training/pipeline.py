@@ -114,7 +114,7 @@ def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, floa
     try:
         with run.record:
             media.log_run_metadata(run.loggers, run.record.metadata)
-            summary.print_start(run.record, run.model, run.data, changes)
+            summary.print_start(run.record, run.model, changes)
             fit(run)
             metrics = best_validation_metrics(run.folder / "metrics.csv")
             if run.config["test"]:
@@ -146,10 +146,12 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
         UserError: if the run is not possible as configured.
     """
     from autoencoders.config import validation
+    from autoencoders.config.data_paths import make_paths_absolute
     from autoencoders.runs import loading
 
     if not isinstance(config["folder"], str):
         raise UserError(f"folder must be a path, got {config['folder']}. Set hydra.run.dir instead.")
+    config = {**config, "data": make_paths_absolute(config["data"])}
     resume = find_resume_checkpoint(config)
     config = set_seed(config, resume)
     check_numbers(config)
@@ -227,11 +229,13 @@ def instantiate_run(
     """
     import lightning.pytorch as pl
 
+    from autoencoders.callbacks.data_identity import DataIdentity
     from autoencoders.callbacks.safe_loggers import SafeLoggers
     from autoencoders.config import validation
     from autoencoders.config.instantiate import instantiate
     from autoencoders.loggers.csv import MetricsCSVLogger
     from autoencoders.loggers.guarded import GuardedLogger
+    from autoencoders.runs import loading
     from autoencoders.runs.record import Record, run_metadata
     from autoencoders.training import checks
     from autoencoders.training.grouping import group_batches
@@ -239,7 +243,7 @@ def instantiate_run(
     folder = Path(config["folder"])
     metrics_file = MetricsCSVLogger(folder / "metrics.csv", resumed=resume is not None)
     loggers: list[Logger] = [GuardedLogger(logger) for logger in (metrics_file, *instantiate_section(config, "logger"))]
-    callbacks = [throughput, SafeLoggers(), *instantiate_section(config, "callbacks")]
+    callbacks = [throughput, SafeLoggers(), DataIdentity(), *instantiate_section(config, "callbacks")]
     trainer, data = build_trainer(config, callbacks, loggers), instantiate("data", config["data"])
     if trainer.is_global_zero and (warning := slow_precision_warning(trainer)):
         print(f"autoencoders: {warning}", file=sys.stderr)
@@ -248,6 +252,8 @@ def instantiate_run(
     data.prepare_data()
     data.setup("fit")
     checks.check_splits(config, trainer, data)
+    if resume and (difference := loading.check_resumed_data(resume, data, config["changed_data"])) is not None:
+        data.notes.append(difference)
     on_cpu = trainer.strategy.root_device.type == "cpu"
     validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
     pl.seed_everything(config["seed"], verbose=False)

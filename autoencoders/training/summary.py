@@ -5,27 +5,27 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from autoencoders.callbacks.base import evaluation_mode
+from autoencoders.data.description import description_rows
 from autoencoders.models.layer_summary import summarize_layers
 from autoencoders.utils import console
 from autoencoders.utils.console import Block
 
 if TYPE_CHECKING:
-    from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.autoencoder import Autoencoder
     from autoencoders.runs.record import Record
 
 LISTED = 6
 """Maximum number of attributes for which accuracies are printed. `metrics.json` contains all accuracies."""
-SHARED = 12
-"""Maximum number of classes or attributes for which frequencies in the training images are printed."""
+LABEL_WIDTH = 11
+"""Width of the labels on the left of the printed description of the data, in characters."""
 RESULTS = {"neg_elbo": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
 """Metrics in the results table -> format."""
 
@@ -34,13 +34,12 @@ RESULTS = {"neg_elbo": ".2f", "distortion": ".2f", "rate": ".2f", "mse": ".4g"}
 
 
 @rank_zero_only
-def print_start(record: Record, model: Autoencoder, data: ImageDataModule, changes: Callable[[], list] = list) -> None:
-    """Print a summary of the run before training: one line or, on a terminal, changed settings, data and layers.
+def print_start(record: Record, model: Autoencoder, changes: Callable[[], list] = list) -> None:
+    """Print a summary of the run before training: model and data or, on a terminal, also changed settings and layers.
 
     Args:
         record: record of the run, which contains the metadata and the configuration.
         model: untrained model whose layers are printed.
-        data: data module, prepared and set up.
         changes: function that returns the changed settings (see `config.diff.describe_changes`). It is called only on
             a terminal.
     """
@@ -49,15 +48,20 @@ def print_start(record: Record, model: Autoencoder, data: ImageDataModule, chang
         rows = changes()
         changed = [Block("changed", rows)] if rows else []
         notes = [Block("note", [[note]]) for note in metadata["notes"]]
-        console.print_blocks([*changed, data_block(metadata, data), model_block(metadata, model), *notes], title=name)
+        data_rows = [list(row) for row in description_rows(metadata["data"])]
+        console.print_blocks([*changed, Block("data", data_rows), model_block(metadata, model), *notes], title=name)
         return
-    counts, shape = " + ".join(f"{n:,}" for n in metadata["data"]["images"].values()), _sides(metadata["data"]["shape"])
-    print(
-        f"{name}: {metadata['parameters']:,} parameters, {_describe_code(metadata)}, "
-        f"{metadata['data']['name']} {counts} images with shape {shape}"
-    )
-    for note in metadata["notes"]:
-        print(f"note     {note}")
+    print(f"{name}: {metadata['parameters']:,} parameters, {_describe_code(metadata)}")
+    notes = [("note", note) for note in metadata["notes"]]
+    for label, text in [*description_rows(metadata["data"]), *notes]:
+        print_wrapped(label, text)
+
+
+def print_wrapped(label: str, text: str) -> None:
+    """Print a label and a text next to it, wrapped to the width of the terminal, or to 80 characters without one."""
+    lines = textwrap.wrap(text, max(console.line_width() - LABEL_WIDTH, 20), break_on_hyphens=False) or [""]
+    for i, line in enumerate(lines):
+        print(f"{'' if i else label:{LABEL_WIDTH}}{line}")
 
 
 def _sides(shape: Sequence[int]) -> str:
@@ -67,32 +71,6 @@ def _sides(shape: Sequence[int]) -> str:
 def _describe_code(metadata: Mapping) -> str:
     size, pixels = metadata["code"], math.prod(metadata["data"]["shape"])  # size: None for a classifier
     return f"code with {size:,} values for {pixels:,} pixel values" if size else metadata["labels"]
-
-
-def data_block(metadata: Mapping, data: ImageDataModule) -> Block:
-    """Return the terminal block that describes the data: name, number of images, shape, labels and source."""
-    images, source = metadata["data"]["images"], (type(data).__doc__ or "").strip().partition("\n")[0]
-    rows = [["name", metadata["data"]["name"]]]
-    rows.append(["images", ", ".join(f"{split} {count:,}" for split, count in images.items())])
-    rows.append(["shape", f"{_sides(metadata['data']['shape'])}, {math.prod(metadata['data']['shape']):,} values"])
-    if data.context is not None:
-        rows.append([f"{data.context.size} {data.context.kind}", _label_frequencies(data)])
-    rows.append(["source", source])
-    return Block("data", rows)
-
-
-def _label_frequencies(data: ImageDataModule) -> str:
-    """Return the names of classes or attributes and, if there are few, their frequencies in the training images."""
-    context, known = data.context, data.annotations("train")
-    names = () if context is None else context.names
-    if len(names) > SHARED:
-        return f"{', '.join(names[:SHARED])}, ..."
-    if known.classes is not None and context is not None and context.kind == "classes":
-        frequencies = torch.bincount(known.classes, minlength=len(names)) / len(known.classes)
-    else:
-        values = torch.stack([known.attribute(name) for name in names], 1)
-        frequencies = (values > 0).float().mean(0)
-    return ", ".join(f"{name} {frequency:.0%}" for name, frequency in zip(names, frequencies.tolist(), strict=True))
 
 
 def model_block(metadata: Mapping, model: Autoencoder) -> Block:

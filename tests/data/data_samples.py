@@ -5,8 +5,10 @@ import struct
 
 import numpy as np
 import torch
+from PIL import Image
 
 from autoencoders.data.datamodule import ImageDataModule
+from autoencoders.data.folder import ImageFolderDataModule
 from autoencoders.data.image_cache import cached_images
 from autoencoders.data.loader import Split
 from autoencoders.data.splits import Source
@@ -52,3 +54,23 @@ def write_idx(folder, compressed=False):
         for name, array in ((f"{split}-images-idx3-ubyte", images), (f"{split}-labels-idx1-ubyte", labels)):
             content = struct.pack(f">I{array.ndim}I", 0x0800 + array.ndim, *array.shape) + array.tobytes()
             (folder / (name + ".gz" * compressed)).write_bytes(gzip.compress(content) if compressed else content)
+
+
+def paint(path, value, size=(12, 10)):
+    """Write an image file with 12 x 10 pixels that are all equal to `value`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((*size, 3), value, np.uint8)).save(path)
+
+
+def prepared(root, tmp_path, **options):
+    """Return the data module of a folder, after `setup`."""
+    options = {"size": 8, "batch_size": 2, "split": "alphabetical", "validation": 0.2, "test": 0.2} | options
+    data = ImageFolderDataModule(name="folder", path=str(root), cache=str(tmp_path / "cache"), **options)
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def values(data, split):
+    """Return the pixel value of each image of a split."""
+    return data.images(split)[:, 0, 0, 0].tolist()

@@ -1,29 +1,10 @@
 import os
 
-import numpy as np
 import pytest
-from PIL import Image
+from data_samples import paint, prepared, values
 
-from autoencoders.data.folder import ImageFolderDataModule
 from autoencoders.data.image_io import list_image_names
 from autoencoders.types import UserError
-
-
-def paint(path, value, size=(12, 10)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((*size, 3), value, np.uint8)).save(path)
-
-
-def prepared(root, tmp_path, **options):
-    options = {"size": 8, "batch_size": 2, "split": "alphabetical", "validation": 0.2, "test": 0.2} | options
-    data = ImageFolderDataModule(name="folder", path=str(root), cache=str(tmp_path / "cache"), **options)
-    data.prepare_data()
-    data.setup()
-    return data
-
-
-def values(data, split):
-    return data.images(split)[:, 0, 0, 0].tolist()
 
 
 def test_subfolders_are_classes_and_files_are_sorted(tmp_path):
