@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from autoencoders.config import instantiate
 from autoencoders.config.signatures import check_options
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch, UserError
+from autoencoders.utils.texts import MAX_SCALARS
 
 RESAMPLES = 1000
 """Default number of bootstrap samples."""
@@ -96,10 +97,11 @@ def flatten_table(table: pd.DataFrame) -> dict[str, float]:
     """Return the finite numbers of a comparison table as metrics.
 
     A metric is named `<column>/<row name>`, and a standard error `<column>_error/<row name>`. The row name is the cell
-    in the first column, such as the method.
+    in the first column, such as the method. Of a table with many rows, such as one per class, only the first
+    MAX_SCALARS rows become metrics.
     """
     metrics = {}
-    for _, row in table.iterrows():
+    for _, row in table.iloc[:MAX_SCALARS].iterrows():
         for key, value in list(row.items())[1:]:
             if isinstance(value, (int, float, np.number)) and math.isfinite(value):
                 metrics[f"{str(key).replace(' +-', '_error')}/{row.iloc[0]}"] = float(value)
@@ -152,8 +154,3 @@ def check_count(value: int, name: str, least: int = 1) -> int:
     if not isinstance(value, int) or value < least:
         raise UserError(f"{name} must be an integer >= {least}, got {value}.")
     return value
-
-
-def join_names(names: Sequence[str]) -> str:
-    """Return names as a comma-separated list, or `none` if there are no names."""
-    return ", ".join(map(str, names)) or "none"
