@@ -28,14 +28,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders.config.arguments import collapse_numbers, quote_option
+from autoencoders.config.arguments import collapse_numbers, quote_option, quote_unparsable
 from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF, help_text
-from autoencoders.config.data_paths import make_paths_absolute
+from autoencoders.config.data_paths import PATH_OPTIONS, make_paths_absolute
 from autoencoders.training import pipeline, sweeps
 from autoencoders.types import RunStopped
 from autoencoders.utils import distributed, error_messages
 from autoencoders.utils.startup import exit_on_closed_stdout, load_heavy_libraries, restore_settings
+
+PATHS = (*(f"data.{name}" for name in PATH_OPTIONS), "resume", "runs", "hydra.run.dir", "hydra.sweep.dir")
+"""Options whose values are paths."""
 
 
 def main() -> None:
@@ -44,6 +47,7 @@ def main() -> None:
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(help_text(__doc__))
             return
+        sys.argv[1:] = [quote_unparsable(argument, PATHS) for argument in sys.argv[1:]]
         try:
             run_entry_point(job, "train")
         except KeyboardInterrupt:  # raised outside of training; during training, Ctrl-C saves a checkpoint first

@@ -103,7 +103,7 @@ def write_weights(run: Run, folder: Path) -> list[Path]:
         "context": None if model.labels is None else model.labels.to_dict(),
         "config": {k: v for k, v in run.config.items() if k not in ("format", "shape", "context")},
     }
-    (folder / CONFIG).write_text(json.dumps(plain, indent=2) + "\n")
+    (folder / CONFIG).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
     return [folder / WEIGHTS, folder / CONFIG]
 
 

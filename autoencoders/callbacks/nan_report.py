@@ -226,8 +226,8 @@ def save_failure(folder: Path, batch: Batch | None, failure: Failure, place: dic
     if batch is not None:
         torch.save({name: part for name, part in batch._asdict().items() if part is not None}, folder / "batch.pt")
         record["rows"] = batch.index.tolist()
-    (folder / "failure.json").write_text(json.dumps(record, indent=2) + "\n")
-    with (folder / "steps.csv").open("w", newline="") as file:
+    (folder / "failure.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    with (folder / "steps.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["batch", "distortion", "rate", "loss"])
         first = place["batch"] - len(failure.steps) + 1

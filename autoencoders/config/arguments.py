@@ -194,6 +194,24 @@ def quote_option(argument: str, names: Sequence[str]) -> str:
     return f"{name}={quote(value)}"
 
 
+def quote_unparsable(argument: str, names: Sequence[str]) -> str:
+    """Quote the value in an argument `<name>=<value>` if Hydra cannot parse it, as for a path with accents.
+
+    A value that Hydra can parse is unchanged, so that `data.path=a,b` remains a sweep.
+
+    Args:
+        argument: a command-line argument.
+        names: options whose values are quoted. Arguments for other options are unchanged.
+    """
+    if argument.partition("=")[0] not in names:
+        return argument
+    try:
+        OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return quote_option(argument, names)
+    return argument
+
+
 def quote(value: str) -> str:
     """Return a text in single quotes and with escapes, so that Hydra takes the text literally."""
     escaped = value.replace("\\", "\\\\") if value.endswith("\\") else value

@@ -51,5 +51,5 @@ def hash_images(images: Images) -> np.ndarray:
         pixels = images[chunk].contiguous().flatten(1).numpy()
         if size % WORD:
             pixels = np.pad(pixels, ((0, 0), (0, -size % WORD)))
-        hashes[chunk] = np.einsum("nd,d->n", pixels.view(np.uint32), weights, dtype=np.uint64, casting="safe")
+        hashes[chunk] = np.einsum("ij,j->i", pixels.view(np.uint32), weights, dtype=np.uint64, casting="safe")
     return hashes

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoencoders.data.image_io import SUFFIXES, list_image_names
-from autoencoders.types import UserError
+from autoencoders.types import SPLITS, UserError
 from autoencoders.utils.names import printable_name
 
 MEANINGS = {
@@ -99,9 +99,12 @@ def _split_folders(path: Path, named: dict[str, str]) -> FolderParts:
             f"{path} must contain images only in its split folders {_join(used)}, got the image "
             f"{printable_name(loose)} next to them. Move the image into one of these folders, or rename the folders."
         )
-    parts = {}
-    for name, split in used.items():
-        parts[split] = FolderPart(path / name, f"{name}/", sorted_names(path / name))
+    folders = {split: name for name, split in used.items()}
+    parts = {
+        split: FolderPart(path / folders[split], f"{folders[split]}/", sorted_names(path / folders[split]))
+        for split in SPLITS
+        if split in folders
+    }
     if "train" not in parts:
         raise UserError(f"{path} must contain at least one training image in {_join(named)}, got none. Add images.")
     cut = [option for split, option in (("val", "data.validation"), ("test", "data.test")) if split not in parts]

@@ -109,7 +109,7 @@ def load_cache(folder: Path, shape: tuple[int, ...], mapped: bool) -> CachedImag
     Raises:
         ValueError, EOFError, OSError: if the cache is damaged, or if its version or its shape does not match.
     """
-    metadata = json.loads((folder / METADATA_FILE).read_text())
+    metadata = json.loads((folder / METADATA_FILE).read_text(encoding="utf-8"))
     if metadata.get("version") != VERSION:
         raise ValueError(f"its version must be {VERSION}, got {metadata.get('version')}")
     # The memory map is read-only, because Linux refuses a copy-on-write map larger than the machine's memory.
@@ -131,7 +131,9 @@ def build_cache(folder: Path, shape: tuple[int, ...], fill: Fill, mapped: bool) 
         unreadable = fill(images) or {}
         images.flush()
         del images
-        (partial / METADATA_FILE).write_text(json.dumps({"version": VERSION, "unreadable": unreadable}) + "\n")
+        (partial / METADATA_FILE).write_text(
+            json.dumps({"version": VERSION, "unreadable": unreadable}) + "\n", encoding="utf-8"
+        )
         os.chmod(partial, 0o755)
         loaded = load_cache(partial, shape, mapped)  # first, because another process may replace the renamed cache
         move_into_place(partial, folder, shape)

@@ -60,13 +60,13 @@ class MetricsCSVLogger(Logger):
         self.latest |= values
         fresh = [k for k in self._row if k not in self._columns]
         if fresh:
-            with self.path.open(newline="") as file:
+            with self.path.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
             if self._offset < self.path.stat().st_size:  # the last row is written again below
                 rows.pop()
             self._rewrite(rows, [*self._columns, *fresh])
             self._offset = self.path.stat().st_size
-        with self.path.open("r+", newline="") as file:
+        with self.path.open("r+", newline="", encoding="utf-8") as file:
             try:
                 file.seek(self._offset)
                 csv.DictWriter(file, self._columns).writerow(self._row)
@@ -77,14 +77,14 @@ class MetricsCSVLogger(Logger):
     def _open(self, step: int | None) -> None:
         columns, rows = ["epoch", "step"], []
         if self.resumed and self.path.is_file():
-            with self.path.open(newline="") as file:
+            with self.path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file)
                 rows = [row for row in reader if int(row["step"]) < (step or 0)]
                 columns = list(reader.fieldnames or columns)
         self._rewrite(rows, columns)
 
     def _rewrite(self, rows: list[dict], columns: list[str]) -> None:
-        with atomic_write(self.path) as partial, partial.open("w", newline="") as file:
+        with atomic_write(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from lightning.pytorch.loggers import Logger
 
 from autoencoders.loggers.base import MediaLogger
+from autoencoders.utils.names import printable_values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +68,7 @@ class GuardedLogger(MediaLogger, Logger):
     def log_hyperparams(self, params: Any, *args: Any, **keywords: Any) -> None:
         """Forward hyperparameters to the wrapped logger."""
         with self.guard():
-            self.logger.log_hyperparams(params, *args, **keywords)
+            self.logger.log_hyperparams(printable_values(params), *args, **keywords)
 
     def log_graph(self, model: Any, input_array: Any = None) -> None:
         """Forward a model to the wrapped logger, which logs the graph of the model."""

@@ -184,7 +184,7 @@ def _write_table(folder: Path, key: str, table: pd.DataFrame) -> Path:
     path = folder / f"{key}.{'md' if is_text else 'csv'}"
     with atomic_write(path) as partial:
         if is_text:
-            partial.write_text("\n".join(table.iloc[:, 0].astype(str)) + "\n")
+            partial.write_text("\n".join(table.iloc[:, 0].astype(str)) + "\n", encoding="utf-8")
         else:
             table.to_csv(partial, index=False)
     return path

@@ -48,8 +48,8 @@ def check_data(
     if difference is not None and changed_data == "refuse":
         raise UserError(
             f"The data must be the same as in the training, but {difference} (in {data.origin}). Restore the data, set "
-            "data.path to an unchanged copy, or set changed_data=accept. An image that was added may then be in "
-            "another split than in the training."
+            "data.path to an unchanged copy, or set changed_data=accept. With accept, the validation and test splits "
+            "may contain images of the training."
         )
     return None if difference is None else f"The data differ from the data of the training: {difference}."
 

@@ -23,6 +23,7 @@ from autoencoders.types import RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.error_messages import explain_error
 from autoencoders.utils.json_files import read_json, write_json
+from autoencoders.utils.names import printable_values
 
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
@@ -74,7 +75,7 @@ class Record:
         self._before = {file: file.read_bytes() for file in files if file.is_file()}
         started = read_json(files[1]).get("started", self.metadata["started"])
         with atomic_write(files[0]) as partial:
-            partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False))
+            partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False), encoding="utf-8")
         self._write(status="running", started=started)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
@@ -135,7 +136,7 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
     return {
         "format": FORMAT,
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "overrides": overrides,
+        "overrides": printable_values(overrides),
         "git_commit": _git_commit(),
         "versions": {"python": platform.python_version(), **versions},
         "machine": {"platform": platform.platform(), "cores": os.cpu_count()},
@@ -155,7 +156,7 @@ def best_validation_metrics(path: Path) -> dict[str, float]:
     """
     if not path.is_file():
         return {}
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row.get("val/objective")]
     best = min(rows, key=lambda row: float(row["val/objective"]), default={})
     return {k: float(v) for k, v in best.items() if k.startswith("val") and v}

@@ -52,8 +52,8 @@ def print_start(record: Record, model: Autoencoder, changes: Callable[[], list] 
         console.print_blocks([*changed, Block("data", data_rows), model_block(metadata, model), *notes], title=name)
         return
     print(f"{name}: {metadata['parameters']:,} parameters, {_describe_code(metadata)}")
-    notes = [("note", note) for note in metadata["notes"]]
-    for label, text in [*description_rows(metadata["data"]), *notes]:
+    lines = description_rows(metadata["data"]) + [("note", note) for note in metadata["notes"]]
+    for label, text in lines:
         print_wrapped(label, text)
 
 

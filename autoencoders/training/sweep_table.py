@@ -202,7 +202,7 @@ def draw_rate_distortion(folder: Path, jobs: Sequence[Row]) -> None:
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write table rows to a CSV file. All rows must have the same columns."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -82,7 +82,7 @@ def load_finished_job(config: Mapping) -> dict[str, float] | None:
         return None
     check_format(record.get("format"), folder / "run.json")
     seeded = config["seed"] is not None
-    old = result_settings(yaml.safe_load((folder / "config.yaml").read_text()), seeded=seeded)
+    old = result_settings(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")), seeded=seeded)
     new = result_settings(config, seeded=seeded)
     differences = [
         f"{key} is {new.get(key)} instead of {old.get(key)}"

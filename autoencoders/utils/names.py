@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 
 def printable_name(name: str) -> str:
@@ -16,6 +18,15 @@ def printable_name(name: str) -> str:
     The result does not depend on the locale. Text without undecodable bytes is returned unchanged.
     """
     return _name_bytes(name).decode("utf-8", "backslashreplace")
+
+
+def printable_values(values: Any) -> Any:
+    """Return nested dicts and lists with every text in the form of `printable_name`. Other values are unchanged."""
+    if isinstance(values, str):
+        return printable_name(values)
+    if isinstance(values, Mapping):
+        return {printable_values(key): printable_values(value) for key, value in values.items()}
+    return [printable_values(value) for value in values] if isinstance(values, (list, tuple)) else values
 
 
 def comparable_name(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import select
 import signal
@@ -89,7 +90,13 @@ def silence_libraries() -> None:
 
 @contextmanager
 def exit_on_closed_stdout() -> Iterator[None]:
-    """Exit without a message if the program that reads stdout has closed it, as `head` does after its last line."""
+    """Exit without a message if the program that reads stdout has closed it, as `head` does after its last line.
+
+    In a locale that is not UTF-8, characters that stdout and stderr cannot represent are printed as escape sequences.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             yield

@@ -1,4 +1,8 @@
+import ast
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from data_samples import paint, prepared, values
@@ -133,3 +137,140 @@ def test_a_repaired_file_is_read_again(tmp_path):
     prepared(root, tmp_path, skip_unreadable=True)
     paint(root / "b/03.png", 30)
     assert sum(len(prepared(root, tmp_path).images(s)) for s in ("train", "val", "test")) == 20
+
+
+# Labels, groups and names -----------------------------------------------------------------------------------------
+
+
+def write_numbered(root, count=12):
+    """Write the images `0.png` to `<count - 1>.png`, whose pixels are equal to their number."""
+    for i in range(count):
+        paint(root / f"{i}.png", i)
+    return root
+
+
+def write_table(path, rows):
+    path.write_text("\n".join(rows) + "\n")
+    return str(path)
+
+
+def test_a_csv_that_lists_one_image_twice_is_refused(tmp_path):
+    root = write_numbered(tmp_path / "in")
+    rows = ["file,kind", *(f"{i}.png,k{i}" for i in range(12)), "3.png,k4"]
+    with pytest.raises(UserError, match=r"must list each image once, got 3\.png in line 5 and in line 14"):
+        prepared(root, tmp_path, labels=write_table(tmp_path / "l.csv", rows))
+
+
+def test_each_image_has_the_label_of_its_own_row(tmp_path):
+    root = write_numbered(tmp_path / "in")
+    rows = ["file,kind", "unused.png,k", *(f"{i}.png,{i + 100}" for i in (7, 3, 11, 0, 1, 2, 10, 9, 8, 4, 6, 5))]
+    data = prepared(root, tmp_path, labels=write_table(tmp_path / "l.csv", rows), split="random", validation=2, test=3)
+    for split, size in (("train", 7), ("val", 2), ("test", 3)):
+        names = [data.context.names[i] for i in data.get_split(split).labels]
+        assert [int(name) - 100 for name in names] == values(data, split)
+        assert len(names) == size
+
+
+def test_an_image_with_an_empty_cell_is_left_out_and_counted(tmp_path):
+    root = write_numbered(tmp_path / "in")
+    rows = ["file,kind", *(f"{i}.png,{'' if i == 4 else i % 3}" for i in range(12))]
+    data = prepared(root, tmp_path, labels=write_table(tmp_path / "l.csv", rows))
+    assert data.context.kind == "classes"
+    assert data.context.names == ("0", "1", "2")
+    found = sum((values(data, s) for s in ("train", "val", "test")), [])
+    assert sorted(found) == [i for i in range(12) if i != 4]
+    assert data.left_out == {"the class is unknown": 1}
+
+
+def test_a_group_is_in_one_split_and_is_no_label(tmp_path):
+    root = write_numbered(tmp_path / "in", 60)
+    rows = ["file,person,age", *(f"{i}.png,P{i % 12},{i}.5" for i in range(60))]
+    options = {"labels": write_table(tmp_path / "l.csv", rows), "split": "random", "validation": 10, "test": 10}
+    data = prepared(root, tmp_path, group="person", **options)
+    persons = {split: {i % 12 for i in values(data, split)} for split in ("train", "val", "test")}
+    assert sum(map(len, persons.values())) == 12 == len(set.union(*persons.values()))
+    assert [len(data.images(split)) for split in persons] == [40, 10, 10]
+    assert data.context.names == ("age",)
+    known = data.annotations("val")
+    assert [known.group_names[i] for i in known.groups] == [f"P{i % 12}" for i in values(data, "val")]
+    assert "The 12 values of person are kept in one split each (data.group)." in data.notes
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": "folders"}, r"data\.group=person must be a column of a CSV file, but data\.labels is folders"),
+        ({"split": "alphabetical"}, r"data\.split must be random with data\.group=person"),
+        ({"group": "patient"}, r"data\.group must be a column of .*, got 'patient'\. Choose from: person"),
+    ],
+)
+def test_a_group_that_cannot_be_used_is_refused(tmp_path, options, message):
+    root = write_numbered(tmp_path / "in")
+    labels = write_table(tmp_path / "l.csv", ["file,person", *(f"{i}.png,P{i % 4}" for i in range(12))])
+    with pytest.raises(UserError, match=message):
+        prepared(root, tmp_path, **{"labels": labels, "group": "person", "split": "random"} | options)
+
+
+def test_a_group_in_two_split_folders_is_refused(tmp_path):
+    paths = ["train/0.png", "train/1.png", "train/2.png", "test/3.png"]
+    for i, path in enumerate(paths):
+        paint(tmp_path / "in" / path, i)
+    rows = ["file,person", *(f"{path},P{i % 3}" for i, path in enumerate(paths))]
+    labels = write_table(tmp_path / "l.csv", rows)
+    with pytest.raises(UserError, match=r"must be in one split only, got 'P0' and 0 more in the folders of train and"):
+        prepared(tmp_path / "in", tmp_path, labels=labels, group="person", split="random")
+
+
+def test_an_added_file_moves_no_other_file(tmp_path):
+    root = write_numbered(tmp_path / "in", 100)
+    options = {"split": "random", "validation": 0.2, "test": 0.2}
+    before = prepared(root, tmp_path, **options)
+    names = {split: set(before.annotations(split).names) for split in ("train", "val", "test")}
+    for i in range(100, 120):
+        paint(root / f"{i}.png", i)
+    after = prepared(root, tmp_path, **options)
+    for split, known in names.items():
+        assert known == {name for name in after.annotations(split).names if int(name[:-4]) < 100}
+    assert sum(len(after.images(split)) for split in names) == 120
+
+
+def test_file_names_that_are_not_utf_8_are_read_and_printable(tmp_path):
+    for kind in (b"Z\xfcrich", "thé".encode()):
+        folder = os.fsencode(tmp_path / "in") + b"/" + kind
+        os.makedirs(folder)
+        for i in range(6):
+            paint(tmp_path / "image.png", i)
+            os.rename(tmp_path / "image.png", folder + b"/\xff%d.png" % i)
+    data = prepared(tmp_path / "in", tmp_path, split="random", validation=2, test=2)
+    assert data.context.names == (r"Z\xfcrich", "thé")
+    names = [name for split in ("train", "val", "test") for name in data.annotations(split).names]
+    assert sorted(names) == sorted(rf"{kind}/\xff{i}.png" for kind in data.context.names for i in range(6))
+    for name, value in zip(data.annotations("train").names, values(data, "train"), strict=True):
+        assert name.endswith(f"{value}.png")
+
+
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
+
+
+def test_the_data_are_the_same_in_the_c_locale(tmp_path):
+    """The C locale decodes file names as ASCII. Splits, labels, names and digests do not depend on it."""
+    for i in range(12):
+        paint(tmp_path / f"in/{'äö'[i % 2]}/é{i}.png", i)
+    rows = ["file,kind", *(f"{'äö'[i % 2]}/é{i}.png,ß{i % 3}" for i in range(12))]
+    (tmp_path / "l.csv").write_text("\n".join(rows), encoding="utf-8")
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from pathlib import Path; from test_folder import data_summary; "
+        "print(ascii(data_summary(Path(sys.argv[2]))))"
+    )
+    command = [sys.executable, "-c", script, str(Path(__file__).parent), str(tmp_path)]
+    done = subprocess.run(command, env={**os.environ, **C_LOCALE}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert ast.literal_eval(done.stdout) == data_summary(tmp_path)
+
+
+def data_summary(folder):
+    """Return digests, names, and labels of the images in `in/` with the label file `l.csv`."""
+    options = {"split": "random", "validation": 3, "test": 3, "labels": str(folder / "l.csv")}
+    data = prepared(folder / "in", folder, **options)
+    names = [data.annotations(split).names for split in ("train", "val", "test")]
+    return [data.identity(), data.identity(sampled=True), data.context.names, data.notes, names]
