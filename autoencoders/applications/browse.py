@@ -16,6 +16,9 @@ from autoencoders.applications.base import (
     mean_and_error,
     spread_rows,
 )
+from autoencoders.data.card import DataCard, card_figure_arguments, describe_files, measure_data
+from autoencoders.data.description import describe_data, description_rows
+from autoencoders.data.folder import ImageFolderDataModule
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, ApplicationResult
 from autoencoders.utils.arrays import to_numpy
@@ -44,15 +47,18 @@ def browse(
             is conditioned on, else the first attribute of the data.
 
     Returns:
-        Figures: `images`, `codes` (histograms of the latents with the largest variance) and `moments`. Tables: `splits`
-        (number of images), `classes` (number of images per class and split) or `attributes` (statistics of the values
-        in all splits), `latents` (moments of every latent), and `moments` (moments averaged over latents: of the codes,
-        of PCA codes scaled to unit variance on the training images, and of the same number of samples from a standard
-        normal distribution).
+        Figures: `data` (the data card: examples, brightness, and images per class or correlations of attributes),
+        `images`, `codes` (histograms of the latents with the largest variance) and `moments`. Tables: `card` (what the
+        data are taken to mean, formats and sizes of the files, brightness, duplicates), `splits` (number of images),
+        `classes` (number of images per class and split) or `attributes` (statistics of the values in all splits),
+        `correlations` (of attributes in the training split), `latents` (moments of every latent), and `moments`
+        (moments averaged over latents: of the codes, of PCA codes scaled to unit variance on the training images, and
+        of the same number of samples from a standard normal distribution).
 
     Raises:
         UserError: if an option is invalid, or the data do not have an attribute.
     """
+    from autoencoders.figures.data_card import data_card
     from autoencoders.figures.labelled_grid import labelled_grid
     from autoencoders.figures.moments import code_histograms, moment_panels
 
@@ -75,7 +81,9 @@ def browse(
     leading = order[:PANELS]
     names = [f"z {i}, variance {table[i, 1]:.3g}" for i in leading.tolist()]
     curve = "N(0, 1)" if run.model.has_prior else "fitted normal density"
+    card = measure_data(run.data)
     figures = {
+        "data": data_card(**card_figure_arguments(run.data, card)),
         "images": labelled_grid(to_numpy(x), words or [""] * len(x), f"{run.data.name}, {images or split}", COLUMNS),
         "codes": code_histograms(z[:, leading].numpy(), names, f"{title}; line: {curve}", run.model.has_prior),
         "moments": moment_panels(panels, f"{title}; band: value for N(0, 1) +- two standard errors"),
@@ -85,8 +93,38 @@ def browse(
     )
     latents = pd.DataFrame(table.numpy(), columns=list(MOMENTS))
     latents.insert(0, "latent", range(len(latents)))
-    tables = {**count_contents(run), "latents": latents, "moments": compared}
+    tables = {
+        "card": card_table(run, card),
+        **count_contents(run),
+        **correlation_table(card),
+        "latents": latents,
+        "moments": compared,
+    }
     return ApplicationResult(flatten_table(compared), figures, tables)
+
+
+def card_table(run: Run, card: DataCard) -> pd.DataFrame:
+    """Return the table `card`, with the columns `item` and `value`."""
+    rows = dict(description_rows(describe_data(run.data)))
+    notes = [("note", text) for label, text in description_rows(describe_data(run.data)) if label == "note"]
+    rows.pop("note", None)
+    for split, values in card.brightness.items():
+        spread = f", standard deviation over images {values.std():.3f}" if len(values) > 1 else ""
+        rows[f"brightness, {split}"] = f"mean {values.mean():.3f}{spread}"
+    names = run.annotations("train").names
+    if names is not None and isinstance(run.data, ImageFolderDataModule):
+        rows |= describe_files([run.data.path / name for name in names])
+    rows["duplicates"] = ", ".join(f"{split} {count:,}" for split, count in run.data.duplicate_counts().items())
+    return pd.DataFrame([*rows.items(), *notes], columns=["item", "value"])
+
+
+def correlation_table(card: DataCard) -> dict[str, pd.DataFrame]:
+    """Return the table `correlations` with one row and one column per attribute; no table without attributes."""
+    if not card.attribute_names:
+        return {}
+    table = pd.DataFrame(card.correlations.numpy(), columns=list(card.attribute_names))
+    table.insert(0, "attribute", list(card.attribute_names), allow_duplicates=True)
+    return {"correlations": table}
 
 
 def shown_attributes(run: Run, split: str, attributes: tuple[str, ...] | list[str]) -> tuple[str, ...]:
