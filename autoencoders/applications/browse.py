@@ -111,8 +111,8 @@ def card_table(run: Run, card: DataCard) -> pd.DataFrame:
     for split, values in card.brightness.items():
         spread = f", standard deviation over images {values.std():.3f}" if len(values) > 1 else ""
         rows[f"brightness, {split}"] = f"mean {values.mean():.3f}{spread}"
-    names = run.annotations("train").names
-    if names is not None and isinstance(run.data, ImageFolderDataModule):
+    if isinstance(run.data, ImageFolderDataModule):
+        names = [name for split in SPLITS for name in run.annotations(split).names or ()]
         rows |= describe_files([run.data.path / name for name in names])
     rows["duplicates"] = ", ".join(f"{split} {count:,}" for split, count in run.data.duplicate_counts().items())
     return pd.DataFrame([*rows.items(), *notes], columns=["item", "value"])
