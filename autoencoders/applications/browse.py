@@ -20,7 +20,7 @@ from autoencoders.data.card import DataCard, card_figure_arguments, describe_fil
 from autoencoders.data.description import describe_data, description_rows
 from autoencoders.data.folder import ImageFolderDataModule
 from autoencoders.runs.run import Run
-from autoencoders.types import Annotations, ApplicationResult
+from autoencoders.types import SPLITS, Annotations, ApplicationResult
 from autoencoders.utils.arrays import to_numpy
 
 COLUMNS, PANELS, WIDE = 8, 15, 14
