@@ -72,12 +72,14 @@ def _scatter_classes(ax: Axes, points: np.ndarray, labels: np.ndarray, names: tu
     """
     shown = np.sort(np.argsort(-np.bincount(labels, minlength=len(names)), kind="stable")[:MAX_CLASSES])
     others = points[~np.isin(labels, shown)]
-    handles = [ax.scatter(*others.T, s=size, color=MUTED_COLOR, alpha=0.35, linewidths=0)]
+    handles = [ax.scatter(others[:, 0], others[:, 1], s=size, color=MUTED_COLOR, alpha=0.35, linewidths=0)]
     for position, label in enumerate(shown):
         color = CLASS_COLORS[position % len(CLASS_COLORS)]
         marker = MARKERS[position // len(CLASS_COLORS) % len(MARKERS)]
         chosen = points[labels == label]
-        handles.append(ax.scatter(*chosen.T, s=size, color=color, marker=marker, alpha=0.75, linewidths=0))
+        handles.append(
+            ax.scatter(chosen[:, 0], chosen[:, 1], s=size, color=color, marker=marker, alpha=0.75, linewidths=0)
+        )
     entries = [f"{len(names) - len(shown):,} other classes", *(names[label] for label in shown)]
     first = 0 if len(shown) < len(names) else 1
     legend = add_legend(
