@@ -67,7 +67,8 @@ def data_card(
 def _plot_brightness(ax: Axes, brightness: Mapping[str, np.ndarray]) -> None:
     for split, values in brightness.items():
         weights = np.full(len(values), 1 / len(values))
-        ax.hist(values, [i / 40 for i in range(41)], weights=weights, histtype="step", lw=1.5, color=SPLIT_COLORS[split],
+        edges = [i / 40 for i in range(41)]
+        ax.hist(values, edges, weights=weights, histtype="step", lw=1.5, color=SPLIT_COLORS[split],
                 label=split)  # fmt: skip
     style_axes(ax, "brightness", "mean pixel value of an image", "fraction of images")
     add_axes_legend(ax)
