@@ -119,7 +119,7 @@ def test_the_offline_wandb_run_has_the_config_all_metrics_and_all_figures(finish
         for key, value in row.items()
         if key.endswith("/path") and value.endswith(".png")
     ]
-    assert len(sent) == len(pictures) == 11
+    assert len(sent) == len(pictures) == 12
     kinds = {media_key(path.parent.name): path.parent.name for path in pictures}
     for step, key, path in sent:
         original = folder / "figures" / kinds[key] / f"{step:06d}.png"

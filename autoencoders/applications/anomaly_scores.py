@@ -34,6 +34,14 @@ class AnomalyScores:
         self.run, self.pca = run, run.pca()
         self.density = GaussianFull().fit(run.codes("train").z)
 
+    @property
+    def candidates(self) -> int:
+        """Number of labels with which each image is scored."""
+        model, labels = self.run.model, self.run.model.labels
+        if labels is None or not model.context_size or labels.kind == "attributes":
+            return 1
+        return max(labels.size - len(self.run.data.excluded), 1)
+
     @torch.no_grad()
     def scores(self, batch: Batch, split: str) -> dict[str, np.ndarray]:
         """Return score name -> scores (N,) for a batch of N images.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import bootstrap_error, join_names, mean_and_error, spread_rows
+from autoencoders.applications.base import bootstrap_error, mean_and_error, spread_rows
 from autoencoders.applications.label_classifiers import (
     LabelClassifier,
     TrainedClassifier,
@@ -26,6 +26,7 @@ from autoencoders.metrics.retrieval import feature_distances
 from autoencoders.runs.run import Run
 from autoencoders.types import Batch, UserError
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
+from autoencoders.utils.texts import list_names
 
 METHODS = ("mean_difference", "logistic")
 """Values of the option `method`, which selects the direction.
@@ -148,7 +149,7 @@ def calibrate_classifier(run: Run, split: str, classifier: LabelClassifier, attr
     names = classifier.labels.names
     if attribute not in names:
         raise UserError(
-            f"The classifier ({classifier.name}) does not predict {attribute}. It predicts: {join_names(names)}. "
+            f"The classifier ({classifier.name}) does not predict {attribute}. It predicts: {list_names(names)}. "
             "Choose one of these attributes, or another classifier."
         )
     rows = spread_rows(LIMIT, len(run.data.images(split)))

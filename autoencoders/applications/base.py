@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from autoencoders.config import instantiate
 from autoencoders.config.signatures import check_options
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch, UserError
+from autoencoders.utils.texts import MAX_SCALARS
 
 RESAMPLES = 1000
 """Default number of bootstrap samples."""
@@ -47,10 +48,15 @@ def mean_and_error(values: Tensor | np.ndarray) -> tuple[float, float]:
     return float(values.mean()), float(error)
 
 
+def column_variances(values: Tensor) -> Tensor:
+    """Return the sample variances (D,) of the columns of `values` (N, D), which are NaN for N = 1."""
+    return values.var(0) if len(values) > 1 else torch.full_like(values[0], math.nan)
+
+
 def bootstrap_error(
     statistic: Callable[[np.ndarray], float], count: int, seed: int = 0, resamples: int = RESAMPLES
 ) -> float:
-    """Return the bootstrap standard error of a statistic of N values (Efron, 1979).
+    """Return the bootstrap standard error of a statistic of N values (Efron, 1979), which is NaN for N < 2.
 
     Args:
         statistic: function that computes the statistic from N indices, which are sampled with replacement from 0 to
@@ -59,9 +65,12 @@ def bootstrap_error(
         seed: seed of the bootstrap samples.
         resamples: number of bootstrap samples.
     """
+    if count < 2:
+        return math.nan
     rng = np.random.default_rng(seed)
     values = np.array([statistic(rng.integers(0, count, count)) for _ in range(resamples)])
-    return float(np.nanstd(values, ddof=1))
+    values = values[~np.isnan(values)]
+    return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
 
 def comparison_table(methods: Mapping[str, Mapping[str, Any]], first: str = "method") -> pd.DataFrame:
@@ -88,10 +97,11 @@ def flatten_table(table: pd.DataFrame) -> dict[str, float]:
     """Return the finite numbers of a comparison table as metrics.
 
     A metric is named `<column>/<row name>`, and a standard error `<column>_error/<row name>`. The row name is the cell
-    in the first column, such as the method.
+    in the first column, such as the method. Of a table with many rows, such as one per class, only the first
+    MAX_SCALARS rows become metrics.
     """
     metrics = {}
-    for _, row in table.iterrows():
+    for _, row in table.iloc[:MAX_SCALARS].iterrows():
         for key, value in list(row.items())[1:]:
             if isinstance(value, (int, float, np.number)) and math.isfinite(value):
                 metrics[f"{str(key).replace(' +-', '_error')}/{row.iloc[0]}"] = float(value)
@@ -144,8 +154,3 @@ def check_count(value: int, name: str, least: int = 1) -> int:
     if not isinstance(value, int) or value < least:
         raise UserError(f"{name} must be an integer >= {least}, got {value}.")
     return value
-
-
-def join_names(names: Sequence[str]) -> str:
-    """Return names as a comma-separated list, or `none` if there are no names."""
-    return ", ".join(map(str, names)) or "none"

@@ -8,9 +8,19 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import check_count, comparison_table, flatten_table, mean_and_error, spread_rows
+from autoencoders.applications.base import (
+    check_count,
+    column_variances,
+    comparison_table,
+    flatten_table,
+    mean_and_error,
+    spread_rows,
+)
+from autoencoders.data.card import DataCard, card_figure_arguments, describe_files, measure_data
+from autoencoders.data.description import describe_data, description_rows
+from autoencoders.data.folder import ImageFolderDataModule
 from autoencoders.runs.run import Run
-from autoencoders.types import Annotations, ApplicationResult
+from autoencoders.types import SPLITS, Annotations, ApplicationResult
 from autoencoders.utils.arrays import to_numpy
 
 COLUMNS, PANELS, WIDE = 8, 15, 14
@@ -37,15 +47,18 @@ def browse(
             is conditioned on, else the first attribute of the data.
 
     Returns:
-        Figures: `images`, `codes` (histograms of the latents with the largest variance) and `moments`. Tables: `splits`
-        (number of images), `classes` (number of images per class and split) or `attributes` (statistics of the values
-        in all splits), `latents` (moments of every latent), and `moments` (moments averaged over latents: of the codes,
-        of PCA codes scaled to unit variance on the training images, and of the same number of samples from a standard
-        normal distribution).
+        Figures: `data` (the data card: examples, brightness, and images per class or correlations of attributes),
+        `images`, `codes` (histograms of the latents with the largest variance) and `moments`. Tables: `card` (what the
+        data are taken to mean, formats and sizes of the files, brightness, duplicates), `splits` (number of images),
+        `classes` (number of images per class and split) or `attributes` (statistics of the values in all splits),
+        `correlations` (of attributes in the training split), `latents` (moments of every latent), and `moments`
+        (moments averaged over latents: of the codes, of PCA codes scaled to unit variance on the training images, and
+        of the same number of samples from a standard normal distribution).
 
     Raises:
         UserError: if an option is invalid, or the data do not have an attribute.
     """
+    from autoencoders.figures.data_card import data_card
     from autoencoders.figures.labelled_grid import labelled_grid
     from autoencoders.figures.moments import code_histograms, moment_panels
 
@@ -60,7 +73,7 @@ def browse(
         x, words = run.read_images(images)
         x, words = x[:count], [name[:WIDE] for name in words[:count]]
     z = run.codes(split).z.double()
-    order = z.var(0).argsort(descending=True)
+    order = column_variances(z).argsort(descending=True)
     table = moments(z)
     expected = normal_moments(len(z))
     panels = {name: (table[:, i].numpy(), *expected[name]) for i, name in enumerate(MOMENTS)}
@@ -68,7 +81,9 @@ def browse(
     leading = order[:PANELS]
     names = [f"z {i}, variance {table[i, 1]:.3g}" for i in leading.tolist()]
     curve = "N(0, 1)" if run.model.has_prior else "fitted normal density"
+    card = measure_data(run.data)
     figures = {
+        "data": data_card(**card_figure_arguments(run.data, card)),
         "images": labelled_grid(to_numpy(x), words or [""] * len(x), f"{run.data.name}, {images or split}", COLUMNS),
         "codes": code_histograms(z[:, leading].numpy(), names, f"{title}; line: {curve}", run.model.has_prior),
         "moments": moment_panels(panels, f"{title}; band: value for N(0, 1) +- two standard errors"),
@@ -78,8 +93,38 @@ def browse(
     )
     latents = pd.DataFrame(table.numpy(), columns=list(MOMENTS))
     latents.insert(0, "latent", range(len(latents)))
-    tables = {**count_contents(run), "latents": latents, "moments": compared}
+    tables = {
+        "card": card_table(run, card),
+        **count_contents(run),
+        **correlation_table(card),
+        "latents": latents,
+        "moments": compared,
+    }
     return ApplicationResult(flatten_table(compared), figures, tables)
+
+
+def card_table(run: Run, card: DataCard) -> pd.DataFrame:
+    """Return the table `card`, with the columns `item` and `value`."""
+    rows = dict(description_rows(describe_data(run.data)))
+    notes = [("note", text) for label, text in description_rows(describe_data(run.data)) if label == "note"]
+    rows.pop("note", None)
+    for split, values in card.brightness.items():
+        spread = f", standard deviation over images {values.std():.3f}" if len(values) > 1 else ""
+        rows[f"brightness, {split}"] = f"mean {values.mean():.3f}{spread}"
+    if isinstance(run.data, ImageFolderDataModule):
+        names = [name for split in SPLITS for name in run.annotations(split).names or ()]
+        rows |= describe_files([run.data.path / name for name in names])
+    rows["duplicates"] = ", ".join(f"{split} {count:,}" for split, count in run.data.duplicate_counts().items())
+    return pd.DataFrame([*rows.items(), *notes], columns=["item", "value"])
+
+
+def correlation_table(card: DataCard) -> dict[str, pd.DataFrame]:
+    """Return the table `correlations` with one row and one column per attribute; no table without attributes."""
+    if not card.attribute_names:
+        return {}
+    table = pd.DataFrame(card.correlations.numpy(), columns=list(card.attribute_names))
+    table.insert(0, "attribute", list(card.attribute_names), allow_duplicates=True)
+    return {"correlations": table}
 
 
 def shown_attributes(run: Run, split: str, attributes: tuple[str, ...] | list[str]) -> tuple[str, ...]:
@@ -136,7 +181,7 @@ def moments(z: Tensor) -> Tensor:
     """Return a float64 tensor (Z, 4): mean, variance, skewness and excess kurtosis of every latent of codes (N, Z)."""
     mean, deviation = z.mean(0), z.std(0, unbiased=False).clamp(min=1e-12)
     standard = (z - mean) / deviation
-    return torch.stack([mean, z.var(0), standard.pow(3).mean(0), standard.pow(4).mean(0) - 3], dim=1)
+    return torch.stack([mean, column_variances(z), standard.pow(3).mean(0), standard.pow(4).mean(0) - 3], dim=1)
 
 
 def normal_moments(count: int) -> dict[str, tuple[float, float]]:

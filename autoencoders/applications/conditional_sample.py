@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import torch
 
-from autoencoders.applications.base import check_count, flatten_table, join_names
+from autoencoders.applications.base import check_count, flatten_table
 from autoencoders.applications.label_accuracy import accuracy_tables, labels_to_decode
 from autoencoders.applications.label_classifiers import get_classifier
+from autoencoders.applications.representations import conditioned_on_classes
 from autoencoders.latent.densities import StandardNormal
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils.arrays import to_numpy
+from autoencoders.utils.texts import describe_shown, list_names, shown_labels
 
 COLUMNS = 10
 """Images per row of the figure `many`, which has two rows per label."""
@@ -46,14 +48,15 @@ def conditional_sample(
         codes: number of codes in the figure `grid`, one per row.
         labels: classes, or combinations such as `Male+ Smiling-`, in the figure `many`; None for the last two labels.
         strength: factor on the difference between the attributes and their training means; not used for classes.
-        measured: number of decoded images per label. The number of real images is at most `measured` times the number
-            of labels.
+        measured: number of decoded images per label, which is lowered if there are many labels; see
+            `label_accuracy.MAX_DECODED`. The number of real images is at most `measured` times the number of labels.
         seed: seed of the codes.
         classifier: path of a run of `model=classifier`; None for logistic regression on pixels.
 
     Returns:
-        Figures: `grid` (one row per code, one column per label) and `many` (many codes with one label). Tables:
-        `accuracy` (label accuracy, and standard deviations within a label) and `labels` (accuracy per label).
+        Figures: `grid` (one row per code, one column per label, with evenly spaced labels if there are many) and `many`
+        (many codes with one label). Tables: `accuracy` (label accuracy, and standard deviations within a label) and
+        `labels` (accuracy per label).
 
     Raises:
         UserError: if an option is invalid, the model is not conditional, the model has no label of that name, or the
@@ -74,16 +77,19 @@ def conditional_sample(
     generator = torch.Generator().manual_seed(seed)
     prior = StandardNormal(run.model.latent_dim)
     z = prior.sample(codes, generator)
-    grid = run.decode(z.repeat_interleave(len(y), 0), y.repeat(codes, *[1] * (y.ndim - 1)))
+    drawn = y[shown_labels(len(names))]
+    grid = run.decode(z.repeat_interleave(len(drawn), 0), drawn.repeat(codes, *[1] * (y.ndim - 1)))
     z = prior.sample(2 * COLUMNS * len(picked), generator)
     many = run.decode(z, y[picked].repeat_interleave(2 * COLUMNS, 0)).unflatten(0, (-1, COLUMNS))
     accuracy, per_label = accuracy_tables(run, split, predictor, (names, y, bits), measured, generator)
     first, real = accuracy["accuracy"].iloc[0], accuracy["accuracy"].iloc[1]
-    caption = f"one code per row; label accuracy {first:.1%} (real {split} images: {real:.1%}), by {predictor.name}"
+    shown = describe_shown(len(names), "labels")
+    caption = f"label accuracy {first:.1%} (real {split} images: {real:.1%}), by {predictor.name}"
+    caption = "; ".join(text for text in ("one code per row", shown, caption) if text)
     figures = {
         "grid": image_grid(
-            to_numpy(grid.unflatten(0, (codes, -1))), run.title, columns=[n.replace(" ", "\n") for n in names],
-            caption=caption,
+            to_numpy(grid.unflatten(0, (codes, -1))), run.title, caption=caption,
+            columns=[label_column(run, names[i]) for i in shown_labels(len(names))],
         ),
         "many": image_grid(
             to_numpy(many), run.title, rows=[word for i in picked for word in (names[i], "")],
@@ -93,6 +99,11 @@ def conditional_sample(
     return ApplicationResult(
         flatten_table(accuracy) | flatten_table(per_label), figures, {"accuracy": accuracy, "labels": per_label}
     )
+
+
+def label_column(run: Run, name: str) -> str:
+    """Return the text above a column of the figure `grid`: a class, or one line per attribute of a combination."""
+    return name if conditioned_on_classes(run) else name.replace(" ", "\n")
 
 
 def label_positions(names: Sequence[str], labels: Sequence[str | int] | None) -> list[int]:
@@ -105,5 +116,5 @@ def label_positions(names: Sequence[str], labels: Sequence[str | int] | None) ->
         return list(range(len(names)))[-2:]
     wrong = [str(label) for label in labels if str(label) not in names]
     if wrong:
-        raise UserError(f"The model has no label {join_names(wrong)}. Choose labels from: {join_names(names)}.")
+        raise UserError(f"The model has no label {list_names(wrong)}. Choose labels from: {list_names(names)}.")
     return [names.index(str(label)) for label in labels]

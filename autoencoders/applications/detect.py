@@ -10,18 +10,21 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.anomaly_scores import AnomalyScores, concatenate, other_images
-from autoencoders.applications.base import check_count, comparison_table, flatten_table, join_names, spread_rows
+from autoencoders.applications.base import check_count, comparison_table, flatten_table, spread_rows
 from autoencoders.applications.examples import score_examples
 from autoencoders.metrics.detection import NAMES, detection_error, detection_metrics
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch, UserError
 from autoencoders.utils.arrays import to_numpy
+from autoencoders.utils.texts import list_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
 """Values of the option `other`: sources of anomalous images."""
+MAX_PAIRS = 50_000
+"""Maximum number of pairs of an image and a class, per set of images, that a model conditioned on classes scores."""
 UNITS = {
     "distortion": "nats", "negative elbo": "nats", "latent density": "-log density, nats",
     "mean image": "squared error", "total variation": "mean difference of neighboring pixels",
@@ -53,7 +56,8 @@ def detect(
         images: your own images to score, as a file or a folder; or None.
         quantile: quantile of the validation scores that is used as the threshold, in (0, 1).
         limit: maximum number of images per set (validation, normal, excluded classes, dataset `other`). They are evenly
-            spaced in the split or dataset.
+            spaced in the split or dataset. If the model is conditioned on many classes, the limit is lowered; see
+            MAX_PAIRS.
         count: number of images per row in the figures.
 
     Returns:
@@ -75,6 +79,7 @@ def detect(
     if len(run.data.excluded) and classes is not None:
         excluded = torch.isin(classes, run.data.excluded)
     scorer = AnomalyScores(run)
+    limit = max(2, min(limit, MAX_PAIRS // scorer.candidates))
     validation = scorer.scores(run.batch("val", spread_rows(limit, len(run.data.images("val")))), "val")
     thresholds = {name: float(np.quantile(values, quantile)) for name, values in validation.items()}
     normal = run.batch(split, limit_rows(~excluded, limit))
@@ -128,11 +133,11 @@ def check_options(run: Run, split: str, other: str | None, images: str | None, q
     if not 0 < quantile < 1:
         raise UserError(f"quantile must be a number in (0, 1), got {quantile}.")
     if other is not None and other not in OTHERS:
-        raise UserError(f"The option other must be one of {join_names(OTHERS)}, got {other!r}.")
+        raise UserError(f"The option other must be one of {list_names(OTHERS)}, got {other!r}.")
     if other == run.data.name:
         raise UserError(
             f"The option other must name data that differ from the training data, got {other}. Choose another one: "
-            f"{join_names(OTHERS)}."
+            f"{list_names(OTHERS)}."
         )
     if other is None and images is None and (not len(run.data.excluded) or split != "test"):
         raise UserError(

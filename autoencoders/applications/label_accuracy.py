@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison_table, join_names, mean_and_error, spread_rows
+from autoencoders.applications.base import comparison_table, mean_and_error, spread_rows
 from autoencoders.applications.label_classifiers import (
     LabelClassifier,
     correct_predictions,
@@ -21,7 +21,10 @@ from autoencoders.metrics.neighbors import within_label_deviation
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 from autoencoders.utils.pixels import to_unit
+from autoencoders.utils.texts import list_names
 
+MAX_DECODED, MANY_LABELS = 20_000, 100
+"""Maximum number of decoded images for all labels together, if there are more than MANY_LABELS labels."""
 MAX_ATTRIBUTES = 4
 """Maximum number of attributes that are combined into labels. Four attributes give 16 labels."""
 
@@ -83,7 +86,8 @@ def accuracy_tables(
         split: split of the real images.
         classifier: classifier that predicts the labels of the images.
         requested: the requested labels, from `labels_to_decode`.
-        measured: number of decoded images per label, each from its own code.
+        measured: number of decoded images per label, each from its own code. It is lowered if there are many labels;
+            see MAX_DECODED.
         generator: generator that samples the codes.
 
     Returns:
@@ -94,6 +98,8 @@ def accuracy_tables(
         UserError: if the classifier does not predict a requested attribute.
     """
     names, y, bits = requested
+    if len(names) > MANY_LABELS:
+        measured = max(1, min(measured, MAX_DECODED // len(names)))
     columns = requested_columns(run, classifier, bits)
     real, real_labels = labeled_images(run, split, measured * len(names), classifier, columns)
     rows = torch.arange(len(names)).repeat_interleave(measured)
@@ -181,7 +187,7 @@ def requested_columns(run: Run, classifier: LabelClassifier, bits: Tensor) -> li
     if missing:
         raise UserError(
             f"classifier must predict every attribute that the model is conditioned on, but {classifier.name} does not "
-            f"predict {join_names(missing)}. Its attributes: {join_names(classifier.labels.names)}. Choose another "
+            f"predict {list_names(missing)}. Its attributes: {list_names(classifier.labels.names)}. Choose another "
             "classifier."
         )
     return [classifier.labels.names.index(name) for name in wanted]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import join_names, spread_rows
+from autoencoders.applications.base import spread_rows
 from autoencoders.applications.representations import binary_attributes, pixels
 from autoencoders.metrics.probes import LinearProbe, tune_probe
 from autoencoders.models.classifier import Classifier as Network
@@ -18,6 +18,7 @@ from autoencoders.runs import loading
 from autoencoders.runs.run import Run
 from autoencoders.types import Context, UserError
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
+from autoencoders.utils.texts import list_names
 
 NOISE = 0.05
 """Standard deviation of the noise that is added to pixels in [0, 1] before the logistic regression is fitted."""
@@ -170,7 +171,7 @@ def require_labels(labels: Context | None) -> Context:
 
 
 def _abbreviate(labels: Context) -> str:
-    return join_names(labels.names[:8]) + (", ..." if len(labels.names) > 8 else "")
+    return list_names(labels.names[:8]) + (", ..." if len(labels.names) > 8 else "")
 
 
 def fit_pixel_classifier(run: Run) -> PixelClassifier:
@@ -258,9 +259,12 @@ def attribute_logits(classifier: LabelClassifier, x: Tensor) -> Tensor:
     logits = classifier.logits(x)
     if classifier.labels.kind == "attributes":
         return logits
-    count = logits.shape[1]
-    others = logits[:, None, :].expand(-1, count, -1).masked_fill(torch.eye(count, dtype=torch.bool), -torch.inf)
-    return logits - others.logsumexp(2)
+    top = logits.argmax(1, keepdim=True)
+    log_probability = logits.log_softmax(1)
+    # log(1 - p) is exact for p <= 1/2. The largest logit may have p near 1, so its competitors are summed instead.
+    log_rest = torch.log1p(-log_probability.exp().clamp(max=0.5))
+    competitors = logits.scatter(1, top, -torch.inf).logsumexp(1, keepdim=True) - logits.logsumexp(1, keepdim=True)
+    return log_probability - log_rest.scatter(1, top, competitors)
 
 
 def binary_labels(known: Tensor, labels: Context) -> Tensor:

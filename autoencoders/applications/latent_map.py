@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from autoencoders.applications.base import check_count, comparison_table, flatten_table, mean_and_error, spread_rows
 from autoencoders.applications.representations import Labels, labeled_features, labeled_rows, labels
-from autoencoders.latent.projections import plane, trustworthiness, tsne
+from autoencoders.latent.projections import plane, supports_tsne, trustworthiness, tsne
 from autoencoders.metrics.probes import knn_predictions, tune_probe
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult
@@ -54,10 +55,11 @@ def latent_map(
 
     Returns:
         Figures `plane` (the two principal components, or the two latents if there are only two) and `tsne` (for more
-        than two latents). Table `maps`: trustworthiness of each map, which is high if neighbors in the map are also
-        neighbors among the complete codes (Venna and Kaski, 2001), and accuracy of a nearest-neighbor classifier on
-        the map. Table `accuracy`, if the data has labels: accuracy of both classifiers on codes, on PCA with as many
-        components as latents, and on pixels, and accuracy of always predicting the most frequent label.
+        than two latents, and at least ten codes that are not equal). Table `maps`: trustworthiness of each map, which
+        is high if neighbors in the map are also neighbors among the complete codes (Venna and Kaski, 2001), and
+        accuracy of a nearest-neighbor classifier on the map. Table `accuracy`, if the data has labels: accuracy of both
+        classifiers on codes, on PCA with as many components as latents, and on pixels, and accuracy of always
+        predicting the most frequent label.
 
     Raises:
         UserError: if `attribute` is unknown, or an option is out of range.
@@ -69,7 +71,7 @@ def latent_map(
         y = targets.values[split][rows]
     z = run.codes(split).z[rows].numpy()
     maps = {"plane": Map(*plane(z))}
-    if z.shape[1] > 2:
+    if z.shape[1] > 2 and supports_tsne(z):
         maps["tsne"] = Map(tsne(z, seed), ("t-SNE 1", "t-SNE 2"))
     table = comparison_table({name: measure_map(z, one.points, y, k) for name, one in maps.items()}, "map")
     metrics, tables, caption = flatten_table(table), {"maps": table}, f"{len(z)} {split} codes"
@@ -92,10 +94,12 @@ def measure_map(z: np.ndarray, points: np.ndarray, y: Tensor | None, k: int) -> 
         y: (N,) labels of the codes; None for data without labels.
         k: number of neighbors.
     """
-    columns: dict[str, Any] = {"trustworthiness": trustworthiness(z, points, min(k, (len(z) - 1) // 2))}
+    columns: dict[str, Any] = {"trustworthiness": trustworthiness(z, points, k)}
     if y is not None:
-        correct = knn_predictions(torch.from_numpy(np.ascontiguousarray(points)).float(), y, k=k) == y
-        columns["knn in the map"] = mean_and_error(correct.float())
+        columns["knn in the map"] = (math.nan, math.nan)
+        if len(y) > 1:  # no point is its own neighbor
+            correct = knn_predictions(torch.from_numpy(np.ascontiguousarray(points)).float(), y, k=k) == y
+            columns["knn in the map"] = mean_and_error(correct.float())
         columns["commonest label"] = float(torch.bincount(y).max()) / len(y)
     columns["images"] = len(z)
     return columns

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from autoencoders.applications.base import join_names, spread_rows
+from autoencoders.applications.base import spread_rows
 from autoencoders.metrics.labels import attribute_threshold, binarize_at
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.pca import PCABaseline
+from autoencoders.utils.texts import list_names
 
 MAX_SIDE = 32
 """Maximum height and width of images whose pixels are used as features. Larger images are reduced by averaging."""
@@ -79,7 +80,7 @@ def attribute_index(names: Sequence[str], name: object) -> int:
         UserError: if `names` does not contain `name`. The message lists all names.
     """
     if str(name) not in names:
-        raise UserError(f"The data has no attribute or class {str(name)!r}. Choose one of: {join_names(names)}.")
+        raise UserError(f"The data has no attribute or class {str(name)!r}. Choose one of: {list_names(names)}.")
     return list(names).index(str(name))
 
 

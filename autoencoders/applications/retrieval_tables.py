@@ -15,6 +15,10 @@ from autoencoders.metrics.retrieval import chance_quality, nearest_neighbors, ra
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
 
+QUALITIES = ("precision at 1", "precision at 5", "map")
+"""Keys of `metrics.retrieval.ranking_quality`."""
+NOTHING = torch.tensor([torch.nan])
+"""Qualities if there is no query; their mean is NaN."""
 CHANCE_DRAWS = 100
 """Number of random database images per query, from which the fraction of attributes shared by chance is estimated."""
 
@@ -66,8 +70,8 @@ def precision_table(search: Search, limit: int) -> pd.DataFrame:
         search: splits and distance of the search.
         limit: maximum number of queries.
 
-    Raises:
-        UserError: if no query has a relevant image in the database.
+    Returns:
+        The table. The qualities are NaN if no query has a relevant image in the database.
     """
     run = search.run
     labels = group_labels(run.annotations(search.split))
@@ -77,10 +81,8 @@ def precision_table(search: Search, limit: int) -> pd.DataFrame:
     relevant = relevant_counts(search, labels, database_labels)
     queries = (relevant > 0).nonzero().flatten()
     if not len(queries):
-        raise UserError(
-            f"The database must contain images of the same person or class as the queries, but database="
-            f"{search.database} has no such image for any image of split={search.split}. Choose another database."
-        )
+        qualities = {name: dict.fromkeys(QUALITIES, NOTHING) for name in (run.model.name, run.pca().name, "pixels")}
+        return quality_table(search, qualities | {"chance": dict.fromkeys(QUALITIES, NOTHING)}, 0)
     queries = queries[spread_rows(limit, len(queries))]
     own, pca = search.positions(queries), run.pca()
     database = representations(run, search.database, search.rows, pca)

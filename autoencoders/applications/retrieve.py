@@ -38,7 +38,7 @@ def retrieve(
 
     An image is relevant to a query if both images show the same person (or another group of the data). If the data has
     no groups, both images must have the same class. A query is excluded from its own results. Queries without a
-    relevant image in the database are not measured.
+    relevant image in the database are not measured. If no query is left, the measures are NaN.
 
     Args:
         run: run whose codes are compared.
@@ -57,7 +57,7 @@ def retrieve(
         that a query has in common with its nearest image and with its five nearest images.
 
     Raises:
-        UserError: if an option is unknown or out of range, or no query has a relevant image in the database.
+        UserError: if an option is unknown or out of range, or the database contains only the query itself.
     """
     database = database or split
     if metric not in METRICS:
@@ -65,6 +65,11 @@ def retrieve(
     if database not in ("train", "val", "test"):
         raise UserError(f"database must be train, val or test, got {database!r}.")
     rows = spread_rows(LIMIT, len(run.prepare().data.images(database)))
+    if len(rows) < 2 and database == split:
+        raise UserError(
+            f"database must contain an image other than the query, got split={database} with {len(rows)} image. Set "
+            "application.retrieve.database=train."
+        )
     search = Search(run, split, database, rows, metric)
     table = None
     if group_labels(run.annotations(database)) is not None:

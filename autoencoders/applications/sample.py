@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import check_count, flatten_table, join_names, spread_rows
+from autoencoders.applications.base import check_count, flatten_table, spread_rows
 from autoencoders.applications.label_classifiers import load_classifier
 from autoencoders.applications.representations import conditioning_labels
 from autoencoders.applications.sample_tables import Measurement, density_table, spread_images
@@ -17,6 +17,7 @@ from autoencoders.metrics.neighbors import pixel_distances
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils.arrays import to_numpy
+from autoencoders.utils.texts import list_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -122,7 +123,7 @@ def select_density(run: Run, densities: Mapping[str, Density], density: str | No
     """
     name = density or ("standard_normal" if run.model.has_prior else "pca_kde")
     if name not in densities:
-        raise UserError(f"density must be one of {join_names(list(densities))}, got {name!r}.")
+        raise UserError(f"density must be one of {list_names(list(densities))}, got {name!r}.")
     return name
 
 

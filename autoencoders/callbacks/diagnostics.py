@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from autoencoders.nets.base import code_size
 from autoencoders.objectives.beta_schedules import Capacity, Constant
 from autoencoders.objectives.likelihoods import GaussianLearned
 from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND
@@ -24,6 +26,12 @@ EARLY = 0.25
 SOON = 200
 """Minimum number of optimizer steps for a report of inactive latents."""
 
+FEW_STEPS = 200
+"""A run with fewer optimizer steps is reported. With the default options, runs on small datasets need more steps."""
+
+MEASURABLE = 1e-6
+"""Minimum MSE of the mean image for a comparison with it. The MSE is below if all images are equal."""
+
 IDLE = 0.5
 """Minimum fraction of inactive latents at the end of training for a warning about latent_dim."""
 
@@ -39,6 +47,9 @@ class TrainingHealth(NamedTuple):
         active: number of active units; None if not measured, as for a model without a prior.
         low: number of latents whose log-variance is at its lower bound.
         high: number of latents whose log-variance is at its upper bound.
+        mse: mean squared error of the reconstructions of the validation images; None if not measured.
+        mean_image_mse: mean squared error if the mean training image is the reconstruction of every validation image;
+            None if not measured.
     """
 
     step: int
@@ -48,6 +59,8 @@ class TrainingHealth(NamedTuple):
     active: float | None
     low: int = 0
     high: int = 0
+    mse: float | None = None
+    mean_image_mse: float | None = None
 
 
 def advise(health: TrainingHealth, model: Autoencoder) -> dict[str, str]:
@@ -64,7 +77,43 @@ def advise(health: TrainingHealth, model: Autoencoder) -> dict[str, str]:
             )
     if health.low + health.high:
         problems["log_variance_at_bound"] = describe_log_variance_bound(health, model)
+    if "posterior_collapse" not in problems and health.over and has_high_error(health):
+        problems["no_better_than_mean_image"] = describe_high_error(health, model)
     return problems | describe_likelihood_scale(model)
+
+
+def has_high_error(health: TrainingHealth) -> bool:
+    """Return whether the reconstructions have at least the error of the mean training image, if both are measured."""
+    if health.mse is None or health.mean_image_mse is None:
+        return False
+    return health.mse >= health.mean_image_mse > MEASURABLE
+
+
+def describe_high_error(health: TrainingHealth, model: Autoencoder) -> str:
+    """Return the warning for reconstructions that are no better than the mean image. Its advice depends on the net."""
+    options = "Raise trainer.max_epochs, or choose net=residual, which starts as PCA."
+    if code_size(model.encoder):  # the net is residual or skip
+        options = "Lower optimizer.lr, or raise trainer.max_epochs."
+    return (
+        f"The validation MSE ({health.mse:.4g}) is not below the MSE of the mean training image "
+        f"({health.mean_image_mse:.4g}), so the reconstructions are not better than one constant image. {options}"
+    )
+
+
+def describe_few_steps(steps: int, epochs: int, batch_size: int) -> str:
+    """Return the warning for a run with few optimizer steps.
+
+    Args:
+        steps: number of optimizer steps of the run.
+        epochs: number of epochs of the run.
+        batch_size: number of images per optimizer step.
+    """
+    enough = math.ceil(FEW_STEPS * epochs / steps)
+    smaller = f", or lower data.batch_size (it is {batch_size})" if batch_size > 2 else ""
+    return (
+        f"The run has only {steps} optimizer steps, and fewer than {FEW_STEPS} are usually too few. Set "
+        f"trainer.max_epochs={enough} (it is {epochs}){smaller}."
+    )
 
 
 def describe_collapse(health: TrainingHealth, model: Autoencoder) -> str:

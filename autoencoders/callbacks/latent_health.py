@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.callbacks.base import FigureCallback, at_least, continue_on_error, evaluation_mode, heading, warn
-from autoencoders.callbacks.diagnostics import TrainingHealth, advise
+from autoencoders.callbacks.diagnostics import FEW_STEPS, TrainingHealth, advise, describe_few_steps
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.metrics.aggregate_posterior import gap_to_prior
@@ -20,6 +21,7 @@ from autoencoders.metrics.dimension import participation_ratio, spectrum
 from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 from autoencoders.models.base import as_image_model
 from autoencoders.models.evaluation import evaluation_noise
+from autoencoders.models.optim import count_steps
 from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.lightning import get_log_interval
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from autoencoders.figures.health import LatentHealthHistory
 
 
+MEASURED = ("val/rate", "val/active_units", "val/mse")
+"""Metrics of the last validation that `advise` uses."""
 AT_BOUND = 0.01
 """A latent is reported at a bound if its log-variance is at this bound for more than this fraction of the images."""
 
@@ -77,6 +81,18 @@ class LatentHealth(FigureCallback):
         """Restore the names of the warnings issued so far."""
         self._warned = list(state_dict["warned"])
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Warn if the run has few optimizer steps, unless their number was limited by an option of the trainer."""
+        options = dict(pl_module.hparams).get("trainer") or {}  # grouping changes limit_train_batches of the trainer
+        limited = trainer.max_steps != -1 or options.get("limit_train_batches") is not None
+        trained = any(parameter.requires_grad for parameter in pl_module.parameters())  # false for PCA
+        if limited or not trained or trainer.max_epochs in (None, -1):
+            return
+        steps = count_steps(trainer)
+        if 0 < steps < FEW_STEPS:
+            batch_size = get_datamodule(trainer).batch_size
+            self._issue(trainer, {"few_steps": describe_few_steps(int(steps), trainer.max_epochs, batch_size)})
+
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: torch.optim.Optimizer
     ) -> None:
@@ -122,7 +138,7 @@ class LatentHealth(FigureCallback):
             self._warn(trainer, as_autoencoder(pl_module), self._encoded, over=True)
 
     def _warn(self, trainer: pl.Trainer, model: Autoencoder, encoded: EncodedImages, over: bool = False) -> None:
-        measured = {k: float(v) for k, v in trainer.callback_metrics.items() if k in ("val/rate", "val/active_units")}
+        measured = {key: float(trainer.callback_metrics[key]) for key in MEASURED if key in trainer.callback_metrics}
         endless = trainer.max_epochs in (None, -1) and trainer.max_steps == -1
         health = TrainingHealth(
             step=trainer.global_step,
@@ -132,8 +148,14 @@ class LatentHealth(FigureCallback):
             active=measured.get("val/active_units"),
             low=encoded.low,
             high=encoded.high,
+            mse=measured.get("val/mse"),
+            mean_image_mse=get_datamodule(trainer).mean_image_mse("val") if over else None,
         )
-        for name, message in advise(health, model).items():
+        self._issue(trainer, advise(health, model))
+
+    def _issue(self, trainer: pl.Trainer, problems: Mapping[str, str]) -> None:
+        """Issue the warnings, given as name -> message, that this run has not issued before."""
+        for name, message in problems.items():
             if name not in self._warned:
                 self._warned.append(name)
                 warn(trainer, name, message)
@@ -176,7 +198,7 @@ class LatentHealth(FigureCallback):
             gap=points("val/gap_to_prior"),
             floor=size * (size + 3) / (4 * count),  # see `gap_to_prior`
             dimension=points("val/effective_dimensions"),
-            spread=None if model.has_prior else encoded.mean.std(0).numpy(),
+            spread=None if model.has_prior else encoded.mean.std(0, correction=min(1, count - 1)).numpy(),
             gradient=points("step/gradient_norm", "step"),
             clip=trainer.gradient_clip_val,
         )

@@ -13,7 +13,7 @@ from autoencoders.callbacks.base import (
     heading,
     validation_codes,
 )
-from autoencoders.latent.projections import plane, tsne
+from autoencoders.latent.projections import plane, supports_tsne, tsne
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 
@@ -62,7 +62,7 @@ class LatentPlot(FigureCallback):
 
     def _draw_tsne(self, trainer: pl.Trainer, model: Autoencoder) -> None:
         codes, style = self._codes(trainer, model, self.tsne_codes)
-        if len(codes) < 10:
+        if not supports_tsne(codes):
             return
         from autoencoders.figures.latents import scatter_codes
 

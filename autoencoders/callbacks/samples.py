@@ -18,6 +18,7 @@ from autoencoders.latent.densities import Density, GaussianFull, StandardNormal
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 from autoencoders.utils.arrays import to_numpy
+from autoencoders.utils.texts import describe_shown, shown_labels
 
 COMBINED = 3
 """Maximum number of attributes that define the columns of a grid. A grid has up to 2^COMBINED columns."""
@@ -67,6 +68,8 @@ class Samples(FigureCallback):
             caption += ", one code per row"
             if model.labels is not None and model.labels.kind == "attributes":
                 caption += f"; columns: low (-) or high (+) values of {', '.join(model.labels.names[:COMBINED])}"
+            elif model.labels is not None and (shown := describe_shown(model.labels.size)):
+                caption += f"; {shown}"
         from autoencoders.figures.grids import image_grid
 
         grid = images.reshape(self.rows, columns, *images.shape[1:])
@@ -76,15 +79,17 @@ class Samples(FigureCallback):
     def _columns(self, trainer: pl.Trainer, model: Autoencoder) -> tuple[Sequence[str], Tensor | None, int]:
         """Return display name and label of each grid column for a conditional model, and the number of columns.
 
-        For classes, each class has a column. For attributes, each combination of a low and a high value of the first
-        COMBINED attributes has a column; the values are the 10 % and 90 % quantiles of the validation images, and the
-        other attributes have their mean values. An unconditional model has no names, and None instead of labels.
+        For classes, each class has a column, or MAX_CLASSES evenly spaced classes if there are more. For attributes,
+        each combination of a low and a high value of the first COMBINED attributes has a column; the values are the
+        10 % and 90 % quantiles of the validation images, and the other attributes have their mean values. An
+        unconditional model has no names, and None instead of labels.
         """
         labels, known = model.labels, get_datamodule(trainer).take("val", self.codes).y
         if not model.context_size or labels is None or known is None:
             return (), None, self.columns
         if labels.kind == "classes":
-            return labels.names, torch.arange(labels.size), labels.size
+            chosen = shown_labels(labels.size)
+            return [labels.names[i] for i in chosen], torch.tensor(chosen), len(chosen)
         low, high = known.quantile(torch.tensor([0.1, 0.9]), dim=0)
         combined = min(COMBINED, labels.size)
         signs = list(itertools.product((0, 1), repeat=combined))

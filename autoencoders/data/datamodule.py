@@ -40,7 +40,8 @@ class ImageDataModule(pl.LightningDataModule):
         root: folder for downloaded files. None selects the folder in the environment variable AUTOENCODERS_DATA, or the
             user's cache folder if this variable is not set.
         name: display name of the dataset in figures and tables; empty for the default name.
-        batch_size: number of images per optimizer step, summed over all processes.
+        batch_size: number of images per optimizer step, summed over all processes. `auto` selects a power of two that
+            fits the number of training images; see `data.options.choose_batch_size`.
         eval_batch_size: number of images per validation or test step in each process.
         validation: size of the validation split, as a number of images or as a fraction below 1. The images are taken
             from the training images.
@@ -86,7 +87,7 @@ class ImageDataModule(pl.LightningDataModule):
         root: str | None = None,
         *,
         name: str = "",
-        batch_size: int = 128,
+        batch_size: int | str = 128,
         eval_batch_size: int = 500,
         validation: float = 0.1,
         test: float = 0.2,
@@ -189,10 +190,21 @@ class ImageDataModule(pl.LightningDataModule):
         if self.batch_options.binarize == "static":
             self._duplicates = self._count_duplicates(splits)  # before the gray levels are replaced
             splits = {name: Split(self._binarize_once(name, data.images), data.labels) for name, data in splits.items()}
-        self.batch_options.check_images(splits["train"].images, self.name)
+        self._set_batch_size(splits["train"].images)
         # Keep only the labels of the source. The splits may contain copies of its images.
         self._source_labels = {part: data.labels for part, data in source.parts.items()}
         self._splits, self._rows, self._context = splits, rows, source.context
+
+    def _set_batch_size(self, images: Tensor | RowView) -> None:
+        """Choose the batch size for the training images (N, C, H, W) if it is `auto`, and check it."""
+        automatic = self.batch_options.batch_size == "auto"
+        self.batch_options = self.batch_options.for_images(len(images))
+        self.batch_options.check_images(images, self.name)
+        if automatic:
+            self.notes.append(
+                f"data.batch_size=auto selects {self.batch_size} images per optimizer step for {len(images):,} "
+                f"training images, which gives {len(images) // self.batch_size:,} steps per epoch."
+            )
 
     def _drop_duplicates(self, rows: Tensor, copies: Tensor) -> Tensor:
         """Return the training images without the copies of validation and test images, and count the copies."""
@@ -323,8 +335,11 @@ class ImageDataModule(pl.LightningDataModule):
 
     @property
     def batch_size(self) -> int:
-        """Number of images per optimizer step, summed over all processes."""
-        return self.batch_options.batch_size
+        """Number of images per optimizer step, summed over all processes. With `auto`, it is known after `setup`."""
+        size = self.batch_options.batch_size
+        if isinstance(size, str):
+            raise RuntimeError(f"The batch size is {size}. Call setup() first.")
+        return size
 
     @batch_size.setter
     def batch_size(self, value: int) -> None:  # Lightning's BatchSizeFinder sets it
@@ -360,16 +375,16 @@ class ImageDataModule(pl.LightningDataModule):
 
     def _batches(self, split: str) -> Batches:
         trainer, options, train = self._trainer(), self.batch_options, split == "train"
-        if train and options.batch_size % trainer.world_size:
+        if train and self.batch_size % trainer.world_size:
             raise UserError(
                 f"data.batch_size must be a multiple of the number of processes ({trainer.world_size}), because each "
-                f"batch is divided equally among the processes, got {options.batch_size}. "
+                f"batch is divided equally among the processes, got {self.batch_size}. "
                 f"Choose a multiple of {trainer.world_size}."
             )
         return Batches(
             move_to_device(self.get_split(split), trainer.strategy.root_device),
             split,
-            batch_size=options.batch_size if train else options.eval_batch_size,
+            batch_size=self.batch_size if train else options.eval_batch_size,
             train=train,
             seed=options.seed,
             binarize=options.binarize,

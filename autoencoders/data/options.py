@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -15,6 +15,9 @@ from autoencoders.utils.checks import require
 ORDERS = ("random", "alphabetical")
 DUPLICATES = ("keep", "drop")
 BINARIZE = ("none", "static", "dynamic")
+
+AUTO_STEPS, AUTO_LIMIT = 8, 64
+"""Minimum number of optimizer steps per epoch, and maximum number of images per step, with data.batch_size=auto."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class SplitOptions:
 class BatchOptions:
     """Options for building batches of images. `ImageDataModule` describes each option."""
 
-    batch_size: int
+    batch_size: int | str
     eval_batch_size: int
     seed: int
     binarize: str
@@ -51,8 +54,14 @@ class BatchOptions:
     def __post_init__(self) -> None:
         require(self.binarize in BINARIZE, "data.binarize", self.binarize, f"one of {list(BINARIZE)}")
         require(self.shift >= 0, "data.shift", self.shift, "a number of pixels >= 0")
-        for field, value in (("batch_size", self.batch_size), ("eval_batch_size", self.eval_batch_size)):
-            require(value >= 1, f"data.{field}", value, "a number of images >= 1")
+        if self.batch_size != "auto":
+            valid = isinstance(self.batch_size, int) and self.batch_size >= 1
+            require(valid, "data.batch_size", self.batch_size, "a number of images >= 1, or auto")
+        require(self.eval_batch_size >= 1, "data.eval_batch_size", self.eval_batch_size, "a number of images >= 1")
+
+    def for_images(self, count: int) -> BatchOptions:
+        """Return these options with the batch size for `count` training images, if `batch_size` is `auto`."""
+        return replace(self, batch_size=choose_batch_size(count)) if self.batch_size == "auto" else self
 
     def check_images(self, images: Tensor | RowView, name: str) -> None:
         """Check that there are enough training images for `batch_size`, and that they are large enough for `shift`.
@@ -62,12 +71,28 @@ class BatchOptions:
             name: name of the dataset, for error messages.
 
         Raises:
-            UserError: if N is smaller than `batch_size`, or if H or W is not larger than `shift`.
+            UserError: if N is smaller than 2 or than `batch_size`, or if H or W is not larger than `shift`.
         """
-        if self.batch_size > len(images):
+        if len(images) < 2:
+            raise UserError(
+                f"The training split of data={name} must have at least 2 images, got {len(images)}. Add images, or "
+                "lower data.validation or data.test."
+            )
+        if isinstance(self.batch_size, int) and self.batch_size > len(images):
             raise UserError(
                 f"data.batch_size must not exceed the {len(images)} training images of data={name}, "
                 f"got {self.batch_size}. Lower data.batch_size."
             )
         side = min(images.shape[2:])
         require(self.shift < side, "data.shift", self.shift, f"less than the smaller image side of {side} pixels")
+
+
+def choose_batch_size(count: int) -> int:
+    """Return the batch size that data.batch_size=auto selects for `count` training images.
+
+    It is the largest power of two, between 2 and AUTO_LIMIT, with at least AUTO_STEPS optimizer steps per epoch.
+    """
+    size = AUTO_LIMIT
+    while size > 2 and count // size < AUTO_STEPS:
+        size //= 2
+    return size

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from autoencoders.figures.style import BLUE, GREEN, LABEL_SIZE, MUTED_COLOR, ORANGE, add_header, new_figure, style_axes
+from autoencoders.figures.style import (
+    BLUE,
+    GREEN,
+    MUTED_COLOR,
+    ORANGE,
+    add_axes_legend,
+    add_header,
+    new_figure,
+    style_axes,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,5 +45,5 @@ def accuracy_over_labels(table: pd.DataFrame, title: str, caption: str) -> Figur
     ax.set_xticks(sorted(table["labels"].unique()))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     style_axes(ax, "", "training labels", "accuracy of logistic regression")
-    ax.legend(frameon=False, fontsize=LABEL_SIZE, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    add_axes_legend(ax, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure

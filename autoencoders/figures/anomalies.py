@@ -9,7 +9,19 @@ from matplotlib.figure import Figure
 
 from autoencoders.figures.grids import image_grid
 from autoencoders.figures.pixels import to_rgb
-from autoencoders.figures.style import BLUE, LABEL_SIZE, ORANGE, TEXT_COLOR, TITLE_SIZE, new_figure, style_axes
+from autoencoders.figures.style import (
+    BLUE,
+    LABEL_SIZE,
+    MAX_TITLE,
+    ORANGE,
+    PLAIN,
+    TEXT_COLOR,
+    TITLE_SIZE,
+    add_legend,
+    new_figure,
+    plain_text,
+    style_axes,
+)
 
 
 def score_histograms(
@@ -32,7 +44,7 @@ def score_histograms(
     for ax, (name, (normal, anomalous, threshold)) in zip(panels, scores.items(), strict=False):
         low, high = np.quantile(np.concatenate([normal, anomalous]), (0.002, 0.98))
         bins = np.linspace(low, max(high, threshold * 1.05 if threshold > 0 else threshold), 41)
-        for values, color, label in ((normal, BLUE, names[0]), (anomalous, ORANGE, names[1])):
+        for values, color, label in ((normal, BLUE, "normal"), (anomalous, ORANGE, "anomalous")):
             weights = np.full(len(values), 1 / max(len(values), 1))
             clipped = np.clip(values, bins[0], bins[-1])  # count values outside the range in the outermost bins
             ax.hist(clipped, bins, weights=weights, color=color, alpha=0.6, label=label)
@@ -40,15 +52,15 @@ def score_histograms(
         ax.axvline(threshold, color=TEXT_COLOR, ls="--", lw=1)
         panel_title, _, unit = name.partition("; ")
         style_axes(ax, "", unit, "fraction of images")
-        ax.set_title(panel_title, loc="left", fontsize=LABEL_SIZE, color=TEXT_COLOR)
+        ax.set_title(panel_title, loc="left", fontsize=LABEL_SIZE, color=TEXT_COLOR, **PLAIN)
     for ax in panels[len(scores) :]:
         ax.set_axis_off()
     height = figure.get_figheight()
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.6 / height))
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR)
-    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(0.0, 1 - 0.27 / height), ncols=2, frameon=False,
-                  fontsize=LABEL_SIZE)  # fmt: skip
+    handles = panels[0].get_legend_handles_labels()[0]
+    title = plain_text(title, MAX_TITLE)
+    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, **PLAIN)
+    add_legend(figure, handles, names, loc="upper left", bbox_to_anchor=(0.0, 1 - 0.27 / height), ncols=2)
     return figure
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from autoencoders.figures.style import BLUE, LABEL_SIZE, TEXT_COLOR, add_header, new_figure, style_axes
+from autoencoders.figures.style import BLUE, TEXT_COLOR, add_header, add_legend, new_figure, style_axes
 
 MAX_LABELED_BARS = 40
 """Maximum number of bars that have a label and an error bar. If there are more bars, all labels are left out."""
@@ -43,5 +43,5 @@ def kl_bars(
     handles = [Patch(color=BLUE, label=f"active ({active.sum()})")]
     if not active.all():
         handles.append(Patch(color=INACTIVE_COLOR, label=f"inactive ({(~active).sum()})"))
-    ax.legend(handles=handles, frameon=False, fontsize=LABEL_SIZE, loc="upper right")
+    add_legend(ax, handles, [str(handle.get_label()) for handle in handles], loc="upper right")
     return figure

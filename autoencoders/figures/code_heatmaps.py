@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from autoencoders.figures.pixels import to_rgb
-from autoencoders.figures.style import LABEL_SIZE, MUTED_COLOR, TEXT_COLOR, add_header, new_figure
+from autoencoders.figures.style import LABEL_SIZE, MUTED_COLOR, PLAIN, TEXT_COLOR, add_header, new_figure
 
 
 def code_heatmaps(
@@ -46,7 +46,7 @@ def code_heatmaps(
         for ax, heading in zip(panels, ("input", f"code, {size} values", "output"), strict=True):
             ax.set_axis_off()
             if i == 0:
-                ax.set_title(heading, fontsize=LABEL_SIZE, color=TEXT_COLOR)
+                ax.set_title(heading, fontsize=LABEL_SIZE, color=TEXT_COLOR, **PLAIN)
     bar = figure.colorbar(mesh, cax=figure.add_axes((0.9, 0.02, 0.015, top - 0.02)))
     bar.ax.tick_params(labelsize=LABEL_SIZE - 1, colors=MUTED_COLOR)
     bar.outline.set_visible(False)

@@ -11,11 +11,16 @@ from matplotlib.figure import Figure
 from autoencoders.figures.style import (
     BLUE,
     LABEL_SIZE,
+    MAX_NAME,
+    MAX_TITLE,
     MUTED_COLOR,
     ORANGE,
+    PLAIN,
     TEXT_COLOR,
     TITLE_SIZE,
+    add_axes_legend,
     new_figure,
+    plain_text,
     style_axes,
 )
 
@@ -52,10 +57,10 @@ def loss_curves(
             if value <= MAX_BASELINE_RATIO * first:
                 ax.axhline(value, color=MUTED_COLOR, ls=":", lw=1)
                 ax.annotate(name, (0.02, value), xycoords=("axes fraction", "data"), ha="left", va="bottom",
-                            fontsize=LABEL_SIZE - 1, color=MUTED_COLOR)  # fmt: skip
+                            fontsize=LABEL_SIZE - 1, color=MUTED_COLOR, **PLAIN)  # fmt: skip
         style_axes(ax, "", "optimizer step", AXIS_LABELS.get(metric, f"{metric}, nats per image"))
-    panels[0].legend(frameon=False, fontsize=LABEL_SIZE)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=TITLE_SIZE)
+    add_axes_legend(panels[0])
+    figure.suptitle(plain_text(title, MAX_TITLE), x=0.01, ha="left", fontsize=TITLE_SIZE, **PLAIN)
     figure.tight_layout()
     return figure
 
@@ -66,7 +71,7 @@ def _mark_best(ax: Axes, points: np.ndarray, higher_is_better: bool) -> None:
     step, value = points[best]
     label = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     ax.annotate(label, (step, value), xytext=(0, 8), textcoords="offset points", ha="right",
-                fontsize=LABEL_SIZE, color=ORANGE)  # fmt: skip
+                fontsize=LABEL_SIZE, color=ORANGE, **PLAIN)  # fmt: skip
     ax.plot([step], [value], "o", color=ORANGE, ms=5)
 
 
@@ -92,13 +97,13 @@ def rate_distortion_curve(
     ax.scatter(x, y, color=BLUE, s=36, zorder=2)
     # The curve is convex and decreasing, so there is free space for text at the upper right of each point.
     for i, rate, distortion in zip(order, x, y, strict=True):
-        ax.annotate(labels[i], (rate, distortion), xytext=(6, 5), textcoords="offset points", fontsize=LABEL_SIZE,
-                    color=TEXT_COLOR, parse_math=False)  # fmt: skip
+        label = plain_text(labels[i], 2 * MAX_NAME)
+        ax.annotate(label, (rate, distortion), xytext=(6, 5), textcoords="offset points", fontsize=LABEL_SIZE,
+                    color=TEXT_COLOR, **PLAIN)  # fmt: skip
     ax.margins(0.15)
     best = int(np.argmin(x + y))
     ax.axline((x[best], y[best]), slope=-1, color=ORANGE, lw=1, ls=":", zorder=0)
     title = f"{title}: lowest rate + distortion {x[best] + y[best]:.2f} nats (dotted)"
-    style_axes(ax, title, "rate, nats per image", "distortion, nats per image")
-    ax.title.set_parse_math(False)  # a dollar sign in a name does not start a formula
+    style_axes(ax, plain_text(title, MAX_TITLE), "rate, nats per image", "distortion, nats per image")
     figure.tight_layout()
     return figure

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from autoencoders.figures.style import BLUE, LABEL_SIZE, MUTED_COLOR, ORANGE, add_header, new_figure, style_axes
+from autoencoders.figures.style import BLUE, MUTED_COLOR, ORANGE, add_axes_legend, add_header, new_figure, style_axes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +39,7 @@ def spectra_and_errors(
     for ax in (left, right):
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.xaxis.set_minor_formatter("")
-        ax.legend(frameon=False, fontsize=LABEL_SIZE)
+        add_axes_legend(ax)
     return figure
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from autoencoders.figures.style import (
     BLUE,
     CLASS_COLORS,
     GREEN,
-    LABEL_SIZE,
     MUTED_COLOR,
     ORANGE,
     add_header,
+    add_legend,
     new_figure,
+    plain_text,
     style_axes,
 )
 
@@ -25,6 +28,8 @@ Curve = tuple[np.ndarray, np.ndarray]
 
 MAX_LABELED_CURVES = 8
 """Maximum number of curves for other attributes that have a color and a legend entry."""
+MAX_CURVES = 40
+"""Maximum number of curves for other attributes. They are those with the largest shifts."""
 
 
 def dose_response(
@@ -54,25 +59,31 @@ def dose_response(
     add_header(figure, title, caption, 0.012, 0.97, 0.905)
     left, right = (figure.add_axes((x, 0.13, 0.34, 0.6)) for x in (0.08, 0.51))
     colors = (BLUE, ORANGE, GREEN)
-    _plot_curves(left, strengths, methods, [colors[i % len(colors)] for i in range(len(methods))], len(methods))
-    other_colors = [CLASS_COLORS[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(other_attributes))]
-    _plot_curves(right, strengths, other_attributes, other_colors, MAX_LABELED_CURVES)
-    style_axes(left, f"shift of {attribute}", "strength of the edit", "classifier shift (1 = real images)")
-    style_axes(right, f"shift of other attributes, {next(iter(methods))}", "strength of the edit")
+    lines = _plot_curves(left, strengths, methods, [colors[i % len(colors)] for i in range(len(methods))])
+    drawn = dict(itertools.islice(other_attributes.items(), MAX_CURVES))
+    other_colors = [CLASS_COLORS[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(drawn))]
+    other_lines = _plot_curves(right, strengths, drawn, other_colors)
+    style_axes(left, f"shift of {plain_text(attribute)}", "strength of the edit", "classifier shift (1 = real images)")
+    which = f"{MAX_CURVES} of {len(other_attributes):,}" if len(other_attributes) > MAX_CURVES else "other"
+    style_axes(right, f"shift of {which} attributes, {plain_text(next(iter(methods)))}", "strength of the edit")
     limits = [*left.get_ylim(), *right.get_ylim()]
     for ax in (left, right):  # with the same scale, side effects can be compared with the intended effect
         ax.set_ylim(min(limits), max(limits))
-    left.legend(frameon=False, fontsize=LABEL_SIZE)
+    add_legend(left, lines, list(methods))
     if other_attributes:
-        right.legend(frameon=False, fontsize=LABEL_SIZE, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        names = [plain_text(name) for name in other_attributes][:MAX_LABELED_CURVES]
+        if len(other_attributes) > MAX_LABELED_CURVES:
+            names.append(f"{len(other_attributes) - MAX_LABELED_CURVES:,} others")
+        add_legend(right, other_lines[: len(names)], names, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 
-def _plot_curves(ax: Axes, strengths: np.ndarray, curves: Mapping[str, Curve], colors: list[str], labeled: int) -> None:
-    """Plot curves with bands of one standard error. Only the first `labeled` curves have a legend entry."""
+def _plot_curves(ax: Axes, strengths: np.ndarray, curves: Mapping[str, Curve], colors: list[str]) -> list[Line2D]:
+    """Plot curves with bands of one standard error, and return their lines."""
+    lines = []
     ax.axhline(0, color=MUTED_COLOR, lw=0.8)
     ax.axhline(1, color=MUTED_COLOR, lw=0.8, ls=":")
-    for i, (name, (mean, error)) in enumerate(curves.items()):
-        label = name if i < labeled else None
-        ax.plot(strengths, mean, color=colors[i], marker="o", ms=3, lw=1.5, label=label)
-        ax.fill_between(strengths, mean - error, mean + error, color=colors[i], alpha=0.2, lw=0)
+    for (mean, error), color in zip(curves.values(), colors, strict=True):
+        lines += ax.plot(strengths, mean, color=color, marker="o", ms=3, lw=1.5)
+        ax.fill_between(strengths, mean - error, mean + error, color=color, alpha=0.2, lw=0)
+    return lines

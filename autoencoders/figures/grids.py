@@ -8,7 +8,17 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from autoencoders.figures.pixels import to_rgb
-from autoencoders.figures.style import LABEL_SIZE, TEXT_COLOR, add_header, new_figure
+from autoencoders.figures.style import (
+    LABEL_SIZE,
+    MAX_CAPTION,
+    MAX_NAME,
+    MAX_TITLE,
+    PLAIN,
+    TEXT_COLOR,
+    add_header,
+    new_figure,
+    plain_text,
+)
 
 TILE = 56
 """Maximum side of an enlarged image in pixels.
@@ -18,8 +28,8 @@ SMALL_GRID images. Images larger than the limit are not reduced.
 """
 SMALL_GRID = 40
 """Maximum number of images in a grid whose images are enlarged twice as much; see `TILE`."""
-GAP, MARGIN, CHARACTER = 4, 12, 8
-"""Space between images, margin around the figure, and width of one character of row text, in pixels."""
+GAP, MARGIN, CHARACTER, MIN_COLUMN = 4, 12, 8, 48
+"""Space between images, margin around the figure, width of a character, and minimum width of column text, in pixels."""
 PIXELS_PER_INCH = 100
 """Resolution of figures whose layout is computed in pixels."""
 
@@ -37,14 +47,19 @@ def image_grid(
         images: (rows, columns, C, H, W) floats. 0 is black and 1 is white. Values outside [0, 1] are clipped.
         title: one line above the grid.
         rows: text to the left of each row, or empty.
-        columns: text above each column, or empty. The text can have several lines.
+        columns: text above each column, or empty. The text can have several lines. Long texts are vertical.
         caption: one line of smaller text below the title, such as the metrics of the images.
     """
     tiled = tile_images(images)  # pixels, (H, W, 3)
-    lines = 1 + max((label.count("\n") for label in columns), default=0)
+    step_y, step_x = (tiled.shape[0] + GAP) / images.shape[0], (tiled.shape[1] + GAP) / images.shape[1]
+    rows = [plain_text(label, 2 * MAX_NAME) for label in rows]
+    columns = ["\n".join(plain_text(line) for line in label.split("\n")) for label in columns]
     left = MARGIN + (CHARACTER * max(map(len, rows)) + 6 if rows else 0)
+    longest = max((len(line) for label in columns for line in label.split("\n")), default=0)
+    vertical = longest * CHARACTER > max(step_x, MIN_COLUMN)  # neighboring labels would overlap
+    lines = longest * CHARACTER / 17 if vertical else 1 + max((label.count("\n") for label in columns), default=0)
     top = MARGIN + 20 + (18 if caption else 0) + (18 + 17 * (lines - 1) if columns else 6)
-    text_width = max(len(title) * 7.6, len(caption) * 6.8)
+    text_width = max(min(len(title), MAX_TITLE) * 7.6, min(len(caption), MAX_CAPTION) * 6.8)
     width = max(left + tiled.shape[1] + MARGIN, text_width + 2 * MARGIN)
     height = top + tiled.shape[0] + MARGIN
     figure = new_figure(width / PIXELS_PER_INCH, height / PIXELS_PER_INCH)
@@ -54,12 +69,12 @@ def image_grid(
     )
     axes.imshow(tiled, interpolation="nearest", vmin=0, vmax=1, aspect="auto")
     axes.set_axis_off()
-    step_y, step_x = (tiled.shape[0] + GAP) / images.shape[0], (tiled.shape[1] + GAP) / images.shape[1]
+    style = {"fontsize": LABEL_SIZE, "color": TEXT_COLOR, **PLAIN}
     for i, label in enumerate(rows):
-        axes.text(-8, (i + 0.5) * step_y, label, ha="right", va="center", fontsize=LABEL_SIZE, color=TEXT_COLOR)
+        axes.text(-8, (i + 0.5) * step_y, label, ha="right", va="center", **style)
     for i, label in enumerate(columns):
         x = (i + 0.5) * step_x - GAP / 2
-        axes.text(x, -5, label, ha="center", va="bottom", fontsize=LABEL_SIZE, color=TEXT_COLOR)
+        axes.text(x, -5, label, ha="center", va="bottom", rotation=90 if vertical else 0, **style)
     return figure
 
 

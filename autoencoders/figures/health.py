@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from autoencoders.figures.style import BLUE, LABEL_SIZE, MUTED_COLOR, ORANGE, add_header, new_figure, style_axes
+from autoencoders.figures.style import BLUE, LABEL_SIZE, MUTED_COLOR, ORANGE, PLAIN, add_header, new_figure, style_axes
 
 MIN_KL = 0.01
 """Lower end of the color scale for KL divergences, in nats.
@@ -198,4 +198,4 @@ def _draw_reference(ax: Axes, height: float, label: str) -> None:
     """Plot a dotted horizontal line for a reference value, with text at its right end."""
     ax.axhline(height, color=MUTED_COLOR, ls=":", lw=1)
     ax.annotate(label, (0.99, height), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-                ha="right", va="bottom", fontsize=LABEL_SIZE - 1, color=MUTED_COLOR)  # fmt: skip
+                ha="right", va="bottom", fontsize=LABEL_SIZE - 1, color=MUTED_COLOR, **PLAIN)  # fmt: skip

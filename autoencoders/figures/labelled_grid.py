@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from autoencoders.figures.pixels import to_rgb
-from autoencoders.figures.style import LABEL_SIZE, TEXT_COLOR, add_header, new_figure
+from autoencoders.figures.style import LABEL_SIZE, MAX_TITLE, PLAIN, TEXT_COLOR, add_header, new_figure, plain_text
 
 
 def labelled_grid(images: np.ndarray, labels: Sequence[str], title: str, columns: int = 8) -> Figure:
@@ -23,7 +23,7 @@ def labelled_grid(images: np.ndarray, labels: Sequence[str], title: str, columns
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     side, label_height, header_height = 1.1, 0.26 if any(labels) else 0.08, 0.45  # inches
-    width = max(columns * (side + 0.1) + 0.2, len(title) * 0.085)
+    width = max(columns * (side + 0.1) + 0.2, min(len(title), MAX_TITLE) * 0.085)
     height = rows * (side + label_height) + header_height
     figure = new_figure(width, height)
     add_header(figure, title, "", 0.1 / width, 1 - 0.1 / height, 0)
@@ -34,6 +34,7 @@ def labelled_grid(images: np.ndarray, labels: Sequence[str], title: str, columns
         ax.imshow(to_rgb(image), interpolation="nearest")
         ax.set_axis_off()
         ax.text(
-            0.5, -0.03, label, transform=ax.transAxes, ha="center", va="top", fontsize=LABEL_SIZE - 2, color=TEXT_COLOR
-        )
+            0.5, -0.03, plain_text(label), transform=ax.transAxes, ha="center", va="top", fontsize=LABEL_SIZE - 2,
+            color=TEXT_COLOR, **PLAIN,
+        )  # fmt: skip
     return figure

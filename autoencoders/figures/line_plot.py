@@ -7,7 +7,18 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.figures.style import BLUE, CLASS_COLORS, LABEL_SIZE, MUTED_COLOR, new_figure, style_axes
+from autoencoders.figures.style import (
+    BLUE,
+    CLASS_COLORS,
+    LABEL_SIZE,
+    MAX_TITLE,
+    MUTED_COLOR,
+    PLAIN,
+    add_axes_legend,
+    new_figure,
+    plain_text,
+    style_axes,
+)
 
 
 def line_plot(
@@ -35,8 +46,8 @@ def line_plot(
         position, label = mark
         ax.axvline(position, color=MUTED_COLOR, ls=":", lw=1, zorder=0)
         ax.annotate(label, (position, 1), xycoords=("data", "axes fraction"), xytext=(4, -2), va="top",
-                    textcoords="offset points", fontsize=LABEL_SIZE, color=MUTED_COLOR)  # fmt: skip
-    style_axes(ax, title, x, y)
-    ax.legend(frameon=False, fontsize=LABEL_SIZE, loc="center left", bbox_to_anchor=(1.01, 0.5))
+                    textcoords="offset points", fontsize=LABEL_SIZE, color=MUTED_COLOR, **PLAIN)  # fmt: skip
+    style_axes(ax, plain_text(title, MAX_TITLE), x, y)
+    add_axes_legend(ax, loc="center left", bbox_to_anchor=(1.01, 0.5))
     figure.tight_layout()
     return figure

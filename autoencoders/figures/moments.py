@@ -7,7 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from autoencoders.figures.style import BLUE, LABEL_SIZE, ORANGE, TEXT_COLOR, TITLE_SIZE, new_figure, style_axes
+from autoencoders.figures.style import (
+    BLUE,
+    LABEL_SIZE,
+    MAX_TITLE,
+    ORANGE,
+    PLAIN,
+    TEXT_COLOR,
+    TITLE_SIZE,
+    new_figure,
+    plain_text,
+    style_axes,
+)
 
 
 def code_histograms(codes: np.ndarray, names: Sequence[str], title: str, normal: bool) -> Figure:
@@ -31,13 +42,14 @@ def code_histograms(codes: np.ndarray, names: Sequence[str], title: str, normal:
         density = np.exp(-0.5 * ((grid - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi))
         ax.plot(grid, density, color=ORANGE, lw=1.3)
         style_axes(ax)
-        ax.set_title(name, loc="left", fontsize=LABEL_SIZE, color=TEXT_COLOR)
+        ax.set_title(name, loc="left", fontsize=LABEL_SIZE, color=TEXT_COLOR, **PLAIN)
         ax.set_yticks([])
     for ax in panels[len(names) :]:
         ax.set_axis_off()
     height = figure.get_figheight()
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.32 / height))
-    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR)
+    title = plain_text(title, MAX_TITLE)
+    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, **PLAIN)
     return figure
 
 
@@ -60,5 +72,6 @@ def moment_panels(moments: dict[str, tuple[np.ndarray, float, float]], title: st
         style_axes(ax, "", "rank of the dimension", name)
     height = figure.get_figheight()
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height))
-    figure.text(0.01, 1 - 0.1 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR)
+    title = plain_text(title, MAX_TITLE)
+    figure.text(0.01, 1 - 0.1 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, **PLAIN)
     return figure

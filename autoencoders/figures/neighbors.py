@@ -9,7 +9,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from autoencoders.figures.pixels import to_rgb
-from autoencoders.figures.style import GREEN, LABEL_SIZE, TEXT_COLOR, add_header, new_figure
+from autoencoders.figures.style import (
+    GREEN,
+    LABEL_SIZE,
+    MAX_CAPTION,
+    MAX_TITLE,
+    PLAIN,
+    TEXT_COLOR,
+    add_header,
+    new_figure,
+    plain_text,
+)
 
 TILE, LABEL_HEIGHT = 0.92, 0.2
 """Side of an image, and height of the text below an image, in inches."""
@@ -38,6 +48,7 @@ def neighbor_grid(
         caption: one line of smaller text below the title.
     """
     count, k = neighbors.shape[:2]
+    title, caption = plain_text(title, MAX_TITLE), plain_text(caption, MAX_CAPTION)
     width = max(0.24 + TILE * (k + 1.25), 0.075 * len(title), 0.066 * len(caption)) + 0.12
     height = 0.75 + count * (TILE + LABEL_HEIGHT)
     figure = new_figure(width, height)
@@ -48,13 +59,14 @@ def neighbor_grid(
         ax = figure.add_axes((left / width, bottom / height, 0.94 * TILE / width, 0.94 * TILE / height))
         ax.imshow(to_rgb(image), interpolation="nearest")
         ax.set_axis_off()
-        ax.set_title(label, y=-0.21, fontsize=LABEL_SIZE - 1, color=GREEN if framed else TEXT_COLOR, pad=0)
+        color = GREEN if framed else TEXT_COLOR
+        ax.set_title(label, y=-0.21, fontsize=LABEL_SIZE - 1, color=color, pad=0, **PLAIN)
         if framed:
             frame = Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec=GREEN, lw=3, clip_on=False)
             ax.add_patch(frame)
 
     for i in range(count):
-        draw_image(i, 0.12, queries[i], f"query {names[i]}"[-14:], framed=False)
+        draw_image(i, 0.12, queries[i], plain_text(f"query {names[i]}", 200)[-14:], framed=False)
         for j in range(k):
             framed = same is not None and bool(same[i, j])
             draw_image(i, 0.12 + TILE * (j + 1.25), neighbors[i, j], f"{distances[i, j]:.3g}", framed)

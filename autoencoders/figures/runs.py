@@ -6,8 +6,19 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from autoencoders.figures.style import CLASS_COLORS, LABEL_SIZE, MUTED_COLOR, new_figure, style_axes
+from autoencoders.figures.style import (
+    CLASS_COLORS,
+    LABEL_SIZE,
+    MAX_TITLE,
+    MUTED_COLOR,
+    PLAIN,
+    add_legend,
+    new_figure,
+    plain_text,
+    style_axes,
+)
 
 LINE_STYLES = ("-", "--", ":", "-.")
 """Line styles. If there are more runs than colors, the colors are repeated with the next line style."""
@@ -34,21 +45,22 @@ def metric_over_runs(
     """
     figure = new_figure(5.0, 3.6)
     ax = figure.add_subplot()
-    for i, (name, points) in enumerate(curves.items()):
+    lines: list[Line2D] = []
+    for i, points in enumerate(curves.values()):
         style = LINE_STYLES[i // len(CLASS_COLORS) % len(LINE_STYLES)]
         marker = "o" if len(points) < 40 else None
-        ax.plot(*points.T, color=CLASS_COLORS[i % len(CLASS_COLORS)], ls=style, lw=1.6, marker=marker, ms=2.5,
-                label=name)  # fmt: skip
+        color = CLASS_COLORS[i % len(CLASS_COLORS)]
+        lines += ax.plot(*points.T, color=color, ls=style, lw=1.6, marker=marker, ms=2.5)
     ax.set_ylim(*_vertical_limits(list(curves.values())))
     for name, value in (baselines or {}).items():
         if ax.get_ylim()[0] <= value <= ax.get_ylim()[1]:
             ax.axhline(value, color=MUTED_COLOR, ls=":", lw=1)
-            ax.annotate(name, (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                        fontsize=LABEL_SIZE - 1, color=MUTED_COLOR)  # fmt: skip
-    style_axes(ax, title, "optimizer step", y)
-    legend = ax.legend(frameon=False, fontsize=LABEL_SIZE - 1, loc="upper left", bbox_to_anchor=(-0.1, -0.18), ncols=2)
-    for text in legend.get_texts():  # a dollar sign in a name does not start a formula
-        text.set_parse_math(False)
+            ax.annotate(plain_text(name), (0.99, value), xycoords=("axes fraction", "data"), ha="right", va="bottom",
+                        fontsize=LABEL_SIZE - 1, color=MUTED_COLOR, **PLAIN)  # fmt: skip
+    style_axes(ax, plain_text(title, MAX_TITLE), "optimizer step", y)
+    add_legend(
+        ax, lines, list(curves), fontsize=LABEL_SIZE - 1, loc="upper left", bbox_to_anchor=(-0.1, -0.18), ncols=2
+    )
     figure.tight_layout()
     return figure
 

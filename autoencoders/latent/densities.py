@@ -119,7 +119,7 @@ class GaussianDiagonal:
     def fit(self, z: Tensor, validation: Tensor | None = None) -> GaussianDiagonal:
         """Estimate the mean and variance of each latent from codes `z` (N, Z), in float64. `validation` is ignored."""
         z = z.double().cpu()
-        variance = z.var(0)
+        variance = z.var(0, correction=min(1, len(z) - 1))  # one code has no variance
         self.mean = z.mean(0)
         self.scale = variance.clamp(min=FLOOR * float(variance.mean().clamp(min=1e-12))).sqrt()
         return self
@@ -143,7 +143,7 @@ class GaussianFull:
         """Estimate the mean and covariance matrix of codes `z` (N, Z), in float64. `validation` is ignored."""
         z = z.double().cpu()
         self.mean = z.mean(0)
-        covariance = torch.atleast_2d(torch.cov(z.T))
+        covariance = torch.atleast_2d(torch.cov(z.T, correction=min(1, len(z) - 1)))  # one code has no variance
         floor = FLOOR * covariance.diagonal().mean().clamp(min=1e-12)
         self.root = torch.linalg.cholesky(covariance + floor * torch.eye(len(self.mean)))
         return self

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -56,8 +58,10 @@ def participation_ratio(variances: np.ndarray) -> float:
 def neighbor_ratios(x: Tensor) -> np.ndarray:
     """Return, for each feature vector in `x` (N, D), the distance of its second neighbor divided by that of its first.
 
-    Duplicate feature vectors have no ratio, so the result (M,) has M <= N values.
+    Duplicate feature vectors have no ratio, so the result (M,) has M <= N values. It is empty if N < 3.
     """
+    if len(x) < 3:
+        return np.empty(0)
     x = x.double() - x.double().mean(0)  # float32 would round the smallest distances to zero
     found = nearest_neighbors(x, x, 2, itself=True)[1].numpy()
     first, second = found[found[:, 0] > 1e-6 * np.median(found[:, 0])].T
@@ -68,12 +72,15 @@ def two_nn(ratios: np.ndarray) -> float:
     """Return the intrinsic dimension, estimated from neighbor ratios mu (N,) by the method TwoNN.
 
     The estimate is the slope of a line through the origin that is fitted to -log(1 - F(mu)) as a function of log mu,
-    where F is the empirical distribution function. Dimensions above about 20 are underestimated.
+    where F is the empirical distribution function. Dimensions above about 20 are underestimated. The result is NaN if
+    there are no ratios.
 
     Source: Facco, d'Errico, Rodriguez and Laio, 2017, "Estimating the intrinsic dimension of datasets by a minimal
     neighborhood information".
     """
     mu = np.sort(np.log(ratios))
     kept = int(KEPT * len(mu))
+    if not kept:
+        return math.nan
     tail = -np.log(1 - np.arange(1, len(mu) + 1) / (len(mu) + 1))
     return float((mu[:kept] * tail[:kept]).sum() / max(np.square(mu[:kept]).sum(), 1e-300))

@@ -1,4 +1,4 @@
-"""Conversion of real-valued attributes to binary attributes."""
+"""Conversion of real-valued attributes to binary attributes, and the scales of attributes."""
 
 from __future__ import annotations
 
@@ -32,3 +32,24 @@ def binarize_at(values: Tensor, at: float | Tensor) -> Tensor:
         at: one threshold, or (A,) thresholds.
     """
     return torch.where(values.isfinite(), (values > at).float(), torch.nan)
+
+
+def attribute_scales(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean and the standard deviation (A,) of A attributes, with which they are standardized.
+
+    For a binary attribute, whose values are only 0 and 1 or only -1 and 1, the returned mean is 0 and the returned
+    deviation is 1, so that its values do not change. The deviation of a constant attribute is 1 too.
+
+    Args:
+        values: (N, A) finite values of A attributes of N images.
+
+    Returns:
+        Means and standard deviations (divisor N), float64.
+    """
+    values = values.double()
+    deviation, mean = torch.std_mean(values, 0, correction=0)
+    binary = ((values == 0) | (values == 1)).all(0) | (values.abs() == 1).all(0)
+    # The computed deviation of a constant column may be slightly above 0.
+    constant = (values == values[:1]).all(0)
+    mean = torch.where(binary, 0.0, torch.where(constant, values[0], mean))
+    return mean, torch.where(binary | constant, 1.0, deviation)

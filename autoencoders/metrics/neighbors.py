@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -30,11 +32,12 @@ def within_label_deviation(images: Tensor, labels: Tensor) -> float:
     """Return the standard deviation of a pixel among images with the same label.
 
     The variances are averaged over pixels and labels, and the result is the square root. Labels with only one image are
-    left out.
+    left out. The result is NaN if every label has only one image.
 
     Args:
         images: (N, C, H, W) images, or features with any shape (N, ...).
         labels: (N,) int64 labels of the images.
     """
     groups = [images[labels == label].flatten(1).double() for label in labels.unique()]
-    return float(torch.stack([group.var(0).mean() for group in groups if len(group) > 1]).mean().sqrt())
+    variances = [group.var(0).mean() for group in groups if len(group) > 1]
+    return float(torch.stack(variances).mean().sqrt()) if variances else math.nan

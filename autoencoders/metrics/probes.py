@@ -12,6 +12,9 @@ from torch.nn import functional
 L2 = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 """Candidate regularization strengths for `tune_probe`, from the strongest to the weakest."""
 
+MANY_CLASSES, MIN_ITERATIONS = 100, 10
+"""Number of outputs above which `tune_probe` uses fewer iterations, and the minimum number of iterations."""
+
 
 class LinearProbe:
     """Logistic regression on standardized features, fitted by L-BFGS.
@@ -88,7 +91,8 @@ def tune_probe(
     """Return a linear probe whose regularization strength is chosen by the cross-entropy on validation data.
 
     The strengths in L2 are tried from the strongest to the weakest, until the validation cross-entropy does not
-    decrease.
+    decrease. With more than MANY_CLASSES outputs, the number of iterations is lowered, so that the time does not grow
+    with the number of outputs.
 
     Args:
         train: training features (N, D), and class indices (N,) or attributes (N, A) as for `LinearProbe.fit`.
@@ -96,6 +100,8 @@ def tune_probe(
         iterations: maximum number of L-BFGS iterations per strength.
         outputs: number of classes. None means the largest class index in the training data plus 1.
     """
+    count = outputs or (1 if train[1].is_floating_point() else int(train[1].max()) + 1)
+    iterations = max(MIN_ITERATIONS, iterations * MANY_CLASSES // count) if count > MANY_CLASSES else iterations
     best, least, probe = None, math.inf, LinearProbe(iterations=iterations)
     for l2 in L2:
         probe.l2 = l2

@@ -40,7 +40,7 @@ def nearest_neighbors(
     Args:
         database: (N, D) features.
         queries: (Q, D) features.
-        k: number of neighbors per query. If k > N, N neighbors are returned.
+        k: number of neighbors per query. If there are fewer neighbors, all of them are returned.
         metric: `euclidean` or `cosine`; see `feature_distances`.
         itself: which database features are the queries themselves, so that no query is its own neighbor. True: query i
             is database feature i. A tensor (Q,): indices of the queries in the database. False: the queries are not in
@@ -50,12 +50,13 @@ def nearest_neighbors(
         Indices (Q, k) of the neighbors in the database, nearest first, and their distances (Q, k).
     """
     rows = torch.arange(len(queries)) if itself is True else itself
+    k = min(k, len(database) - isinstance(rows, Tensor))
     found = []
     for part in chunk_slices(len(queries), 8 * len(database)):
         d = feature_distances(queries[part], database, metric)
         if isinstance(rows, Tensor):
             d[torch.arange(len(d)), rows[part]] = torch.inf
-        found.append(d.topk(min(k, len(database)), largest=False))
+        found.append(d.topk(k, largest=False))
     values, index = zip(*found, strict=True)
     return torch.cat(index), torch.cat(values)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from autoencoders.metrics.labels import attribute_scales
 from autoencoders.models.vae import VAE
 from autoencoders.objectives.elbo import Terms
 from autoencoders.types import Batch, Context, UserError
@@ -22,6 +24,10 @@ HIDDEN = 256
 class CVAE(VAE):
     """A VAE conditioned on labels: q(z | x, y) and p(x | z, y), with a prior that does not depend on y.
 
+    All methods take attributes in the units of the data. The model standardizes them by the mean and the standard
+    deviation of the training images, so that an age in years or an area in pixels has the scale of a class. Attributes
+    that are only 0 and 1, or only -1 and 1, are not changed.
+
     Args:
         context: classes or attributes that the model is conditioned on; None if the data have no labels.
         join: where the context vector (encoded labels) is concatenated. `both`: to the encoder's features and to the
@@ -33,11 +39,18 @@ class CVAE(VAE):
             metrics of the bound do not include this loss. With 0, there is no classifier.
         **options: see `Autoencoder`.
 
+    Attributes:
+        attribute_mean: (K,) values that are subtracted from the K attributes; 0 before the first fit. Only for
+            attributes.
+        attribute_scale: (K,) values by which the differences are divided; 1 before the first fit. Only for attributes.
+
     Raises:
         UserError: if the data have no labels, an option is out of range, or options are incompatible.
     """
 
     labels: Context
+    attribute_mean: Tensor
+    attribute_scale: Tensor
 
     def __init__(self, *, context: Context | None, join: str = "both", guide: float = 0.0, **options: Any) -> None:
         require(join in JOINS, "model.join", join, f"one of {list(JOINS)}")
@@ -58,16 +71,29 @@ class CVAE(VAE):
                 f"model.guide must be 0 with {self.posteriors.name} because the guide samples codes from N(0, I), got "
                 f"{guide}. Set model.guide=0, or set posterior.noise=normal and posterior.std=exp_half."
             )
+        if context.kind == "attributes":
+            self.register_buffer("attribute_mean", torch.zeros(context.size))
+            self.register_buffer("attribute_scale", torch.ones(context.size))
         self.guide = guide
         if guide:
             layers = nn.Linear(math.prod(self.shape), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, self.context_size)
             self.classifier = nn.Sequential(nn.Flatten(), *layers)
 
+    def setup(self, stage: str) -> None:
+        """Compute the mean and the scale of the attributes from the training images of a new run, then initialize."""
+        if stage == "fit" and self.trainer.ckpt_path is None and self.labels.kind == "attributes":
+            values = self._datamodule.get_split("train").labels
+            if values is not None:
+                mean, scale = attribute_scales(values)
+                self.attribute_mean.copy_(mean)
+                self.attribute_scale.copy_(scale)
+        super().setup(stage)
+
     def context(self, y: Tensor | None) -> Tensor:
-        """Return the context vectors (B, K) float32 for labels: one-hot classes, or the values of the K attributes.
+        """Return the context vectors (B, K) float32 for labels: one-hot classes, or the K standardized attributes.
 
         Args:
-            y: (B,) class indices or (B, K) attribute values.
+            y: (B,) class indices or (B, K) attribute values in the units of the data.
 
         Raises:
             UserError: if `y` is None.
@@ -79,7 +105,7 @@ class CVAE(VAE):
             )
         if self.labels.kind == "classes":
             return F.one_hot(y.long(), self.context_size).float()
-        return y.float()
+        return (y.float() - self.attribute_mean) / self.attribute_scale
 
     def terms(self, batch: Batch, eps: Tensor | None) -> Terms:
         """Compute all terms of the loss, as `Autoencoder.terms`.

@@ -29,6 +29,11 @@ COARSE = 4
 
 Without this reduction, the linear layer would have so many weights that it memorizes training images.
 """
+MIN_SCALE = 1e-4
+"""Lower bound on the standard deviation of a PCA coordinate, which is 0 if all images are equal along a component.
+
+It is below the standard deviation that rounding to 8 bits gives a coordinate (1 / 255 / sqrt(12) = 1.1e-3).
+"""
 SAMPLE = 1024
 """Maximum number of training images that are used to estimate `kept_scale` and `residual_scale`."""
 
@@ -112,7 +117,7 @@ class Projection(nn.Module):
     Attributes:
         average: (C * H * W,) mean training image.
         components: (Z, C * H * W) principal components.
-        scale: (Z,) standard deviation of each PCA coordinate.
+        scale: (Z,) standard deviation of each PCA coordinate, at least MIN_SCALE.
         kept_scale: root mean square of the PCA reconstruction after the mean image is subtracted.
         residual_scale: root mean square of the PCA residual.
 
@@ -145,7 +150,7 @@ class Projection(nn.Module):
         average, components, variances = principal_components(images, len(self.scale))
         self.average.copy_(average)
         self.components.copy_(components)
-        self.scale.copy_(variances.sqrt())
+        self.scale.copy_(variances.clamp_min(MIN_SCALE**2).sqrt())
         rows = torch.linspace(0, len(images) - 1, min(SAMPLE, len(images))).long()
         centered = to_unit(images[rows]).flatten(1) - self.average
         kept = centered @ self.components.T @ self.components

@@ -87,12 +87,18 @@ def last_activity(path: Path) -> float | None:
     return max(times, default=None)
 
 
+def _batch_size(run: RunFolder) -> Any:
+    """Return the batch size in the config or, if it is `auto` there, the one in the run record; None if unknown."""
+    configured = run.config_value("data", "batch_size")
+    return lookup(run.record, "data", "batch_size") if configured == "auto" else configured
+
+
 def planned_steps(run: RunFolder) -> tuple[int | None, int | None]:
     """Return the number of optimizer steps per epoch, and the total number of optimizer steps.
 
     A number is None if the files in the run folder do not determine it.
     """
-    images, batch_size = lookup(run.record, "data", "images", "train"), run.config_value("data", "batch_size")
+    images, batch_size = lookup(run.record, "data", "images", "train"), _batch_size(run)
     if not isinstance(images, int) or not isinstance(batch_size, int) or batch_size < 1:
         return None, None
     batches, limit = images // batch_size, run.config_value("trainer", "limit_train_batches")
@@ -180,7 +186,7 @@ def _speed_facts(run: RunFolder, step: float, total_steps: int | None, history: 
     """Return texts with the training speed and the remaining time of a run that is training."""
     if not history.speed:
         return []
-    batch_size = to_number(run.config_value("data", "batch_size")) or 0
+    batch_size = to_number(_batch_size(run)) or 0
     accumulated = to_number(run.config_value("trainer", "accumulate_grad_batches")) or 1
     facts = [f"{history.speed * batch_size * accumulated:,.0f} images/s"]
     if total_steps and total_steps > step:

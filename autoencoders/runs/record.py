@@ -140,7 +140,7 @@ def run_metadata(data: ImageDataModule, model: Autoencoder, overrides: list[str]
         "git_commit": _git_commit(),
         "versions": {"python": platform.python_version(), **versions},
         "machine": {"platform": platform.platform(), "cores": os.cpu_count()},
-        "data": {**describe_data(data), "sha256": data.fingerprint()},
+        "data": {**describe_data(data), "batch_size": data.batch_size, "sha256": data.fingerprint()},
         "code": model.latent_dim,  # None for a classifier
         "labels": None if model.labels is None else f"{model.labels.size} {model.labels.kind}",
         "parameters": sum(p.numel() for p in model.parameters()),

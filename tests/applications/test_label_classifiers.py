@@ -1,6 +1,7 @@
 """Tests of the label classifiers (a trained classifier, or logistic regression), and of `evaluate` with classifiers."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.generation import frechet_distance, kernel_distance
 from autoencoders.runs import loading
 from autoencoders.runs.run import Run
-from autoencoders.types import Annotations, UserError
+from autoencoders.types import Annotations, Context, UserError
 
 SMALL = {"samples": 2, "measured": 10, "drawn": 120, "codes": 20}
 
@@ -187,3 +188,13 @@ def test_a_classifier_of_other_attributes_is_one_sentence(compose, opened, tmp_p
         conditional_sample(run, classifier=classifier)
     with pytest.raises(UserError, match=r"does not predict mouth.* It predicts: glasses"):
         attribute(run, attribute="mouth", classifier=classifier)
+
+
+def test_logits_of_classes_are_those_against_all_other_classes():
+    logits = 8 * torch.randn(5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    logits[0, 0] = 60.0  # a probability that rounds to 1
+    classifier = SimpleNamespace(labels=Context("classes", tuple("abcdefg")), logits=lambda x: logits)
+    expected = torch.stack(
+        [logits[:, i] - logits[:, [j for j in range(7) if j != i]].logsumexp(1) for i in range(7)], 1
+    )
+    torch.testing.assert_close(attribute_logits(classifier, torch.zeros(5)), expected)

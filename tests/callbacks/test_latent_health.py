@@ -159,3 +159,54 @@ def test_the_panel_shows_what_there_is():
     ae = LatentHealthHistory(5, dimension=points, spread=np.ones(5), gradient=points, clip=1.0)
     titles = [ax.get_title(loc="left") for ax in latent_health_panel(ae, "title", "caption").axes]
     assert titles == ["effective dimensions of codes", "standard deviation per latent", "gradient norm"]
+
+
+@pytest.mark.parametrize(
+    ("words", "mse", "over", "says"),
+    [
+        (["net=mlp"], 0.0235, True, "not below the MSE of the mean training image (0.0217)"),
+        (["net=mlp"], 0.0235, True, "choose net=residual"),
+        (["net=residual"], 0.0235, True, "Lower optimizer.lr"),
+        (["net=mlp"], 0.0235, False, None),
+        (["net=mlp"], 0.0216, True, None),
+        (["net=mlp"], None, True, None),
+    ],
+)
+def test_an_error_above_that_of_the_mean_image_is_reported_at_the_end(compose, digits, words, mse, over, says):
+    vae = instantiate.build_model(compose("model=vae", *words), digits.shape, digits.context)
+    health = TrainingHealth(step=1000, progress=1.0, over=over, rate=9.0, active=9, mse=mse, mean_image_mse=0.0217)
+    found = advise(health, vae)
+    assert list(found) == (["no_better_than_mean_image"] if says else [])
+    assert says is None or says in found["no_better_than_mean_image"]
+
+
+def test_a_net_that_learns_nothing_is_reported_with_the_mse_of_the_mean_image(compose, tmp_path, digits):
+    train(compose("model=ae", *TINY, "trainer.max_epochs=6", "optimizer.lr=1e-7", "schedule=constant"))
+    said = json.loads((tmp_path / "run/run.json").read_text())["warnings"]
+    images, train_images = (digits.images(split).double() / 255 for split in ("val", "train"))
+    mean_image_mse = (images - train_images.mean(0)).square().mean().item()
+    assert len(said) == 1
+    assert f"({column(tmp_path / 'run', 'val/mse')[-1]:.4g}) is not below" in said[0]
+    assert f"mean training image ({mean_image_mse:.4g})" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["trainer.max_epochs=3"], "has only 117 optimizer steps, and fewer than 200 are usually too few. Set "
+         "trainer.max_epochs=6 (it is 3), or lower data.batch_size (it is 32)."),
+        (["trainer.max_epochs=3", "steps_per_execution=1"], "has only 117 optimizer steps"),
+        (["trainer.max_epochs=6"], None),
+        (["trainer.max_steps=20"], None),
+        (["trainer.max_epochs=3", "trainer.limit_train_batches=4"], None),
+        (["trainer.max_epochs=3", "model=pca"], None),
+        (["trainer.max_epochs=3", "model=classifier", "data.size=8", "net.width=8"], "has only 117 optimizer steps"),
+    ],
+)  # fmt: skip
+def test_few_optimizer_steps_are_reported_before_training(compose, tmp_path, words, says):
+    quick = [word for word in TINY if not word.startswith("net.") or "model=classifier" not in words]
+    train(compose(*quick, *words))
+    said = json.loads((tmp_path / "run/run.json").read_text()).get("warnings", [])
+    found = [warning for warning in said if "optimizer steps" in warning]
+    assert len(found) == (says is not None)
+    assert says is None or says in found[0]

@@ -25,7 +25,7 @@ class CountedDataModule(ImageDataModule):
 
 def prepare_counted(**options):
     """Return a prepared `CountedDataModule`."""
-    data = CountedDataModule(name="counted", batch_size=16, **options)
+    data = CountedDataModule(name="counted", **{"batch_size": 16, **options})
     data.setup()
     return data
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import bootstrap_error
+from autoencoders.applications.base import bootstrap_error, column_variances
 from autoencoders.applications.evaluation.table import RESAMPLES, Row
 from autoencoders.metrics.aggregate_posterior import gap_to_prior
 from autoencoders.metrics.dimension import ACTIVE_VARIANCE
@@ -67,7 +66,7 @@ def latents_table(found: Latents) -> pd.DataFrame:
         {
             "latent": np.arange(len(variance)),
             "kl": found.kl.mean(0),
-            "kl +-": found.kl.std(0) / math.sqrt(len(found.kl)),
+            "kl +-": (column_variances(found.kl) / len(found.kl)).sqrt(),
             "variance of posterior mean": variance,
             "active": (variance > ACTIVE_VARIANCE).numpy(),
         }
