@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
+import math
 import os
 import tempfile
 import time
@@ -17,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoencoders.data.groups import BatchGroup
 from autoencoders.models.execution import StepCallback
 
 QUIET = ("callbacks=none", "logger=none")
@@ -52,7 +55,7 @@ FACES = "model=ae", "data=lfw", "net=conv", "latent_dim=200", "data.flip=false"
 WORKLOADS = {
     "mlp": Workload("MNIST, VAE 784-400-20", MLP, 128, 20, 429),
     "conv": Workload("MNIST, convolutional VAE", CONV, 128, 20, 80),
-    "faces": Workload("LFW 64 x 64, convolutional AE", FACES, 64, 200, 30),
+    "faces": Workload("LFW 64 x 64, convolutional AE", FACES, 64, 200, 48),
 }
 
 
@@ -126,6 +129,35 @@ class Span(StepCallback):
             report(self.out, self.watch, boundary=1 - clock.seconds / fit, rate=clock.images_per_second)
 
 
+class Alternation(StepCallback):
+    """After each call of `training_step` in the real command, run as many steps of the bare loop, and time both.
+
+    Both then run under the same conditions, so that their ratio is exact on a machine whose speed varies.
+    """
+
+    def __init__(self, loop: BareLoop) -> None:
+        self.loop, self.real, self.bare, self.count = loop, 0.0, 0.0, 0
+        self._mark, self._started = 0.0, False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the stopwatch."""
+        self._mark = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Run the bare loop. The first call, in which memory is allocated, is not timed."""
+        middle, steps = time.perf_counter(), len(batch) if isinstance(batch, BatchGroup) else 1
+        self.loop.run(steps)
+        end = time.perf_counter()
+        self._calls += 1
+        if self._calls > 2:
+            self.real, self.bare, self.count = (
+                self.real + middle - self._mark,
+                self.bare + end - middle,
+                self.count + steps,
+            )
+        self._mark = time.perf_counter()
+
+
 def report(out: str, watch: Stopwatch, **more: float) -> None:
     """Write the measurements of a separate process to a file."""
     Path(out).write_text(json.dumps({"first": watch.first, **more}))
@@ -143,19 +175,46 @@ def resolved_config(overrides: tuple[str, ...]) -> dict[str, Any]:
     return OmegaConf.to_container(compose_config("train", overrides), resolve=True)
 
 
-def real(work: Workload, steps: int, device: str, quiet: bool = False) -> float:
-    """Return the images per second of the steps of the real command."""
+def real(work: Workload, steps: int, device: str, quiet: bool = False, callback: pl.Callback | None = None) -> float:
+    """Return the images per second of the steps of the real command.
+
+    Args:
+        work: model and data.
+        steps: number of steps.
+        device: `cpu` or `cuda`.
+        quiet: run without callbacks and logger.
+        callback: further callback; None for a stopwatch.
+    """
     from autoencoders.train import train
 
+    Added.callback = callback or Span()
     with tempfile.TemporaryDirectory() as folder:
         config = resolved_config((*work.overrides, f"data.batch_size={work.batch}",
                                  f"trainer={device.replace('cuda', 'gpu')}",
                            "trainer.max_epochs=1", f"trainer.limit_train_batches={steps}", "test=false",
                            f"folder={folder}", *(QUIET if quiet else ())))  # fmt: skip
-        config["callbacks"]["span"] = {"_target_": "contenders.Span"}
+        config["callbacks"]["added"] = {"_target_": "contenders.added_callback"}
         with contextlib.redirect_stdout(io.StringIO()):
             train(config)
-    return Span.watch.rate(work.batch)
+    return Span.watch.rate(work.batch) if callback is None else math.nan
+
+
+def alternate(work: Workload, images: Tensor, steps: int) -> tuple[float, float]:
+    """Return the images per second of the real command and of the bare loop, which alternate in one process."""
+    callback = Alternation(BareLoop(work, images))
+    real(work, steps, "cpu", callback=callback)
+    return tuple(callback.count * work.batch / seconds for seconds in (callback.real, callback.bare))
+
+
+class Added:
+    """Holder of the callback that `real` adds to the callbacks of the configuration."""
+
+    callback: pl.Callback
+
+
+def added_callback() -> pl.Callback:
+    """Return the callback of `Added`."""
+    return Added.callback
 
 
 # (c) --------------------------------------------------------------------------------------------------------
@@ -202,6 +261,22 @@ def load_images(work: Workload) -> Tensor:
     data.prepare_data()
     data.setup("fit")
     return data.images("train").float() / 255
+
+
+class BareLoop:
+    """The fastest loop known to us on a CPU: images by index, and fused Adam."""
+
+    def __init__(self, work: Workload, images: Tensor) -> None:
+        self.net, self.images = Plain(work), images
+        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-3, fused=True)
+        self._chunks = itertools.cycle(torch.randperm(len(images)).split(work.batch)[:-1])
+
+    def run(self, steps: int) -> None:
+        """Run a number of steps."""
+        for index in itertools.islice(self._chunks, steps):
+            self.optimizer.zero_grad()
+            self.net.loss(self.images.index_select(0, index)).backward()
+            self.optimizer.step()
 
 
 def bare(work: Workload, images: Tensor, steps: int, device: str, epochs: int = 1, warm: int = 10) -> Stopwatch:

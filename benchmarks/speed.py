@@ -6,8 +6,9 @@
 logger=none; (c) the fastest bare loop: float images in memory, fused Adam, no log, no checkpoint, no validation (on
 a GPU one CUDA graph); (d) the usual way: a torchvision dataset with ToTensor, a DataLoader, a plain loop; (e)
 pythae's trainer, where installed (`pip install --no-deps pythae imageio cloudpickle`). Images per second are of
-training steps, without the first ten. Every round runs all of them in turn, in a process with that many threads. A
-ratio is computed within a round; its median and range over rounds are printed. `--whole` runs 20 epochs in separate
+training steps, without the first ten. Every round runs all of them in turn, in a process with that many threads. On a
+CPU, (a) and (c) alternate within one run: after each group of steps of (a), (c) runs as many steps. A ratio is computed
+within a round; its median and range over rounds are printed. `--whole` runs 20 epochs in separate
 processes, from the command to its end, and measures wall time, time to the first step, peak anonymous memory and, for
 (a), the share of the fit outside of training (validation, figures, checkpoints); it also measures start-ups.
 `--write docs/speed.md` writes the tables to that file.
@@ -57,7 +58,11 @@ def one_round(workload: str, ways: str, device: str, steps: int | None) -> dict[
         "d": lambda: c.usual(work, steps, device).rate(work.batch),
         "e": lambda: c.pythae(work, images, steps, device).rate(work.batch),
     }
-    return {way: measure[way]() for way in ways}
+    paired = device == "cpu" and {"a", "c"} <= set(ways)
+    rates = {way: measure[way]() for way in ways if not (paired and way in "ac")}
+    if paired:
+        rates["a"], rates["c"] = c.alternate(work, images, steps)
+    return rates
 
 
 def complete_run(workload: str, way: str, device: str, epochs: int, out: str) -> None:

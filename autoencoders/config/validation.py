@@ -29,6 +29,10 @@ TRAINER_MINIMUMS = {
     "val_check_interval": 1,
 }  # fmt: skip
 """Integer option of Lightning's Trainer -> minimum. Lightning accepts smaller values, but then skips work."""
+LABELS = Context("classes", ("a", "b"))
+"""Labels of a model that is built before the data is read."""
+SPLIT_OPTIONS = {"val": "data.validation", "test": "data.test"}
+"""Split -> option that sets its size."""
 SCHEDULE_STEPS = 100
 """Number of optimizer steps for which a learning-rate schedule is built during validation."""
 TRAINING_COPIES = 4
@@ -61,11 +65,13 @@ def validate(config: Mapping) -> None:
         )
     _check_applications(config)
     check_options("model", config["model"])
-    _check_model(config["model"], Context("classes", ("a", "b")))
+    build_on_meta(config["model"], (3, 512, 512), LABELS)
 
 
 def check_combination(config: Mapping, trainer: pl.Trainer, data: ImageDataModule) -> None:
     """Check that model, data and trainer can be combined. Call this before the data is loaded, which may take long.
+
+    A batch size of `auto` is known after the data is read, and is checked then.
 
     Args:
         config: the resolved configuration.
@@ -73,8 +79,14 @@ def check_combination(config: Mapping, trainer: pl.Trainer, data: ImageDataModul
         data: data module of the run, before `setup`.
 
     Raises:
-        UserError: if the model needs labels and the data has none, or the model does not support several processes.
+        UserError: if the model needs labels and the data has none, the model does not support several processes, or a
+            model with batch normalization would get one image per process.
     """
+    size = config["data"].get("batch_size")
+    if isinstance(size, int) and size // trainer.world_size <= 1:
+        model = build_on_meta(config["model"], (3, 64, 64), LABELS)
+        if model is not None:
+            check_batch_size(model, size // trainer.world_size)
     if not data.has_labels:
         _check_model_without_labels(config["model"], data)
     if trainer.world_size > 1 and _class_attribute(config["model"], "single_process", False):
@@ -87,7 +99,7 @@ def check_combination(config: Mapping, trainer: pl.Trainer, data: ImageDataModul
 def _check_model_without_labels(model: Mapping, data: ImageDataModule) -> None:
     """Raise UserError if a model needs labels. If the dataset has attributes to select, the message names them."""
     try:
-        _check_model(model, None)
+        build_on_meta(model, (3, 512, 512), None)
     except UserError as error:
         if not data.selectable_attributes:
             raise
@@ -105,17 +117,30 @@ def _class_attribute(model: Mapping, name: str, default: bool) -> bool:
     return getattr(find_target("model", model["_target_"]), name, default)
 
 
-def _check_model(model: Mapping, context: Context | None) -> None:
-    """Instantiate a model on the meta device. Raise only a UserError from the model. Ignore other exceptions."""
+def build_on_meta(model: Mapping, shape: Shape, context: Context | None) -> nn.Module | None:
+    """Build a model on the meta device, which allocates no memory for weights.
+
+    Args:
+        model: config node of the model.
+        shape: shape (C, H, W) of the images.
+        context: description of the labels, or None for data without labels.
+
+    Returns:
+        The model, or None if an exception other than UserError is raised, because a user's own model may not support
+        the meta device or the shape.
+
+    Raises:
+        UserError: from the model.
+    """
     import torch
 
     try:
         with torch.device("meta"):
-            build(model, shape=(3, 512, 512), context=context)
+            return build(model, shape=tuple(shape), context=context)
     except UserError:
         raise
     except Exception:
-        return  # the model may not support the meta device or the image size
+        return None
 
 
 def _has_another_end(config: Mapping) -> bool:
@@ -204,6 +229,27 @@ def check_batch_size(model: nn.Module, images: int) -> None:
         )
 
 
+def check_splits(config: Mapping, trainer: pl.Trainer, data: ImageDataModule) -> None:
+    """Check that the validation and test splits have an image for each process. Call this after the data is read.
+
+    Args:
+        config: the resolved configuration.
+        trainer: trainer of the run.
+        data: data module, after `setup`.
+
+    Raises:
+        UserError: if a split has fewer images than there are processes.
+    """
+    for split in ("val", "test") if config["test"] else ("val",):
+        count = len(data.images(split))
+        if count < trainer.world_size:
+            raise UserError(
+                f"The {split} split of data={data.name} must have at least {trainer.world_size} images, one for each "
+                f"process, got {count}. Set {SPLIT_OPTIONS[split]} to at least {trainer.world_size}, or use fewer "
+                "processes with trainer.devices."
+            )
+
+
 def check_memory(config: Mapping, shape: Shape, context: Context | None, training_here: bool) -> None:
     """Compare the memory that the weights of the configured model need with the main memory of the machine.
 
@@ -216,17 +262,12 @@ def check_memory(config: Mapping, shape: Shape, context: Context | None, trainin
     Raises:
         UserError: if the memory of the machine is too small.
     """
-    import torch
-
-    try:
-        with torch.device("meta"):
-            model = build(config["model"], shape=tuple(shape), context=context)
-        count = sum(p.numel() for p in (*model.parameters(), *model.buffers()))
-        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except UserError:
-        raise
-    except Exception:  # a user's own model may not support the meta device, or the system does not report its memory
+    model = build_on_meta(config["model"], shape, context)
+    names = getattr(os, "sysconf_names", {})  # Windows does not report its memory
+    if model is None or "SC_PHYS_PAGES" not in names:
         return
+    count = sum(p.numel() for p in (*model.parameters(), *model.buffers()))
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     needed = 4 * count * (TRAINING_COPIES if training_here else 1)
     if needed > available:
         raise UserError(

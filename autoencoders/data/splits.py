@@ -13,6 +13,7 @@ from autoencoders.data.loader import Split
 from autoencoders.data.options import SplitOptions
 from autoencoders.types import SPLITS, Context, UserError
 from autoencoders.utils.checks import require
+from autoencoders.utils.texts import list_names
 
 UNREADABLE, NO_CLASS, NO_VALUE = "the file cannot be read", "the class is unknown", "an attribute is unknown"
 EXCLUDED, DUPLICATE = "the class is in data.exclude", "an equal image is in val or test"
@@ -277,6 +278,6 @@ def excluded_classes(context: Context | None, exclude: tuple[str, ...], name: st
     known = context.names if context is not None and context.kind == "classes" else ()
     unknown = [excluded for excluded in exclude if excluded not in known]
     if unknown:
-        hint = f"Choose from: {', '.join(known)}." if known else "Remove data.exclude because there are no classes."
+        hint = f"Choose from: {list_names(known)}." if known else "Remove data.exclude because there are no classes."
         raise UserError(f"data.exclude must contain only classes of data={name}, got {unknown[0]!r}. {hint}")
     return torch.tensor([known.index(excluded) for excluded in exclude], dtype=torch.long)

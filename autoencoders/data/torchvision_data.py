@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from autoencoders.config.overrides import suggest_name
 from autoencoders.config.signatures import constructor_parameters
+from autoencoders.config.suggestions import suggest_name
 from autoencoders.data.array_images import ArrayImagesDataModule, Opened, Part
 from autoencoders.data.image_cache import file_digest
 from autoencoders.data.wrapped_dataset import DatasetPart, label_names

@@ -11,6 +11,7 @@ from torch.nn import functional
 from autoencoders.metrics.probes import auroc
 from autoencoders.metrics.running_means import RunningMeans
 from autoencoders.types import Context
+from autoencoders.utils.texts import MAX_SCALARS
 
 
 def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
@@ -99,7 +100,8 @@ def classification_metrics(split: str, means: Tensor, labels: Context) -> dict[s
     The metrics are `<split>/loss`, `<split>/objective`, `<split>/accuracy` and `<split>/majority` (accuracy of the
     prediction that is always the majority class of the training images). For attributes, `<split>/auroc` is added if
     `means` contain it. `<split>_accuracy/<name>`, `<split>_majority/<name>` and `<split>_auroc/<name>` are the values
-    for each attribute, and `<split>/accuracy`, `<split>/majority` and `<split>/auroc` are their means over attributes.
+    for each of the first MAX_SCALARS attributes. `<split>/accuracy`, `<split>/majority` and `<split>/auroc` are means
+    over all attributes.
 
     Args:
         split: name of the split, which is the first part of each metric name.
@@ -114,6 +116,7 @@ def classification_metrics(split: str, means: Tensor, labels: Context) -> dict[s
     if areas:
         found["auroc"] = areas[0]
     metrics |= {f"{split}/{key}": float(values.nanmean()) for key, values in found.items()}
+    names = labels.names[:MAX_SCALARS]
     for key, values in found.items():
-        metrics |= {f"{split}_{key}/{name}": v for name, v in zip(labels.names, values.tolist(), strict=True)}
+        metrics |= {f"{split}_{key}/{name}": v for name, v in zip(names, values.tolist(), strict=False)}
     return metrics

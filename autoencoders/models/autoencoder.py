@@ -177,9 +177,36 @@ class Autoencoder(ImageModel):
         """Return the mean images (B, C, H, W) of p(x | z) for codes `z` (B, Z)."""
         return self.likelihood(z, y).mean
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def reconstruct(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return the reconstructions (B, C, H, W) of images `x`, decoded from the posterior means."""
         return self.decode(self.encode(x, y), y)
+
+    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return the reconstructions (B, C, H, W) of images `x`; see `reconstruct`."""
+        return self.reconstruct(x, y)
+
+    @torch.no_grad()
+    def sample(
+        self, count: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return mean images (count, C, H, W) of p(x | z) for codes z sampled from the prior.
+
+        Args:
+            count: number of images.
+            y: class indices (count,) or attributes (count, A), for a conditional model only.
+            temperature: standard deviation of the codes. The prior has 1.
+            generator: generator of the random numbers, on the device of the model; None for the global generator.
+
+        Raises:
+            UserError: if the model has no prior.
+        """
+        if not self.has_prior:
+            raise UserError(
+                f"sample needs a model with a prior, got {self.name}. Choose model=vae or model=cvae, or fit a density "
+                "to the codes with application=sample."
+            )
+        z = torch.randn(count, self.latent_dim, generator=generator, device=self.device)
+        return self.decode(temperature * z, y)
 
     def terms(self, batch: Batch, eps: Tensor | None) -> Terms:
         """Compute all terms of the loss for each image of a batch.

@@ -237,7 +237,6 @@ def instantiate_run(
     from autoencoders.loggers.guarded import GuardedLogger
     from autoencoders.runs import loading
     from autoencoders.runs.record import Record, run_metadata
-    from autoencoders.training import checks
     from autoencoders.training.grouping import group_batches
 
     folder = Path(config["folder"])
@@ -248,10 +247,9 @@ def instantiate_run(
     if trainer.is_global_zero and (warning := slow_precision_warning(trainer)):
         print(f"autoencoders: {warning}", file=sys.stderr)
     validation.check_combination(config, trainer, data)
-    checks.check_configured_batch(config, trainer)
     data.prepare_data()
     data.setup("fit")
-    checks.check_splits(config, trainer, data)
+    validation.check_splits(config, trainer, data)
     if resume and (difference := loading.check_resumed_data(resume, data, config["changed_data"])) is not None:
         data.notes.append(difference)
     on_cpu = trainer.strategy.root_device.type == "cpu"

@@ -147,6 +147,16 @@ def test_pca_equals_that_of_scikit_learn_on_real_digits(compose, digits):
     assert model.family.log_scale.exp().item() == pytest.approx(np.sqrt((residual**2).mean()), rel=1e-4)
 
 
+def test_samples_are_decoded_codes_of_the_prior(compose):
+    model = build(compose, "model=vae").eval()
+    z = torch.randn(5, model.latent_dim, generator=torch.Generator().manual_seed(3))
+    images = model.sample(5, temperature=0.5, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(images, model.decode(z / 2))
+    torch.testing.assert_close(model.reconstruct(images), model.decode(model.encode(images)))
+    with pytest.raises(UserError, match="sample needs a model with a prior, got ae"):
+        build(compose, "model=ae").sample(1)
+
+
 def test_evaluation_noise_is_fixed_by_row_for_any_batch_size(compose, digits):
     model = build(compose, "model=vae").eval()
     images = digits.images("val").float() / 255
