@@ -62,7 +62,7 @@ class Synthetic(ImageDataModule):
 
     def read(self) -> Source:
         """Read the images, and create them if they do not exist."""
-        images, _ = cached_images(
+        stored = cached_images(
             "synthetic",
             ["synthetic", self.count, self.size],
             self.count,
@@ -71,7 +71,8 @@ class Synthetic(ImageDataModule):
             cache=self.cache,
             memory=self.memory,
         )
-        return Source(Split(images, torch.arange(self.count) % 10), None, Context("classes", tuple("0123456789")))
+        labels = torch.arange(self.count) % 10
+        return Source(Split(stored.images, labels), None, Context("classes", tuple("0123456789")))
 
     def _fill(self, store: np.ndarray) -> None:
         rng = np.random.default_rng(0)
@@ -92,11 +93,12 @@ def synthetic_config(folder: Path, count: int, shape: list[int], memory: float, 
 
     from autoencoders.config.compose import compose_config
 
-    base = ["model=vae", "data=folder", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
+    base = ["model=vae", "data=folder", "net=mlp", f"data.path={folder}", f"data.memory={memory}", "trainer=cpu"]
     composed = compose_config("train", [*base, "likelihood=bernoulli", f"folder={folder}/run", *overrides])
     config = OmegaConf.to_container(composed, resolve=True)
-    for key in ("path", "size", "color", "fit", "labels", "skip_unreadable"):
+    for key in ("path", "size", "color", "fit", "depth", "white", "labels", "group", "skip_unreadable"):
         del config["data"][key]
+    config["data"]["batch_size"] = 128
     data = {"_target_": "scale.Synthetic", "count": count, "shape": shape, "cache": str(folder / "store")}
     return {**config, "data": {**config["data"], **data, "name": "synthetic"}}
 

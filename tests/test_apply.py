@@ -75,7 +75,7 @@ def test_images_of_the_user_are_reconstructed(run, tmp_path):
         (["run={run}", "images={tmp}/none.png"], "does not exist"),
         (["run={run}", "images={tmp}/broken.png"], "image files cannot be read"),
         (["run={run}", "split=all"], "split must be train, val or test"),
-        (["run={run}", "application.reconstruct.count=two"], "count must be a number, got 'two'"),
+        (["run={run}", "application.reconstruct.count=two"], "count must be an integer, got 'two'"),
         (["run={run}", "application.reconstruct.count=null"], "count must be an integer, got None"),
     ],
 )

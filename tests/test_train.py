@@ -93,7 +93,10 @@ def test_the_terminal_output(finished):
     assert "mean image" in last[0]
     assert folder.name in last[1]
     assert f"wandb sync '{folder.name}/wandb/offline-run-" in last[4]
-    assert done.stderr == ""
+    assert done.stderr.splitlines() == [
+        "autoencoders: warning: The run has only 78 optimizer steps, and fewer than 200 are usually too few. Set "
+        "trainer.max_epochs=6 (it is 2), or lower data.batch_size (it is 32)."
+    ]
 
 
 def test_the_offline_wandb_run_has_the_config_all_metrics_and_all_figures(finished):

@@ -112,8 +112,7 @@ def card_table(run: Run, card: DataCard) -> pd.DataFrame:
         spread = f", standard deviation over images {values.std():.3f}" if len(values) > 1 else ""
         rows[f"brightness, {split}"] = f"mean {values.mean():.3f}{spread}"
     if isinstance(run.data, ImageFolderDataModule):
-        names = [name for split in SPLITS for name in run.annotations(split).names or ()]
-        rows |= describe_files([run.data.path / name for name in names])
+        rows |= describe_files([file for split in SPLITS for file in run.data.image_files(split)])
     rows["duplicates"] = ", ".join(f"{split} {count:,}" for split, count in run.data.duplicate_counts().items())
     return pd.DataFrame([*rows.items(), *notes], columns=["item", "value"])
 

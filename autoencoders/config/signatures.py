@@ -21,7 +21,7 @@ from autoencoders.types import UserError
 logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)  # this logger repeats an error that is raised anyway
 ANNOTATIONS: dict[str, Any] = {
     "int": int, "float": float, "bool": bool, "str": str, "None": type(None), "Sequence[int]": list[int],
-    "Sequence[str]": list[str], "tuple[float, float]": list[float],
+    "Sequence[str]": list[str], "tuple[float, float]": list[float], "Literal['auto']": typing.Literal["auto"],
 }  # fmt: skip
 """Annotation in the source code of this package, as a string -> Python type of the value in a config node."""
 TYPE_NAMES: dict[Any, str] = {
@@ -187,7 +187,8 @@ def _describe_types(kinds: tuple[Any, ...]) -> str:
 def _describe_type(kind: Any) -> str:
     origin = typing.get_origin(kind)
     if origin is typing.Literal:
-        return "one of " + ", ".join(map(str, typing.get_args(kind)))
+        values = list(map(str, typing.get_args(kind)))
+        return values[0] if len(values) == 1 else "one of " + ", ".join(values)
     if origin in (list, tuple):
         members = {int: " of integers", float: " of numbers", str: " of texts"}
         return "a list" + members.get(typing.get_args(kind)[0], "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import lightning.pytorch as pl
 import numpy as np
@@ -87,7 +87,7 @@ class ImageDataModule(pl.LightningDataModule):
         root: str | None = None,
         *,
         name: str = "",
-        batch_size: int | str = 128,
+        batch_size: int | Literal["auto"] = 128,
         eval_batch_size: int = 500,
         validation: float = 0.1,
         test: float = 0.2,

@@ -157,6 +157,12 @@ class ImageFolderDataModule(ImageDataModule):
             annotations.group_names = tuple(known)
         return annotations
 
+    def image_files(self, split: str) -> list[Path]:
+        """Return the files of the images in the split `train`, `val` or `test`."""
+        self.get_split(split)
+        paths = self._paths.get(split, self._paths["train"])
+        return [self.path / paths[row] for row in self._rows[split].tolist()]
+
     def read_image_files(self, files: Sequence[Path]) -> Tensor:
         """Read other image files into a tensor (N, C, H, W), with the size, depth and white point of the folder."""
         return torch.from_numpy(read_all(files, self._decode, self.white_point))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from torch import Tensor
 
@@ -43,7 +44,7 @@ class SplitOptions:
 class BatchOptions:
     """Options for building batches of images. `ImageDataModule` describes each option."""
 
-    batch_size: int | str
+    batch_size: int | Literal["auto"]
     eval_batch_size: int
     seed: int
     binarize: str

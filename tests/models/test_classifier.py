@@ -40,7 +40,7 @@ def test_classifier_learns_digits_and_loads_from_its_run_folder(classifier_folde
 
 
 def test_callbacks_for_decoded_images_skip_a_classifier(classifier_folder):
-    assert sorted(p.name for p in (classifier_folder / "figures").iterdir()) == ["loss_curves"]
+    assert sorted(p.name for p in (classifier_folder / "figures").iterdir()) == ["data", "loss_curves"]
     assert pd.read_csv(classifier_folder / "metrics.csv")["train/accuracy"].dropna().iloc[-1] > 0.9
 
 

@@ -19,7 +19,7 @@ from autoencoders.runs.data_check import DATA_IDENTITY
 from autoencoders.types import UserError
 
 WORDS = ["data=folder", "data.size=8", "data.batch_size=8", "data.color=false", "data.cache=cache", "model=cvae"]
-WORDS += ["net.widths=[8]", "latent_dim=2", "trainer=cpu", "logger=none", "callbacks=checkpoint"]
+WORDS += ["net=mlp", "net.widths=[8]", "latent_dim=2", "trainer=cpu", "logger=none", "callbacks=checkpoint"]
 WORDS += ["schedule=constant", "beta=constant", "test=false"]
 
 

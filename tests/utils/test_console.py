@@ -74,9 +74,9 @@ def test_a_run_on_a_terminal(compose, record_screen):
     metrics = train.train(config, changes=lambda: [("model", "cvae → vae")])
     text = visible(screen)
     assert re.search(r"changed +model +cvae → vae", text)
-    assert re.search(r"images +train 1,258, val 180, test 359", text)
+    assert re.search(r"splits +train 1,258, val 180, test 359", text)
     assert re.search(r"encoder +Linear, BatchNorm1d, ReLU +16 +12,576", text)
-    assert re.search(r"10 classes +0 9%, 1 10%", text)
+    assert re.search(r"classes +0 \(178\), 1 \(182\)", text)
     epochs = re.findall(r"^ +(\d)/2 +([\d.]+) ", text, re.MULTILINE)
     assert [epoch for epoch, _ in epochs] == ["1", "2"]
     assert float(epochs[1][1]) == pytest.approx(metrics["val/objective"], abs=0.01)
