@@ -148,13 +148,10 @@ class Alternation(StepCallback):
         middle, steps = time.perf_counter(), len(batch) if isinstance(batch, BatchGroup) else 1
         self.loop.run(steps)
         end = time.perf_counter()
-        self._calls += 1
-        if self._calls > 2:
-            self.real, self.bare, self.count = (
-                self.real + middle - self._mark,
-                self.bare + end - middle,
-                self.count + steps,
-            )
+        if self._started:
+            self.real, self.bare = self.real + middle - self._mark, self.bare + end - middle
+            self.count += steps
+        self._started = True
         self._mark = time.perf_counter()
 
 
