@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 """Names of the splits of a dataset."""
+MAX_LISTED = 20
+"""Maximum number of names that a message lists."""
 Shape = tuple[int, int, int]
 """(C, H, W): channels, height and width of one image."""
 
@@ -162,10 +164,12 @@ class Annotations:
         """Return the values (N,) of the attribute with the given name.
 
         Raises:
-            UserError: if the data has no attribute with this name. The message lists all attributes of the data.
+            UserError: if the data has no attribute with this name. The message lists the first MAX_LISTED attributes.
         """
         if self.attributes is None or name not in self.attribute_names:
-            known = ", ".join(self.attribute_names) or "none"
+            known = ", ".join(self.attribute_names[:MAX_LISTED]) or "none"
+            if len(self.attribute_names) > MAX_LISTED:
+                known += f", ... ({len(self.attribute_names):,} in total)"
             raise UserError(f"The data has no attribute {name!r}. The attributes of the data are: {known}.")
         return self.attributes[:, self.attribute_names.index(name)]
 

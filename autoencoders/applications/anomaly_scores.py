@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -52,45 +54,55 @@ class AnomalyScores:
             batch: the images.
             split: name that seeds the noise of the posterior.
         """
-        run, found = self.run, []
-        labels = self._labels(batch)
-        for y in labels:
-            terms = [self._terms(part, split) for part in batch._replace(y=y).chunks(ROWS_PER_CHUNK)]
-            found.append([torch.cat(column) for column in zip(*terms, strict=True)])
-        distortion, rate, z = (torch.stack(column) for column in zip(*found, strict=True))  # (label candidates, N, ...)
-        density = torch.stack([-self.density.log_density(codes) for codes in z])
-        columns: dict[str, Any] = {"distortion": distortion.min(0).values}
-        if run.model.has_prior:
-            columns["negative elbo"] = (distortion + rate).min(0).values
-        columns["latent density"] = density.min(0).values
+        run, model, found = self.run, self.run.model, []
+        for pairs in self._pairs(batch):
+            terms = []
+            for chunk in pairs.chunks(ROWS_PER_CHUNK):
+                moved = chunk.to(model.device)
+                terms.append(model.terms(moved, evaluation_noise(model, moved.index, split)))
+            distortion, rate = (torch.cat([getattr(t, name).cpu() for t in terms]) for name in ("distortion", "rate"))
+            z = torch.cat([t.posterior.mean.float().cpu() for t in terms])
+            rows = torch.stack([distortion, distortion + rate, -self.density.log_density(z)])
+            found.append(rows.unflatten(1, (-1, len(batch.x))).amin(1))  # (scores, label candidates, N) -> (scores, N)
+        distortion, neg_elbo, density = torch.stack(found).amin(0)
+        columns: dict[str, Any] = {"distortion": distortion}
+        if model.has_prior:
+            columns["negative elbo"] = neg_elbo
+        columns["latent density"] = density
         columns[self.pca.name] = (self.pca.reconstruct(batch.x) - batch.target).flatten(1).square().sum(1)
         columns["mean image"] = (batch.target - run.data.mean_image()).flatten(1).square().sum(1)
         scores = {name: values.double().numpy() for name, values in columns.items()}
         return {**scores, "total variation": total_variation(to_numpy(batch.target))}
 
-    def _labels(self, batch: Batch) -> list[Tensor | None]:
-        """Return the label candidates of the batch: every training class for all images, or the batch's own labels."""
-        model, labels = self.run.model, self.run.model.labels
-        if labels is None or not model.context_size or labels.kind == "attributes":
-            return [batch.y]
-        known = sorted(set(range(labels.size)) - set(self.run.data.excluded.tolist()))
-        return [torch.full((len(batch.x),), label) for label in known]
+    def _pairs(self, batch: Batch) -> Iterator[Batch]:
+        """Yield batches (G * N images) of the N images with each of G label candidates, first all with the first one.
 
-    def _terms(self, batch: Batch, split: str) -> tuple[Tensor, Tensor, Tensor]:
-        """Return distortion (B,), rate (B,) and posterior mean (B, Z) of a batch, on the CPU."""
-        model = self.run.model
-        moved = batch.to(model.device)
-        terms = model.terms(moved, evaluation_noise(model, moved.index, split))
-        return terms.distortion.cpu(), terms.rate.cpu(), terms.posterior.mean.float().cpu()
+        The candidates are every training class, or the batch's own labels, with G = 1. Several candidates share a
+        batch, because a network processes one large batch faster than many small ones.
+        """
+        model, labels, count = self.run.model, self.run.model.labels, len(batch.x)
+        if labels is None or not model.context_size or labels.kind == "attributes":
+            yield batch
+            return
+        known = torch.tensor(sorted(set(range(labels.size)) - set(self.run.data.excluded.tolist())))
+        for group in known.split(max(1, ROWS_PER_CHUNK // count)):
+            rows = torch.arange(count).repeat(len(group))
+            yield batch._replace(y=None).select(rows)._replace(y=group.repeat_interleave(count))
 
     def output(self, batch: Batch) -> Tensor:
         """Return the reconstructions (N, C, H, W) of the images.
 
         A model conditioned on classes reconstructs each image with the class that gives the lowest squared error.
         """
-        outputs = torch.stack([self.run.reconstruct(batch.x, y) for y in self._labels(batch)])
-        best = (outputs - batch.target).flatten(2).square().sum(2).argmin(0)
-        return outputs[best, torch.arange(len(best))]
+        count = len(batch.x)
+        lowest, best = torch.full((count,), math.inf), torch.zeros_like(batch.target)
+        for pairs in self._pairs(batch):
+            outputs = self.run.reconstruct(pairs.x, pairs.y)
+            errors, group = (outputs - pairs.target).flatten(1).square().sum(1).unflatten(0, (-1, count)).min(0)
+            lower = errors < lowest
+            lowest = torch.where(lower, errors, lowest)
+            best[lower] = outputs.unflatten(0, (-1, count))[group, torch.arange(count)][lower]
+        return best
 
 
 def concatenate(batches: list[Batch]) -> Batch:

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 OTHERS = ("fashion", "digits", "mnist", "lfw", "cartoons", "noise", "shuffled")
 """Values of the option `other`: sources of anomalous images."""
 MAX_PAIRS = 50_000
-"""Maximum number of pairs of an image and a class, per set of images, that a model conditioned on classes scores."""
+"""Maximum number of pairs of an image and a class, per set of images, that a model conditioned on classes scores.
+
+With 1,500 classes, each set has at most 33 images.
+"""
 UNITS = {
     "distortion": "nats", "negative elbo": "nats", "latent density": "-log density, nats",
     "mean image": "squared error", "total variation": "mean difference of neighboring pixels",
@@ -64,9 +67,9 @@ def detect(
         Figures: `histograms`, `extremes` (images with the lowest and highest scores) and `errors` (errors per pixel).
         Table `detection` with one row per score: AUROC, average precision (for a random score: the fraction of
         anomalous images) and false positive rate at 95 % true positive rate, each with its bootstrap error; and the
-        fractions of anomalous images (`detected`) and of normal images (`false alarms`) above the threshold. Table
-        `own`: scores of your own images, and whether they exceed the thresholds. Examples `scored`: single images with
-        their scores.
+        fractions of anomalous images (`detected`) and of normal images (`false alarms`) above the threshold; and the
+        numbers of scored images (`normal`, `anomalous`, and `validation` for the threshold). Table `own`: scores of
+        your own images, and whether they exceed the thresholds. Examples `scored`: single images with their scores.
 
     Raises:
         UserError: if an option is invalid, there are no anomalous images and no images of your own, or the model is
@@ -80,7 +83,8 @@ def detect(
         excluded = torch.isin(classes, run.data.excluded)
     scorer = AnomalyScores(run)
     limit = max(2, min(limit, MAX_PAIRS // scorer.candidates))
-    validation = scorer.scores(run.batch("val", spread_rows(limit, len(run.data.images("val")))), "val")
+    rows = spread_rows(limit, len(run.data.images("val")))
+    validation = scorer.scores(run.batch("val", rows), "val")
     thresholds = {name: float(np.quantile(values, quantile)) for name, values in validation.items()}
     normal = run.batch(split, limit_rows(~excluded, limit))
     anomalies = [run.batch(split, limit_rows(excluded, limit))] if excluded.any() else []
@@ -88,7 +92,7 @@ def detect(
         anomalies.append(other_images(run, other, normal, limit))
     result = ApplicationResult()
     if anomalies:
-        compared = Comparison(normal, concatenate(anomalies), split, describe_anomalies(run, other))
+        compared = Comparison(normal, concatenate(anomalies), split, describe_anomalies(run, other), len(rows))
         add_comparison(result, scorer, thresholds, compared, count)
     if images is not None:
         x, names = run.read_images(images)
@@ -109,12 +113,14 @@ class Comparison(NamedTuple):
         anomalous: anomalous images.
         split: split of the normal images.
         what: source of the anomalous images, for figures.
+        validation: number of validation images that determine the thresholds.
     """
 
     normal: Batch
     anomalous: Batch
     split: str
     what: str
+    validation: int
 
 
 def limit_rows(selected: Tensor, limit: int) -> Tensor:
@@ -171,9 +177,9 @@ def add_comparison(
         compared: normal and anomalous images.
         count: maximum number of images per row in the figures.
     """
-    normal, anomalous, split, what = compared
+    normal, anomalous, split, what, validation = compared
     scores = scorer.scores(normal, split), scorer.scores(anomalous, "strange")
-    rows = detection_rows(scores, thresholds)
+    rows = {name: row | {"validation": validation} for name, row in detection_rows(scores, thresholds).items()}
     share = len(anomalous.x) / (len(anomalous.x) + len(normal.x))
     table = comparison_table({**rows, "chance": {"auroc": 0.5, "ap": share, "fpr at 95 % tpr": 0.95}}, "score")
     main = "negative elbo" if "negative elbo" in rows else "distortion"
@@ -221,7 +227,9 @@ def histogram_figure(
         label = f"{name}: AUROC {value:.3f}; {UNITS.get(name, 'squared error')}"
         panels[label] = (scores[0][name], scores[1][name], thresholds[name])
     names = f"normal {compared.split} images", compared.what
-    return score_histograms(panels, f"{title}; dashed line: threshold from validation images", names)
+    return score_histograms(
+        panels, f"{title}; dashed line: threshold from {compared.validation:,} validation images", names
+    )
 
 
 def extremes_figure(

@@ -12,6 +12,7 @@ import torch
 
 from autoencoders.data import array_labels
 from autoencoders.data.array_layout import check_layout, check_sides, to_array
+from autoencoders.data.bit_depth import loses_bits, reduced_fact
 from autoencoders.data.datamodule import ImageDataModule
 from autoencoders.data.fitting import FITS, fit_array, parse_size
 from autoencoders.data.image_cache import CachedImages, Contents, cached_images
@@ -188,7 +189,9 @@ class ArrayImagesDataModule(ImageDataModule):
         labels: list[Any] = []
         levels: list[Levels] = []
         later: list[int] = []
+        reduced = 0
         for row, image, label in console.track_progress(_items(part), title, part.count):
+            reduced += loses_bits(image)
             array = self._fit(image, row, images.shape[1:])
             if not np.issubdtype(array.dtype, np.bool_) and not _is_picture(image):
                 levels.append(self._levels(array, row))
@@ -205,7 +208,7 @@ class ArrayImagesDataModule(ImageDataModule):
             for row, image, _ in console.track_progress(_items(part), title, part.count):
                 if row in waiting:
                     images[row] = scale_pixels(self._fit(image, row, images.shape[1:]), chosen, self.pixels.depth)
-        return Contents({}, array_labels.pack(labels, part.count), levels_fact(merged))
+        return Contents({}, array_labels.pack(labels, part.count), levels_fact(merged) | reduced_fact(reduced))
 
     def _levels(self, array: np.ndarray, row: int) -> Levels:
         try:

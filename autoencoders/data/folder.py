@@ -167,21 +167,23 @@ class ImageFolderDataModule(ImageDataModule):
         """Read other image files into a tensor (N, C, H, W), with the size, depth and white point of the folder."""
         return torch.from_numpy(read_all(files, self._decode, self.white_point))
 
-    def _decode(self, file: Path, white: float | None = None) -> np.ndarray:
-        return read_image(file, self.size, color=self.color, fit=self.fit, white=white, depth=self.depth)
+    def _decode(self, file: Path, white: float | None = None, reduced: set[Path] | None = None) -> np.ndarray:
+        size, color, fit, depth = self.size, self.color, self.fit, self.depth
+        return read_image(file, size, color=color, fit=fit, white=white, depth=depth, reduced=reduced)
 
     def _decode_part(self, files: FolderPart, white: float | None) -> CachedImages:
         folder, names = files.folder, files.names
+        reduced: set[Path] = set()
 
         def decode(name: str, white: float | None = None) -> np.ndarray:
-            return self._decode(folder / name, white)
+            return self._decode(folder / name, white, reduced)
 
         return cached_images(
             f"folder-{self.path.name}",
             ["folder", str(folder.resolve()), file_digest(folder, names), self.size, self.color, self.fit, white],
             len(names),
             (3 if self.color else 1, *self.size),
-            decode_files(names, decode, f"decoding {printable_name(folder.name)}", white),
+            decode_files(names, decode, f"decoding {printable_name(folder.name)}", white, reduced),
             cache=self.cache,
             memory=self.memory,
             depth=self.depth,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -210,11 +211,25 @@ class RowsPart:
     """
 
     def __init__(self, rows: Any, image: str, label: str) -> None:
-        self.rows, self.image, self.label, self.count = rows, image, label, len(rows)
+        library = import_extra("datasets", "huggingface", "data=huggingface")
+        self.encoded = isinstance(rows.features[image], library.Image)
+        # An image that the library has decoded no longer states the number of bits in its file.
+        self.rows = rows.cast_column(image, library.Image(decode=False)) if self.encoded else rows
+        self.image, self.label, self.count = image, label, len(rows)
         files = [Path(entry["filename"]) for entry in rows.cache_files]
         self.key = [image, label, self.count, [[str(file), file_digest(file.parent, [file.name])] for file in files]]
 
     def read(self, rows: range) -> tuple[Items, Items | None]:
         """Return the images and the labels with the given indices."""
         columns = self.rows[rows.start : rows.stop]
-        return columns[self.image], columns[self.label] if self.label else None
+        images = [_open_picture(entry) for entry in columns[self.image]] if self.encoded else columns[self.image]
+        return images, columns[self.label] if self.label else None
+
+
+def _open_picture(entry: Mapping[str, Any] | None) -> Any:
+    """Open an image file of a dataset: its bytes, or, without bytes, its path. Return None for an empty cell."""
+    from PIL import Image
+
+    if entry is None:
+        return None
+    return Image.open(io.BytesIO(entry["bytes"]) if entry["bytes"] is not None else entry["path"])

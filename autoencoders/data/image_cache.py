@@ -23,8 +23,11 @@ from torch import Tensor
 from autoencoders.types import Shape, UserError
 from autoencoders.utils.error_messages import disk_error_message
 
-VERSION = 2
-"""Version of the cache format. Increase it if the same settings give different pixels. Older caches are rebuilt."""
+VERSION = 3
+"""Version of the cache format. Increase it if the same settings give different pixels or facts.
+
+Older caches are rebuilt.
+"""
 IMAGES_FILE, LABELS_FILE, METADATA_FILE = "images.npy", "labels.npy", "store.json"
 LOADING_ERRORS = (OSError, ValueError, EOFError, KeyError)
 """Exceptions of `load_cache` if a file is missing or truncated, or if the version or the shape does not match."""

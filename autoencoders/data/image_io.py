@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -13,6 +14,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
+from autoencoders.data.bit_depth import file_loses_bits, loses_bits, reduced_fact, reduced_note
 from autoencoders.data.fitting import fit_picture
 from autoencoders.data.image_cache import Contents
 from autoencoders.data.white_point import (
@@ -57,6 +59,7 @@ def read_image(
     box: int | None = None,
     white: float | None = None,
     depth: int = 8,
+    reduced: set[Path] | None = None,
 ) -> np.ndarray:
     """Decode an image file, rotate it as its EXIF data requires, crop it and resize it.
 
@@ -69,6 +72,7 @@ def read_image(
             dimension of the image that is smaller than `box` is not cropped.
         white: pixel value of white in images with more than 8 bits, or None if it is not known.
         depth: number of bits of a pixel value of the result, 8 or 16.
+        reduced: set to which `path` is added if the file has 16 bits per color channel, because they are read with 8.
 
     Returns:
         Image (C, H, W), uint8 or uint16.
@@ -80,6 +84,8 @@ def read_image(
     """
     try:
         with Image.open(path) as opened:
+            if reduced is not None and loses_bits(opened):
+                reduced.add(path)
             image = _flatten(ImageOps.exif_transpose(opened), color, white)
     except UnknownWhiteError:
         raise
@@ -148,7 +154,11 @@ def _is_image_file(entry: os.DirEntry[str]) -> bool:
 
 
 def decode_files(
-    files: Sequence[File], decode: Callable[..., np.ndarray], title: str, white: float | None = None
+    files: Sequence[File],
+    decode: Callable[..., np.ndarray],
+    title: str,
+    white: float | None = None,
+    reduced: Collection[Path] = (),
 ) -> Callable[[np.ndarray], Contents]:
     """Return a function that decodes image files in threads. It is the argument `fill` of `cached_images`.
 
@@ -162,6 +172,7 @@ def decode_files(
             of images with more than 8 bits. It may raise `UnreadableImageError` and `UnknownWhiteError`.
         title: text next to the progress bar in the terminal.
         white: value of `data.white`.
+        reduced: collection to which `decode` adds the files with 16 bits per color channel; see `read_image`.
     """
 
     def fill(images: np.ndarray) -> Contents:
@@ -183,7 +194,7 @@ def decode_files(
         if levels is not None:
             chosen = choose_white(levels, white)
             unreadable |= _decode_in_threads(lambda rows: decode_rows(rows, chosen), sorted(deep), title)
-        return Contents(unreadable, facts=levels_fact(levels))
+        return Contents(unreadable, facts=levels_fact(levels) | reduced_fact(len(reduced)))
 
     return fill
 
@@ -204,6 +215,8 @@ def _decode_in_threads(
 def read_all(files: Sequence[Path], decode: Callable[..., np.ndarray], white: float | None = None) -> np.ndarray:
     """Read N image files into one array (N, C, H, W). Images with more than 8 bits have a common white point.
 
+    Print the number of files with 16 bits per color channel, because they are read with 8 bits.
+
     Args:
         files: paths of the files.
         decode: function that reads one file into an array (C, H, W); see `decode_files`.
@@ -223,6 +236,8 @@ def read_all(files: Sequence[Path], decode: Callable[..., np.ndarray], white: fl
             unreadable[file] = error.reason
     if unreadable:
         raise UserError(f"{describe_unreadable(unreadable, len(files))} Remove or repair these files.")
+    if note := reduced_note(sum(map(file_loses_bits, files))):
+        print(f"autoencoders: {note}", file=sys.stderr)
     levels = merge_levels(deep.values())
     if levels is not None:
         images |= {file: decode(file, choose_white(levels, white)) for file in deep}

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autoencoders.data.bit_depth import reduced_note
 from autoencoders.data.image_cache import CachedImages
 from autoencoders.types import UserError
 from autoencoders.utils.checks import require
@@ -171,15 +172,17 @@ def read_parts(
     stored = {part: read(part, given) for part in parts}
     own = {part: Levels(*images.facts["levels"]) for part, images in stored.items() if "levels" in images.facts}
     levels = merge_levels(own.values())
+    reduced = reduced_note(sum(images.facts.get("reduced", 0) for images in stored.values()))
+    notes = [reduced] if reduced else []
     if levels is None:
-        unused = "data.white is not used, because all images have 8 bits or fewer."
-        return stored, given, [unused] if given is not None else []
+        unused = "data.white is not used, because all images are read with 8 bits or fewer."
+        return stored, given, notes + ([unused] if given is not None else [])
     white = choose_white(levels, given)
     for part, part_levels in own.items():
         if levels.kind != "byte" and choose_white(part_levels, given) != white:
             stored[part] = read(part, white)
     note = white_note(levels, given, depth)
-    return stored, white, [note] if note else []
+    return stored, white, notes + ([note] if note else [])
 
 
 def levels_fact(levels: Levels | None) -> dict[str, Any]:

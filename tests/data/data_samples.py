@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import zlib
 
 import numpy as np
 import torch
@@ -74,3 +75,27 @@ def prepared(root, tmp_path, **options):
 def values(data, split):
     """Return the pixel value of each image of a split."""
     return data.images(split)[:, 0, 0, 0].tolist()
+
+
+def write_16_bit_colors(path, pixels):
+    """Write pixels (H, W, 3) to a PNG, TIFF or PPM file with 16 bits per color channel, which Pillow cannot write."""
+    height, width, _ = pixels.shape
+    if path.suffix == ".png":
+        rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+        header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+        chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+        content = b"\x89PNG\r\n\x1a\n"
+        for name, data in chunks:
+            content += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    elif path.suffix == ".tif":
+        data, entries_end = pixels.astype("<u2").tobytes(), 8 + 2 + 10 * 12 + 4
+        entries = [
+            (256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, entries_end), (259, 3, 1, 1), (262, 3, 1, 2),
+            (273, 4, 1, entries_end + 6), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, len(data)), (284, 3, 1, 1),
+        ]  # fmt: skip
+        content = b"II*\0" + struct.pack("<IH", 8, 10)
+        content += b"".join(struct.pack("<HHII", *entry) for entry in entries)
+        content += struct.pack("<I", 0) + struct.pack("<3H", 16, 16, 16) + data
+    else:
+        content = f"P6 {width} {height} 65535\n".encode() + pixels.astype(">u2").tobytes()
+    path.write_bytes(content)

@@ -192,7 +192,7 @@ def test_8_bit_images_are_decoded_once(tmp_path, monkeypatch):
     monkeypatch.setattr(folder, "read_image", lambda file, *a, **k: opened.append(file.name) or read(file, *a, **k))
     data = prepared(tmp_path / "in", tmp_path, white=100)
     assert sorted(opened) == [f"{i}.png" for i in range(10)]
-    assert data.notes == ["data.white is not used, because all images have 8 bits or fewer."]
+    assert data.notes == ["data.white is not used, because all images are read with 8 bits or fewer."]
 
 
 def test_float_images_brighter_than_1_are_scaled_by_their_maximum(tmp_path):

@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from data_samples import write_16_bit_colors
 from PIL import Image
 
 from autoencoders.config.data_paths import make_paths_absolute
@@ -143,6 +144,18 @@ def test_pictures_of_16_bits_keep_them(tmp_path):
     data = prepared(tmp_path, tmp_path / "in", depth=16)
     stored = torch.cat([data.images(split) for split in ("train", "val", "test")])[:, 0, 0, 0]
     assert stored.tolist() == values.tolist()
+
+
+def test_pictures_with_16_bits_per_color_channel_are_counted(tmp_path):
+    cells = []
+    for i in range(10):
+        write_16_bit_colors(tmp_path / f"{i}.png", np.full((8, 8, 3), 257 * i))
+        cells.append(str(tmp_path / f"{i}.png"))
+    features = datasets.Features({"image": datasets.Image()})
+    datasets.Dataset.from_dict({"image": cells}, features=features).save_to_disk(tmp_path / "in")
+    data = prepared(tmp_path, tmp_path / "in")
+    assert "10 files with 16 bits per color channel are read with 8 bits." in " ".join(data.notes)
+    assert first(data, "test") == [8, 9]
 
 
 def test_splits_are_found_in_names_of_files_and_folders(tmp_path):

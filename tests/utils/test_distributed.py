@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 QUICK = ["model=vae", "trainer.max_epochs=1", "trainer.limit_train_batches=2", "callbacks=[checkpoint,progress]"]
 
@@ -101,6 +102,23 @@ def test_torchrun_needs_a_folder_and_gives_the_results_of_lightnings_launcher(tm
     assert run(*words, "hydra.run.dir=inside", cwd=tmp_path).returncode == 0
     outside, inside = (json.loads((tmp_path / f / "metrics.json").read_text()) for f in ("outside", "inside"))
     assert outside == inside
+
+
+@pytest.mark.slow
+def test_fewer_validation_images_than_processes_are_refused_with_one_sentence(tmp_path):
+    (tmp_path / "in").mkdir()
+    for i in range(12):
+        Image.new("RGB", (8, 8), (20 * i, 0, 0)).save(tmp_path / f"in/{i}.png")
+    words = [*QUICK, "trainer=ddp_cpu", "logger=none", "net=mlp", "latent_dim=2", "data=folder", "data.path=in"]
+    words += ["data.size=8", "data.batch_size=4", "data.test=2", "hydra.run.dir=run"]
+    done = run(*words, "data.validation=1", cwd=tmp_path)
+    assert done.returncode == 2
+    assert (
+        done.stderr.count("The val split of data=folder must have at least 2 images, one for each process, got 1") == 1
+    )
+    assert "Traceback" not in done.stderr
+    done = run(*words, "data.validation=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_processes_share_a_drawn_seed(tmp_path):
