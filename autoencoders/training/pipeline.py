@@ -181,7 +181,7 @@ def find_resume_checkpoint(config: dict[str, Any]) -> Path | None:
         return None
     if config["resume"] == "auto":
         return loading.newest_checkpoint(config["folder"], needed=False)
-    return loading.newest_checkpoint(config["resume"])
+    return loading.newest_checkpoint(str(config["resume"]))  # Hydra reads the name of a folder such as 1 as a number
 
 
 def set_seed(config: dict[str, Any], resume: Path | None) -> dict[str, Any]:

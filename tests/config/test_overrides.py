@@ -241,6 +241,7 @@ CASES = [
     ("seed=${nope}", "seed cannot be resolved: Interpolation key 'nope' not found"),
     ("data=folder", "data.path must be given. Set data.path=<value>."),
     ("--foo", "There is no flag --foo. Use group=option and key=value"),
+    ("resume=1", "1 must be a checkpoint or a run folder"),
     ("data.batch_size=1.5", "data.batch_size must be an integer or auto, got 1.5"),
     ("data.batch_size=0", "data.batch_size must be a number of images >= 1"),
     ("data.size=3", "data.size must be a number of pixels between 8 and 1024"),
