@@ -110,9 +110,10 @@ class NaNGuard(StepCallback):
         self._restart(weights)
 
     def _restart(self, weights: bool) -> None:
-        """Clear the loss terms, but keep the last batch if the weights after it have not been checked.
+        """Clear the loss terms. If the weights were not checked, keep those of the last batch.
 
-        A gradient of this batch that is not finite is the cause of a failure of the next batch.
+        If the gradient of this batch is not finite, the loss of the next batch is not finite either. The report must
+        then name this batch.
         """
         self._unchecked = 0
         self._terms, self._gradients = ([], []) if weights else (self._terms[-1:], self._gradients[-1:])
