@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autoencoders.objectives.cross_entropy import binary_cross_entropy
 from autoencoders.types import UserError
 from autoencoders.utils.checks import require
 
@@ -119,7 +119,7 @@ class Bernoulli(Likelihood):
 
     def nll(self, output: Tensor, target: Tensor) -> Tensor:
         """Return -log p(target | z) (B,), in nats, for the decoder output and the target images, both (B, C, H, W)."""
-        return F.binary_cross_entropy_with_logits(output, target, reduction="none").flatten(1).sum(1)
+        return binary_cross_entropy(output, target)
 
 
 def _check_scale(scale: float) -> float:
