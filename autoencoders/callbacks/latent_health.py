@@ -66,7 +66,7 @@ class LatentHealth(FigureCallback):
 
     needs_decoder = True
 
-    def __init__(self, codes: int = 2000, every_n_epochs: int = 5) -> None:
+    def __init__(self, codes: int = 2000, every_n_epochs: int = 10) -> None:
         super().__init__(every_n_epochs)
         at_least(1, codes=codes)
         self.codes = codes

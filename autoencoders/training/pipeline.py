@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.types import UserError
 from autoencoders.utils import distributed, signals
-from autoencoders.utils.startup import slow_precision_warning
+from autoencoders.utils.startup import freeze_objects, slow_precision_warning
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -325,7 +325,8 @@ def fit(run: TrainingRun) -> None:
         model.terms = torch.compile(model.terms)
     trainer.ckpt_path = run.resume  # not an argument of fit, because the model's setup hook reads this attribute
     try:
-        trainer.fit(model, datamodule=run.data)
+        with freeze_objects():
+            trainer.fit(model, datamodule=run.data)
     except (MisconfigurationException, RuntimeError) as error:
         if isinstance(error, MisconfigurationException) or "conditioned on metric" in str(error):  # early stopping
             raise UserError(f"Training cannot continue as configured: {root_cause_message(error)}.") from error
