@@ -70,7 +70,8 @@ class LatentPlot(FigureCallback):
         from autoencoders.figures.latents import scatter_codes
 
         style["caption"] = f"t-SNE of {len(codes):,} validation codes"
-        figure = scatter_codes(tsne(codes, self.seed, TSNE_ITERATIONS), heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
+        points = tsne(codes, self.seed, TSNE_ITERATIONS)
+        figure = scatter_codes(points, heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
         MediaWriter.from_trainer(trainer).save_figure("latents_tsne", figure, trainer.global_step)
 
     @staticmethod

@@ -49,7 +49,7 @@ _CHUNK = 2048
 _MIDDLE = 128
 """Gray level that is subtracted from uint8 pixels before they are multiplied. The covariance does not depend on it."""
 _EXACT = 2**24 // _MIDDLE**2
-"""Maximum number of uint8 images per sum of products. A product is at most 128^2, so that the sum is exact in float32."""
+"""Maximum number of uint8 images per sum of products. A product is at most 128^2: the sum is exact in float32."""
 
 
 @functools.lru_cache(maxsize=1)  # the net, the model and the baseline use the same images
@@ -93,8 +93,8 @@ def principal_components(images: Images, count: int) -> tuple[Tensor, Tensor, Te
 def _covariance(images: Images, total: Tensor) -> Tensor:
     """Return the covariance matrix (D, D) float64 of pixels in [0, 1].
 
-    The products of uint8 pixels, minus `_MIDDLE`, are summed in float32, which is several times faster than float64. All
-    sums are integers that float32 represents exactly. The products of uint16 pixels are summed in float64.
+    The products of uint8 pixels, minus `_MIDDLE`, are summed in float32, which is several times faster than float64.
+    All sums are integers that float32 represents exactly. The products of uint16 pixels are summed in float64.
 
     Args:
         images: (N, C, H, W) uint8 or uint16 images.
