@@ -56,6 +56,7 @@ class LatentPlot(FigureCallback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the t-SNE of the codes at the end of training."""
+        super().on_fit_end(trainer, pl_module)
         if not (trainer.is_global_zero and self._drawn_at >= 0 and self.tsne_codes):
             return
         model = as_autoencoder(pl_module)
