@@ -173,6 +173,8 @@ class Batches:
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch index, which determines the image order and the random numbers in training."""
+        if epoch != self.epoch:
+            self.done, self._first = 0, 0  # the iteration starts later, and counts are read before
         self.epoch = epoch
 
     def __len__(self) -> int:

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 
+from autoencoders.config import output_dir
 from autoencoders.config.diff import result_settings
 from autoencoders.config.instantiate import FORMAT
 from autoencoders.training.sweep_table import report_jobs
-from autoencoders.types import UserError
+from autoencoders.types import FolderInUseError, UserError
 from autoencoders.utils.json_files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def load_finished_job(config: Mapping) -> dict[str, float] | None:
 def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
     """Print the failure of a job, record it in `run.json` (also if the job has no folder yet), and return NaN.
 
+    Nothing is recorded if another process uses the folder of the job.
+
     Args:
         config: configuration of the job.
         overrides: command-line overrides of the job.
@@ -117,6 +120,8 @@ def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exceptio
         message = "".join(traceback.format_exception(error))
         reason = f"{type(error).__name__}: {error}"
     print(f"autoencoders: {' '.join(overrides)}: {message}", file=sys.stderr)
+    if isinstance(error, FolderInUseError):
+        return float("nan")
     file = Path(config["folder"], "run.json")
     file.parent.mkdir(parents=True, exist_ok=True)
     record = read_json(file)
@@ -177,6 +182,7 @@ def finish_sweep() -> bool:
 
     This function also works if the launcher failed.
     """
+    output_dir.release_sweep_lock()
     folder, SweepTable.open_sweep = SweepTable.open_sweep, None
     if folder is None or not folder.is_dir():
         return False
