@@ -94,7 +94,7 @@ class OutputDirCheck(Callback):
 
     def _create(self, get_folder: Callable[[], str], option: str) -> Path | None:
         try:
-            with _claim_new_folders():
+            with claim_new_folders():
                 folder = Path(get_folder())
         except OmegaConfBaseException:
             return None  # Hydra resolves the folder next and raises the error in the entry point
@@ -119,7 +119,8 @@ def is_first_process() -> bool:
 
 
 @contextmanager
-def _claim_new_folders() -> Iterator[None]:
+def claim_new_folders() -> Iterator[None]:
+    """Create new folders within the `with` block when the configuration is resolved; see `new_folder`."""
     _claiming.append(True)
     try:
         yield

@@ -32,8 +32,8 @@ Fingerprint = tuple[int, int] | None
 class LivePage:
     """A report on runs that may still be training.
 
-    A run is read again only if one of its files has changed, or its process has started or ended. The page is rendered again only if a file that it shows
-    has changed.
+    A run is read again only if one of its files has changed, or its process has started or ended. The page is rendered
+    again only if a file or a status that it shows has changed.
 
     Args:
         patterns: run folders, sweep folders, or glob patterns for such folders; see `find_run_folders`.

@@ -36,8 +36,8 @@ VERSIONS = ("autoencoders", "torch", "torchvision", "lightning", "hydra-core", "
 class Record:
     """Context manager that writes config.yaml and run.json at the start of a run, and the final status at the end.
 
-    The status in run.json is `running`, `done`, `stopped` or `failed`; see also `runs.status`. If a UserError ends a resumed run before
-    training, both files are restored to their previous content.
+    The status in run.json is `running`, `done`, `stopped` or `failed`; see also `runs.status`. If a UserError ends a
+    resumed run before training, both files are restored to their previous content.
 
     Args:
         folder: run folder. It is created if it does not exist.

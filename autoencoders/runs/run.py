@@ -203,7 +203,8 @@ class Run:
     def _file(self, split: str) -> Path | None:
         """Return the path of the file for saved codes, `codes/<split>-<digest>.npz` in the run folder.
 
-        The digest changes with the checkpoint file that was loaded, the images and the labels. Return None for a run in training.
+        The digest changes with the checkpoint file that was loaded, the images and the labels. Return None for a run in
+        training.
         """
         if self.checkpoint is None:
             return None

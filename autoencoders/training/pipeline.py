@@ -178,9 +178,10 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
         loading.check_resumable(resume, config)
     folder = Path(config["folder"])
     if distributed.is_rank_zero() and not config["resume"] and (folder / "run.json").exists():
+        resumable = any((folder / name).is_file() for name in (loading.LAST, loading.BEST))
+        other = f"continue that run with resume='{folder}'" if resumable else "start that run again with resume=auto"
         raise UserError(
-            f"{folder} already contains a run, which is not overwritten. Choose another hydra.run.dir, or continue "
-            f"that run with resume='{folder}'."
+            f"{folder} already contains a run, which is not overwritten. Choose another hydra.run.dir, or {other}."
         )
     return config, resume
 
@@ -258,7 +259,13 @@ def instantiate_run(
     folder = Path(config["folder"])
     metrics_file = MetricsCSVLogger(folder / "metrics.csv", resumed=resume is not None)
     loggers: list[Logger] = [GuardedLogger(logger) for logger in (metrics_file, *instantiate_section(config, "logger"))]
-    callbacks = [throughput, FolderCheck(folder), SafeLoggers(), DataIdentity(), *instantiate_section(config, "callbacks")]
+    callbacks = [
+        throughput,
+        FolderCheck(folder),
+        SafeLoggers(),
+        DataIdentity(),
+        *instantiate_section(config, "callbacks"),
+    ]
     trainer, data = build_trainer(config, callbacks, loggers), instantiate("data", config["data"])
     if trainer.is_global_zero and (warning := slow_precision_warning(trainer)):
         print(f"autoencoders: {warning}", file=sys.stderr)

@@ -6,6 +6,7 @@ Therefore the module imports no slow library at the top.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -147,6 +148,9 @@ class SweepTable(Callback):
                 "PATH. Run the sweep on a login node of the cluster, or choose hydra/launcher=submitit_local.",
                 file=sys.stderr,
             )
+            output_dir.release_sweep_lock()
+            with contextlib.suppress(OSError):  # the folder is not empty
+                Path(config.hydra.sweep.dir).rmdir()
             sys.exit(2)
         SweepTable.open_sweep, SweepTable.begun = Path(config.hydra.sweep.dir), time.time()
 
