@@ -49,8 +49,7 @@ class LastCheckpoint(StepCallback, Checkpoint):
     def save(self, trainer: pl.Trainer) -> None:
         """Save `last.ckpt` atomically. An existing `last.ckpt` is kept as `previous.ckpt`."""
         if trainer.is_global_zero and self.path.is_file():
-            previous = self.path.with_name("previous.ckpt")
-            with atomic_write(previous, shared=False) as again:  # a copy, so that last.ckpt always exists
+            with atomic_write(self.path.with_name("previous.ckpt")) as again:  # a copy, so that last.ckpt always exists
                 again.unlink(missing_ok=True)  # a killed process may have left this file
                 try:
                     os.link(self.path, again)

@@ -101,7 +101,7 @@ def _stream(address: str, target: Path, checksum: str) -> None:
     with urllib.request.urlopen(request, timeout=TIMEOUT) as response, target.open("wb") as stream:
         total = int(response.headers.get("Content-Length") or 0) or None
         chunks = iter(functools.partial(response.read, CHUNK_BYTES), b"")
-        title = f"downloading {target.name.rsplit('.', 2)[0]}"  # without the suffix of the temporary file
+        title = f"downloading {target.name.removesuffix('.partial')}"
         for chunk in console.track_progress(chunks, title, total, "bytes", len):
             stream.write(chunk)
             digest.update(chunk)

@@ -84,10 +84,7 @@ class MetricsCSVLogger(Logger):
         self._rewrite(rows, columns)
 
     def _rewrite(self, rows: list[dict], columns: list[str]) -> None:
-        with (
-            atomic_write(self.path, shared=False) as partial,
-            partial.open("w", newline="", encoding="utf-8") as file,
-        ):
+        with atomic_write(self.path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)

@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from autoencoders.config.instantiate import FORMAT
 from autoencoders.data.description import describe_data
 from autoencoders.types import FolderInUseError, RunStopped, UserError
-from autoencoders.utils.atomic import atomic_write, remove_abandoned
+from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.error_messages import explain_error
 from autoencoders.utils.json_files import read_json, write_json
 from autoencoders.utils.names import printable_values
@@ -74,7 +74,6 @@ class Record:
         files = self.folder / "config.yaml", self.folder / "run.json"
         self._before = {file: file.read_bytes() for file in files if file.is_file()}
         started = read_json(files[1]).get("started", self.metadata["started"])
-        remove_abandoned(self.folder)
         self._write_config()
         self._write(status="running", started=started)
 

@@ -28,5 +28,5 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         buffer = io.BytesIO()  # torch.save to a file would hide the reason of a failure
         torch.save(checkpoint, buffer)
-        with atomic_write(Path(path), shared=False) as partial:
+        with atomic_write(Path(path)) as partial:
             partial.write_bytes(buffer.getbuffer())

@@ -15,7 +15,7 @@ from autoencoders.config.output_dir import is_first_process
 from autoencoders.types import UserError
 from autoencoders.utils import distributed, signals
 from autoencoders.utils.folder_lock import FolderLock
-from autoencoders.utils.startup import slow_precision_warning
+from autoencoders.utils.startup import freeze_objects, slow_precision_warning
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -348,7 +348,8 @@ def fit(run: TrainingRun) -> None:
         model.terms = torch.compile(model.terms)
     trainer.ckpt_path = run.resume  # not an argument of fit, because the model's setup hook reads this attribute
     try:
-        trainer.fit(model, datamodule=run.data)
+        with freeze_objects():
+            trainer.fit(model, datamodule=run.data)
     except (MisconfigurationException, RuntimeError) as error:
         if isinstance(error, MisconfigurationException) or "conditioned on metric" in str(error):  # early stopping
             raise UserError(f"Training cannot continue as configured: {root_cause_message(error)}.") from error

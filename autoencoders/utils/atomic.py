@@ -2,47 +2,51 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import secrets
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PARTIAL = ".partial"
-"""Suffix of the temporary files."""
-ABANDONED_SECONDS = 3600.0
-"""Age in seconds from which a temporary file is assumed to be left over from a killed process."""
+from autoencoders.utils.file_locks import is_same_file, try_lock
 
 
 @contextmanager
-def atomic_write(path: Path, shared: bool = True) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file. On success, the temporary file replaces `path`; on an error, it is removed.
 
     The temporary file is in the folder of `path`. The system's folder for temporary files may be on another disk, where
-    a move is a copy, which is not atomic.
+    a move is a copy, which is not atomic. Several processes may write the same file at the same time.
 
     Args:
         path: the file to write. Its folder is created.
-        shared: whether several processes may write the file at the same time. Each of them then writes its own
-            temporary file. With False, a temporary file that a killed process left is replaced.
 
     Yields:
-        The path of the temporary file, to which the caller writes.
+        The path of the temporary file, to which the caller writes: `<path>.partial`, which also replaces the file that
+        a killed process has left. While another process uses this path, it is `<path>.<random>.partial`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    own = f".{secrets.token_hex(4)}" if shared else ""
-    partial = path.with_name(f"{path.name}{own}{PARTIAL}")
+    partial, descriptor = _open_partial(path)
     try:
         yield partial
         partial.replace(path)
-    finally:
+    except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove old temporary files in a folder and its subfolders, which killed processes have left."""
-    for partial in folder.rglob(f"*{PARTIAL}"):
-        with contextlib.suppress(OSError):  # another process has just renamed or removed the file
-            if time.time() - partial.stat().st_mtime > ABANDONED_SECONDS:
-                partial.unlink()
+def _open_partial(path: Path) -> tuple[Path, int]:
+    """Create the temporary file for a path, and lock it. Return its path and its descriptor."""
+    name = f"{path.name}.partial"
+    while True:
+        partial = path.with_name(name)
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+        locked = try_lock(descriptor)
+        if name != f"{path.name}.partial" or (locked and is_same_file(descriptor, partial)):
+            os.ftruncate(descriptor, 0)
+            return partial, descriptor
+        os.close(descriptor)
+        if not locked:  # another process writes the file, or the file system does not support locks
+            name = f"{path.name}.{secrets.token_hex(4)}.partial"

@@ -10,8 +10,6 @@ clocks of the hosts need not agree.
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import platform
@@ -23,6 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoencoders.types import FolderInUseError
+from autoencoders.utils.file_locks import is_same_file, try_lock
 
 OWNER_FILE = "owner.json"
 """Name of the file that names the owner. It is removed when the lock is released."""
@@ -32,8 +31,6 @@ DEAD_SECONDS = 60.0
 """Age of the heartbeat in seconds from which an owner on another host is considered dead."""
 RETRY_SECONDS = 0.5
 """Seconds for which a locked file is tried again, because the owner may be ending."""
-UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
-"""Error numbers (errno) of `flock` on file systems that do not support it."""
 
 _open_files: set[int] = set()
 """File descriptors of the locks of this process."""
@@ -142,7 +139,7 @@ class FolderLock:
         if self._thread is not None:
             self._thread.join(timeout=5)  # a network file system may not respond
         with contextlib.suppress(OSError):
-            if _is_same_file(descriptor, self.file):
+            if is_same_file(descriptor, self.file):
                 self.file.unlink()
                 if self._creates_folder and not any(self.folder.iterdir()):
                     self.folder.rmdir()
@@ -164,8 +161,8 @@ class FolderLock:
                 descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o666)
             except FileNotFoundError:  # another process has removed the folder, which was empty
                 continue
-            locked = _try_lock(descriptor)
-            if locked is None or (locked and _is_same_file(descriptor, self.file)):
+            locked = try_lock(descriptor)
+            if locked is None or (locked and is_same_file(descriptor, self.file)):
                 return descriptor, locked is not None
             os.close(descriptor)  # locked by another process, or removed by the previous owner since it was opened
             if time.monotonic() > deadline:
@@ -260,26 +257,6 @@ def process_start(pid: int) -> str | None:
         return ""
     state, *fields = status.rpartition(")")[2].split()  # the name of the program in parentheses may contain spaces
     return None if state in "ZX" else fields[18]
-
-
-def _try_lock(descriptor: int) -> bool | None:
-    """Return whether a file could be locked. Return None if the file system does not support locks."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in UNSUPPORTED:
-            return None
-        if error.errno in (errno.EACCES, errno.EAGAIN):
-            return False
-        raise
-    return True
-
-
-def _is_same_file(descriptor: int, file: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), file.stat())
-    except OSError:
-        return False
 
 
 def _modified_ns(file: Path) -> int:

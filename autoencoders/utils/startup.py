@@ -31,6 +31,20 @@ def load_heavy_libraries() -> None:
     silence_libraries()
 
 
+@contextmanager
+def freeze_objects() -> Iterator[None]:
+    """Exclude all existing objects from garbage collection inside of the `with` block.
+
+    A complete collection of the objects of torch and Lightning takes 0.3 s, and there is more than one in a short
+    training.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def skip_driver_search() -> None:
     """Disable torch's search for GPUs with NVIDIA's library NVML if there is no GPU.
 
