@@ -29,6 +29,7 @@ from autoencoders.config.arguments import merge_list_option, quote_option
 from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF
 from autoencoders.types import UserError
+from autoencoders.utils.atomic import atomic_write
 
 if TYPE_CHECKING:
     from autoencoders.reports.content import Report, ReportOptions
@@ -89,8 +90,8 @@ def write_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
     files = render_files(report, out, config["copy"])
     try:
         for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            with atomic_write(path) as partial:
+                partial.write_bytes(content)
     except OSError as error:
         reason = error.strerror
         raise UserError(f"The report cannot be written to {out}: {reason}. Choose another out=<file>.") from error

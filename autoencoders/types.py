@@ -36,6 +36,10 @@ class FormatError(UserError):
     """
 
 
+class FolderInUseError(UserError):
+    """The folder of a run or a sweep is in use by another process. Nothing in the folder may be written."""
+
+
 class RunStopped(SystemExit):
     """Raised to end a run after a signal such as SIGTERM. The stopped run can be resumed.
 

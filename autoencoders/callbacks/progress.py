@@ -105,9 +105,9 @@ class Progress(pl.Callback):
         """Return the current state of training. The thread of the live display calls this method."""
         step, seconds = trainer.global_step, time.perf_counter() - self._began
         share = step / self._steps if math.isfinite(self._steps) else None
-        speed = get_datamodule(trainer).images_served / max(_throughput(trainer).elapsed(), 1e-9)
         after = [f"{share:.0%}"] if share is not None else [f"step {step:,}"]
-        after += ["validation"] if trainer.validating or trainer.sanity_checking else [f"{speed:,.0f} images/s"]
+        speed = f"{_throughput(trainer).epoch_rate:,.0f} images/s"
+        after.append("validation" if trainer.validating or trainer.sanity_checking else speed)
         if share is not None and step > self._first:
             after.append(f"{_duration(seconds * (self._steps - step) / (step - self._first))} left")
             after.append(f"step {step:,}/{self._steps:,.0f}")

@@ -16,6 +16,7 @@ import yaml
 
 from autoencoders.config.diff import lookup
 from autoencoders.runs.loading import check_format
+from autoencoders.runs.status import INTERRUPTED, INTERRUPTED_TEXT, current_status
 from autoencoders.types import UserError
 
 
@@ -168,7 +169,7 @@ class RunFolder:
         return metrics
 
 
-STATUS_TEXT = {"running": "unfinished: still running, or killed", "failed": "failed"}
+STATUS_TEXT = {"running": "unfinished: still running", INTERRUPTED: f"{INTERRUPTED}: {INTERRUPTED_TEXT}"}
 """Status in `run.json` -> text for the report. Other statuses are shown unchanged."""
 
 
@@ -187,7 +188,9 @@ def read_run_folder(path: Path, label: str) -> RunFolder:
             check_format(record.get("format"), path / "run.json")
         except UserError as error:
             return RunFolder(path, label, problems=[str(error)], refused=True)
-    status = str(record.get("status", "done"))
+    status = current_status(path, {"status": "done", **record})
+    if record.get("status"):
+        record["status"] = status
     if status != "done":
         problems.append(_describe_status(status, str(record.get("error") or "")))
     metrics = numeric_values(_read_mapping(path / "metrics.json", json.loads, problems if status == "done" else []))

@@ -1,7 +1,7 @@
 """HTTP server for the live page, which can be reached only from this machine.
 
 The server sends the page, the state of the runs, and the figures on the page. The URL of a figure contains its digest
-and no path. A request can therefore not read other files. The server writes no files.
+and no path. A request can therefore not read other files. The server changes no files.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -10,8 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoencoders.config.output_dir import is_first_process
 from autoencoders.types import UserError
 from autoencoders.utils import distributed, signals
+from autoencoders.utils.folder_lock import FolderLock
 from autoencoders.utils.startup import freeze_objects, slow_precision_warning
 
 if TYPE_CHECKING:
@@ -74,10 +77,23 @@ def train_run(config: dict[str, Any], overrides: Sequence[str], changes: Callabl
 
     throughput = Throughput()
     last_checkpoint = f"{config['folder']}/{loading.LAST}"
-    with signals.stop_on_signals(partial(describe_stage, throughput, last_checkpoint)):
+    with signals.stop_on_signals(partial(describe_stage, throughput, last_checkpoint)), lock_folder(config):
         config, resume = prepare_config(config)
         run = instantiate_run(config, resume, throughput, overrides)
         return execute_run(run, changes)
+
+
+def lock_folder(config: dict[str, Any]) -> contextlib.AbstractContextManager:
+    """Return a context manager that locks the run folder. Only the first process of a run locks it.
+
+    Raises:
+        UserError: if the folder is in use by another process, or is not a path.
+    """
+    if not isinstance(config["folder"], str):
+        raise UserError(f"folder must be a path, got {config['folder']}. Set hydra.run.dir instead.")
+    if not is_first_process():
+        return contextlib.nullcontext()
+    return FolderLock(config["folder"], "Wait for its end, or choose another hydra.run.dir.")
 
 
 def describe_stage(throughput: Throughput, last_checkpoint: str) -> str:
@@ -125,6 +141,7 @@ def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, floa
                 device=str(run.trainer.strategy.root_device),
                 epochs=run.trainer.current_epoch,
                 seconds=run.throughput.age,
+                training_seconds=run.throughput.seconds,
                 images_per_second=run.throughput.images_per_second,
             )
         completed = True
@@ -149,8 +166,6 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
     from autoencoders.config.data_paths import make_paths_absolute
     from autoencoders.runs import loading
 
-    if not isinstance(config["folder"], str):
-        raise UserError(f"folder must be a path, got {config['folder']}. Set hydra.run.dir instead.")
     config = {**config, "data": make_paths_absolute(config["data"])}
     resume = find_resume_checkpoint(config)
     config = set_seed(config, resume)
@@ -163,9 +178,10 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
         loading.check_resumable(resume, config)
     folder = Path(config["folder"])
     if distributed.is_rank_zero() and not config["resume"] and (folder / "run.json").exists():
+        resumable = any((folder / name).is_file() for name in (loading.LAST, loading.BEST))
+        other = f"continue that run with resume='{folder}'" if resumable else "start that run again with resume=auto"
         raise UserError(
-            f"{folder} already contains a run, which is not overwritten. Choose another hydra.run.dir, or continue "
-            f"that run with resume='{folder}'."
+            f"{folder} already contains a run, which is not overwritten. Choose another hydra.run.dir, or {other}."
         )
     return config, resume
 
@@ -230,6 +246,7 @@ def instantiate_run(
     import lightning.pytorch as pl
 
     from autoencoders.callbacks.data_identity import DataIdentity
+    from autoencoders.callbacks.folder_check import FolderCheck
     from autoencoders.callbacks.safe_loggers import SafeLoggers
     from autoencoders.config import validation
     from autoencoders.config.instantiate import instantiate
@@ -242,7 +259,13 @@ def instantiate_run(
     folder = Path(config["folder"])
     metrics_file = MetricsCSVLogger(folder / "metrics.csv", resumed=resume is not None)
     loggers: list[Logger] = [GuardedLogger(logger) for logger in (metrics_file, *instantiate_section(config, "logger"))]
-    callbacks = [throughput, SafeLoggers(), DataIdentity(), *instantiate_section(config, "callbacks")]
+    callbacks = [
+        throughput,
+        FolderCheck(folder),
+        SafeLoggers(),
+        DataIdentity(),
+        *instantiate_section(config, "callbacks"),
+    ]
     trainer, data = build_trainer(config, callbacks, loggers), instantiate("data", config["data"])
     if trainer.is_global_zero and (warning := slow_precision_warning(trainer)):
         print(f"autoencoders: {warning}", file=sys.stderr)

@@ -6,6 +6,7 @@ Therefore the module imports no slow library at the top.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -17,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 
+from autoencoders.config import output_dir
 from autoencoders.config.diff import result_settings
 from autoencoders.config.instantiate import FORMAT
 from autoencoders.training.sweep_table import report_jobs
-from autoencoders.types import UserError
+from autoencoders.types import FolderInUseError, UserError
 from autoencoders.utils.json_files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -101,6 +103,8 @@ def load_finished_job(config: Mapping) -> dict[str, float] | None:
 def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
     """Print the failure of a job, record it in `run.json` (also if the job has no folder yet), and return NaN.
 
+    Nothing is recorded if another process uses the folder of the job.
+
     Args:
         config: configuration of the job.
         overrides: command-line overrides of the job.
@@ -117,6 +121,8 @@ def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exceptio
         message = "".join(traceback.format_exception(error))
         reason = f"{type(error).__name__}: {error}"
     print(f"autoencoders: {' '.join(overrides)}: {message}", file=sys.stderr)
+    if isinstance(error, FolderInUseError):
+        return float("nan")
     file = Path(config["folder"], "run.json")
     file.parent.mkdir(parents=True, exist_ok=True)
     record = read_json(file)
@@ -142,6 +148,9 @@ class SweepTable(Callback):
                 "PATH. Run the sweep on a login node of the cluster, or choose hydra/launcher=submitit_local.",
                 file=sys.stderr,
             )
+            output_dir.release_sweep_lock()
+            with contextlib.suppress(OSError):  # the folder is not empty
+                Path(config.hydra.sweep.dir).rmdir()
             sys.exit(2)
         SweepTable.open_sweep, SweepTable.begun = Path(config.hydra.sweep.dir), time.time()
 
@@ -177,6 +186,7 @@ def finish_sweep() -> bool:
 
     This function also works if the launcher failed.
     """
+    output_dir.release_sweep_lock()
     folder, SweepTable.open_sweep = SweepTable.open_sweep, None
     if folder is None or not folder.is_dir():
         return False

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from autoencoders.utils.file_locks import is_same_file, try_lock
+
 
 @contextmanager
-def atomic_write(path: Path, mine: str = "") -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file. On success, the temporary file replaces `path`; on an error, it is removed.
 
     The temporary file is in the folder of `path`. The system's folder for temporary files may be on another disk, where
-    a move is a copy, which is not atomic.
+    a move is a copy, which is not atomic. Several processes may write the same file at the same time.
 
     Args:
         path: the file to write. Its folder is created.
-        mine: suffix that is unique to this process, if several processes may write the same file at the same time.
 
     Yields:
-        The path `<path><mine>.partial`, to which the caller writes.
+        The path of the temporary file, to which the caller writes: `<path>.partial`, which also replaces the file that
+        a killed process has left. While another process uses this path, it is `<path>.<random>.partial`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}{mine}.partial")
+    partial, descriptor = _open_partial(path)
     try:
         yield partial
         partial.replace(path)
-    finally:
+    except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _open_partial(path: Path) -> tuple[Path, int]:
+    """Create the temporary file for a path, and lock it. Return its path and its descriptor."""
+    name = f"{path.name}.partial"
+    while True:
+        partial = path.with_name(name)
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+        locked = try_lock(descriptor)
+        if name != f"{path.name}.partial" or (locked and is_same_file(descriptor, partial)):
+            os.ftruncate(descriptor, 0)
+            return partial, descriptor
+        os.close(descriptor)
+        if not locked:  # another process writes the file, or the file system does not support locks
+            name = f"{path.name}.{secrets.token_hex(4)}.partial"

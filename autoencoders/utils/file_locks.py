@@ -1,0 +1,36 @@
+"""Locks on open files, which the kernel releases when the process ends, also after SIGKILL."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
+"""Error numbers (errno) of `flock` on file systems that do not support it."""
+
+
+def try_lock(descriptor: int) -> bool | None:
+    """Lock an open file until it is closed, without waiting.
+
+    Returns:
+        Whether the file could be locked. None if the file system does not support locks.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in UNSUPPORTED:
+            return None
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            return False
+        raise
+    return True
+
+
+def is_same_file(descriptor: int, file: Path) -> bool:
+    """Return whether a path refers to an open file, which another process may have removed, renamed or replaced."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), file.stat())
+    except OSError:
+        return False
