@@ -15,6 +15,11 @@ Examples:
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the slow imports, so that a signal during them ends the command with one sentence
+    from autoencoders.utils.startup import prepare_process
+
+    prepare_process()
+
 import re
 import shlex
 import sys
@@ -29,30 +34,33 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.config.arguments import collapse_numbers, quote_option, quote_unparsable
-from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
+from autoencoders.config.cli_errors import remove_if_empty, resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF, help_text
 from autoencoders.config.data_paths import PATH_OPTIONS, make_paths_absolute
 from autoencoders.training import pipeline, sweeps
 from autoencoders.types import RunStopped
 from autoencoders.utils import distributed, error_messages
-from autoencoders.utils.startup import exit_on_closed_stdout, load_heavy_libraries, restore_settings
+from autoencoders.utils.startup import load_heavy_libraries, report_stop, restore_settings, run_command
+from autoencoders.utils.streams import check_output, protect_streams
 
 PATHS = (*(f"data.{name}" for name in PATH_OPTIONS), "resume", "runs", "hydra.run.dir", "hydra.sweep.dir")
 """Options whose values are paths."""
+SWEEP_HINT = " To continue the sweep, run the same command with the same hydra.sweep.dir."
 
 
 def main() -> None:
     """Parse the command line and train, or print the help text."""
-    with exit_on_closed_stdout():
+    with run_command():
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(help_text(__doc__))
+            check_output()
             return
         sys.argv[1:] = [quote_unparsable(argument, PATHS) for argument in sys.argv[1:]]
         try:
             run_entry_point(job, "train")
-        except KeyboardInterrupt:  # raised outside of training; during training, Ctrl-C saves a checkpoint first
-            print("autoencoders: interrupted.", file=sys.stderr)
-            sys.exit(130)
+        except RunStopped as stop:
+            report_stop(stop, SWEEP_HINT if sweeps.SweepTable.open_sweep else "")  # between two jobs
+            raise
         finally:  # if a launcher fails because a process died, the table of the other jobs is still written
             sweeps.finish_sweep()
 
@@ -77,6 +85,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         config: resolved configuration of the run.
         hydra_config: Hydra's own configuration, with the launcher, the run folder and the overrides.
     """
+    protect_streams()  # some launchers run the jobs of a sweep in other processes
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
     config["data"] = make_paths_absolute(config["data"])  # before it is compared with the config.yaml of a finished job
     overrides = collapse_numbers(hydra_config.overrides.task)
@@ -86,7 +95,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         if finished is not None:
             return finished
         set_wandb_group(config, hydra_config)
-    load_heavy_libraries()
+    load_heavy_libraries(partial(remove_if_empty, config["folder"]))
     try:
         if is_sweep and needs_own_processes(config):
             return sweeps.run_multiprocess_job(config, hydra_config)
@@ -96,8 +105,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         with error_messages.translate_errors(config):
             return train(config, overrides, partial(config_changes, config, overrides, hydra_config))
     except RunStopped as stop:
-        if distributed.is_rank_zero():
-            print(f"autoencoders: stopped {stop.where}.{resume_hint(config, overrides, is_sweep)}", file=sys.stderr)
+        report_stop(stop, resume_hint(config, overrides, is_sweep))
         raise
     except Exception as error:
         if not is_sweep or config["debug"]:
@@ -164,7 +172,7 @@ def resume_hint(config: dict[str, Any], overrides: Sequence[str], is_sweep: bool
         The sentence, or an empty string if the run has not written a checkpoint yet.
     """
     if is_sweep:
-        return " To continue the sweep, run the same command with the same hydra.sweep.dir."
+        return SWEEP_HINT
     from autoencoders.runs import loading
 
     if not Path(config["folder"], loading.LAST).is_file():

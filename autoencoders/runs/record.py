@@ -24,6 +24,7 @@ from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.error_messages import explain_error
 from autoencoders.utils.json_files import read_json, write_json
 from autoencoders.utils.names import printable_values
+from autoencoders.utils.signals import delay_signals
 
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
@@ -79,7 +80,8 @@ class Record:
         self._write(status="running", started=started)
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        with contextlib.suppress(OSError):  # an error about a full disk must not replace the exception of the run
+        # An error about a full disk must not replace the exception of the run, and a second signal must wait.
+        with contextlib.suppress(OSError), delay_signals():
             if isinstance(error, UserError) and self._before and not self.begun():
                 self._restore()
             elif isinstance(error, RunStopped):

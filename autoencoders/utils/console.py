@@ -10,7 +10,6 @@ import math
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -40,18 +39,6 @@ def is_interactive() -> bool:
     return sys.stdout.isatty() and moves and draws and alone and not plain
 
 
-@contextmanager
-def quiet_broken_pipe() -> Iterator[None]:
-    """Exit without a traceback if the program that reads stdout has ended, as `head` does after its last line."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes stdout again at exit. Without this redirection, the second flush would fail too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-
-
 def line_width() -> int:
     """Return the width of the terminal in characters."""
     return _console().width
@@ -60,7 +47,13 @@ def line_width() -> int:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False)
+    class VisibleCursor(Console):
+        """Console that never hides the cursor, because a process that is killed could not show it again."""
+
+        def show_cursor(self, show: bool = True) -> bool:
+            return False
+
+    return VisibleCursor(highlight=False)
 
 
 class Block(NamedTuple):
