@@ -38,14 +38,14 @@ from autoencoders.config.cli_errors import remove_if_empty, resolve_config, run_
 from autoencoders.config.compose import CONF, help_text
 from autoencoders.config.data_paths import PATH_OPTIONS, make_paths_absolute
 from autoencoders.training import pipeline, sweeps
+from autoencoders.training.sweep_signals import check_worker, run_job
 from autoencoders.types import RunStopped
-from autoencoders.utils import distributed, error_messages
+from autoencoders.utils import distributed, error_messages, signals, slurm
 from autoencoders.utils.startup import load_heavy_libraries, report_stop, restore_settings, run_command
 from autoencoders.utils.streams import check_output, protect_streams
 
 PATHS = (*(f"data.{name}" for name in PATH_OPTIONS), "resume", "runs", "hydra.run.dir", "hydra.sweep.dir")
 """Options whose values are paths."""
-SWEEP_HINT = " To continue the sweep, run the same command with the same hydra.sweep.dir."
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def main() -> None:
         try:
             run_entry_point(job, "train")
         except RunStopped as stop:
-            report_stop(stop, SWEEP_HINT if sweeps.SweepTable.open_sweep else "")  # between two jobs
+            report_stop(stop, sweeps.HINT if sweeps.SweepTable.open_sweep else "")  # between two jobs
             raise
         finally:  # if a launcher fails because a process died, the table of the other jobs is still written
             sweeps.finish_sweep()
@@ -73,9 +73,14 @@ def job(config: DictConfig) -> float | None:
     therefore appear quickly.
     """
     hydra_config = HydraConfig.get()
-    with translate_job_errors(hydra_config.runtime.output_dir):
-        metrics = run(resolve_config(config), hydra_config)
-    return metrics.get("val/objective")
+
+    def run_translated() -> float | None:
+        with translate_job_errors(hydra_config.runtime.output_dir):
+            check_worker()
+            metrics = run(resolve_config(config), hydra_config)
+        return metrics.get("val/objective")
+
+    return run_job(run_translated)
 
 
 def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
@@ -105,7 +110,12 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         with error_messages.translate_errors(config):
             return train(config, overrides, partial(config_changes, config, overrides, hydra_config))
     except RunStopped as stop:
-        report_stop(stop, resume_hint(config, overrides, is_sweep))
+        job = slurm.job_to_requeue(stop.number) if continues_if_repeated(config, hydra_config) else None
+        if job is None:
+            report_stop(stop, resume_hint(config, overrides, is_sweep))
+        else:
+            report_stop(stop, f" The Slurm job {job} is requeued to continue.")
+            requeue_job(job)
         raise
     except Exception as error:
         if not is_sweep or config["debug"]:
@@ -140,6 +150,23 @@ def has_fixed_folder(config: dict[str, Any], hydra_config: Any) -> bool:
     return any("hydra.run.dir=" in override for override in hydra_config.overrides.hydra)
 
 
+def continues_if_repeated(config: dict[str, Any], hydra_config: Any) -> bool:
+    """Return whether the same command continues the run or the sweep, because the user has fixed its folder."""
+    is_sweep = hydra_config.mode == RunMode.MULTIRUN
+    option = "hydra.sweep.dir=" if is_sweep else "hydra.run.dir="
+    return config["resume"] == "auto" and any(option in override for override in hydra_config.overrides.hydra)
+
+
+def requeue_job(job: str) -> None:
+    """Requeue a Slurm job from its first process, and print a message if Slurm does not requeue the job."""
+    if not signals.is_first_process():
+        return
+    with signals.delay_signals():  # Slurm ends the processes of the job at once
+        reason = slurm.requeue(job)
+    if reason is not None:
+        print(f"autoencoders: warning: Slurm did not requeue the job {job} ({reason}).", file=sys.stderr, flush=True)
+
+
 def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
     """Return the settings of a run that differ from the default configuration, as pairs of setting and `old → new`.
 
@@ -172,7 +199,7 @@ def resume_hint(config: dict[str, Any], overrides: Sequence[str], is_sweep: bool
         The sentence, or an empty string if the run has not written a checkpoint yet.
     """
     if is_sweep:
-        return SWEEP_HINT
+        return sweeps.HINT
     from autoencoders.runs import loading
 
     if not Path(config["folder"], loading.LAST).is_file():

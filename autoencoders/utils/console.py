@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from autoencoders.utils.signals import is_worker
+
 if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
     from rich.table import Table
@@ -30,13 +32,10 @@ def is_interactive() -> bool:
 
     Parallel jobs of a sweep (joblib) share a terminal. For such jobs, the result is False.
     """
-    import multiprocessing
-
     moves = os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
     plain = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
     draws = str(sys.stdout.encoding).lower().startswith("utf")
-    alone = multiprocessing.current_process().name == "MainProcess"
-    return sys.stdout.isatty() and moves and draws and alone and not plain
+    return sys.stdout.isatty() and moves and draws and not is_worker() and not plain
 
 
 def line_width() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import multiprocessing
 import os
 import signal
 import threading
@@ -135,7 +136,8 @@ def exit_on_signals(clean_up: Callable[[], None] = lambda: None) -> Iterator[Non
         clean_up()
         exit_at_once(number)
 
-    before = set_handler(SignalHandler(stop))
+    # The launcher of a sweep would report a worker process that ends as an error.
+    before = {} if is_worker() else set_handler(SignalHandler(stop))
     try:
         yield
     finally:
@@ -157,6 +159,11 @@ def exit_at_once(number: int) -> None:
 def is_first_process() -> bool:
     """Return whether this process is the first or only process of a command, without an import of Lightning."""
     return all(os.environ.get(name, "0") == "0" for name in RANK_VARIABLES)
+
+
+def is_worker() -> bool:
+    """Return whether this process is a worker process, such as those of the launcher joblib for parallel jobs."""
+    return multiprocessing.current_process().name != "MainProcess"
 
 
 def is_repeated_signal() -> bool:

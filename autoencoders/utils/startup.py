@@ -6,7 +6,7 @@ import atexit
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,7 +58,7 @@ def prepare_process() -> None:
     Until `run_command` sets other handlers, a signal ends the process at once.
     """
     protect_streams()
-    os.environ["MPLBACKEND"] = BACKEND
+    _set_variables(_safe_variables())
     signals.set_handler(signals.SignalHandler(signals.exit_at_once))
 
 
@@ -70,7 +70,7 @@ def run_command() -> Iterator[None]:
         RunStopped: if the process receives a signal. The exit status is 128 + the number of the signal.
     """
     protect_streams()
-    backend, os.environ["MPLBACKEND"] = os.environ.get("MPLBACKEND"), BACKEND
+    before = _set_variables(_safe_variables())
     try:
         with signals.stop_on_signals():
             yield
@@ -79,11 +79,13 @@ def run_command() -> Iterator[None]:
         raise
     finally:
         sys.stdout.flush()
-        _set_variable("MPLBACKEND", backend)
+        _set_variables(before)
 
 
 def report_stop(stop: RunStopped, hint: str = "") -> None:
     """Print on stderr where a signal has stopped the command, once, and only in the first of several processes.
+
+    Nothing is printed in a worker process of a parallel sweep, because the sweep prints a table of all jobs.
 
     Args:
         stop: the exception. If a further signal arrived while it was handled, the first signal is reported.
@@ -92,16 +94,26 @@ def report_stop(stop: RunStopped, hint: str = "") -> None:
     first = stop
     while isinstance(first.__context__, RunStopped):
         first = first.__context__
-    if not first.reported and signals.is_first_process():
+    if not first.reported and signals.is_first_process() and not signals.is_worker():
         print(f"autoencoders: stopped {first.where}.{hint}", file=sys.stderr, flush=True)
     first.reported = True
 
 
-def _set_variable(name: str, value: str | None) -> None:
-    if value is None:
-        os.environ.pop(name, None)
-    else:
-        os.environ[name] = value
+def _safe_variables() -> dict[str, str | None]:
+    """Return environment variables that must have another value during a command; None: the variable must not exist."""
+    sizes = [name for name in ("COLUMNS", "LINES") if os.environ.get(name) == "0"]  # no output would be visible
+    return {"MPLBACKEND": BACKEND, **dict.fromkeys(sizes)}
+
+
+def _set_variables(values: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Set or remove (None) environment variables, and return their previous values."""
+    before = {name: os.environ.get(name) for name in values}
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    return before
 
 
 @contextmanager
@@ -120,8 +132,7 @@ def restore_settings() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
         torch.backends.cudnn.benchmark = benchmark
-        for name, value in environment.items():
-            _set_variable(name, value)
+        _set_variables(environment)
 
 
 def silence_libraries() -> None:
