@@ -213,8 +213,12 @@ def _decode_in_threads(
     unreadable: dict[int, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = zip(chunks, pool.map(decode_rows, chunks), strict=True)
-        for _, reasons in console.track_progress(results, title, len(rows), size=lambda result: len(result[0])):
-            unreadable |= reasons
+        try:
+            for _, reasons in console.track_progress(results, title, len(rows), size=lambda result: len(result[0])):
+                unreadable |= reasons
+        except BaseException:  # for example Ctrl-C: do not wait until all images are decoded
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return unreadable
 
 

@@ -58,6 +58,8 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
     """
     if isinstance(error, UserError):
         return error
+    if (import_error := explain_import_error(error)) is not None:
+        return import_error
     if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_REFUSED, *DISK_BROKEN):
         training = "resume" in config
         place = error.filename2 or error.filename or config.get("folder") or config.get("run") or "."
@@ -70,6 +72,28 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
             f"Another process of this run has ended. Therefore this process ends too.{kept_checkpoint_hint(config)}"
         )
     return None
+
+
+def explain_import_error(error: BaseException) -> UserError | None:
+    """Return an error that was raised while an installed library was imported as a UserError, else None.
+
+    Such an error is caused by an incomplete installation, or by an environment variable that the library reads.
+
+    Args:
+        error: the exception, with its traceback.
+    """
+    packages = [
+        str(frame.f_globals.get("__name__")).partition(".")[0]
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_name == "<module>"
+        and {"site-packages", "dist-packages"} & set(Path(frame.f_code.co_filename).parts)
+    ]
+    if not packages or packages[-1] == "autoencoders":
+        return None
+    return UserError(
+        f"The library {packages[-1]} could not be imported ({short_reason(error)}). Check its installation and the "
+        "environment variables that it reads."
+    )
 
 
 def disk_error_message(error: OSError, path: str | Path, option: str) -> str:
@@ -96,7 +120,7 @@ def short_reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    first = next(iter(str(error).splitlines()), "")
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
