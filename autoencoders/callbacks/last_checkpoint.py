@@ -18,6 +18,7 @@ from autoencoders.models.base import ImageModel
 from autoencoders.models.execution import StepCallback
 from autoencoders.types import Batch, RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.distributed import signal_children
 from autoencoders.utils.lightning import get_log_interval
 from autoencoders.utils.signals import SIGNALS, is_repeated_signal
 
@@ -44,7 +45,6 @@ class LastCheckpoint(StepCallback, Checkpoint):
         self.path, self.every_n_steps = Path(dirpath, "last.ckpt"), every_n_steps
         self._signal: int | None = None
         self._before: dict[int, Any] = {}
-        self._trainer: pl.Trainer | None = None
 
     def save(self, trainer: pl.Trainer) -> None:
         """Save `last.ckpt` atomically. An existing `last.ckpt` is kept as `previous.ckpt`."""
@@ -91,7 +91,6 @@ class LastCheckpoint(StepCallback, Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Replace Lightning's handlers for SIGINT and SIGTERM, which would end the run without a checkpoint."""
-        self._trainer = trainer
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._handle_signal) for number in SIGNALS}
 
@@ -117,9 +116,8 @@ class LastCheckpoint(StepCallback, Checkpoint):
             self._restore_handlers()
             raise RunStopped(number, f"immediately by a second signal; {self.path} is from an earlier step")
         self._signal = number
-        launcher = None if self._trainer is None else self._trainer.strategy.launcher
-        if number == signal.SIGTERM and launcher is not None:
-            launcher.kill(number)  # send the signal to the processes that Lightning started
+        if number == signal.SIGTERM:
+            signal_children(number)
 
     def _stopping(self, trainer: pl.Trainer) -> bool:
         received = self._signal is not None

@@ -19,6 +19,7 @@ from autoencoders.config.compose import OPTIONAL_GROUPS, config_groups
 from autoencoders.config.overrides import check_command_line
 from autoencoders.config.suggestions import suggest_name
 from autoencoders.types import UserError
+from autoencoders.utils import launchers
 
 FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"
 """Name of Hydra's environment variable that enables full tracebacks."""
@@ -56,6 +57,7 @@ def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
         job: function that `hydra.main` decorates.
         config_name: name of the job's configuration in `conf/`, for example `train`.
     """
+    launchers.ignore_malformed()
     try:
         check_arguments(config_name)
         with full_hydra_errors():
