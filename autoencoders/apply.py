@@ -40,7 +40,7 @@ from autoencoders.config.cli_errors import (
 from autoencoders.config.compose import CONF, config_groups, help_text
 from autoencoders.config.data_paths import make_paths_absolute
 from autoencoders.types import ApplicationResult, UserError
-from autoencoders.utils import error_messages
+from autoencoders.utils import error_messages, launchers
 from autoencoders.utils.console import format_number, format_with_error, line_width, print_table
 from autoencoders.utils.startup import load_heavy_libraries, run_command
 from autoencoders.utils.streams import check_output
@@ -80,6 +80,8 @@ def job(config: DictConfig) -> None:
     """Load the trained run and apply the selected applications to it."""
     with translate_job_errors():
         resolved = resolve_config(config)
+        launchers.check_single_process("apply")
+        launchers.ignore_leftovers()
         load_heavy_libraries()
         try:
             with error_messages.translate_errors(resolved):

@@ -34,6 +34,7 @@ from autoencoders.config.arguments import merge_list_option, quote_option
 from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF
 from autoencoders.types import UserError
+from autoencoders.utils import launchers
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.startup import run_command
 from autoencoders.utils.streams import check_output
@@ -72,6 +73,7 @@ def main() -> None:
 def job(config: DictConfig) -> None:
     """Write the report to a file, or serve a live report if `live=true`."""
     with translate_job_errors():
+        launchers.ignore_leftovers()
         options, defaults = resolve_config(config), resolve_config(hydra.compose("train", ["folder=''"]))
         if options["live"]:
             serve_report(options, defaults)

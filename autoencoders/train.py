@@ -20,6 +20,7 @@ if __name__ == "__main__":  # before the slow imports, so that a signal during t
 
     prepare_process()
 
+import math
 import re
 import shlex
 import sys
@@ -40,7 +41,7 @@ from autoencoders.config.data_paths import PATH_OPTIONS, make_paths_absolute
 from autoencoders.training import pipeline, sweeps
 from autoencoders.training.sweep_signals import check_worker, run_job
 from autoencoders.types import RunStopped
-from autoencoders.utils import distributed, error_messages, signals, slurm
+from autoencoders.utils import distributed, error_messages, launchers, signals, slurm
 from autoencoders.utils.startup import load_heavy_libraries, report_stop, restore_settings, run_command
 from autoencoders.utils.streams import check_output, protect_streams
 
@@ -92,6 +93,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
     """
     protect_streams()  # some launchers run the jobs of a sweep in other processes
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
+    launchers.ignore_leftovers(config["trainer"])
     config["data"] = make_paths_absolute(config["data"])  # before it is compared with the config.yaml of a finished job
     overrides = collapse_numbers(hydra_config.overrides.task)
     if is_sweep:
@@ -121,7 +123,10 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         if not is_sweep or config["debug"]:
             raise
         # The other jobs of the sweep continue. The table of the sweep shows the error of this job.
-        return {"val/objective": sweeps.record_failed_job(config, overrides, error)}
+        result = sweeps.record_failed_job(config, overrides, error) if distributed.is_rank_zero() else math.nan
+        if launchers.is_launched(config["trainer"]["num_nodes"]):
+            sys.exit(1)  # the processes have left their exchanges at different points, and cannot continue together
+        return {"val/objective": result}
 
 
 def set_wandb_group(config: dict[str, Any], hydra_config: Any) -> None:
@@ -137,7 +142,8 @@ def needs_own_processes(config: dict[str, Any]) -> bool:
     This is the case if the job uses several processes and Lightning starts them, because Lightning starts each further
     process by repeating the command line.
     """
-    return distributed.uses_several_processes(config["trainer"]) and not distributed.has_external_launcher()
+    is_launched = launchers.is_launched(config["trainer"]["num_nodes"])
+    return distributed.uses_several_processes(config["trainer"]) and not is_launched
 
 
 def has_fixed_folder(config: dict[str, Any], hydra_config: Any) -> bool:
@@ -228,6 +234,7 @@ def train(
         UserError: if the configuration is invalid or the training cannot run. The configuration is validated before any
             data is loaded.
     """
+    launchers.ignore_leftovers(config["trainer"])
     with restore_settings():
         return pipeline.train_run(config, overrides, changes)
 

@@ -29,6 +29,10 @@ class UserError(Exception):
     """
 
 
+class PeerError(UserError):
+    """Another process of the run has failed. The message names its rank and the reason."""
+
+
 class FormatError(UserError):
     """A file was written in the format of another version of this package.
 

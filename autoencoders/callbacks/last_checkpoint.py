@@ -17,6 +17,7 @@ from autoencoders.models.base import ImageModel
 from autoencoders.models.execution import StepCallback
 from autoencoders.types import Batch, RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.distributed import signal_children
 from autoencoders.utils.lightning import get_log_interval
 from autoencoders.utils.signals import FORCING, SignalHandler, restore_handlers, set_handler
 
@@ -114,9 +115,8 @@ class LastCheckpoint(StepCallback, Checkpoint):
                 raise RunStopped(number, self._describe_forced_stop(trainer))
             return
         self._signal = number
-        launcher = trainer.strategy.launcher
-        if number == signal.SIGTERM and launcher is not None:
-            launcher.kill(number)  # send the signal to the processes that Lightning started
+        if number == signal.SIGTERM:
+            signal_children(number)
 
     def _describe_forced_stop(self, trainer: pl.Trainer) -> str:
         if self._saved_step == trainer.global_step:

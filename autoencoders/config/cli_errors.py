@@ -19,7 +19,7 @@ from autoencoders.config.compose import OPTIONAL_GROUPS, config_groups
 from autoencoders.config.overrides import check_command_line
 from autoencoders.config.suggestions import suggest_name
 from autoencoders.types import RunStopped, UserError
-from autoencoders.utils import signals
+from autoencoders.utils import launchers, signals
 from autoencoders.utils.error_messages import explain_import_error
 from autoencoders.utils.streams import check_output
 
@@ -62,6 +62,7 @@ def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
         job: function that `hydra.main` decorates.
         config_name: name of the job's configuration in `conf/`, for example `train`.
     """
+    launchers.ignore_malformed()
     try:
         with signals.exit_on_signals():  # the checks import torch
             check_arguments(config_name)

@@ -98,6 +98,11 @@ class Record:
                 message = explain_error(error, self.config)
                 self._write(status="failed", error=str(message or f"{type(error).__name__}: {error}"))
 
+    def fail(self, message: str) -> None:
+        """Set the status in run.json to `failed`. Called before the process ends from a thread."""
+        with contextlib.suppress(OSError):
+            self._write(status="failed", error=message)
+
     @rank_zero_only
     def _restore(self) -> None:
         for file, content in self._before.items():

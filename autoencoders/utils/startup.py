@@ -14,7 +14,8 @@ from autoencoders.types import RunStopped
 from autoencoders.utils import signals
 from autoencoders.utils.streams import protect_streams
 
-VARIABLES = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "CUBLAS_WORKSPACE_CONFIG", "PL_GLOBAL_SEED", "PL_SEED_WORKERS")
+VARIABLES = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "CUBLAS_WORKSPACE_CONFIG", "PL_GLOBAL_SEED", "PL_SEED_WORKERS",
+             "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # fmt: skip
 """Environment variables that this package and Lightning set during a run, and that are restored after the run."""
 BACKEND = "agg"
 """Backend of Matplotlib, which only writes files. Jupyter and Colab set another one, also for commands, in the variable
