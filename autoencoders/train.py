@@ -165,7 +165,7 @@ def continues_if_repeated(config: dict[str, Any], hydra_config: Any) -> bool:
 
 def requeue_job(job: str) -> None:
     """Requeue a Slurm job from its first process, and print a message if Slurm does not requeue the job."""
-    if not signals.is_first_process():
+    if not launchers.is_first_process():
         return
     with signals.delay_signals():  # Slurm ends the processes of the job at once
         reason = slurm.requeue(job)

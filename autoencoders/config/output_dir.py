@@ -20,11 +20,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from autoencoders.types import FolderInUseError
+from autoencoders.utils import launchers
 from autoencoders.utils.error_messages import disk_error_message
 from autoencoders.utils.folder_lock import FolderLock
-
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
-"""Environment variables that are not 0 in the second and further processes of a run."""
 
 _sweep_locks: list[FolderLock] = []
 """Lock on the folder of the sweep that this process has started; empty if there is none."""
@@ -41,7 +39,7 @@ def new_folder(path: str) -> str:
     Args:
         path: default folder of a run or a sweep. Two runs that start in the same second have the same default folder.
     """
-    if not _claiming or not is_first_process():
+    if not _claiming or not launchers.is_first_process():
         return path
     for number in itertools.count(1):
         folder = Path(path if number == 1 else f"{path}-{number}")
@@ -82,7 +80,7 @@ class OutputDirCheck(Callback):
     def on_multirun_start(self, config: DictConfig, **keywords: Any) -> None:
         """Create and lock the sweep folder before a multirun."""
         folder = self._create(lambda: config.hydra.sweep.dir, "hydra.sweep.dir")
-        if folder is None or not is_first_process():
+        if folder is None or not launchers.is_first_process():
             return
         advice = "Wait for the end of this sweep, or choose another hydra.sweep.dir."
         try:
@@ -111,11 +109,6 @@ def release_sweep_lock() -> None:
     """Release the lock on the folder of the sweep that this process has started, if any."""
     while _sweep_locks:
         _sweep_locks.pop().release()
-
-
-def is_first_process() -> bool:
-    """Return whether this process is the only or the first process of a run, without the import of Lightning."""
-    return all(os.environ.get(name, "0") in ("", "0") for name in RANKS)
 
 
 @contextmanager

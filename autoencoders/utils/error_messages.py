@@ -21,6 +21,8 @@ DISK_BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO)
 An OSError with any other error number is a bug of this package.
 """
 
+NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+"""Error numbers (errno) if the process or the system has too many open files."""
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
 """Texts that messages of torch contain if memory ran out."""
 EXCHANGE_FAILED = ("gloo", "NCCL", "Application timeout", "Connection closed by peer", "Connection reset by peer")
@@ -66,6 +68,11 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
         place = error.filename2 or error.filename or config.get("folder") or config.get("run") or "."
         message = disk_error_message(error, place, "hydra.run.dir" if training else "folder")
         return UserError(f"{message}{kept_checkpoint_hint(config)}")
+    if isinstance(error, OSError) and error.errno in NO_DESCRIPTORS:
+        return UserError(
+            f"No file could be opened ({short_reason(error)}). Raise the limit, for example with ulimit -n 4096."
+            f"{kept_checkpoint_hint(config)}"
+        )
     if is_out_of_memory(error):
         return UserError(f"{memory_error_message(error, config)}{kept_checkpoint_hint(config)}")
     if is_exchange_error(error):

@@ -76,6 +76,16 @@ def is_launched(num_nodes: int = 1) -> bool:
     return detect_launcher(num_nodes) == "user" or (launched_processes() or 1) > 1
 
 
+def is_first_process(num_nodes: int = 1) -> bool:
+    """Return whether this process is the only or the first process of its run, without the import of Lightning.
+
+    Args:
+        num_nodes: number of machines of the run; see `detect_launcher`.
+    """
+    used = USED[detect_launcher(num_nodes)]
+    return all(os.environ.get(name, "0") in ("", "0") for name in (*RANKS, *FOREIGN_RANKS) if name in used)
+
+
 def local_rank() -> int:
     """Return the rank of this process among the processes of its run on this machine."""
     names = ("LOCAL_RANK", "SLURM_LOCALID", "JSM_NAMESPACE_LOCAL_RANK")

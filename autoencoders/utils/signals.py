@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from autoencoders.types import RunStopped
+from autoencoders.utils import launchers
 
 NAMES = (
     "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGALRM", "SIGVTALRM", "SIGPWR",
@@ -33,8 +34,6 @@ ALWAYS_OURS = (signal.SIGINT, signal.SIGTERM)
 REPEAT_SECONDS = 1.0
 """Time in seconds in which a second signal is ignored, because the command `timeout` sends the same signal twice."""
 
-RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
-"""Environment variables in which launchers and Lightning pass the rank of a process."""
 
 _latest = -math.inf
 
@@ -150,15 +149,10 @@ def exit_at_once(number: int) -> None:
     Args:
         number: number of the signal.
     """
-    if is_first_process():
+    if launchers.is_first_process():
         with contextlib.suppress(OSError):
             os.write(2, f"autoencoders: stopped by {signal.Signals(number).name}.\n".encode())
     os._exit(128 + number)
-
-
-def is_first_process() -> bool:
-    """Return whether this process is the first or only process of a command, without an import of Lightning."""
-    return all(os.environ.get(name, "0") == "0" for name in RANK_VARIABLES)
 
 
 def is_worker() -> bool:

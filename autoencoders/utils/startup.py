@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from autoencoders.types import RunStopped
-from autoencoders.utils import signals
+from autoencoders.utils import launchers, signals
 from autoencoders.utils.streams import protect_streams
 
 VARIABLES = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "CUBLAS_WORKSPACE_CONFIG", "PL_GLOBAL_SEED", "PL_SEED_WORKERS",
@@ -109,7 +109,7 @@ def report_stop(stop: RunStopped, hint: str = "") -> None:
     first = stop
     while isinstance(first.__context__, RunStopped):
         first = first.__context__
-    if not first.reported and signals.is_first_process() and not signals.is_worker():
+    if not first.reported and launchers.is_first_process() and not signals.is_worker():
         print(f"autoencoders: stopped {first.where}.{hint}", file=sys.stderr, flush=True)
     first.reported = True
 
