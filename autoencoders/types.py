@@ -29,6 +29,10 @@ class UserError(Exception):
     """
 
 
+class PeerError(UserError):
+    """Another process of the run has failed. The message names its rank and the reason."""
+
+
 class FormatError(UserError):
     """A file was written in the format of another version of this package.
 
@@ -48,11 +52,14 @@ class RunStopped(SystemExit):
     Args:
         number: number of the signal. The exit status is 128 + `number`, as in shells.
         where: when the signal arrived, for the message `stopped <where>`. Example: `before training`.
+
+    Attributes:
+        reported: whether the message has been printed.
     """
 
     def __init__(self, number: int, where: str) -> None:
         super().__init__(128 + number)
-        self.number, self.where = number, where
+        self.number, self.where, self.reported = number, where, False
 
 
 class Batch(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -194,6 +195,11 @@ def _check_trainer(trainer: Mapping) -> None:
         raise UserError(f"trainer.gradient_clip_val must be a number >= 0, got {clip}.")
     if steps not in (None, -1) and not (isinstance(steps, int) and steps >= 1):
         raise UserError(f"trainer.max_steps must be an integer >= 1, or -1 for no limit, got {steps}.")
+    if re.search("spawn|fork|notebook", str(trainer.get("strategy"))):
+        raise UserError(
+            "trainer.strategy must start the processes by repeating the command, because the results of other "
+            f"processes are not available after training, got {trainer['strategy']}. Set trainer.strategy=ddp."
+        )
 
 
 def _check_applications(config: Mapping) -> None:

@@ -35,7 +35,8 @@ class RunFolder:
         record: content of `run.json`.
         metrics: metric name -> final value, from `metrics.json`.
         problems: one sentence for each missing or broken file, and for a run that has not finished successfully.
-        refused: whether the files were not read, because they have the format of another version of this package.
+        refused: whether nothing was read: there is no run, its files are broken, or they have the format of another
+            version of this package.
     """
 
     path: Path
@@ -188,6 +189,9 @@ def read_run_folder(path: Path, label: str) -> RunFolder:
             check_format(record.get("format"), path / "run.json")
         except UserError as error:
             return RunFolder(path, label, problems=[str(error)], refused=True)
+    elif not config:
+        message = f"{path} must contain a readable config.yaml or run.json, but {' and '.join(problems)}."
+        return RunFolder(path, label, problems=[message], refused=True)
     status = current_status(path, {"status": "done", **record})
     if record.get("status"):
         record["status"] = status

@@ -24,6 +24,7 @@ from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.error_messages import explain_error
 from autoencoders.utils.json_files import read_json, write_json
 from autoencoders.utils.names import printable_values
+from autoencoders.utils.signals import delay_signals
 
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
@@ -85,7 +86,8 @@ class Record:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
         if error is None or isinstance(error, FolderInUseError):  # the folder belongs to another run
             return
-        with contextlib.suppress(OSError):  # an error about a full disk must not replace the exception of the run
+        # An error about a full disk must not replace the exception of the run, and a second signal must wait.
+        with contextlib.suppress(OSError), delay_signals():
             if not (self.folder / "config.yaml").is_file():  # the folder was removed during the run
                 self._write_config()
             if isinstance(error, UserError) and self._before and not self.begun():
@@ -95,6 +97,11 @@ class Record:
             else:
                 message = explain_error(error, self.config)
                 self._write(status="failed", error=str(message or f"{type(error).__name__}: {error}"))
+
+    def fail(self, message: str) -> None:
+        """Set the status in run.json to `failed`. Called before the process ends from a thread."""
+        with contextlib.suppress(OSError):
+            self._write(status="failed", error=message)
 
     @rank_zero_only
     def _restore(self) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from autoencoders.config.output_dir import is_first_process
 from autoencoders.types import UserError
 from autoencoders.utils import distributed, signals
+from autoencoders.utils.checks import check_positive
 from autoencoders.utils.folder_lock import FolderLock
 from autoencoders.utils.startup import freeze_objects, slow_precision_warning
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from autoencoders.callbacks.throughput import Throughput
     from autoencoders.runs.record import Record
+    from autoencoders.training.processes import Processes
 
 PRECISIONS = ("32", "32-true", "bf16-mixed", "16-mixed")
 """Valid values of trainer.precision."""
@@ -41,6 +43,7 @@ class TrainingRun:
         loggers: all loggers. The first logger writes `metrics.csv`.
         throughput: callback that measures the training speed, and knows whether training has started or ended.
         record: run record, which writes `run.json` and `metrics.json`.
+        processes: the processes of the run.
     """
 
     config: dict[str, Any]
@@ -51,6 +54,7 @@ class TrainingRun:
     loggers: list[Logger]
     throughput: Throughput
     record: Record
+    processes: Processes
 
     @property
     def folder(self) -> Path:
@@ -74,13 +78,15 @@ def train_run(config: dict[str, Any], overrides: Sequence[str], changes: Callabl
     """
     from autoencoders.callbacks.throughput import Throughput
     from autoencoders.runs import loading
+    from autoencoders.training.processes import Processes
 
     throughput = Throughput()
     last_checkpoint = f"{config['folder']}/{loading.LAST}"
     with signals.stop_on_signals(partial(describe_stage, throughput, last_checkpoint)), lock_folder(config):
         config, resume = prepare_config(config)
-        run = instantiate_run(config, resume, throughput, overrides)
-        return execute_run(run, changes)
+        with Processes(config) as processes:
+            run = instantiate_run(config, resume, processes, throughput, overrides)
+            return execute_run(run, changes)
 
 
 def lock_folder(config: dict[str, Any]) -> contextlib.AbstractContextManager:
@@ -128,7 +134,7 @@ def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, floa
 
     completed = False
     try:
-        with run.record:
+        with run.record, run.processes.translate_errors():
             media.log_run_metadata(run.loggers, run.record.metadata)
             summary.print_start(run.record, run.model, changes)
             fit(run)
@@ -136,6 +142,7 @@ def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, floa
             if run.config["test"]:
                 metrics |= run_test(run)
             application_error = apply_after_fit(run)
+            run.processes.finish()
             run.record.finish(
                 metrics,
                 device=str(run.trainer.strategy.root_device),
@@ -170,6 +177,8 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
     resume = find_resume_checkpoint(config)
     config = set_seed(config, resume)
     check_numbers(config)
+    for name in ("peer_timeout", "exchange_timeout"):
+        check_positive(name, config[name])
     validation.validate(config)
     for node in config["after_fit"].values():
         if isinstance(node, dict) and node.get("classifier"):
@@ -230,13 +239,18 @@ def check_numbers(config: dict[str, Any]) -> None:
 
 
 def instantiate_run(
-    config: dict[str, Any], resume: Path | None, throughput: Throughput, overrides: Sequence[str]
+    config: dict[str, Any],
+    resume: Path | None,
+    processes: Processes,
+    throughput: Throughput,
+    overrides: Sequence[str],
 ) -> TrainingRun:
     """Build the loggers, callbacks, trainer, data module, model and run record of a run, and load the data.
 
     Args:
         config: configuration from `prepare_config`.
         resume: checkpoint to resume from, or None for a new run.
+        processes: the processes of the run.
         throughput: callback that measures the training speed.
         overrides: the command-line overrides, for the run metadata.
 
@@ -266,7 +280,8 @@ def instantiate_run(
         DataIdentity(),
         *instantiate_section(config, "callbacks"),
     ]
-    trainer, data = build_trainer(config, callbacks, loggers), instantiate("data", config["data"])
+    trainer = build_trainer(config, callbacks, loggers, processes)
+    data = instantiate("data", config["data"])
     if trainer.is_global_zero and (warning := slow_precision_warning(trainer)):
         print(f"autoencoders: {warning}", file=sys.stderr)
     validation.check_combination(config, trainer, data)
@@ -282,8 +297,8 @@ def instantiate_run(
     validation.check_batch_size(model, data.batch_size // trainer.world_size)
     group_batches(trainer, model, data, config["steps_per_execution"])
     metadata = run_metadata(data, model, list(overrides))
-    record = Record(folder, config, metadata, begun=lambda: throughput.begun)
-    return TrainingRun(config, resume, trainer, data, model, loggers, throughput, record)
+    record = processes.record = Record(folder, config, metadata, begun=lambda: throughput.begun)
+    return TrainingRun(config, resume, trainer, data, model, loggers, throughput, record, processes)
 
 
 def instantiate_model(config: dict[str, Any], data: Any) -> Any:
@@ -304,8 +319,12 @@ def instantiate_section(config: dict[str, Any], section: str) -> list[Any]:
     return [instantiate(f"{section}.{name}", node) for name, node in nodes.items()]
 
 
-def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any:
-    """Build Lightning's Trainer. Only the given callbacks save checkpoints and show progress."""
+def build_trainer(config: dict[str, Any], callbacks: list, loggers: list, processes: Processes) -> Any:
+    """Build Lightning's Trainer. Only the given callbacks save checkpoints and show progress.
+
+    Raises:
+        UserError: if an option is not valid, or a launcher has started another number of processes.
+    """
     from lightning.pytorch.callbacks import Checkpoint, ProgressBar
     from lightning.pytorch.profilers import PassThroughProfiler
 
@@ -313,16 +332,19 @@ def build_trainer(config: dict[str, Any], callbacks: list, loggers: list) -> Any
     from autoencoders.config.instantiate import build, instantiate
     from autoencoders.training.checkpointing import AtomicCheckpointIO
 
+    plugins = [build(node) for node in config["trainer"].get("plugins") or ()]
     trainer = instantiate(
         "trainer",
         config["trainer"],
-        plugins=[*(build(node) for node in config["trainer"].get("plugins") or ()), AtomicCheckpointIO()],
+        **processes.strategy,
+        plugins=[*plugins, *processes.plugins, AtomicCheckpointIO()],
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=config["folder"],
         enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in callbacks),
     )
+    processes.check(trainer)
     if type(trainer.profiler) is PassThroughProfiler:
         trainer.profiler = NullProfiler()
     elif trainer.profiler.filename is None:  # else Lightning prints to a silenced logger
@@ -346,6 +368,7 @@ def fit(run: TrainingRun) -> None:
     trainer, model = run.trainer, run.model
     if run.config["compile"]:
         model.terms = torch.compile(model.terms)
+    run.processes.start(trainer)
     trainer.ckpt_path = run.resume  # not an argument of fit, because the model's setup hook reads this attribute
     try:
         with freeze_objects():

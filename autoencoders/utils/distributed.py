@@ -1,20 +1,26 @@
-"""Runs with several processes: detect how the processes are started, and check that they use one folder and one seed.
+"""Runs with several processes: rank, further processes of this machine, and checks that all use one folder and seed.
 
-Lightning starts the processes on one machine by repeating the command line. `torchrun` and `srun` are external
-launchers, which can start processes on several machines. This module imports Lightning only inside of functions,
-because the import is slow.
+Lightning is imported only inside of functions, because the import is slow.
 """
 
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import time
 from collections.abc import Mapping
 
 from autoencoders.types import UserError
+from autoencoders.utils import launchers
 
 SEED = "AUTOENCODERS_DRAWN_SEED"
-"""Environment variable that passes the random seed of rank zero to the processes that Lightning starts."""
+"""Environment variable that passes the random seed of rank zero to the processes that it starts."""
+EXIT_SECONDS = 2.0
+"""Time in seconds between the end of a process's connections and the end of the process."""
+
+children: dict[int, subprocess.Popen] = {}
+"""Rank -> process, for the processes of the run that this process has started."""
 
 
 def uses_several_processes(trainer: Mapping) -> bool:
@@ -29,12 +35,23 @@ def is_rank_zero() -> bool:
     return getattr(rank_zero_only, "rank", 0) == 0  # type checkers do not know attributes of functions
 
 
-def has_external_launcher() -> bool:
-    """Return whether an external launcher (torchrun or srun) started this process as one of several processes."""
-    from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+def signal_children(number: int) -> None:
+    """Send a signal to the processes of the run that this process has started."""
+    for child in children.values():
+        child.send_signal(number)  # does nothing if the process has ended
 
-    slurm = SLURMEnvironment.detect() and int(os.environ.get("SLURM_NTASKS", 1)) > 1
-    return slurm or TorchElasticEnvironment.detect()
+
+def describe_child(rank: int) -> str | None:
+    """Return how a process that this process has started has ended, or None if it is not known."""
+    if rank not in children:
+        return None
+    try:
+        status = children[rank].wait(EXIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+    if status >= 0:
+        return f"has ended with exit status {status}"
+    return f"was killed by {signal.Signals(-status).name}"
 
 
 def check_process_agreement(config: Mapping, folder_given: bool) -> None:
@@ -47,7 +64,7 @@ def check_process_agreement(config: Mapping, folder_given: bool) -> None:
     Raises:
         UserError: if each process would choose a run folder or a seed of its own.
     """
-    if not has_external_launcher():
+    if not launchers.is_launched(config["trainer"]["num_nodes"]):
         return
     if not folder_given:
         raise UserError(
@@ -62,7 +79,7 @@ def check_process_agreement(config: Mapping, folder_given: bool) -> None:
 
 
 def draw_seed() -> int:
-    """Return a random seed that is the same in all processes that Lightning starts. Rank zero chooses the seed."""
+    """Return a random seed that is the same in all processes of a run. Rank zero chooses the seed."""
     if is_rank_zero():
         os.environ[SEED] = str(time.time_ns() % 2**31)
     return int(os.environ[SEED])

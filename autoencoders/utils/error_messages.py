@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,8 +23,8 @@ An OSError with any other error number is a bug of this package.
 
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
 """Texts that messages of torch contain if memory ran out."""
-PEER_GONE = ("Connection closed by peer", "Connection reset by peer")
-"""Texts in the error message of a process if another process of the same run has ended. The other one reports why."""
+EXCHANGE_FAILED = ("gloo", "NCCL", "Application timeout", "Connection closed by peer", "Connection reset by peer")
+"""Texts in the messages of errors in an exchange between processes, such as an all-reduce."""
 EVALUATION, READING = ("validation_step", "test_step"), ("prepare_data", "setup", "fingerprint")
 """Names of functions that show, if they are in a traceback, that a run was evaluating or was reading data."""
 
@@ -58,6 +59,8 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
     """
     if isinstance(error, UserError):
         return error
+    if (import_error := explain_import_error(error)) is not None:
+        return import_error
     if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_REFUSED, *DISK_BROKEN):
         training = "resume" in config
         place = error.filename2 or error.filename or config.get("folder") or config.get("run") or "."
@@ -65,11 +68,32 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
         return UserError(f"{message}{kept_checkpoint_hint(config)}")
     if is_out_of_memory(error):
         return UserError(f"{memory_error_message(error, config)}{kept_checkpoint_hint(config)}")
-    if isinstance(error, RuntimeError) and any(text in str(error) for text in PEER_GONE):
-        return UserError(
-            f"Another process of this run has ended. Therefore this process ends too.{kept_checkpoint_hint(config)}"
-        )
+    if is_exchange_error(error):
+        event = f"{late_event(config)}." if is_timeout(error) else "has ended. Therefore this process ends too."
+        return UserError(f"Another process of this run {event}{kept_checkpoint_hint(config)}")
     return None
+
+
+def explain_import_error(error: BaseException) -> UserError | None:
+    """Return an error that was raised while an installed library was imported as a UserError, else None.
+
+    Such an error is caused by an incomplete installation, or by an environment variable that the library reads.
+
+    Args:
+        error: the exception, with its traceback.
+    """
+    packages = [
+        str(frame.f_globals.get("__name__")).partition(".")[0]
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_name == "<module>"
+        and {"site-packages", "dist-packages"} & set(Path(frame.f_code.co_filename).parts)
+    ]
+    if not packages or packages[-1] == "autoencoders":
+        return None
+    return UserError(
+        f"The library {packages[-1]} could not be imported ({short_reason(error)}). Check its installation and the "
+        "environment variables that it reads."
+    )
 
 
 def disk_error_message(error: OSError, path: str | Path, option: str) -> str:
@@ -96,7 +120,7 @@ def short_reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    first = next(iter(str(error).splitlines()), "")
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
@@ -109,6 +133,29 @@ def is_out_of_memory(error: BaseException) -> bool:
     in_message = any(text in message for text in OUT_OF_MEMORY)
     in_type = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
     return isinstance(error, MemoryError) or in_type or (isinstance(error, RuntimeError) and in_message)
+
+
+def is_exchange_error(error: BaseException | None) -> bool:
+    """Return whether an exception, or an exception that has caused it, comes from an exchange between processes."""
+    while error is not None:
+        in_type = any(kind.__name__ == "DistError" for kind in type(error).__mro__)
+        if in_type or (isinstance(error, RuntimeError) and any(text in str(error) for text in EXCHANGE_FAILED)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Return whether an error in an exchange means that another process was late, not that it has ended."""
+    return re.search(r"timed?[ _]?out", str(error), re.IGNORECASE) is not None
+
+
+def late_event(config: Mapping[str, Any]) -> str:
+    """Return what is wrong with a process that is late at an exchange, without the subject of the sentence."""
+    return (
+        f"is more than {config['exchange_timeout']:g} s later than the others at an exchange, although it answers. If "
+        "it was busy, set exchange_timeout to a larger number of seconds"
+    )
 
 
 def memory_error_message(error: BaseException, config: Mapping[str, Any]) -> str:
