@@ -30,6 +30,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         yield partial
         partial.replace(path)
+        if partial.exists() and partial.samefile(path):  # hard links to one file, which are not moved
+            partial.unlink()
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
@@ -39,14 +41,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 def _open_partial(path: Path) -> tuple[Path, int]:
     """Create the temporary file for a path, and lock it. Return its path and its descriptor."""
-    name = f"{path.name}.partial"
+    first = path.with_name(f"{path.name}.partial")
     while True:
-        partial = path.with_name(name)
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(first, os.O_RDWR | os.O_CREAT, 0o666)
         locked = try_lock(descriptor)
-        if name != f"{path.name}.partial" or (locked and is_same_file(descriptor, partial)):
-            os.ftruncate(descriptor, 0)
-            return partial, descriptor
+        if locked and is_same_file(descriptor, first):
+            if os.fstat(descriptor).st_size == 0:
+                return first, descriptor
+            first.unlink()  # left by a killed process; not written again, because it may be a link to a checkpoint
         os.close(descriptor)
         if not locked:  # another process writes the file, or the file system does not support locks
-            name = f"{path.name}.{secrets.token_hex(4)}.partial"
+            own = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+            return own, os.open(own, os.O_RDWR | os.O_CREAT, 0o666)
