@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
+import sys
 from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
 
 UNSUPPORTED = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
 """Error numbers (errno) of `flock` on file systems that do not support it."""
@@ -15,8 +18,10 @@ def try_lock(descriptor: int) -> bool | None:
     """Lock an open file until it is closed, without waiting.
 
     Returns:
-        Whether the file could be locked. None if the file system does not support locks.
+        Whether the file could be locked. None if the file system or the operating system does not support locks.
     """
+    if sys.platform == "win32":
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -43,7 +43,8 @@ def _close_in_child() -> None:
     _open_files.clear()
 
 
-os.register_at_fork(after_in_child=_close_in_child)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 class Owner(NamedTuple):
