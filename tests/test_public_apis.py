@@ -62,6 +62,8 @@ def inherited_names(kind):
     bases = [base for base in kind.__mro__[1:] if base.__module__.split(".")[0] in LIBRARIES]
     names = {name for base in bases for name in vars(base)}
     for base in bases:
+        if base.__module__.endswith("._C"):  # written in C++, without source
+            continue
         names |= own_names(ast.parse(textwrap.dedent(inspect.getsource(base))))
     return {name for name in names if is_private(name)}
 
