@@ -11,9 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autoencoders.config.output_dir import is_first_process
 from autoencoders.types import UserError
-from autoencoders.utils import distributed, signals
+from autoencoders.utils import distributed, launchers, signals
 from autoencoders.utils.checks import check_positive
 from autoencoders.utils.folder_lock import FolderLock
 from autoencoders.utils.startup import freeze_objects, slow_precision_warning
@@ -97,7 +96,7 @@ def lock_folder(config: dict[str, Any]) -> contextlib.AbstractContextManager:
     """
     if not isinstance(config["folder"], str):
         raise UserError(f"folder must be a path, got {config['folder']}. Set hydra.run.dir instead.")
-    if not is_first_process():
+    if not launchers.is_first_process(config["trainer"]):
         return contextlib.nullcontext()
     return FolderLock(config["folder"], "Wait for its end, or choose another hydra.run.dir.")
 

@@ -21,6 +21,8 @@ DISK_BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO)
 An OSError with any other error number is a bug of this package.
 """
 
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+"""Error numbers (errno) if the process or the machine has too many open files."""
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
 """Texts that messages of torch contain if memory ran out."""
 EXCHANGE_FAILED = ("gloo", "NCCL", "Application timeout", "Connection closed by peer", "Connection reset by peer")
@@ -66,6 +68,12 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
         place = error.filename2 or error.filename or config.get("folder") or config.get("run") or "."
         message = disk_error_message(error, place, "hydra.run.dir" if training else "folder")
         return UserError(f"{message}{kept_checkpoint_hint(config)}")
+    if isinstance(error, OSError) and error.errno in TOO_MANY_FILES:
+        limit = "Raise the limit with `ulimit -n <number>`, or end other programs."
+        return UserError(
+            f"{error.filename or 'A file'} cannot be opened ({short_reason(error)}). {limit}"
+            f"{kept_checkpoint_hint(config)}"
+        )
     if is_out_of_memory(error):
         return UserError(f"{memory_error_message(error, config)}{kept_checkpoint_hint(config)}")
     if is_exchange_error(error):
