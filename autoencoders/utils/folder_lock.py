@@ -181,7 +181,7 @@ class FolderLock:
         )
         end = time.monotonic() + remaining
         while time.monotonic() < end:
-            time.sleep(min(1.0, remaining))
+            time.sleep(min(1.0, remaining / 4))
             if _modified_ns(self.file) != beat:
                 return True
         return False

@@ -127,9 +127,9 @@ def test_a_heartbeat_of_another_host_counts_by_the_clock_of_the_files(tmp_path, 
 
 
 def test_the_owner_on_another_host_is_watched_before_the_folder_is_taken(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(folder_lock, "DEAD_SECONDS", 1.5)
+    monkeypatch.setattr(folder_lock, "DEAD_SECONDS", 0.8)
     owner = elsewhere(tmp_path / "alive")
-    threading.Timer(0.5, os.utime, [tmp_path / "alive" / OWNER_FILE]).start()
+    threading.Timer(0.3, os.utime, [tmp_path / "alive" / OWNER_FILE]).start()
     with pytest.raises(FolderInUseError, match=f"in use by process {owner.pid} on host elsewhere"):
         FolderLock(tmp_path / "alive", "").acquire()
     assert f"for a heartbeat of {owner}" in capsys.readouterr().err
