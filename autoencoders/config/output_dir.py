@@ -6,17 +6,18 @@ a traceback. Hydra imports this module at every start. For a fast start, this mo
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from autoencoders.types import FolderInUseError
@@ -39,7 +40,7 @@ def new_folder(path: str) -> str:
     Args:
         path: default folder of a run or a sweep. Two runs that start in the same second have the same default folder.
     """
-    if not _claiming or not launchers.is_first_process():
+    if not _claiming:
         return path
     for number in itertools.count(1):
         folder = Path(path if number == 1 else f"{path}-{number}")
@@ -75,12 +76,12 @@ class OutputDirCheck(Callback):
 
     def on_run_start(self, config: DictConfig, **keywords: Any) -> None:
         """Create the run folder before a single run. The run itself locks the folder."""
-        self._create(lambda: config.hydra.run.dir, "hydra.run.dir")
+        self._create(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **keywords: Any) -> None:
         """Create and lock the sweep folder before a multirun."""
-        folder = self._create(lambda: config.hydra.sweep.dir, "hydra.sweep.dir")
-        if folder is None or not launchers.is_first_process():
+        folder = self._create(config, "sweep")
+        if folder is None or not _is_first_process(config):
             return
         advice = "Wait for the end of this sweep, or choose another hydra.sweep.dir."
         try:
@@ -90,10 +91,12 @@ class OutputDirCheck(Callback):
         except OSError as error:
             _exit(disk_error_message(error, folder, "hydra.sweep.dir"))
 
-    def _create(self, get_folder: Callable[[], str], option: str) -> Path | None:
+    def _create(self, config: DictConfig, kind: str) -> Path | None:
+        """Create the folder of a run or a sweep (`kind`). Return None if the configuration does not give its path."""
+        option = f"hydra.{kind}.dir"
         try:
-            with claim_new_folders():
-                folder = Path(get_folder())
+            with claim_new_folders() if _is_first_process(config) else contextlib.nullcontext():
+                folder = Path(config.hydra[kind].dir)
         except OmegaConfBaseException:
             return None  # Hydra resolves the folder next and raises the error in the entry point
         try:
@@ -119,6 +122,11 @@ def claim_new_folders() -> Iterator[None]:
         yield
     finally:
         _claiming.clear()
+
+
+def _is_first_process(config: DictConfig) -> bool:
+    trainer = OmegaConf.to_container(config.trainer, resolve=False)
+    return launchers.is_first_process(cast("dict[str, Any]", trainer))
 
 
 def _exit(message: str) -> None:

@@ -96,7 +96,7 @@ def lock_folder(config: dict[str, Any]) -> contextlib.AbstractContextManager:
     """
     if not isinstance(config["folder"], str):
         raise UserError(f"folder must be a path, got {config['folder']}. Set hydra.run.dir instead.")
-    if not launchers.is_first_process(config["trainer"]["num_nodes"]):
+    if not launchers.is_first_process(config["trainer"]):
         return contextlib.nullcontext()
     return FolderLock(config["folder"], "Wait for its end, or choose another hydra.run.dir.")
 

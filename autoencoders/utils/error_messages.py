@@ -21,8 +21,8 @@ DISK_BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO)
 An OSError with any other error number is a bug of this package.
 """
 
-NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
-"""Error numbers (errno) if the process or the system has too many open files."""
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+"""Error numbers (errno) if the process or the machine has too many open files."""
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
 """Texts that messages of torch contain if memory ran out."""
 EXCHANGE_FAILED = ("gloo", "NCCL", "Application timeout", "Connection closed by peer", "Connection reset by peer")
@@ -68,9 +68,10 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
         place = error.filename2 or error.filename or config.get("folder") or config.get("run") or "."
         message = disk_error_message(error, place, "hydra.run.dir" if training else "folder")
         return UserError(f"{message}{kept_checkpoint_hint(config)}")
-    if isinstance(error, OSError) and error.errno in NO_DESCRIPTORS:
+    if isinstance(error, OSError) and error.errno in TOO_MANY_FILES:
+        limit = "Raise the limit with `ulimit -n <number>`, or end other programs."
         return UserError(
-            f"No file could be opened ({short_reason(error)}). Raise the limit, for example with ulimit -n 4096."
+            f"{error.filename or 'A file'} cannot be opened ({short_reason(error)}). {limit}"
             f"{kept_checkpoint_hint(config)}"
         )
     if is_out_of_memory(error):

@@ -33,6 +33,26 @@ def try_lock(descriptor: int) -> bool | None:
     return True
 
 
+def open_and_lock(file: Path) -> tuple[int, bool | None]:
+    """Open a file, which is created if it does not exist, and lock it without waiting.
+
+    The file is opened for reading. A file that is open for writing would prevent that its file system is mounted
+    read-only. Only network file systems need a file that is open for writing for a lock.
+
+    Returns:
+        The descriptor of the file, and the result of `try_lock`.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_CREAT, 0o666)
+    try:
+        return descriptor, try_lock(descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno != errno.EBADF:
+            raise
+    descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+    return descriptor, try_lock(descriptor)
+
+
 def is_same_file(descriptor: int, file: Path) -> bool:
     """Return whether a path refers to an open file, which another process may have removed, renamed or replaced."""
     try:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autoencoders.types import FolderInUseError
-from autoencoders.utils.file_locks import is_same_file, try_lock
+from autoencoders.utils.file_locks import is_same_file, open_and_lock
 
 OWNER_FILE = "owner.json"
 """Name of the file that names the owner. It is removed when the lock is released."""
@@ -159,10 +159,9 @@ class FolderLock:
         while True:
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
-                descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o666)
+                descriptor, locked = open_and_lock(self.file)
             except FileNotFoundError:  # another process has removed the folder, which was empty
                 continue
-            locked = try_lock(descriptor)
             if locked is None or (locked and is_same_file(descriptor, self.file)):
                 return descriptor, locked is not None
             os.close(descriptor)  # locked by another process, or removed by the previous owner since it was opened
@@ -183,7 +182,7 @@ class FolderLock:
         )
         end = time.monotonic() + remaining
         while time.monotonic() < end:
-            time.sleep(min(1.0, remaining))
+            time.sleep(min(1.0, remaining / 4))
             if _modified_ns(self.file) != beat:
                 return True
         return False
@@ -191,7 +190,8 @@ class FolderLock:
     def _write(self, descriptor: int) -> None:
         content = f"{json.dumps(self._owner._asdict())}\n".encode()
         # The spaces replace the rest of a longer text without truncation, so that a reader sees a complete text.
-        os.pwrite(descriptor, content.ljust(os.fstat(descriptor).st_size), 0)
+        with self.file.open("r+b", buffering=0) as stream:
+            stream.write(content.ljust(os.fstat(descriptor).st_size))
 
     def _beat(self, descriptor: int) -> None:
         while not self._released.wait(BEAT_SECONDS):

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from autoencoders.types import FolderInUseError
-from autoencoders.utils import folder_lock
+from autoencoders.utils import folder_lock, launchers
 from autoencoders.utils.folder_lock import OWNER_FILE, FolderLock, Owner, is_in_use, read_owner
 
 HOLDER = """
@@ -25,6 +25,31 @@ child = sys.argv[2] == "fork" and os.fork() == 0
 os.write(1, f"{os.getpid() if child else 'locked'}\\n".encode())
 time.sleep(60)
 """
+
+
+@pytest.mark.parametrize(
+    ("variables", "trainer", "first"),
+    [
+        ({}, {}, True),
+        ({"RANK": "1", "LOCAL_RANK": "1"}, {}, True),  # left by an earlier job
+        ({launchers.STARTED_BY: str(os.getppid()), "RANK": "1"}, {}, False),
+        ({"NODE_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, {"num_nodes": 2}, False),
+        ({"NODE_RANK": "0", "MASTER_ADDR": "a", "MASTER_PORT": "1"}, {"num_nodes": 2}, True),
+        ({"SLURM_PROCID": "0", "SLURM_JOB_ID": "7"}, {}, True),
+        (
+            {"RANK": "2"},
+            {"plugins": [{"_target_": "lightning.pytorch.plugins.environments.KubeflowEnvironment"}]},
+            False,
+        ),
+        ({"OMPI_COMM_WORLD_RANK": "3"}, {}, False),
+    ],
+)
+def test_only_the_first_process_of_a_run_locks_its_folder(monkeypatch, variables, trainer, first):
+    for name in (*launchers.TORCH, *launchers.FOREIGN_RANKS, *launchers.MPI_RANKS, launchers.STARTED_BY):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert launchers.is_first_process({"num_nodes": 1, **trainer}) is first
 
 
 @contextlib.contextmanager
@@ -102,9 +127,9 @@ def test_a_heartbeat_of_another_host_counts_by_the_clock_of_the_files(tmp_path, 
 
 
 def test_the_owner_on_another_host_is_watched_before_the_folder_is_taken(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(folder_lock, "DEAD_SECONDS", 1.5)
+    monkeypatch.setattr(folder_lock, "DEAD_SECONDS", 0.8)
     owner = elsewhere(tmp_path / "alive")
-    threading.Timer(0.5, os.utime, [tmp_path / "alive" / OWNER_FILE]).start()
+    threading.Timer(0.3, os.utime, [tmp_path / "alive" / OWNER_FILE]).start()
     with pytest.raises(FolderInUseError, match=f"in use by process {owner.pid} on host elsewhere"):
         FolderLock(tmp_path / "alive", "").acquire()
     assert f"for a heartbeat of {owner}" in capsys.readouterr().err
