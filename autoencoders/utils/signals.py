@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -157,7 +157,8 @@ def exit_at_once(number: int) -> None:
 
 def is_worker() -> bool:
     """Return whether this process is a worker process, such as those of the launcher joblib for parallel jobs."""
-    return multiprocessing.current_process().name != "MainProcess"
+    process = sys.modules.get("multiprocessing.process")  # a worker process has imported it
+    return process is not None and process.current_process().name != "MainProcess"
 
 
 def is_repeated_signal() -> bool:
