@@ -37,6 +37,7 @@ RANK_VARIABLES = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK")
 """Environment variables in which launchers and Lightning pass the rank of a process."""
 
 _latest = -math.inf
+"""Time of the latest signal that was handled, in seconds of the monotonic clock."""
 
 
 class SignalHandler:
@@ -168,10 +169,13 @@ def is_worker() -> bool:
 
 
 def is_repeated_signal() -> bool:
-    """Return whether the previous signal was received less than `REPEAT_SECONDS` before the current signal.
+    """Return whether a signal was handled less than `REPEAT_SECONDS` before the current signal.
 
     A signal handler must call this function exactly once for each signal.
     """
     global _latest
-    before, _latest = _latest, time.monotonic()
-    return _latest - before < REPEAT_SECONDS
+    now = time.monotonic()
+    if now - _latest < REPEAT_SECONDS:
+        return True
+    _latest = now
+    return False
