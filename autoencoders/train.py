@@ -41,7 +41,7 @@ from autoencoders.config.data_paths import PATH_OPTIONS, make_paths_absolute
 from autoencoders.training import pipeline, sweeps
 from autoencoders.training.sweep_signals import check_worker, run_job
 from autoencoders.types import RunStopped
-from autoencoders.utils import distributed, error_messages, launchers, signals, slurm
+from autoencoders.utils import distributed, error_messages, launchers, slurm
 from autoencoders.utils.startup import load_heavy_libraries, report_stop, restore_settings, run_command
 from autoencoders.utils.streams import check_output, protect_streams
 
@@ -117,7 +117,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
             report_stop(stop, resume_hint(config, overrides, is_sweep))
         else:
             report_stop(stop, f" The Slurm job {job} is requeued to continue.")
-            requeue_job(job)
+            slurm.requeue(job)
         raise
     except Exception as error:
         if not is_sweep or config["debug"]:
@@ -161,16 +161,6 @@ def continues_if_repeated(config: dict[str, Any], hydra_config: Any) -> bool:
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
     option = "hydra.sweep.dir=" if is_sweep else "hydra.run.dir="
     return config["resume"] == "auto" and any(option in override for override in hydra_config.overrides.hydra)
-
-
-def requeue_job(job: str) -> None:
-    """Requeue a Slurm job from its first process, and print a message if Slurm does not requeue the job."""
-    if not launchers.is_first_process():
-        return
-    with signals.delay_signals():  # Slurm ends the processes of the job at once
-        reason = slurm.requeue(job)
-    if reason is not None:
-        print(f"autoencoders: warning: Slurm did not requeue the job {job} ({reason}).", file=sys.stderr, flush=True)
 
 
 def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:

@@ -48,18 +48,23 @@ def check_worker() -> None:
 def pass_on_signals(send: Callable[[int], None]) -> Iterator[list[int]]:
     """Pass signals on to other processes, so that these end and the `with` block continues until then.
 
-    A second signal is passed on too. It ends a training immediately; see `LastCheckpoint`.
+    A second signal is passed on too. It ends a training immediately; see `LastCheckpoint`. A third one ends the block.
 
     Args:
         send: function that sends a signal with a given number to the other processes.
 
     Yields:
         List to which the numbers of received signals are appended.
+
+    Raises:
+        RunStopped: if a third signal arrives.
     """
     received: list[int] = []
 
     def react(number: int) -> None:
         received.append(number)
+        if len(received) > 2 and number in signals.FORCING:
+            raise RunStopped(number, "immediately by a third signal")
         send(number)
 
     before = signals.set_handler(signals.SignalHandler(react))

@@ -164,6 +164,7 @@ class SweepTable(Callback):
                 Path(config.hydra.sweep.dir).rmdir()
             sys.exit(2)
         SweepTable.open_sweep, SweepTable.begun = Path(config.hydra.sweep.dir), time.time()
+        SweepTable._received = []
         if "joblib" in config.hydra.launcher["_target_"].lower():  # parallel jobs in worker processes
             SweepTable._received = self._waiting.enter_context(pass_on_signals(signal_workers))
 
@@ -234,19 +235,17 @@ def run_in_subprocess(overrides: Sequence[str], folder: Path, cwd: str) -> str |
         RunStopped: if a signal arrives. It is passed on to the command, and raised after the command has ended.
     """
     command = [sys.executable, "-m", "autoencoders.train", *overrides, f"hydra.run.dir='{folder}'"]
-    processes: list[subprocess.Popen[str]] = []
-
-    def send(number: int) -> None:
-        for process in processes:
-            process.send_signal(number)
-
-    with pass_on_signals(send) as received:
-        processes.append(subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True))
-        _, errors = processes[0].communicate()
+    popen = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True)
+    with pass_on_signals(popen.send_signal) as received, popen as process:
+        try:
+            _, errors = process.communicate()
+        except BaseException:
+            process.kill()
+            raise
     if received:
         where = str(read_json(folder / "run.json").get("error", "")).removeprefix("stopped ")
         raise RunStopped(received[0], where or f"in job {folder.name}")
-    if processes[0].returncode == 0:
+    if process.returncode == 0:
         return None
     lines = [line for line in errors.splitlines() if line.strip()]
-    return lines[-1].removeprefix("autoencoders: ") if lines else f"exit status {processes[0].returncode}"
+    return lines[-1].removeprefix("autoencoders: ") if lines else f"exit status {process.returncode}"

@@ -36,6 +36,7 @@ REPEAT_SECONDS = 1.0
 
 
 _latest = -math.inf
+"""Time of the latest signal that was handled, in seconds of the monotonic clock."""
 
 
 class SignalHandler:
@@ -162,10 +163,13 @@ def is_worker() -> bool:
 
 
 def is_repeated_signal() -> bool:
-    """Return whether the previous signal was received less than `REPEAT_SECONDS` before the current signal.
+    """Return whether a signal was handled less than `REPEAT_SECONDS` before the current signal.
 
     A signal handler must call this function exactly once for each signal.
     """
     global _latest
-    before, _latest = _latest, time.monotonic()
-    return _latest - before < REPEAT_SECONDS
+    now = time.monotonic()
+    if now - _latest < REPEAT_SECONDS:
+        return True
+    _latest = now
+    return False

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
+
+from autoencoders.utils import launchers, signals
 
 REQUEUE_SIGNALS = ("SIGUSR1", "SIGUSR2")
 """Signals that Slurm sends before the time limit, if the job was submitted with `--signal=USR1@<seconds>`."""
@@ -25,15 +28,24 @@ def job_to_requeue(number: int) -> str | None:
     return job if array is None else f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
 
 
-def requeue(job: str) -> str | None:
-    """Requeue a Slurm job. Slurm then ends all processes of the job and starts its script again.
+def requeue(job: str) -> None:
+    """Requeue a Slurm job from its first process, and print a message if Slurm does not requeue it.
+
+    Slurm then ends all processes of the job and starts its script again.
 
     Args:
         job: identifier of the job.
-
-    Returns:
-        None, or the reason why Slurm does not requeue the job.
     """
+    if not launchers.is_first_process():
+        return
+    with signals.delay_signals():  # Slurm ends the processes at once
+        reason = _call_scontrol(job)
+    if reason is not None:
+        print(f"autoencoders: warning: Slurm did not requeue the job {job} ({reason}).", file=sys.stderr, flush=True)
+
+
+def _call_scontrol(job: str) -> str | None:
+    """Requeue a Slurm job. Return None, or the reason why Slurm does not requeue the job."""
     try:
         done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=TIMEOUT)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -305,12 +305,13 @@ def test_the_answer_of_slurm_is_reported(scontrol, monkeypatch, capsys):
     assert slurm.job_to_requeue(signal.SIGINT) is None
     monkeypatch.setenv("CODE", "1")
     monkeypatch.setenv("MESSAGE", "disabled")
-    train.requeue_job("9_3")
+    slurm.requeue("9_3")
     assert capsys.readouterr().err == "autoencoders: warning: Slurm did not requeue the job 9_3 (disabled).\n"
     monkeypatch.setenv("PATH", "")
-    assert "scontrol" in slurm.requeue("9_3")
+    slurm.requeue("9_3")
+    assert "(No such file or directory: 'scontrol')" in capsys.readouterr().err.replace("[Errno 2] ", "")
     monkeypatch.setenv("SLURM_PROCID", "1")
-    train.requeue_job("9_3")  # only the first process requeues the job
+    slurm.requeue("9_3")  # only the first process requeues the job
     assert capsys.readouterr().err == ""
 
 
