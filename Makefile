@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run docs-figures experiments bench test test-slow lint clean
+.PHONY: help install run docs-figures experiments bench test test-slow test-faults lint clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -38,7 +38,10 @@ test: lint  ## Run lint and the tests, in a few minutes
 	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: install  ## Run the tests that train for minutes, on real data
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --ignore=tests/faults
+
+test-faults: install  ## Kill commands at random points, fill disks, and print a table of the faults
+	$(BIN)/python -m pytest -m slow tests/faults
 
 lint: install  ## Check style, types, import contracts and spelling
 	$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check .

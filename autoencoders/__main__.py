@@ -19,7 +19,8 @@ import sys
 from typing import NoReturn
 
 from autoencoders import __version__
-from autoencoders.utils.startup import exit_on_closed_stdout
+from autoencoders.utils.startup import prepare_process, run_command
+from autoencoders.utils.streams import check_output
 
 COMMANDS = ("train", "apply", "report", "dashboard")
 
@@ -57,13 +58,16 @@ complete -o nospace -o default -F _autoencoders_completion autoencoders
 def main() -> None:
     """Run the command in the first command-line argument, as `python -m autoencoders.<command>` does."""
     command, *arguments = sys.argv[1:] or ["--help"]
-    with exit_on_closed_stdout():
+    with run_command():
         if command in ("-h", "--help"):
             print((__doc__ or "").strip())
+            check_output()
         elif command == "--version":
             print(f"autoencoders {__version__}")
+            check_output()
         elif command == "completion":
             print_completion(arguments)
+            check_output()
         elif command in COMMANDS:
             sys.argv[1:] = arguments
             sys.path.insert(0, os.getcwd())  # for modules of the user, as with python -m
@@ -94,4 +98,5 @@ def exit_with_usage_error(message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
+    prepare_process()
     main()

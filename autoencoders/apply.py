@@ -12,17 +12,25 @@ Examples:
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the slow imports, so that a signal during them ends the command with one sentence
+    from autoencoders.utils.startup import prepare_process
+
+    prepare_process()
+
 import numbers
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from autoencoders.config.arguments import quote_option
+from autoencoders.config.arguments import quote_option, quote_unparsable
 from autoencoders.config.cli_errors import (
     exit_with_message,
     resolve_config,
@@ -34,7 +42,8 @@ from autoencoders.config.data_paths import make_paths_absolute
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils import error_messages, launchers
 from autoencoders.utils.console import format_number, format_with_error, line_width, print_table
-from autoencoders.utils.startup import exit_on_closed_stdout, load_heavy_libraries
+from autoencoders.utils.startup import load_heavy_libraries, run_command
+from autoencoders.utils.streams import check_output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,18 +53,26 @@ MAX_ROWS = 60
 """Maximum number of rows in a printed table. Longer tables are only saved."""
 PATHS = ("run", "classifier", "images", "root", "folder", "data.path", "data.labels")
 """Options whose values are paths. Special characters in these values have no meaning for Hydra."""
+_refused: list[str] = []
+"""Messages of the jobs that have failed, if several jobs are run with `-m`."""
 
 
 def main() -> None:
     """Parse the command line and run the selected applications, or print the help text."""
-    with exit_on_closed_stdout():
+    with run_command():
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(help_text(__doc__, ("application",)))
+            check_output()
             return
         if (message := suggest_options(sys.argv[1:])) is not None:
             exit_with_message(UserError(message))
-        sys.argv[1:] = [quote_option(argument, PATHS) for argument in sys.argv[1:]]
+        is_sweep = bool({"-m", "--multirun"} & set(sys.argv[1:]))
+        quote_path = quote_unparsable if is_sweep else quote_option  # run=a,b are two runs in a sweep only
+        sys.argv[1:] = [quote_path(argument, PATHS) for argument in sys.argv[1:]]
+        _refused.clear()
         run_entry_point(job, "apply")
+        if _refused:
+            sys.exit(2)
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="apply")
@@ -66,12 +83,20 @@ def job(config: DictConfig) -> None:
         launchers.check_single_process("apply")
         launchers.ignore_leftovers()
         load_heavy_libraries()
-        with error_messages.translate_errors(resolved):
-            run_applications(resolved)
+        try:
+            with error_messages.translate_errors(resolved):
+                run_applications(resolved)
+        except UserError as error:
+            if HydraConfig.get().mode != RunMode.MULTIRUN or resolved["debug"]:
+                raise
+            print(f"autoencoders: {error}", file=sys.stderr, flush=True)
+            _refused.append(str(error))  # the other jobs are run
 
 
 def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
     """Run the applications that a configuration selects, save their results and print their tables.
+
+    If some of several applications fail, the others are run before the error is raised.
 
     Args:
         config: resolved configuration with the options of `conf/apply.yaml`.
@@ -80,7 +105,7 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
         Name of the application -> its result.
 
     Raises:
-        UserError: if the run cannot be loaded, or an application cannot be used with the run.
+        UserError: if the run cannot be loaded, or an application fails.
     """
     import torch
 
@@ -99,13 +124,37 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
     run.model.to(config["device"])
     folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
     writer = MediaWriter(folder, [])
-    results = {}
-    for name, node in config["application"].items():
+    results: dict[str, ApplicationResult] = {}
+    nodes = config["application"]
+    for name, node in nodes.items():
         print(f"{name}: {run.title}", flush=True)
-        results[name] = run_application(run, name, node)
-        files = writer.save_result(name, results[name], run.step)
-        print_result(results[name], files)
+        with continue_on_error(name, config):
+            result = run_application(run, name, node)
+            print_result(result, writer.save_result(name, result, run.step))
+            results[name] = result
+    if failed := [name for name in nodes if name not in results]:
+        raise UserError(f"{len(failed)} of {len(nodes)} applications failed: {', '.join(failed)}.")
     return results
+
+
+@contextmanager
+def continue_on_error(name: str, config: dict[str, Any]) -> Iterator[None]:
+    """Report an error of one of several applications in one sentence on stderr, so that the others are applied.
+
+    The error of a single application, and every error with debug=true, is raised.
+
+    Args:
+        name: name of the application.
+        config: resolved configuration with the options of `conf/apply.yaml`.
+    """
+    try:
+        yield
+    except Exception as error:
+        if len(config["application"]) == 1 or config["debug"]:
+            raise
+        unknown = f"It failed ({error_messages.short_reason(error)}). Set debug=true to show the traceback."
+        message = error_messages.explain_error(error, config) or unknown
+        print(f"autoencoders: {name}: {message}", file=sys.stderr, flush=True)
 
 
 def trusted_prefixes(trust: object) -> tuple[str, ...]:

@@ -15,6 +15,11 @@ options.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the slow imports, so that a signal during them ends the command with one sentence
+    from autoencoders.utils.startup import prepare_process
+
+    prepare_process()
+
 import json
 import os
 import sys
@@ -28,6 +33,8 @@ from autoencoders.config.cli_errors import resolve_config, run_entry_point, tran
 from autoencoders.config.compose import CONF
 from autoencoders.types import UserError
 from autoencoders.utils.extras import import_extra
+from autoencoders.utils.startup import run_command
+from autoencoders.utils.streams import check_output
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace
@@ -40,10 +47,12 @@ KINDS = ("runs", "sweeps")
 
 def main() -> None:
     """Parse the command line and update the workspaces, or print the help text."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print((__doc__ or "").strip())
-        return
-    run_entry_point(job, "dashboard")
+    with run_command():
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print((__doc__ or "").strip())
+        else:
+            run_entry_point(job, "dashboard")
+        check_output()
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="dashboard")

@@ -17,6 +17,11 @@ verdict='...' are shown at the top of the page. conf/report.yaml describes all o
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the slow imports, so that a signal during them ends the command with one sentence
+    from autoencoders.utils.startup import prepare_process
+
+    prepare_process()
+
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +35,9 @@ from autoencoders.config.cli_errors import resolve_config, run_entry_point, tran
 from autoencoders.config.compose import CONF
 from autoencoders.types import UserError
 from autoencoders.utils import launchers
+from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.startup import run_command
+from autoencoders.utils.streams import check_output
 
 if TYPE_CHECKING:
     from autoencoders.reports.content import Report, ReportOptions
@@ -52,11 +60,13 @@ FORMATS = {"html": ".html", "md": ".md"}
 
 def main() -> None:
     """Parse the command line, then write or serve the report, or print the help text."""
-    if {"-h", "--help"} & set(sys.argv[1:]):
-        print(str(__doc__).strip())
-        return
-    sys.argv[1:] = [quote_option(override, TEXT_OPTIONS) for override in merge_list_option(sys.argv[1:], "runs")]
-    run_entry_point(job, "report")
+    with run_command():
+        if {"-h", "--help"} & set(sys.argv[1:]):
+            print(str(__doc__).strip())
+            check_output()
+            return
+        sys.argv[1:] = [quote_option(override, TEXT_OPTIONS) for override in merge_list_option(sys.argv[1:], "runs")]
+        run_entry_point(job, "report")
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="report")
@@ -74,12 +84,14 @@ def job(config: DictConfig) -> None:
 def write_report(config: dict[str, Any], defaults: dict[str, Any] | None = None) -> Path:
     """Write a report to a file, print the path of the file, and return the path.
 
+    If some of several runs cannot be read, the report with the other runs is written before the error is raised.
+
     Args:
         config: resolved config with the options of `conf/report.yaml`.
         defaults: default config of `autoencoders.train`. A report on a single run lists the differences from it.
 
     Raises:
-        UserError: if no run is found, an option is invalid, or the report cannot be written.
+        UserError: if a run cannot be read, an option is invalid, or the report cannot be written.
     """
     from autoencoders.reports.content import build_report
     from autoencoders.reports.discovery import find_runs
@@ -91,8 +103,8 @@ def write_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
     files = render_files(report, out, config["copy"])
     try:
         for path, content in files.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            with atomic_write(path) as partial:
+                partial.write_bytes(content)
     except OSError as error:
         reason = error.strerror
         raise UserError(f"The report cannot be written to {out}: {reason}. Choose another out=<file>.") from error
@@ -100,6 +112,10 @@ def write_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
     counts = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}, {figures} figures"
     print(f"report   {out} ({counts}, {sum(map(len, files.values())) / 1e6:.1f} MB)")
     print_problems(runs)
+    if refused := [run.label for run in runs if run.refused]:
+        raise UserError(
+            f"{len(refused)} of {len(runs)} runs could not be read: {', '.join(refused)}. {out} contains the others."
+        )
     return out
 
 

@@ -15,6 +15,11 @@ Examples:
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the slow imports, so that a signal during them ends the command with one sentence
+    from autoencoders.utils.startup import prepare_process
+
+    prepare_process()
+
 import math
 import re
 import shlex
@@ -30,13 +35,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.config.arguments import collapse_numbers, quote_option, quote_unparsable
-from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
+from autoencoders.config.cli_errors import remove_if_empty, resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF, help_text
 from autoencoders.config.data_paths import PATH_OPTIONS, make_paths_absolute
 from autoencoders.training import pipeline, sweeps
+from autoencoders.training.sweep_signals import check_worker, run_job
 from autoencoders.types import RunStopped
-from autoencoders.utils import distributed, error_messages, launchers
-from autoencoders.utils.startup import exit_on_closed_stdout, load_heavy_libraries, restore_settings
+from autoencoders.utils import distributed, error_messages, launchers, signals, slurm
+from autoencoders.utils.startup import load_heavy_libraries, report_stop, restore_settings, run_command
+from autoencoders.utils.streams import check_output, protect_streams
 
 PATHS = (*(f"data.{name}" for name in PATH_OPTIONS), "resume", "runs", "hydra.run.dir", "hydra.sweep.dir")
 """Options whose values are paths."""
@@ -44,16 +51,17 @@ PATHS = (*(f"data.{name}" for name in PATH_OPTIONS), "resume", "runs", "hydra.ru
 
 def main() -> None:
     """Parse the command line and train, or print the help text."""
-    with exit_on_closed_stdout():
+    with run_command():
         if {"-h", "--help"} & set(sys.argv[1:]):
             print(help_text(__doc__))
+            check_output()
             return
         sys.argv[1:] = [quote_unparsable(argument, PATHS) for argument in sys.argv[1:]]
         try:
             run_entry_point(job, "train")
-        except KeyboardInterrupt:  # raised outside of training; during training, Ctrl-C saves a checkpoint first
-            print("autoencoders: interrupted.", file=sys.stderr)
-            sys.exit(130)
+        except RunStopped as stop:
+            report_stop(stop, sweeps.HINT if sweeps.SweepTable.open_sweep else "")  # between two jobs
+            raise
         finally:  # if a launcher fails because a process died, the table of the other jobs is still written
             sweeps.finish_sweep()
 
@@ -66,9 +74,14 @@ def job(config: DictConfig) -> float | None:
     therefore appear quickly.
     """
     hydra_config = HydraConfig.get()
-    with translate_job_errors(hydra_config.runtime.output_dir):
-        metrics = run(resolve_config(config), hydra_config)
-    return metrics.get("val/objective")
+
+    def run_translated() -> float | None:
+        with translate_job_errors(hydra_config.runtime.output_dir):
+            check_worker()
+            metrics = run(resolve_config(config), hydra_config)
+        return metrics.get("val/objective")
+
+    return run_job(run_translated)
 
 
 def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
@@ -78,6 +91,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         config: resolved configuration of the run.
         hydra_config: Hydra's own configuration, with the launcher, the run folder and the overrides.
     """
+    protect_streams()  # some launchers run the jobs of a sweep in other processes
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
     launchers.ignore_leftovers(config["trainer"])
     config["data"] = make_paths_absolute(config["data"])  # before it is compared with the config.yaml of a finished job
@@ -88,7 +102,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         if finished is not None:
             return finished
         set_wandb_group(config, hydra_config)
-    load_heavy_libraries()
+    load_heavy_libraries(partial(remove_if_empty, config["folder"]))
     try:
         if is_sweep and needs_own_processes(config):
             return sweeps.run_multiprocess_job(config, hydra_config)
@@ -98,8 +112,12 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         with error_messages.translate_errors(config):
             return train(config, overrides, partial(config_changes, config, overrides, hydra_config))
     except RunStopped as stop:
-        if distributed.is_rank_zero():
-            print(f"autoencoders: stopped {stop.where}.{resume_hint(config, overrides, is_sweep)}", file=sys.stderr)
+        job = slurm.job_to_requeue(stop.number) if continues_if_repeated(config, hydra_config) else None
+        if job is None:
+            report_stop(stop, resume_hint(config, overrides, is_sweep))
+        else:
+            report_stop(stop, f" The Slurm job {job} is requeued to continue.")
+            requeue_job(job)
         raise
     except Exception as error:
         if not is_sweep or config["debug"]:
@@ -138,6 +156,23 @@ def has_fixed_folder(config: dict[str, Any], hydra_config: Any) -> bool:
     return any("hydra.run.dir=" in override for override in hydra_config.overrides.hydra)
 
 
+def continues_if_repeated(config: dict[str, Any], hydra_config: Any) -> bool:
+    """Return whether the same command continues the run or the sweep, because the user has fixed its folder."""
+    is_sweep = hydra_config.mode == RunMode.MULTIRUN
+    option = "hydra.sweep.dir=" if is_sweep else "hydra.run.dir="
+    return config["resume"] == "auto" and any(option in override for override in hydra_config.overrides.hydra)
+
+
+def requeue_job(job: str) -> None:
+    """Requeue a Slurm job from its first process, and print a message if Slurm does not requeue the job."""
+    if not launchers.is_first_process():
+        return
+    with signals.delay_signals():  # Slurm ends the processes of the job at once
+        reason = slurm.requeue(job)
+    if reason is not None:
+        print(f"autoencoders: warning: Slurm did not requeue the job {job} ({reason}).", file=sys.stderr, flush=True)
+
+
 def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:
     """Return the settings of a run that differ from the default configuration, as pairs of setting and `old → new`.
 
@@ -170,7 +205,7 @@ def resume_hint(config: dict[str, Any], overrides: Sequence[str], is_sweep: bool
         The sentence, or an empty string if the run has not written a checkpoint yet.
     """
     if is_sweep:
-        return " To continue the sweep, run the same command with the same hydra.sweep.dir."
+        return sweeps.HINT
     from autoencoders.runs import loading
 
     if not Path(config["folder"], loading.LAST).is_file():

@@ -40,6 +40,10 @@ class FormatError(UserError):
     """
 
 
+class FolderInUseError(UserError):
+    """The folder of a run or a sweep is in use by another process. Nothing in the folder may be written."""
+
+
 class RunStopped(SystemExit):
     """Raised to end a run after a signal such as SIGTERM. The stopped run can be resumed.
 
@@ -48,11 +52,14 @@ class RunStopped(SystemExit):
     Args:
         number: number of the signal. The exit status is 128 + `number`, as in shells.
         where: when the signal arrived, for the message `stopped <where>`. Example: `before training`.
+
+    Attributes:
+        reported: whether the message has been printed.
     """
 
     def __init__(self, number: int, where: str) -> None:
         super().__init__(128 + number)
-        self.number, self.where = number, where
+        self.number, self.where, self.reported = number, where, False
 
 
 class Batch(NamedTuple):

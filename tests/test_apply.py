@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from autoencoders import apply
+from autoencoders.applications import reconstruct
 from autoencoders.train import train
 from autoencoders.types import ApplicationResult, UserError
 
@@ -111,3 +112,28 @@ def test_dropped_columns_are_named_with_their_file(capsys, monkeypatch, tmp_path
     out = capsys.readouterr().out
     assert f"2 more columns in {tmp_path / 'errors.csv'}" in " ".join(out.split())
     assert "0.5" in out
+
+
+def test_the_other_applications_are_applied_if_one_is_refused_or_fails(run, run_command, tmp_path, monkeypatch):
+    words = [f"run={run}", f"folder={tmp_path}/out"]
+    monkeypatch.setattr(reconstruct, "reconstruct", lambda *_, **__: 1 / 0)
+    done = run_command(apply, *words, "application=[conditional_sample,reconstruct,browse]", cwd=tmp_path)
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("autoencoders: conditional_sample: application=conditional_sample needs a conditional ")
+    assert lines[1] == (
+        "autoencoders: reconstruct: It failed (ZeroDivisionError: division by zero). Set debug=true to show the "
+        "traceback."
+    )
+    assert lines[2:] == ["autoencoders: 2 of 3 applications failed: conditional_sample, reconstruct."]
+    assert (tmp_path / "out/tables/browse/metrics.json").is_file()
+
+
+def test_the_other_runs_of_a_sweep_are_applied_if_one_is_refused(run, run_command, tmp_path):
+    (tmp_path / "run").symlink_to(run)
+    words = ["-m", "run=missing,run", "application=browse", f"folder={tmp_path}/out", "hydra.sweep.dir=sweep"]
+    done = run_command(apply, *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("autoencoders: missing must be ")
+    assert (tmp_path / "out/tables/browse/metrics.json").is_file()

@@ -11,6 +11,8 @@ from autoencoders.types import UserError
 
 NAMED_TUPLE = {"_replace", "_asdict", "_fields", "_make"}
 """Public methods of named tuples."""
+DOCUMENTED = {"os._exit"}
+"""Public functions whose name starts with an underscore."""
 LIBRARIES = ("lightning", "hydra", "omegaconf", "torch", "torchvision", "torchmetrics", "wandb", "wandb_workspaces",
              "tensorboard", "matplotlib", "rich", "sklearn", "scipy", "pandas", "numpy", "PIL", "jinja2")  # fmt: skip
 
@@ -49,7 +51,8 @@ def private_uses(source, known=frozenset()):
             found += [p for p in paths if p.startswith(LIBRARIES) and any(is_private(n) for n in p.split("."))]
         elif isinstance(node, ast.Attribute) and is_private(node.attr):
             on_itself = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-            if node.attr not in (defined if on_itself else own_names(tree)):
+            documented = ast.unparse(node) in DOCUMENTED
+            if not documented and node.attr not in (defined if on_itself else own_names(tree)):
                 found.append(ast.unparse(node))
         elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr", "hasattr", "delattr"):
             names = [a.value for a in node.args[1:2] if isinstance(a, ast.Constant) and isinstance(a.value, str)]
@@ -62,6 +65,8 @@ def inherited_names(kind):
     bases = [base for base in kind.__mro__[1:] if base.__module__.split(".")[0] in LIBRARIES]
     names = {name for base in bases for name in vars(base)}
     for base in bases:
+        if base.__module__.endswith("._C"):  # written in C++, without source
+            continue
         names |= own_names(ast.parse(textwrap.dedent(inspect.getsource(base))))
     return {name for name in names if is_private(name)}
 

@@ -67,9 +67,24 @@ def test_a_single_run_of_another_format_is_refused_in_one_line(run_command, fold
 def test_a_run_of_another_format_among_others_is_listed_as_not_read(run_command, folder):
     (folder / "runs/a/run.json").write_text(json.dumps({"status": "done"}))
     done = run_command(report, "runs=runs/*", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 2
+    assert done.stderr == "autoencoders: 1 of 2 runs could not be read: a. report.html contains the others.\n"
     assert re.search(r"^not read a: runs/a/run\.json must have format 2", done.stdout, re.MULTILINE)
     assert "run.json must have format 2" in (folder / "report.html").read_text()
+
+
+def test_each_run_that_cannot_be_read_is_named_and_the_others_are_in_the_report(run_command, folder):
+    for name in ("config.yaml", "run.json"):
+        (folder / "runs/a" / name).write_text("{")
+    done = run_command(report, f"runs=runs/{ODD}", "runs=runs/a", "runs=elsewhere", cwd=folder)
+    assert done.returncode == 2
+    assert (
+        done.stderr == "autoencoders: 2 of 3 runs could not be read: a, elsewhere. report.html contains the others.\n"
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("not read")]
+    assert lines[0].startswith("not read a: runs/a must contain a readable config.yaml or run.json, but")
+    assert lines[1].startswith("not read elsewhere: runs must match existing folders, but elsewhere matches nothing")
+    assert "0.02" in (folder / "report.html").read_text()
 
 
 def test_help_shows_examples(run_command, folder):

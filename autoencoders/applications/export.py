@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import warnings
 from collections.abc import Iterator
@@ -20,7 +19,9 @@ from autoencoders.config.instantiate import FORMAT
 from autoencoders.runs.loading import CONFIG, WEIGHTS, load_export
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch
+from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.extras import import_extra
+from autoencoders.utils.json_files import write_json
 
 if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
@@ -94,7 +95,8 @@ def write_weights(run: Run, folder: Path) -> list[Path]:
     model = run.model
     # Tensors are copied because safetensors refuses tensors that share memory.
     state = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
-    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    with atomic_write(folder / WEIGHTS) as partial:
+        save_file(state, partial, metadata={"format": "pt"})
     plain = {
         "format": FORMAT,
         "version": autoencoders.__version__,
@@ -103,7 +105,7 @@ def write_weights(run: Run, folder: Path) -> list[Path]:
         "context": None if model.labels is None else model.labels.to_dict(),
         "config": {k: v for k, v in run.config.items() if k not in ("format", "shape", "context")},
     }
-    (folder / CONFIG).write_text(json.dumps(plain, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / CONFIG, plain)
     return [folder / WEIGHTS, folder / CONFIG]
 
 
@@ -146,9 +148,9 @@ def write_onnx(model: Autoencoder, folder: Path, batch: Batch) -> list[Path]:
     for name, part, first, given in (("encoder", Encode(model), "x", batch.x[:2]), ("decoder", Decode(model), "z", z)):
         names = [first, "y"][: 1 + len(labels)]
         files.append(folder / f"{name}.onnx")
-        with quiet_exporter():
+        with quiet_exporter(), atomic_write(files[-1]) as partial:
             torch.onnx.export(
-                part.eval(), (given, *labels), files[-1], input_names=names,
+                part.eval(), (given, *labels), partial, input_names=names,
                 output_names=["z" if name == "encoder" else "image"], opset_version=OPSET, dynamo=True,
                 dynamic_shapes=tuple({0: free} for _ in names), external_data=False, verbose=False,
             )  # fmt: skip

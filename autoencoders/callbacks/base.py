@@ -81,6 +81,14 @@ class FigureCallback(pl.Callback):
         if self._drawn_at != trainer.global_step:
             self._draw(trainer, pl_module)
 
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Plot the figures if a run is resumed that was killed after its last optimizer step.
+
+        Lightning then calls `on_fit_end`, but not `on_train_end`.
+        """
+        if self._drawn_at != trainer.global_step:
+            self._draw(trainer, pl_module)
+
     def _draw(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         supported = isinstance(model, Autoencoder) or not self.needs_decoder
         if trainer.is_global_zero and not trainer.sanity_checking and supported:

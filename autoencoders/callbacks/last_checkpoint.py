@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import threading
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
@@ -20,15 +19,15 @@ from autoencoders.types import Batch, RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.distributed import signal_children
 from autoencoders.utils.lightning import get_log_interval
-from autoencoders.utils.signals import SIGNALS, is_repeated_signal
+from autoencoders.utils.signals import FORCING, SignalHandler, restore_handlers, set_handler
 
 
 class LastCheckpoint(StepCallback, Checkpoint):
     """Save `last.ckpt`, and keep the previous checkpoint as `previous.ckpt`, in case `last.ckpt` is damaged.
 
-    After Ctrl-C (SIGINT) or SIGTERM, the callback waits for the end of the current optimizer step, saves `last.ckpt`
-    and raises `RunStopped`. A second signal ends the run immediately, without a checkpoint. A signal within
-    `utils.signals.REPEAT_SECONDS` of the previous signal is ignored.
+    After Ctrl-C (SIGINT), SIGTERM or another of `utils.signals.SIGNALS`, the callback waits for the end of the current
+    optimizer step, saves `last.ckpt` and raises `RunStopped`. A second SIGINT, SIGTERM or SIGQUIT ends the run
+    immediately, without a checkpoint. A signal within `utils.signals.REPEAT_SECONDS` of the previous one is ignored.
 
     Args:
         dirpath: folder of the checkpoints.
@@ -44,6 +43,7 @@ class LastCheckpoint(StepCallback, Checkpoint):
             raise UserError(f"The callback option every_n_steps must be an integer >= 1 or null, got {every_n_steps}.")
         self.path, self.every_n_steps = Path(dirpath, "last.ckpt"), every_n_steps
         self._signal: int | None = None
+        self._saved_step: int | None = None
         self._before: dict[int, Any] = {}
 
     def save(self, trainer: pl.Trainer) -> None:
@@ -56,6 +56,7 @@ class LastCheckpoint(StepCallback, Checkpoint):
                 except OSError:  # the file system does not support hard links
                     shutil.copyfile(self.path, again)
         trainer.save_checkpoint(self.path)
+        self._saved_step = trainer.global_step
 
     # Time of saving -----------------------------------------------------------------------------------------------
 
@@ -91,8 +92,7 @@ class LastCheckpoint(StepCallback, Checkpoint):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Replace Lightning's handlers for SIGINT and SIGTERM, which would end the run without a checkpoint."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle_signal) for number in SIGNALS}
+        self._before = set_handler(SignalHandler(partial(self._handle_signal, trainer)))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore the previous signal handlers. End the run if a signal arrived after the last batch."""
@@ -101,23 +101,29 @@ class LastCheckpoint(StepCallback, Checkpoint):
             self._stop(trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Restore the previous handlers for SIGINT and SIGTERM."""
+        """Restore the previous signal handlers."""
         self._restore_handlers()
 
     def _restore_handlers(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        restore_handlers(self._before)
         self._before = {}
 
-    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
-        if is_repeated_signal():
-            return
+    def _handle_signal(self, trainer: pl.Trainer, number: int) -> None:
         if self._signal is not None:
-            self._restore_handlers()
-            raise RunStopped(number, f"immediately by a second signal; {self.path} is from an earlier step")
+            if number in FORCING:
+                self._restore_handlers()
+                raise RunStopped(number, self._describe_forced_stop(trainer))
+            return
         self._signal = number
         if number == signal.SIGTERM:
             signal_children(number)
+
+    def _describe_forced_stop(self, trainer: pl.Trainer) -> str:
+        if self._saved_step == trainer.global_step:
+            return f"after step {trainer.global_step:,}, which is saved in {self.path}"
+        if not self.path.is_file():
+            return "immediately by a second signal, without a checkpoint"
+        return f"immediately by a second signal; {self.path} is from an earlier step"
 
     def _stopping(self, trainer: pl.Trainer) -> bool:
         received = self._signal is not None

@@ -66,7 +66,7 @@ class LatentHealth(FigureCallback):
 
     needs_decoder = True
 
-    def __init__(self, codes: int = 2000, every_n_epochs: int = 5) -> None:
+    def __init__(self, codes: int = 2000, every_n_epochs: int = 10) -> None:
         super().__init__(every_n_epochs)
         at_least(1, codes=codes)
         self.codes = codes
@@ -164,8 +164,10 @@ class LatentHealth(FigureCallback):
         """Draw the figure from `metrics.csv` and the latest encoded images."""
         model = as_autoencoder(model)
         path = Path(trainer.default_root_dir, "metrics.csv")
-        if self._encoded is None or not path.is_file():
+        if not path.is_file():
             return
+        if self._encoded is None:  # no validation has run in this process
+            self._encoded = encode_validation(trainer, model, self.codes)
         from autoencoders.figures.health import latent_health_panel
 
         history = self._history(path, trainer, model, self._encoded)

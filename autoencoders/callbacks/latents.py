@@ -17,6 +17,9 @@ from autoencoders.latent.projections import plane, supports_tsne, tsne
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 
+TSNE_ITERATIONS = 300
+"""Iterations of the t-SNE at the end of training; see `autoencoders.latent.projections.tsne`."""
+
 
 class LatentPlot(FigureCallback):
     """Draw `figures/latents/<step>.png`: a scatter plot of validation codes.
@@ -26,14 +29,14 @@ class LatentPlot(FigureCallback):
 
     Args:
         codes: maximum number of validation codes in the scatter plot.
-        tsne_codes: maximum number of validation codes in the t-SNE; 0 for no t-SNE. 1,000 codes take about two seconds.
+        tsne_codes: maximum number of validation codes in the t-SNE; 0 for no t-SNE. 1,000 codes take about a second.
         seed: random seed of the t-SNE.
         every_n_epochs: see `FigureCallback`.
     """
 
     needs_decoder = True
 
-    def __init__(self, codes: int = 5000, tsne_codes: int = 1000, seed: int = 0, every_n_epochs: int = 5) -> None:
+    def __init__(self, codes: int = 2000, tsne_codes: int = 1000, seed: int = 0, every_n_epochs: int = 10) -> None:
         super().__init__(every_n_epochs)
         at_least(1, codes=codes)
         at_least(0, tsne_codes=tsne_codes, seed=seed)
@@ -53,6 +56,7 @@ class LatentPlot(FigureCallback):
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the t-SNE of the codes at the end of training."""
+        super().on_fit_end(trainer, pl_module)
         if not (trainer.is_global_zero and self._drawn_at >= 0 and self.tsne_codes):
             return
         model = as_autoencoder(pl_module)
@@ -67,7 +71,8 @@ class LatentPlot(FigureCallback):
         from autoencoders.figures.latents import scatter_codes
 
         style["caption"] = f"t-SNE of {len(codes):,} validation codes"
-        figure = scatter_codes(tsne(codes, self.seed, 500), heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
+        points = tsne(codes, self.seed, TSNE_ITERATIONS)
+        figure = scatter_codes(points, heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
         MediaWriter.from_trainer(trainer).save_figure("latents_tsne", figure, trainer.global_step)
 
     @staticmethod

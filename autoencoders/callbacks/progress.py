@@ -38,6 +38,7 @@ class Progress(pl.Callback):
         self._best, self._epoch, self._validated = math.inf, 0, -1
         self._began, self._first, self._steps = 0.0, 0, math.inf
         self._columns: list[tuple[str, int]] = []
+        self._width = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the live display if the output is a terminal."""
@@ -85,11 +86,16 @@ class Progress(pl.Callback):
             board.close()
 
     def _print_row(self, board: console.LiveDisplay, cells: Mapping[str, str]) -> None:
-        """Print a table row. Print the headers before the first row. Columns that do not fit are omitted."""
-        if not self._columns:
+        """Print a table row. Print the headers before the first row, and if the width of the terminal has changed.
+
+        Columns that do not fit are omitted.
+        """
+        width = console.line_width()
+        if not self._columns or width != self._width:
+            self._width = width
             wanted = {name: WIDTHS.get(name, max(len(name.removeprefix("val/")), 8)) for name in cells}
             order = sorted(wanted, key=lambda name: (name not in ("epoch", "val/objective"), name == "time"))
-            room, chosen = console.line_width() - 1, set()
+            room, chosen = width - 1, set()
             for name in order:
                 room -= wanted[name] + 2
                 if room >= 0:
@@ -105,9 +111,9 @@ class Progress(pl.Callback):
         """Return the current state of training. The thread of the live display calls this method."""
         step, seconds = trainer.global_step, time.perf_counter() - self._began
         share = step / self._steps if math.isfinite(self._steps) else None
-        speed = get_datamodule(trainer).images_served / max(_throughput(trainer).elapsed(), 1e-9)
         after = [f"{share:.0%}"] if share is not None else [f"step {step:,}"]
-        after += ["validation"] if trainer.validating or trainer.sanity_checking else [f"{speed:,.0f} images/s"]
+        speed = f"{_throughput(trainer).epoch_rate:,.0f} images/s"
+        after.append("validation" if trainer.validating or trainer.sanity_checking else speed)
         if share is not None and step > self._first:
             after.append(f"{_duration(seconds * (self._steps - step) / (step - self._first))} left")
             after.append(f"step {step:,}/{self._steps:,.0f}")

@@ -18,8 +18,10 @@ from autoencoders.config.arguments import NUMERIC_GROUPS, expand_numbers, split_
 from autoencoders.config.compose import OPTIONAL_GROUPS, config_groups
 from autoencoders.config.overrides import check_command_line
 from autoencoders.config.suggestions import suggest_name
-from autoencoders.types import UserError
-from autoencoders.utils import launchers
+from autoencoders.types import RunStopped, UserError
+from autoencoders.utils import launchers, signals
+from autoencoders.utils.error_messages import explain_import_error
+from autoencoders.utils.streams import check_output
 
 FULL_ERROR_VARIABLE = "HYDRA_FULL_ERROR"
 """Name of Hydra's environment variable that enables full tracebacks."""
@@ -28,6 +30,9 @@ _user_values: list[str | None] = []
 
 UNCHECKED_FLAGS = {"-sc", "--shell-completion", "--hydra-help", "--version", "-cp", "--config-path"}
 """Hydra flags with which overrides are not checked: they only print a text, or select another config folder."""
+
+PRINTING_FLAGS = UNCHECKED_FLAGS - {"-cp", "--config-path"} | {"-c", "--cfg", "-i", "--info"}
+"""Hydra flags with which a command only prints a text."""
 
 NUMBER_OR_CONSTANT = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
 """Pattern for values that Hydra parses as a number or a constant. No option of a config group has such a name."""
@@ -59,9 +64,12 @@ def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
     """
     launchers.ignore_malformed()
     try:
-        check_arguments(config_name)
+        with signals.exit_on_signals():  # the checks import torch
+            check_arguments(config_name)
         with full_hydra_errors():
             job()
+        if PRINTING_FLAGS & split_arguments(sys.argv[1:]).flags.keys():
+            check_output()
         return
     except JobError as error:
         original = error.original
@@ -134,8 +142,10 @@ def exit_with_message(error: Exception) -> NoReturn:
 def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
     """If a job raises a UserError, print its message and exit with status 2. Wrap other exceptions in a JobError.
 
+    An error in the import of a library is handled like a UserError.
+
     Args:
-        folder: folder that Hydra created for the run. An empty folder is removed after a UserError.
+        folder: folder that Hydra created for the run. An empty folder is removed after a UserError or a signal.
 
     Raises:
         JobError: if the job raises an exception that is not a UserError.
@@ -144,15 +154,26 @@ def translate_job_errors(folder: str | Path | None = None) -> Iterator[None]:
     try:
         with user_environment():
             yield
+    except RunStopped:
+        remove_if_empty(folder)
+        raise
     except UserError as error:
-        if folder is not None:
-            with suppress(OSError):
-                Path(folder).rmdir()
+        remove_if_empty(folder)
         if shows_tracebacks():
             raise
         exit_with_message(error)
     except Exception as error:
-        raise JobError(error) from error
+        if explain_import_error(error) is None or shows_tracebacks():
+            raise JobError(error) from error
+        remove_if_empty(folder)
+        exit_with_message(error)
+
+
+def remove_if_empty(folder: str | Path | None) -> None:
+    """Remove a folder if it is empty. None: do nothing."""
+    if folder is not None:
+        with suppress(OSError):
+            Path(folder).rmdir()
 
 
 def shows_tracebacks() -> bool:
@@ -179,6 +200,8 @@ def error_message(error: BaseException) -> str:
     """Return the message of an exception on one line. Some messages from Hydra and OmegaConf are reworded."""
     if isinstance(error, UserError):
         return str(error)
+    if (import_error := explain_import_error(error)) is not None:
+        return str(import_error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         return _unknown_option_message(error.missing_cfg_file, list(error.options))
     if isinstance(error, OverrideParseException):

@@ -14,6 +14,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from autoencoders.config import output_dir
 from autoencoders.config.arguments import NUMERIC_GROUPS, expand_numbers
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -24,21 +25,6 @@ SHARED = "shared"
 """Folder in `conf/` with files that several options extend. This folder is not a config group."""
 OPTIONAL_GROUPS = ("budget", "experiment")
 """Config groups for which no option need be selected."""
-
-
-def _continued(resume: str | None, otherwise: str) -> str:
-    """Return the run folder that `resume` names.
-
-    Args:
-        resume: run folder, checkpoint of a run, `auto` or None.
-        otherwise: folder to return if `resume` names no existing run.
-    """
-    path = Path(str(resume)) if resume and resume != "auto" else None
-    if path is not None and path.is_dir():
-        return str(path)
-    if path is not None and path.is_file() and path.parent.name == "checkpoints":
-        return str(path.parent.parent)
-    return otherwise
 
 
 def _geometric_sum(ratio: int, terms: int) -> int:
@@ -56,7 +42,9 @@ def _file_name(name: object) -> str:
 
 
 OmegaConf.register_new_resolver("file_name", _file_name, replace=True)
-OmegaConf.register_new_resolver("continued", _continued, replace=True)
+# The result is cached, so that all jobs of a sweep have one folder. Hydra's resolver `now` is cached for this purpose.
+OmegaConf.register_new_resolver("new_folder", output_dir.new_folder, replace=True, use_cache=True)
+OmegaConf.register_new_resolver("run_folder", output_dir.run_folder, replace=True, use_cache=True)
 OmegaConf.register_new_resolver("geometric_sum", _geometric_sum, replace=True)
 
 

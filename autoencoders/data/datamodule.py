@@ -228,6 +228,11 @@ class ImageDataModule(pl.LightningDataModule):
         binarized = BinarizedView(images, seed)
         return binarized if binarized.nbytes > self.memory else binarized.to(binarized.device)
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether `setup` has read the images. After that, the files of the images are not needed any more."""
+        return bool(self._splits)
+
     def get_split(self, split: str) -> Split:
         """Return the images and labels of the split `train`, `val` or `test`.
 

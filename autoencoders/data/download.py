@@ -60,7 +60,7 @@ def fetch(addresses: Sequence[str], file: Path, checksum: str) -> None:
     failures = []
     for address in addresses:
         try:
-            with atomic_write(file, f".{os.getpid()}") as partial:
+            with atomic_write(file) as partial:
                 _stream(address, partial, checksum)
         except (OSError, http.client.HTTPException, UserError) as error:
             if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_REFUSED):
@@ -152,8 +152,11 @@ def unpack(archive: Path, folder: Path, names: Sequence[str]) -> None:
                 f"{archive} must contain the folder {' or '.join(names)}, but does not. "
                 "Remove the archive and download it again."
             )
-        if not (folder / chosen).is_dir():  # another process may have moved it there
+        try:
             (partial / chosen).rename(folder / chosen)
+        except OSError:
+            if not (folder / chosen).is_dir():  # another process may have moved it there
+                raise
     except (*UNPACKING_ERRORS, OSError) as error:
         raise UserError(_unpacking_message(archive, folder, error)) from error
     finally:

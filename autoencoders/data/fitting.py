@@ -9,6 +9,7 @@ from PIL import Image
 
 from autoencoders.utils.checks import require
 
+BICUBIC = Image.Resampling.BICUBIC
 FITS = ("crop", "pad", "stretch")
 SMALLEST, LARGEST = 8, 1024
 """Limits of `data.size`, in pixels."""
@@ -30,6 +31,8 @@ def parse_size(size: int | Sequence[int]) -> tuple[int, int]:
 def fit_picture(picture: Image.Image, size: tuple[int, int], fit: str, box: int | None = None) -> Image.Image:
     """Give a Pillow image of any mode (`L`, `RGB`, `F`) the requested size, with bicubic interpolation.
 
+    An image that needs no change is returned itself, because a copy of each image of a folder takes time.
+
     Args:
         picture: image.
         size: height and width (H, W) of the result, in pixels.
@@ -45,12 +48,13 @@ def fit_picture(picture: Image.Image, size: tuple[int, int], fit: str, box: int 
         scale = min(width / size[1], height / size[0])
         width, height = round(size[1] * scale), round(size[0] * scale)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
-    region = picture.crop((left, top, left + width, top + height))
+    whole = (width, height) == picture.size
+    region = picture if whole else picture.crop((left, top, left + width, top + height))
     if fit != "pad":
-        return region.resize((size[1], size[0]), Image.Resampling.BICUBIC)
+        return region if region.size == (size[1], size[0]) else region.resize((size[1], size[0]), BICUBIC)
     scale = min(size[1] / width, size[0] / height)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    resized = region.resize(inner, Image.Resampling.BICUBIC)
+    resized = region.resize(inner, BICUBIC)
     canvas = Image.new(picture.mode, (size[1], size[0]), _edge_color(region))
     canvas.paste(resized, ((size[1] - inner[0]) // 2, (size[0] - inner[1]) // 2))
     return canvas

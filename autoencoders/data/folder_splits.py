@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from autoencoders.data.image_io import SUFFIXES, list_image_names
+from autoencoders.data.image_io import is_image_name, list_image_names
 from autoencoders.types import SPLITS, UserError
 from autoencoders.utils.names import printable_name
 
@@ -74,7 +74,7 @@ def find_parts(path: Path) -> FolderParts:
         )
         used = "folder {} is not used as a split" if len(named) == 1 else "folders {} are not used as splits"
         notes.append(f"The {used.format(_join(named))}, because {reason}.")
-    return FolderParts({"train": FolderPart(path, "", sorted_names(path))}, notes)
+    return FolderParts({"train": FolderPart(path, "", list_image_names(path))}, notes)
 
 
 def _split_folders(path: Path, named: dict[str, str]) -> FolderParts:
@@ -101,7 +101,7 @@ def _split_folders(path: Path, named: dict[str, str]) -> FolderParts:
         )
     folders = {split: name for name, split in used.items()}
     parts = {
-        split: FolderPart(path / folders[split], f"{folders[split]}/", sorted_names(path / folders[split]))
+        split: FolderPart(path / folders[split], f"{folders[split]}/", list_image_names(path / folders[split]))
         for split in SPLITS
         if split in folders
     }
@@ -121,19 +121,6 @@ def _join(names: list[str] | dict[str, str]) -> str:
     return ", ".join(f"{printable_name(name)}/" for name in names)
 
 
-def is_image_name(name: str) -> bool:
-    """Return whether a file name has the suffix of an image format."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES
-
-
 def contains_images(folder: Path) -> bool:
     """Return whether a folder or one of its subfolders contains an image file."""
     return any(is_image_name(name) for _, _, files in os.walk(folder) for name in files)
-
-
-def sorted_names(folder: Path) -> list[str]:
-    """Return the relative paths of all image files in a folder, sorted by their bytes.
-
-    The order does not depend on the locale, which determines how bytes that are not ASCII are decoded.
-    """
-    return sorted(list_image_names(folder), key=os.fsencode)

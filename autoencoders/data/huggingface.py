@@ -76,6 +76,8 @@ class HuggingFaceDataModule(ArrayImagesDataModule):
 
     def prepare_data(self) -> None:
         """Download the dataset if it is on the hub and not yet downloaded."""
+        if self.is_loaded:  # Lightning calls this method again before the test, when the files may no longer exist
+            return
         self._prepared = self._load()
 
     def open(self) -> Opened:

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +23,7 @@ from torch import Tensor
 
 from autoencoders.types import Shape, UserError
 from autoencoders.utils.error_messages import disk_error_message
+from autoencoders.utils.names import printable_name
 
 VERSION = 3
 """Version of the cache format. Increase it if the same settings give different pixels or facts.
@@ -29,8 +31,12 @@ VERSION = 3
 Older caches are rebuilt.
 """
 IMAGES_FILE, LABELS_FILE, METADATA_FILE = "images.npy", "labels.npy", "store.json"
+_mapped_files: dict[int, MappedFile] = {}
+"""Address in memory of the images -> their memory-mapped file."""
 LOADING_ERRORS = (OSError, ValueError, EOFError, KeyError)
 """Exceptions of `load_cache` if a file is missing or truncated, or if the version or the shape does not match."""
+NAMES_PER_UPDATE = 1000
+"""Number of file names that `file_digest` hashes at once, because one call per name takes longer."""
 ABANDONED_SECONDS = 86_400.0
 """Age in seconds after which an unfinished cache is assumed to be left over from a killed process."""
 
@@ -149,8 +155,57 @@ def load_cache(folder: Path, shape: Sequence[int | None], kind: np.dtype, memory
     with warnings.catch_warnings():  # torch warns about read-only arrays, but nothing writes to the images
         warnings.filterwarnings("ignore", ".*not writable.*")
         tensor = torch.from_numpy(images)
+    if mapped:
+        _register_mapped_file(tensor, images, folder / IMAGES_FILE)
     unreadable = {int(row): reason for row, reason in metadata["unreadable"].items()}
     return CachedImages(tensor, unreadable, labels, metadata["facts"])
+
+
+class MappedFile:
+    """A memory-mapped file, with a check that it was not truncated.
+
+    The kernel kills a process that reads the missing part of a truncated file (SIGBUS). The removal or replacement of
+    the file is harmless, because the memory map keeps the old file.
+
+    Args:
+        file: file in the folder of a cache.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._caches, self._descriptor = file.parent.parent, os.open(file, os.O_RDONLY)
+        self._size = os.fstat(self._descriptor).st_size
+
+    def close(self) -> None:
+        """Close the file. The memory map is not changed."""
+        os.close(self._descriptor)
+
+    def check(self) -> None:
+        """Raise UserError if the file was truncated."""
+        size = os.fstat(self._descriptor).st_size
+        if size < self._size:
+            raise UserError(
+                f"The images of the cache in {self._caches} can no longer be read, because a file was truncated from "
+                f"{self._size:,} to {size:,} bytes. Start the run again with resume=<run folder>, which builds the "
+                "cache again."
+            )
+
+
+def find_mapped_file(images: Tensor) -> MappedFile | None:
+    """Return the memory-mapped file of images from a cache, or of a part of them. Return None for other images."""
+    return _mapped_files.get(images.untyped_storage().data_ptr())
+
+
+def _register_mapped_file(tensor: Tensor, array: np.ndarray, file: Path) -> None:
+    """Register the file of a tensor for `find_mapped_file`, for as long as the array exists that is its memory."""
+    address, mapped = tensor.untyped_storage().data_ptr(), MappedFile(file)
+    _mapped_files[address] = mapped
+
+    def forget() -> None:
+        if _mapped_files.get(address) is mapped:
+            del _mapped_files[address]
+        mapped.close()
+
+    weakref.finalize(array, forget)
 
 
 def build_cache(folder: Path, shape: tuple[int, ...], kind: np.dtype, fill: Fill, memory: float) -> CachedImages:
@@ -173,6 +228,7 @@ def build_cache(folder: Path, shape: tuple[int, ...], kind: np.dtype, fill: Fill
         }
         (partial / METADATA_FILE).write_text(json.dumps(metadata) + "\n", encoding="utf-8")
         os.chmod(partial, 0o755)
+        os.chmod(partial / IMAGES_FILE, 0o444)  # truncation would kill all processes that have mapped the file
         # Load it first, because another process may replace the renamed cache.
         loaded = load_cache(partial, shape, kind, memory)
         move_into_place(partial, folder, shape, kind)
@@ -236,11 +292,23 @@ def file_digest(root: Path, names: Sequence[str]) -> str:
     Args:
         root: folder that contains the files.
         names: paths of the files relative to `root`, with `/` as separator.
+
+    Raises:
+        UserError: if a file was removed after it was listed.
     """
     digest, prefix = hashlib.sha256(), os.fspath(root)
-    for name in names:  # strings, because Path objects are slow for hundreds of thousands of files
-        status = os.stat(f"{prefix}/{name}")
-        digest.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"))
+    for start in range(0, len(names), NAMES_PER_UPDATE):
+        lines = []
+        for name in names[start : start + NAMES_PER_UPDATE]:
+            try:
+                status = os.stat(f"{prefix}/{name}")  # text, because Path objects are slow for many files
+            except FileNotFoundError as error:
+                raise UserError(
+                    f"{printable_name(f'{prefix}/{name}')} was removed while the images were read. Restore the file, "
+                    "or start the command again."
+                ) from error
+            lines.append(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n")
+        digest.update(os.fsencode("".join(lines)))
     return digest.hexdigest()
 
 

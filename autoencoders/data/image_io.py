@@ -31,7 +31,7 @@ from autoencoders.utils import console
 from autoencoders.utils.error_messages import short_reason
 from autoencoders.utils.names import printable_name
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 MAX_NAMED_FILES = 3
 """Maximum number of unreadable files that an error message names."""
 FILES_PER_TASK = 32
@@ -43,7 +43,7 @@ File = TypeVar("File", Path, str)
 class UnreadableImageError(UserError):
     """Raised for a file that is damaged or not an image. The attribute `reason` states the cause in a few words."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str) -> None:
         super().__init__(
             f"{printable_name(str(path))} cannot be read as an image ({reason}). Remove or repair the file."
         )
@@ -51,7 +51,7 @@ class UnreadableImageError(UserError):
 
 
 def read_image(
-    path: Path,
+    path: Path | str,
     size: tuple[int, int],
     *,
     color: bool,
@@ -59,12 +59,12 @@ def read_image(
     box: int | None = None,
     white: float | None = None,
     depth: int = 8,
-    reduced: set[Path] | None = None,
+    reduced: set[Path | str] | None = None,
 ) -> np.ndarray:
     """Decode an image file, rotate it as its EXIF data requires, crop it and resize it.
 
     Args:
-        path: path of the image file.
+        path: path of the image file. Text is faster than a Path object.
         size: height and width (H, W) of the result, in pixels.
         color: return three color channels, else one gray channel.
         fit: how the image gets the aspect ratio of `size`: `crop`, `pad` or `stretch`; see `fitting.fit_picture`.
@@ -86,7 +86,8 @@ def read_image(
         with Image.open(path) as opened:
             if reduced is not None and loses_bits(opened):
                 reduced.add(path)
-            image = _flatten(ImageOps.exif_transpose(opened), color, white)
+            ImageOps.exif_transpose(opened, in_place=True)  # else it copies an image that needs no rotation
+            image = _flatten(opened, color, white)
     except UnknownWhiteError:
         raise
     except Exception as error:  # Pillow raises many types of exceptions for files that are not images
@@ -121,10 +122,11 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def list_image_names(folder: Path) -> list[str]:
-    """Return the relative paths of all image files in a folder and its subfolders, sorted, with `/` as separator.
+    """Return the relative paths of all image files in a folder and its subfolders, with `/` as separator.
 
-    The file types are read from the directory entries, which avoids a `stat` call per file. Links to folders and
-    folders without read permission are skipped.
+    The paths are sorted by their bytes, so that the order does not depend on the locale, which determines how bytes
+    that are not ASCII are decoded. The file types are read from the directory entries, which avoids a `stat` call per
+    file. Links to folders and folders without read permission are skipped.
 
     Raises:
         UserError: if the folder contains no image file.
@@ -136,20 +138,23 @@ def list_image_names(folder: Path) -> list[str]:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     remaining.append(f"{inner}{entry.name}/")
-                elif _is_image_file(entry):
+                elif is_image_name(entry.name) and _is_file(entry):
                     names.append(inner + entry.name)
     if not names:
         raise UserError(
             f"{folder} must contain at least one image file ({', '.join(sorted(SUFFIXES))}), got none. "
             "Choose a folder with image files."
         )
-    return sorted(names)
+    return sorted(names, key=None if all(map(str.isascii, names)) else os.fsencode)
 
 
-def _is_image_file(entry: os.DirEntry[str]) -> bool:
-    """Return whether a directory entry is a file, or a link to a file, with the suffix of an image format."""
-    if os.path.splitext(entry.name)[1].lower() not in SUFFIXES:
-        return False
+def is_image_name(name: str) -> bool:
+    """Return whether a file name has the suffix of an image format. A name such as `.png` has no suffix."""
+    return name.lstrip(".").lower().endswith(SUFFIXES)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Return whether a directory entry is a file or a link to a file."""
     return entry.is_file(follow_symlinks=False) or os.path.isfile(entry.path)
 
 
@@ -158,7 +163,7 @@ def decode_files(
     decode: Callable[..., np.ndarray],
     title: str,
     white: float | None = None,
-    reduced: Collection[Path] = (),
+    reduced: Collection[Path | str] = (),
 ) -> Callable[[np.ndarray], Contents]:
     """Return a function that decodes image files in threads. It is the argument `fill` of `cached_images`.
 
@@ -176,6 +181,7 @@ def decode_files(
     """
 
     def fill(images: np.ndarray) -> Contents:
+        images = np.asarray(images)  # rows of a memory map are slower to assign
         deep: dict[int, Levels] = {}
 
         def decode_rows(rows: Sequence[int], *arguments: float) -> dict[int, str]:
@@ -207,8 +213,12 @@ def _decode_in_threads(
     unreadable: dict[int, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = zip(chunks, pool.map(decode_rows, chunks), strict=True)
-        for _, reasons in console.track_progress(results, title, len(rows), size=lambda result: len(result[0])):
-            unreadable |= reasons
+        try:
+            for _, reasons in console.track_progress(results, title, len(rows), size=lambda result: len(result[0])):
+                unreadable |= reasons
+        except BaseException:  # for example Ctrl-C: do not wait until all images are decoded
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return unreadable
 
 
@@ -274,7 +284,8 @@ def _decoding_reason(error: Exception) -> str:
 def _flatten(image: Image.Image, color: bool, white: float | None) -> Image.Image:
     """Convert an image to the mode `RGB` or `L`, with a white background if it is transparent.
 
-    An image with more than 8 bits becomes an image of the mode `F` with unchanged pixel values.
+    An image that has this mode is returned itself. An image with more than 8 bits becomes an image of the mode `F`
+    with unchanged pixel values.
 
     Raises:
         UnknownWhiteError: if the image has more than 8 bits and `white` is None.
@@ -289,4 +300,5 @@ def _flatten(image: Image.Image, color: bool, white: float | None) -> Image.Imag
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB" if color else "L")
+    mode = "RGB" if color else "L"
+    return image if image.mode == mode else image.convert(mode)

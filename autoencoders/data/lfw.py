@@ -89,7 +89,7 @@ class LFWDataModule(ImageDataModule):
 
     def prepare_data(self) -> None:
         """Unpack or download the photos if the unpacked folder does not exist."""
-        if self._find_photos() is not None:
+        if self.is_loaded or self._find_photos() is not None:
             return
         archive = next((self.folder / name for name in ARCHIVES if (self.folder / name).is_file()), None)
         unpack(archive or self._download(), self.folder, FOLDERS)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from autoencoders.data.image_cache import MappedFile, find_mapped_file
 from autoencoders.data.transforms import Corruption, Draws, NoCorruption, augment
 from autoencoders.types import Batch
 from autoencoders.utils import counter_rng
@@ -170,9 +171,12 @@ class Batches:
         self.flip, self.shift = flip, shift
         self.epoch, self.start, self.done, self._first = 0, 0, 0, 0
         self.sampler, self.batch_sampler = self, None  # Lightning calls `set_epoch` on these attributes
+        self._mapped_file = mapped_file_of(data.images)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch index, which determines the image order and the random numbers in training."""
+        if epoch != self.epoch:
+            self.done, self._first = 0, 0  # the iteration starts later, and counts are read before
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -242,6 +246,8 @@ class Batches:
     def batch(self, index: Tensor) -> Batch:
         """Return a batch of the images with the given indices (B,), as floats in [0, 1]."""
         images, labels = self.data.images, self.data.labels
+        if self._mapped_file is not None:
+            self._mapped_file.check()
         # index_select is faster than images[index], and mul_ is faster than a division.
         target = images.index_select(0, index).float().mul_(1 / white_level(images.dtype))
         if self.train and (self.flip or self.shift):
@@ -278,6 +284,13 @@ class Batches:
             position: result of the method `position`.
         """
         self.start, self.epoch = position["done"], position["epoch"]
+
+
+def mapped_file_of(images: Tensor | RowView) -> MappedFile | None:
+    """Return the memory-mapped file that stores the images, or None if they are in memory."""
+    while isinstance(images, RowView):
+        images = images.store
+    return find_mapped_file(images)
 
 
 def binarize_pixels(gray: Tensor, seed: int, index: Tensor) -> Tensor:

@@ -55,6 +55,8 @@ class MNISTDataModule(ImageDataModule):
 
     def prepare_data(self) -> None:
         """Download the idx files that are missing or damaged."""
+        if self.is_loaded:  # Lightning calls this method again before the test, when the files may no longer exist
+            return
         published = self._torchvision_dataset()
         for name, md5 in published.resources:
             file, archive = self.folder / name.removesuffix(".gz"), self.folder / name

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -188,7 +189,7 @@ def split_by_hash(keys: Sequence[str], options: SplitOptions, name: str, cut: Se
     distinct = list(dict.fromkeys(keys))
     position = {key: i for i, key in enumerate(distinct)}
     group = torch.tensor([position[key] for key in keys])
-    u = torch.tensor([hash_fraction(options.split_seed, key) for key in distinct], dtype=torch.float64)
+    u = hash_fractions(options.split_seed, distinct)
     sizes = [options.validation if split == "val" else options.test for split in cut]
     assigned = torch.zeros(len(distinct), dtype=torch.long)  # 0: train; i: the split cut[i - 1]
     if all(size < 1 for size in sizes):
@@ -228,10 +229,11 @@ def _check_hash_splits(rows: dict[str, Tensor], keys: int, options: SplitOptions
         )
 
 
-def hash_fraction(seed: int, key: str) -> float:
-    """Return a number in [0, 1) that depends only on the seed and the key."""
-    digest = hashlib.sha256(f"{seed}\0{key}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+def hash_fractions(seed: int, keys: Sequence[str]) -> Tensor:
+    """Return numbers (N,) float64 in [0, 1), each of which depends only on the seed and one of the N keys."""
+    digests = [hashlib.sha256(f"{seed}\0{key}".encode()).digest() for key in keys]
+    first = np.frombuffer(b"".join(digests), dtype=">u8").reshape(len(keys), -1)[:, 0]  # of the four words of a digest
+    return torch.from_numpy(first / 2**64)
 
 
 def count_images(field: str, value: float, total: int, name: str) -> int:

@@ -52,6 +52,8 @@ class TorchvisionDataModule(ArrayImagesDataModule):
 
     def prepare_data(self) -> None:
         """Download the files that are missing."""
+        if self.is_loaded:  # Lightning calls this method again before the test, when the files may no longer exist
+            return
         self._prepared = self._datasets()
 
     def open(self) -> Opened:

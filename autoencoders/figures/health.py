@@ -129,7 +129,7 @@ def _draw_kl(ax: Axes, kl: np.ndarray, epochs: np.ndarray) -> None:
         ax.xaxis.set_major_locator(_integer_locator())
     ax.yaxis.set_major_locator(_integer_locator())
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, format=lambda value, _: f"{value:g}")
-    bar.ax.yaxis.set_minor_formatter("")
+    bar.minorticks_off()  # matplotlib spends half of the time for this figure on minor ticks
     bar.ax.tick_params(labelsize=LABEL_SIZE - 1, colors=MUTED_COLOR)
     bar.outline.set_visible(False)
     style_axes(ax, "KL per latent, nats", "epoch", "rank of the latent")
@@ -190,8 +190,7 @@ def _set_log_scale(ax: Axes) -> None:
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     ticks = [digit * 10.0**e for e in exponents for digit in digits if low <= digit * 10.0**e <= high]
     ax.set_yticks(ticks, [f"{tick:,g}" for tick in ticks])
-    ax.yaxis.set_minor_formatter("")
-    ax.tick_params(which="minor", color=MUTED_COLOR)
+    ax.minorticks_off()
 
 
 def _draw_reference(ax: Axes, height: float, label: str) -> None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import platformdirs
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
@@ -33,8 +34,11 @@ ROWS, SIDE, BINS = 200, 64, 64
 """Maximum rows in a table, maximum pixels on the longer side of an image in a table, and bins in a histogram."""
 ARTIFACT = ("online", "always", "never")
 """Valid values of logger.wandb.artifact."""
-FALLBACK = {"online": "offline", "offline": "disabled"}
-"""W&B mode -> W&B mode that is used instead if the first mode cannot be started."""
+FALLBACK = {
+    "online": "offline", "run": "offline", "shared": "offline", "offline": "disabled", "dryrun": "disabled",
+    "disabled": None,
+}  # fmt: skip
+"""W&B mode -> W&B mode that is used instead if the first mode cannot be started; None if there is no other mode."""
 TAG, TITLE = 64, 63
 """Maximum number of characters in a W&B tag, and in the title of a W&B alert."""
 
@@ -83,9 +87,8 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
-        mode = os.environ.get("WANDB_MODE")
-        if mode is None:
-            mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
+        _choose_cache_folder(Path(save_dir))
+        mode = os.environ.get("WANDB_MODE") or _default_mode()
         if job_type is None:
             in_sweep = bool(settings.get("group") or os.environ.get("WANDB_SWEEP_ID"))
             job_type = _choose_job_type(model, in_sweep)
@@ -113,16 +116,20 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
             mode, folder = self._init["mode"], Path(self.save_dir or ".")
             folder.mkdir(parents=True, exist_ok=True)
             try:
+                _check_mode(mode)
                 self._run = wandb.init(dir=folder, **self._init)
                 self._run.define_metric(STEP)
                 self._run.define_metric("*", step_metric=STEP, step_sync=True)
             except Exception as error:  # an exception from W&B, or from the W&B process on a full disk
-                if mode not in FALLBACK:
+                fallback = FALLBACK.get(mode, "offline")
+                if fallback is None:
                     raise
-                self._init["mode"] = FALLBACK[mode]
+                self._init["mode"] = fallback
+                if mode not in FALLBACK:  # W&B reads the variable too
+                    os.environ["WANDB_MODE"] = fallback
                 record_warning(
                     folder,
-                    f"W&B could not start {mode} ({short_reason(error)}). W&B is {FALLBACK[mode]} for this run, but "
+                    f"W&B could not start {mode} ({short_reason(error)}). W&B is {fallback} for this run, but "
                     "metrics.csv and figures/ are complete.",
                 )
         return self._run
@@ -250,6 +257,38 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
             artifact.add_file(str(checkpoint), policy="immutable", skip_cache=True)  # no copy in the cache
             run.log_artifact(artifact, aliases=["best"])
         run.finish(exit_code=int(failed))
+
+
+def _default_mode() -> str:
+    """Return the W&B mode to use if the user has not set it."""
+    import wandb
+
+    try:
+        return "online" if wandb.login(prompt=False, verify=False) else "offline"
+    except Exception:  # W&B refuses the value of an environment variable; `experiment` reports it
+        return "offline"
+
+
+def _check_mode(mode: str) -> None:
+    """Raise UserError if a W&B mode, which the user has set in the environment, does not exist."""
+    if mode not in FALLBACK:
+        raise UserError(f"WANDB_MODE must be one of {', '.join(FALLBACK)}, got {mode!r}")
+
+
+def _choose_cache_folder(folder: Path) -> None:
+    """Let W&B use the run folder for its cache and logs if there is no folder with write permission for them.
+
+    Otherwise, W&B would print its log messages. Containers often run without a home folder.
+    """
+    cache = os.environ.get("WANDB_CACHE_DIR") or (os.environ.get("HOME") and platformdirs.user_cache_dir("wandb"))
+    try:
+        if cache:
+            Path(cache).expanduser().mkdir(parents=True, exist_ok=True)
+            if os.access(cache, os.W_OK):
+                return
+    except OSError:
+        pass
+    os.environ["WANDB_CACHE_DIR"] = str((folder / "wandb" / "cache").absolute())
 
 
 def _choose_job_type(model: str, in_sweep: bool) -> str:

@@ -78,7 +78,8 @@ def planned_steps(
     if saved not in (None, steps) and spans_run(schedule):
         raise UserError(
             f"The number of optimizer steps must be {saved}, as in the checkpoint, because the learning-rate schedule "
-            f"depends on this number, got {steps}. Resume with the trainer.max_epochs and the data.batch_size of the "
-            "interrupted run, or choose schedule=constant in both runs."
+            f"depends on this number, got {steps}. A resume only completes the run: use its trainer.max_epochs and "
+            "data.batch_size. For a longer training, start a new run with more epochs, or with schedule=constant; such "
+            "a run can be resumed with more epochs."
         )
     return steps

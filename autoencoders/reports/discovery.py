@@ -21,10 +21,21 @@ The jobs of a sweep are one level below the sweep folder. In a folder with sever
 def find_runs(patterns: Iterable[str | Path]) -> list[RunFolder]:
     """Find and read the run folders for the given paths and glob patterns; see `find_run_folders`.
 
+    A path or pattern without a run becomes a refused `RunFolder`, so that the report contains the other runs.
+
     Raises:
-        UserError: if a path or pattern contains no run, or if all runs have the format of another version.
+        UserError: if no run can be read.
     """
-    runs = [read_run_folder(path, label) for path, label in find_run_folders(patterns).items()]
+    found: list[str | Path] = []
+    missing: list[RunFolder] = []
+    for pattern in patterns:
+        try:
+            find_run_folders([pattern])
+            found.append(pattern)
+        except UserError as error:
+            missing.append(RunFolder(Path(pattern), str(pattern), problems=[str(error)], refused=True))
+    folders = find_run_folders(found) if found or not missing else {}
+    runs = [*(read_run_folder(path, label) for path, label in folders.items()), *missing]
     if all(run.refused for run in runs):
         raise UserError(runs[0].problems[0])
     return runs
@@ -69,7 +80,10 @@ def _match_pattern(pattern: str) -> list[Path]:
         UserError: if no path matches.
     """
     path = Path(pattern).expanduser()
-    matches = [path] if path.exists() else [Path(p) for p in glob.glob(str(path), recursive=True)]
+    try:
+        matches = [path] if path.exists() else [Path(p) for p in glob.glob(str(path), recursive=True)]
+    except OSError as error:
+        raise UserError(f"{pattern} cannot be read ({error.strerror}).") from error
     if not matches:
         raise UserError(
             f"runs must match existing folders, but {pattern} matches nothing in {Path.cwd()}. Set runs to folders of "

@@ -25,8 +25,7 @@ function formatNumber(x) {
 }
 
 function createRunPanel(run) {
-  const state = run.state === "inactive" ? "inactive, maybe killed" : run.state;
-  const header = createElement("header", "", createElement("b", "", run.label), createElement("span", `state ${run.state}`, state));
+  const header = createElement("header", "", createElement("b", "", run.label), createElement("span", `state ${run.state}`, run.state));
   if (run.setting) header.append(createElement("small", "", run.setting));
   const panel = createElement("article", `run ${run.state}`, header);
   if (run.share !== null) {

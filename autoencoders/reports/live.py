@@ -17,7 +17,9 @@ from autoencoders.reports.html import picture_url, render_html
 from autoencoders.reports.images import Picture
 from autoencoders.reports.live_progress import StepHistory, build_charts, describe_progress
 from autoencoders.reports.run_folder import RunFolder, read_run_folder
+from autoencoders.runs.status import RUNNING
 from autoencoders.types import UserError
+from autoencoders.utils.folder_lock import is_in_use
 
 PAGE_FILES = ("config.yaml", "run.json", "metrics.json")
 PAGE_FOLDERS = ("figures", "tables")
@@ -30,8 +32,8 @@ Fingerprint = tuple[int, int] | None
 class LivePage:
     """A report on runs that may still be training.
 
-    A run is read again only if one of its files has changed. The page is rendered again only if a file that it shows
-    has changed.
+    A run is read again only if one of its files has changed, or its process has started or ended. The page is rendered
+    again only if a file or a status that it shows has changed.
 
     Args:
         patterns: run folders, sweep folders, or glob patterns for such folders; see `find_run_folders`.
@@ -45,7 +47,7 @@ class LivePage:
         self.patterns, self.options = patterns, options
         self._lock = threading.Lock()
         self._folders = find_run_folders(patterns)
-        self._runs: dict[Path, tuple[list[str | Fingerprint], RunFolder]] = {}
+        self._runs: dict[Path, tuple[list[str | bool | Fingerprint], RunFolder]] = {}
         self._histories: dict[Path, StepHistory] = {}
         self._page, self._page_version = b"", ""
         self._pictures: dict[str, Picture] = {}
@@ -97,10 +99,10 @@ class LivePage:
             self._folders = find_run_folders(self.patterns)
         changed = False
         for path, label in self._folders.items():
-            state = [label, *(_fingerprint(path / name) for name in (*PAGE_FILES, "metrics.csv"))]
+            state = [label, is_in_use(path), *(_fingerprint(path / name) for name in (*PAGE_FILES, "metrics.csv"))]
             if path not in self._runs or self._runs[path][0] != state:
                 run, changed = read_run_folder(path, label), True
-                if run.record.get("status") == "running":
+                if run.record.get("status") == RUNNING:
                     run.problems = []  # on a live page, an unfinished run is not a problem
                 self._runs[path] = (state, run)
         runs = [self._runs[path][1] for path in self._folders]
@@ -115,7 +117,8 @@ class LivePage:
         for path, label in self._folders.items():
             files = [path / name for name in PAGE_FILES]
             files += sorted(file for folder in PAGE_FOLDERS for file in (path / folder).rglob("*.*"))
-            digest.update(json.dumps([label, [(str(file), _fingerprint(file)) for file in files]]).encode())
+            status = self._runs[path][1].record.get("status")
+            digest.update(json.dumps([label, status, [(str(file), _fingerprint(file)) for file in files]]).encode())
         return digest.hexdigest()[:16]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from autoencoders.config.diff import lookup
 from autoencoders.reports.metric_info import get_metric_info
 from autoencoders.reports.run_folder import RunFolder, to_number
+from autoencoders.runs.status import INTERRUPTED, RUNNING
 from autoencoders.utils.console import format_number
 
 Points = Sequence[tuple[float, float]]
@@ -18,9 +19,6 @@ Points = Sequence[tuple[float, float]]
 
 ACTIVITY_FILES = ("run.json", "metrics.csv", "checkpoints/last.ckpt", "figures")
 """Files that are updated during training. Their newest modification time is the time of the last activity."""
-
-INACTIVE_SECONDS = 600
-"""Seconds without file updates after which a run with the status `running` is shown as `inactive, maybe killed`."""
 
 SPEED_WINDOW = 30
 """Maximum number of recent observations from which the training speed is computed."""
@@ -131,7 +129,7 @@ def describe_progress(run: RunFolder, history: StepHistory, now: float, brief: b
     status, activity = str(run.record.get("status", "starting")), last_activity(run.path)
     step = max((points[-1][0] + 1 for points in run.curves.values()), default=0.0)
     inactive = 0.0
-    if status == "running" and activity is not None:
+    if status in (RUNNING, INTERRUPTED) and activity is not None:
         history.add(activity, step)
         inactive = now - activity
     epoch_steps, total_steps = planned_steps(run)
@@ -139,14 +137,14 @@ def describe_progress(run: RunFolder, history: StepHistory, now: float, brief: b
         facts = _finished_facts(run)
     else:
         facts = _position_facts(run, step, epoch_steps, total_steps)
-        if status == "running":
+        if status == RUNNING:
             facts += _speed_facts(run, step, total_steps, history)
     if inactive > 60:
         facts.append(f"last activity {inactive / 60:.0f} min ago")
     return {
         "label": run.label,
         "setting": run.setting,
-        "state": "inactive" if inactive > INACTIVE_SECONDS else status,
+        "state": status,
         "share": _completed_fraction(status, step, total_steps),
         "facts": facts,
         "values": [[name, format_number(value)] for name, value in _latest_values(run, brief)],
@@ -196,14 +194,15 @@ def _speed_facts(run: RunFolder, step: float, total_steps: int | None, history: 
 
 def _finished_facts(run: RunFolder) -> list[str]:
     """Return texts with the number of epochs, the duration and the training speed of a finished run."""
-    epochs, seconds, speed = (to_number(run.record.get(key)) for key in ("epochs", "seconds", "images_per_second"))
+    names = ("epochs", "seconds", "images_per_second", "training_seconds")
+    epochs, seconds, speed, training = (to_number(run.record.get(key)) for key in names)
     facts = []
     if epochs:
         facts.append(f"{epochs:.0f} epochs")
     if seconds:
         facts.append(f"in {_format_duration(seconds)}")
     if speed:
-        facts.append(f"{speed:,.0f} images/s")
+        facts.append(f"{speed:,.0f} images/s" + (f" in {_format_duration(training)} of training" if training else ""))
     return facts
 
 

@@ -138,7 +138,8 @@ def collect_notes(runs: Sequence[RunFolder], table: Table) -> list[str]:
     for note in dict.fromkeys(note for run in runs for note in run.notes):
         labels = [run.label for run in runs if note in run.notes]
         notes.append(f"{', '.join(labels)}: {note}")
-    return notes + [f"{run.label}: {'; '.join(run.problems)}." for run in runs if not run.metrics and run.problems]
+    incomplete = [run for run in runs if not run.metrics and run.problems]
+    return notes + [f"{run.label}: {'; '.join(run.problems).rstrip('.')}." for run in incomplete]
 
 
 # Means over seeds ---------------------------------------------------------------------------------------

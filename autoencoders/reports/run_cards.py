@@ -36,7 +36,7 @@ def collect_metadata(run: RunFolder) -> RunMetadata:
         "folder": str(run.path),
         "started": _to_text(record.get("started")),
         "duration": _format_duration(record),
-        "speed": _format_count(record.get("images_per_second"), "images/s"),
+        "speed": _format_speed(record),
         "device": _join(record.get("device"), _format_count(lookup(record, "machine", "cores"), "cores")),
         "seed": _to_text(run.config_value("seed")),
         "parameters": _format_count(record.get("parameters")),
@@ -93,6 +93,12 @@ def _format_duration(record: Mapping) -> str:
     else:
         duration = f"{seconds / 3600:.1f} h"
     return _join(duration, _format_count(epochs, "epochs"))
+
+
+def _format_speed(record: Mapping) -> str:
+    """Return a text with the training speed and the seconds of training without validation, figures and test."""
+    speed, seconds = _format_count(record.get("images_per_second"), "images/s"), record.get("training_seconds")
+    return f"{speed} in {seconds:.0f} s of training" if speed and isinstance(seconds, (int, float)) else speed
 
 
 def _format_data(data: object) -> str:

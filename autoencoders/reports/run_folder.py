@@ -16,6 +16,7 @@ import yaml
 
 from autoencoders.config.diff import lookup
 from autoencoders.runs.loading import check_format
+from autoencoders.runs.status import INTERRUPTED, INTERRUPTED_TEXT, current_status
 from autoencoders.types import UserError
 
 
@@ -34,7 +35,8 @@ class RunFolder:
         record: content of `run.json`.
         metrics: metric name -> final value, from `metrics.json`.
         problems: one sentence for each missing or broken file, and for a run that has not finished successfully.
-        refused: whether the files were not read, because they have the format of another version of this package.
+        refused: whether nothing was read: there is no run, its files are broken, or they have the format of another
+            version of this package.
     """
 
     path: Path
@@ -168,7 +170,7 @@ class RunFolder:
         return metrics
 
 
-STATUS_TEXT = {"running": "unfinished: still running, or killed", "failed": "failed"}
+STATUS_TEXT = {"running": "unfinished: still running", INTERRUPTED: f"{INTERRUPTED}: {INTERRUPTED_TEXT}"}
 """Status in `run.json` -> text for the report. Other statuses are shown unchanged."""
 
 
@@ -187,7 +189,12 @@ def read_run_folder(path: Path, label: str) -> RunFolder:
             check_format(record.get("format"), path / "run.json")
         except UserError as error:
             return RunFolder(path, label, problems=[str(error)], refused=True)
-    status = str(record.get("status", "done"))
+    elif not config:
+        message = f"{path} must contain a readable config.yaml or run.json, but {' and '.join(problems)}."
+        return RunFolder(path, label, problems=[message], refused=True)
+    status = current_status(path, {"status": "done", **record})
+    if record.get("status"):
+        record["status"] = status
     if status != "done":
         problems.append(_describe_status(status, str(record.get("error") or "")))
     metrics = numeric_values(_read_mapping(path / "metrics.json", json.loads, problems if status == "done" else []))

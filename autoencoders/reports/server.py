@@ -1,12 +1,13 @@
 """HTTP server for the live page, which can be reached only from this machine.
 
 The server sends the page, the state of the runs, and the figures on the page. The URL of a figure contains its digest
-and no path. A request can therefore not read other files. The server writes no files.
+and no path. A request can therefore not read other files. The server changes no files.
 """
 
 from __future__ import annotations
 
 import hashlib
+import signal
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -16,7 +17,7 @@ from typing import Any
 
 from autoencoders.reports.content import ReportOptions
 from autoencoders.reports.live import LivePage
-from autoencoders.types import UserError
+from autoencoders.types import RunStopped, UserError
 
 HOST, HOST_NAMES = "127.0.0.1", ("127.0.0.1", "localhost")
 """Address of the server, and accepted values of the HTTP header `Host`. Requests with other host names are refused."""
@@ -147,5 +148,7 @@ def serve(patterns: Sequence[str], options: ReportOptions, port: int = 0) -> Non
     with server:
         try:
             server.serve_forever()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, RunStopped) as stop:  # the first without the signal handlers of the command
+            if isinstance(stop, RunStopped) and stop.number != signal.SIGINT:
+                raise
             print("\nlive     stopped", flush=True)

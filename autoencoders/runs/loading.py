@@ -97,10 +97,11 @@ def open_run(
         UserError: if the path contains no readable checkpoint, the saved configuration contains a class that is not
             allowed, or the data have no such option.
     """
-    from autoencoders.runs.run import Run
+    from autoencoders.runs.run import Run, file_version
 
     path = Path(path)
     checkpoint = find_checkpoint(path)
+    version = file_version(checkpoint)  # before it is read, because a running training may replace the file
     state = load_checkpoint(checkpoint)
     hyperparameters = dict(state["hyper_parameters"])
     del hyperparameters["format"]
@@ -112,7 +113,15 @@ def open_run(
     data = build(hyperparameters["data"])
     step = int(state.get("global_step", 0))
     return Run(
-        path, hyperparameters, model.eval(), data, checkpoint, step, state.get(DATA_IDENTITY), changed_data=changed_data
+        path,
+        hyperparameters,
+        model.eval(),
+        data,
+        checkpoint,
+        step,
+        state.get(DATA_IDENTITY),
+        changed_data=changed_data,
+        version=version,
     )
 
 

@@ -19,11 +19,12 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from autoencoders.config.instantiate import FORMAT
 from autoencoders.data.description import describe_data
-from autoencoders.types import RunStopped, UserError
+from autoencoders.types import FolderInUseError, RunStopped, UserError
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.error_messages import explain_error
 from autoencoders.utils.json_files import read_json, write_json
 from autoencoders.utils.names import printable_values
+from autoencoders.utils.signals import delay_signals
 
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
@@ -36,8 +37,8 @@ VERSIONS = ("autoencoders", "torch", "torchvision", "lightning", "hydra-core", "
 class Record:
     """Context manager that writes config.yaml and run.json at the start of a run, and the final status at the end.
 
-    The status in run.json is `running`, `done`, `stopped` or `failed`. If a UserError ends a resumed run before
-    training, both files are restored to their previous content.
+    The status in run.json is `running`, `done`, `stopped` or `failed`; see also `runs.status`. If a UserError ends a
+    resumed run before training, both files are restored to their previous content.
 
     Args:
         folder: run folder. It is created if it does not exist.
@@ -74,17 +75,26 @@ class Record:
         files = self.folder / "config.yaml", self.folder / "run.json"
         self._before = {file: file.read_bytes() for file in files if file.is_file()}
         started = read_json(files[1]).get("started", self.metadata["started"])
-        with atomic_write(files[0]) as partial:
-            partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False), encoding="utf-8")
+        self._write_config()
         self._write(status="running", started=started)
 
+    @rank_zero_only
+    def _write_config(self) -> None:
+        with atomic_write(self.folder / "config.yaml") as partial:
+            partial.write_text(yaml.safe_dump(dict(self.config), sort_keys=False), encoding="utf-8")
+
     def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
-        with contextlib.suppress(OSError):  # an error about a full disk must not replace the exception of the run
+        if error is None or isinstance(error, FolderInUseError):  # the folder belongs to another run
+            return
+        # An error about a full disk must not replace the exception of the run, and a second signal must wait.
+        with contextlib.suppress(OSError), delay_signals():
+            if not (self.folder / "config.yaml").is_file():  # the folder was removed during the run
+                self._write_config()
             if isinstance(error, UserError) and self._before and not self.begun():
                 self._restore()
             elif isinstance(error, RunStopped):
                 self._write(status="stopped", error=f"stopped {error.where}")
-            elif error is not None:
+            else:
                 message = explain_error(error, self.config)
                 self._write(status="failed", error=str(message or f"{type(error).__name__}: {error}"))
 

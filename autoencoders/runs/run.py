@@ -48,6 +48,8 @@ class Run:
         identity: digests of the images and labels of the training (see `data.fingerprint`), or None if unknown.
         changed_data: `refuse` to raise UserError if the images or labels differ from those of the training, `accept` to
             print a warning.
+        version: size and modification time that the checkpoint file had when the weights were read; empty for those
+            that it has now.
     """
 
     path: Path
@@ -58,8 +60,13 @@ class Run:
     step: int = 0
     identity: Mapping | None = None
     changed_data: str = "refuse"
+    version: str = ""
     _codes: dict[str, Codes] = field(default_factory=dict, repr=False)
     _ready: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.checkpoint is not None and not self.version:
+            self.version = file_version(self.checkpoint)
 
     @classmethod
     def from_trainer(cls, trainer: pl.Trainer, model: Autoencoder) -> Run:
@@ -196,13 +203,13 @@ class Run:
     def _file(self, split: str) -> Path | None:
         """Return the path of the file for saved codes, `codes/<split>-<digest>.npz` in the run folder.
 
-        The digest changes with the checkpoint file, the images and the labels. Return None for a run in training.
+        The digest changes with the checkpoint file that was loaded, the images and the labels. Return None for a run in
+        training.
         """
         if self.checkpoint is None:
             return None
-        status = self.checkpoint.stat()
         identity = json.dumps(self.prepare().data.identity(), sort_keys=True)
-        words = f"{status.st_size} {status.st_mtime_ns} {identity}"
+        words = f"{self.version} {identity}"
         folder = self.path if self.path.is_dir() else self.path.parent
         return folder / "codes" / f"{split}-{hashlib.sha256(words.encode()).hexdigest()[:16]}.npz"
 
@@ -227,6 +234,12 @@ class Run:
         """
         train = self.prepare().data.images("train")
         return PCABaseline.of(train, min(count or self.model.latent_dim, len(train) - 1, train[0].numel()))
+
+
+def file_version(file: Path) -> str:
+    """Return the size and the modification time of a file as text."""
+    status = file.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def load_codes(file: Path) -> Codes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoencoders.types import UserError
-from autoencoders.utils import distributed, signals
+from autoencoders.utils import distributed, launchers, signals
 from autoencoders.utils.checks import check_positive
-from autoencoders.utils.startup import slow_precision_warning
+from autoencoders.utils.folder_lock import FolderLock
+from autoencoders.utils.startup import freeze_objects, slow_precision_warning
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -79,11 +81,24 @@ def train_run(config: dict[str, Any], overrides: Sequence[str], changes: Callabl
 
     throughput = Throughput()
     last_checkpoint = f"{config['folder']}/{loading.LAST}"
-    with signals.stop_on_signals(partial(describe_stage, throughput, last_checkpoint)):
+    with signals.stop_on_signals(partial(describe_stage, throughput, last_checkpoint)), lock_folder(config):
         config, resume = prepare_config(config)
         with Processes(config) as processes:
             run = instantiate_run(config, resume, processes, throughput, overrides)
             return execute_run(run, changes)
+
+
+def lock_folder(config: dict[str, Any]) -> contextlib.AbstractContextManager:
+    """Return a context manager that locks the run folder. Only the first process of a run locks it.
+
+    Raises:
+        UserError: if the folder is in use by another process, or is not a path.
+    """
+    if not isinstance(config["folder"], str):
+        raise UserError(f"folder must be a path, got {config['folder']}. Set hydra.run.dir instead.")
+    if not launchers.is_first_process(config["trainer"]):
+        return contextlib.nullcontext()
+    return FolderLock(config["folder"], "Wait for its end, or choose another hydra.run.dir.")
 
 
 def describe_stage(throughput: Throughput, last_checkpoint: str) -> str:
@@ -132,6 +147,7 @@ def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, floa
                 device=str(run.trainer.strategy.root_device),
                 epochs=run.trainer.current_epoch,
                 seconds=run.throughput.age,
+                training_seconds=run.throughput.seconds,
                 images_per_second=run.throughput.images_per_second,
             )
         completed = True
@@ -156,8 +172,6 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
     from autoencoders.config.data_paths import make_paths_absolute
     from autoencoders.runs import loading
 
-    if not isinstance(config["folder"], str):
-        raise UserError(f"folder must be a path, got {config['folder']}. Set hydra.run.dir instead.")
     config = {**config, "data": make_paths_absolute(config["data"])}
     resume = find_resume_checkpoint(config)
     config = set_seed(config, resume)
@@ -172,9 +186,10 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
         loading.check_resumable(resume, config)
     folder = Path(config["folder"])
     if distributed.is_rank_zero() and not config["resume"] and (folder / "run.json").exists():
+        resumable = any((folder / name).is_file() for name in (loading.LAST, loading.BEST))
+        other = f"continue that run with resume='{folder}'" if resumable else "start that run again with resume=auto"
         raise UserError(
-            f"{folder} already contains a run, which is not overwritten. Choose another hydra.run.dir, or continue "
-            f"that run with resume='{folder}'."
+            f"{folder} already contains a run, which is not overwritten. Choose another hydra.run.dir, or {other}."
         )
     return config, resume
 
@@ -244,6 +259,7 @@ def instantiate_run(
     import lightning.pytorch as pl
 
     from autoencoders.callbacks.data_identity import DataIdentity
+    from autoencoders.callbacks.folder_check import FolderCheck
     from autoencoders.callbacks.safe_loggers import SafeLoggers
     from autoencoders.config import validation
     from autoencoders.config.instantiate import instantiate
@@ -256,7 +272,13 @@ def instantiate_run(
     folder = Path(config["folder"])
     metrics_file = MetricsCSVLogger(folder / "metrics.csv", resumed=resume is not None)
     loggers: list[Logger] = [GuardedLogger(logger) for logger in (metrics_file, *instantiate_section(config, "logger"))]
-    callbacks = [throughput, SafeLoggers(), DataIdentity(), *instantiate_section(config, "callbacks")]
+    callbacks = [
+        throughput,
+        FolderCheck(folder),
+        SafeLoggers(),
+        DataIdentity(),
+        *instantiate_section(config, "callbacks"),
+    ]
     trainer = build_trainer(config, callbacks, loggers, processes)
     data = instantiate("data", config["data"])
     if trainer.is_global_zero and (warning := slow_precision_warning(trainer)):
@@ -348,7 +370,8 @@ def fit(run: TrainingRun) -> None:
     run.processes.start(trainer)
     trainer.ckpt_path = run.resume  # not an argument of fit, because the model's setup hook reads this attribute
     try:
-        trainer.fit(model, datamodule=run.data)
+        with freeze_objects():
+            trainer.fit(model, datamodule=run.data)
     except (MisconfigurationException, RuntimeError) as error:
         if isinstance(error, MisconfigurationException) or "conditioned on metric" in str(error):  # early stopping
             raise UserError(f"Training cannot continue as configured: {root_cause_message(error)}.") from error

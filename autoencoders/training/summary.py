@@ -118,10 +118,13 @@ def print_end(record: Record, location: str | None) -> None:
 
 
 def duration_line(metadata: Mapping) -> str:
-    """Return a text with the number of epochs, the duration and the training speed."""
+    """Return a text with the number of epochs, the duration, the training speed and the duration of training alone."""
     epochs, speed = metadata["epochs"], metadata["images_per_second"]
-    duration = f"{epochs} epoch{'' if epochs == 1 else 's'} in {metadata['seconds']:.0f} s"
-    return f"{duration}, {speed:,.0f} images/s" if speed else duration
+    total, training = (
+        f"{seconds:.{int(seconds < 10)}f} s" for seconds in (metadata["seconds"], metadata["training_seconds"])
+    )
+    duration = f"{epochs} epoch{'' if epochs == 1 else 's'} in {total}"
+    return f"{duration}, {speed:,.0f} images/s in {training} of training" if speed else duration
 
 
 def file_lines(folder: Path) -> dict[str, str]:

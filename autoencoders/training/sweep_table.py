@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from autoencoders.runs.status import INTERRUPTED, INTERRUPTED_TEXT, current_status
+from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.json_files import read_json
 from autoencoders.utils.statistics import mean_and_deviation
 
@@ -79,10 +81,8 @@ def job_row(number: int, path: Path, started: float) -> Row:
         started: start time of the sweep in seconds since 1970. A job that finished earlier is marked as skipped.
     """
     record, metrics = read_json(path / "run.json"), read_json(path / "metrics.json")
-    status = record.get("status", "lost")
-    if status == "running":  # the sweep has ended, so the process of this job must have died
-        status = "lost"
-    reason = record.get("error", "")
+    status = current_status(path, record)
+    reason = INTERRUPTED_TEXT if status == INTERRUPTED else record.get("error", "")
     if status == "done" and (path / "run.json").stat().st_mtime < started:
         reason = "skipped because it was already finished"
     return {
@@ -196,13 +196,14 @@ def draw_rate_distortion(folder: Path, jobs: Sequence[Row]) -> None:
         [job["overrides"] for job in points],
         folder.name,
     )
-    figure.savefig(folder / "rate_distortion.png", dpi=100)
+    with atomic_write(folder / "rate_distortion.png") as partial:
+        figure.savefig(partial, format="png", dpi=100)
     print(f"figure   {folder}/rate_distortion.png")
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write table rows to a CSV file. All rows must have the same columns."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)

@@ -6,25 +6,33 @@ Therefore the module imports no slow library at the top.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra.experimental.callback import Callback
 
+from autoencoders.config import output_dir
 from autoencoders.config.diff import result_settings
 from autoencoders.config.instantiate import FORMAT
+from autoencoders.training.sweep_signals import pass_on_signals, signal_workers
 from autoencoders.training.sweep_table import report_jobs
-from autoencoders.types import UserError
+from autoencoders.types import FolderInUseError, RunStopped, UserError
 from autoencoders.utils.json_files import read_json, write_json
+from autoencoders.utils.startup import report_stop
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+
+HINT = " To continue the sweep, run the same command with the same hydra.sweep.dir."
+"""Sentence in the message about a stopped sweep."""
 
 
 def limit_threads(launcher: DictConfig) -> None:
@@ -49,6 +57,7 @@ def run_multiprocess_job(config: Mapping, hydra: DictConfig) -> dict[str, float]
 
     Raises:
         UserError: if the job fails; the message is the reason.
+        RunStopped: if a signal arrives. It is passed on to the job, and raised after the job has ended.
     """
     folder = Path(config["folder"]).absolute()
     # resume=auto: continue the job if an earlier start of the sweep did not finish it.
@@ -101,6 +110,8 @@ def load_finished_job(config: Mapping) -> dict[str, float] | None:
 def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exception) -> float:
     """Print the failure of a job, record it in `run.json` (also if the job has no folder yet), and return NaN.
 
+    Nothing is recorded if another process uses the folder of the job.
+
     Args:
         config: configuration of the job.
         overrides: command-line overrides of the job.
@@ -117,6 +128,8 @@ def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exceptio
         message = "".join(traceback.format_exception(error))
         reason = f"{type(error).__name__}: {error}"
     print(f"autoencoders: {' '.join(overrides)}: {message}", file=sys.stderr)
+    if isinstance(error, FolderInUseError):
+        return float("nan")
     file = Path(config["folder"], "run.json")
     file.parent.mkdir(parents=True, exist_ok=True)
     record = read_json(file)
@@ -134,6 +147,10 @@ class SweepTable(Callback):
     begun = 0.0
     """Start time of the sweep in seconds since 1970. The sweep skips jobs that finished earlier."""
 
+    # Class attributes, because launchers copy the object to other processes.
+    _waiting = contextlib.ExitStack()
+    _received: ClassVar[list[int]] = []
+
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Store the folder and the start time of the sweep. Exit with status 2 if the Slurm launcher has no `srun`."""
         if "slurm" in config.hydra.launcher["_target_"].lower() and shutil.which("srun") is None:
@@ -142,12 +159,27 @@ class SweepTable(Callback):
                 "PATH. Run the sweep on a login node of the cluster, or choose hydra/launcher=submitit_local.",
                 file=sys.stderr,
             )
+            output_dir.release_sweep_lock()
+            with contextlib.suppress(OSError):  # the folder is not empty
+                Path(config.hydra.sweep.dir).rmdir()
             sys.exit(2)
         SweepTable.open_sweep, SweepTable.begun = Path(config.hydra.sweep.dir), time.time()
+        if "joblib" in config.hydra.launcher["_target_"].lower():  # parallel jobs in worker processes
+            SweepTable._received = self._waiting.enter_context(pass_on_signals(signal_workers))
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Write and print the results of the jobs. Exit with status 1 if a job failed."""
-        if finish_sweep():
+        """Write and print the results of the jobs. Exit with status 1 if a job failed.
+
+        Raises:
+            RunStopped: if a signal has stopped parallel jobs.
+        """
+        self._waiting.close()
+        failed = finish_sweep()
+        if self._received:
+            stop = RunStopped(self._received[0], f"by {signal.Signals(self._received[0]).name}")
+            report_stop(stop, HINT)
+            raise stop
+        if failed:
             sys.exit(1)
 
 
@@ -177,6 +209,7 @@ def finish_sweep() -> bool:
 
     This function also works if the launcher failed.
     """
+    output_dir.release_sweep_lock()
     folder, SweepTable.open_sweep = SweepTable.open_sweep, None
     if folder is None or not folder.is_dir():
         return False
@@ -196,10 +229,24 @@ def run_in_subprocess(overrides: Sequence[str], folder: Path, cwd: str) -> str |
 
     Returns:
         None if the command succeeds, else the last message of the command.
+
+    Raises:
+        RunStopped: if a signal arrives. It is passed on to the command, and raised after the command has ended.
     """
     command = [sys.executable, "-m", "autoencoders.train", *overrides, f"hydra.run.dir='{folder}'"]
-    process = subprocess.run(command, cwd=cwd, stderr=subprocess.PIPE, text=True)
-    if process.returncode == 0:
+    processes: list[subprocess.Popen[str]] = []
+
+    def send(number: int) -> None:
+        for process in processes:
+            process.send_signal(number)
+
+    with pass_on_signals(send) as received:
+        processes.append(subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True))
+        _, errors = processes[0].communicate()
+    if received:
+        where = str(read_json(folder / "run.json").get("error", "")).removeprefix("stopped ")
+        raise RunStopped(received[0], where or f"in job {folder.name}")
+    if processes[0].returncode == 0:
         return None
-    lines = [line for line in process.stderr.splitlines() if line.strip()]
-    return lines[-1].removeprefix("autoencoders: ") if lines else f"exit status {process.returncode}"
+    lines = [line for line in errors.splitlines() if line.strip()]
+    return lines[-1].removeprefix("autoencoders: ") if lines else f"exit status {processes[0].returncode}"

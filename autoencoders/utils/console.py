@@ -10,8 +10,9 @@ import math
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from autoencoders.utils.signals import is_worker
 
 if TYPE_CHECKING:
     from rich.console import Console, Group, RenderableType
@@ -31,25 +32,10 @@ def is_interactive() -> bool:
 
     Parallel jobs of a sweep (joblib) share a terminal. For such jobs, the result is False.
     """
-    import multiprocessing
-
     moves = os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
     plain = any(os.environ.get(name) for name in ("NO_COLOR", "CI"))
     draws = str(sys.stdout.encoding).lower().startswith("utf")
-    alone = multiprocessing.current_process().name == "MainProcess"
-    return sys.stdout.isatty() and moves and draws and alone and not plain
-
-
-@contextmanager
-def quiet_broken_pipe() -> Iterator[None]:
-    """Exit without a traceback if the program that reads stdout has ended, as `head` does after its last line."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes stdout again at exit. Without this redirection, the second flush would fail too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+    return sys.stdout.isatty() and moves and draws and not is_worker() and not plain
 
 
 def line_width() -> int:
@@ -60,7 +46,13 @@ def line_width() -> int:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(highlight=False)
+    class VisibleCursor(Console):
+        """Console that never hides the cursor, because a process that is killed could not show it again."""
+
+        def show_cursor(self, show: bool = True) -> bool:
+            return False
+
+    return VisibleCursor(highlight=False)
 
 
 class Block(NamedTuple):

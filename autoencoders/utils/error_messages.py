@@ -21,6 +21,8 @@ DISK_BROKEN = (errno.EIO, errno.ESTALE, errno.ENXIO)
 An OSError with any other error number is a bug of this package.
 """
 
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+"""Error numbers (errno) if the process or the machine has too many open files."""
 OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "CUBLAS_STATUS_ALLOC_FAILED")
 """Texts that messages of torch contain if memory ran out."""
 EXCHANGE_FAILED = ("gloo", "NCCL", "Application timeout", "Connection closed by peer", "Connection reset by peer")
@@ -59,17 +61,47 @@ def explain_error(error: BaseException, config: Mapping[str, Any]) -> UserError 
     """
     if isinstance(error, UserError):
         return error
+    if (import_error := explain_import_error(error)) is not None:
+        return import_error
     if isinstance(error, OSError) and error.errno in (*DISK_FULL, *DISK_REFUSED, *DISK_BROKEN):
         training = "resume" in config
         place = error.filename2 or error.filename or config.get("folder") or config.get("run") or "."
         message = disk_error_message(error, place, "hydra.run.dir" if training else "folder")
         return UserError(f"{message}{kept_checkpoint_hint(config)}")
+    if isinstance(error, OSError) and error.errno in TOO_MANY_FILES:
+        limit = "Raise the limit with `ulimit -n <number>`, or end other programs."
+        return UserError(
+            f"{error.filename or 'A file'} cannot be opened ({short_reason(error)}). {limit}"
+            f"{kept_checkpoint_hint(config)}"
+        )
     if is_out_of_memory(error):
         return UserError(f"{memory_error_message(error, config)}{kept_checkpoint_hint(config)}")
     if is_exchange_error(error):
         event = f"{late_event(config)}." if is_timeout(error) else "has ended. Therefore this process ends too."
         return UserError(f"Another process of this run {event}{kept_checkpoint_hint(config)}")
     return None
+
+
+def explain_import_error(error: BaseException) -> UserError | None:
+    """Return an error that was raised while an installed library was imported as a UserError, else None.
+
+    Such an error is caused by an incomplete installation, or by an environment variable that the library reads.
+
+    Args:
+        error: the exception, with its traceback.
+    """
+    packages = [
+        str(frame.f_globals.get("__name__")).partition(".")[0]
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if frame.f_code.co_name == "<module>"
+        and {"site-packages", "dist-packages"} & set(Path(frame.f_code.co_filename).parts)
+    ]
+    if not packages or packages[-1] == "autoencoders":
+        return None
+    return UserError(
+        f"The library {packages[-1]} could not be imported ({short_reason(error)}). Check its installation and the "
+        "environment variables that it reads."
+    )
 
 
 def disk_error_message(error: OSError, path: str | Path, option: str) -> str:
@@ -96,7 +128,7 @@ def short_reason(error: BaseException) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    first = next(iter(str(error).splitlines()), "")
+    first = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 

@@ -42,6 +42,13 @@ USED: dict[Launcher | None, tuple[str, ...]] = {
     None: (),
 }
 """Launcher -> variables that have a meaning with it."""
+RANK_NAMES: dict[Launcher | None, tuple[str, ...]] = {
+    "autoencoders": ("RANK",), "torchrun": ("RANK",), "srun": ("SLURM_PROCID",), "jsrun": ("JSM_NAMESPACE_RANK",),
+    "user": ("NODE_RANK", "LOCAL_RANK"),
+}  # fmt: skip
+"""Launcher -> variables that are 0 in the first process of a run, and only there."""
+MPI_RANKS = ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK")
+"""Variables with the rank that mpirun sets."""
 COUNTS: dict[Launcher | None, str] = {"torchrun": "WORLD_SIZE", "srun": "SLURM_NTASKS", "jsrun": "JSM_NAMESPACE_SIZE"}
 """Launcher -> variable with the number of processes that it has started."""
 
@@ -74,6 +81,19 @@ def launched_processes() -> int | None:
 def is_launched(num_nodes: int = 1) -> bool:
     """Return whether torchrun, srun, jsrun or a user has started this process as one of several processes."""
     return detect_launcher(num_nodes) == "user" or (launched_processes() or 1) > 1
+
+
+def is_first_process(trainer: Mapping | None = None) -> bool:
+    """Return whether this process is the only or the first process of its run, without an import of Lightning.
+
+    Args:
+        trainer: config of the run's trainer; None if it is not known, which is taken for a run on one machine.
+    """
+    trainer = trainer or {}
+    names = RANK_NAMES.get(detect_launcher(trainer.get("num_nodes", 1)), ())
+    if has_custom_environment(trainer):
+        names = (*RANKS, *FOREIGN_RANKS)
+    return all(os.environ.get(name, "") in ("", "0") for name in (*names, *MPI_RANKS))
 
 
 def local_rank() -> int:

@@ -17,7 +17,7 @@ def printable_name(name: str) -> str:
 
     The result does not depend on the locale. Text without undecodable bytes is returned unchanged.
     """
-    return _name_bytes(name).decode("utf-8", "backslashreplace")
+    return name if name.isascii() else _name_bytes(name).decode("utf-8", "backslashreplace")
 
 
 def printable_values(values: Any) -> Any:
@@ -35,6 +35,8 @@ def comparable_name(name: str) -> str:
     Names that are not valid UTF-8 are decoded as Latin-1. Characters are composed (Unicode NFC), because some systems
     store `é` as two characters.
     """
+    if name.isascii():
+        return name
     content = _name_bytes(name)
     try:
         text = content.decode("utf-8")

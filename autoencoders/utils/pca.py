@@ -46,8 +46,10 @@ TOLERANCE, ROUNDS = 1e-6, 30
 """Relative tolerance of the eigenvalues, and maximum number of rounds, for Krylov iteration."""
 _CHUNK = 2048
 """Maximum number of images that are read at a time, so that a memory-mapped array is never copied completely."""
-_EXACT = 2**24 // 255**2
-"""Maximum number of uint8 images per sum of pixel products. A product is at most 255^2: the sum is exact in float32."""
+_MIDDLE = 128
+"""Gray level that is subtracted from uint8 pixels before they are multiplied. The covariance does not depend on it."""
+_EXACT = 2**24 // _MIDDLE**2
+"""Maximum number of uint8 images per sum of products. A product is at most 128^2: the sum is exact in float32."""
 
 
 @functools.lru_cache(maxsize=1)  # the net, the model and the baseline use the same images
@@ -91,18 +93,19 @@ def principal_components(images: Images, count: int) -> tuple[Tensor, Tensor, Te
 def _covariance(images: Images, total: Tensor) -> Tensor:
     """Return the covariance matrix (D, D) float64 of pixels in [0, 1].
 
-    The products of uint8 pixels are summed in float32, which is several times faster than float64. All sums are
-    integers that float32 represents exactly. The products of uint16 pixels are summed in float64.
+    The products of uint8 pixels, minus `_MIDDLE`, are summed in float32, which is several times faster than float64.
+    All sums are integers that float32 represents exactly. The products of uint16 pixels are summed in float64.
 
     Args:
         images: (N, C, H, W) uint8 or uint16 images.
         total: (D,) float64 sum of the images.
     """
     number, products = len(images), torch.zeros(len(total), len(total), dtype=torch.float64, device=total.device)
-    kind = torch.float32 if images.dtype == torch.uint8 else torch.float64
+    kind, middle = (torch.float32, _MIDDLE) if images.dtype == torch.uint8 else (torch.float64, 0)
     for start in range(0, number, _EXACT):
-        rows = images[start : start + _EXACT].flatten(1).to(kind)
+        rows = images[start : start + _EXACT].flatten(1).to(kind).sub_(middle)
         products += rows.T @ rows
+    total = total - middle * number
     return (products - torch.outer(total, total) / number) / (white_level(images.dtype) ** 2 * (number - 1))
 
 

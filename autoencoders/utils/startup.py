@@ -4,32 +4,55 @@ from __future__ import annotations
 
 import atexit
 import gc
-import io
 import os
-import select
-import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+
+from autoencoders.types import RunStopped
+from autoencoders.utils import launchers, signals
+from autoencoders.utils.streams import protect_streams
 
 VARIABLES = ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "CUBLAS_WORKSPACE_CONFIG", "PL_GLOBAL_SEED", "PL_SEED_WORKERS",
              "LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # fmt: skip
 """Environment variables that this package and Lightning set during a run, and that are restored after the run."""
+BACKEND = "agg"
+"""Backend of Matplotlib, which only writes files. Jupyter and Colab set another one, also for commands, in the variable
+MPLBACKEND. It may not be installed where the command runs."""
 
 
-def load_heavy_libraries() -> None:
-    """Import torch and Lightning without garbage collection, which would take a quarter of the import time."""
+def load_heavy_libraries(clean_up: Callable[[], None] = lambda: None) -> None:
+    """Import torch and Lightning without garbage collection, which would take a quarter of the import time.
+
+    Args:
+        clean_up: function that is called if a signal ends the process during the imports.
+    """
     # In later jobs of a sweep, the libraries are already imported, and objects of earlier jobs must not be frozen.
     if "lightning.pytorch" not in sys.modules:
         gc.disable()
-        import lightning.pytorch  # noqa: F401
+        with signals.exit_on_signals(clean_up):
+            import lightning.pytorch  # noqa: F401
 
         gc.freeze()
         gc.enable()
         atexit.register(gc.unfreeze)  # otherwise some extension modules report leaks at exit
     skip_driver_search()
     silence_libraries()
+
+
+@contextmanager
+def freeze_objects() -> Iterator[None]:
+    """Exclude all existing objects from garbage collection inside of the `with` block.
+
+    A complete collection of the objects of torch and Lightning takes 0.3 s, and there is more than one in a short
+    training.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def skip_driver_search() -> None:
@@ -42,6 +65,70 @@ def skip_driver_search() -> None:
 
     if not torch.cuda.is_available():
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
+
+
+def prepare_process() -> None:
+    """Prepare the process of a command before its slow imports: streams, environment variables and signals.
+
+    Until `run_command` sets other handlers, a signal ends the process at once.
+    """
+    protect_streams()
+    _set_variables(_safe_variables())
+    signals.set_handler(signals.SignalHandler(signals.exit_at_once))
+
+
+@contextmanager
+def run_command() -> Iterator[None]:
+    """Run a command inside of the `with` block: a signal ends it with one sentence, and lost output does not end it.
+
+    Raises:
+        RunStopped: if the process receives a signal. The exit status is 128 + the number of the signal.
+    """
+    protect_streams()
+    before = _set_variables(_safe_variables())
+    try:
+        with signals.stop_on_signals():
+            yield
+    except RunStopped as stop:
+        report_stop(stop)
+        raise
+    finally:
+        sys.stdout.flush()
+        _set_variables(before)
+
+
+def report_stop(stop: RunStopped, hint: str = "") -> None:
+    """Print on stderr where a signal has stopped the command, once, and only in the first of several processes.
+
+    Nothing is printed in a worker process of a parallel sweep, because the sweep prints a table of all jobs.
+
+    Args:
+        stop: the exception. If a further signal arrived while it was handled, the first signal is reported.
+        hint: sentence that is appended, with a space before it.
+    """
+    first = stop
+    while isinstance(first.__context__, RunStopped):
+        first = first.__context__
+    if not first.reported and launchers.is_first_process() and not signals.is_worker():
+        print(f"autoencoders: stopped {first.where}.{hint}", file=sys.stderr, flush=True)
+    first.reported = True
+
+
+def _safe_variables() -> dict[str, str | None]:
+    """Return environment variables that must have another value during a command; None: the variable must not exist."""
+    sizes = [name for name in ("COLUMNS", "LINES") if os.environ.get(name) == "0"]  # no output would be visible
+    return {"MPLBACKEND": BACKEND, **dict.fromkeys(sizes)}
+
+
+def _set_variables(values: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Set or remove (None) environment variables, and return their previous values."""
+    before = {name: os.environ.get(name) for name in values}
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    return before
 
 
 @contextmanager
@@ -60,11 +147,7 @@ def restore_settings() -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
         torch.backends.cudnn.benchmark = benchmark
-        for name, value in environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set_variables(environment)
 
 
 def silence_libraries() -> None:
@@ -87,34 +170,6 @@ def silence_libraries() -> None:
     )
     for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)
-
-
-@contextmanager
-def exit_on_closed_stdout() -> Iterator[None]:
-    """Exit without a message if the program that reads stdout has closed it, as `head` does after its last line.
-
-    In a locale that is not UTF-8, characters that stdout and stderr cannot represent are printed as escape sequences.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()  # an error in the flush at interpreter exit could not be caught
-    except BrokenPipeError:
-        if not _is_stdout_closed():
-            raise  # the error is about another pipe than stdout
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the flush at interpreter exit succeeds
-        sys.exit(128 + signal.SIGPIPE)
-
-
-def _is_stdout_closed() -> bool:
-    """Return whether stdout is a pipe that no program reads."""
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)  # without requested events, poll reports only errors
-    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def slow_precision_warning(trainer: Any) -> str | None:

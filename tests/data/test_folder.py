@@ -94,6 +94,13 @@ def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path):
     assert list_image_names(tmp_path / "in") == ["0.png", "b-c/1.png", "b/2.JPG"]
 
 
+def test_images_are_sorted_by_the_bytes_of_their_names(tmp_path):
+    names = [b".a.png", b"B.png", b"a.b.TIFF", b"\x80.png", "é.png".encode()]
+    for name in [*names[::-1], b".png", b"..jpg", b"png", b"a.png.txt"]:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)).touch()
+    assert [os.fsencode(name) for name in list_image_names(tmp_path)] == names
+
+
 # Unreadable files -----------------------------------------------------------------------------------------------
 
 
@@ -189,7 +196,9 @@ def test_8_bit_images_are_decoded_once(tmp_path, monkeypatch):
     for i in range(10):
         paint(tmp_path / f"in/{i}.png", i)
     opened, read = [], folder.read_image
-    monkeypatch.setattr(folder, "read_image", lambda file, *a, **k: opened.append(file.name) or read(file, *a, **k))
+    monkeypatch.setattr(
+        folder, "read_image", lambda file, *a, **k: opened.append(Path(file).name) or read(file, *a, **k)
+    )
     data = prepared(tmp_path / "in", tmp_path, white=100)
     assert sorted(opened) == [f"{i}.png" for i in range(10)]
     assert data.notes == ["data.white is not used, because all images are read with 8 bits or fewer."]

@@ -44,6 +44,7 @@ def test_a_large_cache_is_mapped_read_only(tmp_path, recwarn):
 
 def truncate(folder):
     file = folder / "images.npy"
+    file.chmod(0o644)
     file.write_bytes(file.read_bytes()[:300])
 
 
@@ -72,6 +73,7 @@ def test_a_damaged_or_old_cache_is_reported_and_built_again(tmp_path, capsys, ki
     cache_counted(tmp_path, calls=calls, memory=memory)
     (folder,) = (tmp_path / "cache").iterdir()
     damage, reason = DAMAGE[kind]
+    (folder / "images.npy").chmod(0o644)
     damage(folder)
     assert cache_counted(tmp_path, calls=calls, memory=memory)[:, 0, 0, 0].tolist() == list(range(20))
     message = capsys.readouterr().err
@@ -114,6 +116,13 @@ def test_two_processes_can_build_the_same_cache_at_the_same_time(tmp_path, memor
     assert len(cache_counted(tmp_path, calls=calls)) == 20
     assert calls == []
     assert len(list((tmp_path / "cache").iterdir())) == 1
+
+
+def test_a_file_that_is_removed_after_it_was_listed_is_one_sentence(tmp_path):
+    with pytest.raises(
+        UserError, match=f"{tmp_path}/gone.png was removed while the images were read. Restore the file"
+    ):
+        file_digest(tmp_path, ["gone.png"])
 
 
 def test_old_files_of_killed_processes_are_removed(tmp_path):

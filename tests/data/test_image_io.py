@@ -63,6 +63,13 @@ def test_a_rotated_photo_is_turned_upright(tmp_path):
     np.testing.assert_array_equal(pixels.transpose(1, 2, 0), np.rot90(gradient(), -1))
 
 
+def test_an_image_of_the_requested_size_is_not_copied(tmp_path, monkeypatch):
+    Image.fromarray(gradient()).save(tmp_path / "x.png")
+    monkeypatch.setattr(Image.Image, "copy", lambda image: pytest.fail("the image was copied"))
+    pixels = read_image(str(tmp_path / "x.png"), (40, 60), color=True)
+    np.testing.assert_array_equal(pixels.transpose(1, 2, 0), gradient())
+
+
 def test_crop_keeps_the_aspect_ratio_and_stretch_does_not(tmp_path):
     Image.fromarray(gradient()).save(tmp_path / "x.png")
     cropped = read_image(tmp_path / "x.png", (40, 40), color=True)

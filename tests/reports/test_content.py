@@ -138,7 +138,7 @@ def test_an_unfinished_run_is_shown_with_its_problems(make_run):
         json.dumps({"format": 2, "overrides": 3, "data": [], "versions": "x", "seconds": "y"})
     )
     text = render_page(make_run("a"), folder, empty)
-    assert "unfinished: still running, or killed" in text
+    assert "interrupted: its process ended without writing a status" in text
     assert "metrics.json is missing" in text
     assert "samples (cannot be read)" in text
     PageParser(text)

@@ -15,6 +15,7 @@ from autoencoders.reports.content import ReportOptions
 from autoencoders.reports.live_progress import planned_steps
 from autoencoders.reports.server import create_server
 from autoencoders.types import UserError
+from autoencoders.utils.folder_lock import OWNER_FILE, Owner
 
 CONFIG = dict.fromkeys(("title", "question", "verdict", "figures", "sections", "metrics")) | {"megabytes": 10}
 TRAINER = {"trainer.max_epochs": 4, "data.batch_size": 8}  # 80 training images: 10 steps per epoch
@@ -44,8 +45,9 @@ def start_server():
 
 
 def make_running_run(make_run, name="a", rows=()):
-    """Write the folder of a run during training."""
+    """Write the folder of a run during training. This process is its owner."""
     folder = make_run(name, None, TRAINER, status="running")
+    (folder / OWNER_FILE).write_text(json.dumps(Owner.current()._asdict()))
     (folder / "metrics.json").unlink()
     lines = ["epoch,step,step/loss,train/objective,val/objective", *rows]
     (folder / "metrics.csv").write_text("".join(f"{line}\n" for line in lines))
@@ -89,6 +91,17 @@ def test_state_shows_errors_and_warnings(make_run, start_server, status, error):
     )
     [run] = get_state(request)["runs"]
     assert (run["state"], run["error"], run["warnings"]) == (status, error, ["A warning."])
+
+
+def test_a_run_whose_process_is_gone_is_interrupted(make_run, start_server):
+    folder = make_running_run(make_run, rows=["0,4,150,,"])
+    request = start_server(folder)
+    states = [get_state(request)]
+    (folder / OWNER_FILE).write_text(json.dumps(Owner.current()._replace(started="0")._asdict()))  # a reused process id
+    states.append(get_state(request))
+    assert [state["runs"][0]["state"] for state in states] == ["running", "interrupted"]
+    assert states[0]["version"] != states[1]["version"]
+    assert "interrupted: its process ended without writing a status" in request("/")[2].decode()
 
 
 def test_a_new_figure_changes_the_page_and_incomplete_figures_are_skipped(make_run, start_server):

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from autoencoders.reports.discovery import find_runs
+from autoencoders.runs.status import INTERRUPTED_TEXT
 from autoencoders.types import UserError
 
 
@@ -60,7 +61,7 @@ def test_a_missing_run_is_refused(tmp_path, name, message):
         ("config.yaml", None, "config.yaml is missing"),
         ("config.yaml", "a: [", "config.yaml cannot be read"),
         ("run.json", "\xff\x00", "run.json cannot be read"),
-        ("run.json", json.dumps({"format": 2, "status": "running"}), "unfinished: still running, or killed"),
+        ("run.json", json.dumps({"format": 2, "status": "running"}), f"interrupted: {INTERRUPTED_TEXT}"),
         ("run.json", json.dumps({"format": 2, "status": "failed", "error": "CUDA"}), "failed: CUDA"),
         (
             "run.json",

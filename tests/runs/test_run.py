@@ -53,6 +53,15 @@ def test_codes_are_read_again_until_the_weights_change(run, tmp_path):
     assert now != files
 
 
+def test_codes_of_weights_that_a_training_has_replaced_are_not_those_of_the_new_weights(run, tmp_path):
+    (tmp_path / "best.ckpt").write_bytes((tmp_path / "best.ckpt").read_bytes() + b" ")  # after `run` was loaded
+    run.codes("val")
+    (old,) = (tmp_path / "codes").iterdir()
+    Run(tmp_path, run.config, run.model, run.data, tmp_path / "best.ckpt").codes("val")
+    (new,) = (tmp_path / "codes").iterdir()
+    assert new != old
+
+
 def test_the_pca_baseline_is_scikit_learns(run):
     train, test = (run.batch(split).x for split in ("train", "test"))
     reference = PCA(4).fit(train.flatten(1).numpy())

@@ -65,6 +65,22 @@ def test_a_file_is_written_completely_or_stays_unchanged(tmp_path):
     assert [(p.name, p.read_text()) for p in file.parent.iterdir()] == [("x", "one")]
 
 
+def test_writers_of_one_file_do_not_mix_their_content(tmp_path):
+    file = tmp_path / "x"
+    (tmp_path / "checkpoint").write_text("good")
+    os.link(tmp_path / "checkpoint", tmp_path / "x.partial")  # of a killed process
+    with atomic.atomic_write(file) as one, atomic.atomic_write(file) as two:
+        assert one != two
+        one.write_text("one")
+        two.write_text("two")
+    files = {"checkpoint": "good", "x": "one"}
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == files
+    with atomic.atomic_write(file) as again:
+        again.unlink()
+        os.link(file, again)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == files
+
+
 # A full disk ----------------------------------------------------------------------------------------------------
 
 

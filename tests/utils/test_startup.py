@@ -1,4 +1,6 @@
+import gc
 import os
+import weakref
 
 import pytest
 import torch
@@ -36,3 +38,17 @@ def test_the_null_profiler_creates_no_context_per_action():
     assert profiler.profile("a step") is profiler.profile("another")
     with profiler.profile("a step"), profiler.profile("within it"):
         pass
+
+
+def test_frozen_objects_are_collected_after_the_block():
+    """Without the end of the freeze, each job of a sweep would keep the model of the previous job in memory."""
+    gc.collect()
+    module = torch.nn.Module()
+    object.__setattr__(module, "itself", module)
+    reference = weakref.ref(module)
+    del module
+    with startup.freeze_objects():
+        gc.collect()
+        assert reference() is not None
+    gc.collect()
+    assert reference() is None

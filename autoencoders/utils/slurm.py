@@ -1,0 +1,41 @@
+"""Requeue of a Slurm job that a signal has stopped before its time limit, so that the job continues the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+REQUEUE_SIGNALS = ("SIGUSR1", "SIGUSR2")
+"""Signals that Slurm sends before the time limit, if the job was submitted with `--signal=USR1@<seconds>`."""
+TIMEOUT = 60.0
+"""Time in seconds to wait for Slurm."""
+
+
+def job_to_requeue(number: int) -> str | None:
+    """Return the identifier of the Slurm job of this process, or None if the job should not be requeued.
+
+    Args:
+        number: number of the signal that has stopped the run. After SIGTERM or Ctrl-C, for example, a job is not
+            requeued, because the user or the administrator has ended it.
+    """
+    job, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
+    if job is None or signal.Signals(number).name not in REQUEUE_SIGNALS:
+        return None
+    return job if array is None else f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
+
+
+def requeue(job: str) -> str | None:
+    """Requeue a Slurm job. Slurm then ends all processes of the job and starts its script again.
+
+    Args:
+        job: identifier of the job.
+
+    Returns:
+        None, or the reason why Slurm does not requeue the job.
+    """
+    try:
+        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return None if done.returncode == 0 else (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
