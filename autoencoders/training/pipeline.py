@@ -331,12 +331,12 @@ def build_trainer(config: dict[str, Any], callbacks: list, loggers: list, proces
     from autoencoders.config.instantiate import build, instantiate
     from autoencoders.training.checkpointing import AtomicCheckpointIO
 
-    plugins = [build(node) for node in config["trainer"].get("plugins") or ()]
+    options = processes.trainer_options
+    options["plugins"] += [*(build(node) for node in config["trainer"].get("plugins") or ()), AtomicCheckpointIO()]
     trainer = instantiate(
         "trainer",
         config["trainer"],
-        **processes.strategy,
-        plugins=[*plugins, *processes.plugins, AtomicCheckpointIO()],
+        **options,
         callbacks=callbacks,
         logger=loggers,
         default_root_dir=config["folder"],
