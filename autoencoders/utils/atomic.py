@@ -29,14 +29,23 @@ def atomic_write(path: Path) -> Iterator[Path]:
     partial, descriptor = _open_partial(path)
     try:
         yield partial
-        partial.replace(path)
-        if partial.exists() and partial.samefile(path):  # hard links to one file, which are not moved
-            partial.unlink()
+        if _is_link(partial, path):
+            partial.unlink()  # a system call for a move would leave it
+        else:
+            partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
     finally:
         os.close(descriptor)
+
+
+def _is_link(partial: Path, path: Path) -> bool:
+    """Return whether two paths are hard links to the same file."""
+    try:
+        return partial.samefile(path)
+    except FileNotFoundError:
+        return False
 
 
 def _open_partial(path: Path) -> tuple[Path, int]:
