@@ -24,7 +24,7 @@ from autoencoders.models.vae import VAE
 from autoencoders.reports import content, server
 from autoencoders.training import sweep_signals, sweeps
 from autoencoders.types import RunStopped
-from autoencoders.utils import signals, slurm
+from autoencoders.utils import launchers, signals, slurm
 
 WORDS = ["model=vae", "net.widths=[16]", "trainer=cpu", "logger=none", "data.batch_size=64", "trainer.max_epochs=2",
          "trainer.limit_train_batches=3", "callbacks=checkpoint", "steps_per_execution=1"]  # fmt: skip
@@ -310,7 +310,8 @@ def test_the_answer_of_slurm_is_reported(scontrol, monkeypatch, capsys):
     monkeypatch.setenv("PATH", "")
     slurm.requeue("9_3")
     assert "(No such file or directory: 'scontrol')" in capsys.readouterr().err.replace("[Errno 2] ", "")
-    monkeypatch.setenv("SLURM_PROCID", "1")
+    for name in launchers.REQUIRED["srun"]:
+        monkeypatch.setenv(name, "2" if "TASKS" in name else "1")
     slurm.requeue("9_3")  # only the first process requeues the job
     assert capsys.readouterr().err == ""
 
