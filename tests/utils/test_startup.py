@@ -8,6 +8,7 @@ import torch
 from autoencoders.callbacks.throughput import NullProfiler
 from autoencoders.config.compose import CONF
 from autoencoders.training.pipeline import build_trainer
+from autoencoders.training.processes import Processes
 from autoencoders.utils import startup
 
 VARIABLE = "PYTORCH_NVML_BASED_CUDA_CHECK"
@@ -28,7 +29,8 @@ def test_a_configured_profiler_is_kept(words, kind, tmp_path):
 
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", ["trainer=cpu", f"folder={tmp_path}", *words])
-    trainer = build_trainer(OmegaConf.to_container(config, resolve=True), [], [])
+    config = OmegaConf.to_container(config, resolve=True)
+    trainer = build_trainer(config, [], [], Processes(config))
     assert type(trainer.profiler).__name__ == kind
     assert words == [] or (trainer.profiler.dirpath, trainer.profiler.filename) == (str(tmp_path), "profile")
 
