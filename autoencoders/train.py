@@ -58,7 +58,7 @@ def main() -> None:
             return
         sys.argv[1:] = [quote_unparsable(argument, PATHS) for argument in sys.argv[1:]]
         try:
-            run_entry_point(job, "train")
+            run_entry_point(job, "train", sweeps.explain_launcher_error)
         except RunStopped as stop:
             report_stop(stop, sweeps.HINT if sweeps.SweepTable.open_sweep else "")  # between two jobs
             raise
@@ -102,10 +102,10 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         if finished is not None:
             return finished
         set_wandb_group(config, hydra_config)
-    load_heavy_libraries(partial(remove_if_empty, config["folder"]))
     try:
-        if is_sweep and needs_own_processes(config):
-            return sweeps.run_multiprocess_job(config, hydra_config)
+        if is_sweep and (needs_own_processes(config) or sweeps.shares_processes(hydra_config.launcher)):
+            return sweeps.run_job_in_subprocess(config, hydra_config)
+        load_heavy_libraries(partial(remove_if_empty, config["folder"]))
         if is_sweep and not config["resume"]:
             config["resume"] = "auto"  # if the sweep is started again, failed and killed jobs continue
         distributed.check_process_agreement(config, folder_given=has_fixed_folder(config, hydra_config))
@@ -137,10 +137,9 @@ def set_wandb_group(config: dict[str, Any], hydra_config: Any) -> None:
 
 
 def needs_own_processes(config: dict[str, Any]) -> bool:
-    """Return whether a job of a sweep must be started as a separate command.
+    """Return whether a run uses several processes and no launcher has started them.
 
-    This is the case if the job uses several processes and Lightning starts them, because Lightning starts each further
-    process by repeating the command line.
+    A job of a sweep is then started as a separate command, because each further process repeats the command line.
     """
     is_launched = launchers.is_launched(config["trainer"]["num_nodes"])
     return distributed.uses_several_processes(config["trainer"]) and not is_launched

@@ -50,7 +50,9 @@ class JobError(Exception):
         self.original = original
 
 
-def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
+def run_entry_point(
+    job: Callable[[], Any], config_name: str, explain: Callable[[Exception], str | None] = lambda error: None
+) -> None:
     """Run the job of an entry point, and exit with a one-line message if the command line is wrong.
 
     The command line is checked before Hydra starts the job. An exception before the start of the job is caused by the
@@ -61,6 +63,7 @@ def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
     Args:
         job: function that `hydra.main` decorates.
         config_name: name of the job's configuration in `conf/`, for example `train`.
+        explain: returns the message for an exception that the configuration has not caused, or None.
     """
     launchers.ignore_malformed()
     try:
@@ -76,7 +79,8 @@ def run_entry_point(job: Callable[[], Any], config_name: str) -> None:
     except Exception as error:
         if shows_tracebacks():
             raise
-        exit_with_message(error)
+        message = explain(error)
+        exit_with_message(UserError(message) if message else error)
     raise original  # outside of the except clause, so that the traceback does not show JobError
 
 

@@ -17,15 +17,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
+from omegaconf.errors import OmegaConfBaseException
 
 from autoencoders.config import output_dir
+from autoencoders.config.arguments import collapse_numbers, quote
 from autoencoders.config.diff import result_settings
 from autoencoders.config.instantiate import FORMAT
 from autoencoders.training.sweep_signals import pass_on_signals, signal_workers
 from autoencoders.training.sweep_table import report_jobs
 from autoencoders.types import FolderInUseError, RunStopped, UserError
+from autoencoders.utils.error_messages import short_reason
+from autoencoders.utils.folder_lock import is_in_use
 from autoencoders.utils.json_files import read_json, write_json
+from autoencoders.utils.signals import is_worker
 from autoencoders.utils.startup import report_stop
 
 if TYPE_CHECKING:
@@ -44,12 +50,20 @@ def limit_threads(launcher: DictConfig) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", str(launcher.cpus_per_task))
 
 
-def run_multiprocess_job(config: Mapping, hydra: DictConfig) -> dict[str, float]:
-    """Run a sweep job that uses several processes in a subprocess, and return the metrics of the job.
+def shares_processes(launcher: DictConfig) -> bool:
+    """Return whether a launcher runs several jobs in the same worker processes: joblib and Ray.
 
-    Lightning starts the other processes with the command line of the first process. Without a subprocess, this would be
-    the command line of the complete sweep. Lightning also kills the first process if another process dies. Without a
-    subprocess, this would end the sweep.
+    If a worker process is killed, for example because the memory ran out, these launchers end the other jobs, too.
+    Therefore a job runs in a subprocess of the worker process.
+    """
+    return any(name in launcher["_target_"].lower() for name in ("joblib", "ray"))
+
+
+def run_job_in_subprocess(config: Mapping, hydra: DictConfig) -> dict[str, float]:
+    """Run a job of a sweep in a subprocess, and return the metrics of the job.
+
+    The end of the subprocess does not end the other jobs. Further processes of the job repeat the command line of the
+    subprocess. Without the subprocess, this would be the command line of the complete sweep.
 
     Args:
         config: configuration of the job.
@@ -66,8 +80,11 @@ def run_multiprocess_job(config: Mapping, hydra: DictConfig) -> dict[str, float]
     if "wandb" in config["logger"]:
         overrides.append(f"logger.wandb.group='{config['logger']['wandb']['group']}'")
     reason = run_in_subprocess(overrides, folder, hydra.runtime.cwd)
+    record = read_json(folder / "run.json")
+    if record and not is_in_use(folder):  # without the overrides that are added here
+        write_json(folder / "run.json", record | {"overrides": collapse_numbers(hydra.overrides.task)})
     if reason is not None:
-        raise UserError(read_json(folder / "run.json").get("error", reason))
+        raise UserError(record.get("error", reason))
     return read_json(folder / "metrics.json")
 
 
@@ -128,7 +145,7 @@ def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exceptio
         message = "".join(traceback.format_exception(error))
         reason = f"{type(error).__name__}: {error}"
     print(f"autoencoders: {' '.join(overrides)}: {message}", file=sys.stderr)
-    if isinstance(error, FolderInUseError):
+    if isinstance(error, FolderInUseError) or is_in_use(Path(config["folder"])):
         return float("nan")
     file = Path(config["folder"], "run.json")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -137,6 +154,17 @@ def record_failed_job(config: Mapping, overrides: Sequence[str], error: Exceptio
         record |= {"format": FORMAT, "overrides": list(overrides), "status": "failed", "error": reason}
         write_json(file, record)
     return float("nan")
+
+
+def explain_launcher_error(error: Exception) -> str | None:
+    """Return a message for an error of a launcher between the jobs of a sweep; None for an error in the configuration.
+
+    Args:
+        error: exception that was raised outside of a job.
+    """
+    if SweepTable.open_sweep is None or isinstance(error, (UserError, HydraException, OmegaConfBaseException)):
+        return None
+    return f"The launcher of the sweep has failed ({short_reason(error)}). Some jobs have not run, or still run.{HINT}"
 
 
 class SweepTable(Callback):
@@ -234,18 +262,39 @@ def run_in_subprocess(overrides: Sequence[str], folder: Path, cwd: str) -> str |
     Raises:
         RunStopped: if a signal arrives. It is passed on to the command, and raised after the command has ended.
     """
-    command = [sys.executable, "-m", "autoencoders.train", *overrides, f"hydra.run.dir='{folder}'"]
-    popen = subprocess.Popen(command, cwd=cwd, stderr=subprocess.PIPE, text=True)
-    with pass_on_signals(popen.send_signal) as received, popen as process:
+    command = [sys.executable, "-m", "autoencoders.train", *overrides, f"hydra.run.dir={quote(str(folder))}"]
+    environment = {**os.environ, "NO_COLOR": "1"} if is_worker() else None  # parallel jobs share the terminal
+    processes: list[subprocess.Popen[str]] = []
+
+    def send(number: int) -> None:
+        for process in processes:
+            process.send_signal(number)
+
+    with pass_on_signals(send) as received:
+        process = subprocess.Popen(command, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True)
+        processes.append(process)
         try:
-            _, errors = process.communicate()
-        except BaseException:
+            last = _forward_errors(process)
+        except BaseException:  # such as RunStopped after a third signal
             process.kill()
             raise
     if received:
         where = str(read_json(folder / "run.json").get("error", "")).removeprefix("stopped ")
         raise RunStopped(received[0], where or f"in job {folder.name}")
+    if process.returncode < 0:
+        return f"The process of the job was killed by {signal.Signals(-process.returncode).name}."
     if process.returncode == 0:
+        sys.stderr.write(last)
         return None
-    lines = [line for line in errors.splitlines() if line.strip()]
-    return lines[-1].removeprefix("autoencoders: ") if lines else f"exit status {process.returncode}"
+    return last.strip().removeprefix("autoencoders: ") or f"exit status {process.returncode}"
+
+
+def _forward_errors(process: subprocess.Popen[str]) -> str:
+    """Print what a process prints on stderr, wait for its end, and return its last line, which is not printed."""
+    last = ""
+    for line in process.stderr or ():
+        if line.strip():
+            sys.stderr.write(last)
+            last = line
+    process.wait()
+    return last

@@ -1,8 +1,9 @@
-"""Requeue of a Slurm job that a signal has stopped before its time limit, so that the job continues the run."""
+"""Requeue of a Slurm job that a signal has stopped before its end, so that the job continues the run."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,11 +20,14 @@ def job_to_requeue(number: int) -> str | None:
     """Return the identifier of the Slurm job of this process, or None if the job should not be requeued.
 
     Args:
-        number: number of the signal that has stopped the run. After SIGTERM or Ctrl-C, for example, a job is not
-            requeued, because the user or the administrator has ended it.
+        number: number of the signal that has stopped the run. After SIGTERM, a job is requeued only if another job has
+            preempted it. Otherwise, the user or the administrator has ended it.
     """
     job, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
-    if job is None or signal.Signals(number).name not in REQUEUE_SIGNALS:
+    if job is None:
+        return None
+    name = signal.Signals(number).name
+    if name not in REQUEUE_SIGNALS and not (name == "SIGTERM" and _is_preempted(job)):
         return None
     return job if array is None else f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID', '0')}"
 
@@ -47,7 +51,23 @@ def requeue(job: str) -> None:
 def _call_scontrol(job: str) -> str | None:
     """Requeue a Slurm job. Return None, or the reason why Slurm does not requeue the job."""
     try:
-        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, timeout=TIMEOUT)
+        done = _run_scontrol("requeue", job)
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return None if done.returncode == 0 else (done.stderr or done.stdout).strip() or f"exit status {done.returncode}"
+
+
+def _is_preempted(job: str) -> bool:
+    """Return whether a job is in its grace time (`GraceTime` of the partition) after a preemption.
+
+    Slurm requeues a preempted job only if it has not ended by itself in this time.
+    """
+    try:
+        text = _run_scontrol("show", "job", job).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return "JobState=RUNNING" in text and re.search(r"\bPreemptTime=\d", text) is not None
+
+
+def _run_scontrol(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["scontrol", *arguments], capture_output=True, text=True, timeout=TIMEOUT)

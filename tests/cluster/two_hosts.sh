@@ -36,8 +36,8 @@ start() {
     local host=$1
     shift
     ip netns exec ae"$host" unshare --uts bash -c "hostname host$host && exec \"\$@\"" _ \
-        "$python" -m torch.distributed.run --nnodes 2 --nproc-per-node 1 --rdzv-backend c10d \
-        --rdzv-endpoint host1:29500 --rdzv-id two-hosts -m autoencoders.train \
+        "$python" -m torch.distributed.run --nnodes 2 --nproc-per-node 1 --node-rank $((host - 1)) --master-addr host1 --master-port 29500 \
+        -m autoencoders.train \
         trainer=ddp_cpu trainer.devices=1 trainer.num_nodes=2 hydra.run.dir=run "$@" > host"$host".out 2> host"$host".err
     echo $? > host"$host".rc
 }

@@ -24,7 +24,7 @@ from autoencoders.models.vae import VAE
 from autoencoders.reports import content, server
 from autoencoders.training import sweep_signals, sweeps
 from autoencoders.types import RunStopped
-from autoencoders.utils import launchers, signals, slurm
+from autoencoders.utils import signals, slurm
 
 WORDS = ["model=vae", "net.widths=[16]", "trainer=cpu", "logger=none", "data.batch_size=64", "trainer.max_epochs=2",
          "trainer.limit_train_batches=3", "callbacks=checkpoint", "steps_per_execution=1"]  # fmt: skip
@@ -266,7 +266,8 @@ def scontrol(tmp_path, monkeypatch):
     """Set the environment of a Slurm job, and replace `scontrol` by a script that writes its arguments to a file."""
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin/scontrol"
-    script.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\necho "$MESSAGE" >&2\nexit ${{CODE:-0}}\n')
+    show = '[ "$1" = show ] && echo "$JOB" && exit 0'
+    script.write_text(f'#!/bin/sh\n{show}\necho "$@" >> {tmp_path}/calls\necho "$MESSAGE" >&2\nexit ${{CODE:-0}}\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     for name, value in SLURM.items():
@@ -298,6 +299,20 @@ def test_a_slurm_job_is_not_requeued_without_resume_or_after_another_signal(
     assert not scontrol.exists()
 
 
+def test_a_preempted_job_is_requeued_and_a_cancelled_job_is_not(scontrol, monkeypatch):
+    """The texts are those of Slurm 22.05 during the grace time after a preemption, and after `scancel`."""
+    for state, preempted, expected in (
+        ("RUNNING", "2026-11-27T01:38:29", "7"),
+        ("RUNNING", "None", None),
+        ("COMPLETING", "2026-11-27T01:38:29", None),
+    ):
+        text = f"   JobState={state} Reason=None\n   PreemptEligibleTime=2026-11-27T01:38:24 PreemptTime={preempted}"
+        monkeypatch.setenv("JOB", text)
+        assert slurm.job_to_requeue(signal.SIGTERM) == expected
+    monkeypatch.setenv("PATH", "")
+    assert slurm.job_to_requeue(signal.SIGTERM) is None
+
+
 def test_the_answer_of_slurm_is_reported(scontrol, monkeypatch, capsys):
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "9")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
@@ -310,8 +325,10 @@ def test_the_answer_of_slurm_is_reported(scontrol, monkeypatch, capsys):
     monkeypatch.setenv("PATH", "")
     slurm.requeue("9_3")
     assert "(No such file or directory: 'scontrol')" in capsys.readouterr().err.replace("[Errno 2] ", "")
-    for name in launchers.REQUIRED["srun"]:
-        monkeypatch.setenv(name, "2" if "TASKS" in name else "1")
+    for name in ("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID"):
+        monkeypatch.setenv(name, "1")
+    for name in ("SLURM_NTASKS", "SLURM_STEP_NUM_TASKS"):
+        monkeypatch.setenv(name, "2")
     slurm.requeue("9_3")  # only the first process requeues the job
     assert capsys.readouterr().err == ""
 
