@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -27,7 +28,7 @@ from autoencoders.utils.error_messages import (
     late_event,
     short_reason,
 )
-from autoencoders.utils.peers import Failure
+from autoencoders.utils.peers import Failure, Peers
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -136,7 +137,8 @@ class Processes:
             atexit.register(end_children, 10 * CHILD_SECONDS)
             for local_rank in range(1, trainer.num_devices):
                 rank = trainer.global_rank + local_rank
-                distributed.children[rank] = start_child(rank, local_rank, str(self.config["folder"]))
+                child = distributed.children[rank] = start_child(rank, local_rank, str(self.config["folder"]))
+                threading.Thread(target=_watch, args=(child, group.peers, rank), daemon=True).start()
 
     def _begin(self, rank: int, world_size: int) -> ProcessGroup:
         """Connect to the other processes, unless this process is connected, and begin a run."""
@@ -233,6 +235,12 @@ class Processes:
     def _message(self, failure: Failure) -> str:
         hint = kept_checkpoint_hint(self.config)
         return failure.sentence if hint in failure.sentence else f"{failure.sentence}{hint}"
+
+
+def _watch(child: subprocess.Popen, peers: Peers, rank: int) -> None:
+    """Report the end of a process, which may end before it is connected."""
+    child.wait()
+    peers.lose(rank)
 
 
 def _describe(error: BaseException, user_error: UserError | None) -> str:

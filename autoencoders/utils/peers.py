@@ -107,7 +107,7 @@ class Peers:
             OSError: if rank zero cannot be reached.
         """
         connection = socket.create_connection((address.host, address.port), timeout=self.timeout)
-        link = self._links[0] = Link(connection, 0, self.timeout, self._receive, self._lose)
+        link = self._links[0] = Link(connection, 0, self.timeout, self._receive, self.lose)
         link.send(token=address.token, rank=self.rank)
         link.start()
 
@@ -125,7 +125,7 @@ class Peers:
                 if rank is None or rank not in range(1, self.world_size) or rank in self._links:
                     connection.close()
                     continue
-                self._links[rank] = Link(connection, rank, self.timeout, self._receive, self._lose)
+                self._links[rank] = Link(connection, rank, self.timeout, self._receive, self.lose)
                 self._links[rank].start()
 
     # Events of this process -----------------------------------------------------------------------------------------
@@ -173,6 +173,16 @@ class Peers:
             self._changed.wait_for(lambda: self.failure is not None, seconds)
             return self.failure
 
+    def lose(self, rank: int, event: str | None = None) -> None:
+        """Handle the end of a connection or of a process. It is regular if the other process has finished its run.
+
+        Args:
+            rank: rank of the other process.
+            event: what happened, as in `Failure`; None if it is not known.
+        """
+        if self._ended[rank] < self._begun:
+            self.fail(rank, event or self._explain(rank) or "has ended without a message")
+
     def fail(self, rank: int, event: str, reporter: int | None = None) -> None:
         """Register the failure of another process, and forward it on rank zero. Only the first failure counts."""
         with self._changed:
@@ -210,11 +220,6 @@ class Peers:
         elif "failure" in message:
             rank, event = message["failure"]
             self.fail(rank, event, reporter=peer)
-
-    def _lose(self, peer: int, event: str | None) -> None:
-        """Handle the end of a connection. It is regular if the other process has finished its run."""
-        if self._ended[peer] < self._begun:
-            self.fail(peer, event or self._explain(peer) or "has ended without a message")
 
 
 def _read_greeting(connection: socket.socket, token: str) -> int | None:

@@ -167,7 +167,7 @@ def test_a_sweep_continues_after_a_killed_job_of_two_processes(tmp_path):
     )
     kill = ["+callbacks.kill._target_=deadly.Kill", "+callbacks.kill.beta=${beta.value}"]
     words = ["-m", *QUICK, *kill, "trainer=ddp_cpu", "beta=0.5,4", "hydra.sweep.dir=sweep"]
-    done = run(*words, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    done = run(*words, cwd=tmp_path, PYTHONPATH=f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
     assert done.returncode == 1
     assert [row["status"] for row in table(tmp_path / "sweep")] == ["failed", "done"]
     assert table(tmp_path / "sweep")[0]["reason"]
