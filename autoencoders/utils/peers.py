@@ -184,15 +184,19 @@ class Peers:
             self.fail(rank, event or self._explain(rank) or "has ended without a message")
 
     def fail(self, rank: int, event: str, reporter: int | None = None) -> None:
-        """Register the failure of another process, and forward it on rank zero. Only the first failure counts."""
+        """Register the failure of another process, and forward it on rank zero. Only the first failure counts.
+
+        A failure of a process that has finished its run is ignored.
+        """
         with self._changed:
-            if self.failure is not None or not self.active:
+            if self.failure is not None or not self.active or self._ended[rank] >= self._begun:
                 return
             self.failure = Failure(rank, event, self.rank if reporter is None else reporter)
             self._changed.notify_all()
         if self.rank == 0:
             for link in list(self._links.values()):
-                link.send(failure=[rank, event])
+                if link.peer != reporter:
+                    link.send(failure=[rank, event])
         self.on_failure(self.failure)
 
     def _add_waiting(self, rank: int, event: str) -> None:
