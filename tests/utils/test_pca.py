@@ -7,6 +7,14 @@ from autoencoders.types import UserError
 from autoencoders.utils import pca
 
 
+@pytest.fixture(autouse=True)
+def _empty_cache():
+    """Compute the components in each test, because the cache does not know DENSE_LIMIT, which one test changes."""
+    pca.principal_components.cache_clear()
+    yield
+    pca.principal_components.cache_clear()
+
+
 def test_principal_components_equal_those_of_scikit_learn(digits):
     images = digits.images("train")
     mean, components, variances = pca.principal_components(images, 20)
@@ -19,7 +27,6 @@ def test_principal_components_equal_those_of_scikit_learn(digits):
 
 def test_components_of_large_images_explain_the_same_variance(digits, monkeypatch):
     monkeypatch.setattr(pca, "DENSE_LIMIT", 0)
-    pca.principal_components.cache_clear()
     mean, components, variances = pca.principal_components(digits.images("train"), 20)
     train, test = (digits.images(s).flatten(1).double().numpy() / 255 for s in ("train", "test"))
     reference = PCA(20, svd_solver="full").fit(train)
