@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run docs-figures experiments bench test test-slow test-faults lint clean
+.PHONY: help install run docs-figures experiments experiment-pages bench test test-slow test-faults lint clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ docs-figures: install  ## Train the CVAE of the README on MNIST and copy its fig
 
 experiments: install  ## Train missing runs of experiments/ and write its pages (hours; ARGS='s0_faces' for one study)
 	$(BIN)/python experiments/rebuild.py $(ARGS)
+
+experiment-pages: install  ## Write the pages of experiments/ from the kept results, without training
+	$(BIN)/python experiments/rebuild.py --write-only
 
 bench: install  ## Measure training speed, start-up and memory (needs AUTOENCODERS_DATA)
 	$(BIN)/python benchmarks/speed.py --whole --write docs/speed.md

@@ -1,4 +1,4 @@
-"""Write the README.md of each study and the table of all studies, from the files of the runs."""
+"""Write the README.md of each study and the table of all studies, from the kept results of the runs."""
 
 from __future__ import annotations
 
@@ -7,34 +7,32 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pictures import format_figure
+from results import Results
 from studies import HERE, NOT_RUN, Number, Study
 
 CLAIMS = "claims.json"
 """File in a study's folder with the cells of its claims."""
 NOT_YET = "**Not run here yet.**"
-CLAIM_HEADER = ["claim", "source", "baseline", "measured", "seeds", "result"]
+CLAIM_HEADER = ["claim", "source", "target", "baseline", "reference", "measured", "seeds", "result"]
 FOOTER = (
-    "*Written by `python experiments/rebuild.py {name}` from the files of the runs. ± is one standard error: over "
-    "seeds if there are several, else over images. Results are computed: a claim is met if the measurement is better "
-    "than every baseline by at least two standard errors of the difference.*"
+    "*Written by `make experiment-pages` from `results/`, which `python experiments/rebuild.py {name}` writes. ± is "
+    "one standard error: over seeds if there are several, else over images. Results are computed: a claim is met if "
+    "the measurement is better than the source, the target and every baseline by at least two standard errors of the "
+    "difference, or by four with fewer than three seeds.*"
 )
 
 
 def write_page(study: Study) -> Path | None:
-    """Write `experiments/<name>/README.md` with its figures, and `claims.json` for the table of all studies.
+    """Write `experiments/<name>/README.md`, its plots, and `claims.json` for the table of all studies.
 
     Returns:
-        The page; None if a page exists and no run of the study is finished here. The existing page is then kept.
+        The page; None if a page exists and the study has no results. The existing page is then kept.
     """
     page, claims = study.folder / "README.md", study.folder / CLAIMS
-    published = page.is_file() and claims.is_file() and NOT_YET not in page.read_text()
-    if published and not any(map(study.is_finished, study.runs)):
+    if page.is_file() and claims.is_file() and not study.results:
         return None
     claims.write_text(json.dumps([format_claim(study, claim) for claim in study.spec["claims"]], indent=1) + "\n")
-    for old in study.folder.glob("*.png"):
-        old.unlink()
     page.write_text("\n\n".join(section for section in format_sections(study) if section) + "\n")
     return page
 
@@ -63,12 +61,12 @@ def format_commands(study: Study) -> str:
 
 
 def format_settings(study: Study) -> str:
-    """Return data, model, net, latents, budget and time of the finished runs.
+    """Return data, model, net, latents and budget of the finished runs.
 
     Settings that all runs share are listed in a sentence, others in a table.
     """
-    header = ["data", "model", "net", "latents", "parameters", "epochs", "seed", "beta", "seconds"]
-    rows = {name: describe_run(study.runs_folder / name) for name in study.runs if study.is_finished(name)}
+    header = ["data", "model", "net", "latents", "parameters", "epochs", "seed", "beta"]
+    rows = {name: describe_run(study.results[name]) for name in study.runs if name in study.results}
     if not rows:
         return NOT_YET
     shared = [len({row[i] for row in rows.values()}) == 1 for i in range(len(header))]
@@ -85,21 +83,20 @@ def format_settings(study: Study) -> str:
     return "\n".join(lines)
 
 
-def describe_run(folder: Path) -> list[str]:
-    """Return the settings of a run: data, model, net, latents, parameters, epochs, seed, beta and seconds."""
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    metadata = json.loads((folder / "run.json").read_text())
-    shape = " x ".join(map(str, metadata["data"]["shape"]))
+def describe_run(results: Results) -> list[str]:
+    """Return the settings of a run: data, model, net, latents, parameters, epochs, seed and beta."""
+    config, record = results.config, results.record
+    shape = " x ".join(map(str, record["data"]["shape"]))
     encoder = (config.get("net") or {}).get("encoder") or {}
     net = "none" if config["model"]["encoder"] is None else encoder.get("_target_", "").split(".")[-2]
-    full, epochs = config.get("epochs", {}).get("full"), str(metadata["epochs"])
-    if full and full != metadata["epochs"]:
+    full, epochs = config.get("epochs", {}).get("full"), str(record["epochs"])
+    if full and full != record["epochs"]:
         epochs += f" (`budget=full`: {full})"
-    count = metadata["data"]["images"]["train"]
+    count = record["data"]["images"]["train"]
     return [
-        f"{metadata['data']['name']} {shape} ({count:,} training images)", config["model"]["name"], net,
-        str(metadata["code"] or "none"), f"{metadata['parameters']:,}", epochs, str(config["seed"]),
-        f"{config['beta']['value']:g}", f"{metadata['seconds']:.0f}",
+        f"{record['data']['name']} {shape} ({count:,} training images)", config["model"]["name"], net,
+        str(record["code"] or "none"), f"{record['parameters']:,}", epochs, str(config["seed"]),
+        f"{config['beta']['value']:g}",
     ]  # fmt: skip
 
 
@@ -110,8 +107,9 @@ def format_claims(study: Study) -> str:
 
 def format_claim(study: Study, claim: Mapping[str, Any]) -> list[str]:
     """Return the cells of a claim, in the order of `CLAIM_HEADER`."""
-    source = claim["source"]
+    source, target = claim["source"], claim.get("target")
     source_cell = source["by"] + (f": {source['value']:g}" if "value" in source else "")
+    references = {spec["name"]: study.number(spec) for spec in claim.get("references", [])}
     if "trend" in claim:
         numbers = [number for number in study.trend(claim) if number is not None]
         baselines, measured = "", f"{numbers[0]} → {numbers[-1]}" if numbers else ""
@@ -123,7 +121,9 @@ def format_claim(study: Study, claim: Mapping[str, Any]) -> list[str]:
     return [
         claim["claim"],
         source_cell,
+        "" if target is None else f"{target:g}",
         baselines,
+        ", ".join(f"{name} {'not run' if number is None else number}" for name, number in references.items()),
         measured,
         count_seeds(numbers),
         format_result(study, claim, numbers),
@@ -131,9 +131,8 @@ def format_claim(study: Study, claim: Mapping[str, Any]) -> list[str]:
 
 
 def format_baselines(study: Study, claim: Mapping[str, Any]) -> str:
-    """Return the baselines of a claim, and its references, which are shown but not compared with."""
-    numbers = {name: number for name, number in study.baselines(claim).items() if name != claim["source"]["by"]}
-    numbers |= {reference["name"]: study.number(reference) for reference in claim.get("references", [])}
+    """Return the baselines of a claim, with their paired differences."""
+    numbers = {spec["name"]: study.number(spec) for spec in claim.get("baselines", [])}
     differences = {spec["name"]: study.paired_difference(spec) for spec in claim.get("baselines", [])}
     cells = []
     for name, number in numbers.items():
@@ -193,10 +192,10 @@ def format_weight(study: Study, pattern: str, column: Mapping[str, Any]) -> str:
     """Return the KL weight of another project that equals the run's beta."""
     from autoencoders.objectives.loss_conventions import from_beta
 
-    folders = study.folders(pattern)
-    if not folders:
+    results = study.select(pattern)
+    if not results:
         return ""
-    config = yaml.safe_load((folders[0] / "config.yaml").read_text())
+    config = results[0].config
     sizes = {"scale": config["likelihood"]["scale"], "pixels": column["pixels"], "batch": column["batch"]}
     return f"{from_beta(config['beta']['value'], column['convention'], **sizes):.2g}"
 

@@ -16,25 +16,30 @@ COLORS = 256
 
 
 def format_figure(study: Study, spec: Mapping[str, Any]) -> str:
-    """Save a figure next to the page and return its Markdown; empty if the figure does not exist.
+    """Return the Markdown of a figure next to the page; empty if the figure does not exist. A plot is saved first.
 
     Args:
         study: the study.
         spec: `caption`, and either `run` with `figure`, or `plot`; see `save_plot`.
     """
-    name = save_plot(study, spec["plot"]) if "plot" in spec else copy_figure(study, spec["run"], spec["figure"])
+    name = save_plot(study, spec["plot"]) if "plot" in spec else figure_name(spec)
     if name is None or not (study.folder / name).is_file():
         return ""
     return f"![{spec['caption']}]({name})\n\n*{spec['caption']}*"
 
 
-def copy_figure(study: Study, run: str, figure: str) -> str:
-    """Save the last figure of this name of a run next to the page, if there is one, and return its file name."""
-    name = f"{run}-{figure}".replace("../", "").replace("/", "-") + ".png"
-    files = [path for folder in study.folders(run) for path in (folder / "figures").glob(f"{figure}/*.png")]
-    if files:
-        compress(sorted(files)[-1], study.folder / name)
-    return name
+def figure_name(spec: Mapping[str, Any]) -> str:
+    """Return the file name of a figure of a run."""
+    return f"{spec['run']}-{spec['figure']}".replace("../", "").replace("/", "-") + ".png"
+
+
+def copy_figures(study: Study) -> None:
+    """Save the figures of a study's finished runs next to its page: the last one of each name."""
+    for spec in study.spec.get("figures", []):
+        if "run" in spec:
+            files = sorted((study.runs_folder / spec["run"] / "figures").glob(f"{spec['figure']}/*.png"))
+            if files:
+                compress(files[-1], study.folder / figure_name(spec))
 
 
 def compress(source: Path, target: Path) -> None:

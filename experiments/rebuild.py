@@ -1,13 +1,13 @@
 """Usage: python experiments/rebuild.py [study ...] [--runs FOLDER] [--write-only] [key=value ...].
 
-Trains the runs of studies that are not finished yet, applies the trained models, and writes
-experiments/<study>/README.md and the table of all studies, experiments/README.md. Options key=value are passed to
-every training.
+Trains the runs of studies that are not finished yet, applies the trained models, copies their numbers and figures to
+experiments/<study>/, and writes experiments/<study>/README.md and the table of all studies, experiments/README.md.
+Options key=value are passed to every training.
 
 Examples:
   python experiments/rebuild.py                      all studies: hours on two cores
   python experiments/rebuild.py s0_faces             one study
-  python experiments/rebuild.py --write-only         only the pages, from the existing runs
+  python experiments/rebuild.py --write-only         only the pages, from experiments/<study>/results/
   python experiments/rebuild.py s0_faces budget=full trainer=gpu --runs runs/full
 """
 
@@ -20,6 +20,7 @@ import sys
 from pathlib import Path
 
 from pages import write_page, write_summary
+from pictures import copy_figures
 from studies import HERE, Study, load_studies
 
 RUNS = "runs/experiments"
@@ -30,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("arguments", nargs="*", metavar="study | key=value")
     parser.add_argument("--runs", default=RUNS, help="folder of the runs of all studies")
-    parser.add_argument("--write-only", action="store_true", help="neither train nor apply models")
+    parser.add_argument("--write-only", action="store_true", help="write the pages from the kept results")
     options = parser.parse_args()
     names = [argument for argument in options.arguments if "=" not in argument]
     overrides = [argument for argument in options.arguments if "=" in argument]
@@ -43,9 +44,11 @@ def main() -> int:
     for study in [studies[name] for name in names] or studies.values():
         if not options.write_only:
             failed += run_study(study, overrides)
+            study.keep_results()
+            copy_figures(study)
         page = write_page(study)
         if page is None:
-            print(f"{study.name}: no finished runs here, page kept", flush=True)
+            print(f"{study.name}: no results, page kept", flush=True)
         else:
             print(f"wrote {page.relative_to(HERE.parent)}", flush=True)
     print(f"wrote {write_summary(list(studies.values())).relative_to(HERE.parent)}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
-import json
 import math
 import statistics
 from collections.abc import Mapping
@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from results import Results
 
 HERE = Path(__file__).resolve().parent
 SIGNIFICANT = 2.0
 """Standard errors from which a difference is significant."""
+MIN_SEEDS, CLEAR = 3, 4.0
+"""With fewer seeds than `MIN_SEEDS`, a claim is met only by `CLEAR` standard errors, which are errors over images."""
 NOT_RUN = "not run here"
 STATEMENT_WORDS = {"met": "true", "missed": "false"}
 """Outcomes of a statement. The outcomes of a comparison with baselines are `met`, `missed` and `undecided`."""
@@ -41,7 +44,7 @@ class Result:
 
     Attributes:
         outcome: `met`, `undecided`, `missed` or `not run here`.
-        reasons: the baselines that are not beaten.
+        reasons: the baselines that are not beaten, or `1 seed` if more seeds could show a difference.
         statement: whether the claim is a statement, whose result is called true or false.
     """
 
@@ -58,16 +61,17 @@ class Result:
 
 
 class Study:
-    """A folder of `experiments/` and its runs under `<root>/<name>/`.
+    """A folder of `experiments/`, with its page and its results, and its runs under `<runs>/<name>/`.
 
     Args:
         name: name of the folder.
-        root: folder of the runs of all studies.
+        runs: folder of the runs of all studies.
         spec: content of the study; None to read `study.yaml`.
+        pages: folder of all studies.
     """
 
-    def __init__(self, name: str, root: str | Path, spec: Mapping[str, Any] | None = None) -> None:
-        self.name, self.folder, self.runs_folder = name, HERE / name, Path(root, name)
+    def __init__(self, name: str, runs: str | Path, spec: Mapping[str, Any] | None = None, pages: Path = HERE) -> None:
+        self.name, self.folder, self.runs_folder = name, pages / name, Path(runs, name)
         self.spec = spec if spec is not None else yaml.safe_load((self.folder / "study.yaml").read_text())
 
     @cached_property
@@ -87,12 +91,24 @@ class Study:
             return any(folder.glob("tables/*/metrics.json"))
         return (folder / "metrics.json").is_file()
 
-    def folders(self, pattern: str) -> list[Path]:
-        """Return the finished runs that match a name or pattern; `../<study>/<run>` is a run of another study."""
-        matches = sorted(self.runs_folder.parent.glob(f"{self.name}/{pattern}".replace(f"{self.name}/../", "")))
-        return [
-            path for path in matches if (path / "metrics.json").is_file() or any(path.glob("tables/*/metrics.json"))
-        ]
+    def keep_results(self) -> None:
+        """Copy the numbers of all finished runs and applications to `results/` in the folder of the study."""
+        for name in [*self.runs, *self.applications]:
+            if self.is_finished(name):
+                Results.of_folder(self.runs_folder / name).write(self.folder / "results" / f"{name}.json")
+        self.__dict__.pop("results", None)
+
+    @cached_property
+    def results(self) -> dict[str, Results]:
+        """The kept results of the study, by the names of the runs and applications."""
+        return {path.stem: Results.of_file(path) for path in sorted(self.folder.glob("results/*.json"))}
+
+    def select(self, pattern: str) -> list[Results]:
+        """Return the results that match a name or pattern; `../<study>/<run>` is a run of another study."""
+        if pattern.startswith("../"):
+            _, name, run = pattern.split("/")
+            return Study(name, self.runs_folder.parent, {}, self.folder.parent).select(run)
+        return [results for name, results in self.results.items() if fnmatch.fnmatchcase(name, pattern)]
 
     def number(self, spec: Mapping[str, Any]) -> Number | None:
         """Return a number of some runs, or None if no run has it.
@@ -103,7 +119,7 @@ class Study:
         """
         if "value" in spec:
             return Number(float(spec["value"]), math.nan, 0)
-        metrics = [read_metric(folder, spec["key"]) for folder in self.folders(spec["run"])]
+        metrics = [results.metric(spec["key"]) for results in self.select(spec["run"])]
         known = [metric for metric in metrics if metric is not None]
         if not known:
             return None
@@ -112,11 +128,13 @@ class Study:
         return Number(statistics.fmean(values) * factor, error * factor, len(values))
 
     def baselines(self, claim: Mapping[str, Any]) -> dict[str, Number | None]:
-        """Return the numbers that a claim must beat: the number of the source if there is one, and the baselines."""
-        specs = [claim["source"], *claim.get("baselines", [])]
-        return {
-            spec.get("name", spec.get("by")): self.number(spec) for spec in specs if "value" in spec or "run" in spec
-        }
+        """Return the numbers that a claim must beat: those of the source and the target, if any, and the baselines."""
+        numbers = {spec["name"]: self.number(spec) for spec in claim.get("baselines", [])}
+        if "target" in claim:
+            numbers = {"target": self.number({"value": claim["target"]}), **numbers}
+        if "value" in claim["source"]:
+            numbers = {claim["source"]["by"]: self.number(claim["source"]), **numbers}
+        return numbers
 
     def paired_difference(self, baseline: Mapping[str, Any]) -> Number | None:
         """Return the mean over images of baseline minus measurement, if the runs have it."""
@@ -128,7 +146,8 @@ class Study:
         A comparison is met if the measurement is better than every baseline by two standard errors of the difference,
         missed if it is worse than one by as much, and else undecided. The difference from a baseline with a `paired`
         key is measured image by image, with its own error. A trend is met if its ends differ by two standard errors and
-        no step goes the other way by as much.
+        no step goes the other way by as much. With fewer than `MIN_SEEDS` seeds, both need `CLEAR` standard errors,
+        because an error over images does not contain the differences between seeds.
         """
         return self._evaluate_trend(claim) if "trend" in claim else self._evaluate_comparison(claim)
 
@@ -139,8 +158,10 @@ class Study:
             return Result(NOT_RUN, statement=statement)
         sign = 1 if claim["trend"]["direction"] == "up" else -1
         steps = [gain_in_errors(sign, after, before) for before, after in itertools.pairwise(levels)]
-        met = min(steps) > -SIGNIFICANT and gain_in_errors(sign, levels[-1], levels[0]) >= SIGNIFICANT
-        return Result("met", (), statement) if met else Result("missed", ("not at every step",), statement)
+        gain = gain_in_errors(sign, levels[-1], levels[0])
+        if min(steps) <= -SIGNIFICANT or gain < SIGNIFICANT:
+            return Result("missed", ("not at every step",), statement)
+        return self._require_seeds(levels[-1], {"": gain}, statement)
 
     def _evaluate_comparison(self, claim: Mapping[str, Any]) -> Result:
         statement = claim.get("statement", False)
@@ -158,7 +179,15 @@ class Study:
             reasons = tuple(name for name, gain in gains.items() if low <= gain < high)
             if reasons:
                 return Result(outcome, reasons, statement)
-        return Result("met", (), statement)
+        return self._require_seeds(measured, gains, statement)
+
+    def _require_seeds(self, measured: Number, gains: Mapping[str, float], statement: bool) -> Result:
+        """Return `met`, or `undecided` if a gain of less than `CLEAR` errors was measured with too few seeds."""
+        if measured.runs >= MIN_SEEDS or min(gains.values()) >= CLEAR:
+            return Result("met", (), statement)
+        seeds = f"{measured.runs} seed{'s' if measured.runs > 1 else ''}"
+        close = [name for name, gain in gains.items() if gain < CLEAR]
+        return Result("undecided", tuple(f"{name}, {seeds}" if name else seeds for name in close), statement)
 
     def trend(self, claim: Mapping[str, Any]) -> list[Number | None]:
         """Return the numbers of a trend, step by step.
@@ -207,21 +236,6 @@ def gain_in_errors(sign: int, measured: Number, baseline: Number) -> float:
     if error:
         return difference / error
     return math.copysign(math.inf, difference) if difference else 0.0
-
-
-def read_metric(folder: Path, key: str) -> tuple[float, float] | None:
-    """Read a metric and its standard error from `metrics: test/mse` or `tables/<application>: <column>/<row>`."""
-    file, _, metric = key.partition(": ")
-    path = folder / ("metrics.json" if file == "metrics" else f"{file}/metrics.json")
-    metrics = json.loads(path.read_text()) if path.is_file() else {}
-    if metric not in metrics:
-        return None
-    segments = metric.split("/")  # <group>/<column>/<row>; a row can contain "/" too
-    for i in range(len(segments) - 1):
-        error_name = "/".join([*segments[:i], f"{segments[i]}_error", *segments[i + 1 :]])
-        if error_name in metrics:
-            return metrics[metric], metrics[error_name]
-    return metrics[metric], math.nan
 
 
 def load_studies(root: str | Path) -> list[Study]:

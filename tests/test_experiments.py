@@ -9,8 +9,9 @@ import shlex
 import pytest
 import rebuild
 import yaml
-from pages import format_claim, write_page
-from studies import HERE, Study, gain_in_errors, read_metric
+from pages import format_claim, format_sections, write_page
+from results import Results
+from studies import HERE, Study, gain_in_errors
 
 from autoencoders.config.compose import CONF, config_groups
 from autoencoders.train import train
@@ -86,15 +87,11 @@ def study(tmp_path):
             "b": "experiment=compare",
         },
     }  # fmt: skip
-    for name, value in {"a0": 1.0, "a1": 2.0, "a2": 3.0, "b": 8.0}.items():
-        folder = tmp_path / "study" / name
-        (folder / "tables" / "reconstruct").mkdir(parents=True)
-        (folder / "metrics.json").write_text(json.dumps({"test/mse": value}))
-        metrics = {"mse/ae": value, "mse_error/ae": 0.5, "mse/PCA-2": 1.5 * value, "mse_error/PCA-2": 0.5}
-        (folder / "tables" / "reconstruct" / "metrics.json").write_text(json.dumps(metrics))
-    study = Study("study", tmp_path, spec)
-    study.folder = tmp_path / "page"
+    study = Study("study", tmp_path / "runs", spec, pages=tmp_path)
     study.folder.mkdir()
+    for name, value in {"a0": 1.0, "a1": 2.0, "a2": 3.0, "b": 8.0}.items():
+        reconstruct = {"mse/ae": value, "mse_error/ae": 0.5, "mse/PCA-2": 1.5 * value, "mse_error/PCA-2": 0.5}
+        study.results[name] = Results(metrics={"test/mse": value}, tables={"reconstruct": reconstruct})
     return study
 
 
@@ -105,15 +102,14 @@ def test_errors_are_over_seeds_or_over_images(study):
     one = study.number({"run": "b", "key": "tables/reconstruct: mse/ae"})
     assert (one.mean, one.error, one.runs) == (8, 0.5, 1)
     assert study.number({"run": "c*", "key": "metrics: test/mse"}) is None
-    assert read_metric(study.runs_folder / "b", "metrics: test/neg_elbo") is None
+    assert study.results["b"].metric("metrics: test/neg_elbo") is None
 
 
 @pytest.mark.parametrize("metric", ["mse/ae", "subset/mse/ae", "accuracy/vae/100"])
-def test_the_error_of_a_metric_is_read_with_it(tmp_path, metric):
+def test_the_error_of_a_metric_is_read_with_it(metric):
     errors = {"mse/ae": "mse_error/ae", "subset/mse/ae": "subset/mse_error/ae"}
     metrics = {metric: 2.0, errors.get(metric, "accuracy_error/vae/100"): 0.25}
-    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
-    assert read_metric(tmp_path, f"metrics: {metric}") == (2.0, 0.25)
+    assert Results(metrics=metrics).metric(f"metrics: {metric}") == (2.0, 0.25)
 
 
 @pytest.mark.parametrize(
@@ -139,18 +135,75 @@ def test_results_of_claims(study, run, source, better, result):
 
 
 def test_a_paired_difference_replaces_the_difference_of_means(study):
-    file = study.runs_folder / "b" / "tables" / "reconstruct" / "metrics.json"
-    metrics = {"mse/ae": 8.0, "mse_error/ae": 0.5, "mse/PCA-2": 8.5, "mse_error/PCA-2": 0.5,
-               "above/PCA-2": 0.5, "above_error/PCA-2": 0.1}  # fmt: skip
-    file.write_text(json.dumps(metrics))
+    metrics = study.results["b"].tables["reconstruct"]
+    metrics |= {"mse/PCA-2": 8.5, "above/PCA-2": 0.5, "above_error/PCA-2": 0.1}
     baseline = {"name": "PCA", "run": "b", "key": "tables/reconstruct: mse/PCA-2"}
     measured = {"run": "b", "key": "tables/reconstruct: mse/ae"}
     claim = {"claim": "x", "source": {"by": "S"}, "measured": measured, "baselines": [baseline], "better": "lower"}
     assert str(study.evaluate(claim)) == "undecided (PCA)"
     baseline["paired"] = "tables/reconstruct: above/PCA-2"
     assert str(study.evaluate(claim)) == "met"  # by five errors
-    file.write_text(json.dumps(metrics | {"above/PCA-2": -0.5}))
+    metrics["above/PCA-2"] = -0.5
     assert str(study.evaluate(claim)) == "missed (PCA)"
+
+
+@pytest.mark.parametrize(
+    ("baseline", "runs", "result"),
+    [
+        (8 + 5 * math.sqrt(1 / 3), 3, "met"),  # the error of the measurement is the only one
+        (8 + 3 * math.sqrt(1 / 3), 3, "met"),
+        (8 + 3 * math.sqrt(1 / 3), 1, "undecided (S, 1 seed)"),
+        (8 + 5 * math.sqrt(1 / 3), 1, "met"),
+        (8 + 1 * math.sqrt(1 / 3), 1, "undecided (S)"),
+    ],
+)
+def test_a_difference_below_four_errors_needs_three_seeds(study, baseline, runs, result):
+    values = {3: [7.0, 8.0, 9.0], 1: [8.0]}[runs]  # the standard error of the mean of three is sqrt(1 / 3)
+    for seed, value in enumerate(values):
+        study.results[f"d{seed}"] = Results(tables={"x": {"mse/ae": value, "mse_error/ae": math.sqrt(1 / 3)}})
+    measured = {"run": "d*", "key": "tables/x: mse/ae"}
+    claim = {"claim": "x", "source": {"by": "S", "value": baseline}, "measured": measured, "better": "lower"}
+    assert str(study.evaluate(claim)) == result
+
+
+def test_a_target_must_be_reached_and_has_a_column_of_its_own(study):
+    measured = {"run": "b", "key": "metrics: test/mse"}
+    claim = {"claim": "x", "source": {"by": "S"}, "target": 9, "measured": measured, "better": "lower",
+             "references": [{"name": "R", "run": "a0", "key": "metrics: test/mse"}]}  # fmt: skip
+    assert format_claim(study, claim) == ["x", "S", "9", "", "R 1", "8", "1", "**met**"]
+    assert format_claim(study, claim | {"target": 7})[-1] == "**missed (target)**"
+
+
+def test_results_are_kept_without_the_paths_of_a_machine(study):
+    folder = study.runs_folder / "b"
+    config = {"folder": "/home/me/runs/a", "data": {"root": "/data"}, "names": ["/x/y.png", "a/b"], "lr": 1}
+    record = {"parameters": 3, "seconds": 5.0, "data": {"name": "d", "origin": "/data", "shape": [1, 8, 8]}}
+    files = {"metrics.json": {"test/mse": 2.0}, "run.json": record, "tables/sample/metrics.json": {"KID/ae": 1.0}}
+    (folder / "tables/sample").mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
+    study.keep_results()
+    assert study.results == {
+        "b": Results(
+            {"folder": "a", "data": {"root": "data"}, "names": ["y.png", "a/b"], "lr": 1},
+            {"parameters": 3, "data": {"name": "d", "shape": [1, 8, 8]}},
+            {"test/mse": 2.0},
+            {"sample": {"KID/ae": 1.0}},
+        )
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in STUDIES if (HERE / name / "results").is_dir()])
+def test_the_page_is_that_of_the_kept_results(name, monkeypatch):
+    study = Study(name, "nowhere")
+    monkeypatch.setattr("pictures.compress", lambda source, target: None)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *arguments, **options: None)
+    page = "\n\n".join(section for section in format_sections(study) if section) + "\n"
+    assert page == (HERE / name / "README.md").read_text()
+    assert json.loads((HERE / name / "claims.json").read_text()) == [
+        format_claim(study, claim) for claim in study.spec["claims"]
+    ]
 
 
 def test_a_trend_must_hold_at_every_step(study):
@@ -172,21 +225,20 @@ def test_a_page_has_only_the_conclusions_of_its_results(study):
     claim = {"claim": "lower", "source": {"by": "S", "value": 20}, "measured": {"run": "b", "key": "metrics: test/mse"},
              "better": "lower", "conclusion": {"met": "It is so.", "missed": "It is not."}}  # fmt: skip
     study.spec["claims"] = [claim]
-    for name in study.runs:  # further files that a page reads
+    for results in study.results.values():  # further values that a page reads
         config = {"model": {"name": "ae", "encoder": None}, "seed": 0, "beta": {"value": 1}, "epochs": {"full": 9}}
-        metadata = {"data": {"name": "d", "shape": [1, 8, 8], "images": {"train": 5}}, "code": 2, "parameters": 3,
-                "epochs": 1, "seconds": 4.0}  # fmt: skip
-        (study.runs_folder / name / "config.yaml").write_text(yaml.safe_dump(config))
-        (study.runs_folder / name / "run.json").write_text(json.dumps(metadata))
+        data = {"name": "d", "shape": [1, 8, 8], "images": {"train": 5}}
+        results.config.update(config)
+        results.record.update({"data": data, "code": 2, "parameters": 3, "epochs": 1})
     page = write_page(study).read_text()
     assert "It is so." in page
     assert "It is not." not in page
-    assert "| lower | S: 20 |  | 8 | 1 | **met** |" in page
+    assert "| lower | S: 20 |  |  |  | 8 | 1 | **met** |" in page
     assert "Not run here" not in page
 
 
-def test_a_page_without_runs_is_kept(study, tmp_path):
-    study.runs_folder = tmp_path / "nowhere"
+def test_a_page_without_results_is_kept(study):
+    study.results.clear()
     for name in ("README.md", "claims.json", "picture.png"):
         (study.folder / name).write_text("as published")
     assert write_page(study) is None
@@ -201,8 +253,11 @@ def test_finished_runs_are_not_trained_again(study, monkeypatch):
         "of_b": {"run": "b", "apply": "application=sample"},
         "of_c": {"run": "c", "apply": "application=sample"},  # skipped, since the run does not exist
     }
-    assert rebuild.run_study(study, ["budget=full"]) == 0
     folder = study.runs_folder
+    for name in ("a0", "a1", "a2", "b"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "metrics.json").write_text("{}")
+    assert rebuild.run_study(study, ["budget=full"]) == 0
     assert commands == [
         ("train", ["experiment=compare", "model=ae", "logger=none", "budget=full", f"hydra.run.dir='{folder / 'c'}'"]),
         ("apply", [f"run={folder / 'b'}", "application=sample", f"folder={folder / 'of_b'}"]),
