@@ -42,6 +42,7 @@ from autoencoders.training import pipeline, sweeps
 from autoencoders.training.sweep_signals import check_worker, run_job
 from autoencoders.types import RunStopped
 from autoencoders.utils import distributed, error_messages, launchers, slurm
+from autoencoders.utils.precision import resolve_precision
 from autoencoders.utils.startup import load_heavy_libraries, report_stop, restore_settings, run_command
 from autoencoders.utils.streams import check_output, protect_streams
 
@@ -98,6 +99,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
     overrides = collapse_numbers(hydra_config.overrides.task)
     if is_sweep:
         sweeps.limit_threads(hydra_config.launcher)
+        config["trainer"] = resolve_precision(config["trainer"])  # for the same comparison
         finished = sweeps.load_finished_job(config)
         if finished is not None:
             return finished

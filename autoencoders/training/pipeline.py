@@ -15,7 +15,8 @@ from autoencoders.types import UserError
 from autoencoders.utils import distributed, launchers, signals
 from autoencoders.utils.checks import check_positive
 from autoencoders.utils.folder_lock import FolderLock
-from autoencoders.utils.startup import freeze_objects, slow_precision_warning
+from autoencoders.utils.precision import AUTO, resolve_precision, slow_precision_warning
+from autoencoders.utils.startup import freeze_objects
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -163,7 +164,8 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
     """Perform all checks that need no data, set the seed, and find the checkpoint to resume from.
 
     Returns:
-        The configuration with an integer seed, and the path of the checkpoint, or None for a new run.
+        The configuration with absolute paths, an integer seed and a precision, and the path of the checkpoint, or None
+        for a new run.
 
     Raises:
         UserError: if the run is not possible as configured.
@@ -172,7 +174,7 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
     from autoencoders.config.data_paths import make_paths_absolute
     from autoencoders.runs import loading
 
-    config = {**config, "data": make_paths_absolute(config["data"])}
+    config = {**config, "data": make_paths_absolute(config["data"]), "trainer": resolve_precision(config["trainer"])}
     resume = find_resume_checkpoint(config)
     config = set_seed(config, resume)
     check_numbers(config)
@@ -232,8 +234,8 @@ def check_numbers(config: dict[str, Any]) -> None:
             raise UserError(f"{name} must be an integer >= {least} and < 2**32, got {value}.")
     if str(config["trainer"]["precision"]) not in PRECISIONS:
         raise UserError(
-            f"trainer.precision must be one of {', '.join(PRECISIONS)}, because the likelihood and the rate (KL "
-            f"divergence) need float32, got {config['trainer']['precision']}."
+            f"trainer.precision must be one of {', '.join((AUTO, *PRECISIONS))}, because the likelihood and the rate "
+            f"(KL divergence) need float32, got {config['trainer']['precision']}."
         )
 
 

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from autoencoders.types import RunStopped
 from autoencoders.utils import launchers, signals
@@ -170,24 +169,3 @@ def silence_libraries() -> None:
     )
     for pattern in (*ours, ".*LeafSpec.*"):
         warnings.filterwarnings("ignore", pattern)
-
-
-def slow_precision_warning(trainer: Any) -> str | None:
-    """Return a warning if a run uses bfloat16 on a CPU that has no bfloat16 instructions, else None.
-
-    Args:
-        trainer: Lightning's Trainer of the run.
-    """
-    import torch
-
-    if trainer.strategy.root_device.type != "cpu" or trainer.precision != "bf16-mixed":
-        return None
-    capabilities: dict[str, Any] = getattr(
-        torch.cpu, "get_capabilities", dict
-    )()  # missing in the oldest supported torch
-    if capabilities.get("architecture") != "x86_64" or capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"):
-        return None
-    return (
-        "trainer.precision=bf16-mixed is several times slower than trainer.precision=32-true on this processor, "
-        "because the processor has no bfloat16 instructions. Set trainer.precision=32-true."
-    )
