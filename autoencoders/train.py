@@ -21,6 +21,7 @@ if __name__ == "__main__":  # before the slow imports, so that a signal during t
     prepare_process()
 
 import math
+import os
 import re
 import shlex
 import sys
@@ -96,6 +97,8 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
     launchers.ignore_leftovers(config["trainer"])
     config["data"] = make_paths_absolute(config["data"])  # before it is compared with the config.yaml of a finished job
+    if config["init_from"]:
+        config["init_from"] = os.path.abspath(str(config["init_from"]))
     overrides = collapse_numbers(hydra_config.overrides.task)
     if is_sweep:
         sweeps.limit_threads(hydra_config.launcher)

@@ -253,7 +253,7 @@ class Autoencoder(ImageModel):
         if stage != "fit":
             return
         self.family.check(self._datamodule.take("train", 512).target)
-        if self.trainer.ckpt_path is None:
+        if self.trainer.ckpt_path is None and not self.initialized:
             # The images may be a memory-mapped RowView instead of a Tensor. A RowView supports the same indexing.
             self.initialize(cast(Tensor, self._datamodule.images("train")))
             self._remove_context_from_codes()

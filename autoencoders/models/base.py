@@ -65,6 +65,7 @@ class ImageModel(pl.LightningModule):
         family: likelihood p(x | z); None for a model without a decoder.
         l1: weight of the L1 norm of the latent code in the loss.
         loss_terms: names of the first T terms of the training metric, which are finite in a training without faults.
+        initialized: whether the weights are those of another run, so that `setup` must not initialize them.
         latest_terms: terms (M,) of the latest training batch, on the device, or None before the first batch. The first
             T are the `loss_terms`.
     """
@@ -94,6 +95,7 @@ class ImageModel(pl.LightningModule):
         self.labels, self.name = labels, name
         self._optimizer, self._schedule = optimizer, schedule
         self.train_metric, self.val_metric, self.test_metric = RunningMeans(), RunningMeans(), RunningMeans()
+        self.initialized = False
         self.latest_terms: Tensor | None = None
         self._latest_epoch = -1
         self._saved_metric: dict | None = None

@@ -79,7 +79,7 @@ def planned_steps(
         raise UserError(
             f"The number of optimizer steps must be {saved}, as in the checkpoint, because the learning-rate schedule "
             f"depends on this number, got {steps}. A resume only completes the run: use its trainer.max_epochs and "
-            "data.batch_size. For a longer training, start a new run with more epochs, or with schedule=constant; such "
-            "a run can be resumed with more epochs."
+            "data.batch_size. For a longer training, start a new run from the trained weights with init_from=<run>. A "
+            "run with schedule=constant can be resumed with more epochs."
         )
     return steps

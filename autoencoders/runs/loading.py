@@ -26,6 +26,7 @@ from autoencoders.types import Context, FormatError, UserError
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.autoencoder import Autoencoder
+    from autoencoders.models.base import ImageModel
     from autoencoders.runs.run import Run
 
 BEST, LAST, PREVIOUS = (Path("checkpoints", f"{name}.ckpt") for name in ("best", "last", "previous"))
@@ -58,6 +59,34 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
             f"A resumed run must have the same options as its checkpoint {checkpoint}, but "
             f"{'; '.join(differing[:5])}. Use the options in the config.yaml of the run."
         )
+
+
+def load_weights(model: ImageModel, path: str | Path) -> None:
+    """Replace the weights of a new model by those of a trained model.
+
+    Args:
+        model: model whose parameters and buffers are replaced.
+        path: a run folder, whose best checkpoint is used, or a checkpoint file (`.ckpt`).
+
+    Raises:
+        UserError: if there is no checkpoint, or its weights have other names or shapes.
+    """
+    checkpoint = find_checkpoint(path)
+    saved, own = load_checkpoint(checkpoint)["state_dict"], model.state_dict()
+    shapes, expected = ({k: tuple(v.shape) for k, v in state.items()} for state in (saved, own))
+    differing = [
+        f"{name} has {f'shape {shapes[name]}' if name in shapes else 'no weights'} instead of "
+        f"{f'shape {expected[name]}' if name in expected else 'no weights'}"
+        for name in sorted(shapes.keys() | expected.keys())
+        if shapes.get(name) != expected.get(name)
+    ]
+    if differing:
+        raise UserError(
+            f"init_from must contain weights of the same model for images of the same shape, but in {checkpoint} "
+            f"{'; '.join(differing[:3])}. Use the options of model, net and latent_dim in the config.yaml of that run."
+        )
+    model.load_state_dict(saved)
+    model.initialized = True
 
 
 def check_resumed_data(checkpoint: Path, data: ImageDataModule, changed_data: str) -> str | None:

@@ -186,6 +186,8 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
             loading.find_checkpoint(node["classifier"])  # raises UserError for a wrong path before training starts
     if resume:
         loading.check_resumable(resume, config)
+    elif config["init_from"]:
+        loading.find_checkpoint(config["init_from"])  # raises UserError for a wrong path
     folder = Path(config["folder"])
     if distributed.is_rank_zero() and not config["resume"] and (folder / "run.json").exists():
         resumable = any((folder / name).is_file() for name in (loading.LAST, loading.BEST))
@@ -295,6 +297,8 @@ def instantiate_run(
     validation.check_memory(config, data.shape, data.context, training_here=on_cpu)
     pl.seed_everything(config["seed"], verbose=False)
     model = instantiate_model(config, data)
+    if config["init_from"] and not resume:
+        loading.load_weights(model, config["init_from"])
     validation.check_batch_size(model, data.batch_size // trainer.world_size)
     group_batches(trainer, model, data, config["steps_per_execution"])
     metadata = run_metadata(data, model, list(overrides))

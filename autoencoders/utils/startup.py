@@ -165,6 +165,7 @@ def silence_libraries() -> None:
         ".*exists and is not empty.*",
         ".*could not find the monitored key.*",  # a run may end before its first validation; last.ckpt exists
         ".*sync_dist=True.*",  # metrics are already reduced across processes before they are logged
+        ".*`srun` command is available.*",  # srun is optional; its use is documented
         ".*could be decompression bomb.*",  # large photos are accepted; images above the limit of Pillow raise an error
     )
     for pattern in (*ours, ".*LeafSpec.*"):
