@@ -108,6 +108,19 @@ def flatten_table(table: pd.DataFrame) -> dict[str, float]:
     return metrics
 
 
+def refuse_validation(split: str, choice: str) -> None:
+    """Raise UserError if an application is applied to the split on which it makes a choice.
+
+    Args:
+        split: split on which the application reports numbers.
+        choice: what is chosen on validation images, such as `the threshold`.
+    """
+    if split == "val":
+        raise UserError(
+            f"split must be test or train, got val, because {choice} is chosen on validation images. Set split=test."
+        )
+
+
 def spread_rows(count: int, total: int) -> Tensor:
     """Return `count` evenly spaced indices from 0 to `total` - 1, or all indices if `count` exceeds `total`.
 

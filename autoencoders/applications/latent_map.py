@@ -10,7 +10,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import check_count, comparison_table, flatten_table, mean_and_error, spread_rows
+from autoencoders.applications.base import (
+    check_count,
+    comparison_table,
+    flatten_table,
+    mean_and_error,
+    refuse_validation,
+    spread_rows,
+)
 from autoencoders.applications.representations import Labels, labeled_features, labeled_rows, labels
 from autoencoders.latent.projections import plane, supports_tsne, trustworthiness, tsne
 from autoencoders.metrics.probes import knn_predictions, tune_probe
@@ -42,11 +49,12 @@ def latent_map(
     """Plot the codes in two dimensions, as their two leading principal components and as t-SNE.
 
     A two-dimensional map can mislead. Therefore a nearest-neighbor classifier and a linear classifier are trained on
-    the complete training codes. Their accuracy measures how well the codes separate the labels.
+    the complete training codes. Their accuracy measures how well the codes separate the labels. The regularization of
+    the linear classifier is chosen on validation images.
 
     Args:
         run: run whose codes are plotted.
-        split: split whose codes are plotted and classified.
+        split: split whose codes are plotted and classified. It must not be `val` if the data has labels.
         attribute: attribute or class that colors the map. None selects all classes, or the last attribute if the data
             has no classes.
         count: maximum number of codes that are plotted.
@@ -58,15 +66,18 @@ def latent_map(
         than two latents, and at least ten codes that are not equal). Table `maps`: trustworthiness of each map, which
         is high if neighbors in the map are also neighbors among the complete codes (Venna and Kaski, 2001), and
         accuracy of a nearest-neighbor classifier on the map. Table `accuracy`, if the data has labels: accuracy of both
-        classifiers on codes, on PCA with as many components as latents, and on pixels, and accuracy of always
-        predicting the most frequent label.
+        classifiers on codes, on PCA with as many components as latents, on whitened PCA, and on pixels, and accuracy of
+        always predicting the most frequent label. The linear classifier standardizes its features, so that whitening
+        changes only the nearest-neighbor classifier.
 
     Raises:
-        UserError: if `attribute` is unknown, or an option is out of range.
+        UserError: if `attribute` is unknown, an option is out of range, or labels of the split `val` would be
+            predicted.
     """
     rows = spread_rows(check_count(count, "count", 10), len(run.prepare().data.images(split)))
     targets, y = labels(run, ("train", "val", split), attribute), None
     if targets is not None:
+        refuse_validation(split, "the regularization of the linear classifier")
         rows = labeled_rows(targets.values[split], count)
         y = targets.values[split][rows]
     z = run.codes(split).z[rows].numpy()
@@ -127,9 +138,10 @@ def accuracy_table(run: Run, split: str, targets: Labels, k: int) -> pd.DataFram
             "knn": mean_and_error((knn_predictions(train, train_y, test, k) == test_y).float()),
             "linear": mean_and_error((probe.logits(test).argmax(1) == test_y).float()),
             "images": len(test),
+            "note": "regularization of the linear classifier chosen on validation images",
         }
     constant = mean_and_error((test_y == torch.bincount(train_y).argmax()).float())
-    rows["commonest label"] = {"knn": constant, "linear": constant, "images": len(test_y)}
+    rows["commonest label"] = {"knn": constant, "linear": constant, "images": len(test_y), "note": ""}
     return comparison_table(rows)
 
 

@@ -52,9 +52,9 @@ def retrieve(
 
     Returns:
         Figure `neighbors`, and the same images as examples `queried`. Table `retrieval` for codes, PCA with as many
-        components as latents, pixels, and chance. If the data has groups or classes, the table contains precision at 1
-        and 5 and mean average precision. If the data has only attributes, the table contains the fraction of attributes
-        that a query has in common with its nearest image and with its five nearest images.
+        components as latents, whitened PCA, pixels, and chance. If the data has groups or classes, the table
+        contains precision at 1 and 5 and mean average precision. If the data has only attributes, the table contains
+        the fraction of attributes that a query has in common with its nearest image and with its five nearest images.
 
     Raises:
         UserError: if an option is unknown or out of range, or the database contains only the query itself.

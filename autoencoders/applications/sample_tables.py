@@ -47,6 +47,11 @@ class Measurement:
     held_out: Tensor
     training: Tensor
 
+    @property
+    def choice(self) -> str:
+        """Return the codes on which the hyperparameters of the densities are chosen; never those of `split`."""
+        return "every tenth training code" if self.split == "val" else "validation codes"
+
     def distances(self, images: Tensor) -> dict[str, tuple[float, float]]:
         """Return the mean RMSE between images (N, C, H, W) and their nearest held-out and training images."""
         return distance_columns(images, images, self)
@@ -80,6 +85,7 @@ def density_table(
     rows: dict[str, dict[str, Any]] = {}
     for name, density in densities.items():
         rows[name] = {**density_columns(run, density, codes, measurement), **measurement.distances(images[name])}
+        rows[name]["note"] = f"{density.name}; hyperparameters, if any, chosen on {measurement.choice}"
     training, held_out = spread_images(run, "train", count), spread_images(run, measurement.split, count)
     batch = run.batch("train", spread_rows(count, len(run.data.images("train"))))
     reconstructions = run.reconstruct(batch.x, batch.y).clamp(0, 1)
@@ -93,6 +99,7 @@ def density_table(
     }
     for name, columns in baselines.items():
         rows[name] = {"log-density": math.nan, "log-density +-": math.nan, "variance ratio": math.nan, **columns}
+        rows[name]["note"] = ""
     if classifier is not None:
         real = classifier.features(held_out)
         compared = {**images, "real images": training, "training reconstructions": reconstructions}
