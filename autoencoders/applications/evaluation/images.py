@@ -52,10 +52,7 @@ def conditional_rows(run: Run, split: str, classifier: LabelClassifier, codes: i
     rows = []
     for row in table.to_dict("records"):
         decoded = f"; mean images of p(x | z), {codes} codes per label" if row["method"] == run.model.name else ""
-        value, note = (
-            (row["accuracy"], row["accuracy +-"]),
-            f"by {classifier.name}, chosen on validation images{decoded}",
-        )
+        value, note = (row["accuracy"], row["accuracy +-"]), f"by {classifier.name}{decoded}; {row['note']}"
         rows.append(Row("label accuracy", "fraction", row["method"], value, row["images"], note))
     spreads = {"pixel deviation within a label": "[0, 1]"}
     if isinstance(classifier, TrainedClassifier):
