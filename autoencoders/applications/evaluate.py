@@ -108,8 +108,8 @@ def describe_likelihood(run: Run, table: pd.DataFrame, split: str, samples: int,
     if run.model.has_prior:
         bound = table[table["measure"].str.startswith("IW-NLL")].iloc[0]
         words.append(f"IW-NLL on {bound['images']} evenly spaced images with K={samples} samples of q(z|x) per image, "
-                     f"seed {seed}, log-sum-exp in float64, {together} pairs decoded at a time; same images and samples in "
-                     "the row -ELBO, images of IW-NLL")  # fmt: skip
+                     f"seed {seed}, log-sum-exp in float64, {together} pairs decoded at a time, also for the row "
+                     "-ELBO, images of IW-NLL")  # fmt: skip
         words.append(f"aggregate gap from one posterior sample per image, with {RESAMPLES} bootstrap samples, and "
                      f"{RESAMPLES} sample sets of N(0, I) as reference")  # fmt: skip
     return words

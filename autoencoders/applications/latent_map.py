@@ -75,16 +75,18 @@ def latent_map(
             predicted.
     """
     rows = spread_rows(check_count(count, "count", 10), len(run.prepare().data.images(split)))
-    targets, y = labels(run, ("train", "val", split), attribute), None
+    targets, y, majority = labels(run, ("train", "val", split), attribute), None, -1
     if targets is not None:
         refuse_validation(split, "the regularization of the linear classifier")
         rows = labeled_rows(targets.values[split], count)
         y = targets.values[split][rows]
+        train = targets.values["train"]
+        majority = int(torch.bincount(train[train >= 0]).argmax())
     z = run.codes(split).z[rows].numpy()
     maps = {"plane": Map(*plane(z))}
     if z.shape[1] > 2 and supports_tsne(z):
         maps["tsne"] = Map(tsne(z, seed), ("t-SNE 1", "t-SNE 2"))
-    table = comparison_table({name: measure_map(z, one.points, y, k) for name, one in maps.items()}, "map")
+    table = comparison_table({name: measure_map(z, one.points, y, k, majority) for name, one in maps.items()}, "map")
     metrics, tables, caption = flatten_table(table), {"maps": table}, f"{len(z)} {split} codes"
     if targets is not None:
         tables["accuracy"] = accuracy_table(run, split, targets, k)
@@ -96,7 +98,7 @@ def latent_map(
     return ApplicationResult(metrics, figures, tables)
 
 
-def measure_map(z: np.ndarray, points: np.ndarray, y: Tensor | None, k: int) -> dict[str, Any]:
+def measure_map(z: np.ndarray, points: np.ndarray, y: Tensor | None, k: int, majority: int) -> dict[str, Any]:
     """Return the trustworthiness of a map, and the leave-one-out accuracy of a nearest-neighbor classifier on it.
 
     Args:
@@ -104,6 +106,7 @@ def measure_map(z: np.ndarray, points: np.ndarray, y: Tensor | None, k: int) -> 
         points: (N, 2) coordinates of the codes in the map.
         y: (N,) labels of the codes; None for data without labels.
         k: number of neighbors.
+        majority: most frequent label of the training images.
     """
     columns: dict[str, Any] = {"trustworthiness": trustworthiness(z, points, k)}
     if y is not None:
@@ -111,7 +114,7 @@ def measure_map(z: np.ndarray, points: np.ndarray, y: Tensor | None, k: int) -> 
         if len(y) > 1:  # no point is its own neighbor
             correct = knn_predictions(torch.from_numpy(np.ascontiguousarray(points)).float(), y, k=k) == y
             columns["knn in the map"] = mean_and_error(correct.float())
-        columns["commonest label"] = float(torch.bincount(y).max()) / len(y)
+        columns["commonest label"] = float((y == majority).float().mean())
     columns["images"] = len(z)
     return columns
 

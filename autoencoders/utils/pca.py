@@ -178,8 +178,8 @@ class PCABaseline:
         """
         mean, components, variances = principal_components(images, count)
         channels, height, width = images[0].shape
-        # The floor keeps rounding errors small along components without variance, for example of constant images.
-        scale = variances.clamp(min=1e-12 * max(float(variances[0]), 1e-12)).sqrt() if whiten else None
+        # The floor keeps rounding errors small along components without variance.
+        scale = variances.clamp(min=1e-12).sqrt() if whiten else None
         return cls(mean, components, (channels, height, width), scale)
 
     @property
