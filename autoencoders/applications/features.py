@@ -24,7 +24,7 @@ from autoencoders.types import Annotations, ApplicationResult
 
 CHOICE = "the regularization of logistic regression"
 """What is chosen on validation images."""
-NOTE = "regularization chosen on validation images"
+NOTE = "standardized features; regularization chosen on validation images"
 """Note on the rows of the table `accuracy`."""
 
 

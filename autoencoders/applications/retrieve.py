@@ -93,7 +93,7 @@ def table_caption(search: Search, table: pd.DataFrame | None) -> str:
         search: splits and distance of the search.
         table: table `retrieval`; None if the data has no labels.
     """
-    caption = f"{search.metric} distance between codes, search in {len(search.rows)} {search.database} images"
+    caption = f"{search.metric} distance, {len(search.rows)} {search.database} images"
     if table is None:
         return caption
     column = table.columns[1]
@@ -101,9 +101,9 @@ def table_caption(search: Search, table: pd.DataFrame | None) -> str:
     if group_labels(annotations) is None:
         measure = column
     elif annotations.groups is None:
-        measure = "fraction of nearest images with the same class"
+        measure = "nearest image of the same class"
     else:
-        measure = "fraction of nearest images with the same person"
+        measure = "nearest image of the same person"
     values = ", ".join(f"{row['method']} {row[column]:.3f}" for row in table.to_dict("records"))
     return f"{caption}; {measure}: {values}"
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from autoencoders.applications.features import features
+from autoencoders.applications.features import NOTE, features
 from autoencoders.data.cartoons import FACTORS, CartoonsDataModule
 from autoencoders.types import Annotations, UserError
 
@@ -16,7 +16,7 @@ def test_accuracy_grows_with_the_number_of_labels_and_codes_are_exported(digits_
     np.testing.assert_allclose(table[most, "pca"], table[most, "PCA-16"], atol=0.02)
     assert table[most, "whitened PCA-16"] == pytest.approx(table[most, "PCA-16"], abs=1e-6)  # both are standardized
     assert f"accuracy/whitened PCA-16/{most}" in result.metrics
-    assert set(result.tables["accuracy"]["note"]) == {"regularization chosen on validation images", ""}
+    assert set(result.tables["accuracy"]["note"]) == {NOTE, ""}
     codes = result.tables["codes"]
     assert len(codes) == len(digits_run.data.images("test"))
     np.testing.assert_array_equal(codes[[f"z{i}" for i in range(16)]], digits_run.codes("test").z)

@@ -39,6 +39,7 @@ def test_the_best_baseline_is_marked(make_run, add_table):
     add_table(folder, "detect/detection", rows)
     [result] = collect_tables(find_runs([folder]), "detect")
     assert [row.cells[0].best for row in result.table.rows] == [False, True, False]
+    assert result.table.rows[2].cells[0].text == "n/a"
 
 
 def test_rows_of_single_numbers_become_one_row_per_metric(make_run, add_table):
