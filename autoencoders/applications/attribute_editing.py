@@ -32,6 +32,7 @@ from autoencoders.metrics.retrieval import feature_distances
 from autoencoders.runs.run import Run
 from autoencoders.types import Batch, UserError
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
+from autoencoders.utils.pca import PCABaseline
 from autoencoders.utils.texts import list_names
 
 METHODS = ("mean_difference", "logistic")
@@ -155,11 +156,14 @@ def fit_editors(
         run.model.name, steps[run.model.name], lambda b: run.encode(b.x, b.y), lambda z, b: run.decode(z, b.y)
     )
     linear = [
-        Editor(pca.name, steps[pca.name], lambda b, pca=pca: pca.encode(b.x), lambda z, b, pca=pca: pca.decode(z))
-        for pca in code_baselines(run)
-        if method == "logistic" or pca.scale is None
+        pca_editor(pca, steps[pca.name]) for pca in code_baselines(run) if method == "logistic" or pca.scale is None
     ]
     return [model, *linear, Editor("pixels", picture, lambda b: b.x, lambda z, b: z)], aurocs
+
+
+def pca_editor(pca: PCABaseline, step: Tensor) -> Editor:
+    """Return the editing method that adds multiples of `step` (K,) to PCA codes."""
+    return Editor(pca.name, step, lambda b: pca.encode(b.x), lambda z, b: pca.decode(z))
 
 
 def hyperplane_normal(z: Tensor, y: Tensor) -> np.ndarray:

@@ -74,7 +74,10 @@ def bootstrap_error(
 
 
 def comparison_table(methods: Mapping[str, Mapping[str, Any]], first: str = "method") -> pd.DataFrame:
-    """Return a table with one row per method: the model first, then its baselines.
+    """Return a table with one row per method: the model first, then its baselines and references.
+
+    A baseline is a method that was measured on the same images and must be beaten. A reference is only shown. A target
+    is a fixed number.
 
     Args:
         methods: method name -> column name -> value. A value (mean, standard error) fills two columns, `<column>` and

@@ -38,9 +38,9 @@ def conditional_sample(
     set to its mean over the training images with this sign.
 
     The label accuracy is the fraction of decoded images for which the classifier predicts the requested label.
-    Baselines are the accuracy on real images, and on decoded images that are compared with random labels. A model that
-    decodes identical images for a label could have an accuracy of 1. The standard deviations of pixels and of features
-    within a label are therefore reported too.
+    The baseline is the accuracy on decoded images that are compared with random labels. The accuracy on real images is
+    a reference. A model that decodes identical images for a label could have an accuracy of 1. The standard deviations
+    of pixels and of features within a label are therefore reported too.
 
     Args:
         run: run of a conditional model.

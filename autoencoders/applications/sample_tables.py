@@ -92,12 +92,12 @@ def density_table(
     mean_image = run.data.mean_image().float()[None]
     # Training images are compared with held-out images, and held-out images with training images, so that no image is
     # its own neighbor.
-    baselines = {
+    references = {
         "real images": distance_columns(training, held_out, measurement),
         "training reconstructions": measurement.distances(reconstructions),
         "mean image": measurement.distances(mean_image),
     }
-    for name, columns in baselines.items():
+    for name, columns in references.items():
         rows[name] = {"log-density": math.nan, "log-density +-": math.nan, "variance ratio": math.nan, **columns}
         rows[name]["note"] = ""
     if classifier is not None:

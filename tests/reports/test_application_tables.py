@@ -49,7 +49,7 @@ def test_rows_of_single_numbers_become_one_row_per_metric(make_run, add_table):
     folder = make_run("a")
     add_table(folder, "evaluate/evaluation", [dict(zip(columns, row, strict=True)) for row in rows])
     [result] = collect_tables(find_runs([folder]), "evaluate")
-    assert [c.label for c in result.table.columns] == ["a", "baselines", "note"]
+    assert [c.label for c in result.table.columns] == ["a", "baselines and references", "note"]
     assert [[row.header, row.detail, *(cell.text for cell in row.cells)] for row in result.table.rows] == [
         ["-ELBO", "neg_elbo", "100.0", "", "bounds"],
         ["MSE", "[0, 1]² pixels", "0.0200", "PCA-10 0.0300 ± 0.0010", ""],
