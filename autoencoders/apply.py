@@ -234,10 +234,10 @@ def format_table(table: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 def format_cell(value: Any, error: Any = None) -> str:
     """Format one value of a table, followed by its standard error if there is one.
 
-    A missing value (None or NaN) becomes an empty string.
+    A missing value (None or NaN) becomes `n/a`.
     """
     if value is None or value != value:  # NaN
-        return ""
+        return "n/a"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return str(value)
     if isinstance(value, numbers.Integral):

@@ -103,6 +103,7 @@ def test_values_and_errors_are_printed_in_one_cell_and_rows_without_images_are_o
     headers, rows = apply.format_table(pd.DataFrame(columns))
     assert headers == ["measure", "value", "images"]
     assert rows == [["mse", "0.629 ± 0.041", "20"]]
+    assert apply.format_cell(np.nan, np.nan) == "n/a"
 
 
 def test_dropped_columns_are_named_with_their_file(capsys, monkeypatch, tmp_path):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import spread_rows
+from autoencoders.applications.representations import code_baselines
 from autoencoders.data.datamodule import ImageDataModule
 from autoencoders.data.loader import Batches, Split
 from autoencoders.latent.densities import GaussianFull
@@ -26,14 +27,15 @@ from autoencoders.utils.pixels import to_stored, to_unit, white_level
 class AnomalyScores:
     """Compute anomaly scores of images. A higher score means a more anomalous image.
 
-    The baselines and the density over codes are fitted to training images.
+    The baselines and the density over codes are fitted to training images. The squared norm of whitened PCA codes is,
+    up to a constant, twice the negative log-density of a Gaussian that is fitted to PCA codes.
 
     Args:
         run: trained run whose model computes the scores.
     """
 
     def __init__(self, run: Run) -> None:
-        self.run, self.pca = run, run.pca()
+        self.run, (self.pca, self.whitened) = run, code_baselines(run)
         self.density = GaussianFull().fit(run.codes("train").z)
 
     @property
@@ -70,6 +72,7 @@ class AnomalyScores:
             columns["negative elbo"] = neg_elbo
         columns["latent density"] = density
         columns[self.pca.name] = (self.pca.reconstruct(batch.x) - batch.target).flatten(1).square().sum(1)
+        columns[self.whitened.name] = self.whitened.encode(batch.x).square().sum(1)
         columns["mean image"] = (batch.target - run.data.mean_image()).flatten(1).square().sum(1)
         scores = {name: values.double().numpy() for name, values in columns.items()}
         return {**scores, "total variation": total_variation(to_numpy(batch.target))}

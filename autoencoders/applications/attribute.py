@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor
 
 from autoencoders.applications.attribute_editing import (
@@ -25,6 +24,7 @@ from autoencoders.applications.base import (
     comparison_table,
     flatten_table,
     mean_and_error,
+    refuse_validation,
     select_images,
     spread_rows,
 )
@@ -58,13 +58,16 @@ def attribute(
     The direction is computed from training codes. Real-valued attributes are binarized at 0, or at the median if too
     few values are above or below 0. If the data have only classes, every class is an attribute.
 
-    A classifier that was trained on real images measures the edited images. The shift of an image is the change of the
-    classifier's logit for the attribute, divided by the difference between the mean logits of real images of `split`
-    with and without the attribute. A shift of 1 is as large as the difference between real images.
+    A classifier that was trained on real images measures the edited images. Its regularization or its training step was
+    chosen on validation images, so that nothing is measured on the split `val`.
+
+    The shift of an image is the change of the classifier's logit for the attribute, divided by the difference between
+    the mean logits of real images of `split` with and without the attribute. A shift of 1 is as large as the difference
+    between real images.
 
     Args:
         run: trained run whose model edits the images.
-        split: held-out split whose images are edited and measured.
+        split: split whose images are edited and measured, `test` or `train`.
         images: your own images to edit in the figures, as a file or a folder; None for images of `split`.
         attribute: name of the attribute or class to edit; None for the last one of the data.
         method: `mean_difference` for the difference between the mean codes with and without the attribute, or
@@ -81,17 +84,19 @@ def attribute(
 
     Returns:
         Figures: `add` and `subtract` (images before and after an edit), `strip` (images edited with every strength),
-        and `dose` (shift as a function of strength). Tables: `edits` (one row per editing method: the model, PCA and
-        pixels), `dose` (shift at every strength) and `leakage` (shift of every attribute).
+        and `dose` (shift as a function of strength). Tables: `edits` (one row each for the model, PCA, whitened PCA and
+        pixels), `dose` (shift at every strength) and `leakage` (shift of every attribute). Whitening does not change an
+        edit by the mean difference, so that whitened PCA then has only an AUROC.
 
     Raises:
-        UserError: if an option is invalid, the data do not have the attribute, a split has too few images with or
-            without the attribute, or the classifier does not support these data.
+        UserError: if an option is invalid, the split is `val`, the data do not have the attribute, a split has too few
+            images with or without the attribute, or the classifier does not support these data.
     """
+    refuse_validation(split, "the classifier")
     alphas = sort_strengths(alphas, strength)
     if method not in METHODS:
         raise UserError(f"method must be one of {', '.join(METHODS)}, got {method!r}.")
-    known, names = binary_attributes(run, tuple(dict.fromkeys(("train", "val", split))))
+    known, names = binary_attributes(run, tuple(dict.fromkeys(("train", split))))
     chosen = len(names) - 1 if attribute is None else attribute_index(names, attribute)
     others = [attribute_index(names, name) for name in orthogonal]
     check_counts(known, chosen, others, names, split)
@@ -100,7 +105,9 @@ def attribute(
     lacking = (known[split][:, chosen] == 0).nonzero().flatten()
     batch = run.batch(split, lacking[spread_rows(check_count(measured, "measured", 2), len(lacking))])
     shifts = {e.name: dose_response(e, batch, gauge, alphas) for e in editors}
-    rows = {}
+    rows: dict[str, dict[str, object]] = {
+        name: {"auroc": area, "note": "the edit equals that of PCA"} for name, area in aurocs.items()
+    }
     for editor in editors:
         slope = fit_slopes(shifts[editor.name], alphas)
         rows[editor.name] = {
@@ -109,6 +116,7 @@ def attribute(
             **measure_identity(run, split, editor, batch, strength, gauge.classifier),
             "images": len(batch.x),
             "classifier": gauge.classifier.name,
+            "note": gauge.note,
         }
     edits = comparison_table(rows)
     tables = {
@@ -117,7 +125,8 @@ def attribute(
         "leakage": leakage_table(shifts, alphas, gauge),
     }
     title, model = f"{run.title}: {names[chosen]}", edits.iloc[0]
-    words = ", ".join(f"{row['method']} {row['shift per unit']:.2f}" for _, row in edits.iterrows())
+    edited = edits[edits["shift per unit"].notna()]
+    words = ", ".join(f"{row['method']} {row['shift per unit']:.2f}" for _, row in edited.iterrows())
     caption = f"shift per unit of strength: {words}; {len(batch.x)} {split} images; {gauge.classifier.name}"
     check_count(count, "count")
     if images is not None:
@@ -180,12 +189,12 @@ def measure_effect(
     Returns:
         `shift per unit`: mean shift of the edited attribute per unit of strength. `predicted share`: fraction of edited
         images that the classifier predicts to have the attribute. `leakage`: absolute mean shift of each other
-        attribute per unit of strength, averaged over these attributes. `leakage per shift`: leakage divided by the
-        absolute shift per unit of the edited attribute.
+        attribute per unit of strength, averaged over these attributes; NaN if there is no other attribute or only a
+        second class. `leakage per shift`: leakage divided by the absolute shift per unit of the edited attribute.
     """
     chosen = gauge.chosen
     predictions = {a: gauge.logits(editor.edit(batch, a))[:, chosen] > 0 for a in (0.0, strength)}
-    others = torch.cat([slope[:, :chosen], slope[:, chosen + 1 :]], 1).mean(0).abs()
+    others = slope[:, gauge.others].mean(0).abs()
     return {
         "shift per unit": mean_and_error(slope[:, chosen]),
         "predicted share": mean_and_error(predictions[strength].float()),
@@ -218,6 +227,8 @@ def dose_table(shifts: dict[str, Tensor], alphas: Sequence[float], chosen: int) 
 def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: CalibratedClassifier) -> pd.DataFrame:
     """Return a table with one row per attribute: shift per unit of strength for each method, classifier AUROC.
 
+    With two classes, the shift of the class that is not edited is NaN, see `CalibratedClassifier.others`.
+
     Args:
         shifts: method name -> shifts (S, N, A) for S strengths, N images and A attributes.
         alphas: S strengths.
@@ -226,8 +237,12 @@ def leakage_table(shifts: dict[str, Tensor], alphas: Sequence[float], gauge: Cal
     slope = {name: fit_slopes(s, alphas) for name, s in shifts.items()}
     rows: dict[str, dict[str, object]] = {}
     for i, attribute_name in enumerate(gauge.names):
-        rows[attribute_name] = {f"shift, {name}": mean_and_error(s[:, i]) for name, s in slope.items()}
+        available = i == gauge.chosen or i in gauge.others
+        rows[attribute_name] = {
+            f"shift, {name}": mean_and_error(s[:, i]) if available else (np.nan, np.nan) for name, s in slope.items()
+        }
         rows[attribute_name]["classifier auroc"] = gauge.aurocs[i]
+        rows[attribute_name]["note"] = "" if available else gauge.note
     return comparison_table(rows, "attribute")
 
 
@@ -301,6 +316,6 @@ def dose_figure(
     errors = {n: s.std(1) / len(s[0]) ** 0.5 for n, s in shifts.items()}
     methods = {n: (to_numpy(s.mean(1)[:, chosen]), to_numpy(errors[n][:, chosen])) for n, s in shifts.items()}
     first = next(iter(shifts))
-    order = sorted((i for i in range(len(names)) if i != chosen), key=lambda i: -shifts[first][-1, :, i].mean().abs())
+    order = sorted(gauge.others, key=lambda i: -shifts[first][-1, :, i].mean().abs())
     others = {names[i]: (to_numpy(shifts[first].mean(1)[:, i]), to_numpy(errors[first][:, i])) for i in order}
     return dose_response(np.asarray(alphas), methods, others, names[chosen], title, caption)

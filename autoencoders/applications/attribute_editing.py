@@ -19,13 +19,20 @@ from autoencoders.applications.label_classifiers import (
     binary_labels,
     true_labels,
 )
-from autoencoders.applications.representations import MAX_SIDE, attributes_or_classes, pixels, representations
+from autoencoders.applications.representations import (
+    MAX_SIDE,
+    attributes_or_classes,
+    code_baselines,
+    pixels,
+    representations,
+)
 from autoencoders.latent.directions import attribute_direction
 from autoencoders.metrics.probes import LinearProbe, auroc
 from autoencoders.metrics.retrieval import feature_distances
 from autoencoders.runs.run import Run
 from autoencoders.types import Batch, UserError
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
+from autoencoders.utils.pca import PCABaseline
 from autoencoders.utils.texts import list_names
 
 METHODS = ("mean_difference", "logistic")
@@ -83,11 +90,38 @@ class CalibratedClassifier(NamedTuple):
         """Return the logits (N, A) of A attributes for images (N, C, H, W)."""
         return attribute_logits(self.classifier, images)
 
+    @property
+    def others(self) -> list[int]:
+        """Return the indices of the attributes whose shifts are leakage: all attributes except the edited one.
+
+        With two classes, the list is empty: the logit of one class is the negative logit of the other class, so that
+        their shifts are equal by construction.
+        """
+        if self.two_classes:
+            return []
+        return [i for i in range(len(self.names)) if i != self.chosen]
+
+    @property
+    def two_classes(self) -> bool:
+        """Return whether the classifier predicts two classes (not two attributes)."""
+        return self.classifier.labels.kind == "classes" and len(self.names) == 2
+
+    @property
+    def note(self) -> str:
+        """Return the note on the results: where the classifier was chosen, and why the leakage is not available."""
+        note = "classifier chosen on validation images"
+        if self.two_classes:
+            return f"{note}; leakage n/a: the shifts of two classes are opposite by construction"
+        return note if self.others else f"{note}; leakage n/a: the classifier predicts no other attribute"
+
 
 def fit_editors(
     run: Run, split: str, known: dict[str, Tensor], chosen: int, others: Sequence[int], method: str
 ) -> tuple[list[Editor], dict[str, tuple[float, float]]]:
-    """Fit directions on training images for three editing methods: the model's codes, PCA codes and pixels.
+    """Fit directions on training images for the editing methods: the model's codes, PCA codes and pixels.
+
+    Whitened PCA is an editing method only for `logistic`. The mean difference of whitened codes is the whitened mean
+    difference, so that both edits give the same image.
 
     Args:
         run: trained run whose model edits the images.
@@ -98,18 +132,18 @@ def fit_editors(
         method: one of METHODS.
 
     Returns:
-        The editors, the model first; and method name -> (AUROC, bootstrap standard error) of the projections of
-        held-out codes onto the direction.
+        The editors, the model first; and representation -> (AUROC, bootstrap standard error) of the projections of
+        held-out codes onto the direction, for the model, PCA, whitened PCA and pixels.
     """
-    pca, steps, aurocs = run.pca(), {}, {}
+    steps, aurocs = {}, {}
     rows = known["train"][:, chosen].isfinite().nonzero().flatten()
     rows = rows[spread_rows(LIMIT, len(rows))]
     y = known["train"][rows]
     equal = [v[rows].numpy() for v in attributes_or_classes(run.annotations("train"))[0].T[list(others)]]
     kept = known[split][:, chosen].isfinite().nonzero().flatten()
     positive = (known[split][kept, chosen] == 1).numpy()
-    held_out = representations(run, split, kept, pca)
-    for name, z in representations(run, "train", rows, pca).items():
+    held_out = representations(run, split, kept)
+    for name, z in representations(run, "train", rows).items():
         normal = hyperplane_normal(z, y[:, [chosen]]) if method == "logistic" else None
         step = attribute_direction(z.numpy(), (y[:, chosen] == 1).numpy(), equal, normal)
         scores = held_out[name].double().numpy() @ step
@@ -121,8 +155,15 @@ def fit_editors(
     model = Editor(
         run.model.name, steps[run.model.name], lambda b: run.encode(b.x, b.y), lambda z, b: run.decode(z, b.y)
     )
-    linear = Editor(pca.name, steps[pca.name], lambda b: pca.encode(b.x), lambda z, b: pca.decode(z))
-    return [model, linear, Editor("pixels", picture, lambda b: b.x, lambda z, b: z)], aurocs
+    linear = [
+        pca_editor(pca, steps[pca.name]) for pca in code_baselines(run) if method == "logistic" or pca.scale is None
+    ]
+    return [model, *linear, Editor("pixels", picture, lambda b: b.x, lambda z, b: z)], aurocs
+
+
+def pca_editor(pca: PCABaseline, step: Tensor) -> Editor:
+    """Return the editing method that adds multiples of `step` (K,) to PCA codes."""
+    return Editor(pca.name, step, lambda b: pca.encode(b.x), lambda z, b: pca.decode(z))
 
 
 def hyperplane_normal(z: Tensor, y: Tensor) -> np.ndarray:

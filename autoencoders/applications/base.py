@@ -74,7 +74,10 @@ def bootstrap_error(
 
 
 def comparison_table(methods: Mapping[str, Mapping[str, Any]], first: str = "method") -> pd.DataFrame:
-    """Return a table with one row per method: the model first, then its baselines.
+    """Return a table with one row per method: the model first, then its baselines and references.
+
+    A baseline is a method that was measured on the same images and must be beaten. A reference is only shown. A target
+    is a fixed number.
 
     Args:
         methods: method name -> column name -> value. A value (mean, standard error) fills two columns, `<column>` and
@@ -106,6 +109,19 @@ def flatten_table(table: pd.DataFrame) -> dict[str, float]:
             if isinstance(value, (int, float, np.number)) and math.isfinite(value):
                 metrics[f"{str(key).replace(' +-', '_error')}/{row.iloc[0]}"] = float(value)
     return metrics
+
+
+def refuse_validation(split: str, choice: str) -> None:
+    """Raise UserError if an application is applied to the split on which it makes a choice.
+
+    Args:
+        split: split on which the application reports numbers.
+        choice: what is chosen on validation images, such as `the threshold`.
+    """
+    if split == "val":
+        raise UserError(
+            f"split must be test or train, got val, because {choice} is chosen on validation images. Set split=test."
+        )
 
 
 def spread_rows(count: int, total: int) -> Tensor:

@@ -52,8 +52,8 @@ def browse(
         data are taken to mean, formats and sizes of the files, brightness, duplicates), `splits` (number of images),
         `classes` (number of images per class and split) or `attributes` (statistics of the values in all splits),
         `correlations` (of attributes in the training split), `latents` (moments of every latent), and `moments`
-        (moments averaged over latents: of the codes, of PCA codes scaled to unit variance on the training images, and
-        of the same number of samples from a standard normal distribution).
+        (moments averaged over latents: of the codes, of whitened PCA codes, and of the same number of samples from a
+        standard normal distribution).
 
     Raises:
         UserError: if an option is invalid, or the data do not have an attribute.
@@ -193,25 +193,17 @@ def normal_moments(count: int) -> dict[str, tuple[float, float]]:
 
 
 def compared_codes(run: Run, split: str, z: Tensor) -> dict[str, Tensor]:
-    """Return display name -> codes: of the model, of scaled PCA, and samples from a standard normal distribution.
-
-    PCA codes (N, K) are divided by their standard deviations on the training images.
+    """Return display name -> codes: of the model, of whitened PCA, and samples from a standard normal distribution.
 
     Args:
         run: trained run.
         split: split of the images.
         z: the model's codes (N, Z) of this split.
     """
-    pca = run.pca()
-    scale = pca_codes(run, "train").std(0).clamp(min=1e-12)
+    pca = run.pca(whiten=True)
+    whitened = torch.cat([pca.encode(batch.x) for batch in run.data.evaluation_batches(split)]).double()
     drawn = torch.randn(z.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return {run.model.name: z, f"{pca.name}, scaled": pca_codes(run, split) / scale, "standard normal": drawn}
-
-
-def pca_codes(run: Run, split: str) -> Tensor:
-    """Return the PCA codes (N, K) of the encoder inputs of a split, float64, with K principal components."""
-    pca = run.pca()
-    return torch.cat([pca.encode(batch.x) for batch in run.data.evaluation_batches(split)]).double()
+    return {run.model.name: z, pca.name: whitened, "standard normal": drawn}
 
 
 def summarize_moments(z: Tensor) -> dict[str, object]:

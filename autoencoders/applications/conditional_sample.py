@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from autoencoders.applications.base import check_count, flatten_table
+from autoencoders.applications.base import check_count, flatten_table, refuse_validation
 from autoencoders.applications.label_accuracy import accuracy_tables, labels_to_decode
 from autoencoders.applications.label_classifiers import get_classifier
 from autoencoders.applications.representations import conditioned_on_classes
@@ -38,13 +38,13 @@ def conditional_sample(
     set to its mean over the training images with this sign.
 
     The label accuracy is the fraction of decoded images for which the classifier predicts the requested label.
-    Baselines are the accuracy on real images, and on decoded images that are compared with random labels. A model that
-    decodes identical images for a label could have an accuracy of 1. The standard deviations of pixels and of features
-    within a label are therefore reported too.
+    The baseline is the accuracy on decoded images that are compared with random labels. The accuracy on real images is
+    a reference. A model that decodes identical images for a label could have an accuracy of 1. The standard deviations
+    of pixels and of features within a label are therefore reported too.
 
     Args:
         run: run of a conditional model.
-        split: split of the real images.
+        split: split of the real images, `test` or `train`. The classifier was chosen on validation images.
         codes: number of codes in the figure `grid`, one per row.
         labels: classes, or combinations such as `Male+ Smiling-`, in the figure `many`; None for the last two labels.
         strength: factor on the difference between the attributes and their training means; not used for classes.
@@ -59,8 +59,8 @@ def conditional_sample(
         `labels` (accuracy per label).
 
     Raises:
-        UserError: if an option is invalid, the model is not conditional, the model has no label of that name, or the
-            classifier does not support these data.
+        UserError: if an option is invalid, the split is `val`, the model is not conditional, the model has no label of
+            that name, or the classifier does not support these data.
     """
     from autoencoders.figures.grids import image_grid
 
@@ -69,6 +69,7 @@ def conditional_sample(
             f"application=conditional_sample needs a conditional model, got {run.model.name}. Set run to a run of "
             "model=cvae, or set application=sample."
         )
+    refuse_validation(split, "the classifier")
     check_count(codes, "codes")
     check_count(measured, "measured", 2)
     predictor = get_classifier(run, classifier)

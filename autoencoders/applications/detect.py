@@ -1,4 +1,4 @@
-"""Anomaly detection with scores of the model, compared with three baselines: PCA, mean image and total variation."""
+"""Anomaly detection with scores of the model, compared with PCA, whitened PCA, the mean image and total variation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.anomaly_scores import AnomalyScores, concatenate, other_images
-from autoencoders.applications.base import check_count, comparison_table, flatten_table, spread_rows
+from autoencoders.applications.base import check_count, comparison_table, flatten_table, refuse_validation, spread_rows
 from autoencoders.applications.examples import score_examples
 from autoencoders.metrics.detection import NAMES, detection_error, detection_metrics
 from autoencoders.runs.run import Run
@@ -32,7 +32,7 @@ UNITS = {
     "distortion": "nats", "negative elbo": "nats", "latent density": "-log density, nats",
     "mean image": "squared error", "total variation": "mean difference of neighboring pixels",
 }  # fmt: skip
-"""Unit of each score, for figures. The score of PCA is a squared error."""
+"""Unit of each score, for figures. The score of PCA is a squared error, and that of whitened PCA a squared norm."""
 
 
 def detect(
@@ -48,12 +48,16 @@ def detect(
     """Compute anomaly scores of normal and anomalous images, and measure how well each score separates these images.
 
     Anomalous images are images of the classes that `data.exclude` removed from training, images from the source
-    `other`, or both. Each score has a threshold, which is a quantile of the score on validation images. A model
-    conditioned on classes scores each image once with every training class, and the lowest score is used.
+    `other`, or both. Each score has a threshold, which is a quantile of the score on validation images. Therefore the
+    normal images are not from the split `val`. A model conditioned on classes scores each image once with every
+    training class, and the lowest score is used.
+
+    The score of PCA is the squared error of its reconstruction, the baseline of the distortion. The score of whitened
+    PCA is the squared norm of its code, the baseline of the latent density.
 
     Args:
         run: trained run whose model computes the scores.
-        split: split of the normal images. Images of excluded classes in this split are anomalous.
+        split: split of the normal images, `test` or `train`. Images of excluded classes in this split are anomalous.
         other: source of anomalous images: a dataset, converted to the size and color of the run's images; `noise` for
             uniform pixels; `shuffled` for normal images with shuffled pixels; or None for excluded classes only.
         images: your own images to score, as a file or a folder; or None.
@@ -68,7 +72,8 @@ def detect(
         Table `detection` with one row per score: AUROC, average precision (for a random score: the fraction of
         anomalous images) and false positive rate at 95 % true positive rate, each with its bootstrap error; and the
         fractions of anomalous images (`detected`) and of normal images (`false alarms`) above the threshold; and the
-        numbers of scored images (`normal`, `anomalous`, and `validation` for the threshold). Table `own`: scores of
+        numbers of scored images (`normal`, `anomalous`, and `validation` for the threshold). The column `note` states
+        where the threshold was chosen. Table `own`: scores of
         your own images, and whether they exceed the thresholds. Examples `scored`: single images with their scores.
 
     Raises:
@@ -136,6 +141,7 @@ def check_options(run: Run, split: str, other: str | None, images: str | None, q
         UserError: if an option is invalid, there are no anomalous images and no images of the user, or the model is
             conditioned on attributes that the images do not have.
     """
+    refuse_validation(split, "the threshold of each score")
     if not 0 < quantile < 1:
         raise UserError(f"quantile must be a number in (0, 1), got {quantile}.")
     if other is not None and other not in OTHERS:
@@ -179,9 +185,11 @@ def add_comparison(
     """
     normal, anomalous, split, what, validation = compared
     scores = scorer.scores(normal, split), scorer.scores(anomalous, "strange")
-    rows = {name: row | {"validation": validation} for name, row in detection_rows(scores, thresholds).items()}
+    chosen = {"validation": validation, "note": "threshold chosen on validation images"}
+    rows = {name: row | chosen for name, row in detection_rows(scores, thresholds).items()}
     share = len(anomalous.x) / (len(anomalous.x) + len(normal.x))
-    table = comparison_table({**rows, "chance": {"auroc": 0.5, "ap": share, "fpr at 95 % tpr": 0.95}}, "score")
+    chance = {"auroc": 0.5, "ap": share, "fpr at 95 % tpr": 0.95, "note": ""}
+    table = comparison_table({**rows, "chance": chance}, "score")
     main = "negative elbo" if "negative elbo" in rows else "distortion"
     auroc = {name: row["auroc"] for name, row in rows.items()}
     title = f"{scorer.run.title}; anomalous: {what}"
@@ -224,7 +232,8 @@ def histogram_figure(
 
     panels = {}
     for name, (value, _) in auroc.items():
-        label = f"{name}: AUROC {value:.3f}; {UNITS.get(name, 'squared error')}"
+        unit = UNITS.get(name, "squared norm of the code" if name.startswith("whitened") else "squared error")
+        label = f"{name}: AUROC {value:.3f}; {unit}"
         panels[label] = (scores[0][name], scores[1][name], thresholds[name])
     names = f"normal {compared.split} images", compared.what
     return score_histograms(

@@ -38,11 +38,11 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
         measured: maximum number of images of `split` that are decoded for every number of components.
 
     Returns:
-        Figure `dimension`. Table `spectrum`, with one row each for codes, PCA codes and pixels: number of components
-        that explain 90, 95 and 99 % of the variance, participation ratio, and intrinsic dimension (TwoNN). Table
-        `kept`, with one row per number K of components: MSE of pixels in [0, 1] after decoding codes that are projected
-        onto the K leading principal components of codes, and after projecting images onto the K leading principal
-        components of images.
+        Figure `dimension`. Table `spectrum`, with one row each for codes, PCA codes, whitened PCA codes and pixels:
+        number of components that explain 90, 95 and 99 % of the variance, participation ratio, and intrinsic dimension
+        (TwoNN). Table `kept`, with one row per number K of components: MSE of pixels in [0, 1] after decoding codes
+        that are projected onto the K leading principal components of codes, and after projecting images onto the K
+        leading principal components of images.
 
     Raises:
         UserError: if `rows` is below 10 or `measured` is below 2.
@@ -52,8 +52,8 @@ def dimension(run: Run, *, split: str = "test", rows: int = 3000, measured: int 
     pca = run.pca()
     check_count(rows, "rows", 10)
     total = {part: len(run.data.images(part)) for part in ("train", split)}
-    train = representations(run, "train", spread_rows(rows, total["train"]), pca)
-    held_out = representations(run, split, spread_rows(rows, total[split]), pca)
+    train = representations(run, "train", spread_rows(rows, total["train"]))
+    held_out = representations(run, split, spread_rows(rows, total[split]))
     variances = {name: spectrum(z) for name, z in train.items()}
     table = comparison_table({name: describe_representation(variances[name], held_out[name]) for name in train})
     kept = kept_table(run, split, spread_rows(check_count(measured, "measured", 2), total[split]), pca)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from autoencoders.applications.base import check_count
+from autoencoders.applications.base import check_count, refuse_validation
 from autoencoders.applications.evaluation.features import NEIGHBOURS, feature_rows, reconstruction_split, set_size
 from autoencoders.applications.evaluation.images import classifier_rows, conditional_rows, reconstruction_rows
 from autoencoders.applications.evaluation.latents import encode_latents, kl_figure, latent_rows, latents_table
@@ -43,7 +43,8 @@ def evaluate(
 
     Args:
         run: trained run to evaluate.
-        split: split whose images are measured.
+        split: split whose images are measured. It must not be `val` for a conditional model, or if `classifier` is set,
+            because the classifier was chosen on validation images.
         samples: K, the number of posterior samples per image for the importance-weighted bound. Published tables use
             5000.
         measured: number of images for the importance-weighted bound. They are evenly spaced in the split.
@@ -58,10 +59,14 @@ def evaluate(
     Returns:
         Tables: `evaluation`, `latents` (only for a model with a prior), `markdown` (the model's results as one line of
         a Markdown table) and `protocol` (how the results were measured). Figure `kl`, only for a model with a prior.
+        A model without a prior has no rows for ELBO, rate and importance-weighted bound. The bound is compared with the
+        row `-ELBO, images of IW-NLL`, which is measured on the same images. The row `-ELBO` is measured on all images.
 
     Raises:
-        UserError: if an option is invalid, or the classifier does not support these data.
+        UserError: if an option is invalid, or the classifier does not support these data or this split.
     """
+    if run.model.context_size or classifier is not None:
+        refuse_validation(split, "the classifier")
     for name, value, least in (("samples", samples, 1), ("measured", measured, 2), ("together", together, 1),
                                ("drawn", drawn, 2), ("codes", codes, 2)):  # fmt: skip
         check_count(value, name, least)
@@ -103,9 +108,10 @@ def describe_likelihood(run: Run, table: pd.DataFrame, split: str, samples: int,
     if run.model.has_prior:
         bound = table[table["measure"].str.startswith("IW-NLL")].iloc[0]
         words.append(f"IW-NLL on {bound['images']} evenly spaced images with K={samples} samples of q(z|x) per image, "
-                     f"seed {seed}, log-sum-exp in float64, {together} pairs decoded at a time")  # fmt: skip
+                     f"seed {seed}, log-sum-exp in float64, {together} pairs decoded at a time, also for the row "
+                     "-ELBO, images of IW-NLL")  # fmt: skip
         words.append(f"aggregate gap from one posterior sample per image, with {RESAMPLES} bootstrap samples, and "
-                     f"{RESAMPLES} sample sets of N(0, I) as baseline")  # fmt: skip
+                     f"{RESAMPLES} sample sets of N(0, I) as reference")  # fmt: skip
     return words
 
 

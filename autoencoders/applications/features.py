@@ -10,11 +10,22 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import check_count, comparison_table, flatten_table, mean_and_error
+from autoencoders.applications.base import (
+    check_count,
+    comparison_table,
+    flatten_table,
+    mean_and_error,
+    refuse_validation,
+)
 from autoencoders.applications.representations import Labels, labeled_features, labels
 from autoencoders.metrics.probes import tune_probe
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, ApplicationResult
+
+CHOICE = "the regularization of logistic regression"
+"""What is chosen on validation images."""
+NOTE = "standardized features; regularization chosen on validation images"
+"""Note on the rows of the table `accuracy`."""
 
 
 def features(
@@ -28,12 +39,14 @@ def features(
 ) -> ApplicationResult:
     """Measure the accuracy of logistic regression on codes, PCA codes and pixels for several numbers of labels.
 
-    The strength of the L2 regularization is chosen on validation images. If the data have no labels, only the table
+    The strength of the L2 regularization is chosen on validation images. Logistic regression standardizes its features,
+    so that PCA and whitened PCA have the same accuracy, apart from rounding. If the data have no labels, only the table
     `codes` is returned.
 
     Args:
         run: trained run whose codes are the features.
-        split: split whose labels are predicted and whose codes are in the table `codes`.
+        split: split whose labels are predicted and whose codes are in the table `codes`. It must not be `val` if the
+            data have labels.
         attribute: name of the attribute or class to predict; None for all classes, or for the last attribute if the
             data have no classes.
         sizes: numbers of training labels, each >= 10. A number above the number of labeled training images is lowered
@@ -47,13 +60,16 @@ def features(
         labels and code of every image in the split.
 
     Raises:
-        UserError: if an option is invalid, or the data do not have the attribute.
+        UserError: if an option is invalid, the data do not have the attribute, or labels of the split `val` would be
+            predicted.
     """
     for size in sizes:
         check_count(size, "sizes", 10)
     check_count(draws, "draws")
-    codes = code_table(run, split)
     targets = labels(run, ("train", "val", split), attribute)
+    if targets is not None:
+        refuse_validation(split, CHOICE)
+    codes = code_table(run, split)
     if targets is None:
         return ApplicationResult({"images": float(len(codes))}, {}, {"codes": codes})
     table = accuracy_table(run, split, targets, sizes, draws, seed)
@@ -94,8 +110,8 @@ def accuracy_table(run: Run, split: str, targets: Labels, sizes: Sequence[int], 
             val = (data["val"].features[name], data["val"].y)
             test = (data[split].features[name], test_y)
             accuracy = probe_accuracy(train, val, test, subsets)
-            rows[name] = {"labels": size, "accuracy": accuracy, "images": len(test_y)}
-        rows["commonest label"] = {"labels": size, "accuracy": constant, "images": len(test_y)}
+            rows[name] = {"labels": size, "accuracy": accuracy, "images": len(test_y), "note": NOTE}
+        rows["commonest label"] = {"labels": size, "accuracy": constant, "images": len(test_y), "note": ""}
         tables.append(comparison_table(rows))
     return pd.concat(tables, ignore_index=True)
 

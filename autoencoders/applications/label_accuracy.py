@@ -163,6 +163,7 @@ def accuracy_row(classifier: LabelClassifier, correct: Tensor, images: Tensor, l
         "images": len(images),
         "classifier": classifier.name,
         "features": classifier.space,
+        "note": "classifier chosen on validation images",
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -29,28 +29,34 @@ def pixels(x: Tensor) -> Tensor:
     return x.flatten(1)
 
 
-def representations(run: Run, split: str, rows: Tensor, pca: PCABaseline) -> dict[str, Tensor]:
-    """Return three representations of images in a split: the model's codes, PCA and pixels.
+def code_baselines(run: Run) -> list[PCABaseline]:
+    """Return the baselines for the codes of a run: PCA and whitened PCA with as many components as latents.
+
+    Both are fitted to the training images. Distances between codes depend on the scales of the latents. Whitened PCA
+    shows what equal scales alone achieve, without a trained model.
+    """
+    return [run.pca(), run.pca(whiten=True)]
+
+
+def representations(run: Run, split: str, rows: Tensor) -> dict[str, Tensor]:
+    """Return the representations of images in a split: the model's codes, the `code_baselines` and pixels.
 
     Args:
         run: run whose model and data are used.
         split: split of the images, which are read as in evaluation.
         rows: (N,) indices of the images in the split.
-        pca: PCA that is fitted to the training images.
 
     Returns:
         Name of the representation -> features (N, D) float32. The model is first.
     """
-    components, flattened = [], []
+    encoders: dict[str, Callable[[Tensor], Tensor]] = {pca.name: pca.encode for pca in code_baselines(run)}
+    encoders["pixels"] = pixels
+    chunks: dict[str, list[Tensor]] = {name: [] for name in encoders}
     for chunk in rows.split(ROWS_PER_CHUNK):
         x = run.batch(split, chunk).x
-        components.append(pca.encode(x))
-        flattened.append(pixels(x))
-    return {
-        run.model.name: run.codes(split).z[rows],
-        pca.name: torch.cat(components),
-        "pixels": torch.cat(flattened),
-    }
+        for name, encode in encoders.items():
+            chunks[name].append(encode(x))
+    return {run.model.name: run.codes(split).z[rows]} | {name: torch.cat(parts) for name, parts in chunks.items()}
 
 
 def attributes_or_classes(annotations: Annotations) -> tuple[Tensor, tuple[str, ...]]:
@@ -163,10 +169,10 @@ class LabeledFeatures(NamedTuple):
 
 def labeled_features(run: Run, targets: Labels, limit: int) -> dict[str, LabeledFeatures]:
     """Return, for each split in `targets`, the representations and labels of at most `limit` labeled images."""
-    pca, data = run.pca(), {}
+    data = {}
     for split, values in targets.values.items():
         rows = labeled_rows(values, limit)
-        data[split] = LabeledFeatures(representations(run, split, rows, pca), values[rows])
+        data[split] = LabeledFeatures(representations(run, split, rows), values[rows])
     return data
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -86,7 +86,9 @@ def denoisers(sigma: float, validation: Corrupted) -> dict[str, Method]:
     }
 
 
-def error_table(methods: Mapping[str, Method], chunks: Iterable[Corrupted]) -> pd.DataFrame:
+def error_table(
+    methods: Mapping[str, Method], chunks: Iterable[Corrupted], tuned: Collection[str] = ()
+) -> pd.DataFrame:
     """Return the errors of all methods on the same images, with one row per method.
 
     Columns: MSE per pixel for pixels in [0, 1], PSNR of the mean MSE and mean PSNR per image in dB, SSIM, and number of
@@ -95,6 +97,8 @@ def error_table(methods: Mapping[str, Method], chunks: Iterable[Corrupted]) -> p
     Args:
         methods: name -> restoration method.
         chunks: batches of corrupted images.
+        tuned: names of the methods whose parameters, if they have any, were chosen on validation images. The column
+            `note` states this.
     """
     collected: dict[str, list[Tensor]] = {name: [] for name in methods}
     has_mask = False
@@ -115,6 +119,8 @@ def error_table(methods: Mapping[str, Method], chunks: Iterable[Corrupted]) -> p
             rows[name]["psnr inside"] = psnr_and_error(within, fraction)
             rows[name]["psnr outside"] = psnr_and_error(mse - within, 1 - fraction)
         rows[name]["images"] = len(mse)
+        if tuned:
+            rows[name]["note"] = "parameters, if any, chosen on validation images" if name in tuned else ""
     return comparison_table(rows)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import check_count, flatten_table, select_images, spread_rows
+from autoencoders.applications.base import check_count, flatten_table, refuse_validation, select_images, spread_rows
 from autoencoders.applications.inpainting import Corrupted, Method, corrupted_rows, cover_mask
 from autoencoders.applications.restoration import denoisers, error_table, fast_methods, slow_methods
 from autoencoders.data.transforms import Draws, GaussianNoise, NoCorruption
@@ -38,12 +38,15 @@ def restore(
 ) -> ApplicationResult:
     """Plot corrupted, restored and original images, and measure the errors between restored and original images.
 
+    The parameters of the inpainting methods and of the classical methods are chosen on validation images. Therefore the
+    errors are not measured on the split `val`.
+
     If the corruption masks pixels, the inpainting methods use the position of the masked pixels, but the model does
     not.
 
     Args:
         run: run that was trained with a corruption.
-        split: split on which errors are measured. Its images are plotted if `images` is None.
+        split: split on which errors are measured, `test` or `train`. Its images are plotted if `images` is None.
         images: image file, or folder of your own clean images, which are corrupted, restored and plotted.
         count: number of images that are plotted.
         subset: number of evenly spaced images on which all methods, including the slow methods, are measured.
@@ -57,12 +60,14 @@ def restore(
 
         Tables `errors` (fast methods on the complete split), `comparison` (all methods on the subset) and, for Gaussian
         noise, `levels`. Columns: MSE per pixel for pixels in [0, 1], PSNR of the mean MSE and mean PSNR per image in
-        dB, SSIM, and, for masked images, PSNR inside and outside of the mask.
+        dB, SSIM, and, for masked images, PSNR inside and outside of the mask. The column `note` states where parameters
+        were chosen.
 
     Raises:
-        UserError: if the run was trained without a corruption, or an option is out of range.
+        UserError: if the run was trained without a corruption, the split is `val`, or an option is out of range.
     """
     corruption = trained_corruption(run)
+    refuse_validation(split, "the best parameter of each restoration method")
     check_count(subset, "subset", 2)
     check_count(tuning, "tuning")
     total = len(run.data.images(split))
@@ -71,7 +76,7 @@ def restore(
     methods = {**fast, **slow_methods(run, corruption, validation, bm3d)}
     errors = error_table(fast, (corrupted_rows(run, split, rows) for rows in torch.arange(total).split(500)))
     chosen = corrupted_rows(run, split, spread_rows(subset, total))
-    compared = error_table(methods, [chosen])
+    compared = error_table(methods, [chosen], methods.keys() - fast.keys())
     example, names = example_images(run, corruption, split, count, images)
     figures = {"rows": draw_rows(run, methods, example, names, best_method_caption(run, split, compared))}
     tables = {"errors": errors, "comparison": compared}
@@ -177,13 +182,14 @@ def measure_levels(
     for sigma in levels:
         noise = GaussianNoise(sigma, trained.clamp)
         noisy = noisy_rows(run, noise, split, rows)
+        tuned = denoisers(sigma, noisy_rows(run, noise, "val", validation))
         methods: dict[str, Method] = {
             model: lambda c: run.reconstruct(c.batch.x, c.batch.y),
             "input": lambda c: c.batch.x,
             pca.name: lambda c: pca.reconstruct(c.batch.x),
-            **denoisers(sigma, noisy_rows(run, noise, "val", validation)),
+            **tuned,
         }
-        table = error_table(methods, [noisy])
+        table = error_table(methods, [noisy], tuned)
         tables.append(table.assign(method=[f"{name} at {sigma:g}" for name in table["method"]]))
         for name, value, error in table[["method", "psnr of mean mse", "psnr of mean mse +-"]].itertuples(index=False):
             curves.setdefault(name, []).append((sigma, value, error))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import comparison_table, mean_and_error, spread_rows
-from autoencoders.applications.representations import binary_attributes, representations
+from autoencoders.applications.representations import binary_attributes, code_baselines, representations
 from autoencoders.metrics.retrieval import chance_quality, nearest_neighbors, ranking_quality
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
@@ -81,13 +81,13 @@ def precision_table(search: Search, limit: int) -> pd.DataFrame:
     relevant = relevant_counts(search, labels, database_labels)
     queries = (relevant > 0).nonzero().flatten()
     if not len(queries):
-        qualities = {name: dict.fromkeys(QUALITIES, NOTHING) for name in (run.model.name, run.pca().name, "pixels")}
-        return quality_table(search, qualities | {"chance": dict.fromkeys(QUALITIES, NOTHING)}, 0)
+        names = (run.model.name, *(pca.name for pca in code_baselines(run)), "pixels", "chance")
+        return quality_table(search, {name: dict.fromkeys(QUALITIES, NOTHING) for name in names}, 0)
     queries = queries[spread_rows(limit, len(queries))]
-    own, pca = search.positions(queries), run.pca()
-    database = representations(run, search.database, search.rows, pca)
+    own = search.positions(queries)
+    database = representations(run, search.database, search.rows)
     if own is None:
-        features = representations(run, search.split, queries, pca)
+        features = representations(run, search.split, queries)
     else:
         features = {name: z[own] for name, z in database.items()}
     qualities = {}
@@ -126,7 +126,7 @@ def attribute_table(search: Search, limit: int) -> pd.DataFrame:
         search: splits and distance of the search.
         limit: maximum number of queries.
     """
-    run, pca = search.run, search.run.pca()
+    run = search.run
     attributes, _ = binary_attributes(run, (search.split, search.database))
     if search.within_split:
         queries = search.rows[spread_rows(limit, len(search.rows))]
@@ -134,9 +134,9 @@ def attribute_table(search: Search, limit: int) -> pd.DataFrame:
         queries = spread_rows(limit, len(attributes[search.split]))
     own = search.positions(queries)
     database_attributes, query_attributes = attributes[search.database][search.rows], attributes[search.split][queries]
-    features = representations(run, search.split, queries, pca)
+    features = representations(run, search.split, queries)
     qualities = {}
-    for name, z in representations(run, search.database, search.rows, pca).items():
+    for name, z in representations(run, search.database, search.rows).items():
         index, _ = nearest_neighbors(z, features[name], 5, search.metric, False if own is None else own)
         qualities[name] = {
             "shared attributes at 1": shared_attributes(database_attributes[index[:, :1]], query_attributes),

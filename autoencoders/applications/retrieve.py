@@ -52,9 +52,9 @@ def retrieve(
 
     Returns:
         Figure `neighbors`, and the same images as examples `queried`. Table `retrieval` for codes, PCA with as many
-        components as latents, pixels, and chance. If the data has groups or classes, the table contains precision at 1
-        and 5 and mean average precision. If the data has only attributes, the table contains the fraction of attributes
-        that a query has in common with its nearest image and with its five nearest images.
+        components as latents, whitened PCA, pixels, and chance. If the data has groups or classes, the table
+        contains precision at 1 and 5 and mean average precision. If the data has only attributes, the table contains
+        the fraction of attributes that a query has in common with its nearest image and with its five nearest images.
 
     Raises:
         UserError: if an option is unknown or out of range, or the database contains only the query itself.
@@ -93,7 +93,7 @@ def table_caption(search: Search, table: pd.DataFrame | None) -> str:
         search: splits and distance of the search.
         table: table `retrieval`; None if the data has no labels.
     """
-    caption = f"{search.metric} distance between codes, search in {len(search.rows)} {search.database} images"
+    caption = f"{search.metric} distance, {len(search.rows)} {search.database} images"
     if table is None:
         return caption
     column = table.columns[1]
@@ -101,9 +101,9 @@ def table_caption(search: Search, table: pd.DataFrame | None) -> str:
     if group_labels(annotations) is None:
         measure = column
     elif annotations.groups is None:
-        measure = "fraction of nearest images with the same class"
+        measure = "nearest image of the same class"
     else:
-        measure = "fraction of nearest images with the same person"
+        measure = "nearest image of the same person"
     values = ", ".join(f"{row['method']} {row[column]:.3f}" for row in table.to_dict("records"))
     return f"{caption}; {measure}: {values}"
 

@@ -45,7 +45,8 @@ def sample(
 
     The densities are fitted to the codes (posterior means) of training images. Bandwidths and numbers of components
     are chosen on validation codes (ex-post density estimation: Ghosh et al., 2020, "From variational to deterministic
-    autoencoders").
+    autoencoders"). With `split=val`, they are chosen on every tenth training code instead, so that nothing is chosen on
+    the codes and images that are reported. The column `note` of the table states the choice.
 
     Blur alone can make the distance from a sample to its nearest real image small. Therefore the table also contains
     reconstructions and the mean image. It also contains the distance from held-out images to their nearest sample,
@@ -86,10 +87,10 @@ def sample(
     check_count(measured, "measured", COLUMNS)
     check_count(references, "references", 2)
     features = None if classifier is None else load_classifier(run, classifier)
-    train, val = run.codes("train"), run.codes("val")
+    train, held_back = run.codes("train"), None if split == "val" else run.codes("val").z
     images = {}
     for name, one in densities.items():
-        one.fit(train.z, val.z)
+        one.fit(train.z, held_back)
         images[name] = sample_images(run, one, max(measured, count), temperature, seed).clamp(0, 1)
     held_out, training = spread_images(run, split, references), spread_images(run, "train", references)
     measurement = Measurement(split, measured, temperature, seed, held_out, training)

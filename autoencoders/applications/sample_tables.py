@@ -47,6 +47,11 @@ class Measurement:
     held_out: Tensor
     training: Tensor
 
+    @property
+    def choice(self) -> str:
+        """Return the codes on which the hyperparameters of the densities are chosen; never those of `split`."""
+        return "every tenth training code" if self.split == "val" else "validation codes"
+
     def distances(self, images: Tensor) -> dict[str, tuple[float, float]]:
         """Return the mean RMSE between images (N, C, H, W) and their nearest held-out and training images."""
         return distance_columns(images, images, self)
@@ -80,19 +85,21 @@ def density_table(
     rows: dict[str, dict[str, Any]] = {}
     for name, density in densities.items():
         rows[name] = {**density_columns(run, density, codes, measurement), **measurement.distances(images[name])}
+        rows[name]["note"] = f"{density.name}; hyperparameters, if any, chosen on {measurement.choice}"
     training, held_out = spread_images(run, "train", count), spread_images(run, measurement.split, count)
     batch = run.batch("train", spread_rows(count, len(run.data.images("train"))))
     reconstructions = run.reconstruct(batch.x, batch.y).clamp(0, 1)
     mean_image = run.data.mean_image().float()[None]
     # Training images are compared with held-out images, and held-out images with training images, so that no image is
     # its own neighbor.
-    baselines = {
+    references = {
         "real images": distance_columns(training, held_out, measurement),
         "training reconstructions": measurement.distances(reconstructions),
         "mean image": measurement.distances(mean_image),
     }
-    for name, columns in baselines.items():
+    for name, columns in references.items():
         rows[name] = {"log-density": math.nan, "log-density +-": math.nan, "variance ratio": math.nan, **columns}
+        rows[name]["note"] = ""
     if classifier is not None:
         real = classifier.features(held_out)
         compared = {**images, "real images": training, "training reconstructions": reconstructions}

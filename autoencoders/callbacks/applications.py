@@ -18,7 +18,8 @@ class Applications(FigureCallback):
 
     Args:
         applications: name -> application, a function that is called with a run and the keyword `split`.
-        split: split that all applications use. Do not use the test split during training.
+        split: split that all applications use. Do not use the test split during training. Applications that choose
+            something on validation images, such as a threshold, refuse the split `val`.
         every_n_epochs: see `FigureCallback`.
     """
 

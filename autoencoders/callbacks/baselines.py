@@ -66,8 +66,8 @@ def baselines(trainer: pl.Trainer, model: pl.LightningModule, split: str) -> dic
 def pca_mse(data: ImageDataModule, split: str, count: int) -> float | None:
     """Return the MSE per pixel between the targets of a split and the PCA reconstructions of its inputs.
 
-    PCA reconstructs from the corrupted inputs, so that PCA and the model have the same information. If `count` is the
-    number of pixel values or more, the reconstruction is the input.
+    PCA reconstructs from the corrupted inputs, so that PCA and the model have the same information. The reconstructions
+    are clipped to [0, 1]. If `count` is the number of pixel values or more, the reconstruction is the clipped input.
 
     Args:
         data: data module; PCA is fitted to its training images.
@@ -84,6 +84,6 @@ def pca_mse(data: ImageDataModule, split: str, count: int) -> float | None:
     pca = None if full_rank else PCABaseline.of(train, count)
     total = 0.0
     for batch in data.evaluation_batches(split):
-        output = batch.x if pca is None else pca.reconstruct(batch.x)
+        output = batch.x.clamp(0, 1) if pca is None else pca.reconstruct(batch.x)
         total += (output.double() - batch.target).square().sum().item()
     return total / data.images(split).numel()

@@ -48,7 +48,7 @@ class ExampleTable(FigureCallback):
         if not batch.x.equal(batch.target):
             columns["target"] = list(to_numpy(batch.target))
         columns["output"] = list(to_numpy(output))
-        mse = (output - moved.target).flatten(1).square().mean(1)
+        mse = (output.clamp(0, 1) - moved.target).flatten(1).square().mean(1)
         for name, values in {"distortion": terms.distortion, "rate": terms.rate, "mse": mse}.items():
             columns[name] = values.tolist()
         writer.log_table("examples", pd.DataFrame(columns), trainer.global_step)

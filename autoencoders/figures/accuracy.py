@@ -12,6 +12,7 @@ from autoencoders.figures.style import (
     GREEN,
     MUTED_COLOR,
     ORANGE,
+    PURPLE,
     add_axes_legend,
     add_header,
     new_figure,
@@ -34,11 +35,11 @@ def accuracy_over_labels(table: pd.DataFrame, title: str, caption: str) -> Figur
     figure = new_figure(7.8, 4.4)
     add_header(figure, title, caption, 0.018, 0.97, 0.912)
     ax = figure.add_axes((0.085, 0.12, 0.7, 0.7))
-    colors = (BLUE, ORANGE, GREEN, MUTED_COLOR)
+    colors = (BLUE, ORANGE, PURPLE, GREEN, MUTED_COLOR)
     for (name, rows), color in zip(table.groupby("method", sort=False), colors, strict=False):
         ax.errorbar(
             rows["labels"], rows["accuracy"], rows["accuracy +-"], color=color, marker="o", ms=4, lw=1.6, capsize=3,
-            label=name,
+            ls="--" if color == PURPLE else "-", label=name,  # the lines of PCA and whitened PCA coincide
         )  # fmt: skip
     ax.set_xscale("log")
     ax.xaxis.set_minor_formatter("")

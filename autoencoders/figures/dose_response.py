@@ -16,6 +16,7 @@ from autoencoders.figures.style import (
     GREEN,
     MUTED_COLOR,
     ORANGE,
+    PURPLE,
     add_header,
     add_legend,
     new_figure,
@@ -58,7 +59,7 @@ def dose_response(
     figure = new_figure(9.6, 4.0)
     add_header(figure, title, caption, 0.012, 0.97, 0.905)
     left, right = (figure.add_axes((x, 0.13, 0.34, 0.6)) for x in (0.08, 0.51))
-    colors = (BLUE, ORANGE, GREEN)
+    colors = (BLUE, ORANGE, PURPLE, GREEN) if len(methods) > 3 else (BLUE, ORANGE, GREEN)  # purple: whitened PCA
     lines = _plot_curves(left, strengths, methods, [colors[i % len(colors)] for i in range(len(methods))])
     drawn = dict(itertools.islice(other_attributes.items(), MAX_CURVES))
     other_colors = [CLASS_COLORS[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(drawn))]

@@ -49,7 +49,7 @@ def neighbor_grid(
     """
     count, k = neighbors.shape[:2]
     title, caption = plain_text(title, MAX_TITLE), plain_text(caption, MAX_CAPTION)
-    width = max(0.24 + TILE * (k + 1.25), 0.075 * len(title), 0.066 * len(caption)) + 0.12
+    width = max(0.24 + TILE * (k + 1.25), 0.075 * len(title), 0.068 * len(caption)) + 0.24
     height = 0.75 + count * (TILE + LABEL_HEIGHT)
     figure = new_figure(width, height)
     add_header(figure, title, caption, 0.12 / width, 1 - 0.1 / height, 1 - 0.34 / height)

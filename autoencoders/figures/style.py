@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 TEXT_COLOR, MUTED_COLOR = "#1f2430", "#8a90a0"
-BLUE, ORANGE, GREEN = "#3b6fb6", "#e07b39", "#3d9970"
+BLUE, ORANGE, GREEN, PURPLE = "#3b6fb6", "#e07b39", "#3d9970", "#8172b3"
 CLASS_COLORS = (
     "#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#7f7f7f", "#ccb974", "#64b5cd",
 )  # fmt: skip

@@ -56,9 +56,10 @@ def _chunk_sums(model: Autoencoder, batch: Batch, split: str) -> Tensor:
     stochastic = model.posteriors.stochastic
     terms = model.terms(batch, evaluation_noise(model, batch.index, split, model.objective.samples))
     mean = terms.posterior.mean
-    # The objective uses samples of z. The squared error uses the reconstruction from the posterior mean instead.
+    # The objective uses samples of z. The squared error uses the reconstruction from the posterior mean instead. It is
+    # clipped to [0, 1], as in all applications.
     image = model.decode(mean, batch.y) if stochastic else terms.pixels.mean
-    squares = (image - batch.target).flatten(1).square().mean(1)
+    squares = (image.clamp(0, 1) - batch.target).flatten(1).square().mean(1)
     bound = torch.zeros_like(terms.rate) if terms.bound is None else terms.bound
     extra = torch.zeros_like(terms.rate) if terms.extra is None else terms.extra
     scalars = torch.stack([terms.distortion, terms.rate, bound, extra, squares], dim=1)

@@ -172,7 +172,8 @@ def _to_row(table: RunTable, header: str, columns: Sequence[Column], label: str)
         if column.is_text:
             cells.append(Cell(text=row.get(key, "")))
         else:
-            cells.append(Cell(to_number(row.get(key)), to_number(row.get(f"{key}{ERROR_SUFFIX}"))))
+            value = to_number(row.get(key))
+            cells.append(Cell(value, to_number(row.get(f"{key}{ERROR_SUFFIX}")), "n/a" if value is None else ""))
     if header == run.model_name:
         return Row(label, cells, run.setting, comparison_keys=run.comparison_keys)
     # A baseline has no ELBO. Rows for real images show the best possible value and are not compared with models.

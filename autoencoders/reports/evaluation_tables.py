@@ -41,7 +41,8 @@ class Baseline:
 def merge_evaluation_tables(name: str, tables: Tables) -> Table:
     """Create a table with one row per metric and one column per run.
 
-    Two more columns follow: one lists the baselines, the other contains notes. A column without text is removed.
+    Two more columns follow: one lists the baselines and the references, such as real images, the other contains notes.
+    A reference is only shown, and is not marked as better than a run. A column without text is removed.
 
     Args:
         name: title of the combined table.
@@ -49,7 +50,7 @@ def merge_evaluation_tables(name: str, tables: Tables) -> Table:
     """
     metrics = dict.fromkeys(row["measure"] for _, rows in tables for row in rows if to_number(row["value"]) is not None)
     columns = [Column(run.label, unit=run.setting) for run, _ in tables]
-    columns += [Column("baselines", is_text=True), Column("note", is_text=True)]
+    columns += [Column("baselines and references", is_text=True), Column("note", is_text=True)]
     table = Table(name, "metric", columns, [_merge_row(metric, tables) for metric in metrics], fixed=True)
     notes = [row.cells[-1].text for row in table.rows]
     for row, previous, note in zip(table.rows[1:], notes, notes[1:], strict=False):

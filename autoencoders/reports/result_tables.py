@@ -44,8 +44,8 @@ def results_table(
     Args:
         runs: runs in the order of the rows.
         columns: header -> name of a metric in `metrics.json`, or `<application>/<metric>/<method>`. As the method,
-            `model` selects the trained model of each run, and `PCA` selects PCA with any number of components. None for
-            the columns of `default_columns`.
+            `model` selects the trained model of each run, and `PCA` or `whitened PCA` selects PCA with any number of
+            components. None for the columns of `default_columns`.
         title: title of the table. The default title is `Metrics`, or the name of the split for the default columns.
 
     Raises:
@@ -101,8 +101,8 @@ def metric_value(run: RunFolder, metric: str) -> Value:
     prefix, _, name = metric.rpartition("/")
     if not run.has_prior and name in ("neg_elbo", "rate"):
         return None, None
-    if name == "PCA":
-        matches = (key for key in run.all_metrics if re.fullmatch(re.escape(f"{prefix}/") + r"PCA-\d+", key))
+    if name in ("PCA", "whitened PCA"):
+        matches = (key for key in run.all_metrics if re.fullmatch(re.escape(metric) + r"-\d+", key))
         metric = next(matches, metric)
     elif name == "model":
         metric = f"{prefix}/{run.model_name}"

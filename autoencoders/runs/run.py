@@ -225,15 +225,17 @@ class Run:
         means, distortions, rates = (torch.cat(column).float().cpu() for column in (z, distortion, rate))
         return Codes(means, None if y[0] is None else torch.cat(y), torch.cat(index), distortions, rates)
 
-    def pca(self, count: int | None = None) -> PCABaseline:
-        """Return PCA of the training images, a baseline for the latent codes.
+    def pca(self, count: int | None = None, whiten: bool = False) -> PCABaseline:
+        """Return PCA of the training images, a baseline for the latent codes and for reconstructions.
 
         Args:
             count: number of principal components; None for the latent size of the model. The number is reduced if the
                 data has fewer principal components.
+            whiten: whether to divide the PCA codes by their standard deviations on the training images.
         """
         train = self.prepare().data.images("train")
-        return PCABaseline.of(train, min(count or self.model.latent_dim, len(train) - 1, train[0].numel()))
+        count = min(count or self.model.latent_dim, len(train) - 1, train[0].numel())
+        return PCABaseline.of(train, count, whiten)
 
 
 def file_version(file: Path) -> str:

@@ -161,32 +161,45 @@ class PCABaseline:
         mean: (D,) float64 mean image, with D = C H W pixels.
         components: (K, D) float64 orthonormal components.
         shape: shape (C, H, W) of one image.
+        scale: (K,) float64 standard deviations of the training images along the components, by which the codes are
+            divided (whitened PCA); None for codes that are not divided.
     """
 
     mean: Tensor
     components: Tensor
     shape: tuple[int, int, int]
+    scale: Tensor | None = None
 
     @classmethod
-    def of(cls, images: Images, count: int) -> PCABaseline:
-        """Return the baseline with `count` components, fitted to uint8 or uint16 images (N, C, H, W)."""
-        mean, components, _ = principal_components(images, count)
+    def of(cls, images: Images, count: int, whiten: bool = False) -> PCABaseline:
+        """Return the baseline with `count` components, fitted to uint8 or uint16 images (N, C, H, W).
+
+        With `whiten`, the codes of the images have variance 1, as with `whiten=True` in scikit-learn.
+        """
+        mean, components, variances = principal_components(images, count)
         channels, height, width = images[0].shape
-        return cls(mean, components, (channels, height, width))
+        # The floor keeps rounding errors small along components without variance.
+        scale = variances.clamp(min=1e-12).sqrt() if whiten else None
+        return cls(mean, components, (channels, height, width), scale)
 
     @property
     def name(self) -> str:
-        """Return the display name in tables, such as `PCA-20`."""
-        return f"PCA-{len(self.components)}"
+        """Return the display name in tables, such as `PCA-20` or `whitened PCA-20`."""
+        return f"{'' if self.scale is None else 'whitened '}PCA-{len(self.components)}"
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the codes (N, K) float32 of images `x` (N, C, H, W) in [0, 1]."""
-        return ((x.flatten(1).double() - self.mean) @ self.components.T).float()
+        z = (x.flatten(1).double() - self.mean) @ self.components.T
+        return (z if self.scale is None else z / self.scale).float()
 
     def decode(self, z: Tensor) -> Tensor:
         """Return the images (N, C, H, W) float32 of codes `z` (N, K). The pixels are not clipped to [0, 1]."""
-        return (self.mean + z.double() @ self.components).float().unflatten(1, self.shape)
+        z = z.double() if self.scale is None else z.double() * self.scale
+        return (self.mean + z @ self.components).float().unflatten(1, self.shape)
 
     def reconstruct(self, x: Tensor) -> Tensor:
-        """Return the reconstructions (N, C, H, W) of images `x` (N, C, H, W) from their codes."""
-        return self.decode(self.encode(x))
+        """Return the reconstructions (N, C, H, W) of images `x` (N, C, H, W) from their codes, clipped to [0, 1].
+
+        All errors of PCA are measured on clipped reconstructions. Whitening does not change the reconstructions.
+        """
+        return self.decode(self.encode(x)).clamp(0, 1)

@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import roc_auc_score
 
+from autoencoders.applications import attribute_editing
 from autoencoders.applications.attribute import attribute
 from autoencoders.applications.attribute_editing import fit_editors, hyperplane_normal
 from autoencoders.applications.representations import binary_attributes
+from autoencoders.data.arrays import ArraysDataModule
 from autoencoders.data.cartoons import FACTORS, CartoonsDataModule, draw
 from autoencoders.latent.directions import attribute_direction
 from autoencoders.metrics.labels import attribute_threshold
@@ -80,16 +84,82 @@ def test_findings_on_cartoons(cartoons, linear_run):
     assert set(found.figures) == {"add", "subtract", "strip", "dose"}
     edits = found.tables["edits"].set_index("method")
     assert edits.index[0] == "pca"
-    assert list(edits.index[1:]) == ["PCA-64", "pixels"]
+    assert list(edits.index[1:]) == ["PCA-64", "whitened PCA-64", "pixels"]
     # The model is a PCA model, so its results equal those of the PCA baseline.
     np.testing.assert_allclose(edits.loc["pca", "auroc"], edits.loc["PCA-64", "auroc"], atol=1e-3)
     np.testing.assert_allclose(edits.loc["pca", "shift per unit"], edits.loc["PCA-64", "shift per unit"], atol=1e-2)
     assert 0.5 < edits.loc["pca", "shift per unit"] < 1.5
+    assert np.isnan(edits.loc["whitened PCA-64", "shift per unit"])
+    assert edits.loc["whitened PCA-64", "note"] == "the edit equals that of PCA"
+    assert np.isfinite(found.metrics["predicted share/PCA-64"])
     dose = found.tables["dose"]["pca"].to_numpy()
     assert dose[0] == 0
     assert (np.diff(dose) > 0).all()
     leaks = found.tables["leakage"].set_index("attribute")["shift, pca"]
     assert leaks.abs().idxmax() == "mouth"
+
+
+@pytest.fixture
+def without_bootstrap(monkeypatch):
+    """Leave out the standard errors of AUROCs, which take seconds."""
+    monkeypatch.setattr(attribute_editing, "bootstrap_error", lambda *arguments: 0.0)
+
+
+@pytest.mark.usefixtures("without_bootstrap")
+def test_the_auroc_of_whitened_pca_is_that_of_scikit_learns_codes(digits_run):
+    known, names = binary_attributes(digits_run)
+    editors, aurocs = fit_editors(digits_run, "test", known, names.index("3"), [], "mean_difference")
+    train, test = digits_run.batch("train"), digits_run.batch("test")
+    codes = PCA(16, whiten=True, svd_solver="full").fit(train.x.flatten(1).double().numpy())
+    z, new = (codes.transform(batch.x.flatten(1).double().numpy()) for batch in (train, test))
+    step = z[train.y == 3].mean(0) - z[train.y != 3].mean(0)
+    assert aurocs["whitened PCA-16"][0] == pytest.approx(roc_auc_score(test.y == 3, new @ step), abs=1e-3)
+    assert aurocs["whitened PCA-16"][0] > aurocs["PCA-16"][0] + 0.005
+    # Adding the whitened difference to whitened codes gives the image that PCA gives, so there is no such editor.
+    pca, whitened = digits_run.pca(), digits_run.pca(whiten=True)
+    x = test.x[:5]
+    edited = whitened.decode(whitened.encode(x) + torch.from_numpy(step * signs(whitened, codes)).float())
+    linear = next(editor for editor in editors if editor.name == pca.name)
+    torch.testing.assert_close(edited.clamp(0, 1), linear.edit(test.select(slice(0, 5)), 1.0), atol=1e-3, rtol=0)
+    assert [editor.name for editor in editors] == ["pca", "PCA-16", "pixels"]
+
+
+def signs(whitened, codes):
+    """Return the signs by which the components of scikit-learn differ."""
+    return np.sign((whitened.components.numpy() * codes.components_).sum(1))
+
+
+@pytest.mark.usefixtures("without_bootstrap")
+def test_the_normal_of_a_classifier_depends_on_whitening(digits_run):
+    found = attribute(digits_run, attribute="3", measured=10, count=2, alphas=[0, 1], method="logistic")
+    edits = found.tables["edits"].set_index("method")
+    assert list(edits.index) == ["pca", "PCA-16", "whitened PCA-16", "pixels"]
+    assert abs(edits.loc["whitened PCA-16", "shift per unit"] - edits.loc["PCA-16", "shift per unit"]) > 0.01
+
+
+@pytest.mark.usefixtures("without_bootstrap")
+def test_two_classes_have_no_leakage(linear_run, tmp_path):
+    """The logit of one of two classes is the negative of the other, so that `leakage` would equal the shift."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % 2
+    images = (rng.integers(0, 120, (400, 8, 8)) + 100 * labels[:, None, None]).astype(np.uint8)
+    np.savez(tmp_path / "two.npz", images=images, labels=labels)
+    data = ArraysDataModule(name="two", path=str(tmp_path / "two.npz"), cache=str(tmp_path / "cache"), batch_size=32)
+    data.prepare_data()
+    data.setup()
+    found = attribute(linear_run(data, 4), measured=10, count=2, alphas=[0, 1])
+    edits = found.tables["edits"].set_index("method")
+    assert edits["leakage"].isna().all()
+    assert edits["leakage per shift"].isna().all()
+    assert "leakage n/a: the shifts of two classes are opposite" in edits.loc["pca", "note"]
+    assert not any(key.startswith("leakage") for key in found.metrics)
+    table = found.tables["leakage"].set_index("attribute")
+    assert table["shift, pca"].isna().tolist() == [True, False]
+
+
+def test_validation_images_are_not_edited(digits_run):
+    with pytest.raises(UserError, match=r"^split must be test or train, got val, because the classifier is chosen on"):
+        attribute(digits_run, split="val")
 
 
 def test_classes_are_attributes_and_conditional_models_get_the_label(cvae_run):

@@ -3,6 +3,7 @@ import pytest
 import scipy.stats
 import torch
 from PIL import Image
+from sklearn.decomposition import PCA
 
 from autoencoders.applications.browse import browse, moments
 from autoencoders.config import instantiate
@@ -26,6 +27,14 @@ def test_moments_are_scipys():
     z = torch.from_numpy(np.random.default_rng(0).gamma(2.0, size=(500, 3)))
     expected = [z.mean(0), z.var(0), scipy.stats.skew(z), scipy.stats.kurtosis(z)]
     assert np.allclose(moments(z), np.stack([np.asarray(e) for e in expected], 1))
+
+
+def test_whitened_pca_has_the_variances_of_scikit_learns_codes(run):
+    opened = run("data=digits", "data.size=8", "model=ae").prepare()
+    train, test = (opened.batch(split).x.flatten(1).double().numpy() for split in ("train", "test"))
+    z = PCA(4, whiten=True, svd_solver="full").fit(train).transform(test)
+    metrics = browse(opened, count=5).metrics
+    assert metrics["variance/whitened PCA-4"] == pytest.approx(z.var(0, ddof=1).mean(), rel=1e-4)
 
 
 def test_classes_are_counted(run):

@@ -61,5 +61,7 @@ def test_attributes_give_every_combination_of_signs_at_the_means_of_either_side(
 def test_invalid_options_are_refused(opened):
     with pytest.raises(UserError, match="needs a conditional model, got vae"):
         conditional_sample(opened("model=vae"))
+    with pytest.raises(UserError, match=r"^split must be test or train, got val, because the classifier is chosen"):
+        conditional_sample(opened("model=cvae"), split="val")
     with pytest.raises(UserError, match=r"has no label 3\. Choose labels from: 5, 7"):
         label_positions(["5", "7"], [3])

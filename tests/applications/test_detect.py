@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import mahalanobis
 from scipy.stats import mannwhitneyu
+from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from autoencoders.applications.anomaly_scores import AnomalyScores
@@ -69,6 +71,8 @@ def test_pca_separates_noise_from_digits_and_thresholds_come_from_validation(run
     assert table.loc["PCA-4", "detected"] == 1
     assert table.loc["PCA-4", "false alarms"] < 0.15
     assert set(found.figures) == {"histograms", "extremes", "errors"}
+    assert table.loc["whitened PCA-4", "note"] == "threshold chosen on validation images"
+    assert "auroc/whitened PCA-4" in found.metrics
 
 
 @pytest.mark.parametrize("model", ["ae", "cvae"])
@@ -107,6 +111,24 @@ def test_1500_classes_are_scored_on_fewer_images_with_few_calls_of_the_network(m
     scored = [size for size in calls if size <= 250][-3 * 215 :]
     assert sum(scored) == 3 * 33 * 1500  # the code of each training image is computed before
     assert len(scored) == 3 * 215  # not 3 * 1500
+
+
+def test_whitened_pca_scores_by_the_mahalanobis_distance(run):
+    opened = run("model=ae").prepare()
+    train, test = (opened.batch(split).x.flatten(1).double().numpy() for split in ("train", "test"))
+    codes = PCA(4, svd_solver="full").fit(train)
+    covariance = np.cov(codes.transform(train).T)
+    z = codes.transform(test[:20])
+    expected = [mahalanobis(row, np.zeros(4), np.linalg.inv(covariance)) ** 2 for row in z]
+    scores = AnomalyScores(opened).scores(opened.batch("test", 20), "test")
+    np.testing.assert_allclose(scores["whitened PCA-4"], expected, rtol=1e-4)
+    clipped = codes.inverse_transform(z).clip(0, 1)
+    np.testing.assert_allclose(scores["PCA-4"], ((clipped - test[:20]) ** 2).sum(1), rtol=1e-4)
+
+
+def test_validation_images_are_not_the_normal_images(run):
+    with pytest.raises(UserError, match=r"^split must be test or train, got val, because the threshold of each score"):
+        detect(run("model=ae"), other="noise", split="val")
 
 
 def test_nothing_anomalous_is_one_sentence(run):

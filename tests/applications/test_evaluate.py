@@ -4,11 +4,14 @@ import math
 
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
 from autoencoders.applications.evaluate import evaluate
+from autoencoders.callbacks.baselines import pca_mse
 from autoencoders.config import instantiate
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.metrics.likelihood import importance_weighted
+from autoencoders.models.evaluation import evaluation_metrics, evaluation_terms
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -44,6 +47,11 @@ def test_the_table_says_what_the_model_says(opened, model):
     batch = run.batch("test", torch.linspace(0, count - 1, 20).round().long())
     one = importance_weighted(run.model, batch.x, batch.target, batch.y, batch.index, samples=5, together=3)
     assert table["value"]["IW-NLL, K=5", model] == pytest.approx(float(one.nll.mean()), rel=1e-5)
+    assert table["value"]["-ELBO, images of IW-NLL", model] == pytest.approx(float(one.negative_elbo.mean()), rel=1e-5)
+    assert table["images"]["-ELBO, images of IW-NLL", model] == table["images"]["IW-NLL, K=5", model] == 20
+    assert table["images"]["-ELBO", model] == count
+    gain = found.metrics[f"-ELBO, images of IW-NLL/{model}"] - found.metrics[f"IW-NLL, K=5/{model}"]
+    assert found.metrics[f"gained over ELBO/{model}"] == pytest.approx(gain, rel=1e-5, abs=1e-6)
     bits = float(one.nll.mean()) / (run.model.shape[1] * run.model.shape[2] * math.log(2))
     assert found.metrics[f"bits per dimension/{model}"] == pytest.approx(bits, rel=1e-5)
     assert set(found.figures) == {"kl"}
@@ -65,7 +73,7 @@ def test_a_decoder_that_ignores_the_code_equals_the_mean_image(opened, monkeypat
     metrics = found.metrics
     assert metrics["rate/vae"] == metrics["active units/vae"] == 0
     assert metrics["distortion/vae"] == pytest.approx(metrics["distortion/mean image"], rel=1e-5)
-    assert metrics["IW-NLL, K=5/vae"] == pytest.approx(metrics["-ELBO, same samples/vae"], rel=1e-6)
+    assert metrics["IW-NLL, K=5/vae"] == pytest.approx(metrics["-ELBO, images of IW-NLL/vae"], rel=1e-6)
     assert metrics["effective samples/vae"] == pytest.approx(5)
     assert metrics["MSE/vae"] == pytest.approx(metrics["MSE/mean image"], rel=1e-2)
     expected = torch.distributions.Bernoulli(train.clamp(1e-3, 1 - 1e-3)).log_prob(run.batch("test").target)
@@ -79,7 +87,6 @@ def test_a_decoder_that_ignores_the_code_equals_the_mean_image(opened, monkeypat
     [
         (["model=vae"], "cross-entropy of gray levels"),
         (["model=vae", "likelihood=gaussian", "data.binarize=static"], "a density"),
-        (["model=ae"], "no prior"),
     ],
 )
 def test_bits_per_dimension_only_for_discrete_likelihoods(opened, words, reason):
@@ -106,6 +113,33 @@ def test_pca_is_its_own_baseline_and_has_no_likelihood(digits_run):
     assert found.metrics["MSE/pca"] == pytest.approx(found.metrics["MSE/PCA-16"], rel=1e-4)
     assert not found.figures
     assert not any(name.startswith(("-ELBO", "IW-NLL", "aggregate")) for name in found.metrics)
+    pca = PCA(16, svd_solver="full").fit(digits_run.batch("train").x.flatten(1).numpy())
+    x = digits_run.batch("test").x.flatten(1).numpy()
+    expected = ((pca.inverse_transform(pca.transform(x)).clip(0, 1) - x) ** 2).mean()
+    assert found.metrics["MSE/PCA-16"] == pytest.approx(expected, rel=1e-4)
+    assert pca_mse(digits_run.data, "test", 16) == pytest.approx(expected, rel=1e-4)  # test/mse_pca
+    means = evaluation_terms(digits_run.model, digits_run.batch("test"), "test")
+    assert evaluation_metrics(digits_run.model, "test", means)["test/mse"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_a_model_without_a_prior_has_no_elbo(opened, likelihood):
+    run = opened("model=ae", f"likelihood={likelihood}")
+    found = evaluate(run, **SMALL)
+    measures = set(found.tables["evaluation"]["measure"])
+    assert not any("ELBO" in text or "NLL" in text for text in [*measures, *found.metrics])
+    assert "ELBO" not in "".join(found.tables["markdown"]["markdown"])
+    with torch.no_grad():
+        means = evaluation_terms(run.model, run.batch("test"), "test")
+    assert not any("elbo" in name for name in evaluation_metrics(run.model, "test", means))
+
+
+def test_numbers_of_a_classifier_are_not_reported_on_validation_images(opened):
+    with pytest.raises(UserError, match=r"^split must be test or train, got val, because the classifier is chosen"):
+        evaluate(opened("model=cvae"), split="val", **SMALL)
+    with pytest.raises(UserError, match="because the classifier is chosen on validation images"):
+        evaluate(opened("model=ae"), split="val", classifier="runs/classifier", **SMALL)
+    assert "MSE/ae" in evaluate(opened("model=ae"), split="val", **SMALL).metrics
 
 
 def test_numbers_go_to_csv_and_json_and_lines_of_text_to_markdown(opened, tmp_path):

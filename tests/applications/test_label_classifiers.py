@@ -109,7 +109,8 @@ def test_edits_are_measured_with_its_features(opened, classifier_folder):
     run = opened("model=pca")
     found = attribute(run, attribute="3", classifier=str(classifier_folder), measured=10, count=2, alphas=[0, 1])
     edits = found.tables["edits"].set_index("method")
-    assert (edits["classifier"].str.startswith("classifier-digits, step")).all()
+    edited = edits.drop("whitened PCA-4")  # its edit equals that of PCA
+    assert (edited["classifier"].str.startswith("classifier-digits, step")).all()
     for space in ("", ", features"):
         assert edits[f"identity unedited{space}"]["pixels"] == 1  # every image is its own nearest image
     assert edits["shift per unit"]["PCA-4"] > 0.2

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
 from autoencoders.applications.inpainting import CodeFit, Corrupted, corrupted_rows
 from autoencoders.applications.restoration import psnr_and_error
@@ -44,6 +45,18 @@ def test_the_error_of_noise_is_measured_at_every_level(run):
     compared = result.tables["comparison"].set_index("method")
     assert compared.loc["total variation", "mse"] < compared.loc["input", "mse"]
     assert (compared["images"] == 16).all()
+    assert compared.loc["total variation", "note"] == "parameters, if any, chosen on validation images"
+    assert compared.loc["ae", "note"] == compared.loc["PCA-8", "note"] == ""
+    pca = PCA(8, svd_solver="full").fit(opened.data.images("train").flatten(1).numpy() / 255)
+    x = batch.x.flatten(1).numpy()
+    clipped = pca.inverse_transform(pca.transform(x)).clip(0, 1)
+    expected = ((clipped - batch.target.flatten(1).numpy()) ** 2).mean()
+    assert table.loc["PCA-8", "mse"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_methods_are_not_measured_where_their_parameters_were_chosen(run):
+    with pytest.raises(UserError, match=r"^split must be test or train, got val, because the best parameter of each"):
+        restore(run("corruption=gaussian_noise"), split="val")
 
 
 @pytest.mark.parametrize("corruption", ["erase", "occlusion", "salt_pepper"])

@@ -8,7 +8,7 @@ from autoencoders.applications.label_classifiers import load_classifier
 from autoencoders.applications.sample import sample, sample_images
 from autoencoders.config import instantiate
 from autoencoders.latent.densities import GaussianDiagonal, GaussianFull, StandardNormal
-from autoencoders.latent.kde import PCAKDE
+from autoencoders.latent.kde import BANDWIDTHS, PCAKDE
 from autoencoders.metrics.generation import kernel_distance
 from autoencoders.metrics.neighbors import pixel_distances, within_label_deviation
 from autoencoders.runs.run import Run
@@ -41,6 +41,23 @@ def test_every_model_samples(opened, model):
     assert table["log-density"]["gaussian_full"] == pytest.approx(float(expected))
     assert table["variance ratio"]["gaussian_full"] == pytest.approx(1, abs=0.1)
     assert set(result.figures) == {"samples", "densities", "nearest"}
+
+
+def test_bandwidths_are_not_chosen_on_the_reported_codes(opened):
+    run = opened("model=ae")
+    train, val = run.codes("train").z, run.codes("val").z
+    kept = torch.arange(len(train)) % 10 != 9
+    for split, fitted, chosen_on, words in (
+        ("test", train, val, "chosen on validation codes"),
+        ("val", train[kept], train[~kept], "chosen on every tenth training code"),
+    ):
+        density = PCAKDE(3)
+        result = sample(run, densities={"standard_normal": StandardNormal(), "pca_kde": density}, split=split, **SMALL)
+        scores = []
+        for bandwidth in BANDWIDTHS:
+            scores.append(PCAKDE(3, bandwidth=bandwidth).fit(fitted).log_density(chosen_on).mean())
+        assert density.bandwidth == pytest.approx(BANDWIDTHS[int(torch.stack(scores).argmax())])
+        assert result.tables["densities"].set_index("method")["note"]["pca_kde"].endswith(words)
 
 
 def test_temperature_scales_deviations_from_the_mean(opened):

@@ -39,6 +39,7 @@ def test_the_best_baseline_is_marked(make_run, add_table):
     add_table(folder, "detect/detection", rows)
     [result] = collect_tables(find_runs([folder]), "detect")
     assert [row.cells[0].best for row in result.table.rows] == [False, True, False]
+    assert result.table.rows[2].cells[0].text == "n/a"
 
 
 def test_rows_of_single_numbers_become_one_row_per_metric(make_run, add_table):
@@ -48,7 +49,7 @@ def test_rows_of_single_numbers_become_one_row_per_metric(make_run, add_table):
     folder = make_run("a")
     add_table(folder, "evaluate/evaluation", [dict(zip(columns, row, strict=True)) for row in rows])
     [result] = collect_tables(find_runs([folder]), "evaluate")
-    assert [c.label for c in result.table.columns] == ["a", "baselines", "note"]
+    assert [c.label for c in result.table.columns] == ["a", "baselines and references", "note"]
     assert [[row.header, row.detail, *(cell.text for cell in row.cells)] for row in result.table.rows] == [
         ["-ELBO", "neg_elbo", "100.0", "", "bounds"],
         ["MSE", "[0, 1]² pixels", "0.0200", "PCA-10 0.0300 ± 0.0010", ""],

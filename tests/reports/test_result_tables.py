@@ -115,12 +115,14 @@ def test_columns_can_be_metrics_of_applications(make_run, tmp_path):
     for name, value in (("a", 0.8), ("b", 0.9)):
         folder = make_run(name)
         (folder / "tables/evaluate").mkdir(parents=True)
-        metrics = f'{{"SSIM/vae": {value}, "SSIM_error/vae": 0.004, "SSIM/PCA-10": 0.85}}'
+        metrics = f'{{"SSIM/vae": {value}, "SSIM_error/vae": 0.004, "SSIM/PCA-10": 0.85, "SSIM/whitened PCA-10": 0.8}}'
         (folder / "tables/evaluate/metrics.json").write_text(metrics)
     runs = find_runs([tmp_path / "runs"])
-    table = results_table(runs, {"ours": "evaluate/SSIM/model", "PCA": "evaluate/SSIM/PCA"})
+    columns = {"ours": "model", "PCA": "PCA", "whitened": "whitened PCA"}
+    table = results_table(runs, {header: f"evaluate/SSIM/{name}" for header, name in columns.items()})
     assert [(cell.value, cell.error) for cell in column(table, "ours")] == [(0.8, 0.004), (0.9, 0.004)]
     assert [cell.value for cell in column(table, "PCA")] == [0.85, 0.85]
+    assert [cell.value for cell in column(table, "whitened")] == [0.8, 0.8]
     assert best(table, "ours") == ["b"]
     with pytest.raises(UserError, match=r"no run has the metric test/fid\. Choose from: .*evaluate/SSIM/vae"):
         results_table(runs, {"fid": "test/fid"})

@@ -47,8 +47,8 @@ def feature_rows(run: Run, split: str, classifier: TrainedClassifier | None, dra
     """Return rows with FID, KID, density and coverage of samples and reconstructions, compared with real images.
 
     All sets have the same number of images, because FID depends on this number. Baselines are samples from a Gaussian
-    fitted to PCA codes, and noise. Real images of other splits show the best values that can be expected. The
-    reconstructed images are not from `split`, so that they are not compared with their own originals.
+    fitted to PCA codes, and noise. Real images of other splits are a reference, the best values that can be
+    expected. The reconstructed images are not from `split`, so that they are not compared with their own originals.
 
     Args:
         run: run to evaluate.

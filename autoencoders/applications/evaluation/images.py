@@ -52,7 +52,7 @@ def conditional_rows(run: Run, split: str, classifier: LabelClassifier, codes: i
     rows = []
     for row in table.to_dict("records"):
         decoded = f"; mean images of p(x | z), {codes} codes per label" if row["method"] == run.model.name else ""
-        value, note = (row["accuracy"], row["accuracy +-"]), f"by {classifier.name}{decoded}"
+        value, note = (row["accuracy"], row["accuracy +-"]), f"by {classifier.name}{decoded}; {row['note']}"
         rows.append(Row("label accuracy", "fraction", row["method"], value, row["images"], note))
     spreads = {"pixel deviation within a label": "[0, 1]"}
     if isinstance(classifier, TrainedClassifier):
@@ -83,6 +83,6 @@ def classifier_rows(run: Run, split: str, classifier: TrainedClassifier) -> list
     )
     return [
         Row("classifier", "fraction", name, mean_and_error(each[each.isfinite()]), int(each.isfinite().sum()),
-            f"accuracy on real {split} images, {what}")
+            f"accuracy on real {split} images, {what}; chosen on validation images")
         for name, each in named
     ]  # fmt: skip

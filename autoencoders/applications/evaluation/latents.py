@@ -77,8 +77,8 @@ def latents_table(found: Latents) -> pd.DataFrame:
 def latent_rows(run: Run, found: Latents) -> list[Row]:
     """Return rows with the number of active units, and the gap between aggregate posterior and prior.
 
-    The baseline of the gap is the same number of samples from the prior. The gap of these samples is not 0, because it
-    is estimated from a finite number of samples.
+    The reference for the gap is the same number of samples from the prior. The gap of these samples is not 0, because
+    it is estimated from a finite number of samples.
     """
     name, (count, size) = run.model.name, found.mean.shape
     active = int((found.mean.var(0, correction=0) > ACTIVE_VARIANCE).sum())

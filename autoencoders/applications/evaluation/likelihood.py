@@ -23,29 +23,23 @@ FITTED = 2000
 def likelihood_rows(run: Run, split: str) -> list[Row]:
     """Return rows with the negative ELBO, distortion and rate (KL divergence of the posterior from the prior).
 
-    The baseline of the distortion is the mean training image. A model without a prior has neither ELBO nor rate.
+    The baseline of the distortion is the mean training image. A model without a prior has neither ELBO nor rate, and no
+    rows for them.
     """
     name, codes = run.model.name, run.codes(split)
     distortion, rate, count = codes.distortion.double(), codes.rate.double(), len(codes.z)
     mean = mean_image_nll(run, split)
-    if run.model.has_prior:
-        given = " given the label" if run.model.context_size else ""
-        gaussian = run.model.posteriors.gaussian
-        bounds = f"upper bound on -log p(x){given}" if gaussian else "no bound on -log p(x), see notes in run.json"
-        elbo = Row("-ELBO", "nats", name, mean_and_error(distortion + rate), count, bounds)
-        rates = [Row("rate", "nats", name, mean_and_error(rate), count)]
-    else:
-        elbo, rates = Row("-ELBO", "nats", name, math.nan, count, NO_PRIOR), []
-    return [
-        elbo,
+    distortions = [
         Row("distortion", "nats", name, mean_and_error(distortion), count),
         Row("distortion", "nats", "mean image", mean_and_error(mean), count, "same likelihood, mean image as its mean"),
-        *rates,
     ]
-
-
-NO_PRIOR = "n/a: the model has no prior over codes"
-"""Note in rows without a value."""
+    if not run.model.has_prior:
+        return distortions
+    given = " given the label" if run.model.context_size else ""
+    gaussian = run.model.posteriors.gaussian
+    bounds = f"upper bound on -log p(x){given}" if gaussian else "no bound on -log p(x), see notes in run.json"
+    elbo = Row("-ELBO", "nats", name, mean_and_error(distortion + rate), count, bounds)
+    return [elbo, *distortions, Row("rate", "nats", name, mean_and_error(rate), count)]
 
 
 @torch.no_grad()
@@ -64,10 +58,11 @@ def mean_image_nll(run: Run, split: str) -> Tensor:
 
 
 def bound_rows(run: Run, split: str, measured: int, samples: int, together: int, seed: int) -> list[Row]:
-    """Return rows with the importance-weighted bound on -log p(x) and related values; NaN for a model without a prior.
+    """Return rows with the importance-weighted bound on -log p(x) and related values; none for a model without a prior.
 
-    The related values are the negative ELBO of the same samples, the difference between the two, the effective number
-    of samples, and the bits per dimension.
+    The related values are the negative ELBO of the same images and the same posterior samples, the difference between
+    the two, the effective number of samples, and the bits per dimension. All of them are measured on the same images,
+    which may be fewer than those of the row `-ELBO`.
 
     Args:
         run: run to evaluate.
@@ -78,11 +73,9 @@ def bound_rows(run: Run, split: str, measured: int, samples: int, together: int,
         seed: seed of the posterior samples.
     """
     name, index = run.model.name, spread_rows(measured, len(run.prepare().data.images(split)))
-    nll, bits = f"IW-NLL, K={samples}", "bits per dimension"
-    reason = code_length_objection(run, split, index) if run.model.has_prior else NO_PRIOR
     if not run.model.has_prior:
-        return [Row(nll, "nats", name, math.nan, 0, NO_PRIOR), Row(bits, "bits", name, math.nan, 0, NO_PRIOR)]
-    parts = []
+        return []
+    reason, parts = code_length_objection(run, split, index), []
     for some in index.split(ROWS_PER_CHUNK):
         batch, options = run.batch(split, some), {"samples": samples, "seed": seed, "together": together}
         parts.append(importance_weighted(run.model, batch.x, batch.target, batch.y, batch.index, **options))
@@ -90,12 +83,14 @@ def bound_rows(run: Run, split: str, measured: int, samples: int, together: int,
     per_bit = math.prod(run.model.shape) * math.log(2)
     few = float((found.effective < 2).double().mean())
     return [
-        Row(nll, "nats", name, mean_and_error(found.nll), measured, "" if reason is None else reason),
-        Row("-ELBO, same samples", "nats", name, mean_and_error(found.negative_elbo), measured),
-        Row("gained over ELBO", "nats", name, mean_and_error(found.negative_elbo - found.nll), measured),
+        Row(f"IW-NLL, K={samples}", "nats", name, mean_and_error(found.nll), measured, reason or ""),
+        Row("-ELBO, images of IW-NLL", "nats", name, mean_and_error(found.negative_elbo), measured,
+            "same images and same samples as IW-NLL: compare these two"),
+        Row("gained over ELBO", "nats", name, mean_and_error(found.negative_elbo - found.nll), measured,
+            "-ELBO, images of IW-NLL, minus IW-NLL"),
         Row("effective samples", f"of {samples}", name, mean_and_error(found.effective), measured,
             f"fewer than 2 for {few:.1%} of the images"),
-        Row(bits, "bits", name, math.nan if reason else mean_and_error(found.nll / per_bit), measured,
+        Row("bits per dimension", "bits", name, math.nan if reason else mean_and_error(found.nll / per_bit), measured,
             f"n/a: {reason}" if reason else ""),
     ]  # fmt: skip
 
