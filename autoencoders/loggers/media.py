@@ -40,17 +40,22 @@ class MediaWriter:
             histograms and texts.
         active: whether this process has rank zero. Other processes save nothing.
         title: start of the captions: model, data, beta and latent size.
+        model: name of the model, which is also the name of its rows in the tables of applications.
     """
 
-    def __init__(self, folder: str | Path, loggers: Sequence[Logger], active: bool = True, title: str = "") -> None:
-        self.folder, self.loggers, self.active, self.title = Path(folder), list(loggers), active, title
+    def __init__(
+        self, folder: str | Path, loggers: Sequence[Logger], active: bool = True, title: str = "", model: str = ""
+    ) -> None:
+        self.folder, self.loggers, self.active = Path(folder), list(loggers), active
+        self.title, self.model = title, model
         self.media_loggers = select_media_loggers(loggers) if active else []
 
     @classmethod
     def from_trainer(cls, trainer: pl.Trainer) -> MediaWriter:
         """Return a media writer for the run folder, the loggers and the model of a trainer."""
-        title = run_title(as_image_model(trainer.lightning_module), get_datamodule(trainer))
-        return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title)
+        model = as_image_model(trainer.lightning_module)
+        title = run_title(model, get_datamodule(trainer))
+        return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title, model.name)
 
     def save_figure(self, key: str, figure: Figure, step: int) -> Path | None:
         """Save a figure and pass it to the loggers.
@@ -65,18 +70,19 @@ class MediaWriter:
         """
         return self._save_png(key, figure, step) if self.active else None
 
-    def save_result(self, name: str, result: ApplicationResult, step: int) -> list[Path]:
+    def save_result(self, name: str, result: ApplicationResult, step: int, repeated: bool = False) -> list[Path]:
         """Save the result of an application and pass the result to the loggers.
 
         Tables are saved as `<folder>/tables/<name>/<table>.csv`. A table with a single text column is saved as
         `<table>.md`, and metrics are saved as `metrics.json` in the same folder. Loggers receive metrics as
-        `<name>/<metric>`. Tables in `result.examples` are only passed to loggers, because the figures on disk show the
+        `<name>/<metric>`; W&B and TensorBoard use the keys of `result_keys`. Tables in `result.examples` are only passed to loggers, because the figures on disk show the
         same images.
 
         Args:
             name: name of the application.
             result: figures, animations, tables and metrics.
             step: index of the optimizer step.
+            repeated: whether the application is run several times during training.
 
         Returns:
             The paths of the saved files. Empty if this process does not have rank zero.
@@ -95,9 +101,15 @@ class MediaWriter:
         if result.metrics:
             files.append(folder / "metrics.json")
             write_json(files[-1], result.metrics)
-            for logger in self.loggers:
-                logger.log_metrics({f"{name}/{key}": value for key, value in result.metrics.items()}, step)
+            self._log_results({f"{name}/{key}": value for key, value in result.metrics.items()}, step, repeated)
         return files
+
+    def _log_results(self, results: Mapping[str, float], step: int, repeated: bool) -> None:
+        for logger in self.loggers:
+            if isinstance(logger, MediaLogger):
+                logger.send_results(results, self.model, step, repeated)
+            else:
+                logger.log_metrics(dict(results), step)
 
     def log_text(self, key: str, text: str, step: int, failed: bool = False) -> None:
         """Pass a text to the loggers. W&B shows it in the summary and as an alert, TensorBoard as a text.
