@@ -1,8 +1,8 @@
-"""Plots of loss curves for one run, and of distortion as a function of rate for several runs."""
+"""Plots of the loss curves of one run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 from autoencoders.figures.style import (
     BLUE,
     LABEL_SIZE,
-    MAX_NAME,
     MAX_TITLE,
     MUTED_COLOR,
     ORANGE,
     PLAIN,
+    SMALL_SIZE,
     TEXT_COLOR,
+    TITLE_ID,
     TITLE_SIZE,
     add_axes_legend,
     new_figure,
@@ -57,10 +58,12 @@ def loss_curves(
             if value <= MAX_BASELINE_RATIO * first:
                 ax.axhline(value, color=MUTED_COLOR, ls=":", lw=1)
                 ax.annotate(name, (0.02, value), xycoords=("axes fraction", "data"), ha="left", va="bottom",
-                            fontsize=LABEL_SIZE - 1, color=MUTED_COLOR, **PLAIN)  # fmt: skip
+                            fontsize=SMALL_SIZE, color=MUTED_COLOR, **PLAIN)  # fmt: skip
         style_axes(ax, "", "optimizer step", AXIS_LABELS.get(metric, f"{metric}, nats per image"))
     add_axes_legend(panels[0])
-    figure.suptitle(plain_text(title, MAX_TITLE), x=0.01, ha="left", fontsize=TITLE_SIZE, **PLAIN)
+    figure.suptitle(
+        plain_text(title, MAX_TITLE), x=0.01, ha="left", fontsize=TITLE_SIZE, color=TEXT_COLOR, gid=TITLE_ID, **PLAIN
+    )
     figure.tight_layout()
     return figure
 
@@ -73,37 +76,3 @@ def _mark_best(ax: Axes, points: np.ndarray, higher_is_better: bool) -> None:
     ax.annotate(label, (step, value), xytext=(0, 8), textcoords="offset points", ha="right",
                 fontsize=LABEL_SIZE, color=ORANGE, **PLAIN)  # fmt: skip
     ax.plot([step], [value], "o", color=ORANGE, ms=5)
-
-
-def rate_distortion_curve(
-    rates: Sequence[float], distortions: Sequence[float], labels: Sequence[str], title: str
-) -> Figure:
-    """Plot distortion as a function of rate (KL divergence of the posterior from the prior), with one point per run.
-
-    The sum of rate and distortion is the negative ELBO. A dotted line with slope -1 goes through the run with the
-    lowest negative ELBO. The negative ELBO is the same at every position on this line.
-
-    Args:
-        rates: rate of each run, in nats per image.
-        distortions: distortion (reconstruction term of the negative ELBO) of each run, in nats per image.
-        labels: text next to the point of each run.
-        title: one line above the axes. The lowest sum is appended to this text.
-    """
-    figure = new_figure(6.4, 4.8)
-    ax = figure.add_subplot()
-    order = np.argsort(rates)
-    x, y = np.asarray(rates)[order], np.asarray(distortions)[order]
-    ax.plot(x, y, color=MUTED_COLOR, lw=1, zorder=1)
-    ax.scatter(x, y, color=BLUE, s=36, zorder=2)
-    # The curve is convex and decreasing, so there is free space for text at the upper right of each point.
-    for i, rate, distortion in zip(order, x, y, strict=True):
-        label = plain_text(labels[i], 2 * MAX_NAME)
-        ax.annotate(label, (rate, distortion), xytext=(6, 5), textcoords="offset points", fontsize=LABEL_SIZE,
-                    color=TEXT_COLOR, **PLAIN)  # fmt: skip
-    ax.margins(0.15)
-    best = int(np.argmin(x + y))
-    ax.axline((x[best], y[best]), slope=-1, color=ORANGE, lw=1, ls=":", zorder=0)
-    title = f"{title}: lowest rate + distortion {x[best] + y[best]:.2f} nats (dotted)"
-    style_axes(ax, plain_text(title, MAX_TITLE), "rate, nats per image", "distortion, nats per image")
-    figure.tight_layout()
-    return figure

@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 
 from autoencoders.figures.style import (
     BLUE,
-    CLASS_COLORS,
     GREEN,
     MUTED_COLOR,
     ORANGE,
     add_header,
     add_legend,
+    class_colors,
     new_figure,
     plain_text,
     style_axes,
@@ -61,7 +61,8 @@ def dose_response(
     colors = (BLUE, ORANGE, GREEN)
     lines = _plot_curves(left, strengths, methods, [colors[i % len(colors)] for i in range(len(methods))])
     drawn = dict(itertools.islice(other_attributes.items(), MAX_CURVES))
-    other_colors = [CLASS_COLORS[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(drawn))]
+    colored = class_colors(MAX_LABELED_CURVES)
+    other_colors = [colored[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(drawn))]
     other_lines = _plot_curves(right, strengths, drawn, other_colors)
     style_axes(left, f"shift of {plain_text(attribute)}", "strength of the edit", "classifier shift (1 = real images)")
     which = f"{MAX_CURVES} of {len(other_attributes):,}" if len(other_attributes) > MAX_CURVES else "other"
