@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from autoencoders.figures.pixels import to_rgb
 from autoencoders.figures.style import (
+    CAPTION_CHARACTER,
     LABEL_SIZE,
     MAX_CAPTION,
     MAX_NAME,
@@ -18,6 +19,7 @@ from autoencoders.figures.style import (
     PLAIN,
     SMALL_SIZE,
     TEXT_COLOR,
+    TITLE_CHARACTER,
     add_header,
     new_figure,
     plain_text,
@@ -36,8 +38,6 @@ GAP, MARGIN, CHARACTER, MIN_COLUMN = 4, 12, 8, 48
 """Space between images, margin around the figure, width of a character, and minimum width of column text, in pixels."""
 PIXELS_PER_INCH = 100
 """Resolution of figures whose layout is computed in pixels."""
-TITLE_CHARACTER, CAPTION_CHARACTER = 7.6, 6.8
-"""Average width of a character of a title and of a caption, in pixels."""
 MAX_TEXT_WIDTH, BAR = 820, 34
 """Width in pixels up to which a title or caption widens a figure, and height of the color bar with its labels."""
 
@@ -69,11 +69,12 @@ def image_grid(
     vertical = longest * CHARACTER > max(step_x, MIN_COLUMN)  # neighboring labels would overlap
     lines = longest * CHARACTER / 17 if vertical else 1 + max((label.count("\n") for label in columns), default=0)
     content = left + tiled.shape[1] + MARGIN
-    text_width = max(min(len(title), MAX_TITLE) * TITLE_CHARACTER, min(len(caption), MAX_CAPTION) * CAPTION_CHARACTER)
+    text_width = max(len(title) * TITLE_CHARACTER, len(caption) * CAPTION_CHARACTER) * PIXELS_PER_INCH
     width = max(content, min(text_width + 2 * MARGIN, MAX_TEXT_WIDTH))
-    titles = wrap_text(title, MAX_TITLE, width - 2 * MARGIN, TITLE_CHARACTER)
-    captions = wrap_text(caption, MAX_CAPTION, width - 2 * MARGIN, CAPTION_CHARACTER)
-    header = 19 * len(titles) + (16 * len(captions) + 2 if caption else 0)
+    text_width = (width - 2 * MARGIN) / PIXELS_PER_INCH
+    titles = wrap_text(title, MAX_TITLE, text_width, TITLE_CHARACTER)
+    captions = wrap_text(caption, MAX_CAPTION, text_width, CAPTION_CHARACTER)
+    header = 19 * len(titles) + (16 * len(captions) + 6 if caption else 0)
     top = MARGIN + 1 + header + (18 + 17 * (lines - 1) if columns else 6)
     bottom = MARGIN + (BAR if color_bar else 0)
     height = top + tiled.shape[0] + bottom

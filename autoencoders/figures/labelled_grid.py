@@ -13,6 +13,7 @@ from autoencoders.figures.style import (
     PLAIN,
     SMALL_SIZE,
     TEXT_COLOR,
+    TITLE_CHARACTER,
     add_header,
     new_figure,
     plain_text,
@@ -32,8 +33,8 @@ def labelled_grid(images: np.ndarray, labels: Sequence[str], title: str, columns
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     side, label_height = 1.1, 0.26 if any(labels) else 0.08  # inches
-    width = max(columns * (side + 0.1) + 0.2, min(min(len(title), MAX_TITLE) * 0.085, 8.2))
-    titles = wrap_text(title, MAX_TITLE, width - 0.2, 0.08)
+    width = max(columns * (side + 0.1) + 0.2, min(len(title) * TITLE_CHARACTER + 0.2, 8.2))
+    titles = wrap_text(title, MAX_TITLE, width - 0.2, TITLE_CHARACTER)
     header_height = 0.26 + 0.19 * len(titles)
     height = rows * (side + label_height) + header_height
     figure = new_figure(width, height)

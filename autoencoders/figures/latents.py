@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from autoencoders.figures.labels import place_labels
@@ -61,8 +62,8 @@ def plot_codes(
     """
     names = tuple(plain_text(name) for name in names)
     longest = max(map(len, names), default=0)
-    figure = new_figure(6.4 if labels is None else max(7.2, 6.2 + 0.09 * longest), 5.6)
-    ax = figure.add_axes((0.1, 0.1, 5.0 / figure.get_figwidth(), 0.78))
+    figure = new_figure(6.4 if labels is None else max(7.2, 6.2 + 0.09 * longest), 5.8)
+    ax = figure.add_axes((0.1, 0.1, 5.0 / figure.get_figwidth(), 0.76))
     if prior:
         _draw_prior(ax)
     style_axes(ax, "", *axes)
@@ -153,5 +154,5 @@ def _draw_prior(ax: Axes) -> None:
         ax.plot(radius * np.cos(angle), radius * np.sin(angle), line, color=TEXT_COLOR, lw=0.8, alpha=0.6)
         ax.annotate(
             f"{share:.0%} of N(0, I)", (0, radius), ha="center", va="bottom", fontsize=SMALL_SIZE, color=TEXT_COLOR,
-            **PLAIN,
+            path_effects=[withStroke(linewidth=2, foreground="white")], **PLAIN,
         )  # fmt: skip

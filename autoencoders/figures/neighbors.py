@@ -10,12 +10,14 @@ from matplotlib.patches import Rectangle
 
 from autoencoders.figures.pixels import to_rgb
 from autoencoders.figures.style import (
+    CAPTION_CHARACTER,
     GREEN,
     MAX_CAPTION,
     MAX_TITLE,
     PLAIN,
     SMALL_SIZE,
     TEXT_COLOR,
+    TITLE_CHARACTER,
     add_header,
     new_figure,
     plain_text,
@@ -50,10 +52,10 @@ def neighbor_grid(
         caption: one line of smaller text below the title.
     """
     count, k = neighbors.shape[:2]
-    text_width = max(0.075 * min(len(title), MAX_TITLE), 0.066 * min(len(caption), MAX_CAPTION))
+    text_width = max(len(title) * TITLE_CHARACTER, len(caption) * CAPTION_CHARACTER)
     width = max(0.24 + TILE * (k + 1.25), min(text_width, MAX_TEXT_WIDTH)) + 0.12
-    titles = wrap_text(title, MAX_TITLE, width - 0.24, 0.08)
-    captions = wrap_text(caption, MAX_CAPTION, width - 0.24, 0.07)
+    titles = wrap_text(title, MAX_TITLE, width - 0.24, TITLE_CHARACTER)
+    captions = wrap_text(caption, MAX_CAPTION, width - 0.24, CAPTION_CHARACTER)
     top = 0.12 + 0.19 * len(titles) + (0.16 * len(captions) if caption else 0) + 0.1
     height = top + 0.1 + count * (TILE + LABEL_HEIGHT)
     figure = new_figure(width, height)

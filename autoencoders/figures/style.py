@@ -28,6 +28,8 @@ LINE_STYLES = ("-", "--", ":", "-.")
 """Markers and line styles, with which categories of the same color are told apart."""
 TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 11, 9, 8
 """Font sizes in points. No text is smaller than SMALL_SIZE."""
+TITLE_CHARACTER, CAPTION_CHARACTER = 0.078, 0.068
+"""Average width of a character of a title and of a caption, in inches."""
 TITLE_ID, CAPTION_ID = "figure-title", "figure-caption"
 """Ids (`Artist.get_gid`) of the title and the caption of a figure."""
 
@@ -90,8 +92,8 @@ def wrap_text(text: str, limit: int, width: float, character: float) -> list[str
     Args:
         text: text of at most `limit` characters. The rest is cut off.
         limit: maximum number of characters.
-        width: width of a line.
-        character: width of a character, in the same unit.
+        width: width of a line in inches.
+        character: average width of a character in inches.
     """
     return textwrap.wrap(plain_text(text, limit), max(int(width / character), 20)) or [""]
 
@@ -156,15 +158,18 @@ def add_axes_header(axes: Axes, title: str, caption: str = "") -> None:
     Args:
         axes: axes below the texts.
         title: text of the title, one line.
-        caption: text of the caption, one line. An empty string means no caption.
+        caption: text of the caption, which is broken into lines. An empty string means no caption.
     """
+    width = axes.get_figure(root=True).get_figwidth() * (1 - axes.get_position().x0)  # inches
+    lines = wrap_text(caption, MAX_CAPTION, width, CAPTION_CHARACTER) if caption else []
     # With a fixed y position, matplotlib does not need to compute the layout of all tick labels to place the title.
-    title = plain_text(title, MAX_TITLE) + ("\n" if caption else "")
-    axes.set_title(title, loc="left", fontsize=TITLE_SIZE, color=TEXT_COLOR, y=1.0, gid=TITLE_ID, **PLAIN)
-    if caption:
-        axes.annotate(plain_text(caption, MAX_CAPTION), (0, 1), xycoords="axes fraction", xytext=(0, 6),
-                      textcoords="offset points", va="bottom", fontsize=LABEL_SIZE, color=MUTED_COLOR, gid=CAPTION_ID,
-                      **PLAIN)  # fmt: skip
+    axes.set_title(
+        plain_text(title, MAX_TITLE) + "\n" * len(lines), loc="left", fontsize=TITLE_SIZE, color=TEXT_COLOR, y=1.0,
+        gid=TITLE_ID, **PLAIN,
+    )  # fmt: skip
+    if lines:
+        axes.annotate("\n".join(lines), (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points",
+                      va="bottom", fontsize=LABEL_SIZE, color=MUTED_COLOR, gid=CAPTION_ID, **PLAIN)  # fmt: skip
 
 
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
