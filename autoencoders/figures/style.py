@@ -160,7 +160,7 @@ def add_axes_header(axes: Axes, title: str, caption: str = "") -> None:
         title: text of the title, one line.
         caption: text of the caption, which is broken into lines. An empty string means no caption.
     """
-    width = axes.get_figure(root=True).get_figwidth() * (1 - axes.get_position().x0)  # inches
+    width = axes.figure.bbox.width / axes.figure.dpi * (1 - axes.get_position().x0)  # inches
     lines = wrap_text(caption, MAX_CAPTION, width, CAPTION_CHARACTER) if caption else []
     # With a fixed y position, matplotlib does not need to compute the layout of all tick labels to place the title.
     axes.set_title(

@@ -1,4 +1,4 @@
-"""Render the tables of a report as LaTeX with the package booktabs, to be included in a document with `\\input`."""
+"""Render the tables of a report as LaTeX with the package booktabs, to be included in a document."""
 
 from __future__ import annotations
 
