@@ -42,7 +42,7 @@ class FigureOptions:
 
     def __post_init__(self) -> None:
         if self.format not in METADATA:
-            raise UserError(f"figures.format must be {', '.join(METADATA)}, got {self.format!r}.")
+            raise UserError(f"figures.format must be png, pdf or svg, got {self.format!r}.")
         if not 1 <= self.dpi <= MAX_DPI:
             raise UserError(f"figures.dpi must be an integer between 1 and {MAX_DPI}, got {self.dpi}.")
 

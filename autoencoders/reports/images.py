@@ -27,6 +27,8 @@ SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"GIF87a": "image/gif", b"GIF89
 DEFAULT_DPI, PAGE_DPI, MIN_DPI = 100, 100, 72
 """Resolution of a file that does not contain its resolution, and largest and smallest resolution on an HTML page, in
 pixels per inch. The smallest text of a figure has 8 points, which are 8 pixels at 72 pixels per inch."""
+MAX_INCHES = 32
+"""Width in inches above which a page does not limit the reduction of a figure."""
 
 
 @dataclass

@@ -39,7 +39,7 @@ def test_resolution_and_title(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "jpg"}, r"figures\.format must be png, pdf, svg, got 'jpg'\."),
+        ({"format": "jpg"}, r"figures\.format must be png, pdf or svg, got 'jpg'\."),
         ({"dpi": 0}, r"figures\.dpi must be an integer between 1 and 1200, got 0\."),
     ],
 )
