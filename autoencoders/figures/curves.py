@@ -28,6 +28,9 @@ from autoencoders.figures.style import (
 SPLIT_COLORS = {"train": BLUE, "val": ORANGE}
 AXIS_LABELS = {"mse": "MSE of pixels in [0, 1]", "accuracy": "accuracy"}
 
+MAX_COLUMNS = 3
+"""Maximum number of panels in one row. More panels are plotted in two rows."""
+
 MAX_BASELINE_RATIO = 3.0
 """A baseline above this multiple of the first value of a curve is not plotted, because the curve would look flat."""
 
@@ -46,9 +49,13 @@ def loss_curves(
         baselines: nested dict from metric to name to value of a baseline. A baseline is a dotted line. It is left out
             if its value is far above the curve.
     """
-    figure = new_figure(3.3 * len(curves) + 0.4, 3.2)
-    panels = figure.subplots(1, len(curves), squeeze=False)[0]
-    for ax, (metric, splits) in zip(panels, curves.items(), strict=True):
+    rows = 1 if len(curves) <= MAX_COLUMNS else 2
+    columns = -(-len(curves) // rows)
+    figure = new_figure(3.3 * columns + 0.4, 2.8 * rows + 0.4)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in panels[len(curves) :]:
+        ax.set_axis_off()
+    for ax, (metric, splits) in zip(panels, curves.items(), strict=False):
         for split, points in splits.items():
             ax.plot(*points.T, color=SPLIT_COLORS[split], lw=1.6, marker="o", ms=2.5, label=split)
         if "val" in splits and metric != "rate":

@@ -26,7 +26,7 @@ from autoencoders.figures.style import (
 Curve = tuple[np.ndarray, np.ndarray]
 """Means (n,) and standard errors (n,) at n strengths of an edit."""
 
-MAX_LABELED_CURVES = 8
+MAX_LABELED_CURVES = 7
 """Maximum number of curves for other attributes that have a color and a legend entry."""
 MAX_CURVES = 40
 """Maximum number of curves for other attributes. They are those with the largest shifts."""

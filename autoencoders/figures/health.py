@@ -73,7 +73,7 @@ def latent_health_panel(history: LatentHealthHistory, title: str, caption: str) 
         caption: one line of smaller text below the title.
     """
     panels = _panels(history)
-    columns = 2 if len(panels) == 4 else max(len(panels), 1)
+    columns = min(max(len(panels), 1), 2)
     rows = max(-(-len(panels) // columns), 1)
     width, height = max(4.3 * columns, 5.6), 2.8 * rows + 0.6
     figure = new_figure(width, height)

@@ -8,6 +8,7 @@ from matplotlib.text import Text
 from skimage.color import rgb2lab
 from test_names import figures
 
+from autoencoders.figures.curves import loss_curves
 from autoencoders.figures.style import (
     FEW_COLORS,
     MANY_COLORS,
@@ -30,6 +31,8 @@ SIMULATIONS = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
+README_WIDTH = 838
+"""Width in pixels to which GitHub reduces figures in a README."""
 MIN_DISTANCE = 15
 """CIELAB distance. A distance of about 2.3 is just noticeable for areas next to each other."""
 
@@ -58,6 +61,8 @@ def test_a_model_has_one_color_and_its_series_differ():
 
 
 def test_no_text_is_smaller_than_8_pixels_on_a_page():
-    for figure in figures("name"):
+    curves = {name: {"val": np.ones((3, 2))} for name in ("objective", "distortion", "rate", "mse")}
+    for figure in [*figures("name"), loss_curves(curves, "title", {})]:
+        assert figure.get_figwidth() * MIN_DPI <= README_WIDTH
         sizes = [text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip()]
         assert min(sizes) * MIN_DPI / 72 >= 8
