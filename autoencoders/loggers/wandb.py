@@ -22,6 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from autoencoders.loggers.base import MediaLogger
 from autoencoders.loggers.wandb_keys import ONCE, STEP, definition, media_key, result_keys, summary_values
+from autoencoders.loggers.wandb_tables import convert_column, describe_row, join_images
 from autoencoders.runs.record import record_warning
 from autoencoders.types import UserError
 from autoencoders.utils.error_messages import short_reason
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-ROWS, SIDE, GAP, BINS = 200, 64, 2, 64
-"""Maximum rows in a table, maximum pixels on the longer side of an image in a table, pixels between two images of a
-row, and bins in a histogram."""
+ROWS, BINS = 200, 64
+"""Maximum rows in a table, and bins in a histogram."""
 ARTIFACT = ("online", "always", "never")
 """Valid values of logger.wandb.artifact."""
 FALLBACK = {
@@ -220,7 +220,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         table = table.iloc[:ROWS]
         if self.experiment.offline:
             table = self._send_table_images(key, table, step)
-        columns = [_column(table.iloc[:, i].tolist()) for i in range(table.shape[1])]
+        columns = [convert_column(table.iloc[:, i].tolist()) for i in range(table.shape[1])]
         media = wandb.Table(columns=list(map(str, table.columns)), data=list(map(list, zip(*columns, strict=True))))
         with self._local_data_folder():
             self.experiment.log({media_key(key): media, STEP: step})
@@ -237,8 +237,8 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         if not any(has_images):
             return table
         others = table.loc[:, [not images for images in has_images]]
-        strips = [_strip(row) for row in table.loc[:, has_images].itertuples(index=False, name=None)]
-        captions = [_caption(row) for row in others.to_dict("records")]
+        strips = [join_images(row) for row in table.loc[:, has_images].itertuples(index=False, name=None)]
+        captions = [describe_row(row) for row in others.to_dict("records")]
         media = [wandb.Image(image, caption=text) for image, text in zip(strips, captions, strict=True)]
         self.experiment.log({media_key(f"{key}_images"): media, STEP: step})
         return others
@@ -334,45 +334,6 @@ def _choose_job_type(model: str, in_sweep: bool) -> str:
     if model == "classifier":
         return "classifier"
     return "sweep" if in_sweep else "train"
-
-
-def _column(values: list[Any]) -> list[Any]:
-    """Convert the values in a column for a W&B table: arrays to W&B images, values of different types to texts."""
-    import numpy as np
-    import wandb
-
-    values = [wandb.Image(_thumbnail(value)) if isinstance(value, np.ndarray) else value for value in values]
-    kinds = {float if type(value) is int else type(value) for value in values if value is not None}
-    return values if len(kinds) < 2 else list(map(str, values))
-
-
-def _thumbnail(values: np.ndarray) -> Any:
-    """Convert an image (C, H, W) in [0, 1] to a Pillow image. Width and height are reduced to at most SIDE pixels."""
-    from PIL import Image
-
-    from autoencoders.figures.pixels import to_rgb
-
-    image = Image.fromarray((to_rgb(values) * 255).round().astype("uint8"))
-    image.thumbnail((SIDE, SIDE))
-    return image
-
-
-def _strip(images: tuple[np.ndarray, ...]) -> Any:
-    """Return a Pillow image of the thumbnails of several images next to each other, with white gaps."""
-    from PIL import Image
-
-    thumbnails = [_thumbnail(image) for image in images]
-    width, height = sum(image.width + GAP for image in thumbnails) - GAP, max(image.height for image in thumbnails)
-    strip, left = Image.new("RGB", (width, height), "white"), 0
-    for image in thumbnails:
-        strip.paste(image, (left, 0))
-        left += image.width + GAP
-    return strip
-
-
-def _caption(row: Mapping[Any, Any]) -> str:
-    """Return the cells of a table row as text, such as `row 3, class 7, mse 0.0123`."""
-    return ", ".join(f"{name} {f'{value:.4g}' if isinstance(value, float) else value}" for name, value in row.items())
 
 
 def _shell_path(path: Path) -> str:

@@ -71,7 +71,7 @@ class FigureGroup:
     Attributes:
         title: kind of the figures, such as `reconstructions` or `sample/nearest`.
         pictures: the figures, in the order of the runs.
-        large: whether each figure needs at least half of the page width.
+        large: whether each figure needs at least half of the width of a Markdown page.
     """
 
     title: str
@@ -80,7 +80,7 @@ class FigureGroup:
 
     @property
     def wide(self) -> bool:
-        """Whether an HTML page shows at most two figures per row. True if a figure is large or much wider than high."""
+        """Whether Markdown shows the figures below each other. True if a figure is large or much wider than high."""
         return self.large or any(picture.size[0] > 2 * picture.size[1] for picture in self.pictures)
 
 
