@@ -110,11 +110,13 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
     import torch
 
     from autoencoders.applications.base import run_application
+    from autoencoders.config.instantiate import instantiate
     from autoencoders.loggers.media import MediaWriter
     from autoencoders.runs import loading
 
     if config["split"] not in ("train", "val", "test"):
         raise UserError(f"split must be train, val or test, got {config['split']}.")
+    options = instantiate("figures", config["figures"])
     data_options = make_paths_absolute({name: value for name, value in config["data"].items() if value is not None})
     run = loading.open_run(config["run"], trusted_prefixes(config["trust"]), data_options, config["changed_data"])
     if config["root"]:
@@ -123,7 +125,7 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
         config["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     run.model.to(config["device"])
     folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
-    writer = MediaWriter(folder, [])
+    writer = MediaWriter(folder, [], options=options)
     results: dict[str, ApplicationResult] = {}
     nodes = config["application"]
     for name, node in nodes.items():

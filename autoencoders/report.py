@@ -9,6 +9,7 @@ Examples:
   python -m autoencoders.report 'runs=[runs/my-ae,runs/my-vae]' title='AE or VAE?' out=ae-or-vae.html
   python -m autoencoders.report runs=runs/my-sweep 'figures=[reconstructions,samples]' 'metrics=[test/rate,test/mse]'
   python -m autoencoders.report runs=runs/my-sweep format=md out=my-study/README.md copy=true
+  python -m autoencoders.report runs=runs/my-sweep format=latex 'sections=[results]'    write the tables to report.tex
   python -m autoencoders.report runs=runs/my-run live=true              follow the training in a browser
 
 If `runs` contains the folder of a sweep, the report includes all jobs of the sweep. The texts of question='...' and
@@ -54,7 +55,7 @@ LIST_OPTIONS: dict[str, type | tuple[type, ...]] = {
 }
 """Option -> accepted types, for the options that accept a list."""
 
-FORMATS = {"html": ".html", "md": ".md"}
+FORMATS = {"html": ".html", "md": ".md", "latex": ".tex"}
 """Value of the option `format` -> suffix of the report file."""
 
 
@@ -120,7 +121,7 @@ def write_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
 
 
 def render_files(report: Report, out: Path, copy: bool) -> dict[Path, bytes]:
-    """Render a report as Markdown if the file name ends in `.md`, otherwise as HTML.
+    """Render a report as Markdown if the file name ends in `.md`, its tables as LaTeX for `.tex`, otherwise as HTML.
 
     Args:
         report: content of the report.
@@ -131,11 +132,14 @@ def render_files(report: Report, out: Path, copy: bool) -> dict[Path, bytes]:
         Path -> bytes, for each file to write.
     """
     from autoencoders.reports.html import render_html
+    from autoencoders.reports.latex import render_latex
     from autoencoders.reports.markdown import render_markdown
 
     files: dict[Path, bytes] = {}
     if out.suffix == ".md":
         text, files = render_markdown(report, out.parent, out.parent / f"{out.stem}_figures", copy)
+    elif out.suffix == ".tex":
+        text = render_latex(report)
     else:
         text = render_html(report)
     return {**files, out: text.encode("utf-8", "replace")}
@@ -209,22 +213,23 @@ def validate_options(config: Mapping[str, Any]) -> None:
     if not isinstance(config["copy"], bool):
         raise UserError(f"copy must be true or false, got {config['copy']!r}.")
     if config["format"] not in (None, *FORMATS):
-        raise UserError(f"format must be html or md, got {config['format']}.")
+        raise UserError(f"format must be html, md or latex, got {config['format']}.")
     if not isinstance(config["megabytes"], (int, float)) or config["megabytes"] < 0:
         raise UserError(f"megabytes must be a number >= 0, got {config['megabytes']!r}.")
 
 
 def output_path(out: str | None, format_name: str | None) -> Path:
-    """Return the path of the report file. The default is `report.html` or `report.md` in the current folder.
+    """Return the path of the report file. The default is `report.html`, or `report.md` or `report.tex` for a format.
 
     Args:
         out: a file, an existing folder, or None for the default.
-        format_name: `html` or `md`. None selects Markdown if `out` ends in `.md`, otherwise HTML.
+        format_name: `html`, `md` or `latex`. None selects the format by the suffix of `out`, or HTML.
 
     Raises:
         UserError: if the suffix of `out` does not match the format.
     """
-    suffix = FORMATS[format_name or ("md" if out and Path(out).suffix == ".md" else "html")]
+    by_suffix = {suffix: name for name, suffix in FORMATS.items()}
+    suffix = FORMATS[format_name or by_suffix.get(Path(out or "").suffix, "html")]
     path = Path(out or f"report{suffix}").expanduser()
     if path.is_dir():
         path = path / f"report{suffix}"

@@ -62,6 +62,7 @@ def save_plot(study: Study, spec: Mapping[str, Any]) -> str | None:
     """
     import numpy as np
 
+    from autoencoders.figures.files import render_figure
     from autoencoders.figures.line_plot import line_plot
 
     lines = {}
@@ -77,6 +78,6 @@ def save_plot(study: Study, spec: Mapping[str, Any]) -> str | None:
         return None
     figure = line_plot(lines, spec["title"], spec["x"]["label"], spec["y"])
     file = study.folder / f"{spec['name']}.png"
-    figure.savefig(file, dpi=100, metadata={"Software": None})
+    file.write_bytes(render_figure(figure))
     compress(file, file)
     return file.name

@@ -119,7 +119,7 @@ def test_an_incomplete_run_is_reported_on_the_terminal(write_report, folder, cap
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "pdf"}, "format must be html or md, got pdf"),
+        ({"format": "pdf"}, "format must be html, md or latex, got pdf"),
         ({"format": "md", "out": "a.html"}, r"out must end in \.md for format=md, got a\.html"),
         ({"megabytes": "many"}, "megabytes must be a number >= 0, got 'many'"),
         ({"copy": "yes"}, "copy must be true or false, got 'yes'"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from offline_wandb import read as read_wandb
+from offline_wandb import everything
 
 from autoencoders.loggers.wandb_keys import media_key
 from autoencoders.runs import loading
@@ -101,7 +101,8 @@ def test_the_terminal_output(finished):
 
 def test_the_offline_wandb_run_has_the_config_all_metrics_and_all_figures(finished):
     folder, _ = finished
-    config, history, run = read_wandb(folder)
+    found = everything(folder)
+    config, history, run, summary = found.config, found.history, found.folder, found.summary
     saved = yaml.safe_load((folder / "config.yaml").read_text())
     assert {k: v for k, v in config.items() if k in saved} == saved
     written = [
@@ -113,7 +114,10 @@ def test_the_offline_wandb_run_has_the_config_all_metrics_and_all_figures(finish
         logged.setdefault(row["trainer/global_step"], {}).update(row)
     for row in written:
         for key, value in row.items():
-            if key != "step":
+            if key.startswith(("test/", "val/mse_")):  # values that occur once
+                assert summary[key] == pytest.approx(value, rel=1e-6), key
+                assert key not in logged[row["step"]]
+            elif key != "step" and not key.startswith("test_kl/"):
                 assert logged[row["step"]][key] == pytest.approx(value, rel=1e-6), key
     pictures = {path for path in folder.glob("figures/*/*.png")}
     sent = [
@@ -367,9 +371,9 @@ def test_multirun_from_the_terminal(tmp_path):
     for folder, beta, row in zip(folders[::2], (0.5, 4), table[::2], strict=True):
         metrics = json.loads((folder / "metrics.json").read_text())
         assert float(row["test/neg_elbo"]) == metrics["test/neg_elbo"]
-        config, history, _ = read_wandb(folder)  # each job has a W&B run of its own
-        assert config["beta"]["value"] == beta
-        assert any("test/neg_elbo" in row for row in history)
+        found = everything(folder)  # each job has a W&B run of its own
+        assert found.config["beta"]["value"] == beta
+        assert found.summary["test/neg_elbo"] == pytest.approx(metrics["test/neg_elbo"])
 
 
 def test_a_users_own_model_from_another_folder(tmp_path):

@@ -98,7 +98,7 @@ def latent_map(
         ]
         caption = f"linear probe for {targets.what}: {', '.join(values)}"
     names = () if targets is None else targets.names
-    figures = draw_maps(run, maps, table, None if y is None else y.numpy(), names, caption)
+    figures = draw_maps(run, maps, table, None if y is None else y.numpy(), names, caption, k)
     return ApplicationResult(metrics, figures, tables)
 
 
@@ -153,9 +153,15 @@ def accuracy_table(run: Run, split: str, targets: Labels, k: int) -> pd.DataFram
 
 
 def draw_maps(
-    run: Run, maps: dict[str, Map], table: pd.DataFrame, y: np.ndarray | None, names: tuple[str, ...], caption: str
+    run: Run,
+    maps: dict[str, Map],
+    table: pd.DataFrame,
+    y: np.ndarray | None,
+    names: tuple[str, ...],
+    caption: str,
+    k: int,
 ) -> dict[str, Figure]:
-    """Plot one scatter plot per map.
+    """Plot the codes in each map.
 
     Args:
         run: run whose title and prior are shown.
@@ -164,13 +170,14 @@ def draw_maps(
         y: (N,) labels that color the points; None for one color.
         names: display name of each label.
         caption: text below the title.
+        k: number of neighbors of the nearest-neighbor classifier.
     """
-    from autoencoders.figures.latents import scatter_codes
+    from autoencoders.figures.latents import plot_codes
 
     prior = run.model.has_prior and run.model.latent_dim == 2
     figures = {}
     for (name, (points, axes)), row in zip(maps.items(), table.to_dict("records"), strict=True):
         if y is not None:
-            axes = (f"{axes[0]}; nearest-neighbor accuracy in this map: {row['knn in the map']:.3f}", axes[1])
-        figures[name] = scatter_codes(points, run.title, axes, y, names, prior, caption)
+            axes = (f"{axes[0]} ({k}-NN accuracy in this map: {row['knn in the map']:.3f})", axes[1])
+        figures[name] = plot_codes(points, run.title, axes, y, names, prior, caption)
     return figures

@@ -37,4 +37,5 @@ class Applications(FigureCallback):
                     name,
                     application(Run.from_trainer(trainer, as_autoencoder(model)), split=self.split),
                     trainer.global_step,
+                    repeated=True,
                 )

@@ -47,12 +47,10 @@ class LatentPlot(FigureCallback):
         model = as_autoencoder(model)
         codes, style = self._codes(trainer, model, self.codes)
         points, axes = plane(codes)
-        from autoencoders.figures.latents import scatter_codes
+        from autoencoders.figures.latents import plot_codes
 
         style |= {"caption": f"{len(codes):,} validation codes", "prior": model.has_prior and model.latent_dim == 2}
-        writer.save_figure(
-            "latents", scatter_codes(points, heading(trainer, model), axes, **style), trainer.global_step
-        )
+        writer.save_figure("latents", plot_codes(points, heading(trainer, model), axes, **style), trainer.global_step)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the t-SNE of the codes at the end of training."""
@@ -68,11 +66,11 @@ class LatentPlot(FigureCallback):
         codes, style = self._codes(trainer, model, self.tsne_codes)
         if not supports_tsne(codes):
             return
-        from autoencoders.figures.latents import scatter_codes
+        from autoencoders.figures.latents import plot_codes
 
         style["caption"] = f"t-SNE of {len(codes):,} validation codes"
         points = tsne(codes, self.seed, TSNE_ITERATIONS)
-        figure = scatter_codes(points, heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
+        figure = plot_codes(points, heading(trainer, model), ("t-SNE 1", "t-SNE 2"), **style)
         MediaWriter.from_trainer(trainer).save_figure("latents_tsne", figure, trainer.global_step)
 
     @staticmethod

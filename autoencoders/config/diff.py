@@ -10,9 +10,10 @@ from autoencoders.config.arguments import expand_numbers
 TIMEOUTS = ("peer_timeout", "exchange_timeout")
 """Options for several processes."""
 IGNORED_KEYS = (
-    "name", "folder", "runs", "resume", "debug", "logger", "after_fit", "changed_data", *TIMEOUTS,
+    "name", "folder", "runs", "resume", "debug", "logger", "after_fit", "changed_data", "figures",
+    *TIMEOUTS,
 )  # fmt: skip
-"""Top-level keys that do not influence the training: paths, loggers, applications and timeouts."""
+"""Top-level keys that do not influence the training: paths, loggers, applications, figures and timeouts."""
 PATH_KEYS = ("dirpath", "root", "cache", "memory")
 """Last components of keys whose values are paths or limits of the machine. These keys are not compared."""
 PASSIVE_CALLBACKS = ("autoencoders.callbacks.", "lightning.pytorch.callbacks.ModelCheckpoint")
@@ -196,7 +197,7 @@ def lookup(node: Any, *keys: str) -> Any:
 def result_settings(config: Mapping, seeded: bool = True) -> dict[str, Any]:
     """Return the settings that determine the results of a run, as a flat dict with dotted keys.
 
-    Paths, loggers, callbacks, timeouts and the options `resume` and `debug` are left out.
+    Paths, loggers, callbacks, figures, timeouts and the options `resume` and `debug` are left out.
 
     Args:
         config: the resolved configuration.
@@ -205,7 +206,7 @@ def result_settings(config: Mapping, seeded: bool = True) -> dict[str, Any]:
     return {
         key: value
         for section, node in config.items()
-        if section not in ("folder", "runs", "resume", "debug", "logger", "callbacks", *TIMEOUTS)
+        if section not in ("folder", "runs", "resume", "debug", "logger", "callbacks", "figures", *TIMEOUTS)
         for key, value in flatten(node, section).items()
         if seeded or key not in ("seed", "model.seed", "data.seed")
     }

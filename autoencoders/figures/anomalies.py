@@ -16,6 +16,7 @@ from autoencoders.figures.style import (
     ORANGE,
     PLAIN,
     TEXT_COLOR,
+    TITLE_ID,
     TITLE_SIZE,
     add_legend,
     new_figure,
@@ -59,7 +60,7 @@ def score_histograms(
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.6 / height))
     handles = panels[0].get_legend_handles_labels()[0]
     title = plain_text(title, MAX_TITLE)
-    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, **PLAIN)
+    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, gid=TITLE_ID, **PLAIN)
     add_legend(figure, handles, names, loc="upper left", bbox_to_anchor=(0.0, 1 - 0.27 / height), ncols=2)
     return figure
 
@@ -84,5 +85,6 @@ def error_maps(
     limit = float(np.quantile(error, 0.998)) or 1.0
     error_images = colormaps["inferno"](np.clip(error / limit, 0, 1))[..., :3].transpose(0, 3, 1, 2)
     color_images = [np.moveaxis(to_rgb(images), -1, -3) for images in (inputs, outputs)]
-    rows = ["input", "output", f"|error|, 0 to {limit:.2f}"]
-    return image_grid(np.stack([*color_images, error_images]), title, rows, columns, caption)
+    rows = ["input", "output", "absolute error"]
+    color_bar = ("absolute error per pixel", "inferno", limit)
+    return image_grid(np.stack([*color_images, error_images]), title, rows, columns, caption, color_bar)

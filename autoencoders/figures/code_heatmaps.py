@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from autoencoders.figures.pixels import to_rgb
-from autoencoders.figures.style import LABEL_SIZE, MUTED_COLOR, PLAIN, TEXT_COLOR, add_header, new_figure
+from autoencoders.figures.style import LABEL_SIZE, MUTED_COLOR, PLAIN, SMALL_SIZE, TEXT_COLOR, add_header, new_figure
 
 
 def code_heatmaps(
@@ -48,6 +48,6 @@ def code_heatmaps(
             if i == 0:
                 ax.set_title(heading, fontsize=LABEL_SIZE, color=TEXT_COLOR, **PLAIN)
     bar = figure.colorbar(mesh, cax=figure.add_axes((0.9, 0.02, 0.015, top - 0.02)))
-    bar.ax.tick_params(labelsize=LABEL_SIZE - 1, colors=MUTED_COLOR)
+    bar.ax.tick_params(labelsize=SMALL_SIZE, colors=MUTED_COLOR)
     bar.outline.set_visible(False)
     return figure

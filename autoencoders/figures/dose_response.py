@@ -12,13 +12,13 @@ from matplotlib.lines import Line2D
 
 from autoencoders.figures.style import (
     BLUE,
-    CLASS_COLORS,
     GREEN,
     MUTED_COLOR,
     ORANGE,
     PURPLE,
     add_header,
     add_legend,
+    class_colors,
     new_figure,
     plain_text,
     style_axes,
@@ -27,7 +27,7 @@ from autoencoders.figures.style import (
 Curve = tuple[np.ndarray, np.ndarray]
 """Means (n,) and standard errors (n,) at n strengths of an edit."""
 
-MAX_LABELED_CURVES = 8
+MAX_LABELED_CURVES = 7
 """Maximum number of curves for other attributes that have a color and a legend entry."""
 MAX_CURVES = 40
 """Maximum number of curves for other attributes. They are those with the largest shifts."""
@@ -62,7 +62,8 @@ def dose_response(
     colors = (BLUE, ORANGE, PURPLE, GREEN) if len(methods) > 3 else (BLUE, ORANGE, GREEN)  # purple: whitened PCA
     lines = _plot_curves(left, strengths, methods, [colors[i % len(colors)] for i in range(len(methods))])
     drawn = dict(itertools.islice(other_attributes.items(), MAX_CURVES))
-    other_colors = [CLASS_COLORS[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(drawn))]
+    colored = class_colors(MAX_LABELED_CURVES)
+    other_colors = [colored[i] if i < MAX_LABELED_CURVES else MUTED_COLOR for i in range(len(drawn))]
     other_lines = _plot_curves(right, strengths, drawn, other_colors)
     style_axes(left, f"shift of {plain_text(attribute)}", "strength of the edit", "classifier shift (1 = real images)")
     which = f"{MAX_CURVES} of {len(other_attributes):,}" if len(other_attributes) > MAX_CURVES else "other"

@@ -12,7 +12,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from autoencoders.figures.style import BLUE, LABEL_SIZE, MUTED_COLOR, ORANGE, PLAIN, add_header, new_figure, style_axes
+from autoencoders.figures.style import (
+    BLUE,
+    MUTED_COLOR,
+    ORANGE,
+    PLAIN,
+    SMALL_SIZE,
+    add_header,
+    new_figure,
+    style_axes,
+)
 
 MIN_KL = 0.01
 """Lower end of the color scale for KL divergences, in nats.
@@ -64,7 +73,7 @@ def latent_health_panel(history: LatentHealthHistory, title: str, caption: str) 
         caption: one line of smaller text below the title.
     """
     panels = _panels(history)
-    columns = 2 if len(panels) == 4 else max(len(panels), 1)
+    columns = min(max(len(panels), 1), 2)
     rows = max(-(-len(panels) // columns), 1)
     width, height = max(4.3 * columns, 5.6), 2.8 * rows + 0.6
     figure = new_figure(width, height)
@@ -130,7 +139,7 @@ def _draw_kl(ax: Axes, kl: np.ndarray, epochs: np.ndarray) -> None:
     ax.yaxis.set_major_locator(_integer_locator())
     bar = ax.figure.colorbar(mesh, ax=ax, pad=0.02, format=lambda value, _: f"{value:g}")
     bar.minorticks_off()  # matplotlib spends half of the time for this figure on minor ticks
-    bar.ax.tick_params(labelsize=LABEL_SIZE - 1, colors=MUTED_COLOR)
+    bar.ax.tick_params(labelsize=SMALL_SIZE, colors=MUTED_COLOR)
     bar.outline.set_visible(False)
     style_axes(ax, "KL per latent, nats", "epoch", "rank of the latent")
 
@@ -197,4 +206,4 @@ def _draw_reference(ax: Axes, height: float, label: str) -> None:
     """Plot a dotted horizontal line for a reference value, with text at its right end."""
     ax.axhline(height, color=MUTED_COLOR, ls=":", lw=1)
     ax.annotate(label, (0.99, height), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-                ha="right", va="bottom", fontsize=LABEL_SIZE - 1, color=MUTED_COLOR, **PLAIN)  # fmt: skip
+                ha="right", va="bottom", fontsize=SMALL_SIZE, color=MUTED_COLOR, **PLAIN)  # fmt: skip

@@ -8,15 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from autoencoders.figures.style import (
-    BLUE,
-    CLASS_COLORS,
     LABEL_SIZE,
-    MAX_TITLE,
     MUTED_COLOR,
     PLAIN,
+    add_axes_header,
     add_axes_legend,
     new_figure,
-    plain_text,
+    series_styles,
     style_axes,
 )
 
@@ -37,17 +35,20 @@ def line_plot(
     """
     figure = new_figure(7.2, 4.4)
     ax = figure.add_subplot()
-    for i, (name, points) in enumerate(lines.items()):
+    styles = series_styles(list(lines), by_model=False)
+    for i, ((name, points), style) in enumerate(zip(lines.items(), styles, strict=True)):
         is_model = i == 0
-        color = BLUE if is_model else CLASS_COLORS[i % len(CLASS_COLORS)]
-        ax.errorbar(points[:, 0], points[:, 1], yerr=points[:, 2], color=color, lw=2.2 if is_model else 1.3, marker="o",
-                    ms=4 if is_model else 3, capsize=2, label=name, zorder=3 if is_model else 2)  # fmt: skip
+        ax.errorbar(
+            points[:, 0], points[:, 1], yerr=points[:, 2], color=style.color, ls=style.line, marker="o", capsize=2,
+            lw=2.2 if is_model else 1.3, ms=4 if is_model else 3, label=name, zorder=3 if is_model else 2,
+        )  # fmt: skip
     if mark is not None:
         position, label = mark
         ax.axvline(position, color=MUTED_COLOR, ls=":", lw=1, zorder=0)
         ax.annotate(label, (position, 1), xycoords=("data", "axes fraction"), xytext=(4, -2), va="top",
                     textcoords="offset points", fontsize=LABEL_SIZE, color=MUTED_COLOR, **PLAIN)  # fmt: skip
-    style_axes(ax, plain_text(title, MAX_TITLE), x, y)
+    style_axes(ax, "", x, y)
+    add_axes_header(ax, title)
     add_axes_legend(ax, loc="center left", bbox_to_anchor=(1.01, 0.5))
     figure.tight_layout()
     return figure

@@ -14,6 +14,7 @@ from autoencoders.figures.style import (
     ORANGE,
     PLAIN,
     TEXT_COLOR,
+    TITLE_ID,
     TITLE_SIZE,
     new_figure,
     plain_text,
@@ -49,7 +50,7 @@ def code_histograms(codes: np.ndarray, names: Sequence[str], title: str, normal:
     height = figure.get_figheight()
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.32 / height))
     title = plain_text(title, MAX_TITLE)
-    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, **PLAIN)
+    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, gid=TITLE_ID, **PLAIN)
     return figure
 
 
@@ -73,5 +74,5 @@ def moment_panels(moments: dict[str, tuple[np.ndarray, float, float]], title: st
     height = figure.get_figheight()
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.35 / height))
     title = plain_text(title, MAX_TITLE)
-    figure.text(0.01, 1 - 0.1 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, **PLAIN)
+    figure.text(0.01, 1 - 0.1 / height, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, gid=TITLE_ID, **PLAIN)
     return figure

@@ -10,19 +10,23 @@ from matplotlib.patches import Rectangle
 
 from autoencoders.figures.pixels import to_rgb
 from autoencoders.figures.style import (
+    CAPTION_CHARACTER,
     GREEN,
-    LABEL_SIZE,
     MAX_CAPTION,
     MAX_TITLE,
     PLAIN,
+    SMALL_SIZE,
     TEXT_COLOR,
+    TITLE_CHARACTER,
     add_header,
     new_figure,
     plain_text,
+    wrap_text,
 )
 
-TILE, LABEL_HEIGHT = 0.92, 0.2
-"""Side of an image, and height of the text below an image, in inches."""
+TILE, LABEL_HEIGHT, MAX_TEXT_WIDTH = 0.92, 0.2, 8.2
+"""Side of an image, height of the text below an image, and width up to which a title or caption widens the figure, in
+inches."""
 
 
 def neighbor_grid(
@@ -48,19 +52,23 @@ def neighbor_grid(
         caption: one line of smaller text below the title.
     """
     count, k = neighbors.shape[:2]
-    title, caption = plain_text(title, MAX_TITLE), plain_text(caption, MAX_CAPTION)
-    width = max(0.24 + TILE * (k + 1.25), 0.075 * len(title), 0.068 * len(caption)) + 0.24
-    height = 0.75 + count * (TILE + LABEL_HEIGHT)
+    text_width = max(len(title) * TITLE_CHARACTER, len(caption) * CAPTION_CHARACTER)
+    width = max(0.24 + TILE * (k + 1.25), min(text_width, MAX_TEXT_WIDTH)) + 0.12
+    titles = wrap_text(title, MAX_TITLE, width - 0.24, TITLE_CHARACTER)
+    captions = wrap_text(caption, MAX_CAPTION, width - 0.24, CAPTION_CHARACTER)
+    top = 0.12 + 0.19 * len(titles) + (0.16 * len(captions) if caption else 0) + 0.1
+    height = top + 0.1 + count * (TILE + LABEL_HEIGHT)
     figure = new_figure(width, height)
-    add_header(figure, title, caption, 0.12 / width, 1 - 0.1 / height, 1 - 0.34 / height)
+    caption_y = 1 - (0.14 + 0.19 * len(titles)) / height
+    add_header(figure, "\n".join(titles), "\n".join(captions), 0.12 / width, 1 - 0.1 / height, caption_y)
 
     def draw_image(row: int, left: float, image: np.ndarray, label: str, framed: bool) -> None:
-        bottom = height - 0.65 - (row + 1) * (TILE + LABEL_HEIGHT) + LABEL_HEIGHT
+        bottom = height - top - (row + 1) * (TILE + LABEL_HEIGHT) + LABEL_HEIGHT
         ax = figure.add_axes((left / width, bottom / height, 0.94 * TILE / width, 0.94 * TILE / height))
         ax.imshow(to_rgb(image), interpolation="nearest")
         ax.set_axis_off()
         color = GREEN if framed else TEXT_COLOR
-        ax.set_title(label, y=-0.21, fontsize=LABEL_SIZE - 1, color=color, pad=0, **PLAIN)
+        ax.set_title(label, y=-0.21, fontsize=SMALL_SIZE, color=color, pad=0, **PLAIN)
         if framed:
             frame = Rectangle((0, 0), 1, 1, transform=ax.transAxes, fill=False, ec=GREEN, lw=3, clip_on=False)
             ax.add_patch(frame)

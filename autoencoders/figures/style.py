@@ -1,9 +1,11 @@
-"""Colors, font sizes and axes style of all figures."""
+"""Colors, font sizes, titles and axes style of all figures."""
 
 from __future__ import annotations
 
+import textwrap
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -11,13 +13,25 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-TEXT_COLOR, MUTED_COLOR = "#1f2430", "#8a90a0"
-BLUE, ORANGE, GREEN, PURPLE = "#3b6fb6", "#e07b39", "#3d9970", "#8172b3"
-CLASS_COLORS = (
-    "#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#7f7f7f", "#ccb974", "#64b5cd",
+TEXT_COLOR, MUTED_COLOR = "#1f2430", "#6b7180"
+BLUE, ORANGE, GREEN, PURPLE = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
+FEW_COLORS = (BLUE, ORANGE, GREEN, PURPLE, "#e69f00", "#56b4e9", "#000000", "#f0e442")
+"""Colors of up to 8 categories (Okabe and Ito, 2008)."""
+MANY_COLORS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd",
 )  # fmt: skip
-TITLE_SIZE, LABEL_SIZE = 11, 9
-"""Font sizes in points."""
+"""Colors of up to 10 categories (Petroff, 2021, arXiv:2107.02270)."""
+MODEL_COLORS = {"vae": BLUE, "ae": ORANGE, "cvae": GREEN, "pca": "#000000", "classifier": PURPLE}
+"""Name of a model -> its color in all figures that compare models."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
+LINE_STYLES = ("-", "--", ":", "-.")
+"""Markers and line styles, with which categories of the same color are told apart."""
+TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 11, 9, 8
+"""Font sizes in points. No text is smaller than SMALL_SIZE."""
+TITLE_CHARACTER, CAPTION_CHARACTER = 0.078, 0.068
+"""Average width of a character of a title and of a caption, in inches."""
+TITLE_ID, CAPTION_ID = "figure-title", "figure-caption"
+"""Ids (`Artist.get_gid`) of the title and the caption of a figure."""
 
 PLAIN: dict[str, Any] = {"parse_math": False}
 """Argument of every text in a figure. Names of the user are text, so a dollar sign does not start a formula."""
@@ -33,6 +47,55 @@ def plain_text(text: object, limit: int = MAX_NAME) -> str:
     """Return a text as one line of printable characters, cut off after `limit` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
+def class_colors(count: int) -> list[str]:
+    """Return one color per category. Up to 10 colors are distinct, also for readers with a color vision deficiency."""
+    palette = FEW_COLORS if count <= len(FEW_COLORS) else MANY_COLORS
+    return [palette[i % len(palette)] for i in range(count)]
+
+
+@dataclass(frozen=True)
+class SeriesStyle:
+    """Color, line style and marker of one series of a plot."""
+
+    color: str
+    line: str
+    marker: str
+
+
+def series_styles(models: Sequence[str], by_model: bool) -> list[SeriesStyle]:
+    """Return one style per series.
+
+    Args:
+        models: name of the model of each series.
+        by_model: True for one color per model; the series of a model then differ in line style and marker. False for
+            one color per series.
+    """
+    if not by_model:
+        colors = class_colors(len(models))
+        return [SeriesStyle(c, LINE_STYLES[i // len(MANY_COLORS) % 4], "o") for i, c in enumerate(colors)]
+    unknown = [name for name in dict.fromkeys(models) if name not in MODEL_COLORS]
+    free = [color for color in FEW_COLORS if color not in MODEL_COLORS.values()]
+    palette = {**MODEL_COLORS, **{name: free[i % len(free)] for i, name in enumerate(unknown)}}
+    styles = []
+    for i, name in enumerate(models):
+        index = models[:i].count(name)
+        marker = MARKERS[index // len(LINE_STYLES) % len(MARKERS)]
+        styles.append(SeriesStyle(palette[name], LINE_STYLES[index % len(LINE_STYLES)], marker))
+    return styles
+
+
+def wrap_text(text: str, limit: int, width: float, character: float) -> list[str]:
+    """Break a text into lines that fit a width.
+
+    Args:
+        text: text of at most `limit` characters. The rest is cut off.
+        limit: maximum number of characters.
+        width: width of a line in inches.
+        character: average width of a character in inches.
+    """
+    return textwrap.wrap(plain_text(text, limit), max(int(width / character), 20)) or [""]
 
 
 def add_legend(target: Axes | Figure, handles: Sequence[Artist], names: Sequence[str], **options: Any) -> Legend:
@@ -76,16 +139,37 @@ def add_header(figure: Figure, title: str, caption: str, x: float, title_y: floa
 
     Args:
         figure: figure to which the texts are added.
-        title: text of the title, one line.
-        caption: text of the caption, one line. An empty string means no caption.
+        title: text of the title; one line, or lines of `wrap_text`.
+        caption: text of the caption, as for the title. An empty string means no caption.
         x: left edge of title and caption, as a fraction of the figure width.
         title_y: top edge of the title, as a fraction of the figure height.
         caption_y: top edge of the caption, as a fraction of the figure height.
     """
-    title, caption = plain_text(title, MAX_TITLE), plain_text(caption, MAX_CAPTION)
-    figure.text(x, title_y, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, **PLAIN)
+    title = "\n".join(plain_text(line, MAX_TITLE) for line in title.split("\n"))
+    caption = "\n".join(plain_text(line, MAX_CAPTION) for line in caption.split("\n"))
+    figure.text(x, title_y, title, va="top", fontsize=TITLE_SIZE, color=TEXT_COLOR, gid=TITLE_ID, **PLAIN)
     if caption:
-        figure.text(x, caption_y, caption, va="top", fontsize=LABEL_SIZE, color=MUTED_COLOR, **PLAIN)
+        figure.text(x, caption_y, caption, va="top", fontsize=LABEL_SIZE, color=MUTED_COLOR, gid=CAPTION_ID, **PLAIN)
+
+
+def add_axes_header(axes: Axes, title: str, caption: str = "") -> None:
+    """Add the title and the caption of a figure above its only axes, aligned with their left edge.
+
+    Args:
+        axes: axes below the texts.
+        title: text of the title, one line.
+        caption: text of the caption, which is broken into lines. An empty string means no caption.
+    """
+    width = axes.figure.bbox.width / axes.figure.dpi * (1 - axes.get_position().x0)  # inches
+    lines = wrap_text(caption, MAX_CAPTION, width, CAPTION_CHARACTER) if caption else []
+    # With a fixed y position, matplotlib does not need to compute the layout of all tick labels to place the title.
+    axes.set_title(
+        plain_text(title, MAX_TITLE) + "\n" * len(lines), loc="left", fontsize=TITLE_SIZE, color=TEXT_COLOR, y=1.0,
+        gid=TITLE_ID, **PLAIN,
+    )  # fmt: skip
+    if lines:
+        axes.annotate("\n".join(lines), (0, 1), xycoords="axes fraction", xytext=(0, 6), textcoords="offset points",
+                      va="bottom", fontsize=LABEL_SIZE, color=MUTED_COLOR, gid=CAPTION_ID, **PLAIN)  # fmt: skip
 
 
 def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
@@ -103,7 +187,7 @@ def style_axes(axes: Axes, title: str = "", x: str = "", y: str = "") -> None:
     axes.set_title(title, loc="left", fontsize=TITLE_SIZE, color=TEXT_COLOR, y=1.0, **PLAIN)
     axes.set_xlabel(plain_text(x, MAX_TITLE), fontsize=LABEL_SIZE, color=TEXT_COLOR, **PLAIN)
     axes.set_ylabel(plain_text(y, MAX_TITLE // 2), fontsize=LABEL_SIZE, color=TEXT_COLOR, **PLAIN)
-    axes.tick_params(labelsize=LABEL_SIZE - 1, colors=MUTED_COLOR)
+    axes.tick_params(labelsize=SMALL_SIZE, colors=MUTED_COLOR)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     for side in ("left", "bottom"):

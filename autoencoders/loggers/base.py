@@ -44,6 +44,16 @@ class MediaLogger:
     def send_table(self, key: str, table: pd.DataFrame, step: int) -> None:
         """Log a table. A cell may be an image (C, H, W) with values in [0, 1]."""
 
+    def send_results(self, results: Mapping[str, float], model: str, step: int, repeated: bool) -> None:
+        """Log the results of an application.
+
+        Args:
+            results: `<application>/<column>/<row>` -> value.
+            model: name of the model, which is also the name of its rows.
+            step: index of the optimizer step.
+            repeated: whether the application is run several times during training, so that the values form curves.
+        """
+
     def send_histogram(self, key: str, values: np.ndarray, step: int) -> None:
         """Log a histogram of an array `values` of any shape."""
 

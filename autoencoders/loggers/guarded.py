@@ -110,6 +110,14 @@ class GuardedLogger(MediaLogger, Logger):
             with self.guard():
                 self.logger.send_table(key, table, step)
 
+    def send_results(self, results: Mapping[str, float], model: str, step: int, repeated: bool) -> None:
+        """Forward the results of an application. A logger that is not a `MediaLogger` receives them as metrics."""
+        with self.guard():
+            if isinstance(self.logger, MediaLogger):
+                self.logger.send_results(results, model, step, repeated)
+            else:
+                self.logger.log_metrics(dict(results), step)
+
     def send_histogram(self, key: str, values: np.ndarray, step: int) -> None:
         """Forward an array of values to the wrapped logger, which logs a histogram if it is a `MediaLogger`."""
         if isinstance(self.logger, MediaLogger):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import Logger
 
 from autoencoders.data.datamodule import get_datamodule
+from autoencoders.figures.files import FigureOptions, save_figure
 from autoencoders.loggers.base import MediaLogger
 from autoencoders.models.base import as_image_model
 from autoencoders.runs.run import run_title
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from autoencoders.types import ApplicationResult
 
-DPI = 100
-"""Resolution of the PNG files, in dots per inch."""
 SECONDS_PER_FRAME = 0.15
 """Duration of each frame of an application's animation, in seconds."""
 
@@ -35,22 +34,36 @@ class MediaWriter:
     """Save figures and application results in the run folder, and pass them to the loggers. Rank zero only.
 
     Args:
-        folder: path of the run folder. Figures are saved as `<folder>/figures/<key>/<step>.png`.
+        folder: path of the run folder. Figures are saved as `<folder>/figures/<key>/<step>.png`, and also with the
+            suffix `.pdf` or `.svg` if the options select this format.
         loggers: loggers of the run. All of them receive metrics. Only a `MediaLogger` receives figures, tables,
             histograms and texts.
         active: whether this process has rank zero. Other processes save nothing.
         title: start of the captions: model, data, beta and latent size.
+        model: name of the model, which is also the name of its rows in the tables of applications.
+        options: format, resolution and title of figures.
     """
 
-    def __init__(self, folder: str | Path, loggers: Sequence[Logger], active: bool = True, title: str = "") -> None:
-        self.folder, self.loggers, self.active, self.title = Path(folder), list(loggers), active, title
+    def __init__(
+        self,
+        folder: str | Path,
+        loggers: Sequence[Logger],
+        active: bool = True,
+        title: str = "",
+        model: str = "",
+        options: FigureOptions | None = None,
+    ) -> None:
+        self.folder, self.loggers, self.active = Path(folder), list(loggers), active
+        self.title, self.model, self.options = title, model, options or FigureOptions()
         self.media_loggers = select_media_loggers(loggers) if active else []
 
     @classmethod
     def from_trainer(cls, trainer: pl.Trainer) -> MediaWriter:
         """Return a media writer for the run folder, the loggers and the model of a trainer."""
-        title = run_title(as_image_model(trainer.lightning_module), get_datamodule(trainer))
-        return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title)
+        model = as_image_model(trainer.lightning_module)
+        title = run_title(model, get_datamodule(trainer))
+        options = FigureOptions.from_config(model.hparams.get("figures"))
+        return cls(trainer.default_root_dir, trainer.loggers, trainer.is_global_zero, title, model.name, options)
 
     def save_figure(self, key: str, figure: Figure, step: int) -> Path | None:
         """Save a figure and pass it to the loggers.
@@ -61,29 +74,30 @@ class MediaWriter:
             step: index of the optimizer step.
 
         Returns:
-            The path of the PNG file. None if this process does not have rank zero.
+            The path of the file in the selected format. None if this process does not have rank zero.
         """
-        return self._save_png(key, figure, step) if self.active else None
+        return self._save_figure(key, figure, step) if self.active else None
 
-    def save_result(self, name: str, result: ApplicationResult, step: int) -> list[Path]:
+    def save_result(self, name: str, result: ApplicationResult, step: int, repeated: bool = False) -> list[Path]:
         """Save the result of an application and pass the result to the loggers.
 
         Tables are saved as `<folder>/tables/<name>/<table>.csv`. A table with a single text column is saved as
         `<table>.md`, and metrics are saved as `metrics.json` in the same folder. Loggers receive metrics as
-        `<name>/<metric>`. Tables in `result.examples` are only passed to loggers, because the figures on disk show the
-        same images.
+        `<name>/<metric>`; W&B and TensorBoard use the keys of `result_keys`. Tables in `result.examples` are only
+        passed to loggers, because the figures on disk show the same images.
 
         Args:
             name: name of the application.
             result: figures, animations, tables and metrics.
             step: index of the optimizer step.
+            repeated: whether the application is run several times during training.
 
         Returns:
             The paths of the saved files. Empty if this process does not have rank zero.
         """
         if not self.active:
             return []
-        files = [self._save_png(f"{name}/{key}", figure, step) for key, figure in result.figures.items()]
+        files = [self._save_figure(f"{name}/{key}", figure, step) for key, figure in result.figures.items()]
         files += [self._save_frames(f"{name}/{key}", frames, step) for key, frames in result.animations.items()]
         folder = self.folder / "tables" / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,9 +109,15 @@ class MediaWriter:
         if result.metrics:
             files.append(folder / "metrics.json")
             write_json(files[-1], result.metrics)
-            for logger in self.loggers:
-                logger.log_metrics({f"{name}/{key}": value for key, value in result.metrics.items()}, step)
+            self._log_results({f"{name}/{key}": value for key, value in result.metrics.items()}, step, repeated)
         return files
+
+    def _log_results(self, results: Mapping[str, float], step: int, repeated: bool) -> None:
+        for logger in self.loggers:
+            if isinstance(logger, MediaLogger):
+                logger.send_results(results, self.model, step, repeated)
+            else:
+                logger.log_metrics(dict(results), step)
 
     def log_text(self, key: str, text: str, step: int, failed: bool = False) -> None:
         """Pass a text to the loggers. W&B shows it in the summary and as an alert, TensorBoard as a text.
@@ -149,11 +169,10 @@ class MediaWriter:
         images = [Image.open(frame).convert("P", palette=Image.Palette.ADAPTIVE) for frame in frames]
         return self._save_gif(key, images, seconds_per_frame, step)
 
-    def _save_png(self, key: str, figure: Figure, step: int) -> Path:
-        path = self.folder / "figures" / key / f"{step:06d}.png"
-        with atomic_write(path) as partial:
-            figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
-        self._send(key, path, step)
+    def _save_figure(self, key: str, figure: Figure, step: int) -> Path:
+        png = self.folder / "figures" / key / f"{step:06d}.png"
+        path = save_figure(figure, png, self.options)
+        self._send(key, png, step)
         return path
 
     def _save_frames(self, key: str, frames: np.ndarray, step: int) -> Path:

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from autoencoders.config.diff import flatten
 from autoencoders.loggers.base import MediaLogger
+from autoencoders.loggers.wandb_keys import result_keys
 from autoencoders.utils.extras import import_extra
 
 if TYPE_CHECKING:
@@ -75,6 +76,10 @@ class TensorBoardMediaLogger(MediaLogger, TensorBoardLogger):
             width, height = file.size
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=path.read_bytes())
         self._writer().add_summary(Summary(value=[Summary.Value(tag=key, image=image)]), step)
+
+    def send_results(self, results: Mapping[str, float], model: str, step: int, repeated: bool) -> None:
+        """Write the results of an application as scalars with the keys of `result_keys`."""
+        self.log_metrics({key: results[name] for name, key in result_keys(results, model).items()}, step)
 
     def send_text(self, key: str, text: str, step: int, failed: bool = False) -> None:
         """Write a text to the TEXT page of TensorBoard."""

@@ -21,7 +21,8 @@ from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only
 
 from autoencoders.loggers.base import MediaLogger
-from autoencoders.loggers.wandb_keys import STEP, definition, media_key
+from autoencoders.loggers.wandb_keys import ONCE, STEP, definition, media_key, result_keys, summary_values
+from autoencoders.loggers.wandb_tables import convert_column, describe_row, join_images
 from autoencoders.runs.record import record_warning
 from autoencoders.types import UserError
 from autoencoders.utils.error_messages import short_reason
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-ROWS, SIDE, BINS = 200, 64, 64
-"""Maximum rows in a table, maximum pixels on the longer side of an image in a table, and bins in a histogram."""
+ROWS, BINS = 200, 64
+"""Maximum rows in a table, and bins in a histogram."""
 ARTIFACT = ("online", "always", "never")
 """Valid values of logger.wandb.artifact."""
 FALLBACK = {
@@ -149,12 +150,16 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log metrics for an optimizer step.
+        """Log metrics for an optimizer step. Metrics that have one value per run are only added to the summary.
 
         If the metrics contain validation metrics, also log the rate (KL divergence) and the distortion under the keys
         for the rate-distortion panel. If the validation objective is the lowest so far, update the summary.
         """
-        metrics = dict(metrics)
+        final = {name: value for name, value in metrics.items() if name.startswith(ONCE)}
+        self.experiment.summary.update(summary_values(final))
+        metrics = {name: value for name, value in metrics.items() if name not in final}
+        if not metrics.keys() - {"epoch"}:
+            return
         if metrics.get("val/rate") and metrics.get("val/distortion"):
             metrics |= {f"rate_distortion/{name}": metrics[f"val/{name}"] for name in ("rate", "distortion")}
         for name in metrics.keys() - self._defined:
@@ -187,6 +192,14 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         else:
             self.experiment.log({media_key(key): wandb.Image(str(path), caption=caption), STEP: step})
 
+    def send_results(self, results: Mapping[str, float], model: str, step: int, repeated: bool) -> None:
+        """Add the results of an application to the summary, or to the history if the application is repeated."""
+        values = {key: results[name] for name, key in result_keys(results, model).items()}
+        if repeated:
+            self.log_metrics(values, step)
+        else:
+            self.experiment.summary.update(values)
+
     def send_histogram(self, key: str, values: np.ndarray, step: int) -> None:
         """Log a histogram with BINS bins of the finite values in an array of any shape."""
         import numpy as np
@@ -196,17 +209,43 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
         self.experiment.log({media_key(key): wandb.Histogram(np_histogram=histogram), STEP: step})
 
     def send_table(self, key: str, table: pd.DataFrame, step: int) -> None:
-        """Log the first ROWS rows of a table. A cell may be an image (C, H, W) with values in [0, 1]."""
+        """Log the first ROWS rows of a table. A cell may be an image (C, H, W) with values in [0, 1].
+
+        W&B stores the images in a table of an offline run by their absolute path, so that they are lost if the folder
+        is moved before `wandb sync`. Offline, the images are therefore logged as the panel `<key>_images`, with one
+        entry per row, and the table contains the other columns.
+        """
         import wandb
 
-        columns = [_column(table.iloc[:ROWS, i].tolist()) for i in range(table.shape[1])]
+        table = table.iloc[:ROWS]
+        if self.experiment.offline:
+            table = self._send_table_images(key, table, step)
+        columns = [convert_column(table.iloc[:, i].tolist()) for i in range(table.shape[1])]
         media = wandb.Table(columns=list(map(str, table.columns)), data=list(map(list, zip(*columns, strict=True))))
         with self._local_data_folder():
             self.experiment.log({media_key(key): media, STEP: step})
 
+    def _send_table_images(self, key: str, table: pd.DataFrame, step: int) -> pd.DataFrame:
+        """Log the images in each row of a table next to each other, and return the table without them.
+
+        The caption of a row contains its other values.
+        """
+        import numpy as np
+        import wandb
+
+        has_images = [any(isinstance(value, np.ndarray) for value in table.iloc[:, i]) for i in range(table.shape[1])]
+        if not any(has_images):
+            return table
+        others = table.loc[:, [not images for images in has_images]]
+        strips = [join_images(row) for row in table.loc[:, has_images].itertuples(index=False, name=None)]
+        captions = [describe_row(row) for row in others.to_dict("records")]
+        media = [wandb.Image(image, caption=text) for image, text in zip(strips, captions, strict=True)]
+        self.experiment.log({media_key(f"{key}_images"): media, STEP: step})
+        return others
+
     @contextmanager
     def _local_data_folder(self) -> Iterator[None]:
-        """In offline mode, let W&B save the images in a table in the run folder, not in the user's data folder."""
+        """In offline mode, let W&B stage the file of a table in the run folder, not in the user's data folder."""
         before = os.environ.get("WANDB_DATA_DIR")
         if self.experiment.offline:
             os.environ["WANDB_DATA_DIR"] = str(Path(self.save_dir or ".", "wandb").absolute())
@@ -250,7 +289,7 @@ class WandbMediaLogger(MediaLogger, WandbLogger):
     def _finish(self, run: Any, results: Mapping[str, float], checkpoint: Path, failed: bool) -> None:
         import wandb
 
-        run.summary.update({name: value for name, value in results.items() if "summary" not in definition(name)})
+        run.summary.update(summary_values(results))
         log_artifact = self._artifact == "always" or (self._artifact == "online" and not run.offline)
         if log_artifact and checkpoint.is_file() and not failed:
             artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata=dict(results))
@@ -295,27 +334,6 @@ def _choose_job_type(model: str, in_sweep: bool) -> str:
     if model == "classifier":
         return "classifier"
     return "sweep" if in_sweep else "train"
-
-
-def _column(values: list[Any]) -> list[Any]:
-    """Convert the values in a column for a W&B table: arrays to W&B images, values of different types to texts."""
-    import numpy as np
-    import wandb
-
-    values = [wandb.Image(_thumbnail(value)) if isinstance(value, np.ndarray) else value for value in values]
-    kinds = {float if type(value) is int else type(value) for value in values if value is not None}
-    return values if len(kinds) < 2 else list(map(str, values))
-
-
-def _thumbnail(values: np.ndarray) -> Any:
-    """Convert an image (C, H, W) in [0, 1] to a Pillow image. Width and height are reduced to at most SIDE pixels."""
-    from PIL import Image
-
-    from autoencoders.figures.pixels import to_rgb
-
-    image = Image.fromarray((to_rgb(values) * 255).round().astype("uint8"))
-    image.thumbnail((SIDE, SIDE))
-    return image
 
 
 def _shell_path(path: Path) -> str:

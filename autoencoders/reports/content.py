@@ -11,8 +11,9 @@ from typing import Any
 from autoencoders.config.diff import diff_configs, group_aliases
 from autoencoders.reports.application_tables import collect_tables
 from autoencoders.reports.comparison import describe_settings, differences_table, find_differences
+from autoencoders.reports.comparison_plots import plot_comparison, plot_rate_distortion
 from autoencoders.reports.images import FigureGroup, collect_figures
-from autoencoders.reports.plots import plot_rate_distortion, plot_training_curves
+from autoencoders.reports.plots import plot_training_curves
 from autoencoders.reports.result_tables import results_table, seed_means_table
 from autoencoders.reports.run_cards import RunMetadata, collect_metadata
 from autoencoders.reports.run_folder import RunFolder
@@ -32,8 +33,8 @@ class ReportOptions:
         conclusion: answer to the question. An empty line separates paragraphs.
         metrics: columns of the results table, as header -> metric; see `results_table`. None for the default columns.
         figures: names or glob patterns of the figures to show; None for all figures.
-        sections: names of the sections to show: `commands`, `differences`, `results`, `rate_and_distortion`,
-            `figures`, `curves`, `runs`, or the name of an application. None for all sections.
+        sections: names of the sections to show: `commands`, `differences`, `results`, `comparison`,
+            `rate_and_distortion`, `figures`, `curves`, `runs`, or the name of an application. None for all sections.
         megabytes: maximum total size of the figures from one run, in megabytes. Further figures are omitted.
         defaults: default config of `autoencoders.train`. If the report has a single run, its config is compared with
             these defaults.
@@ -153,6 +154,7 @@ def _section_builders(
     builders: dict[str, Callable[[], Section]] = {
         "differences": lambda: Section("Differences", build_difference_tables(runs, options.defaults)),
         "results": lambda: Section("Results", build_result_tables(runs, options.metrics)),
+        "comparison": lambda: _figure_section("Comparison of models", plot_comparison(runs)),
         "rate_and_distortion": lambda: _figure_section("Rate and distortion", plot_rate_distortion(runs)),
         "figures": lambda: Section("Figures", groups=run_figures, texts=omissions),
         "curves": lambda: _figure_section("Curves", plot_training_curves(runs)),

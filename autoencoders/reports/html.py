@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoencoders.reports.content import Report
-from autoencoders.reports.images import Picture
+from autoencoders.reports.images import MAX_INCHES, MIN_DPI, Picture
 from autoencoders.reports.tables import BETTER_BASELINE_MARK
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def render_html(report: Report, live_version: str | None = None) -> str:
     )
     environment.filters |= {"picture_url": picture_url if is_live else data_uri, "slug": slugify}
     style = Markup("").join(map(_read_asset, ["page.css", "live.css"] if is_live else ["page.css"]))
+    style += Markup("").join(f".inches{n} {{ min-width: {n * MIN_DPI}px; }}\n" for n in range(1, MAX_INCHES))
     script = Markup("").join(map(_read_asset, ["live.js", "page.js"] if is_live else ["page.js"]))
     sources = "img-src 'self' data:; connect-src 'self'" if is_live else "img-src data:"
     policy = f"default-src 'none'; {sources}; style-src {_csp_hash(style)}; script-src {_csp_hash(script)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,12 @@ FILE_ENDS = {".png": b"IEND\xaeB`\x82", ".gif": b";"}
 SIGNATURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"GIF87a": "image/gif", b"GIF89a": "image/gif"}
 """First bytes of an image file -> media type."""
 
+DEFAULT_DPI, PAGE_DPI, MIN_DPI = 100, 100, 72
+"""Resolution of a file that does not contain its resolution, and largest and smallest resolution on an HTML page, in
+pixels per inch. The smallest text of a figure has 8 points, which are 8 pixels at 72 pixels per inch."""
+MAX_INCHES = 32
+"""Width in inches above which a page does not limit the reduction of a figure."""
+
 
 @dataclass
 class Picture:
@@ -32,6 +39,7 @@ class Picture:
         content: bytes of the image file.
         media_type: media type of the file, such as `image/png`.
         size: width and height in pixels.
+        dpi: resolution in dots per inch.
         caption: label of the run, or the subject of the figure.
         detail: text after the caption, such as the optimizer step.
         path: path of the file in the run folder; None if the report has plotted the figure.
@@ -43,6 +51,17 @@ class Picture:
     caption: str
     detail: str = ""
     path: Path | None = None
+    dpi: float = DEFAULT_DPI
+
+    @property
+    def page_size(self) -> tuple[int, int]:
+        """Width and height on an HTML page in CSS pixels, which do not depend on the resolution."""
+        return round(self.size[0] * PAGE_DPI / self.dpi), round(self.size[1] * PAGE_DPI / self.dpi)
+
+    @property
+    def inches(self) -> int:
+        """Width in inches, rounded up. A page uses it to limit the reduction of the figure; see `MIN_DPI`."""
+        return math.ceil(self.size[0] / self.dpi)
 
 
 @dataclass
@@ -52,7 +71,7 @@ class FigureGroup:
     Attributes:
         title: kind of the figures, such as `reconstructions` or `sample/nearest`.
         pictures: the figures, in the order of the runs.
-        large: whether each figure needs at least half of the page width.
+        large: whether each figure needs at least half of the width of a Markdown page.
     """
 
     title: str
@@ -61,7 +80,7 @@ class FigureGroup:
 
     @property
     def wide(self) -> bool:
-        """Whether an HTML page shows at most two figures per row. True if a figure is large or much wider than high."""
+        """Whether Markdown shows the figures below each other. True if a figure is large or much wider than high."""
         return self.large or any(picture.size[0] > 2 * picture.size[1] for picture in self.pictures)
 
 
@@ -178,7 +197,8 @@ def _read_picture(file: Path, run: RunFolder) -> Picture | None:
         return None
     media_type = next(media_type for signature, media_type in SIGNATURES.items() if content.startswith(signature))
     step = f"step {int(file.stem):,}" if file.stem.isdigit() else ""
-    return Picture(content, media_type, size, run.label, ", ".join(filter(None, (run.setting, step))), file)
+    detail = ", ".join(filter(None, (run.setting, step)))
+    return Picture(content, media_type, size, run.label, detail, file, read_dpi(content))
 
 
 def read_size(content: bytes) -> tuple[int, int] | None:
@@ -198,3 +218,17 @@ def read_size(content: bytes) -> tuple[int, int] | None:
     else:
         width, height = struct.unpack(">II", content[16:24])
     return width, height
+
+
+def read_dpi(content: bytes) -> float:
+    """Return the resolution of a PNG file in dots per inch, from its chunk pHYs. Other files have `DEFAULT_DPI`."""
+    position = 8
+    while content.startswith(b"\x89PNG") and position + 17 <= len(content):
+        length, kind = struct.unpack(">I4s", content[position : position + 8])
+        if kind == b"pHYs":
+            per_meter, _, unit = struct.unpack(">IIB", content[position + 8 : position + 17])
+            return per_meter * 0.0254 if unit == 1 and per_meter else DEFAULT_DPI
+        if kind == b"IDAT":
+            break
+        position += 12 + length
+    return DEFAULT_DPI

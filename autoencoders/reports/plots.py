@@ -1,12 +1,11 @@
-"""Plot figures from the metrics of several runs: validation curves, and distortion against rate."""
+"""Plot the validation curves of several runs."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autoencoders.reports.comparison import SEED_KEYS, describe_settings, group_by_settings
+from autoencoders.reports.comparison import describe_settings
 from autoencoders.reports.images import FigureGroup, Picture, read_size
 from autoencoders.reports.metric_info import BASELINES, get_metric_info
 from autoencoders.reports.run_folder import RunFolder
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
 CURVE_METRICS = ("neg_elbo", "distortion", "rate", "mse")
 """Validation metrics that are plotted as a function of the optimizer step."""
-
-BETA_KEYS = ("beta", "beta.value", "beta.share", "beta.cycles", "beta.capacity")
-"""Config keys of the beta schedule."""
 
 DPI = 144
 """Resolution of the plots, in dots per inch."""
@@ -34,6 +30,7 @@ def plot_training_curves(runs: Sequence[RunFolder]) -> FigureGroup:
     likelihood for all other metrics. A metric is plotted only if at least two comparable runs have a curve.
     """
     figures = FigureGroup("Validation metrics during training")
+    by_model = len({run.model_name for run in runs}) > 1
     for name in CURVE_METRICS:
         groups: dict[str, list[RunFolder]] = {}
         for run in runs:
@@ -41,19 +38,21 @@ def plot_training_curves(runs: Sequence[RunFolder]) -> FigureGroup:
             if has_metric and len(run.curves.get(f"val/{name}", ())) > 1:
                 key = run.images_key if name == "mse" else run.likelihood_key
                 groups.setdefault(key or "", []).append(run)
-        figures.pictures += [_plot_metric(group, name) for group in groups.values() if len(group) > 1]
+        figures.pictures += [_plot_metric(group, name, by_model) for group in groups.values() if len(group) > 1]
     return figures
 
 
-def _plot_metric(runs: Sequence[RunFolder], name: str) -> Picture:
+def _plot_metric(runs: Sequence[RunFolder], name: str, by_model: bool) -> Picture:
     """Plot the validation metric `val/<name>` of several runs as a function of the optimizer step."""
     import numpy as np
 
     from autoencoders.figures.runs import metric_over_runs
+    from autoencoders.figures.style import series_styles
 
     curves = {label: np.array(run.curves[f"val/{name}"]) for label, run in zip(legend_labels(runs), runs, strict=True)}
     axis_label = f"{name}, {get_metric_info(name).unit}"
-    figure = metric_over_runs(curves, f"validation {name}", axis_label, _shared_baselines(runs, name))
+    styles = series_styles([run.model_name for run in runs], by_model)
+    figure = metric_over_runs(curves, f"validation {name}", axis_label, shared_baselines(runs, name), styles)
     return to_picture(figure, f"val/{name}", f"{len(runs)} runs")
 
 
@@ -65,52 +64,26 @@ def legend_labels(runs: Sequence[RunFolder]) -> list[str]:
     labels = describe_settings(runs)
     if not all(labels) or len(set(labels)) < len(runs):
         labels = [run.label for run in runs]
-    short_labels = [_shorten(label) for label in labels]
+    short_labels = [shorten(label) for label in labels]
     if len(set(short_labels)) == len(runs):
         return short_labels
     return [f"{i}: {label}" for i, label in enumerate(short_labels)]
 
 
-def _shorten(label: str) -> str:
+def shorten(label: str) -> str:
+    """Cut off a label after `MAX_LABEL_LENGTH` characters."""
     return label if len(label) <= MAX_LABEL_LENGTH else f"{label[: MAX_LABEL_LENGTH - 3]}..."
 
 
-def _shared_baselines(runs: Sequence[RunFolder], name: str) -> dict[str, float]:
-    """Return display name -> value for the validation baselines of a metric that have the same value in all runs."""
+def shared_baselines(runs: Sequence[RunFolder], name: str, split: str = "val") -> dict[str, float]:
+    """Return display name -> value for the baselines of a metric that have the same value in all runs."""
     baselines = {}
     for key, label in BASELINES.get(name, {}).items():
-        values = {run.metrics.get(f"val/{key}") for run in runs}
+        values = {run.metrics.get(f"{split}/{key}") for run in runs}
         value = values.pop()
         if value is not None and not values:
             baselines[label] = value
     return baselines
-
-
-def plot_rate_distortion(runs: Sequence[RunFolder]) -> FigureGroup:
-    """Plot the distortion against the rate (KL divergence of the posterior from the prior), with one point per run.
-
-    Both metrics are from the test split. Runs that differ only in beta and seed form a group, and each group is plotted
-    in its own figure. A group is skipped if all its runs have the same beta, or if the runs have different likelihoods
-    or kinds of conditioning, because their negative ELBOs are then not comparable.
-    """
-    from autoencoders.figures.curves import rate_distortion_curve
-
-    figures = FigureGroup("Distortion against rate", large=True)
-    required = {"test/rate", "test/distortion"}
-    measured = [run for run in runs if run.config and run.has_prior and required <= set(run.metrics)]
-    ignored = (*BETA_KEYS, *SEED_KEYS)
-    settings = describe_settings(measured, ignored)
-    for group in group_by_settings(measured, ignored):
-        if len({str(run.config_value("beta")) for run in group}) < 2 or len({run.neg_elbo_key for run in group}) > 1:
-            continue
-        rates, distortions = ([run.metrics[f"test/{key}"] for run in group] for key in ("rate", "distortion"))
-        labels = describe_settings(group, SEED_KEYS)
-        labels = [_shorten(label) if label not in labels[:i] else "" for i, label in enumerate(labels)]
-        title = str(group[0].config_value("data", "name") or "test")
-        figure = rate_distortion_curve(rates, distortions, labels, title)
-        caption = ", ".join(filter(None, (f"test split of {title}", settings[measured.index(group[0])])))
-        figures.pictures.append(to_picture(figure, caption, f"{len(group)} runs"))
-    return figures
 
 
 def to_picture(figure: Figure, caption: str, detail: str) -> Picture:
@@ -121,9 +94,9 @@ def to_picture(figure: Figure, caption: str, detail: str) -> Picture:
         caption: subject of the figure.
         detail: text after the caption, such as the number of runs.
     """
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI, metadata={"Software": None})
-    content = stream.getvalue()
+    from autoencoders.figures.files import render_figure
+
+    content = render_figure(figure, dpi=DPI)
     size = read_size(content)
     assert size is not None  # matplotlib has just written a PNG file
-    return Picture(content, "image/png", size, caption, detail)
+    return Picture(content, "image/png", size, caption, detail, dpi=DPI)

@@ -179,26 +179,23 @@ def column_title(metric: str) -> str:
 
 
 def draw_rate_distortion(folder: Path, jobs: Sequence[Row]) -> None:
-    """Plot the distortion against the rate in `rate_distortion.png`, if at least two jobs have both metrics.
+    """Plot the distortion against the rate in `rate_distortion.png`, if beta varies between jobs with both metrics.
+
+    Jobs that cannot be compared, such as jobs with different data, are in further files `rate_distortion-<i>.png`.
 
     Args:
         folder: folder of the sweep.
         jobs: rows of `gather`.
     """
-    points = [job for job in jobs if job["test/rate"] != "" and job["test/distortion"] != ""]
-    if len(points) < 2:
-        return
-    from autoencoders.figures.curves import rate_distortion_curve
+    from autoencoders.reports.comparison_plots import plot_rate_distortion
+    from autoencoders.reports.run_folder import read_run_folder
 
-    figure = rate_distortion_curve(
-        [job["test/rate"] for job in points],
-        [job["test/distortion"] for job in points],
-        [job["overrides"] for job in points],
-        folder.name,
-    )
-    with atomic_write(folder / "rate_distortion.png") as partial:
-        figure.savefig(partial, format="png", dpi=100)
-    print(f"figure   {folder}/rate_distortion.png")
+    runs = [read_run_folder(folder / job["folder"], job["folder"]) for job in jobs]
+    for i, picture in enumerate(plot_rate_distortion(runs).pictures):
+        path = folder / f"rate_distortion{f'-{i}' if i else ''}.png"
+        with atomic_write(path) as partial:
+            partial.write_bytes(picture.content)
+        print(f"figure   {path}")
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:

@@ -13,6 +13,6 @@ def test_applications_during_training_use_the_validation_split(monkeypatch):
 
     monkeypatch.setattr(applications, "as_autoencoder", lambda model: model)
     monkeypatch.setattr(applications.Run, "from_trainer", lambda trainer, model: None)
-    writer = SimpleNamespace(save_result=lambda *words: None)
+    writer = SimpleNamespace(save_result=lambda *words, repeated: None)
     applications.Applications({"one": application}).draw(SimpleNamespace(global_step=1), None, writer)
     assert splits == ["val"]

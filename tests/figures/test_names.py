@@ -12,16 +12,19 @@ from autoencoders.figures.accuracy import accuracy_over_labels
 from autoencoders.figures.anomalies import error_maps, score_histograms
 from autoencoders.figures.bars import kl_bars
 from autoencoders.figures.code_heatmaps import code_heatmaps
-from autoencoders.figures.curves import loss_curves, rate_distortion_curve
+from autoencoders.figures.comparison import MetricPanel, metric_panels
+from autoencoders.figures.curves import loss_curves
 from autoencoders.figures.dimension import spectra_and_errors
 from autoencoders.figures.dose_response import dose_response
 from autoencoders.figures.grids import image_grid
 from autoencoders.figures.labelled_grid import labelled_grid
-from autoencoders.figures.latents import scatter_codes
+from autoencoders.figures.latents import plot_codes
 from autoencoders.figures.line_plot import line_plot
 from autoencoders.figures.moments import code_histograms, moment_panels
 from autoencoders.figures.neighbors import neighbor_grid
+from autoencoders.figures.rate_distortion import RatePoint, rate_distortion_plot
 from autoencoders.figures.runs import metric_over_runs
+from autoencoders.figures.style import series_styles
 from autoencoders.utils.texts import list_names, shown_labels
 
 NAMES = ("$$", "$x^2$ a\\b 50 %", "_two\nlines 日本語 😀", "x" * 300)
@@ -50,12 +53,14 @@ def figures(name):
         kl_bars(np.arange(3), np.ones(3), np.ones(3), np.array([True, True, False]), title, name),
         code_heatmaps(IMAGES, RNG.random((4, 5)), IMAGES, title, name),
         loss_curves({"mse": {"val": curve()[:, :2]}}, title, {"mse": {name: 0.1}}),
-        rate_distortion_curve([1.0, 2.0], [3.0, 1.0], [name, name], title),
+        rate_distortion_plot({name: [RatePoint(name, i, 0.1, 3 - i, 0.1) for i in (1, 2)]}, title, name),
+        metric_panels([MetricPanel(name, name, {name: [1, 2]}, {name: 0.5}, {name: 1.5})], [name],
+                      series_styles([name], True), title, name),
         spectra_and_errors({name: np.ones(3), "pixels": np.ones(3)}, kept, name, title, name),
         dose_response(np.arange(3), one, one, name, title, name),
         image_grid(IMAGES[None], title, [name], [name] * 4, name),
         labelled_grid(IMAGES, [name] * 4, title),
-        scatter_codes(RNG.random((6, 2)), title, (name, name), np.array([0, 1] * 3), (name, name), True, name),
+        plot_codes(RNG.random((6, 2)), title, (name, name), np.array([0, 1] * 3), (name, name), True, name),
         line_plot({name: curve()}, title, name, name, (1.0, name)),
         code_histograms(RNG.random((9, 2)), [name, name], title, False),
         moment_panels({name: (np.ones(3), 0.0, 1.0), "b": (np.ones(3), 0.0, 1.0)}, title),
@@ -80,7 +85,7 @@ def test_no_name_is_a_formula_or_makes_a_figure_wide(name, tmp_path):
 
 @pytest.mark.parametrize("name", ["_private", "$$"])
 def test_every_class_has_a_legend_entry(name):
-    figure = scatter_codes(RNG.random((6, 2)), "t", ("x", "y"), np.array([0, 1] * 3), (name, "other"))
+    figure = plot_codes(RNG.random((6, 2)), "t", ("x", "y"), np.array([0, 1] * 3), (name, "other"))
     (legend,) = (axes.get_legend() for axes in figure.axes)
     assert [text.get_text() for text in legend.get_texts()] == [name, "other"]
 
@@ -89,7 +94,7 @@ def test_a_map_of_1500_classes_shows_the_20_most_frequent_within_seconds():
     labels = np.concatenate([np.arange(1500), np.repeat(np.arange(700, 720), 5)])
     names = tuple(f"class {i}" for i in range(1500))
     start = time.perf_counter()
-    figure = scatter_codes(RNG.random((len(labels), 2)), "t", ("x", "y"), labels, names)
+    figure = plot_codes(RNG.random((len(labels), 2)), "t", ("x", "y"), labels, names)
     assert time.perf_counter() - start < 5
     entries = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert entries == ["1,480 other classes", *names[700:720]]

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from autoencoders.loggers.tensorboard import TensorBoardMediaLogger
 from autoencoders.train import train
 
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
@@ -60,3 +61,12 @@ def test_notes_are_texts_and_settings_stand_beside_results(logged):
     plugin = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     for words in (b"beta.value", b"latent_dim.size", b"test/neg_elbo"):
         assert words in plugin or words in events.SummaryMetadata("_hparams_/experiment").plugin_data.content
+
+
+def test_results_have_keys_without_the_name_of_the_model(tmp_path):
+    logger = TensorBoardMediaLogger(save_dir=str(tmp_path))
+    logger.send_results({"evaluate/MSE/vae": 0.5, "evaluate/MSE_error/PCA-20": 0.25}, "vae", 3, repeated=False)
+    logger.finalize("success")
+    events = accumulator.EventAccumulator(logger.log_dir).Reload()
+    written = {name: [(e.step, e.value) for e in events.Scalars(name)] for name in events.Tags()["scalars"]}
+    assert written == {"evaluate/mse": [(3, 0.5)], "evaluate/mse_pca_se": [(3, 0.25)]}

@@ -2,19 +2,20 @@
 
 import json
 import re
+import shutil
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 import yaml
 from offline_wandb import everything
+from PIL import Image
 from wandb.sdk.launch.sweeps import utils as wandb_sweeps
 
 from autoencoders import dashboard
 from autoencoders.loggers.wandb import WandbMediaLogger
-from autoencoders.loggers.wandb_keys import definition, media_key
+from autoencoders.loggers.wandb_keys import definition, media_key, result_keys
 from autoencoders.loggers.wandb_workspaces import workspaces
 from autoencoders.train import train
 from autoencoders.types import UserError
@@ -35,17 +36,16 @@ def logged(tmp_path_factory, compose_into):
 
 
 def rows(found, name):
-    """The rows of a table, images by their keys: what a `wandb sync` would send."""
-    (table,) = [artifact for artifact in found.artifacts if f"-{name.replace('/', '')}-" in artifact.name]
-    files = {entry.path: Path(entry.local_path) for entry in table.manifest.contents}
-    content = json.loads(files.pop(f"{name}.table.json").read_text())
-    assert all(path.is_relative_to(found.folder.parent) for path in files.values())  # nothing in the user's folder
-    assert set(files) == {cell["path"] for row in content["data"] for cell in row if is_image(cell)}
+    """The rows of a table, read from the file that the history names by its relative path."""
+    (path,) = [row[f"{name}/path"] for row in found.history if f"{name}/path" in row]
+    content = json.loads((found.folder / "files" / path).read_text())
     return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
 
 
-def is_image(cell):
-    return isinstance(cell, dict) and cell["_type"] == "image-file"
+def logged_images(found, name):
+    """The files of a list of images in the history, and their captions."""
+    (row,) = [row for row in found.history if f"{name}/filenames" in row]
+    return row[f"{name}/filenames"], row[f"{name}/captions"]
 
 
 def test_the_summary_holds_what_metrics_json_does(logged):
@@ -106,8 +106,11 @@ def test_tables_hold_single_images_with_their_numbers(logged):
     folder, found = logged
     examples = rows(found, "media/examples")
     assert len(examples) == 32
-    assert list(examples[0]) == ["row", "class", "input", "output", "distortion", "rate", "mse"]
-    assert (examples[0]["output"]["width"], examples[0]["output"]["height"]) == (8, 8)
+    assert list(examples[0]) == ["row", "class", "distortion", "rate", "mse"]
+    files, captions = logged_images(found, "media/examples_images")
+    assert captions[0].startswith(f"row {examples[0]['row']}, class {examples[0]['class']}, distortion ")
+    with Image.open(found.folder / "files" / files[31]) as strip:
+        assert strip.size == (8 + 2 + 8, 8)  # input, gap, output
     from autoencoders.runs import loading
 
     codes = loading.open_run(folder / "checkpoints/last.ckpt").codes("val")
@@ -117,8 +120,43 @@ def test_tables_hold_single_images_with_their_numbers(logged):
     scored = rows(found, "detect/scored")
     assert {row["kind"] for row in scored} == {"normal", "noise"}
     assert {row["called anomalous"] for row in scored} <= {True, False}
-    assert len(rows(found, "retrieve/queried")) == 6
+    assert len(rows(found, "retrieve/queried")) == len(logged_images(found, "retrieve/queried_images")[0]) == 6
     assert rows(found, "retrieve/retrieval")[0]["method"] == "vae"
+
+
+def test_media_of_an_offline_run_survive_a_move_of_its_folder(logged, tmp_path):
+    folder, _ = logged
+    shutil.copytree(folder, tmp_path / "moved")
+    found = everything(tmp_path / "moved")
+    media = [path for row in found.history for key, value in row.items() if key.endswith(("/path", "/filenames"))
+             for path in (value if isinstance(value, list) else [value])]  # fmt: skip
+    assert len(media) > 50
+    assert all((found.folder / "files" / path).is_file() for path in media)
+    tables = [artifact for artifact in found.artifacts if artifact.type == "run_table"]
+    assert len(tables) >= 3
+    for table in tables:  # W&B stores absolute paths of artifacts, so that images in a table would be lost
+        (entry,) = table.manifest.contents
+        assert entry.path.endswith(".table.json")
+
+
+def test_results_and_test_metrics_are_only_in_the_summary(logged):
+    folder, found = logged
+    history = {key for row in found.history for key in row}
+    assert not [key for key in history if key.startswith(("test", "val/mse_")) or "vae" in key]
+    metrics = json.loads((folder / "tables/retrieve/metrics.json").read_text())
+    names = {"map/vae": "map", "map_error/vae": "map_se", "map/PCA-10": "map_pca", "map/pixels": "map_pixels",
+             "map_error/pixels": "map_pixels_se"}  # fmt: skip
+    for name, key in names.items():
+        assert found.summary[f"retrieve/{key}"] == pytest.approx(metrics[name])
+        assert f"retrieve/{key}" not in history
+
+
+def test_results_of_a_repeated_application_are_in_the_history(tmp_path):
+    logger, rows = WandbMediaLogger(str(tmp_path)), []
+    logger._run = SimpleNamespace(log=rows.append, define_metric=lambda *a, **b: None, summary={})
+    logger.send_results({"evaluate/MSE/vae": 0.5}, "vae", 7, repeated=True)
+    assert rows == [{"evaluate/mse": 0.5, "trainer/global_step": 7}]
+    assert logger._run.summary == {}
 
 
 def test_a_collapse_is_alerted_once_and_the_best_checkpoint_is_an_artifact(logged):
@@ -188,7 +226,7 @@ def named(node):
 @pytest.mark.parametrize("kind", ["runs", "sweeps"])
 def test_a_workspace_names_what_runs_log_and_round_trips(kind, logged):
     _, found = logged
-    keys = {key.removesuffix("/_type") for row in found.history for key in row}
+    keys = {key.removesuffix("/_type") for row in found.history for key in row} | found.summary.keys()
     built = workspaces("me", "autoencoders", "autoencoders")[kind]
     # What W&B receives, in its own words. This is the library's internal model.
     specification = json.loads(built._to_model().model_dump_json(by_alias=True, exclude_none=True))
@@ -302,9 +340,31 @@ def test_a_run_of_an_agent_is_the_agents(tmp_path, compose, monkeypatch):
 
 def test_definitions_and_keys():
     assert definition("val/neg_elbo") == {}
-    assert definition("retrieve/map_error/vae") == {"hidden": True, "summary": "none"}
+    assert definition("retrieve/map_se") == {"hidden": True}
     assert (media_key("samples"), media_key("mine"), media_key("sample/samples")) == (
         "media/samples",
         "media/mine",
         "sample/samples",
     )
+
+
+@pytest.mark.parametrize("model", ["ae", "vae", "cvae"])
+def test_results_of_all_models_have_the_same_keys(model):
+    expected = {
+        f"evaluate/MSE/{model}": "evaluate/mse",
+        f"evaluate/MSE_error/{model}": "evaluate/mse_se",
+        "evaluate/MSE/PCA-20": "evaluate/mse_pca",
+        "evaluate/MSE_error/PCA-20": "evaluate/mse_pca_se",
+        "evaluate/MSE/whitened PCA-20": "evaluate/mse_whitened_pca",
+        f"evaluate/-ELBO/{model}": "evaluate/neg_elbo",
+        f"features/accuracy/{model}/100": "features/accuracy_100",
+        "dimension/mse, codes_error/2.0": "dimension/mse_codes_2_se",
+        f"restore/level/mse/{model}": "restore/level_mse",
+    }
+    assert result_keys(expected, model) == expected
+
+
+def test_no_two_results_share_a_key():
+    names = ["a/mse/PCA-2", "a/mse/PCA-20", "a/mse/x y", "a/mse/x_y", "a/mse/vae"]
+    keys = result_keys(names, "vae")
+    assert list(keys.values()) == ["a/mse_pca_2", "a/mse_pca_20", "a/mse/x y", "a/mse/x_y", "a/mse"]

@@ -153,7 +153,7 @@ def test_a_sweep_has_rate_distortion_and_curve_figures(make_run, add_curves):
         add_curves(folder)
     page = build_report(find_runs(folders))
     drawn = {group.title: group.pictures for section in page.sections for group in section.groups}
-    assert [p.caption for p in drawn["Distortion against rate"]] == ["test split of digits"]
+    assert [p.caption for p in drawn["Distortion against rate"]] == ["test split of digits, VAE"]
     assert [p.caption for p in drawn["Validation metrics during training"]] == ["val/neg_elbo", "val/mse"]
     assert all(p.content.startswith(b"\x89PNG") for p in drawn["Distortion against rate"])
 
