@@ -116,10 +116,13 @@ def find_target(path: str, target: Any) -> Any:
         target: value of `_target_`, for example `torch.optim.Adam`.
 
     Raises:
-        UserError: if the class or function cannot be imported.
+        UserError: if the class or function cannot be imported, or the name belongs to another object.
     """
     try:
-        return get_object(target)
+        found = get_object(target)
+        if not callable(found):
+            raise TypeError(f"it is a {type(found).__name__}")
+        return found
     except Exception as error:  # importing a wrong name may raise any exception
         reason = " ".join(str(error).split())
         raise UserError(f"{path}._target_ must name a class or function, got {target!r}: {reason}.") from error

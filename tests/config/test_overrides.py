@@ -265,6 +265,10 @@ CASES = [
         "callbacks.health._target_ must name a class or function, got 'a.b'",
     ),
     (
+        "application@after_fit=reconstruct after_fit.reconstruct._target_=abc",
+        "after_fit.reconstruct._target_ must name a class or function, got 'abc': it is a module.",
+    ),
+    (
         "application@after_fit=sample after_fit.sample.classifier=no",
         "no must be a checkpoint or a run folder",
     ),
