@@ -1,4 +1,4 @@
-"""The commands of the README run, and its links exist."""
+"""The commands of the README and of the pages in docs/ run, and their links exist."""
 
 import os
 import re
@@ -7,27 +7,45 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from autoencoders import apply, report, train
 from autoencoders.config.compose import config_groups
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-README = (REPOSITORY / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-COMMANDS = [line.partition(" #")[0].strip() for block in BLOCKS for line in block.splitlines()]
+PAGES = {page: page.read_text() for page in (REPOSITORY / "README.md", *sorted(REPOSITORY.glob("docs/*.md")))}
+README = PAGES[REPOSITORY / "README.md"]
+# Blocks with several lines per command, such as batch scripts, belong to tests of their own (tests/cluster).
+BLOCKS = [b for text in PAGES.values() for b in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) if "\\\n" not in b]
+LINES = [line.partition(" #")[0].strip() for block in BLOCKS if "#SBATCH" not in block for line in block.splitlines()]
+COMMANDS = list(dict.fromkeys(LINES))
+PYTHON = re.findall(r"```python\n(import autoencoders\n.*?)```", README, re.DOTALL)
 TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m autoencoders.train" in c]
 APPLY = [c.partition("autoencoders.apply")[2].strip() for c in COMMANDS if "-m autoencoders.apply" in c]
 REPORT = [c.partition("autoencoders.report")[2].strip() for c in COMMANDS if "-m autoencoders.report" in c]
 MAKE = [c for c in COMMANDS if c.startswith("make ")]
 
 
-@pytest.mark.parametrize("words", [pytest.param(w, marks=pytest.mark.slow if "data=lfw" in w else ()) for w in TRAIN])
+def save_photos(folder, count):
+    """Save random color images."""
+    folder.mkdir(parents=True)
+    for i in range(count):
+        pixels = np.random.default_rng(i).integers(0, 256, (24, 24, 3), "uint8")
+        Image.fromarray(pixels).save(folder / f"{i:03d}.png")
+
+
+@pytest.mark.parametrize(
+    "words", [pytest.param(w, marks=pytest.mark.slow if "data=lfw" in w or "seed=0,1,2" in w else ()) for w in TRAIN]
+)
 def test_training_commands_run(words, run_command, tmp_path):
     words = shlex.split(words)
     for name, folder in (("data=mnist", "MNIST/raw"), ("data=lfw", "lfw")):
         if name in words and not os.path.isdir(os.path.join(os.environ.get("AUTOENCODERS_DATA", ""), folder)):
             pytest.skip(f"AUTOENCODERS_DATA names no folder with {folder}/")
+    if "data.path=my/photos" in words:
+        save_photos(tmp_path / "my/photos", 40)
     short = []
     if "--help" not in words:
         short = ["trainer.max_epochs=1", "trainer.limit_train_batches=2"]
@@ -47,10 +65,21 @@ def test_apply_commands_run(run_command, tmp_path):
     assert run_command(train, *words, "hydra.run.dir=runs/digits", cwd=tmp_path).returncode == 0
     words = ["model=classifier", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
     assert run_command(train, *words, "hydra.run.dir=runs/classifier", cwd=tmp_path).returncode == 0
-    assert len(APPLY) >= 4
+    save_photos(tmp_path / "my/photos", 60)
+    save_photos(tmp_path / "my/new/photos", 3)
+    photos = next(shlex.split(words) for words in TRAIN if "hydra.run.dir=runs/photos" in words)
+    assert run_command(train, *photos, "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint",
+                       cwd=tmp_path).returncode == 0  # fmt: skip
+    assert len(APPLY) >= 6
     for words in APPLY:
         done = run_command(apply, *shlex.split(words), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+
+    assert len(PYTHON) == 1
+    results: dict = {}
+    exec(PYTHON[0], results)  # in the folder of the last command
+    assert results["images"].shape == results["outputs"].shape == (16, 1, 28, 28)
+    assert results["codes"].shape == (16, 10)
 
 
 def test_report_commands_run(run_command, tmp_path):
@@ -75,15 +104,28 @@ def test_make_targets_exist(command):
 
 
 def test_every_option_is_named():
-    missing = [f"{g}={o}" for g, options in config_groups().items() for o in options if f"`{o}`" not in README]
+    text = "\n".join(PAGES.values())
+    missing = [f"{g}={o}" for g, options in config_groups().items() for o in options if f"`{o}`" not in text]
     assert missing == []
+    assert len(README.splitlines()) < 150
 
 
 def test_no_placeholder_remains():
     assert re.findall(r"\b[A-Z]{3,}_[A-Z_]{3,}\b", README.replace("AUTOENCODERS_DATA", "")) == []
 
 
-def test_links_exist():
-    targets = [t for t in re.findall(r"\]\(([^)#]+)\)", README) if "://" not in t]
-    assert [t for t in targets if not (REPOSITORY / t).exists()] == []
-    assert any(t.endswith(".png") for t in targets)
+def heading_ids(page):
+    """Return the ids that GitHub gives to the headings of a page."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_exist(page):
+    for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
+        if "://" in target:
+            continue
+        path, _, heading = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), target
+        assert not heading or heading in heading_ids(linked), target
