@@ -40,11 +40,14 @@ def resolve_precision(trainer: Mapping[str, Any]) -> dict[str, Any]:
 
 def processor_has_bf16() -> bool:
     """Return whether this processor multiplies bfloat16 matrices faster than float32 matrices (AVX512-BF16 or AMX)."""
+    capabilities = _capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def _capabilities() -> dict[str, Any]:
     import torch
 
-    # missing in the oldest supported torch
-    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return getattr(torch.cpu, "get_capabilities", dict)()  # missing in the oldest supported torch
 
 
 def slow_precision_warning(trainer: Any) -> str | None:
@@ -53,10 +56,9 @@ def slow_precision_warning(trainer: Any) -> str | None:
     Args:
         trainer: Lightning's Trainer of the run.
     """
-    import platform
-
-    is_slow = trainer.strategy.root_device.type == "cpu" and trainer.precision == "bf16-mixed"
-    if not is_slow or platform.machine() not in ("x86_64", "AMD64") or processor_has_bf16():
+    if trainer.strategy.root_device.type != "cpu" or trainer.precision != "bf16-mixed":
+        return None
+    if _capabilities().get("architecture") != "x86_64" or processor_has_bf16():
         return None
     return (
         "trainer.precision=bf16-mixed is several times slower than trainer.precision=32-true on this processor, "

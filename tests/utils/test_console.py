@@ -81,7 +81,7 @@ def test_a_run_on_a_terminal(compose, record_screen):
     assert [epoch for epoch, _ in epochs] == ["1", "2"]
     assert float(epochs[1][1]) == pytest.approx(metrics["val/objective"], abs=0.01)
     assert re.search(rf"test .*\n +vae +{metrics['test/neg_elbo']:.2f}", text)
-    assert re.search(r"PCA-10 +0\.0137", text)
+    assert re.search(r"PCA-10 +0\.01296", text)
     assert max(map(len, text.splitlines())) <= 80
     assert "\x1b[?25l" not in screen.getvalue()  # never hidden, because a killed process could not show it again
     assert sys.stdout is screen
