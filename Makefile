@@ -21,10 +21,14 @@ $(VENV)/.installed: pyproject.toml
 run: install  ## Train the default CVAE on digits (ARGS='model=vae data=mnist' for another)
 	$(BIN)/python -m autoencoders.train $(ARGS)
 
-docs-figures: install  ## Train the CVAE of the README on MNIST and copy its figure
+docs-figures: install  ## Train the runs of the README's figures and copy the figures
 	rm -rf runs/readme
 	$(BIN)/python -m autoencoders.train model=cvae data=mnist hydra.run.dir=runs/readme
 	mkdir -p docs && cp "$$(ls runs/readme/figures/samples/*.png | tail -n 1)" docs/cvae-mnist-samples.png
+	rm -rf runs/readme-compare
+	$(BIN)/python -m autoencoders.train -m experiment=compare seed=0,1,2 hydra.sweep.dir=runs/readme-compare
+	$(BIN)/python -m autoencoders.report runs=runs/readme-compare out=runs/readme-compare/report.md copy=true 'sections=[comparison]'
+	cp runs/readme-compare/report_figures/metrics-that-differ-*.png docs/compare-digits.png
 
 experiments: install  ## Train missing runs of experiments/ and write its pages (hours; ARGS='s0_faces' for one study)
 	$(BIN)/python experiments/rebuild.py $(ARGS)

@@ -35,7 +35,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders.config.arguments import collapse_numbers, quote_option, quote_unparsable
+from autoencoders.config.arguments import collapse_numbers, quote_option, quote_unparsable, read_overrides
 from autoencoders.config.cli_errors import remove_if_empty, resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF, help_text
 from autoencoders.config.data_paths import PATH_OPTIONS, make_paths_absolute
@@ -99,7 +99,7 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
     config["data"] = make_paths_absolute(config["data"])  # before it is compared with the config.yaml of a finished job
     if config["init_from"]:
         config["init_from"] = os.path.abspath(str(config["init_from"]))
-    overrides = collapse_numbers(hydra_config.overrides.task)
+    overrides = collapse_numbers(read_overrides(hydra_config, "task"))
     if is_sweep:
         sweeps.limit_threads(hydra_config.launcher)
         config["trainer"] = resolve_precision(config["trainer"])  # for the same comparison
@@ -157,14 +157,14 @@ def has_fixed_folder(config: dict[str, Any], hydra_config: Any) -> bool:
     """
     if hydra_config.mode == RunMode.MULTIRUN or config["resume"] not in (None, "auto"):
         return True
-    return any("hydra.run.dir=" in override for override in hydra_config.overrides.hydra)
+    return any("hydra.run.dir=" in override for override in read_overrides(hydra_config, "hydra"))
 
 
 def continues_if_repeated(config: dict[str, Any], hydra_config: Any) -> bool:
     """Return whether the same command continues the run or the sweep, because the user has fixed its folder."""
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
     option = "hydra.sweep.dir=" if is_sweep else "hydra.run.dir="
-    return config["resume"] == "auto" and any(option in override for override in hydra_config.overrides.hydra)
+    return config["resume"] == "auto" and any(option in override for override in read_overrides(hydra_config, "hydra"))
 
 
 def config_changes(config: dict[str, Any], overrides: Sequence[str], hydra_config: Any) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ import torch
 import yaml
 from offline_wandb import everything
 
+from autoencoders import train as train_command
 from autoencoders.loggers.wandb_keys import media_key
 from autoencoders.runs import loading
 from autoencoders.train import train
@@ -489,3 +490,12 @@ def test_an_experiment_without_its_applications(compose, tmp_path):
     words = ["experiment=iwae_table", "schedule.rungs=1", "data=digits", "trainer=debug", "logger=none"]
     train(compose(*words, "application@after_fit=none", "callbacks=none", "test=false"))
     assert not (tmp_path / "run/tables").exists()
+
+
+def test_an_interpolation_on_the_command_line_is_resolved_and_recorded(run_command, tmp_path):
+    words = [*QUICK, "model=vae", "latent_dim.size=${seed}", "seed=3", "hydra.run.dir=runs/${seed}"]
+    done = run_command(train_command, *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    record = json.loads((tmp_path / "runs/3/run.json").read_text())
+    assert record["code"] == 3
+    assert "latent_dim.size=${seed}" in record["overrides"]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep
 from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.types import UserError
 
@@ -135,6 +136,16 @@ def expand_numbers(arguments: Sequence[str]) -> list[str]:
     return expanded
 
 
+def read_overrides(hydra: DictConfig, kind: Literal["task", "hydra"]) -> list[str]:
+    """Return the overrides of a command line as they were written, with interpolations such as `${seed}` unresolved.
+
+    Args:
+        hydra: Hydra's own configuration.
+        kind: `hydra` for the overrides of Hydra's configuration, `task` for the others.
+    """
+    return cast("list[str]", OmegaConf.to_container(hydra.overrides[kind], resolve=False))
+
+
 def collapse_numbers(overrides: Sequence[str]) -> list[str]:
     """Reverse `expand_numbers`, for texts that users read: `beta=constant beta.value=4` becomes `beta=4`."""
     collapsed = list(overrides)
@@ -142,8 +153,8 @@ def collapse_numbers(overrides: Sequence[str]) -> list[str]:
         prefix = f"{name}.{group.field}="
         selected = [o for o in collapsed if o.startswith(f"{name}=")]
         if selected == ([f"{name}={group.option}"] if group.option else []):
-            numbers = [o for o in collapsed if o.startswith(prefix)]
-            if numbers:
+            values = [o.removeprefix(prefix) for o in collapsed if o.startswith(prefix)]
+            if values and all(_has_numbers(f"{name}={value}") for value in values):
                 kept = [o for o in collapsed if o not in selected]
                 collapsed = [f"{name}={o.removeprefix(prefix)}" if o.startswith(prefix) else o for o in kept]
     return collapsed

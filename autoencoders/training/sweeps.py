@@ -22,7 +22,7 @@ from hydra.experimental.callback import Callback
 from omegaconf.errors import OmegaConfBaseException
 
 from autoencoders.config import output_dir
-from autoencoders.config.arguments import collapse_numbers, quote
+from autoencoders.config.arguments import collapse_numbers, quote, read_overrides
 from autoencoders.config.diff import result_settings
 from autoencoders.config.instantiate import FORMAT
 from autoencoders.training.sweep_signals import pass_on_signals, signal_workers
@@ -75,14 +75,14 @@ def run_job_in_subprocess(config: Mapping, hydra: DictConfig) -> dict[str, float
     """
     folder = Path(config["folder"]).absolute()
     # resume=auto: continue the job if an earlier start of the sweep did not finish it.
-    search_paths = [override for override in hydra.overrides.hydra if "hydra.searchpath=" in override]
-    overrides = ["resume=auto", *hydra.overrides.task, *search_paths]
+    search_paths = [override for override in read_overrides(hydra, "hydra") if "hydra.searchpath=" in override]
+    overrides = ["resume=auto", *read_overrides(hydra, "task"), *search_paths]
     if "wandb" in config["logger"]:
         overrides.append(f"logger.wandb.group='{config['logger']['wandb']['group']}'")
     reason = run_in_subprocess(overrides, folder, hydra.runtime.cwd)
     record = read_json(folder / "run.json")
     if record and not is_in_use(folder):  # without the overrides that are added here
-        write_json(folder / "run.json", record | {"overrides": collapse_numbers(hydra.overrides.task)})
+        write_json(folder / "run.json", record | {"overrides": collapse_numbers(read_overrides(hydra, "task"))})
     if reason is not None:
         raise UserError(record.get("error", reason))
     return read_json(folder / "metrics.json")
