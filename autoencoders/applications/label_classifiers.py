@@ -104,7 +104,7 @@ class PixelClassifier:
 
     probe: LinearProbe
     labels: Context
-    name = "stand-in: logistic regression on pixels"
+    name = "logistic regression on pixels"
     space = "pixels"
 
     def features(self, x: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def test_label_accuracy_of_a_decoder_that_uses_the_label_and_of_one_that_ignores
     spread = table["pixel deviation within a label"]
     assert spread["cvae"] == pytest.approx(0.05, rel=0.02)  # the standard deviation of the added noise
     assert spread["real test images"] > 0.1
-    assert table["classifier"]["cvae"].startswith("stand-in")
+    assert table["classifier"]["cvae"].startswith("logistic regression")
     monkeypatch.setattr(run.model, "decode", lambda z, y: means[:1].expand(len(z), *means.shape[1:]))
     assert conditional_sample(run, **SMALL).tables["accuracy"]["accuracy"].iloc[0] == pytest.approx(0.1)
 

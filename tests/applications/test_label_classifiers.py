@@ -84,7 +84,7 @@ def test_without_a_classifier_the_table_says_what_to_give_and_a_stand_in_uses_la
     found = evaluate(opened("model=cvae"), **SMALL)
     table = found.tables["evaluation"].set_index(["measure", "method"])
     assert table["note"]["FID, samples", "cvae"] == "n/a: set classifier=<run of model=classifier data=digits>"
-    assert table["note"]["label accuracy", "cvae"].startswith("by stand-in: logistic regression on pixels")
+    assert table["note"]["label accuracy", "cvae"].startswith("by logistic regression on pixels")
     assert not any(name.startswith(("FID", "KID", "classifier")) for name in found.metrics)
     assert found.metrics["label accuracy/real test images"] > 0.85
 
