@@ -25,7 +25,7 @@ MODEL_COLORS = {"vae": BLUE, "ae": ORANGE, "cvae": GREEN, "pca": "#000000", "cla
 """Name of a model -> its color in all figures that compare models."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 LINE_STYLES = ("-", "--", ":", "-.")
-"""Markers and line styles, with which categories of the same color are told apart."""
+"""Markers and line styles, which distinguish categories of the same color."""
 TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 11, 9, 8
 """Font sizes in points. No text is smaller than SMALL_SIZE."""
 TITLE_CHARACTER, CAPTION_CHARACTER = 0.078, 0.068
