@@ -80,9 +80,9 @@ def check_option(path: str, target: str, name: str, value: Any) -> None:
 
 
 def _check_value(path: str, name: str, value: Any, annotation: Any) -> None:
-    # The run sets the number of steps of a schedule, and chooses the precision.
-    automatic = value == "auto" and (path.endswith("schedule") or (path, name) == ("trainer", "precision"))
-    if not automatic and not isinstance(value, Mapping):
+    automatic = value == "auto" and path.endswith("schedule")  # the run sets the number of steps
+    narrowed = (path, name) == ("trainer", "precision")  # a run accepts fewer values than Lightning, and checks them
+    if not automatic and not narrowed and not isinstance(value, Mapping):
         check_type(f"{path}.{name}", annotation_types(annotation), value)
 
 
