@@ -154,7 +154,7 @@ def collapse_numbers(overrides: Sequence[str]) -> list[str]:
         selected = [o for o in collapsed if o.startswith(f"{name}=")]
         if selected == ([f"{name}={group.option}"] if group.option else []):
             values = [o.removeprefix(prefix) for o in collapsed if o.startswith(prefix)]
-            if values and all(_has_numbers(f"{name}={value}") for value in values):
+            if values and not any("${" in value for value in values):
                 kept = [o for o in collapsed if o not in selected]
                 collapsed = [f"{name}={o.removeprefix(prefix)}" if o.startswith(prefix) else o for o in kept]
     return collapsed
