@@ -11,9 +11,7 @@ from typing import Any
 
 import yaml
 
-RECORD_KEYS = (
-    "overrides", "git_commit", "versions", "machine", "data", "code", "parameters", "device", "epochs",
-)  # fmt: skip
+RECORD_KEYS = ("overrides", "git_commit", "versions", "data", "code", "parameters", "device", "epochs")
 """Entries of `run.json` that are kept."""
 DATA_KEYS = ("name", "shape", "images", "sha256")
 """Entries of `data` in `run.json` that are kept."""
