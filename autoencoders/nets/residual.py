@@ -4,9 +4,6 @@ The PCA projection of the images is fixed. No other linear code with the same si
 encoder adds a correction to the PCA code. A convolutional network computes this correction from the PCA reconstruction
 and the PCA residual. The decoder adds a correction to the PCA reconstruction. A second convolutional network computes
 this correction from the PCA reconstruction and the code. The corrections start at zero.
-
-The networks process patches: the pixels of a patch become channels, as in sub-pixel convolution (Shi et al., 2016).
-With 4 x 4 patches, a convolution is evaluated at 16 times fewer positions.
 """
 
 from __future__ import annotations
@@ -18,162 +15,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autoencoders.nets.base import Net
+from autoencoders.nets.blocks import Block, Patches, start_at_zero
 from autoencoders.nets.heads import zero_linear
-from autoencoders.types import Shape, UserError
-from autoencoders.utils.checks import check_at_least, require
-from autoencoders.utils.pca import principal_components
-from autoencoders.utils.pixels import to_unit
+from autoencoders.nets.projection import Projection
+from autoencoders.types import Shape
+from autoencoders.utils.checks import check_at_least
 
 COARSE = 4
 """Factor by which the decoder reduces height and width of the feature map that a linear layer computes from the code.
 
 Without this reduction, the linear layer would have so many weights that it memorizes training images.
 """
-MIN_SCALE = 1e-4
-"""Lower bound on the standard deviation of a PCA coordinate, which is 0 if all images are equal along a component.
-
-It is below the standard deviation that rounding to 8 bits gives a coordinate (1 / 255 / sqrt(12) = 1.1e-3).
-"""
-SAMPLE = 1024
-"""Maximum number of training images that are used to estimate `kept_scale` and `residual_scale`."""
-
-
-class Patches(nn.Module):
-    """Convert images (B, C, H, W) to feature maps (B, C * P * P, ceil(H / P), ceil(W / P)), and back.
-
-    The pixels of each patch with P x P pixels become channels.
-
-    Args:
-        shape: (C, H, W) of an image.
-        patch: P, height and width of a patch in pixels.
-
-    Raises:
-        UserError: if `patch` is not between 1 and the smaller side of the image.
-    """
-
-    def __init__(self, shape: Shape, patch: int) -> None:
-        super().__init__()
-        side = min(shape[1:])
-        require(1 <= patch <= side, "net.patch", patch, f"between 1 and {side}, the smaller side of the image")
-        self.shape, self.patch = shape, patch
-        self.channels = shape[0] * patch**2
-        self.size = tuple(-(-side // patch) for side in shape[1:])
-        self._padding = (0, self.size[1] * patch - shape[2], 0, self.size[0] * patch - shape[1])
-
-    def split(self, image: Tensor) -> Tensor:
-        """Convert images (B, C, H, W) to patches (B, C * P * P, ceil(H / P), ceil(W / P)).
-
-        If height or width is not a multiple of P, the last patches are padded with zeros.
-        """
-        if any(self._padding):
-            image = F.pad(image, self._padding)
-        return F.pixel_unshuffle(image, self.patch).contiguous(memory_format=torch.channels_last)
-
-    def join(self, maps: Tensor) -> Tensor:
-        """Convert patches (B, C * P * P, ceil(H / P), ceil(W / P)) to images (B, C, H, W), and remove the padding."""
-        return F.pixel_shuffle(maps, self.patch)[:, :, : self.shape[1], : self.shape[2]]
-
-
-class Block(nn.Module):
-    """Residual block x + conv(relu(conv(relu(x)))), which is the identity at the start of training.
-
-    A linear function of the context is added to each channel between the two convolutions, like a bias.
-
-    Args:
-        width: number of channels.
-        context_size: K, size of the context; 0 for no context.
-    """
-
-    def __init__(self, width: int, context_size: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.context = nn.Linear(context_size, width, bias=False) if context_size else None
-        _start_at_zero(self.second)
-
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
-        """Return output maps (B, width, H, W) for input maps `x` (B, width, H, W) and the context (B, K) or None."""
-        h = self.first(torch.relu(x))
-        if self.context is not None:
-            h = h + self.context(context)[:, :, None, None]
-        return x + self.second(torch.relu(h))
-
-
-def _check_sizes(width: int, blocks: int) -> None:
-    """Raise UserError if the number of channels is below 1 or the number of residual blocks is negative."""
-    check_at_least("net.width", width, 1)
-    check_at_least("net.blocks", blocks, 0)
-
-
-class Projection(nn.Module):
-    """PCA projection of images, without trainable weights.
-
-    Encoder and decoder each have their own copy.
-
-    Args:
-        shape: (C, H, W) of an image.
-        components: Z, number of principal components.
-
-    Attributes:
-        average: (C * H * W,) mean training image.
-        components: (Z, C * H * W) principal components.
-        scale: (Z,) standard deviation of each PCA coordinate, at least MIN_SCALE.
-        kept_scale: root mean square of the PCA reconstruction after the mean image is subtracted.
-        residual_scale: root mean square of the PCA residual.
-
-    Raises:
-        UserError: if `components` is larger than the number of pixel values C * H * W.
-    """
-
-    average: Tensor
-    components: Tensor
-    scale: Tensor
-    kept_scale: Tensor
-    residual_scale: Tensor
-
-    def __init__(self, shape: Shape, components: int) -> None:
-        super().__init__()
-        self.shape, pixels = shape, math.prod(shape)
-        if components > pixels:
-            raise UserError(
-                f"latent_dim must be at most {pixels} with net=residual, got {components}. The net starts from PCA, "
-                "which has at most one component per pixel value. Choose a smaller latent_dim."
-            )
-        self.register_buffer("average", torch.zeros(pixels))
-        self.register_buffer("components", torch.zeros(components, pixels))
-        self.register_buffer("scale", torch.ones(components))
-        self.register_buffer("kept_scale", torch.ones(()))
-        self.register_buffer("residual_scale", torch.ones(()))
-
-    def initialize(self, images: Tensor) -> None:
-        """Fit the PCA projection to the stored training images (N, C, H, W)."""
-        average, components, variances = principal_components(images, len(self.scale))
-        self.average.copy_(average)
-        self.components.copy_(components)
-        self.scale.copy_(variances.clamp_min(MIN_SCALE**2).sqrt())
-        rows = torch.linspace(0, len(images) - 1, min(SAMPLE, len(images))).long()
-        centered = to_unit(images[rows]).flatten(1) - self.average
-        kept = centered @ self.components.T @ self.components
-        for buffer, signal in ((self.kept_scale, kept), (self.residual_scale, centered - kept)):
-            buffer.copy_(signal.square().mean().sqrt().clamp_min(1e-3))
-
-    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Project images `x` (B, C, H, W). The computation uses float32 even under autocast.
-
-        Returns:
-            PCA coordinates (B, Z), in the unit of pixel values; the PCA reconstruction (B, C, H, W) minus the mean
-            image; and the PCA residual (B, C, H, W).
-        """
-        with torch.autocast(x.device.type, enabled=False):
-            centered = x.float().flatten(1) - self.average
-            coordinates = centered @ self.components.T
-            kept = coordinates @ self.components
-        return coordinates, kept.unflatten(1, self.shape), (centered - kept).unflatten(1, self.shape)
-
-    def reconstruct(self, coordinates: Tensor) -> Tensor:
-        """Return the PCA reconstruction (B, C, H, W) minus the mean image, for PCA coordinates (B, Z)."""
-        with torch.autocast(coordinates.device.type, enabled=False):
-            return (coordinates.float() @ self.components).unflatten(1, self.shape)
 
 
 class Encoder(Net):
@@ -212,7 +64,7 @@ class Encoder(Net):
         self.coarse = nn.ModuleList(Block(width, context_size) for _ in range(blocks))
         height, length = ((side + 1) // 2 for side in self.patches.size)
         self.correction = nn.Linear(width * height * length, components)
-        _start_at_zero(self.correction)
+        start_at_zero(self.correction)
         self.code, self.features = components, components + width
 
     def initialize(self, images: Tensor) -> None:
@@ -277,7 +129,7 @@ class Decoder(Net):
         self.blocks = nn.ModuleList(Block(width, context_size) for _ in range(blocks))
         self.output = nn.Conv2d(width, self.patches.channels, 3, padding=1)
         self.shift = zero_linear(inputs - components, components, bias=True) if inputs > components else None
-        _start_at_zero(self.output)
+        start_at_zero(self.output)
 
     def initialize(self, images: Tensor) -> None:
         """Fit the PCA projection to the stored training images (N, C, H, W)."""
@@ -297,7 +149,7 @@ class Decoder(Net):
         return self.projection.average.unflatten(0, kept.shape[1:]) + kept + correction
 
 
-def _start_at_zero(layer: nn.Module) -> None:
-    """Set the weights and biases of a layer to zero."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
+def _check_sizes(width: int, blocks: int) -> None:
+    """Raise UserError if the number of channels is below 1 or the number of residual blocks is negative."""
+    check_at_least("net.width", width, 1)
+    check_at_least("net.blocks", blocks, 0)

@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from autoencoders.nets import base, conv, mlp, residual, skip
+from autoencoders.nets import base, blocks, conv, mlp, pyramid, residual, skip
 from autoencoders.nets.heads import CodeHead
 from autoencoders.types import UserError
 
@@ -49,6 +49,10 @@ def test_nets_whose_features_are_a_code_accept_any_shape(shape, context_size):
             residual.Decoder(6, shape, context_size, components=6, width=8, blocks=1),
         ),
         (
+            pyramid.Encoder(shape, context_size, components=6, widths=[8, 12, 16]),
+            pyramid.Decoder(6, shape, context_size, components=6, widths=[8, 12, 16]),
+        ),
+        (
             e := skip.Encoder(shape, context_size, bottleneck=6, widths=[8]),
             skip.Decoder(e.code, shape, context_size, bottleneck=6, widths=[8]),
         ),
@@ -61,12 +65,11 @@ def test_nets_whose_features_are_a_code_accept_any_shape(shape, context_size):
         assert [n for n, p in [*encoder.named_parameters(), *decoder.named_parameters()] if p.grad is None] == []
 
 
-def test_a_residual_net_starts_as_pca(digits):
+@pytest.mark.parametrize(("module", "options"), [(residual, {"width": 4}), (pyramid, {"widths": [4, 8]})])
+def test_residual_and_pyramid_start_as_pca(module, options, digits):
     images = digits.images("train")
-    encoder, decoder = (
-        residual.Encoder((1, 28, 28), components=12, width=4),
-        residual.Decoder(12, (1, 28, 28), components=12, width=4),
-    )
+    encoder = module.Encoder((1, 28, 28), components=12, **options)
+    decoder = module.Decoder(12, (1, 28, 28), components=12, **options)
     for net in (encoder, decoder):
         net.initialize(images)
     train, test = (digits.images(s).flatten(1).double().numpy() / 255 for s in ("train", "test"))
@@ -80,7 +83,7 @@ def test_a_residual_net_starts_as_pca(digits):
 
 @pytest.mark.parametrize("shape", [(3, 10, 13), (1, 28, 28), (2, 9, 4)], ids=str)
 def test_patches_convert_back_to_the_same_image(shape):
-    patches = residual.Patches(shape, 4)
+    patches = blocks.Patches(shape, 4)
     x = torch.rand(2, *shape)
     maps = patches.split(x)
     assert maps.shape == (2, patches.channels, *patches.size)
@@ -146,12 +149,15 @@ def test_images_too_small_for_convolutions_raise_a_user_error():
         lambda: mlp.Encoder((1, 8, 8), norm="layer"),
         lambda: conv.Encoder((1, 8, 8), width=0),
         lambda: residual.Encoder((1, 8, 8), components=4, patch=9),
+        lambda: pyramid.Encoder((1, 8, 8), components=4, widths=[]),
+        lambda: pyramid.Decoder(4, (1, 8, 8), components=4, widths=[8, 0]),
+        lambda: pyramid.Encoder((1, 8, 8), components=65),
         lambda: skip.Encoder((1, 8, 8), widths=[]),
         lambda: conv.Encoder((1, 8, 8), norm="layer"),
     ],
 )
 def test_options_out_of_range_raise_a_user_error(make):
-    with pytest.raises(UserError, match=r"net\.(widths|norm|width|patch) must"):
+    with pytest.raises(UserError, match=r"net\.(widths|norm|width|patch) must|latent_dim must"):
         make()
 
 
