@@ -18,6 +18,7 @@ if __name__ == "__main__":  # before the slow imports, so that a signal during t
     prepare_process()
 
 import numbers
+import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -66,6 +67,7 @@ def main() -> None:
             return
         if (message := suggest_options(sys.argv[1:])) is not None:
             exit_with_message(UserError(message))
+        sys.argv[1:] = [re.sub("^ckpt_path=", "run=", argument) for argument in sys.argv[1:]]  # name in other projects
         is_sweep = bool({"-m", "--multirun"} & set(sys.argv[1:]))
         quote_path = quote_unparsable if is_sweep else quote_option  # run=a,b are two runs in a sweep only
         sys.argv[1:] = [quote_path(argument, PATHS) for argument in sys.argv[1:]]
@@ -87,7 +89,7 @@ def job(config: DictConfig) -> None:
             with error_messages.translate_errors(resolved):
                 run_applications(resolved)
         except UserError as error:
-            if HydraConfig.get().mode != RunMode.MULTIRUN or resolved["debug"]:
+            if HydraConfig.get().mode != RunMode.MULTIRUN or resolved["traceback"]:
                 raise
             print(f"autoencoders: {error}", file=sys.stderr, flush=True)
             _refused.append(str(error))  # the other jobs are run
@@ -143,7 +145,7 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
 def continue_on_error(name: str, config: dict[str, Any]) -> Iterator[None]:
     """Report an error of one of several applications in one sentence on stderr, so that the others are applied.
 
-    The error of a single application, and every error with debug=true, is raised.
+    The error of a single application, and every error with traceback=true, is raised.
 
     Args:
         name: name of the application.
@@ -152,9 +154,9 @@ def continue_on_error(name: str, config: dict[str, Any]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if len(config["application"]) == 1 or config["debug"]:
+        if len(config["application"]) == 1 or config["traceback"]:
             raise
-        unknown = f"It failed ({error_messages.short_reason(error)}). Set debug=true to show the traceback."
+        unknown = f"It failed ({error_messages.short_reason(error)}). Set traceback=true to show the traceback."
         message = error_messages.explain_error(error, config) or unknown
         print(f"autoencoders: {name}: {message}", file=sys.stderr, flush=True)
 

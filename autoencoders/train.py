@@ -35,20 +35,28 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from autoencoders.config.arguments import collapse_numbers, quote_option, quote_unparsable, read_overrides
+from autoencoders.config.arguments import (
+    collapse_numbers,
+    quote_option,
+    quote_unparsable,
+    read_overrides,
+    replace_synonyms,
+)
 from autoencoders.config.cli_errors import remove_if_empty, resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF, help_text
 from autoencoders.config.data_paths import PATH_OPTIONS, make_paths_absolute
 from autoencoders.training import pipeline, sweeps
 from autoencoders.training.sweep_signals import check_worker, run_job
-from autoencoders.types import RunStopped
+from autoencoders.types import RunStopped, UserError
 from autoencoders.utils import distributed, error_messages, launchers, slurm
 from autoencoders.utils.precision import resolve_precision
 from autoencoders.utils.startup import load_heavy_libraries, report_stop, restore_settings, run_command
 from autoencoders.utils.streams import check_output, protect_streams
 
-PATHS = (*(f"data.{name}" for name in PATH_OPTIONS), "resume", "runs", "hydra.run.dir", "hydra.sweep.dir")
+PATHS = (*(f"data.{name}" for name in PATH_OPTIONS), "resume", "init_from", "runs", "hydra.run.dir", "hydra.sweep.dir")
 """Options whose values are paths."""
+DEFAULT_METRIC = "val/objective"
+"""Value of `optimized_metric` in conf/train.yaml."""
 
 
 def main() -> None:
@@ -58,7 +66,7 @@ def main() -> None:
             print(help_text(__doc__))
             check_output()
             return
-        sys.argv[1:] = [quote_unparsable(argument, PATHS) for argument in sys.argv[1:]]
+        sys.argv[1:] = [quote_unparsable(argument, PATHS) for argument in replace_synonyms(sys.argv[1:])]
         try:
             run_entry_point(job, "train", sweeps.explain_launcher_error)
         except RunStopped as stop:
@@ -70,7 +78,7 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def job(config: DictConfig) -> float | None:
-    """Train one run and return `val/objective` of the best epoch, which Hydra sweepers can minimize.
+    """Train one run and return the metric `optimized_metric`, which Hydra sweepers such as Optuna can minimize.
 
     Torch and Lightning are imported inside this function. The help text, the shell completion and configuration errors
     therefore appear quickly.
@@ -81,7 +89,7 @@ def job(config: DictConfig) -> float | None:
         with translate_job_errors(hydra_config.runtime.output_dir):
             check_worker()
             metrics = run(resolve_config(config), hydra_config)
-        return metrics.get("val/objective")
+        return optimized_value(config.optimized_metric, metrics)
 
     return run_job(run_translated)
 
@@ -125,13 +133,30 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
             slurm.requeue(job)
         raise
     except Exception as error:
-        if not is_sweep or config["debug"]:
+        if not is_sweep or config["traceback"]:
             raise
         # The other jobs of the sweep continue. The table of the sweep shows the error of this job.
         result = sweeps.record_failed_job(config, overrides, error) if distributed.is_rank_zero() else math.nan
         if launchers.is_launched(config["trainer"]["num_nodes"]):
             sys.exit(1)  # the processes have left their exchanges at different points, and cannot continue together
-        return {"val/objective": result}
+        return {config["optimized_metric"]: result}
+
+
+def optimized_value(name: str, metrics: dict[str, float]) -> float | None:
+    """Return the metric that a sweeper minimizes. None if the run has no validation metrics and none is requested.
+
+    Args:
+        name: option `optimized_metric`.
+        metrics: final metrics of the run.
+
+    Raises:
+        UserError: if the run has no metric of this name.
+    """
+    if name not in metrics and name != DEFAULT_METRIC:
+        raise UserError(
+            f"optimized_metric must be a metric of the run, got {name}. Choose from: {', '.join(sorted(metrics))}."
+        )
+    return metrics.get(name)
 
 
 def set_wandb_group(config: dict[str, Any], hydra_config: Any) -> None:

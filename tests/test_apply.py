@@ -123,7 +123,7 @@ def test_the_other_applications_are_applied_if_one_is_refused_or_fails(run, run_
     lines = done.stderr.splitlines()
     assert lines[0].startswith("autoencoders: conditional_sample: application=conditional_sample needs a conditional ")
     assert lines[1] == (
-        "autoencoders: reconstruct: It failed (ZeroDivisionError: division by zero). Set debug=true to show the "
+        "autoencoders: reconstruct: It failed (ZeroDivisionError: division by zero). Set traceback=true to show the "
         "traceback."
     )
     assert lines[2:] == ["autoencoders: 2 of 3 applications failed: conditional_sample, reconstruct."]

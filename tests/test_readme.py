@@ -47,8 +47,11 @@ def test_training_commands_run(words, run_command, tmp_path):
     if "data.path=my/photos" in words:
         save_photos(tmp_path / "my/photos", 40)
     short = []
+    if "hparams_search=optuna" in words:
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra optuna")
+        short += ["hydra.sweeper.n_trials=2"]
     if "--help" not in words:
-        short = ["trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+        short += ["trainer.max_epochs=1", "trainer.limit_train_batches=2"]
         short += [] if any("logger=" in word for word in words) else ["logger=none"]
         short += [] if any("callbacks=" in word for word in words) else ["callbacks=progress"]
         short += ["application@after_fit=none"] if any("experiment=" in word for word in words) else []

@@ -32,7 +32,7 @@ def write_report(monkeypatch, folder):
 
     def write(**options):
         unset = ("out", "format", "title", "question", "verdict", "metrics", "figures", "sections")
-        config = {**dict.fromkeys(unset), "runs": "runs/*", "megabytes": 10, "copy": False, "debug": False}
+        config = {**dict.fromkeys(unset), "runs": "runs/*", "megabytes": 10, "copy": False, "traceback": False}
         return report.write_report(config | options)
 
     return write

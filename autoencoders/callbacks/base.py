@@ -148,8 +148,8 @@ def continue_on_error(
 ) -> Iterator[list[str]]:
     """Catch any exception in the `with` block and report it as a warning, so that training continues.
 
-    With debug=true, the exception is raised instead. For each `source`, the failure of an operation is reported only
-    once.
+    With traceback=true, the exception is raised instead. For each `source`, the failure of an operation is reported
+    only once.
 
     Args:
         trainer: trainer of the run.
@@ -165,15 +165,15 @@ def continue_on_error(
         yield reasons
     except Exception as error:
         settings = dict(trainer.lightning_module.hparams)
-        if settings.get("debug"):
+        if settings.get("traceback"):
             raise
         reasons.append(short_reason(error))
         option = option_of(source, settings.get("callbacks") or {})
         name = name or option
         if consequence is None:
             consequence = (
-                f"the figures of this step are missing. Set {option}=null to disable them, or debug=true to show the "
-                "traceback."
+                f"the figures of this step are missing. Set {option}=null to disable them, or traceback=true to show "
+                "the traceback."
             )
         reported = _reported.setdefault(source, set())
         if name not in reported:

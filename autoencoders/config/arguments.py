@@ -136,6 +136,19 @@ def expand_numbers(arguments: Sequence[str]) -> list[str]:
     return expanded
 
 
+def replace_synonyms(arguments: Sequence[str]) -> list[str]:
+    """Replace `ckpt_path=<checkpoint>`, which other projects use, by the option of `autoencoders.train` that it means.
+
+    It means `init_from`, the weights to evaluate, together with `train=false`, and otherwise `resume`.
+
+    Args:
+        arguments: all command-line arguments.
+    """
+    option = "init_from" if "train=false" in [argument.lower() for argument in arguments] else "resume"
+    prefix = "ckpt_path="
+    return [f"{option}={a.removeprefix(prefix)}" if a.startswith(prefix) else a for a in arguments]
+
+
 def read_overrides(hydra: DictConfig, kind: Literal["task", "hydra"]) -> list[str]:
     """Return the overrides of a command line as they were written, with interpolations such as `${seed}` unresolved.
 

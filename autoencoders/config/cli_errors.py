@@ -34,6 +34,13 @@ UNCHECKED_FLAGS = {"-sc", "--shell-completion", "--hydra-help", "--version", "-c
 PRINTING_FLAGS = UNCHECKED_FLAGS - {"-cp", "--config-path"} | {"-c", "--cfg", "-i", "--info"}
 """Hydra flags with which a command only prints a text."""
 
+PLUGINS = {
+    "hydra/sweeper/optuna": "hydra-optuna-sweeper", "hydra/launcher/joblib": "hydra-joblib-launcher",
+    "hydra/launcher/ray": "hydra-ray-launcher", "hydra/launcher/submitit_local": "hydra-submitit-launcher",
+    "hydra/launcher/submitit_slurm": "hydra-submitit-launcher",
+}  # fmt: skip
+"""Option of Hydra that a plugin adds -> package of the plugin."""
+
 NUMBER_OR_CONSTANT = re.compile(r"null|true|false|[-+]?(\d[\d._]*(e[-+]?\d+)?|inf|nan)", re.IGNORECASE)
 """Pattern for values that Hydra parses as a number or a constant. No option of a config group has such a name."""
 
@@ -58,7 +65,7 @@ def run_entry_point(
     The command line is checked before Hydra starts the job. An exception before the start of the job is caused by the
     command line or the configuration. It is printed on one line, without a traceback. An exception inside the job is
     treated as a bug, and its traceback is printed. `translate_job_errors` wraps such an exception in a JobError. With
-    `debug=true`, or HYDRA_FULL_ERROR=1 in the environment, the traceback of every exception is printed.
+    `traceback=true`, or HYDRA_FULL_ERROR=1 in the environment, the traceback of every exception is printed.
 
     Args:
         job: function that `hydra.main` decorates.
@@ -181,10 +188,10 @@ def remove_if_empty(folder: str | Path | None) -> None:
 
 
 def shows_tracebacks() -> bool:
-    """Return whether the user requests tracebacks with `debug=true` or the environment variable HYDRA_FULL_ERROR=1."""
+    """Return whether the user requests tracebacks, with `traceback=true` or HYDRA_FULL_ERROR=1 in the environment."""
     arguments = [argument.lower() for argument in sys.argv[1:]]
     variable = _user_values[-1] if _user_values else os.environ.get(FULL_ERROR_VARIABLE)
-    return "debug=true" in arguments or variable == "1"
+    return "traceback=true" in arguments or variable == "1"
 
 
 def resolve_config(config: DictConfig) -> dict[str, Any]:
@@ -226,6 +233,8 @@ def error_message(error: BaseException) -> str:
 def _unknown_option_message(path: str, options: list[str]) -> str:
     """Return the message for a path `<group>/<option>` that does not exist in `conf/`."""
     group, _, option = path.rpartition("/")
+    if path in PLUGINS:
+        return f"{group}={option} needs the package {PLUGINS[path]}. Install it with pip install {PLUGINS[path]}."
     suggestion = suggest_name(option, options, f"{group}={{}}")
     number = ", any number" if group in NUMERIC_GROUPS else ""
     return f"{group} has no option {option!r}.{suggestion} Options of {group}: {', '.join(options)}{number}."
@@ -248,4 +257,5 @@ def _check_group_option(argument: str) -> None:
     options = config_groups().get(name.lstrip("+").partition("@")[0])
     if options:
         removal = f" To select no option, write ~{name}." if name in OPTIONAL_GROUPS else ""
-        raise UserError(f"{name} must be one of {', '.join(options)}, got {value!r}.{removal}")
+        hint = " To show the traceback of an error, set traceback=true." if name == "debug" else ""
+        raise UserError(f"{name} must be one of {', '.join(options)}, got {value!r}.{removal}{hint}")

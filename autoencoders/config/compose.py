@@ -23,8 +23,10 @@ CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "tr
 
 SHARED = "shared"
 """Folder in `conf/` with files that several options extend. This folder is not a config group."""
-OPTIONAL_GROUPS = ("budget", "experiment")
+OPTIONAL_GROUPS = ("budget", "debug", "experiment", "hparams_search")
 """Config groups for which no option need be selected."""
+MODELS_WITHOUT_RATE = ("autoencoders.models.ae.AE", "autoencoders.models.pca.PCA")
+"""Import paths of models whose loss does not depend on beta."""
 
 
 def _geometric_sum(ratio: int, terms: int) -> int:
@@ -41,10 +43,27 @@ def _file_name(name: object) -> str:
     return safe.encode()[:150].decode(errors="ignore")
 
 
+def _beta_suffix(target: str, beta: object) -> str:
+    """Return the part of a run's name that gives beta, or an empty text for a model whose loss has no rate.
+
+    Args:
+        target: import path of the model's class.
+        beta: final value of beta.
+    """
+    return "" if target in MODELS_WITHOUT_RATE else f"-beta{beta}"
+
+
+def _seed_suffix(seed: object) -> str:
+    """Return the part of a job's folder name that gives the seed, or an empty text for a random seed."""
+    return "" if seed is None else f"-seed{seed}"
+
+
 OmegaConf.register_new_resolver("file_name", _file_name, replace=True)
 # The result is cached, so that all jobs of a sweep have one folder. Hydra's resolver `now` is cached for this purpose.
 OmegaConf.register_new_resolver("new_folder", output_dir.new_folder, replace=True, use_cache=True)
 OmegaConf.register_new_resolver("run_folder", output_dir.run_folder, replace=True, use_cache=True)
+OmegaConf.register_new_resolver("beta_suffix", _beta_suffix, replace=True)
+OmegaConf.register_new_resolver("seed_suffix", _seed_suffix, replace=True)
 OmegaConf.register_new_resolver("geometric_sum", _geometric_sum, replace=True)
 
 

@@ -10,7 +10,7 @@ from autoencoders.config.arguments import expand_numbers
 TIMEOUTS = ("peer_timeout", "exchange_timeout")
 """Options for several processes."""
 IGNORED_KEYS = (
-    "name", "folder", "runs", "resume", "debug", "logger", "after_fit", "changed_data", "figures",
+    "name", "folder", "runs", "resume", "traceback", "logger", "after_fit", "changed_data", "figures",
     *TIMEOUTS,
 )  # fmt: skip
 """Top-level keys that do not influence the training: paths, loggers, applications, figures and timeouts."""
@@ -197,7 +197,7 @@ def lookup(node: Any, *keys: str) -> Any:
 def result_settings(config: Mapping, seeded: bool = True) -> dict[str, Any]:
     """Return the settings that determine the results of a run, as a flat dict with dotted keys.
 
-    Paths, loggers, callbacks, figures, timeouts and the options `resume` and `debug` are left out.
+    Paths, loggers, callbacks, figures, timeouts and the options `resume` and `traceback` are left out.
 
     Args:
         config: the resolved configuration.
@@ -206,7 +206,7 @@ def result_settings(config: Mapping, seeded: bool = True) -> dict[str, Any]:
     return {
         key: value
         for section, node in config.items()
-        if section not in ("folder", "runs", "resume", "debug", "logger", "callbacks", "figures", *TIMEOUTS)
+        if section not in ("folder", "runs", "resume", "traceback", "logger", "callbacks", "figures", *TIMEOUTS)
         for key, value in flatten(node, section).items()
         if seeded or key not in ("seed", "model.seed", "data.seed")
     }

@@ -64,7 +64,7 @@ def instantiate(path: str, node: Mapping, factory: Callable | None = None, **arg
         raise
     except Exception as error:
         raise UserError(
-            f"{path} cannot be instantiated: {root_cause_message(error)}. Set debug=true to show the traceback."
+            f"{path} cannot be instantiated: {root_cause_message(error)}. Set traceback=true to show the traceback."
         ) from error
 
 

@@ -45,6 +45,8 @@ class ImageDataModule(pl.LightningDataModule):
         eval_batch_size: number of images per validation or test step in each process.
         validation: size of the validation split, as a number of images or as a fraction below 1. The images are taken
             from the training images.
+        training_images: number of training images that are used, chosen at random with `split_seed`; None for all. The
+            other training images are left out.
         test: size of the test split, as a number of images or as a fraction below 1. It is ignored if the dataset has
             an official test split.
         split: `random` assigns images to splits at random. Images with names are assigned by a hash of their names, so
@@ -101,11 +103,13 @@ class ImageDataModule(pl.LightningDataModule):
         memory: float = 2e9,
         exclude: Sequence[str | int] = (),
         duplicates: str = "keep",
+        training_images: int | None = None,
     ) -> None:
         super().__init__()
         require(memory >= 0, "data.memory", memory, "a number of bytes >= 0")
         self.name, self.root, self.memory = name or self.default_name, resolve_root(root), memory
-        self.split_options = SplitOptions(validation, test, split, split_seed, tuple(map(str, exclude)), duplicates)
+        excluded = tuple(map(str, exclude))
+        self.split_options = SplitOptions(validation, test, split, split_seed, excluded, duplicates, training_images)
         self.batch_options = BatchOptions(
             batch_size, eval_batch_size, seed, binarize, corruption or NoCorruption(), flip, shift
         )

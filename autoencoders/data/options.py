@@ -31,8 +31,12 @@ class SplitOptions:
     split_seed: int = 0
     exclude: tuple[str, ...] = ()
     duplicates: str = "keep"
+    training_images: int | None = None
 
     def __post_init__(self) -> None:
+        if self.training_images is not None:
+            valid = isinstance(self.training_images, int) and self.training_images >= 2
+            require(valid, "data.training_images", self.training_images, "a number of images >= 2, or null")
         require(self.split in ORDERS, "data.split", self.split, f"one of {list(ORDERS)}")
         require(self.duplicates in DUPLICATES, "data.duplicates", self.duplicates, f"one of {list(DUPLICATES)}")
         for field, value in (("validation", self.validation), ("test", self.test)):

@@ -19,6 +19,7 @@ from autoencoders.utils.texts import list_names
 UNREADABLE, NO_CLASS, NO_VALUE = "the file cannot be read", "the class is unknown", "an attribute is unknown"
 EXCLUDED, DUPLICATE = "the class is in data.exclude", "an equal image is in val or test"
 """Reasons for which images are left out."""
+UNSELECTED = "more training images than data.training_images"
 
 
 class Source(NamedTuple):
@@ -101,7 +102,29 @@ def split_source(source: Source, options: SplitOptions, name: str) -> Division:
         if not keep.any():
             raise UserError(_empty_split_message(split, reasons, name))
         rows[split] = rows[split][keep]
-    return Division(rows, left_out)
+    selected = select_images(rows["train"], options, name)
+    if len(selected) < len(rows["train"]):
+        left_out[UNSELECTED] = len(rows["train"]) - len(selected)
+    return Division({**rows, "train": selected}, left_out)
+
+
+def select_images(rows: Tensor, options: SplitOptions, name: str) -> Tensor:
+    """Return `options.training_images` of the indices in `rows` (N,), chosen at random and sorted, or all of them.
+
+    Args:
+        rows: indices of the training images.
+        options: number of images, and seed. A larger number with the same seed adds images.
+        name: name of the dataset, for error messages.
+
+    Raises:
+        UserError: if there are fewer training images.
+    """
+    count = options.training_images
+    if count is None:
+        return rows
+    require(count <= len(rows), "data.training_images", count, f"at most {len(rows)}, the training images of {name}")
+    order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(options.split_seed))
+    return rows[order[:count]].sort().values
 
 
 def _check_lengths(source: Source, name: str) -> None:

@@ -125,9 +125,7 @@ class Decoder(Net):
         self.sizes = _level_sizes(self.patches.size, len(widths))
         self.start = nn.Conv2d(self.patches.channels, widths[0], 3, padding=1)
         self.map = nn.Linear(inputs, widths[-1] * math.prod(self.sizes[-1]))
-        self.enter = nn.ModuleList(
-            nn.Conv2d(coarse, fine, 3, padding=1) for fine, coarse in pairwise(widths)
-        )
+        self.enter = nn.ModuleList(nn.Conv2d(coarse, fine, 3, padding=1) for fine, coarse in pairwise(widths))
         self.blocks = _build_blocks(widths, blocks, context_size)
         self.output = nn.Conv2d(widths[0], self.patches.channels, 3, padding=1)
         self.shift = zero_linear(inputs - components, components, bias=True) if inputs > components else None

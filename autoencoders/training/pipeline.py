@@ -137,7 +137,8 @@ def execute_run(run: TrainingRun, changes: Callable[[], list]) -> dict[str, floa
         with run.record, run.processes.translate_errors():
             media.log_run_metadata(run.loggers, run.record.metadata)
             summary.print_start(run.record, run.model, changes)
-            fit(run)
+            if run.config["train"]:
+                fit(run)
             metrics = best_validation_metrics(run.folder / "metrics.csv")
             if run.config["test"]:
                 metrics |= run_test(run)
@@ -178,6 +179,7 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
     resume = find_resume_checkpoint(config)
     config = set_seed(config, resume)
     check_numbers(config)
+    check_stages(config)
     for name in ("peer_timeout", "exchange_timeout"):
         check_positive(name, config[name])
     validation.validate(config)
@@ -239,6 +241,23 @@ def check_numbers(config: dict[str, Any]) -> None:
             f"trainer.precision must be one of {', '.join((AUTO, *PRECISIONS))}, because the likelihood and the rate "
             f"(KL divergence) need float32, got {config['trainer']['precision']}."
         )
+
+
+def check_stages(config: dict[str, Any]) -> None:
+    """Raise UserError if a run without training has no trained weights, or nothing to do with them.
+
+    With `train=false`, the weights of `init_from` are evaluated.
+    """
+    if config["train"]:
+        return
+    if config["resume"] or not config["init_from"]:
+        given = f"resume={config['resume']}" if config["resume"] else "no weights"
+        raise UserError(
+            f"train=false needs the weights of a trained run, got {given}. Set init_from=<run folder or checkpoint>, "
+            "and not resume."
+        )
+    if not config["test"] and not config["after_fit"]:
+        raise UserError("train=false needs test=true or an application, got neither. Set test=true.")
 
 
 def instantiate_run(

@@ -195,7 +195,7 @@ class Processes:
             return
         user_error = explain_error(error, self.config)
         is_told = peers.report(_describe(error, user_error))
-        if peers.rank != 0 and user_error is not None and not self.config["debug"]:
+        if peers.rank != 0 and user_error is not None and not self.config["traceback"]:
             if not is_told:
                 print(f"autoencoders: {user_error}", file=sys.stderr, flush=True)
             raise SystemExit(2) from error  # rank zero prints the error

@@ -127,7 +127,7 @@ lines = st.lists(word(), min_size=1, max_size=2).map(lambda parts: [w for part i
 def harmless(words):
     """Return whether arguments contain no flags of Hydra, which would print or start a completion."""
     return not any(
-        w.startswith("-") or w in ("", "debug=true") or w.partition("=")[0].startswith("hydra") for w in words
+        w.startswith("-") or w in ("", "traceback=true") or w.partition("=")[0].startswith("hydra") for w in words
     )
 
 
@@ -336,7 +336,7 @@ def test_optional_groups_can_be_removed(tmp_path):
 
 def test_debug_shows_the_traceback(tmp_path):
     with pytest.raises(Exception, match="no option modle"):
-        run_in_process(train, ["modle=vae", "debug=true"], tmp_path)
+        run_in_process(train, ["modle=vae", "traceback=true"], tmp_path)
 
 
 @pytest.mark.slow

@@ -193,7 +193,7 @@ def test_each_failure_is_reported_once_with_its_option(spared):
     }  # fmt: skip
     assert message["callbacks.samples"] == (
         "callbacks.samples failed at step 19 (ValueError: boom), but training continues; the figures of this step are "
-        "missing. Set callbacks.samples=null to disable them, or debug=true to show the traceback."
+        "missing. Set callbacks.samples=null to disable them, or traceback=true to show the traceback."
     )
     assert "(MemoryError)" in message["callbacks.reconstructions"]  # the baseline beside its MSE
     assert "(No space left on device)" in message["application reconstruct"]
@@ -206,7 +206,7 @@ def test_debug_shows_where_a_figure_fails(compose, monkeypatch):
     monkeypatch.setattr(Reconstructions, "draw", raising(ValueError("boom")))
     words = ["callbacks=none", "+callbacks.one={_target_: autoencoders.callbacks.reconstructions.Reconstructions}"]
     with pytest.raises(ValueError, match="boom"):
-        train(compose(*TINY, *words, "debug=true", "test=false"))
+        train(compose(*TINY, *words, "traceback=true", "test=false"))
 
 
 def test_an_application_after_the_fit_that_fails_keeps_the_run_and_fails_the_command(

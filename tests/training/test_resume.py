@@ -270,8 +270,8 @@ def test_a_repeated_sweep_runs_the_unfinished_jobs(run_command, tmp_path, starts
     assert starts == [0, 0, 72]
     lines = {line.split()[0]: line for line in done.stdout.splitlines() if line[:1] in ("0", "1")}
     assert "done" in lines["0"]
-    assert "0_vae-digits-z10-beta1: skipped because it was already finished" in done.stdout
-    assert "1_vae-digits-z10-beta2: skipped" not in done.stdout
+    assert "0_vae-digits-z10-beta1-seed0: skipped because it was already finished" in done.stdout
+    assert "1_vae-digits-z10-beta2-seed0: skipped" not in done.stdout
     other = run_command(train_module, *words, "data.shift=1", cwd=tmp_path)
     assert other.returncode == 2
     assert "contains a finished run with another configuration: data.shift is 1 instead of 0" in other.stderr

@@ -139,8 +139,8 @@ def test_runs_and_sweeps_of_one_second_have_folders_of_their_own(frozen, run_com
     found = {f.parent.relative_to(tmp_path / "runs").as_posix(): record(f.parent)["overrides"][-2]
              for f in (tmp_path / "runs").rglob("run.json")}  # fmt: skip
     assert found == {
-        f"{start}_a": "beta=1", f"{start}_a-2": "beta=2", f"{start}_sweep/0_a": "beta=3",
-        f"{start}_sweep-2/0_a": "beta=5",
+        f"{start}_a": "beta=1", f"{start}_a-2": "beta=2", f"{start}_sweep/0_a-seed0": "beta=3",
+        f"{start}_sweep-2/0_a-seed0": "beta=5",
     }  # fmt: skip
     before = sorted((tmp_path / "runs").iterdir())
     for flags in (["--cfg", "job"], ["--help"]):
@@ -240,12 +240,12 @@ def test_a_sweep_leaves_a_job_to_the_process_that_runs_it(run_command, tmp_path,
         "test=false",
     ]
     words.append("hydra.sweep.dir=sweep")
-    job = tmp_path / "sweep/0_a"
+    job = tmp_path / "sweep/0_a-seed0"
     pid = hold(job)
     (job / "run.json").write_text('{"format": 2, "status": "running"}')
     done = run_command(train_module, *words, cwd=tmp_path)
     assert done.returncode == 1
-    assert f"sweep/0_a is in use by process {pid}" in done.stderr
+    assert f"sweep/0_a-seed0 is in use by process {pid}" in done.stderr
     assert (job / "run.json").read_text() == '{"format": 2, "status": "running"}'
     with (tmp_path / "sweep/sweep.csv").open() as file:
         assert [row["status"] for row in csv.DictReader(file)] == ["running", "done"]
