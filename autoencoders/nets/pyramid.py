@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +82,7 @@ class Encoder(Net):
         h = self.patches.split(torch.cat(signals, dim=1))
         for level, (enter, blocks) in enumerate(zip(self.enter, self.blocks, strict=True)):
             h = enter(torch.relu(h) if level else h)
-            for block in blocks:
+            for block in cast(nn.ModuleList, blocks):
                 h = block(h, context)
         h = torch.relu(h)
         code = (coordinates + self.correction(h.flatten(1)).float()) / self.projection.scale
@@ -147,7 +148,7 @@ class Decoder(Net):
                 h = F.interpolate(self.enter[level](torch.relu(h)), self.sizes[level])
             if level == 0:
                 h = h + self.start(self.patches.split(kept / self.projection.kept_scale))
-            for block in self.blocks[level]:
+            for block in cast(nn.ModuleList, self.blocks[level]):
                 h = block(h, context)
         correction = self.patches.join(self.output(torch.relu(h))).float() * self.projection.residual_scale
         return self.projection.average.unflatten(0, kept.shape[1:]) + kept + correction

@@ -77,6 +77,7 @@ def run_job_in_subprocess(config: Mapping, hydra: DictConfig) -> dict[str, float
     # resume=auto: continue the job if an earlier start of the sweep did not finish it.
     search_paths = [override for override in read_overrides(hydra, "hydra") if "hydra.searchpath=" in override]
     overrides = ["resume=auto", *read_overrides(hydra, "task"), *search_paths]
+    overrides.append("hydra.mode=RUN")  # some options of hparams_search start a sweep
     if "wandb" in config["logger"]:
         overrides.append(f"logger.wandb.group='{config['logger']['wandb']['group']}'")
     reason = run_in_subprocess(overrides, folder, hydra.runtime.cwd)

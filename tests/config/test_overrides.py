@@ -27,6 +27,8 @@ SHORT += ["trainer.max_epochs=1", "trainer=cpu", "callbacks=none", "logger=none"
 # Options that download, take long, fill the memory or start processes. Other tests cover them.
 EXCLUDED = {
     "experiment",
+    "debug",
+    "hparams_search",
     "trainer.devices",
     "trainer.num_nodes",
     "compile",
