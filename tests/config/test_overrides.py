@@ -27,8 +27,6 @@ SHORT += ["trainer.max_epochs=1", "trainer=cpu", "callbacks=none", "logger=none"
 # Options that download, take long, fill the memory or start processes. Other tests cover them.
 EXCLUDED = {
     "experiment",
-    "debug",
-    "hparams_search",
     "trainer.devices",
     "trainer.num_nodes",
     "compile",
@@ -97,7 +95,8 @@ def keys():
 
 
 KEYS = keys()
-GROUPS = {g: o for g, o in config_groups().items() if g not in ("experiment", "application", "density", "budget")}
+UNTESTED = ("experiment", "application", "density", "budget", "debug", "hparams_search")
+GROUPS = {g: o for g, o in config_groups().items() if g not in UNTESTED}
 GROUPS |= OPTIONS
 
 
