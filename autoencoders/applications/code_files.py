@@ -1,9 +1,9 @@
 """Files with latent codes in the formats CSV, Parquet, NumPy (npz) and safetensors.
 
-All formats contain the same columns: `file`, `split`, `index`, labels, the codes `z0`, `z1`, ..., and for a model with a
-Gaussian posterior its standard deviations `std0`, `std1`, ... In npz and safetensors files, `z` and `std` are arrays
-(N, Z), and every other column is an array (N,); safetensors has no text, so that columns with text are JSON lists in the
-metadata.
+All formats contain the same columns: `file`, `split`, `index`, labels, the codes `z0`, `z1`, ..., and for a model with
+a Gaussian posterior its standard deviations `std0`, `std1`, ... In npz and safetensors files, `z` and `std` are arrays
+(N, Z), and every other column is an array (N,); safetensors has no text, so that columns with text are JSON lists in
+the metadata.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def read_codes(file: Path) -> pd.DataFrame:
 
 
 def code_columns(table: pd.DataFrame, prefix: str = "z") -> list[str]:
-    """Return the columns with the latents (prefix `z`) or their standard deviations (`std`), in order of the latents."""
+    """Return the columns with the latents (prefix `z`) or their standard deviations (`std`), by the latents."""
     found = [name for name in map(str, table.columns) if re.fullmatch(rf"{prefix}\d+", name)]
     return sorted(found, key=lambda name: int(name[len(prefix) :]))
 
@@ -107,7 +107,7 @@ def _write_csv(file: Path, table: pd.DataFrame) -> None:
 
 def _read_csv(file: Path) -> pd.DataFrame:
     text = dict.fromkeys(TEXT_COLUMNS, str)
-    return pd.read_csv(file, dtype=text, keep_default_na=False, float_precision="round_trip")
+    return pd.read_csv(file, dtype=text, keep_default_na=False)
 
 
 def _write_parquet(file: Path, table: pd.DataFrame) -> None:
@@ -121,8 +121,10 @@ def _read_parquet(file: Path) -> pd.DataFrame:
 
 
 def _write_npz(file: Path, table: pd.DataFrame) -> None:
-    with file.open("wb") as stream:
-        np.savez(stream, **_to_arrays(table))  # type: ignore[arg-type]  # savez has an option allow_pickle
+    with zipfile.ZipFile(file, "w") as archive:  # np.savez has an argument `file`, so that no array can have this name
+        for name, values in _to_arrays(table).items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, values, allow_pickle=False)
 
 
 def _read_npz(file: Path) -> pd.DataFrame:

@@ -9,7 +9,13 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from autoencoders.applications.base import comparison_table, flatten_table, mean_and_error, output_folder, refuse_own_images
+from autoencoders.applications.base import (
+    comparison_table,
+    flatten_table,
+    mean_and_error,
+    output_folder,
+    refuse_own_images,
+)
 from autoencoders.applications.code_files import WRITERS, code_columns, numbered, read_codes, write_codes
 from autoencoders.applications.image_set import ImageSet, own_images, selected_splits, split_images
 from autoencoders.runs.run import Run
@@ -23,8 +29,8 @@ def encode(
     """Write the codes of images to `<folder>/encode/codes-<split>.<format>`, or `codes-images.<format>`.
 
     The file has one row per image: the file name, split, index in the split and labels, as far as they are known, the
-    posterior mean in the columns `z0`, `z1`, ..., and the posterior standard deviation in `std0`, `std1`, ... for a model
-    with a Gaussian posterior. `application=decode` reads the file.
+    posterior mean in the columns `z0`, `z1`, ..., and the posterior standard deviation in `std0`, `std1`, ... for a
+    model with a Gaussian posterior. `application=decode` reads the file.
 
     Args:
         run: run whose model encodes the images.

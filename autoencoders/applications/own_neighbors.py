@@ -12,7 +12,7 @@ from torch import Tensor
 from autoencoders.applications.base import comparison_table, mean_and_error
 from autoencoders.applications.image_set import ImageSet
 from autoencoders.applications.representations import code_baselines, pixels
-from autoencoders.metrics.retrieval import nearest_neighbors
+from autoencoders.metrics.retrieval import nearest_neighbors, neighbor_distances
 from autoencoders.runs.run import Run
 from autoencoders.types import Batch
 
@@ -59,9 +59,11 @@ def own_neighbors(queries: ImageSet, searched: ImageSet, metric: str, k: int) ->
     start = 0
     for batch in searched.batches(ROWS):
         for name, encode in encoders.items():
-            index, distances = nearest_neighbors(encode(batch), features[name], k, metric)
+            chunk = encode(batch)
+            index, _ = nearest_neighbors(chunk, features[name], k, metric)
+            distances = neighbor_distances(features[name], chunk, index, metric)
             rows = torch.cat([found[name].rows, start + index], 1)
-            distances, order = torch.cat([found[name].distances, distances], 1).sort(1, stable=True)
+            distances, order = torch.cat([found[name].distances, distances], 1).sort(dim=1, stable=True)
             found[name] = Neighbors(rows.gather(1, order)[:, :k], distances[:, :k])
         start += len(batch.x)
     return found
@@ -87,12 +89,7 @@ def agreement_table(found: dict[str, Neighbors], searched: int) -> pd.DataFrame:
     """
     first = next(iter(found.values())).rows[:, 0]
     rows = {}
-    for name, (index, distances) in found.items():
-        rows[name] = {
-            "nearest as by code": mean_and_error((index[:, 0] == first).float()),
-            "nearest distance": mean_and_error(distances[:, 0]),
-            "queries": len(index),
-            "searched": searched,
-        }
-    chance = {"nearest as by code": 1 / searched, "nearest distance": torch.nan}
-    return comparison_table({**rows, "chance": {**chance, "queries": len(first), "searched": searched}})
+    sizes = {"queries": len(first), "searched": searched}
+    for name, (index, _) in found.items():
+        rows[name] = {"nearest as by code": mean_and_error((index[:, 0] == first).float()), **sizes}
+    return comparison_table({**rows, "chance": {"nearest as by code": 1 / searched, **sizes}})

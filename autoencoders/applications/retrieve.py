@@ -67,8 +67,8 @@ def retrieve(
         contains precision at 1 and 5 and mean average precision. If the data has only attributes, the table contains
         the fraction of attributes that a query has in common with its nearest image and with its five nearest images.
         With `images`: table `neighbors` with one row per image of your own and neighbor: file, rank, split, index, file
-        and label of the neighbor, and distance between the codes; table `neighbors_baselines` with the neighbors of PCA,
-        whitened PCA and pixels; table `own`: how often the nearest image of a baseline is the nearest by code.
+        and label of the neighbor, and distance between the codes; table `neighbors_baselines` with the neighbors of
+        PCA, whitened PCA and pixels; table `own`: how often the nearest image of a baseline is the nearest by code.
 
     Raises:
         UserError: if an option is unknown or out of range, or the database contains only the query itself.
@@ -156,7 +156,9 @@ def add_own_neighbors(
     pictures, nearest_pictures = to_numpy(queries.pictures(few)), to_numpy(searched.pictures(by_code.rows[few]))
     distances = by_code.distances[few].numpy()
     values = ", ".join(f"{row['method']} {row['nearest as by code']:.3g}" for row in agreement.to_dict("records")[1:])
-    caption = f"{metric} distance, {len(searched):,} {' and '.join(searched.spans)} images; same nearest image: {values}"
+    caption = (
+        f"{metric} distance, {len(searched):,} {', '.join(searched.spans)} images; same nearest image: {values}"
+    )
     figure = neighbor_grid(pictures, nearest_pictures, distances, None, names, run.title, caption)
     result.figures["neighbors"] = figure
     result.examples["queried"] = examples.neighbor_examples(names, pictures, nearest_pictures, distances, None)

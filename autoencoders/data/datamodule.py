@@ -17,8 +17,8 @@ from autoencoders.data.download import resolve_root
 from autoencoders.data.duplicates import find_duplicates
 from autoencoders.data.groups import BatchGroup, GroupedBatches, GroupPlan
 from autoencoders.data.image_io import read_all, read_image
-from autoencoders.data.masks import read_mask
 from autoencoders.data.loader import Batches, BinarizedView, RowView, Split, move_to_device
+from autoencoders.data.masks import read_mask
 from autoencoders.data.options import BatchOptions, SplitOptions
 from autoencoders.data.splits import DUPLICATE, Source, excluded_classes, split_source
 from autoencoders.data.transforms import Corruption, NoCorruption
