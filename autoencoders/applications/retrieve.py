@@ -156,9 +156,7 @@ def add_own_neighbors(
     pictures, nearest_pictures = to_numpy(queries.pictures(few)), to_numpy(searched.pictures(by_code.rows[few]))
     distances = by_code.distances[few].numpy()
     values = ", ".join(f"{row['method']} {row['nearest as by code']:.3g}" for row in agreement.to_dict("records")[1:])
-    caption = (
-        f"{metric} distance, {len(searched):,} {', '.join(searched.spans)} images; same nearest image: {values}"
-    )
+    caption = f"{metric} distance, {len(searched):,} {', '.join(searched.spans)} images; same nearest image: {values}"
     figure = neighbor_grid(pictures, nearest_pictures, distances, None, names, run.title, caption)
     result.figures["neighbors"] = figure
     result.examples["queried"] = examples.neighbor_examples(names, pictures, nearest_pictures, distances, None)

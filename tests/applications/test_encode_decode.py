@@ -138,7 +138,10 @@ def codes_file(folder, name="codes.csv", size=2, **columns):
 @pytest.mark.parametrize(
     ("columns", "sentence"),
     [
-        ({"size": 3}, "must have the 2 columns z0 to z1, one for each latent of the model, got 3 columns; not expected"),
+        (
+            {"size": 3},
+            "must have the 2 columns z0 to z1, one for each latent of the model, got 3 columns; not expected",
+        ),
         ({"size": 1}, "got 1 columns; missing: z1"),
         ({"z1": [1.0, np.nan]}, "1 of 2 rows contain other values; the first is row 2"),
         ({"z1": ["x", np.inf]}, "2 of 2 rows contain other values; the first is row 1"),
