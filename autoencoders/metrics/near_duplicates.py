@@ -16,6 +16,9 @@ HASH_SIDE = 8
 ROUNDING = 4e-6
 """Upper bound of the error of a squared distance from a matrix product, relative to the largest squared norm."""
 
+MOST_CANDIDATES = 100_000
+"""Number of pairs per chunk, above the limit of `close_pairs`, whose exact distances are computed."""
+
 
 def choose_threshold(positive: np.ndarray, negative: np.ndarray) -> float:
     """Return the threshold with the highest F1 score, where pairs with a distance <= threshold count as duplicates.
@@ -56,7 +59,8 @@ def close_pairs(features: Tensor, threshold: float, metric: str, limit: int) -> 
 
     Returns:
         Pairs (K, 2) of indices, the smaller index first, nearest pair first; their distances (K,); and the number of
-        all pairs, which may be greater than K.
+        all pairs, which may be greater than K. If a chunk has more than `limit` + MOST_CANDIDATES pairs, the number and
+        the choice of the pairs depend on rounding errors of the distances.
     """
     if metric == "cosine":  # 1 - cosine similarity is half the squared distance of normalized features
         features, reach = functional.normalize(features, dim=1), (2 * max(threshold, 0)) ** 0.5
@@ -67,12 +71,17 @@ def close_pairs(features: Tensor, threshold: float, metric: str, limit: int) -> 
     reach = float(reach**2 + ROUNDING * features.square().sum(1).max()) ** 0.5
     pairs, distances, total = torch.empty(0, 2, dtype=torch.long), torch.empty(0), 0
     for rows in chunk_slices(len(features), 32 * len(features)):
-        near = feature_distances(features[rows], features[rows.start :]) <= reach
-        found = near.triu(1).nonzero() + rows.start
+        rough = feature_distances(features[rows], features[rows.start :])
+        near = (rough <= reach).triu(1)
+        found, rough = near.nonzero() + rows.start, rough[near]
+        extra = 0
+        if len(found) > limit + MOST_CANDIDATES:  # a useless threshold: exact distances would take minutes
+            nearest = rough.topk(limit + MOST_CANDIDATES, largest=False).indices
+            found, extra = found[nearest], len(found) - len(nearest)
         exact = pair_distances(features, found)
         exact = exact.square() / 2 if metric == "cosine" else exact
         keep = exact <= threshold
-        total += int(keep.sum())
+        total += int(keep.sum()) + extra
         pairs, distances = torch.cat([pairs, found[keep]]), torch.cat([distances, exact[keep]])
         if len(pairs) > limit:
             pairs, distances = _nearest(pairs, distances, limit)
