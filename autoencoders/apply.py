@@ -52,7 +52,10 @@ if TYPE_CHECKING:
 
 MAX_ROWS = 60
 """Maximum number of rows in a printed table. Longer tables are only saved."""
-PATHS = ("run", "classifier", "images", "root", "folder", "data.path", "data.labels")
+PATHS = (
+    "run", "classifier", "images", "root", "folder", "data.path", "data.labels", "application.decode.codes",
+    "application.detect.masks",
+)  # fmt: skip
 """Options whose values are paths. Special characters in these values have no meaning for Hydra."""
 _refused: list[str] = []
 """Messages of the jobs that have failed, if several jobs are run with `-m`."""

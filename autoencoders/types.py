@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pandas as pd
     import torch
@@ -128,6 +130,7 @@ class ApplicationResult:
         animations: name -> frames (T, H, W, 3) with T time steps and values in [0, 1].
         examples: name -> table with one row per image, for loggers such as W&B. A cell may be an image (C, H, W) with
             values in [0, 1].
+        files: files or folders that the application has written itself, such as a file with codes.
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -135,6 +138,7 @@ class ApplicationResult:
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     animations: dict[str, np.ndarray] = field(default_factory=dict)
     examples: dict[str, pd.DataFrame] = field(default_factory=dict)
+    files: list[Path] = field(default_factory=list)
 
 
 @dataclass

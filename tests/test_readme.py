@@ -69,7 +69,10 @@ def test_apply_commands_run(run_command, tmp_path):
     words = ["model=classifier", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
     assert run_command(train, *words, "hydra.run.dir=runs/classifier", cwd=tmp_path).returncode == 0
     save_photos(tmp_path / "my/photos", 60)
-    save_photos(tmp_path / "my/new/photos", 3)
+    save_photos(tmp_path / "my/new/photos", 20)
+    for i in range(20):
+        (tmp_path / "my/masks").mkdir(exist_ok=True)
+        Image.fromarray(np.eye(24, dtype="uint8") * 255).save(tmp_path / f"my/masks/{i:03d}_mask.png")
     photos = next(shlex.split(words) for words in TRAIN if "hydra.run.dir=runs/photos" in words)
     assert run_command(train, *photos, "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint",
                        cwd=tmp_path).returncode == 0  # fmt: skip

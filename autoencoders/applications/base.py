@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -151,14 +152,30 @@ def select_images(run: Run, split: str, count: int, images: str | None) -> tuple
     if images is None:
         batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
         return batch, [str(i) for i in batch.index.tolist()]
+    refuse_own_images(run)
+    x, names = run.read_images(images)
+    x, names = x[:count], names[:count]
+    return Batch(x, x, None, torch.arange(len(x))), names
+
+
+def refuse_own_images(run: Run) -> None:
+    """Raise UserError if the model is conditional, because the user's own images have no labels."""
     if run.model.labels is not None and run.model.context_size:
         raise UserError(
             f"{run.model.name} is conditioned on {run.model.labels.kind}, but your own images have no labels. Remove "
             "images, or use the run of an unconditional model."
         )
-    x, names = run.read_images(images)
-    x, names = x[:count], names[:count]
-    return Batch(x, x, None, torch.arange(len(x))), names
+
+
+def output_folder(run: Run, folder: str | None, name: str) -> Path:
+    """Return the folder `name` for files that an application writes itself.
+
+    Args:
+        run: run to which the application is applied.
+        folder: value of the option `folder`; None for the run folder.
+        name: name of the application.
+    """
+    return Path(folder or (run.path if run.path.is_dir() else run.path.parent)) / name
 
 
 def check_count(value: int, name: str, least: int = 1) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import Tensor
 
 from autoencoders.applications.anomaly_scores import AnomalyScores, concatenate, other_images
 from autoencoders.applications.base import check_count, comparison_table, flatten_table, refuse_validation, spread_rows
 from autoencoders.applications.examples import score_examples
+from autoencoders.applications.own_anomalies import add_own_images, main_score, read_own_images
 from autoencoders.metrics.detection import NAMES, detection_error, detection_metrics
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch, UserError
@@ -41,6 +41,7 @@ def detect(
     split: str = "test",
     other: str | None = None,
     images: str | None = None,
+    masks: str | None = None,
     quantile: float = 0.95,
     limit: int = 2000,
     count: int = 8,
@@ -61,6 +62,8 @@ def detect(
         other: source of anomalous images: a dataset, converted to the size and color of the run's images; `noise` for
             uniform pixels; `shuffled` for normal images with shuffled pixels; or None for excluded classes only.
         images: your own images to score, as a file or a folder; or None.
+        masks: folder with a mask of the anomalous pixels for each of your own images; None if there are no masks. See
+            `data.masks.match_masks`.
         quantile: quantile of the validation scores that is used as the threshold, in (0, 1).
         limit: maximum number of images per set (validation, normal, excluded classes, dataset `other`). They are evenly
             spaced in the split or dataset. If the model is conditioned on many classes, the limit is lowered; see
@@ -73,15 +76,17 @@ def detect(
         anomalous images) and false positive rate at 95 % true positive rate, each with its bootstrap error; and the
         fractions of anomalous images (`detected`) and of normal images (`false alarms`) above the threshold; and the
         numbers of scored images (`normal`, `anomalous`, and `validation` for the threshold). The column `note` states
-        where the threshold was chosen. Table `own`: scores of
-        your own images, and whether they exceed the thresholds. Examples `scored`: single images with their scores.
+        where the threshold was chosen. Examples `scored`: single images with their scores. With `images`: table `files`
+        and figure `own_errors`, with `masks` also table `pixels`; see `own_anomalies.add_own_images`.
 
     Raises:
         UserError: if an option is invalid, there are no anomalous images and no images of your own, or the model is
             conditioned on attributes that the images do not have.
     """
-    check_options(run.prepare(), split, other, images, quantile)
+    check_options(run.prepare(), split, other, images, masks, quantile)
     check_count(limit, "limit", 2)
+    check_count(count, "count")
+    own = None if images is None else read_own_images(run, images, masks)
     excluded = torch.zeros(len(run.data.images(split)), dtype=torch.bool)
     classes = run.annotations(split).classes
     if len(run.data.excluded) and classes is not None:
@@ -99,14 +104,8 @@ def detect(
     if anomalies:
         compared = Comparison(normal, concatenate(anomalies), split, describe_anomalies(run, other), len(rows))
         add_comparison(result, scorer, thresholds, compared, count)
-    if images is not None:
-        x, names = run.read_images(images)
-        scores = scorer.scores(Batch(x, x, None, torch.arange(len(x))), "own")
-        table = pd.DataFrame({"image": names})
-        for name, values in scores.items():
-            table[name], table[f"{name} anomalous"] = values, values > thresholds[name]
-        result.tables["own"] = table
-        result.metrics["own anomalous"] = float((scores["distortion"] > thresholds["distortion"]).mean())
+    if own is not None:
+        add_own_images(result, scorer, thresholds, own, count)
     return result
 
 
@@ -134,7 +133,9 @@ def limit_rows(selected: Tensor, limit: int) -> Tensor:
     return rows[spread_rows(limit, len(rows))] if len(rows) else rows
 
 
-def check_options(run: Run, split: str, other: str | None, images: str | None, quantile: float) -> None:
+def check_options(
+    run: Run, split: str, other: str | None, images: str | None, masks: str | None, quantile: float
+) -> None:
     """Check the options of `detect`.
 
     Raises:
@@ -151,6 +152,8 @@ def check_options(run: Run, split: str, other: str | None, images: str | None, q
             f"The option other must name data that differ from the training data, got {other}. Choose another one: "
             f"{list_names(OTHERS)}."
         )
+    if masks is not None and images is None:
+        raise UserError("masks are masks of your own images. Set images to the folder of the images, or remove masks.")
     if other is None and images is None and (not len(run.data.excluded) or split != "test"):
         raise UserError(
             "application=detect needs anomalies, but no anomalous images are given. Set application.detect.other to "
@@ -190,7 +193,7 @@ def add_comparison(
     share = len(anomalous.x) / (len(anomalous.x) + len(normal.x))
     chance = {"auroc": 0.5, "ap": share, "fpr at 95 % tpr": 0.95, "note": ""}
     table = comparison_table({**rows, "chance": chance}, "score")
-    main = "negative elbo" if "negative elbo" in rows else "distortion"
+    main = main_score(rows)
     auroc = {name: row["auroc"] for name, row in rows.items()}
     title = f"{scorer.run.title}; anomalous: {what}"
     result.figures["histograms"] = histogram_figure(scores, thresholds, auroc, title, compared)

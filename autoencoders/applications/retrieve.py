@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications import examples
-from autoencoders.applications.base import check_count, flatten_table, select_images, spread_rows
+from autoencoders.applications.base import (
+    check_count,
+    flatten_table,
+    refuse_own_images,
+    select_images,
+    spread_rows,
+)
+from autoencoders.applications.image_set import ALL, ImageSet, own_images, selected_splits, split_images
+from autoencoders.applications.own_neighbors import agreement_table, neighbor_table, own_neighbors
 from autoencoders.applications.retrieval_tables import Search, attribute_table, group_labels, precision_table
 from autoencoders.metrics.retrieval import METRICS, nearest_neighbors
 from autoencoders.runs.run import Run
@@ -36,6 +44,8 @@ def retrieve(
 ) -> ApplicationResult:
     """Plot queries with their nearest images, and measure precision and mean average precision on many queries.
 
+    With `images`, find the nearest images of all your own images too.
+
     An image is relevant to a query if both images show the same person (or another group of the data). If the data has
     no groups, both images must have the same class. A query is excluded from its own results. Queries without a
     relevant image in the database are not measured. If no query is left, the measures are NaN.
@@ -43,11 +53,12 @@ def retrieve(
     Args:
         run: run whose codes are compared.
         split: split of the queries.
-        images: image file, or folder of your own images, which are plotted as queries.
-        database: split that is searched; None for the split of the queries.
+        images: image file, or folder of your own images. The first ones are plotted as queries.
+        database: split that is searched; None for the split of the queries, or for all splits if `images` is given;
+            `all` for all splits, only with `images`.
         metric: distance between codes, and between the features of the baselines: `euclidean` or `cosine`.
         count: number of queries that are plotted.
-        neighbors: number of nearest images that are plotted per query.
+        neighbors: number of nearest images that are plotted per query, and listed per image of your own.
         queries: maximum number of queries that are measured.
 
     Returns:
@@ -55,15 +66,21 @@ def retrieve(
         components as latents, whitened PCA, pixels, and chance. If the data has groups or classes, the table
         contains precision at 1 and 5 and mean average precision. If the data has only attributes, the table contains
         the fraction of attributes that a query has in common with its nearest image and with its five nearest images.
+        With `images`: table `neighbors` with one row per image of your own and neighbor: file, rank, split, index, file
+        and label of the neighbor, and distance between the codes; table `neighbors_baselines` with the neighbors of
+        PCA, whitened PCA and pixels; table `own`: how often the nearest image of a baseline is the nearest by code.
 
     Raises:
         UserError: if an option is unknown or out of range, or the database contains only the query itself.
     """
-    database = database or split
+    check_count(count, "count")
+    check_count(neighbors, "neighbors")
+    if images is not None:
+        refuse_own_images(run)
+    searched = split_images_of(database, images)
+    database = split if database in (None, ALL) else database
     if metric not in METRICS:
         raise UserError(f"metric must be one of {list(METRICS)}, got {metric!r}.")
-    if database not in ("train", "val", "test"):
-        raise UserError(f"database must be train, val or test, got {database!r}.")
     rows = spread_rows(LIMIT, len(run.prepare().data.images(database)))
     if len(rows) < 2 and database == split:
         raise UserError(
@@ -76,14 +93,73 @@ def retrieve(
         table = precision_table(search, check_count(queries, "queries"))
     elif run.annotations(database).attributes is not None:
         table = attribute_table(search, check_count(queries, "queries"))
-    check_count(count, "count")
-    check_count(neighbors, "neighbors")
-    figure, queried = draw_neighbors(search, images, count, neighbors, table_caption(search, table))
-    if table is None:
-        return ApplicationResult({}, {"neighbors": figure}, {}, examples={"queried": queried})
-    return ApplicationResult(
-        flatten_table(table), {"neighbors": figure}, {"retrieval": table}, examples={"queried": queried}
-    )
+    result = ApplicationResult()
+    if table is not None:
+        result.tables["retrieval"] = table
+        result.metrics.update(flatten_table(table))
+    if images is not None:
+        add_own_neighbors(result, own_images(run, images), split_images(run, searched), metric, count, neighbors)
+        return result
+    figure, queried = draw_neighbors(search, count, neighbors, table_caption(search, table))
+    result.figures["neighbors"], result.examples["queried"] = figure, queried
+    return result
+
+
+def split_images_of(database: str | None, images: str | None) -> tuple[str, ...]:
+    """Return the splits that are searched for the user's own images.
+
+    Args:
+        database: value of the option `database`.
+        images: value of the option `images`.
+
+    Raises:
+        UserError: if `database` is unknown, or `all` without images of the user.
+    """
+    splits = selected_splits(database or ALL, "database")
+    if database == ALL and images is None:
+        raise UserError("database=all needs images of your own. Set images, or set database to train, val or test.")
+    return splits
+
+
+def add_own_neighbors(
+    result: ApplicationResult, queries: ImageSet, searched: ImageSet, metric: str, count: int, neighbors: int
+) -> None:
+    """Add the neighbors of the user's own images to a result: tables, figure and examples; see `retrieve`.
+
+    Args:
+        result: result of the application.
+        queries: the user's own images.
+        searched: images of splits.
+        metric: distance between features.
+        count: maximum number of queries in the figure.
+        neighbors: number of neighbors per query.
+    """
+    from autoencoders.figures.neighbors import neighbor_grid
+
+    run = queries.run
+    found = own_neighbors(queries, searched, metric, neighbors)
+    agreement = agreement_table(found, len(searched))
+    baselines = []
+    for name, nearest in list(found.items())[1:]:
+        table = neighbor_table(queries, searched, nearest)
+        table.insert(0, "method", name)
+        baselines.append(table)
+    by_code = found[run.model.name]
+    result.tables |= {
+        "own": agreement,
+        "neighbors": neighbor_table(queries, searched, by_code),
+        "neighbors_baselines": pd.concat(baselines, ignore_index=True),
+    }
+    result.metrics.update(flatten_table(agreement))
+    few = torch.arange(min(count, len(queries)))
+    names = [queries.names[i].rpartition("/")[2] for i in few.tolist()]
+    pictures, nearest_pictures = to_numpy(queries.pictures(few)), to_numpy(searched.pictures(by_code.rows[few]))
+    distances = by_code.distances[few].numpy()
+    values = ", ".join(f"{row['method']} {row['nearest as by code']:.3g}" for row in agreement.to_dict("records")[1:])
+    caption = f"{metric} distance, {len(searched):,} {', '.join(searched.spans)} images; same nearest image: {values}"
+    figure = neighbor_grid(pictures, nearest_pictures, distances, None, names, run.title, caption)
+    result.figures["neighbors"] = figure
+    result.examples["queried"] = examples.neighbor_examples(names, pictures, nearest_pictures, distances, None)
 
 
 def table_caption(search: Search, table: pd.DataFrame | None) -> str:
@@ -108,16 +184,13 @@ def table_caption(search: Search, table: pd.DataFrame | None) -> str:
     return f"{caption}; {measure}: {values}"
 
 
-def draw_neighbors(
-    search: Search, images: str | None, count: int, neighbors: int, caption: str
-) -> tuple[Figure, pd.DataFrame]:
+def draw_neighbors(search: Search, count: int, neighbors: int, caption: str) -> tuple[Figure, pd.DataFrame]:
     """Plot one row per query: the query, then its nearest images with their distances.
 
     Neighbors of the same person or class are marked.
 
     Args:
         search: splits and distance of the search.
-        images: image file, or folder of the user's own images, as queries; None for images of the query split.
         count: number of queries.
         neighbors: number of neighbors per query.
         caption: text below the title.
@@ -128,14 +201,14 @@ def draw_neighbors(
     from autoencoders.figures.neighbors import neighbor_grid
 
     run = search.run
-    batch, names = select_images(run, search.split, count, images)
+    batch, names = select_images(run, search.split, count, None)
     codes = run.encode(batch.x, batch.y)
-    excluded = batch.index if images is None and search.within_split else None
+    excluded = batch.index if search.within_split else None
     rows, distances = search_neighbors(search, codes, min(neighbors, len(search.rows) - 1), excluded)
     pictures = run.batch(search.database, rows.flatten()).x.unflatten(0, rows.shape)
     database_labels, query_labels = (group_labels(run.annotations(s)) for s in (search.database, search.split))
     matches = None
-    if images is None and database_labels is not None and query_labels is not None:
+    if database_labels is not None and query_labels is not None:
         matches = (query_labels[batch.index][:, None] == database_labels[rows]).numpy()
     queries, nearest = to_numpy(batch.x), to_numpy(pictures)
     figure = neighbor_grid(queries, nearest, distances.numpy(), matches, names, run.title, caption)

@@ -18,6 +18,7 @@ from autoencoders.data.duplicates import find_duplicates
 from autoencoders.data.groups import BatchGroup, GroupedBatches, GroupPlan
 from autoencoders.data.image_io import read_all, read_image
 from autoencoders.data.loader import Batches, BinarizedView, RowView, Split, move_to_device
+from autoencoders.data.masks import read_mask
 from autoencoders.data.options import BatchOptions, SplitOptions
 from autoencoders.data.splits import DUPLICATE, Source, excluded_classes, split_source
 from autoencoders.data.transforms import Corruption, NoCorruption
@@ -177,6 +178,25 @@ class ImageDataModule(pl.LightningDataModule):
             return read_image(file, (height, width), color=channels == 3, white=white, depth=bits)
 
         return torch.from_numpy(read_all(files, decode, self.white_point))
+
+    def mask_geometry(self, file: Path) -> tuple[str, int | None]:
+        """Return how a mask file gets the size of the images: the arguments `fit` and `box` of `image_io.read_image`.
+
+        It is the geometry of `read_image_files`.
+        """
+        return "crop", None
+
+    def read_mask_files(self, files: Sequence[Path]) -> Tensor:
+        """Read black and white mask files, cropped and resized like the images, with the nearest pixels.
+
+        Returns:
+            Masks (N, H, W) bool: whether a pixel is white.
+
+        Raises:
+            UserError: if a file cannot be read, or is not black and white.
+        """
+        height, width = self.shape[1:]
+        return torch.stack([torch.from_numpy(read_mask(f, (height, width), *self.mask_geometry(f))) for f in files])
 
     # Splits ---------------------------------------------------------------------------------------------
 

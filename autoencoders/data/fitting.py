@@ -28,7 +28,9 @@ def parse_size(size: int | Sequence[int]) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def fit_picture(picture: Image.Image, size: tuple[int, int], fit: str, box: int | None = None) -> Image.Image:
+def fit_picture(
+    picture: Image.Image, size: tuple[int, int], fit: str, box: int | None = None, mask: bool = False
+) -> Image.Image:
     """Give a Pillow image of any mode (`L`, `RGB`, `F`) the requested size, with bicubic interpolation.
 
     An image that needs no change is returned itself, because a copy of each image of a folder takes time.
@@ -40,7 +42,9 @@ def fit_picture(picture: Image.Image, size: tuple[int, int], fit: str, box: int 
             equal borders at opposite edges, in the mean color of the edge pixels of the image. `stretch` changes the
             aspect ratio of the content.
         box: side of a central square to which the image is cropped first; see `image_io.read_image`.
+        mask: the picture is a mask: select the nearest pixels instead of interpolating, and pad with 0.
     """
+    resample = Image.Resampling.NEAREST if mask else BICUBIC
     width, height = picture.size
     if box is not None:
         width, height = min(width, box), min(height, box)
@@ -51,11 +55,11 @@ def fit_picture(picture: Image.Image, size: tuple[int, int], fit: str, box: int 
     whole = (width, height) == picture.size
     region = picture if whole else picture.crop((left, top, left + width, top + height))
     if fit != "pad":
-        return region if region.size == (size[1], size[0]) else region.resize((size[1], size[0]), BICUBIC)
+        return region if region.size == (size[1], size[0]) else region.resize((size[1], size[0]), resample)
     scale = min(size[1] / width, size[0] / height)
     inner = (max(1, round(width * scale)), max(1, round(height * scale)))
-    resized = region.resize(inner, BICUBIC)
-    canvas = Image.new(picture.mode, (size[1], size[0]), _edge_color(region))
+    resized = region.resize(inner, resample)
+    canvas = Image.new(picture.mode, (size[1], size[0]), 0 if mask else _edge_color(region))
     canvas.paste(resized, ((size[1] - inner[0]) // 2, (size[0] - inner[1]) // 2))
     return canvas
 

@@ -170,6 +170,10 @@ class ImageFolderDataModule(ImageDataModule):
         """Read other image files into a tensor (N, C, H, W), with the size, depth and white point of the folder."""
         return torch.from_numpy(read_all(files, self._decode, self.white_point))
 
+    def mask_geometry(self, file: Path) -> tuple[str, int | None]:
+        """Return how a mask file gets the size of the images, as an image of the folder does."""
+        return self.fit, None
+
     def _decode(
         self, file: Path | str, white: float | None = None, reduced: set[Path | str] | None = None
     ) -> np.ndarray:

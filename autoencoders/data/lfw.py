@@ -179,6 +179,10 @@ class LFWDataModule(ImageDataModule):
 
         return torch.from_numpy(read_all(files, decode))
 
+    def mask_geometry(self, file: Path) -> tuple[str, int | None]:
+        """Return how a mask file gets the size of the images, as an image in `read_image_files` does."""
+        return "crop", self.crop if stored_size(file) == (250, 250) else None
+
     def _decode(self, file: Path, crop: int | None, white: float | None = None) -> np.ndarray:
         return read_image(file, (self.size, self.size), color=self.color, box=crop, white=white)
 

@@ -66,9 +66,17 @@ def score_histograms(
 
 
 def error_maps(
-    inputs: np.ndarray, outputs: np.ndarray, title: str, columns: tuple[str, ...] = (), caption: str = ""
+    inputs: np.ndarray,
+    outputs: np.ndarray,
+    title: str,
+    columns: tuple[str, ...] = (),
+    caption: str = "",
+    baseline: tuple[str, np.ndarray] | None = None,
+    masks: np.ndarray | None = None,
 ) -> Figure:
     """Plot a grid with three rows: input images, output images, and the absolute error per pixel.
+
+    A baseline adds a row with its errors, and masks add a row with the anomalous pixels in white.
 
     All errors have the same color scale, in which black is 0.
 
@@ -78,13 +86,24 @@ def error_maps(
         title: one line above the grid.
         columns: text above each image, N strings.
         caption: one line of smaller text below the title.
+        baseline: name of a baseline, and its output images (N, C, H, W).
+        masks: (N, H, W) bool, whether a pixel is anomalous.
     """
     from matplotlib import colormaps
 
-    error = np.abs(np.clip(outputs, 0, 1) - inputs).mean(1)  # (N, H, W)
-    limit = float(np.quantile(error, 0.998)) or 1.0
-    error_images = colormaps["inferno"](np.clip(error / limit, 0, 1))[..., :3].transpose(0, 3, 1, 2)
-    color_images = [np.moveaxis(to_rgb(images), -1, -3) for images in (inputs, outputs)]
-    rows = ["input", "output", "absolute error"]
+    errors = {"absolute error": pixel_errors(inputs, outputs)}
+    if baseline is not None:
+        errors[f"error of {baseline[0]}"] = pixel_errors(inputs, baseline[1])
+    limit = float(np.quantile(np.stack(list(errors.values())), 0.998)) or 1.0
+    rows = {"input": np.moveaxis(to_rgb(inputs), -1, -3), "output": np.moveaxis(to_rgb(outputs), -1, -3)}
+    for name, error in errors.items():
+        rows[name] = colormaps["inferno"](np.clip(error / limit, 0, 1))[..., :3].transpose(0, 3, 1, 2)
+    if masks is not None:
+        rows["mask"] = np.repeat(masks[:, None], 3, axis=1).astype(float)
     color_bar = ("absolute error per pixel", "inferno", limit)
-    return image_grid(np.stack([*color_images, error_images]), title, rows, columns, caption, color_bar)
+    return image_grid(np.stack(list(rows.values())), title, list(rows), columns, caption, color_bar)
+
+
+def pixel_errors(inputs: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Return the absolute error per pixel (N, H, W), averaged over the channels, of outputs clipped to [0, 1]."""
+    return np.abs(np.clip(outputs, 0, 1) - inputs).mean(1)

@@ -93,11 +93,13 @@ class MediaWriter:
             repeated: whether the application is run several times during training.
 
         Returns:
-            The paths of the saved files. Empty if this process does not have rank zero.
+            The paths of the saved files, and of the files that the application has written itself. Empty if this
+            process does not have rank zero.
         """
         if not self.active:
             return []
-        files = [self._save_figure(f"{name}/{key}", figure, step) for key, figure in result.figures.items()]
+        files = [*result.files]
+        files += [self._save_figure(f"{name}/{key}", figure, step) for key, figure in result.figures.items()]
         files += [self._save_frames(f"{name}/{key}", frames, step) for key, frames in result.animations.items()]
         folder = self.folder / "tables" / name
         folder.mkdir(parents=True, exist_ok=True)

@@ -51,6 +51,25 @@ def detection_error(normal: np.ndarray, anomalous: np.ndarray, resamples: int = 
     return np.std(draws, axis=0, ddof=1)
 
 
+def pixel_auroc(errors: np.ndarray, masks: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the AUROC of errors per pixel, over the pixels of all images, and for each image.
+
+    Args:
+        errors: (N, H, W) error of each pixel, which is its score.
+        masks: (N, H, W) bool, whether a pixel is anomalous.
+
+    Returns:
+        The AUROC over all pixels, and the AUROC (N,) over the pixels of each image. They are NaN if the pixels are all
+        normal or all anomalous.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    def area(scores: np.ndarray, truth: np.ndarray) -> float:
+        return float(roc_auc_score(truth.ravel(), scores.ravel())) if 0 < truth.sum() < truth.size else np.nan
+
+    return area(errors, masks), np.array([area(*pair) for pair in zip(errors, masks, strict=True)])
+
+
 def total_variation(images: np.ndarray) -> np.ndarray:
     """Return the total variation (N,) of images (N, C, H, W).
 

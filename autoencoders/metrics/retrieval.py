@@ -61,6 +61,27 @@ def nearest_neighbors(
     return torch.cat(index), torch.cat(values)
 
 
+def neighbor_distances(queries: Tensor, database: Tensor, index: Tensor, metric: str = "euclidean") -> Tensor:
+    """Return the distances (Q, k) between queries and given database features, with small rounding errors.
+
+    `feature_distances` uses products of matrices, which give two equal features a distance slightly above 0. Here,
+    equal features have the distance 0.
+
+    Args:
+        queries: (Q, D) features.
+        database: (N, D) features.
+        index: (Q, k) indices into the database.
+        metric: `euclidean` or `cosine`; see `feature_distances`.
+    """
+    if metric == "cosine":
+        queries, database = functional.normalize(queries, dim=1), functional.normalize(database, dim=1)
+    found = []
+    for part in chunk_slices(len(queries), 4 * index.shape[1] * queries.shape[1]):
+        squares = (queries[part, None] - database[index[part]]).square().sum(2)
+        found.append(squares / 2 if metric == "cosine" else squares.sqrt())
+    return torch.cat(found)
+
+
 def ranking_quality(
     database: Tensor, database_labels: Tensor, queries: Tensor, labels: Tensor, rows: Tensor | None, metric: str
 ) -> dict[str, Tensor]:

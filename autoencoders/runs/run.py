@@ -176,13 +176,20 @@ class Run:
         Raises:
             UserError: if there is no image file, or an image file cannot be read.
         """
-        path = Path(path).expanduser()
-        if not path.exists():
-            raise UserError(
-                f"images must be an image file or a folder of images, but {path} does not exist. Correct the path."
-            )
-        files = list_images(path)
-        return to_unit(self.prepare().data.read_image_files(files)), [printable_name(file.name) for file in files]
+        stored, names = self.read_stored_images(path)
+        return to_unit(stored), [name.rpartition("/")[2] for name in names]
+
+    def read_stored_images(self, path: str | Path) -> tuple[Tensor, list[str]]:
+        """Read image files as `read_images` does, but keep the type of the stored images, which needs less memory.
+
+        Returns:
+            Images (N, C, H, W) uint8 or uint16, and N file names, relative to the folder.
+
+        Raises:
+            UserError: if there is no image file, or an image file cannot be read.
+        """
+        files, names = find_images(path)
+        return self.prepare().data.read_image_files(files), names
 
     def codes(self, split: str) -> Codes:
         """Return the latent codes of all images in a split.
@@ -236,6 +243,22 @@ class Run:
         train = self.prepare().data.images("train")
         count = min(count or self.model.latent_dim, len(train) - 1, train[0].numel())
         return PCABaseline.of(train, count, whiten)
+
+
+def find_images(path: str | Path) -> tuple[list[Path], list[str]]:
+    """Return the paths of one image file, or of all image files in a folder, and their names relative to the folder.
+
+    Raises:
+        UserError: if the path does not exist, or the folder contains no image file.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise UserError(
+            f"images must be an image file or a folder of images, but {path} does not exist. Correct the path."
+        )
+    files = list_images(path)
+    folder = path if path.is_dir() else path.parent
+    return files, [printable_name(file.relative_to(folder).as_posix()) for file in files]
 
 
 def file_version(file: Path) -> str:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy.spatial.distance import mahalanobis
 from scipy.stats import mannwhitneyu
 from sklearn.decomposition import PCA
@@ -9,7 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from autoencoders.applications.anomaly_scores import AnomalyScores
 from autoencoders.applications.detect import detect
 from autoencoders.config import instantiate
-from autoencoders.metrics.detection import detection_metrics
+from autoencoders.metrics.detection import detection_metrics, pixel_auroc
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
@@ -136,3 +137,90 @@ def test_nothing_anomalous_is_one_sentence(run):
         detect(run("model=ae"))
     with pytest.raises(UserError, match="other must be one of"):
         detect(run("model=ae"), other="cats")
+
+
+@pytest.fixture
+def own(run, tmp_path):
+    """Return a PCA run, and folders with 30 test digits, 10 of which have a white square, and with masks."""
+    opened = run("model=pca").prepare()
+    images = opened.batch("test", 30).x[:, 0].clone()
+    for i, image in enumerate(images):
+        mask = np.zeros((8, 8), dtype=np.uint8)
+        folder = "good" if i >= 10 else "square"
+        if i < 10:
+            image[:3, i % 5 : i % 5 + 3] = 1
+            mask[:3, i % 5 : i % 5 + 3] = 255
+            save_gray(mask, tmp_path / f"masks/square/{i:02d}_mask.png")
+        save_gray((image * 255).round().numpy().astype(np.uint8), tmp_path / f"images/{folder}/{i:02d}.png")
+    return opened, tmp_path / "images", tmp_path / "masks"
+
+
+def save_gray(values, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+
+
+def test_own_files_have_scores_and_thresholds(own):
+    opened, images, _ = own
+    result = detect(opened, images=str(images), quantile=0.9)
+    table = result.tables["files"]
+    names = [*(f"good/{i}.png" for i in range(10, 30)), *(f"square/0{i}.png" for i in range(10))]
+    assert table["file"].tolist() == names
+    assert list(table.columns[:4]) == ["file", "score", "threshold", "anomalous"]
+    x, _ = opened.read_images(images)
+    pca = PCA(4, svd_solver="full").fit(opened.batch("train").x.flatten(1).numpy())
+
+    def errors(x):
+        x = x.flatten(1).numpy()
+        return ((pca.inverse_transform(pca.transform(x)).clip(0, 1) - x) ** 2).sum(1)
+
+    np.testing.assert_allclose(table["PCA-4"], errors(x), rtol=1e-3)
+    np.testing.assert_allclose(table["PCA-4 threshold"], np.quantile(errors(opened.batch("val").x), 0.9), rtol=1e-3)
+    assert table["anomalous"].tolist() == (table["score"] > table["threshold"]).tolist()
+    assert result.metrics["own anomalous"] == table["anomalous"].mean()
+    assert table["anomalous"][20:].mean() > table["anomalous"][:20].mean()
+    assert set(result.figures) == {"own_errors"}
+    assert "pixels" not in result.tables
+
+
+def test_pixel_auroc_of_masks_equals_its_definition(own):
+    opened, images, masks = own
+    table = detect(opened, images=str(images), masks=str(masks)).tables["pixels"].set_index("method")
+    x, _ = opened.read_images(images)
+    truth = np.zeros((30, 8, 8), dtype=bool)
+    for i in range(10):
+        truth[20 + i, :3, i % 5 : i % 5 + 3] = True
+    outputs = {"pca": opened.reconstruct(x), "PCA-4": opened.pca().reconstruct(x)}
+    outputs["mean image"] = opened.batch("train").x.mean(0).expand_as(x)
+    for name, output in outputs.items():
+        errors = (output.clamp(0, 1) - x).abs().mean(1).numpy()
+        area = mannwhitneyu(errors[truth], errors[~truth]).statistic / (truth.sum() * (~truth).sum())
+        assert table.loc[name, "pixel auroc"] == pytest.approx(area, abs=1e-4)
+        image = errors.mean((1, 2))
+        area = mannwhitneyu(image[20:], image[:20]).statistic / 200
+        assert table.loc[name, "image auroc"] == pytest.approx(area, abs=0.01)
+    assert table.loc["pca", "pixel auroc"] > 0.7
+    assert table.loc["chance", "pixel auroc"] == 0.5
+    assert table.loc["pca", ["images", "with anomalies"]].tolist() == [30, 10]
+
+
+def test_pixel_auroc_equals_that_of_sklearn():
+    rng = np.random.default_rng(0)
+    errors, masks = rng.random((5, 6, 7)).round(1), rng.random((5, 6, 7)) < 0.2
+    masks[3] = False
+    total, each = pixel_auroc(errors, masks)
+    assert total == roc_auc_score(masks.ravel(), errors.ravel())
+    assert each[0] == roc_auc_score(masks[0].ravel(), errors[0].ravel())
+    assert np.isnan(each[3])
+
+
+def test_masks_that_do_not_fit_are_one_sentence(own):
+    opened, images, masks = own
+    with pytest.raises(UserError, match=r"^masks are masks of your own images\. Set images"):
+        detect(opened, masks=str(masks))
+    save_gray(np.zeros((8, 9), dtype=np.uint8), masks / "square/00_mask.png")
+    with pytest.raises(UserError, match=r"must have the height and width of its image, 8 x 8 .* got 8 x 9 in"):
+        detect(opened, images=str(images), masks=str(masks))
+    (masks / "square/00_mask.png").unlink()
+    with pytest.raises(UserError, match=r"1 of 30 images have none, such as square/00\.png"):
+        detect(opened, images=str(images), masks=str(masks))
