@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -42,3 +44,7 @@ def spherical(a: Tensor, b: Tensor, steps: Tensor, center: Tensor | float = 0.0)
     # The rotation is undefined if start, end and center are collinear, or if the start or the end is at the center.
     no_turn = (sine < 1e-6) | (torch.minimum(long, other) <= 1e-12)
     return (torch.where(no_turn, straight, path) + center).float()
+
+
+PATHS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"linear": linear, "spherical": spherical}
+"""Name of a kind of path -> function that computes paths from codes and positions."""
