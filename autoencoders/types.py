@@ -135,6 +135,12 @@ class ApplicationResult:
         animations: name -> frames (T, H, W, 3) with T time steps and values in [0, 1].
         examples: name -> table with one row per image, for loggers such as W&B. A cell may be an image (C, H, W) with
             values in [0, 1].
+
+    Example:
+        >>> import pandas as pd
+        >>> result = ApplicationResult({"mse": 0.01}, tables={"errors": pd.DataFrame({"method": ["vae"]})})
+        >>> result
+        ApplicationResult(tables: errors; metrics: 1)
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -151,6 +157,10 @@ class ApplicationResult:
     def _repr_html_(self) -> str:
         blocks = []
         for name, table in self.tables.items():
+            if len(table.columns) == 1:  # lines of text; the rows of a Markdown table repeat another table
+                lines = [html.escape(str(line)) for line in table.iloc[:, 0] if not str(line).startswith("|")]
+                blocks.append("".join(f"<p>{line}</p>" for line in lines))
+                continue
             text = table.head(MAX_ROWS).to_html(index=False, float_format="{:.4g}".format, na_rep="n/a", border=0)
             more = f"<p>{len(table) - MAX_ROWS:,} more rows</p>" if len(table) > MAX_ROWS else ""
             blocks.append(f"<h4>{html.escape(name)}</h4>{text}{more}")

@@ -24,7 +24,7 @@ def apply_by_name(run: Run, name: str, **options: Any) -> ApplicationResult:
     Raises:
         UserError: if there is no such application or option, or the application does not support the run.
     """
-    known = config_groups()["application"]
+    known = [option for option in config_groups()["application"] if option != "none"]
     if name not in known:
         hint = suggest_name(name, known)
         raise UserError(f"There is no application {name!r}.{hint} Applications: {', '.join(known)}.")

@@ -8,11 +8,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from autoencoders.config.arguments import expand_numbers, quote, split_arguments
+from autoencoders.config.arguments import CommandLine, expand_numbers, quote
 from autoencoders.config.cli_errors import check_group_option, error_message, resolve_config
 from autoencoders.config.compose import CONF, check_hydra_is_free, config_groups
 from autoencoders.config.output_dir import claim_new_folders
@@ -63,12 +64,9 @@ def compose_run(overrides: Sequence[str], folder: str | Path | None = None) -> d
     try:
         for override in overrides:
             check_group_option(override)
+            check_single_value(override)
         arguments = expand_numbers(overrides)
-        command_line = split_arguments(arguments)
-        if command_line.flags:
-            flag = next(iter(command_line.flags))
-            raise UserError(f"overrides must be group=option and key=value, got the flag {flag}. Remove {flag}.")
-        check_command_line("train", command_line)
+        check_command_line("train", CommandLine({}, arguments))
         with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
             composed = hydra.compose("train", arguments, return_hydra_config=True)
         if folder is None:
@@ -81,12 +79,26 @@ def compose_run(overrides: Sequence[str], folder: str | Path | None = None) -> d
     return config
 
 
+def check_single_value(override: str) -> None:
+    """Raise UserError if an override sets several values, as in a sweep. Hydra reports an override that is malformed.
+
+    Args:
+        override: override as on the command line.
+    """
+    if OverridesParser.create().parse_override(override).is_sweep_override():
+        raise UserError(
+            f"An override must set one value in Python, got {override}. Call autoencoders.train once for each value, "
+            "or start a sweep with python -m autoencoders.train -m."
+        )
+
+
 def _group_value(name: str, value: Any) -> str:
     names = value if isinstance(value, (list, tuple)) else [value]
     for option in names:
         if not (isinstance(option, str) and OPTION_NAME.fullmatch(option)):
             raise UserError(
-                f'{name} must be the name of an option, got {option!r}. Set single options as **{{"{name}.key": value}}.'
+                f"{name} must be the name of an option, got {option!r}. Set single options as "
+                f'**{{"{name}.key": value}}.'
             )
     return value if isinstance(value, str) else f"[{','.join(names)}]"
 

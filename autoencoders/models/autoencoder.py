@@ -356,8 +356,8 @@ class Autoencoder(ImageModel):
             return
         if tuple(self._datamodule.shape) != self.shape:
             raise UserError(
-                f"The images must have the shape of the model, {self.shape}, got {tuple(self._datamodule.shape)}. Build "
-                "the model with shape=data.shape, after data.setup()."
+                f"The images must have the shape of the model, {self.shape}, got {tuple(self._datamodule.shape)}. "
+                "Build the model with shape=data.shape, after data.setup()."
             )
         self.family.check(self._datamodule.take("train", 512).target)
         if self.trainer.ckpt_path is None and not self.initialized:

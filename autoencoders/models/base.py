@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.data.groups import BatchGroup
 from autoencoders.metrics.running_means import RunningMeans
-from autoencoders.models.execution import SavedAt, loops_in_batches, loops_in_groups, run_group
 from autoencoders.models.checkpoint_content import add_configuration
+from autoencoders.models.execution import SavedAt, loops_in_batches, loops_in_groups, run_group
 from autoencoders.models.optim import optimizer_config, planned_steps
 from autoencoders.types import Batch, Context, Shape, UserError
 from autoencoders.utils.lightning import get_log_interval, write_metrics

@@ -51,7 +51,7 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
     saved = load_checkpoint(checkpoint)["hyper_parameters"]
     differing = []
     for section in ("model", "data"):
-        old, new = flatten(saved[section], section), flatten(config[section], section)
+        old, new = flatten(saved[section] or {}, section), flatten(config[section], section)
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key) and key.rpartition(".")[2] not in RESUME_MAY_CHANGE:
                 differing.append(f"{key} is {new.get(key)} instead of {old.get(key)}")

@@ -24,6 +24,7 @@ from autoencoders.runs.data_check import check_data
 from autoencoders.runs.history import baseline_lines, majority_line, read_history, select_curves
 from autoencoders.types import Annotations, ApplicationResult, Batch, Codes, UserError
 from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.checks import require
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.json_files import read_json
 from autoencoders.utils.names import printable_name
@@ -136,11 +137,11 @@ class Run:
         from autoencoders.figures.curves import loss_curves
 
         curves = select_curves(self.history, self.model.has_prior)
-        if name is not None and name in curves:
+        if not curves:
+            raise UserError(f"The run has no curves, because {self.folder} contains no metrics.csv with losses.")
+        if name is not None:
+            require(name in curves, "name", name, f"one of {', '.join(curves)}")
             curves = {name: curves[name]}
-        elif name is not None or not curves:
-            known = f"one of {', '.join(curves)}" if curves else f"missing, because {self.folder} has no metrics.csv"
-            raise UserError(f"name must be {known}, got {name}.")
         lines = {**baseline_lines(self.metrics, self.model.latent_dim), **majority_line(self.history)}
         return loss_curves(curves, self.title, lines)
 
@@ -158,7 +159,9 @@ class Run:
             UserError: if there is no such application or option, or the application does not support the run.
         """
         if self.applier is None:
-            raise RuntimeError("Only a run from autoencoders.load applies applications. Set Run.applier for other runs.")
+            raise RuntimeError(
+                "Only a run from autoencoders.load applies applications. Set Run.applier for other runs."
+            )
         return self.applier(self, application, **options)
 
     @property
