@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -150,7 +151,11 @@ class ApplicationResult:
     examples: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        parts = {"tables": self.tables, "figures": self.figures, "animations": self.animations}
+        parts: dict[str, Mapping[str, object]] = {
+            "tables": self.tables,
+            "figures": self.figures,
+            "animations": self.animations,
+        }
         texts = [f"{name}: {', '.join(values)}" for name, values in parts.items() if values]
         return f"ApplicationResult({'; '.join([*texts, f'metrics: {len(self.metrics)}'])})"
 

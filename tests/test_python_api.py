@@ -20,6 +20,7 @@ from autoencoders.config import instantiate
 from autoencoders.config.compose import compose_config, config_groups
 from autoencoders.data import DigitsDataModule
 from autoencoders.latent.densities import GaussianFull
+from autoencoders.models import defaults
 from autoencoders.nets import mlp
 from autoencoders.objectives.likelihoods import Gaussian
 from autoencoders.types import Context
@@ -56,11 +57,11 @@ def small_digits():
 # Models -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("net", [None, "conv", "residual"])
+@pytest.mark.parametrize("net", [None, *defaults.NETS])
 @pytest.mark.parametrize("name", MODELS)
 def test_defaults_are_those_of_the_configuration(compose, digits, name, net):
     if name == "pca" and net:
-        pytest.skip("PCA has no net")
+        return  # PCA has no net
     config = compose(f"model={name}", *([f"net={net}"] if net else []))
     torch.manual_seed(0)
     configured = instantiate.build_model(config, SHAPE, CLASSES)
@@ -75,11 +76,26 @@ def test_defaults_are_those_of_the_configuration(compose, digits, name, net):
     assert losses[0] == losses[1]
 
 
+@pytest.mark.parametrize(
+    ("group", "names"),
+    [
+        ("net", defaults.NETS),
+        ("likelihood", defaults.LIKELIHOODS),
+        ("beta", defaults.BETA_SCHEDULES),
+        ("objective", defaults.OBJECTIVES),
+        ("optimizer", defaults.OPTIMIZERS),
+        ("schedule", defaults.SCHEDULES),
+    ],
+)
+def test_the_names_of_parts_are_the_options_of_the_groups(group, names):
+    assert sorted(names) == config_groups()[group]
+
+
 def test_the_optimizer_and_the_schedule_are_those_of_the_configuration(compose, digits, tmp_path):
-    data = DigitsDataModule(batch_size=128)
-    config = compose("model=vae", "data.batch_size=128")
+    data = DigitsDataModule(size=8, batch_size=128)
+    config = compose("model=vae", "net=mlp")
     rates = []
-    for model in (VAE(SHAPE), instantiate.build_model(config, SHAPE, None)):
+    for model in (VAE((1, 8, 8)), instantiate.build_model(config, (1, 8, 8), None)):
         trainer = fit(model, data, tmp_path)
         rates.append(trainer.lr_scheduler_configs[0].scheduler.state_dict())
         assert type(trainer.optimizers[0]) is torch.optim.Adam
@@ -324,7 +340,7 @@ def test_apply_gives_what_the_command_saves(trained, run_command, tmp_path):
     assert "<table" in html
     assert html.count("data:image/png;base64,iVBOR") == len(result.figures) == 1
     assert len(repr(result)) < 120
-    for options, message in (({"name": "retreive"}, "Did you mean retrieve"), ({"name": "none"}, "no application"),
+    for options, message in (({"name": "retrive"}, "Did you mean retrieve"), ({"name": "none"}, "no application"),
                              ({"name": "retrieve", "cuont": 1}, "no option 'cuont'")):  # fmt: skip
         with pytest.raises(UserError, match=message):
             trained.apply(options.pop("name"), **options)

@@ -9,6 +9,7 @@ import lightning.pytorch as pl
 from autoencoders.callbacks.base import FigureCallback, heading
 from autoencoders.callbacks.baselines import baselines
 from autoencoders.loggers.media import MediaWriter
+from autoencoders.models.base import as_image_model
 from autoencoders.runs.history import majority_line, read_history, select_curves
 
 
@@ -27,7 +28,7 @@ class LossCurves(FigureCallback):
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Draw the metrics in `metrics.csv`, if there are any."""
         history = read_history(Path(trainer.default_root_dir))
-        curves = select_curves(history, model.has_prior)
+        curves = select_curves(history, as_image_model(model).has_prior)
         if curves:
             from autoencoders.figures.curves import loss_curves
 

@@ -37,8 +37,8 @@ def get_datamodule(trainer: pl.Trainer) -> ImageDataModule:
     if data is None:
         raise UserError(
             "The trainer needs a data module, got data loaders or no data. Pass a data module of autoencoders.data, "
-            "such as trainer.fit(model, DigitsDataModule()). Own images are read by ImageFolderDataModule, ArraysDataModule "
-            "and DatasetDataModule."
+            "such as trainer.fit(model, DigitsDataModule()). Own images are read by ImageFolderDataModule, "
+            "ArraysDataModule and DatasetDataModule."
         )
     return data
 

@@ -61,11 +61,11 @@ class Autoencoder(ImageModel):
             no labels.
         latent_dim: Z, the size of the latent code. An encoder whose first features are a code (attribute `code`)
             replaces this value by the size of that code.
-        net: name of the encoder and the decoder: `mlp`, `conv`, `deepconv`, `residual` or `skip`. It replaces `encoder`
-            and `decoder`. None to use these.
+        net: name of the encoder and the decoder: `mlp`, `conv`, `deepconv`, `residual`, `pyramid` or `skip`. It
+            replaces `encoder` and `decoder`. None to use these.
         likelihood: distribution p(x | z) of the pixels: `bernoulli`, `gaussian`, `gaussian_learned`, `laplace`, or an
-            object. None selects `gaussian` with linear means for net="residual", otherwise the `default_likelihood` of
-            the class.
+            object. None selects `gaussian` with linear means for the nets `residual` and `pyramid`, otherwise the
+            `default_likelihood` of the class.
         beta: final beta of the beta schedule; None for the default of the schedule, which is 1 for a constant beta.
         beta_schedule: schedule of beta, the weight of the rate in the loss: `constant`, `warmup`, `cyclical`,
             `capacity`, or an object.
@@ -74,7 +74,7 @@ class Autoencoder(ImageModel):
         decoder: name of a net, or a function of (input size, shape, context size) that returns the decoder.
         optimizer: `adam`, `adamw`, or a function of the parameters that returns the optimizer. None for a model that is
             not trained by gradients.
-        lr: learning rate; its maximum, if the schedule changes it. None for 6e-3, or 1e-3 with net="residual".
+        lr: learning rate; its maximum, if the schedule changes it. None for 6e-3, or 1e-3 with these two nets.
         schedule: learning-rate schedule: `one_cycle`, `cosine`, `constant`, `ladder`, or a partial call with the
             optimizer. An argument `auto` is replaced by the number of optimizer steps of the run. None for a constant
             learning rate.
@@ -130,16 +130,15 @@ class Autoencoder(ImageModel):
         name = name or type(self).__name__.lower()
         if net is not None:
             encoder = decoder = net
-        is_residual = decoder == "residual"
-        default_lr = defaults.RESIDUAL_LEARNING_RATE if is_residual else defaults.LEARNING_RATE
+        is_pca = decoder in defaults.PCA_NETS
+        default_lr = defaults.PCA_LEARNING_RATE if is_pca else defaults.LEARNING_RATE
         optimizer = defaults.build_optimizer(optimizer, lr, default_lr)
         schedule = defaults.build_schedule(schedule)
         super().__init__(shape=shape, labels=context, name=name, optimizer=optimizer, schedule=schedule)
         check_not_negative("model.l1", l1)
         check_at_least("latent_dim", latent_dim, 1)
-        self.family = defaults.build_likelihood(
-            likelihood or ("gaussian" if is_residual else self.default_likelihood), decoder
-        )
+        likelihood = likelihood or ("gaussian" if is_pca else self.default_likelihood)
+        self.family = defaults.build_likelihood(likelihood, decoder)
         self.beta_schedule = defaults.build_beta_schedule(beta_schedule, beta)
         self.objective = defaults.build_objective(objective)
         self.latent_dim, self.context_size, self.join, self.l1 = latent_dim, context_size, join, l1
@@ -301,8 +300,8 @@ class Autoencoder(ImageModel):
             return self.interpolate(a[None], b[None], steps, y, path)[0]
         labels = self.label_tensor(y, len(a))
         with evaluation_mode(self):
-            ends = [self.encode(images.to(self.device), labels) for images in (a, b)]
-            codes = PATHS[path](*ends, torch.linspace(0, 1, steps, device=self.device))  # (N, S, Z)
+            start, end = (self.encode(images.to(self.device), labels) for images in (a, b))
+            codes = PATHS[path](start, end, torch.linspace(0, 1, steps, device=self.device))  # (N, S, Z)
             repeated = None if labels is None else labels.repeat_interleave(steps, dim=0)
             return self.decode(codes.flatten(0, 1), repeated).unflatten(0, (len(a), steps))
 

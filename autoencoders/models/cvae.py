@@ -149,9 +149,10 @@ class CVAE(VAE):
             return None
         if self.labels.kind == "classes":
             indices = [self._class_index(label) for label in (y if is_sequence(y) else [y])]
-            values, width = torch.tensor(indices), ()
+            values = torch.tensor(indices)
         else:
-            values, width = torch.as_tensor(y, dtype=torch.float32), (self.context_size,)
+            values = torch.as_tensor(y, dtype=torch.float32)
+        width = () if self.labels.kind == "classes" else (self.context_size,)  # shape of one label
         if values.shape in (width, (1, *width)):
             values = values.expand(n, *width)
         require(values.shape == (n, *width), "y", tuple(values.shape), f"labels of shape {(n, *width)}")

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
 from autoencoders.models.schedules import Ladder
-from autoencoders.nets import conv, mlp, residual, skip
+from autoencoders.nets import conv, mlp, pyramid, residual, skip
 from autoencoders.objectives import beta_schedules
 from autoencoders.objectives.elbo import ELBO, IWAE
 from autoencoders.objectives.likelihoods import Bernoulli, Gaussian, GaussianLearned, Laplace, Likelihood
@@ -28,9 +28,11 @@ NetFactory = Callable[..., nn.Module]
 
 LATENT_DIM = 10
 """Default size of the latent code."""
-LEARNING_RATE, RESIDUAL_LEARNING_RATE = 6e-3, 1e-3
+LEARNING_RATE, PCA_LEARNING_RATE = 6e-3, 1e-3
 """Default learning rates. A net that starts as PCA needs a smaller one, because its start is near an optimum."""
-DEEP = {"width": 64, "max_width": 512, "depth": 2}
+PCA_NETS = ("residual", "pyramid")
+"""Names of the nets that start as PCA. Their means are linear, and their default likelihood is `gaussian`."""
+DEEP: dict[str, Any] = {"width": 64, "max_width": 512, "depth": 2}
 NETS: dict[str, Callable[[int], tuple[NetFactory, NetFactory]]] = {
     "mlp": lambda size: (mlp.Encoder, mlp.Decoder),
     "conv": lambda size: (conv.Encoder, conv.Decoder),
@@ -39,6 +41,7 @@ NETS: dict[str, Callable[[int], tuple[NetFactory, NetFactory]]] = {
         partial(residual.Encoder, components=size, width=64, blocks=1),
         partial(residual.Decoder, components=size, width=96, blocks=4),
     ),
+    "pyramid": lambda size: (partial(pyramid.Encoder, components=size), partial(pyramid.Decoder, components=size)),
     "skip": lambda size: (partial(skip.Encoder, bottleneck=size), partial(skip.Decoder, bottleneck=size)),
 }
 """Name of a net -> function of the latent size that returns the encoder and the decoder."""
@@ -66,11 +69,16 @@ def one_cycle(optimizer: Optimizer, total_steps: int) -> lr_scheduler.OneCycleLR
     return lr_scheduler.OneCycleLR(optimizer, [group["lr"] for group in optimizer.param_groups], total_steps)
 
 
+def _spanning_run(schedule: Callable, argument: str) -> partial:
+    """Return a partial call of a schedule whose argument is the number of optimizer steps of the run."""
+    return partial(schedule, **{argument: "auto"})
+
+
 SCHEDULES: dict[str, partial] = {
-    "one_cycle": partial(one_cycle, total_steps="auto"),
-    "cosine": partial(lr_scheduler.CosineAnnealingLR, T_max="auto"),
+    "one_cycle": _spanning_run(one_cycle, "total_steps"),
+    "cosine": _spanning_run(lr_scheduler.CosineAnnealingLR, "T_max"),
     "constant": partial(lr_scheduler.ConstantLR, factor=1.0, total_iters=0),
-    "ladder": partial(Ladder, total_steps="auto"),
+    "ladder": _spanning_run(Ladder, "total_steps"),
 }
 """Name of a learning-rate schedule -> partial call. `auto` is the number of optimizer steps of the run."""
 
@@ -101,10 +109,10 @@ def build_decoder(decoder: NetFactory | str | None, latent_dim: int) -> NetFacto
 
 
 def build_likelihood(likelihood: Likelihood | str, decoder: NetFactory | str | None) -> Likelihood:
-    """Return a likelihood, which is given as an object or by its name. The means of a residual decoder are linear."""
+    """Return a likelihood, which is given as an object or by its name. The means of PCA_NETS are linear."""
     if not isinstance(likelihood, str):
         return likelihood
-    options = {"activation": "linear"} if decoder == "residual" else {}
+    options = {"activation": "linear"} if decoder in PCA_NETS else {}
     return find("likelihood", likelihood, LIKELIHOODS)(**options)
 
 

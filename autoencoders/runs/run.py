@@ -117,7 +117,8 @@ class Run:
     @property
     def figures(self) -> dict[str, list[Path]]:
         """Figures of the run: name -> PNG files in the order of the optimizer steps, so that the newest is the last."""
-        folder, files = self.folder / "figures", {}
+        folder = self.folder / "figures"
+        files: dict[str, list[Path]] = {}
         for file in sorted(folder.rglob("*.png")):
             files.setdefault(file.parent.relative_to(folder).as_posix(), []).append(file)
         return files
