@@ -368,6 +368,7 @@ def test_an_export_has_no_data(trained, tmp_path):
     ("options", "message"),
     [
         ({"model": "vea"}, "Did you mean model=vae"),
+        ({"data": "folder"}, "data.path must be given"),
         ({"latent_dimension": 3}, "There is no option latent_dimension"),
         ({"max_epochs": "x"}, "trainer.max_epochs must be an integer or null, got 'x'"),
         ({"trainer": "ddp_cpu"}, "must use one process"),

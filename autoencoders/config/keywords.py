@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from autoencoders.config.arguments import CommandLine, expand_numbers, quote
-from autoencoders.config.cli_errors import check_group_option, error_message, resolve_config
+from autoencoders.config.cli_errors import check_group_option, error_message, remove_if_empty, resolve_config
 from autoencoders.config.compose import CONF, check_hydra_is_free, config_groups
 from autoencoders.config.output_dir import claim_new_folders
 from autoencoders.config.overrides import check_command_line
@@ -72,11 +72,14 @@ def compose_run(overrides: Sequence[str], folder: str | Path | None = None) -> d
         if folder is None:
             with claim_new_folders():
                 folder = str(composed.hydra.run.dir)
-        composed.folder = str(Path(folder).expanduser())
-        config = resolve_config(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(error_message(error)) from error
-    return config
+    composed.folder = str(Path(folder).expanduser())
+    try:
+        return resolve_config(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
+    except UserError:
+        remove_if_empty(composed.folder)
+        raise
 
 
 def check_single_value(override: str) -> None:

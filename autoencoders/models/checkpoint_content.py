@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from autoencoders.config.data_paths import make_paths_absolute
 from autoencoders.config.instantiate import FORMAT
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def add_configuration(checkpoint: dict[str, Any], model: ImageModel, data: Image
         "format": FORMAT,
         "name": f"{model.name}-{data.name}",
         "model": {**node, "name": model.name},
-        "data": None if data.call.omitted else {**data.call.node, "name": data.name},
+        "data": None if data.call.omitted else make_paths_absolute({**data.call.node, "name": data.name}),
         "shape": shape,
         "context": context,
         "omitted": [name for name in recorded.omitted if name not in GIVEN],
