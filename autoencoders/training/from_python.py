@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
@@ -59,6 +60,10 @@ def train_from_python(*, folder: str | Path | None = None, overrides: Sequence[s
         arguments = [*keyword_overrides(keywords), *overrides]
         config = compose_run(arguments, folder)
         check_one_process(config)
+        if config["init_from"]:
+            config["init_from"] = os.path.abspath(
+                str(config["init_from"])
+            )  # recorded in config.yaml, as by the command
         try:
             launchers.ignore_leftovers(config["trainer"])
             with error_messages.translate_errors(config), restore_settings():
