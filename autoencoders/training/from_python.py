@@ -63,7 +63,7 @@ def train_from_python(*, folder: str | Path | None = None, overrides: Sequence[s
         if config["init_from"]:
             config["init_from"] = os.path.abspath(
                 str(config["init_from"])
-            )  # recorded in config.yaml, as by the command
+            )  # for config.yaml
         try:
             launchers.ignore_leftovers(config["trainer"])
             with error_messages.translate_errors(config), restore_settings():
