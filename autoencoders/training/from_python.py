@@ -61,9 +61,7 @@ def train_from_python(*, folder: str | Path | None = None, overrides: Sequence[s
         config = compose_run(arguments, folder)
         check_one_process(config)
         if config["init_from"]:
-            config["init_from"] = os.path.abspath(
-                str(config["init_from"])
-            )  # for config.yaml
+            config["init_from"] = os.path.abspath(str(config["init_from"]))  # for config.yaml
         try:
             launchers.ignore_leftovers(config["trainer"])
             with error_messages.translate_errors(config), restore_settings():
