@@ -28,7 +28,8 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -52,6 +53,9 @@ from autoencoders.utils import distributed, error_messages, launchers, slurm
 from autoencoders.utils.precision import resolve_precision
 from autoencoders.utils.startup import load_heavy_libraries, report_stop, restore_settings, run_command
 from autoencoders.utils.streams import check_output, protect_streams
+
+if TYPE_CHECKING:
+    from autoencoders.runs.run import Run
 
 PATHS = (*(f"data.{name}" for name in PATH_OPTIONS), "resume", "init_from", "runs", "hydra.run.dir", "hydra.sweep.dir")
 """Options whose values are paths."""
@@ -258,5 +262,21 @@ def train(
         return pipeline.train_run(config, overrides, changes)
 
 
+class CallableModule(ModuleType):
+    """Class of this module, so that `autoencoders.train(model="vae")` trains although `autoencoders.train` is a module.
+
+    An import of a submodule always binds the module to its name in the package. A class of a module is a documented
+    way to customize it: https://docs.python.org/3/reference/datamodel.html#customizing-module-attribute-access.
+    """
+
+    def __call__(self, **options: Any) -> Run:
+        """Train a run; see `autoencoders.training.from_python.train_from_python`."""
+        from autoencoders.training.from_python import train_from_python
+
+        return train_from_python(**options)
+
+
 if __name__ == "__main__":
     main()
+else:
+    sys.modules[__name__].__class__ = CallableModule

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "val", "test")
 """Names of the splits of a dataset."""
+MAX_ROWS = 60
+"""Maximum number of rows of a table that a notebook shows."""
 MAX_LISTED = 20
 """Maximum number of names that a message lists."""
 Shape = tuple[int, int, int]
@@ -119,9 +125,11 @@ class Codes(NamedTuple):
     rate: Tensor
 
 
-@dataclass
+@dataclass(repr=False)
 class ApplicationResult:
     """The result of an application. The caller of the application saves and prints the result.
+
+    A notebook shows the tables and figures of a result.
 
     Attributes:
         metrics: name -> number.
@@ -131,6 +139,12 @@ class ApplicationResult:
         examples: name -> table with one row per image, for loggers such as W&B. A cell may be an image (C, H, W) with
             values in [0, 1].
         files: files or folders that the application has written itself, such as a file with codes.
+
+    Example:
+        >>> import pandas as pd
+        >>> result = ApplicationResult({"mse": 0.01}, tables={"errors": pd.DataFrame({"method": ["vae"]})})
+        >>> result
+        ApplicationResult(tables: errors; metrics: 1)
     """
 
     metrics: dict[str, float] = field(default_factory=dict)
@@ -139,6 +153,35 @@ class ApplicationResult:
     animations: dict[str, np.ndarray] = field(default_factory=dict)
     examples: dict[str, pd.DataFrame] = field(default_factory=dict)
     files: list[Path] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        parts: dict[str, Mapping[str, object]] = {
+            "tables": self.tables,
+            "figures": self.figures,
+            "animations": self.animations,
+        }
+        texts = [f"{name}: {', '.join(values)}" for name, values in parts.items() if values]
+        return f"ApplicationResult({'; '.join([*texts, f'metrics: {len(self.metrics)}'])})"
+
+    def _repr_html_(self) -> str:
+        blocks = []
+        for name, table in self.tables.items():
+            if len(table.columns) == 1:  # lines of text; the rows of a Markdown table repeat another table
+                lines = [html.escape(str(line)) for line in table.iloc[:, 0] if not str(line).startswith("|")]
+                blocks.append("".join(f"<p>{line}</p>" for line in lines))
+                continue
+            text = table.head(MAX_ROWS).to_html(index=False, float_format="{:.4g}".format, na_rep="n/a", border=0)
+            more = f"<p>{len(table) - MAX_ROWS:,} more rows</p>" if len(table) > MAX_ROWS else ""
+            blocks.append(f"<h4>{html.escape(name)}</h4>{text}{more}")
+        for name, figure in self.figures.items():
+            stream = io.BytesIO()
+            figure.savefig(stream, format="png", dpi=100)
+            data = base64.b64encode(stream.getvalue()).decode()
+            title = html.escape(name)
+            blocks.append(
+                f'<h4>{title}</h4><img alt="{title}" style="max-width: 100%" src="data:image/png;base64,{data}">'
+            )
+        return "\n".join(blocks)
 
 
 @dataclass
@@ -217,3 +260,8 @@ class Context:
     def from_dict(cls, plain: dict | None) -> Context | None:
         """Return the context that `to_dict` has converted to `plain`. Return None if `plain` is None."""
         return None if plain is None else cls(plain["kind"], tuple(plain["names"]))
+
+    @classmethod
+    def of(cls, context: Context | dict | None) -> Context | None:
+        """Return a context that is given as an object or, in a checkpoint, as a dictionary."""
+        return cls.from_dict(context) if isinstance(context, dict) else context

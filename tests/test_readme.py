@@ -22,6 +22,7 @@ BLOCKS = [b for text in PAGES.values() for b in re.findall(r"```bash\n(.*?)```",
 LINES = [line.partition(" #")[0].strip() for block in BLOCKS if "#SBATCH" not in block for line in block.splitlines()]
 COMMANDS = list(dict.fromkeys(LINES))
 PYTHON = re.findall(r"```python\n(import autoencoders\n.*?)```", README, re.DOTALL)
+PYTHON_PAGE = re.findall(r"```python\n(.*?)```", PAGES[REPOSITORY / "docs/python.md"], re.DOTALL)
 TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m autoencoders.train" in c]
 APPLY = [c.partition("autoencoders.apply")[2].strip() for c in COMMANDS if "-m autoencoders.apply" in c]
 REPORT = [c.partition("autoencoders.report")[2].strip() for c in COMMANDS if "-m autoencoders.report" in c]
@@ -86,6 +87,19 @@ def test_apply_commands_run(run_command, tmp_path):
     exec(PYTHON[0], results)  # in the folder of the last command
     assert results["images"].shape == results["outputs"].shape == (16, 1, 28, 28)
     assert results["codes"].shape == (16, 10)
+
+
+def test_the_page_of_the_python_api_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len(PYTHON_PAGE) >= 5
+    results: dict = {}
+    for block in PYTHON_PAGE:
+        exec(block, results)
+    assert results["new"].shape == results["digits"].shape == (16, 1, 28, 28)
+    assert results["between"].shape == (5, 1, 28, 28)
+    assert "vae" in set(results["table"]["method"])
+    assert results["run"].metrics["test/neg_elbo"] > 0
+    assert results["figure"].axes
 
 
 def test_report_commands_run(run_command, tmp_path):

@@ -167,9 +167,9 @@ def load_dataset(run: Run, name: str) -> Any:
     elif name == "fashion":
         data = FashionMNISTDataModule(**options)
     elif name == "lfw":
-        data = LFWDataModule(**options, cache=run.data.cache, split="alphabetical")
+        data = LFWDataModule(**options, cache=run.data.cache, split="alphabetical", test=0.2)
     else:
-        data = CartoonsDataModule(**options, cache=run.data.cache, count=2000)
+        data = CartoonsDataModule(**options, cache=run.data.cache, count=2000, test=0.2)
     data.prepare_data()
     data.setup()
     return data.images("test")

@@ -16,6 +16,7 @@ from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.models.base import as_image_model
+from autoencoders.models.evaluation import evaluation_mode
 from autoencoders.runs import record
 from autoencoders.runs.run import run_title
 from autoencoders.types import UserError
@@ -95,22 +96,6 @@ class FigureCallback(pl.Callback):
             self._drawn_at = trainer.global_step
             with continue_on_error(trainer, self), evaluation_mode(model):
                 self.draw(trainer, model, MediaWriter.from_trainer(trainer))
-
-
-@contextmanager
-def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Set a model to evaluation mode and disable gradients within the `with` block.
-
-    At the end of the block, every module of the model returns to its previous mode.
-    """
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def heading(trainer: pl.Trainer, model: pl.LightningModule) -> str:

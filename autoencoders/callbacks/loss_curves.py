@@ -9,6 +9,8 @@ import lightning.pytorch as pl
 from autoencoders.callbacks.base import FigureCallback, heading
 from autoencoders.callbacks.baselines import baselines
 from autoencoders.loggers.media import MediaWriter
+from autoencoders.models.base import as_image_model
+from autoencoders.runs.history import majority_line, read_history, select_curves
 
 
 class LossCurves(FigureCallback):
@@ -25,24 +27,12 @@ class LossCurves(FigureCallback):
 
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Draw the metrics in `metrics.csv`, if there are any."""
-        import pandas as pd
-
-        path = Path(trainer.default_root_dir, "metrics.csv")
-        if not path.is_file():
-            return
-        table, curves = pd.read_csv(path), {}
-        for metric in ("objective", "distortion", "rate", "mse", "accuracy"):
-            if metric == "rate" and not model.has_prior:
-                continue
-            columns = {split: f"{split}/{metric}" for split in ("train", "val")}
-            present = {k: table[["step", c]].dropna() for k, c in columns.items() if c in table}
-            if any(len(points) for points in present.values()):
-                curves[metric] = {k: v.to_numpy() for k, v in present.items() if len(v)}
+        history = read_history(Path(trainer.default_root_dir))
+        curves = select_curves(history, as_image_model(model).has_prior)
         if curves:
             from autoencoders.figures.curves import loss_curves
 
             lines = {"mse": baselines(trainer, model, "val")} if "mse" in curves else {}
-            if "val/majority" in table:
-                lines["accuracy"] = {"majority class": table["val/majority"].dropna().iloc[-1]}
+            lines |= majority_line(history)
             figure = loss_curves(curves, heading(trainer, model), lines)
             writer.save_figure("loss_curves", figure, trainer.global_step)

@@ -104,7 +104,7 @@ def check_arguments(config_name: str) -> None:
         HydraException: if the overrides cannot be parsed or composed.
     """
     for argument in sys.argv[1:]:
-        _check_group_option(argument)
+        check_group_option(argument)
     arguments = expand_numbers(sys.argv[1:])
     command_line = split_arguments(arguments)
     sys.argv[1:] = arguments
@@ -249,7 +249,7 @@ def _joined_messages(error: BaseException) -> str:
     return " ".join(" ".join(messages).split())
 
 
-def _check_group_option(argument: str) -> None:
+def check_group_option(argument: str) -> None:
     """Raise UserError if a config group is set to a number or constant, because Hydra's message lists no options."""
     name, sign, value = argument.partition("=")
     if not sign or name in NUMERIC_GROUPS or not NUMBER_OR_CONSTANT.fullmatch(value):

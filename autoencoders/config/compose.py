@@ -10,12 +10,15 @@ import importlib.util
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from autoencoders.config import output_dir
 from autoencoders.config.arguments import NUMERIC_GROUPS, expand_numbers
+from autoencoders.types import UserError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(p for p in (_PACKAGE / "conf", _PACKAGE.parent / "conf") if (p / "train.yaml").is_file())
@@ -104,6 +107,30 @@ def compose_config(name: str, overrides: Sequence[str] = ()) -> DictConfig:
     """
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         return hydra.compose(name, expand_numbers(overrides))
+
+
+def compose_application(name: str) -> dict[str, Any]:
+    """Return the config node of an application with its default options, as plain dicts and lists.
+
+    Args:
+        name: option of the config group `application`.
+    """
+    check_hydra_is_free("Run.apply")
+    plain = OmegaConf.to_container(compose_config("apply", [f"application={name}"]), resolve=True)
+    return cast("dict[str, Any]", plain)["application"][name]
+
+
+def check_hydra_is_free(function: str) -> None:
+    """Raise UserError if another Hydra application is running in this process, whose configuration would be lost.
+
+    Args:
+        function: name of the function that composes a configuration, for the message.
+    """
+    if GlobalHydra.instance().is_initialized():
+        raise UserError(
+            f"{function} composes a configuration and cannot be used inside of another Hydra application. Use the "
+            "models and data modules with a Trainer of your own, or start python -m autoencoders.train as a command."
+        )
 
 
 def search_folders(entries: Sequence[str]) -> tuple[Path, ...]:

@@ -104,6 +104,7 @@ class ArrayImagesDataModule(ImageDataModule):
         layout: order of the dimensions of arrays: `NHW`, `NCHW` or `NHWC`. None if it is found from their shape.
         attributes: attributes that a conditional model or a classifier uses as labels; `all` for every attribute.
         cache: folder for the cache of the images; None for a folder in the user's cache folder.
+        test: see `ImageDataModule`.
         **common: options of `ImageDataModule`.
     """
 
@@ -119,9 +120,10 @@ class ArrayImagesDataModule(ImageDataModule):
         layout: str | None = None,
         attributes: Sequence[str] | str = "all",
         cache: str | None = None,
+        test: float = 0.1,
         **common: Any,
     ) -> None:
-        super().__init__(root, **common)
+        super().__init__(root, test=test, **common)
         self.pixels = PixelOptions(None if size is None else parse_size(size), fit, color, depth, white, layout)
         self.attributes = "all" if attributes == "all" else tuple(attributes)
         self.cache = cache

@@ -49,6 +49,8 @@ class CartoonsDataModule(ImageDataModule):
         correlation: correlation, in [-1, 1], of the two normal variables from which the two factors are computed.
         attributes: factors that a conditional model or a classifier uses as labels; `all` for every factor.
         cache: folder for the cache of drawn images; None for a folder in the user's cache folder.
+        test: see `ImageDataModule`.
+        eval_batch_size: see `ImageDataModule`.
         **common: options of `ImageDataModule`.
     """
 
@@ -65,9 +67,11 @@ class CartoonsDataModule(ImageDataModule):
         correlation: float = 0.0,
         attributes: Sequence[str] | str = (),
         cache: str | None = None,
+        test: float = 0.1,
+        eval_batch_size: int = 250,
         **common: Any,
     ) -> None:
-        super().__init__(root, **common)
+        super().__init__(root, test=test, eval_batch_size=eval_batch_size, **common)
         attributes = FACTORS if attributes == "all" else attributes
         for name in (*correlated, *attributes):
             if name not in FACTORS:

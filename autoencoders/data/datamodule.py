@@ -25,14 +25,26 @@ from autoencoders.data.transforms import Corruption, NoCorruption
 from autoencoders.types import SPLITS, Annotations, Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import require
+from autoencoders.utils.recorded import Recorded
 
 
 def get_datamodule(trainer: pl.Trainer) -> ImageDataModule:
-    """Return the data module that is attached to a trainer."""
-    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it outside of the class body
+    """Return the data module that is attached to a trainer.
+
+    Raises:
+        UserError: if the trainer has no data module of this package.
+    """
+    data = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it outside of the class body
+    if data is None:
+        raise UserError(
+            "The trainer needs a data module, got data loaders or no data. Pass a data module of autoencoders.data, "
+            "such as trainer.fit(model, DigitsDataModule()). Own images are read by ImageFolderDataModule, "
+            "ArraysDataModule and DatasetDataModule."
+        )
+    return data
 
 
-class ImageDataModule(pl.LightningDataModule):
+class ImageDataModule(Recorded, pl.LightningDataModule):
     """Base class of all datasets. It stores uint8 or uint16 images, and serves float32 batches without workers.
 
     A subclass overrides `read`. A subclass that downloads files also overrides `prepare_data`.

@@ -22,13 +22,14 @@ class DigitsDataModule(ImageDataModule):
     Args:
         root: not used, because no file is downloaded.
         size: height and width of the resized images, in pixels.
+        batch_size: see `ImageDataModule`.
         **common: options of `ImageDataModule`.
     """
 
     default_name: ClassVar[str] = "digits"
 
-    def __init__(self, root: str | None = None, *, size: int = 28, **common: Any) -> None:
-        super().__init__(root, **common)
+    def __init__(self, root: str | None = None, *, size: int = 28, batch_size: int = 32, **common: Any) -> None:
+        super().__init__(root, batch_size=batch_size, **common)
         # The original images have 8 x 8 pixels.
         require(8 <= size <= 1024, "data.size", size, "a number of pixels between 8 and 1024")
         self.size = size

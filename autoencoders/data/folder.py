@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -66,6 +66,8 @@ class ImageFolderDataModule(ImageDataModule):
             are in the same split. The column is not a label. Empty for no groups.
         skip_unreadable: skip unreadable files and add a note to the run record, instead of raising an error.
         cache: folder for the cache of decoded images; None for a folder in the user's cache folder.
+        test: see `ImageDataModule`.
+        batch_size: see `ImageDataModule`.
         **common: options of `ImageDataModule`.
     """
 
@@ -84,9 +86,11 @@ class ImageFolderDataModule(ImageDataModule):
         group: str = "",
         skip_unreadable: bool = False,
         cache: str | None = None,
+        test: float = 0.1,
+        batch_size: int | Literal["auto"] = "auto",
         **common: Any,
     ) -> None:
-        super().__init__(**common)
+        super().__init__(test=test, batch_size=batch_size, **common)
         require(fit in FITS, "data.fit", fit, f"one of {list(FITS)}")
         check_white(white, depth)
         if group and labels in ("folders", "none"):

@@ -43,6 +43,11 @@ class LFWDataModule(ImageDataModule):
         attributes: attributes that a conditional model or a classifier uses as labels; `all` for every attribute.
             Photos that lack one of these attributes are removed.
         cache: folder for the cache of decoded images; None for a folder in the user's cache folder.
+        split: see `ImageDataModule`.
+        test: see `ImageDataModule`.
+        batch_size: see `ImageDataModule`.
+        eval_batch_size: see `ImageDataModule`.
+        flip: see `ImageDataModule`.
         **common: options of `ImageDataModule`.
     """
 
@@ -58,9 +63,16 @@ class LFWDataModule(ImageDataModule):
         color: bool = True,
         attributes: Sequence[str] | str = (),
         cache: str | None = None,
+        split: str = "alphabetical",
+        test: float = 0.1,
+        batch_size: int = 64,
+        eval_batch_size: int = 250,
+        flip: bool = True,
         **common: Any,
     ) -> None:
-        super().__init__(root, **common)
+        super().__init__(
+            root, split=split, test=test, batch_size=batch_size, eval_batch_size=eval_batch_size, flip=flip, **common
+        )
         for field, value in (("size", size), ("crop", crop)):
             require(8 <= value <= 250, f"data.{field}", value, "a number of pixels between 8 and 250")
         self.size, self.crop, self.color, self.cache = size, crop, color, cache

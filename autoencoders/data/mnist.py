@@ -30,12 +30,20 @@ class MNISTDataModule(ImageDataModule):
     training images.
 
     Source: LeCun, Cortes and Burges, 1998.
+
+    Args:
+        root: see `ImageDataModule`.
+        validation: number of validation images, or their fraction below 1.
+        **common: options of `ImageDataModule`.
     """
 
     default_name: ClassVar[str] = "mnist"
     dataset: ClassVar[str] = "MNIST"
     """Name of the dataset class in torchvision, and of the folder in `root`."""
     classes: ClassVar[tuple[str, ...]] = tuple("0123456789")
+
+    def __init__(self, root: str | None = None, *, validation: float = 5000, **common: Any) -> None:
+        super().__init__(root, validation=validation, **common)
 
     @property
     def folder(self) -> Path:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import require
+from autoencoders.utils.recorded import Recorded
 
 
 class Draws:
@@ -56,7 +57,7 @@ class Corruption(Protocol):
         """Return the corrupted images (B, C, H, W)."""
 
 
-class NoCorruption:
+class NoCorruption(Recorded):
     """Corruption that does not change the images. The model input is then equal to the target."""
 
     changes = False
@@ -66,7 +67,7 @@ class NoCorruption:
         return x
 
 
-class GaussianNoise:
+class GaussianNoise(Recorded):
     """Add Gaussian noise to every pixel and channel.
 
     Args:
@@ -86,7 +87,7 @@ class GaussianNoise:
         return noisy.clamp(0, 1) if self.clamp else noisy
 
 
-class SaltPepper:
+class SaltPepper(Recorded):
     """Set a random fraction of the pixels to black or white, with equal probability.
 
     All channels of a pixel change together.
@@ -107,7 +108,7 @@ class SaltPepper:
         return torch.where(u < self.share, (u < self.share / 2).to(x.dtype), x)
 
 
-class Occlusion:
+class Occlusion(Recorded):
     """Mask one square at a random position in every image.
 
     Args:
@@ -128,7 +129,7 @@ class Occlusion:
         return _mask_rectangle(x, side, side, draws.uniform(2), self.value)
 
 
-class Erase:
+class Erase(Recorded):
     """Mask one rectangle with random area and aspect ratio in every image (random erasing, Zhong et al., 2017).
 
     Args:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
+from autoencoders.latent.densities import Density
+from autoencoders.latent.paths import PATHS
+from autoencoders.models import defaults
 from autoencoders.models.base import ImageModel
-from autoencoders.models.evaluation import evaluation_metrics, evaluation_terms, loss_metrics
+from autoencoders.models.evaluation import evaluation_metrics, evaluation_mode, evaluation_terms, loss_metrics
 from autoencoders.nets.base import code_size, context_shift, feature_size, initialize_net, posterior_layer
 from autoencoders.nets.heads import CodeHead, move_context
 from autoencoders.objectives.beta_schedules import BetaSchedule
@@ -20,7 +23,7 @@ from autoencoders.objectives.likelihoods import Likelihood, Pixels
 from autoencoders.objectives.posteriors import PointFamily, Posterior, PosteriorFamily
 from autoencoders.types import Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
-from autoencoders.utils.checks import check_at_least, check_not_negative
+from autoencoders.utils.checks import check_at_least, check_not_negative, require
 from autoencoders.utils.chunks import ROWS_PER_CHUNK, chunk_slices
 
 SAMPLE = 4096
@@ -49,20 +52,33 @@ class Autoencoder(ImageModel):
     `encode` and `forward` use the posterior mean. The loss uses samples z from the posterior. In validation and test,
     each image always has the same noise.
 
+    All arguments except `shape` have defaults. Parts of the model are given by name or as an object. The names and the
+    default options are those of the config groups in `conf/`; see `autoencoders.models.defaults`.
+
     Args:
-        shape: image shape (C, H, W), from the data module.
-        context: kind and names of the labels that a conditional model uses, from the data module; None if there are no
-            labels.
-        likelihood: distribution p(x | z) of the pixels.
-        beta_schedule: schedule of beta, the weight of the rate in the loss.
+        shape: image shape (C, H, W), for example `data.shape` of a data module after `setup`.
+        context: kind and names of the labels that a conditional model uses, such as `data.context`; None if there are
+            no labels.
         latent_dim: Z, the size of the latent code. An encoder whose first features are a code (attribute `code`)
             replaces this value by the size of that code.
-        encoder: called with (shape, context size); returns the encoder. See `autoencoders.nets`.
-        decoder: called with (input size, shape, context size); returns the decoder. See `autoencoders.nets`.
-        optimizer: called with the parameters; returns the optimizer. None for a model that is not trained by gradients.
-        schedule: called with the optimizer; returns the learning-rate schedule. An argument `auto` is replaced by the
-            number of optimizer steps of the run. None for a constant learning rate.
-        objective: computes the terms of the loss from samples of z; None for the ELBO with one sample per image.
+        net: name of the encoder and the decoder: `mlp`, `conv`, `deepconv`, `residual`, `pyramid` or `skip`. It
+            replaces `encoder` and `decoder`. None to use these.
+        likelihood: distribution p(x | z) of the pixels: `bernoulli`, `gaussian`, `gaussian_learned`, `laplace`, or an
+            object. None selects `gaussian` with linear means for the nets `residual` and `pyramid`, otherwise the
+            `default_likelihood` of the class.
+        beta: final beta of the beta schedule; None for the default of the schedule, which is 1 for a constant beta.
+        beta_schedule: schedule of beta, the weight of the rate in the loss: `constant`, `warmup`, `cyclical`,
+            `capacity`, or an object.
+        encoder: name of a net, or a function of (shape, context size) that returns the encoder. See
+            `autoencoders.nets`.
+        decoder: name of a net, or a function of (input size, shape, context size) that returns the decoder.
+        optimizer: `adam`, `adamw`, or a function of the parameters that returns the optimizer. None for a model that is
+            not trained by gradients.
+        lr: learning rate; its maximum, if the schedule changes it. None for 6e-3, or 1e-3 with these two nets.
+        schedule: learning-rate schedule: `one_cycle`, `cosine`, `constant`, `ladder`, or a partial call with the
+            optimizer. An argument `auto` is replaced by the number of optimizer steps of the run. None for a constant
+            learning rate.
+        objective: computes the terms of the loss from samples of z: `elbo`, `iwae`, or an object. None for `elbo`.
         seed: seed of the noise in training.
         name: display name of the model in figures and tables; empty for the class name in lower case.
         context_size: K, the size of the context vector that the method `context` returns; 0 for an unconditional model.
@@ -77,6 +93,8 @@ class Autoencoder(ImageModel):
 
     loss_terms = ("distortion", "rate", "loss")
     decodes: ClassVar[bool] = True
+    default_likelihood: ClassVar[str] = "bernoulli"
+    """Name of the likelihood that the argument `likelihood=None` selects."""
     posteriors: PosteriorFamily = PointFamily()
     """Family of posteriors q(z | x), which converts the output of the encoder to a posterior."""
     latent_dim: int
@@ -89,17 +107,20 @@ class Autoencoder(ImageModel):
 
     def __init__(
         self,
-        *,
         shape: Shape,
-        context: Context | None,
-        likelihood: Likelihood,
-        beta_schedule: BetaSchedule,
-        latent_dim: int,
-        encoder: Callable[..., nn.Module] | None = None,
-        decoder: Callable[..., nn.Module] | None = None,
-        optimizer: Callable | None = None,
-        schedule: partial | None = None,
-        objective: ELBO | None = None,
+        *,
+        context: Context | None = None,
+        latent_dim: int = defaults.LATENT_DIM,
+        net: str | None = None,
+        likelihood: Likelihood | str | None = None,
+        beta: float | None = None,
+        beta_schedule: BetaSchedule | str = "constant",
+        encoder: Callable[..., nn.Module] | str | None = "mlp",
+        decoder: Callable[..., nn.Module] | str | None = "mlp",
+        optimizer: Callable | str | None = "adam",
+        lr: float | None = None,
+        schedule: partial | str | None = "one_cycle",
+        objective: ELBO | str | None = None,
         seed: int = 0,
         name: str = "",
         context_size: int = 0,
@@ -107,15 +128,24 @@ class Autoencoder(ImageModel):
         l1: float = 0.0,
     ) -> None:
         name = name or type(self).__name__.lower()
+        if net is not None:
+            encoder = decoder = net
+        is_pca = decoder in defaults.PCA_NETS
+        default_lr = defaults.PCA_LEARNING_RATE if is_pca else defaults.LEARNING_RATE
+        optimizer = defaults.build_optimizer(optimizer, lr, default_lr)
+        schedule = defaults.build_schedule(schedule)
         super().__init__(shape=shape, labels=context, name=name, optimizer=optimizer, schedule=schedule)
         check_not_negative("model.l1", l1)
         check_at_least("latent_dim", latent_dim, 1)
-        self.family, self.beta_schedule, self.objective = likelihood, beta_schedule, objective or ELBO()
+        likelihood = likelihood or ("gaussian" if is_pca else self.default_likelihood)
+        self.family = defaults.build_likelihood(likelihood, decoder)
+        self.beta_schedule = defaults.build_beta_schedule(beta_schedule, beta)
+        self.objective = defaults.build_objective(objective)
         self.latent_dim, self.context_size, self.join, self.l1 = latent_dim, context_size, join, l1
         self.seed = seed
         self._noise: torch.Generator | None = None
-        self.objective.check(beta_schedule, self.posteriors)
-        self.build(encoder, decoder)
+        self.objective.check(self.beta_schedule, self.posteriors)
+        self.build(defaults.build_encoder(encoder, latent_dim), defaults.build_decoder(decoder, latent_dim))
 
     def build(self, encoder: Callable[..., nn.Module] | None, decoder: Callable[..., nn.Module] | None) -> None:
         """Build the submodules with trainable weights: `encoder`, `head` and `decoder`.
@@ -185,28 +215,99 @@ class Autoencoder(ImageModel):
         """Return the reconstructions (B, C, H, W) of images `x`; see `reconstruct`."""
         return self.reconstruct(x, y)
 
-    @torch.no_grad()
     def sample(
-        self, count: int, y: Tensor | None = None, temperature: float = 1.0, generator: torch.Generator | None = None
+        self,
+        n: int,
+        y: Any = None,
+        temperature: float = 1.0,
+        density: Density | None = None,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Return mean images (count, C, H, W) of p(x | z) for codes z sampled from the prior.
+        """Return mean images (n, C, H, W) of p(x | z) for codes z sampled from the prior or from another density.
+
+        The model is in evaluation mode during the call, and no gradients are computed.
 
         Args:
-            count: number of images.
-            y: class indices (count,) or attributes (count, A), for a conditional model only.
-            temperature: standard deviation of the codes. The prior has 1.
-            generator: generator of the random numbers, on the device of the model; None for the global generator.
+            n: number of images.
+            y: labels of the images, for a conditional model only; see `CVAE.label_tensor`. Class indices (n,), class
+                names, attributes (n, A), or the label of one image for all images.
+            temperature: factor on the deviation of every code from the mean of the density. 0 decodes the mean only.
+            density: density of the codes, fitted by its method `fit`; see `autoencoders.latent.densities`. None for the
+                prior N(0, I).
+            generator: generator of the random numbers, on the CPU for a density, on the device of the model for the
+                prior; None for the global generator.
 
         Raises:
-            UserError: if the model has no prior.
+            UserError: if the model has no prior and there is no density, or an argument is out of range.
+
+        Example:
+            >>> from autoencoders import VAE
+            >>> model = VAE(shape=(1, 28, 28), latent_dim=20)
+            >>> model.sample(16).shape
+            torch.Size([16, 1, 28, 28])
         """
-        if not self.has_prior:
+        check_at_least("n", n, 1)
+        check_not_negative("temperature", temperature)
+        if density is None and not self.has_prior:
             raise UserError(
                 f"sample needs a model with a prior, got {self.name}. Choose model=vae or model=cvae, or fit a density "
-                "to the codes with application=sample."
+                "to the codes: density=GaussianFull().fit(codes) in Python, or application=sample."
             )
-        z = torch.randn(count, self.latent_dim, generator=generator, device=self.device)
-        return self.decode(temperature * z, y)
+        labels = self.label_tensor(y, n)
+        if density is None:
+            z = temperature * torch.randn(n, self.latent_dim, generator=generator, device=self.device)
+        else:
+            if generator is None:
+                generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+            mean = density.mean.float()
+            z = (mean + temperature * (density.sample(n, generator) - mean)).to(self.device)
+        with evaluation_mode(self):
+            return self.decode(z, labels)
+
+    def interpolate(self, a: Tensor, b: Tensor, steps: int = 8, y: Any = None, path: str = "linear") -> Tensor:
+        """Return images that are decoded at equal distances on the path between the codes of two images.
+
+        The first and the last image are the reconstructions of `a` and `b`. The model is in evaluation mode during the
+        call, and no gradients are computed.
+
+        Args:
+            a: image (C, H, W) at the start, or N images (N, C, H, W).
+            b: image (C, H, W) at the end, or N images (N, C, H, W).
+            steps: S, the number of images on a path, including both ends.
+            y: labels of the images, for a conditional model only; see `CVAE.label_tensor`. Both ends have the same
+                labels.
+            path: `linear` or `spherical`; see `autoencoders.latent.paths`.
+
+        Returns:
+            Images (S, C, H, W), or (N, S, C, H, W) for N pairs of images.
+
+        Raises:
+            UserError: if the shapes of `a` and `b` are wrong, or an argument is out of range.
+
+        Example:
+            >>> import torch
+            >>> from autoencoders import VAE
+            >>> model = VAE(shape=(1, 28, 28))
+            >>> model.interpolate(torch.zeros(1, 28, 28), torch.ones(1, 28, 28), steps=5).shape
+            torch.Size([5, 1, 28, 28])
+        """
+        check_at_least("steps", steps, 2)
+        require(path in PATHS, "path", path, f"one of {list(PATHS)}")
+        for name, images in (("a", a), ("b", b)):
+            valid = images.shape == a.shape and images.dim() in (3, 4) and tuple(images.shape[-3:]) == self.shape
+            require(valid, name, tuple(images.shape), f"images of shape {self.shape}, or the same number of them")
+        if a.dim() == 3:
+            return self.interpolate(a[None], b[None], steps, y, path)[0]
+        labels = self.label_tensor(y, len(a))
+        with evaluation_mode(self):
+            start, end = (self.encode(images.to(self.device), labels) for images in (a, b))
+            codes = PATHS[path](start, end, torch.linspace(0, 1, steps, device=self.device))  # (N, S, Z)
+            repeated = None if labels is None else labels.repeat_interleave(steps, dim=0)
+            return self.decode(codes.flatten(0, 1), repeated).unflatten(0, (len(a), steps))
+
+    def label_tensor(self, y: Any, n: int) -> Tensor | None:
+        """Return labels as a tensor for n images on the device of the model; None for an unconditional model."""
+        return None
 
     def terms(self, batch: Batch, eps: Tensor | None) -> Terms:
         """Compute all terms of the loss for each image of a batch.
@@ -252,6 +353,11 @@ class Autoencoder(ImageModel):
         """
         if stage != "fit":
             return
+        if tuple(self._datamodule.shape) != self.shape:
+            raise UserError(
+                f"The images must have the shape of the model, {self.shape}, got {tuple(self._datamodule.shape)}. "
+                "Build the model with shape=data.shape, after data.setup()."
+            )
         self.family.check(self._datamodule.take("train", 512).target)
         if self.trainer.ckpt_path is None and not self.initialized:
             # The images may be a memory-mapped RowView instead of a Tensor. A RowView supports the same indexing.

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.data.groups import BatchGroup
 from autoencoders.metrics.running_means import RunningMeans
+from autoencoders.models.checkpoint_content import add_configuration
 from autoencoders.models.execution import SavedAt, loops_in_batches, loops_in_groups, run_group
 from autoencoders.models.optim import optimizer_config, planned_steps
 from autoencoders.types import Batch, Context, Shape, UserError
 from autoencoders.utils.lightning import get_log_interval, write_metrics
+from autoencoders.utils.recorded import Recorded
 
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
@@ -39,7 +41,7 @@ def as_image_model(model: pl.LightningModule) -> ImageModel:
     return model
 
 
-class ImageModel(pl.LightningModule):
+class ImageModel(Recorded, pl.LightningModule):
     """Base class of models for images, with optimizer configuration, gradient clipping and exact mean metrics.
 
     A subclass defines `_shared_step`, which computes the loss of a batch and updates the metric of its stage, and
@@ -84,7 +86,7 @@ class ImageModel(pl.LightningModule):
         self,
         *,
         shape: Shape,
-        labels: Context | None,
+        labels: Context | dict | None,
         name: str,
         optimizer: Callable | None,
         schedule: partial | None,
@@ -92,7 +94,7 @@ class ImageModel(pl.LightningModule):
         super().__init__()
         channels, height, width = shape
         self.shape: Shape = (channels, height, width)
-        self.labels, self.name = labels, name
+        self.labels, self.name = Context.of(labels), name
         self._optimizer, self._schedule = optimizer, schedule
         self.train_metric, self.val_metric, self.test_metric = RunningMeans(), RunningMeans(), RunningMeans()
         self.initialized = False
@@ -105,6 +107,7 @@ class ImageModel(pl.LightningModule):
         self._steps: float = 0
         self._progress = 1.0
         self._planned: float | None = None
+        self._modes: dict[nn.Module, bool] = {}
 
     @property
     def has_prior(self) -> bool:
@@ -178,6 +181,9 @@ class ImageModel(pl.LightningModule):
             UserError: if beta or the learning-rate schedule depends on the number of optimizer steps, and this number
                 is infinite or differs from the number in the checkpoint.
         """
+        for module, mode in self._modes.items():  # a second fit trains the modules that the first fit has trained
+            module.training = mode
+        self._modes = {}
         self._fitting = True
         self._steps = planned_steps(self.trainer, self.beta_schedule, self._schedule, self._planned)
         self._progress = min(1.0, self.trainer.global_step / max(self._steps, 1))
@@ -187,11 +193,18 @@ class ImageModel(pl.LightningModule):
             self.train_metric.restore(saved["state"], self.trainer.is_global_zero)
 
     def on_fit_end(self) -> None:
-        """Mark the fit as ended, so that `progress` returns 1."""
+        """Mark the fit as ended, so that `progress` returns 1, and set the model to evaluation mode."""
         self._fitting = False
+        self._modes = {module: module.training for module in self.modules()}
+        self.eval()
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Save the number of optimizer steps of the run and the state of the training metric."""
+        """Save the number of optimizer steps of the run, the state of the training metric, and the configuration.
+
+        The checkpoint of a run of `autoencoders.train` already contains the configuration, in its hyperparameters.
+        """
+        if "format" not in self.hparams:
+            add_configuration(checkpoint, self, self._datamodule)
         if not self.automatic_optimization:
             scheduled = any(config.interval == "step" for config in self.trainer.lr_scheduler_configs)
             point = SavedAt(self._datamodule.batches_done, self._in_group, self.trainer.validating, scheduled)

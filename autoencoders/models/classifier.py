@@ -15,6 +15,7 @@ from autoencoders.metrics.classification import (
     cross_entropy,
 )
 from autoencoders.metrics.labels import attribute_threshold, binarize_at
+from autoencoders.models import defaults
 from autoencoders.models.base import ImageModel
 from autoencoders.nets.base import feature_size
 from autoencoders.types import Batch, Context, Shape, UserError
@@ -31,11 +32,13 @@ class Classifier(ImageModel):
     Args:
         shape: image shape (C, H, W), from the data module.
         context: classes or attributes to predict, from the data module; None if the data have no labels.
-        encoder: called with (shape, context_size); see `autoencoders.nets`.
+        encoder: name of a net, or a function of (shape, context size) that returns the encoder. See
+            `autoencoders.nets`.
         features: number F of features, which are the inputs of the output layer.
-        optimizer: called with the parameters; returns the optimizer.
-        schedule: called with the optimizer; returns the learning-rate schedule. An argument `auto` is replaced by the
-            number of optimizer steps of the run.
+        optimizer: `adam`, `adamw`, or a function of the parameters that returns the optimizer.
+        lr: learning rate; its maximum, if the schedule changes it. None for 6e-3.
+        schedule: learning-rate schedule: `one_cycle`, `cosine`, `constant`, `ladder`, or a partial call with the
+            optimizer. An argument `auto` is replaced by the number of optimizer steps of the run.
         name: display name in figures and tables.
 
     Attributes:
@@ -55,24 +58,29 @@ class Classifier(ImageModel):
 
     def __init__(
         self,
-        *,
         shape: Shape,
+        *,
         context: Context | None,
-        encoder: Callable[..., nn.Module],
+        encoder: Callable[..., nn.Module] | str = "conv",
         features: int = 64,
-        optimizer: Callable | None = None,
-        schedule: partial | None = None,
+        optimizer: Callable | str | None = "adam",
+        lr: float | None = None,
+        schedule: partial | str | None = "one_cycle",
         name: str = "classifier",
     ) -> None:
+        context = Context.of(context)
         if context is None:
             raise UserError(
                 "model=classifier needs labels, but the data have none. Choose data with classes, or select attributes "
                 "(for example data=lfw data.attributes=all, or data.attributes=[Male,Smiling])."
             )
         check_at_least("model.features", features, 1)
+        optimizer = defaults.build_optimizer(optimizer, lr, defaults.LEARNING_RATE)
+        schedule = defaults.build_schedule(schedule)
         super().__init__(shape=shape, labels=context, name=name, optimizer=optimizer, schedule=schedule)
         self.width = features
-        self.encoder = encoder(self.shape, 0)
+        build_encoder = defaults.find("encoder", encoder, defaults.NETS)(0)[0] if isinstance(encoder, str) else encoder
+        self.encoder = build_encoder(self.shape, 0)
         self.neck = nn.Sequential(nn.Linear(feature_size(self.encoder), features), nn.BatchNorm1d(features), nn.ReLU())
         self.output = nn.Linear(features, context.size)
         if context.kind == "attributes":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +20,22 @@ if TYPE_CHECKING:
 
 EVALUATION_SEED = 0
 """Seed of the noise in validation and test. The seed never changes, so that runs and epochs are comparable."""
+
+
+@contextmanager
+def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
+    """Set a model to evaluation mode and disable gradients within the `with` block.
+
+    At the end of the block, every module of the model returns to its previous mode.
+    """
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def evaluation_noise(model: Autoencoder, index: Tensor, split: str, samples: int = 1) -> Tensor | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.objectives.likelihoods import Bernoulli, Pixels
 from autoencoders.objectives.posteriors import PointFamily, PointPosterior
-from autoencoders.types import Batch, UserError
+from autoencoders.types import Batch, Shape, UserError
 from autoencoders.utils.pca import principal_components
 from autoencoders.utils.pixels import to_unit
 
@@ -23,6 +23,7 @@ class PCA(Autoencoder):
     likelihood is set to its maximum-likelihood value. `fit` runs one epoch, which computes metrics and updates nothing.
 
     Args:
+        shape: image shape (C, H, W).
         **options: see `Autoencoder`. The nets, the optimizer and the schedule are not used.
 
     Attributes:
@@ -33,13 +34,15 @@ class PCA(Autoencoder):
         UserError: if the likelihood is Bernoulli, or there are more latents than pixel values.
     """
 
+    default_likelihood: ClassVar[str] = "gaussian_learned"
     posteriors = PointFamily()
     single_process: ClassVar[bool] = True  # one process computes PCA exactly; there are no gradients to distribute
     average: Tensor
     components: Tensor
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, shape: Shape, **options: Any) -> None:
+        unused: dict[str, Any] = {"encoder": None, "decoder": None, "optimizer": None, "schedule": None}
+        super().__init__(shape, **(unused | options))
         if isinstance(self.family, Bernoulli):
             raise UserError(
                 "model=pca cannot use likelihood=bernoulli because linear reconstructions can be outside of [0, 1]. "

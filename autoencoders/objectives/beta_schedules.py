@@ -12,6 +12,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from autoencoders.utils.checks import require
+from autoencoders.utils.recorded import Recorded
 
 
 def _check_option(name: str, value: float, is_valid: Callable[[float], bool], expected: str) -> None:
@@ -19,7 +20,7 @@ def _check_option(name: str, value: float, is_valid: Callable[[float], bool], ex
     require(isinstance(value, (int, float)) and is_valid(value), f"beta.{name}", value, expected)
 
 
-class BetaSchedule:
+class BetaSchedule(Recorded):
     """Base class of the beta schedules.
 
     Args:

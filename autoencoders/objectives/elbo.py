@@ -12,6 +12,7 @@ from autoencoders.objectives.likelihoods import Pixels
 from autoencoders.objectives.posteriors import GaussianPosterior, Posterior, PosteriorFamily
 from autoencoders.types import Batch, UserError
 from autoencoders.utils.checks import require
+from autoencoders.utils.recorded import Recorded
 
 if TYPE_CHECKING:
     from autoencoders.objectives.beta_schedules import BetaSchedule
@@ -53,7 +54,7 @@ class Terms(NamedTuple):
         return MeanTerms(self.distortion.mean(), self.rate.mean(), bound, extra)
 
 
-class ELBO:
+class ELBO(Recorded):
     """Objective distortion + beta * rate, with the distortion averaged over K samples of z (Kingma and Welling, 2013).
 
     With beta = 1, this is the negative evidence lower bound (ELBO). The number of samples changes the variance of the

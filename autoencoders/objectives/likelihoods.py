@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from autoencoders.objectives.cross_entropy import binary_cross_entropy
 from autoencoders.types import UserError
 from autoencoders.utils.checks import require
+from autoencoders.utils.recorded import Recorded
 
 
 def _identity(output: Tensor) -> Tensor:
@@ -26,7 +27,7 @@ def _identity(output: Tensor) -> Tensor:
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "linear": _identity}
 
 
-class Likelihood(nn.Module):
+class Likelihood(Recorded, nn.Module):
     """Base class of the likelihoods: a family of image distributions p(x | z) parameterized by the decoder output.
 
     Args:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import require
+from autoencoders.utils.recorded import Recorded
 
 LOG_VARIANCE_BOUND = 20.0
 """Log-variances are clamped to [-20, 20], so that exp(log_variance) and its square are finite in float32."""
@@ -197,7 +198,7 @@ NOISES = {
 }
 
 
-class PosteriorFamily:
+class PosteriorFamily(Recorded):
     """Base class of the posterior families: how the encoder output defines q(z | x), and which noise samples z.
 
     Attributes:

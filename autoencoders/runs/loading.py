@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from autoencoders.config.diff import flatten
 from autoencoders.config.instantiate import FORMAT, build, build_model, check_targets
+from autoencoders.models.checkpoint_content import CONFIGURATION
 from autoencoders.runs.data_check import DATA_IDENTITY, check_data
 from autoencoders.types import Context, FormatError, UserError
 
@@ -50,7 +51,7 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
     saved = load_checkpoint(checkpoint)["hyper_parameters"]
     differing = []
     for section in ("model", "data"):
-        old, new = flatten(saved[section], section), flatten(config[section], section)
+        old, new = flatten(saved[section] or {}, section), flatten(config[section], section)
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key) and key.rpartition(".")[2] not in RESUME_MAY_CHANGE:
                 differing.append(f"{key} is {new.get(key)} instead of {old.get(key)}")
@@ -126,6 +127,7 @@ def open_run(
         UserError: if the path contains no readable checkpoint, the saved configuration contains a class that is not
             allowed, or the data have no such option.
     """
+    from autoencoders.data.missing import MissingData
     from autoencoders.runs.run import Run, file_version
 
     path = Path(path)
@@ -134,12 +136,17 @@ def open_run(
     state = load_checkpoint(checkpoint)
     hyperparameters = dict(state["hyper_parameters"])
     del hyperparameters["format"]
+    hyperparameters.pop("omitted", None)
     shape, context = tuple(hyperparameters.pop("shape")), Context.from_dict(hyperparameters.pop("context"))
     check_targets(hyperparameters, checkpoint, trust)
     model = build_model(hyperparameters, shape, context)
     model.load_state_dict(state["state_dict"])
     hyperparameters["data"] = replace_options(hyperparameters["data"], data_options or {})
-    data = build(hyperparameters["data"])
+    if hyperparameters["data"] is None:  # a user's own data module
+        reason = f"{checkpoint} does not describe its data. Apply the model, run.model, to images of your own."
+        data = MissingData(str(hyperparameters.get("name", "")), reason)
+    else:
+        data = build(hyperparameters["data"])
     step = int(state.get("global_step", 0))
     return Run(
         path,
@@ -154,12 +161,14 @@ def open_run(
     )
 
 
-def replace_options(saved: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the saved options of the data, with some of them replaced.
+def replace_options(saved: Mapping[str, Any] | None, options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the saved options of the data, with some of them replaced. Return None if no data are described.
 
     Raises:
         UserError: if the data have no option of this name.
     """
+    if saved is None:
+        return None
     for name in options:
         if name not in saved:
             raise UserError(
@@ -179,6 +188,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
+        # A Trainer of the user saves the arguments of the model as hyperparameters, next to the configuration.
+        state["hyper_parameters"] = state.get(CONFIGURATION, state.get("hyper_parameters"))
         missing = {"model", "data", "shape", "context"} - set(state["hyper_parameters"])
     except Exception as error:  # reading a file that is not a checkpoint can raise any type of exception
         message = f"{path} is not a checkpoint of this package (reading it raises {type(error).__name__})."
@@ -189,6 +200,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{', '.join(sorted(missing))}."
         )
     check_format(state["hyper_parameters"].get("format"), path)
+    if omitted := state["hyper_parameters"].get("omitted"):
+        raise UserError(
+            f"{path} does not describe its model completely, because these arguments were objects of other packages: "
+            f"{', '.join(omitted)}. Load it with load_from_checkpoint of the model, and pass these arguments."
+        )
     return state
 
 
@@ -261,6 +277,26 @@ def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
     return None
 
 
+def open_export(folder: Path, trust: tuple[str, ...] = ()) -> Run:
+    """Load a run from an export, which contains the model and its configuration, but no data.
+
+    Args:
+        folder: folder that `application=export` has written.
+        trust: prefixes of additional classes that the saved configuration may contain.
+
+    Raises:
+        UserError: as `load_export`.
+    """
+    from autoencoders.data.missing import MissingData
+    from autoencoders.runs.run import Run
+
+    model = load_export(folder, trust)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    reason = f"{folder} is an export, which contains no data. Load the run folder instead, or use run.model."
+    name = str((config["config"].get("data") or {}).get("name", ""))
+    return Run(folder, config["config"], model, MissingData(name, reason), step=int(config.get("step", 0)))
+
+
 def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
     """Load a model from a folder that `application=export` has written. It is in evaluation mode on the CPU.
 
@@ -298,18 +334,18 @@ def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
     return model.eval()
 
 
-def load(path: str | Path, trust: tuple[str, ...] = ()) -> Autoencoder:
-    """Load a trained model, in evaluation mode on the CPU.
+def load(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
+    """Load a trained run. Its model is in evaluation mode on the CPU.
 
     Args:
         path: a run folder, a checkpoint file (`.ckpt`), or a folder that `application=export` has written.
         trust: prefixes of additional classes that the saved configuration may contain, such as `("my_package.",)`.
 
     Raises:
-        UserError: if no model can be loaded from the path, or the saved configuration contains a class that is not
+        UserError: if no run can be loaded from the path, or the saved configuration contains a class that is not
             allowed.
     """
     path = Path(path).expanduser()
     if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
-        return load_export(path, trust)
-    return open_run(path, trust).model
+        return open_export(path, trust)
+    return open_run(path, trust)

@@ -6,10 +6,11 @@ import hashlib
 import json
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,23 +19,29 @@ from torch import Tensor
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.data.image_io import list_images
 from autoencoders.models.evaluation import evaluation_noise
+from autoencoders.runs import overview
 from autoencoders.runs.data_check import check_data
-from autoencoders.types import Annotations, Batch, Codes, UserError
+from autoencoders.runs.history import baseline_lines, majority_line, read_history, select_curves
+from autoencoders.types import Annotations, ApplicationResult, Batch, Codes, UserError
 from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.checks import require
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
+from autoencoders.utils.json_files import read_json
 from autoencoders.utils.names import printable_name
 from autoencoders.utils.pca import PCABaseline
 from autoencoders.utils.pixels import to_unit
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
+    import pandas as pd
+    from matplotlib.figure import Figure
 
     from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.autoencoder import Autoencoder
     from autoencoders.models.base import ImageModel
 
 
-@dataclass
+@dataclass(repr=False)
 class Run:
     """A trained run that was loaded from a file, or a run that is still in training.
 
@@ -42,7 +49,8 @@ class Run:
         path: run folder, or the checkpoint file from which the run was loaded.
         config: resolved configuration as plain Python dictionaries and lists.
         model: model of the run. A loaded model is in evaluation mode with the weights of `checkpoint`.
-        data: data module of the run. The images are loaded on first use.
+        data: data module of the run. The images are loaded on first use. The data module of an export raises UserError
+            then, because an export contains no data.
         checkpoint: checkpoint file with the weights of the model; None for a run in training.
         step: optimizer step at which the weights were saved, or the current optimizer step in training.
         identity: digests of the images and labels of the training (see `data.fingerprint`), or None if unknown.
@@ -50,6 +58,7 @@ class Run:
             print a warning.
         version: size and modification time that the checkpoint file had when the weights were read; empty for those
             that it has now.
+        applier: function that applies an application to the run, set by `autoencoders.load`.
     """
 
     path: Path
@@ -61,6 +70,7 @@ class Run:
     identity: Mapping | None = None
     changed_data: str = "refuse"
     version: str = ""
+    applier: Callable[..., ApplicationResult] | None = None
     _codes: dict[str, Codes] = field(default_factory=dict, repr=False)
     _ready: bool = field(default=False, repr=False)
 
@@ -78,6 +88,82 @@ class Run:
         """
         config, path = dict(model.hparams), Path(trainer.default_root_dir)
         return cls(path, config, model, get_datamodule(trainer), step=trainer.global_step, _ready=True)
+
+    def __repr__(self) -> str:
+        return overview.describe(self.title, self.metrics, self.path)
+
+    def _repr_html_(self) -> str:
+        return overview.describe_html(self.title, self.metrics, self.path)
+
+    @property
+    def folder(self) -> Path:
+        """Run folder, or the folder of the file from which the run was loaded."""
+        if self.path.is_dir():
+            return self.path
+        return self.path.parent.parent if self.path.parent.name == "checkpoints" else self.path.parent
+
+    # Results --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """Final metrics of the run, as in `metrics.json`: metric name -> value. Empty if the file does not exist."""
+        return read_json(self.folder / "metrics.json")
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """All metrics of the run, as in `metrics.csv`: one row per logged step. Empty if the file does not exist."""
+        return read_history(self.folder)
+
+    @property
+    def figures(self) -> dict[str, list[Path]]:
+        """Figures of the run: name -> PNG files in the order of the optimizer steps, so that the newest is the last."""
+        folder = self.folder / "figures"
+        files: dict[str, list[Path]] = {}
+        for file in sorted(folder.rglob("*.png")):
+            files.setdefault(file.parent.relative_to(folder).as_posix(), []).append(file)
+        return files
+
+    def plot(self, name: str | None = None) -> Figure:
+        """Plot the training and validation curves of the run.
+
+        Args:
+            name: metric whose curves are plotted: `objective`, `distortion`, `rate`, `mse` or `accuracy`. None for all.
+
+        Returns:
+            A matplotlib figure, which a notebook shows.
+
+        Raises:
+            UserError: if the run has no such curves.
+        """
+        from autoencoders.figures.curves import loss_curves
+
+        curves = select_curves(self.history, self.model.has_prior)
+        if not curves:
+            raise UserError(f"The run has no curves, because {self.folder} contains no metrics.csv with losses.")
+        if name is not None:
+            require(name in curves, "name", name, f"one of {', '.join(curves)}")
+            curves = {name: curves[name]}
+        lines = {**baseline_lines(self.metrics, self.model.latent_dim), **majority_line(self.history)}
+        return loss_curves(curves, self.title, lines)
+
+    def apply(self, application: str, **options: Any) -> ApplicationResult:
+        """Apply an application to the run. No figure or table is saved.
+
+        Args:
+            application: name of the application, such as `retrieve`; see `docs/applications.md`.
+            **options: options of the application, such as `split="val"`. The defaults are those of `conf/application/`.
+
+        Returns:
+            The figures, tables and metrics. A notebook shows them.
+
+        Raises:
+            UserError: if there is no such application or option, or the application does not support the run.
+        """
+        if self.applier is None:
+            raise RuntimeError(
+                "Only a run from autoencoders.load applies applications. Set Run.applier for other runs."
+            )
+        return self.applier(self, application, **options)
 
     @property
     def title(self) -> str:

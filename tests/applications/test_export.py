@@ -28,7 +28,7 @@ def test_an_export_loads_and_is_the_same_model(run, tmp_path, model):
     opened = run(f"model={model}")
     table = export(opened, folder=str(tmp_path), count=20).tables["differences"].set_index("format")
     assert table.loc["safetensors", ["codes", "images"]].tolist() == [0, 0]
-    loaded = autoencoders.load(tmp_path / "export")
+    loaded = autoencoders.load(tmp_path / "export").model
     assert not loaded.training
     batch = opened.batch("test", 5)
     assert torch.equal(loaded(batch.x, batch.y), opened.model(batch.x, batch.y))

@@ -127,7 +127,7 @@ def published(server, tmp_path, monkeypatch):
 
 
 def mnist(root):
-    data = MNISTDataModule(name="mnist", root=str(root), batch_size=8)
+    data = MNISTDataModule(name="mnist", root=str(root), batch_size=8, validation=0.1)
     data.prepare_data()
     data.setup()
     return data

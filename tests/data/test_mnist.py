@@ -23,7 +23,7 @@ def test_real_mnist_keeps_its_official_test_split(mnist_root):
 def test_existing_files_are_used_without_a_download(tmp_path, monkeypatch, kind, name):
     write_idx(tmp_path / name / "raw")
     monkeypatch.setenv("AUTOENCODERS_DATA", str(tmp_path))
-    data = kind(name=name.lower(), batch_size=8)
+    data = kind(name=name.lower(), batch_size=8, validation=0.1)
     data.prepare_data()
     data.setup()
     assert data.shape == (1, 28, 28)

@@ -43,7 +43,7 @@ def start(run_command, tmp_path, trained):
 def test_a_run_starts_from_the_weights_of_another_with_any_schedule(start, trained, tmp_path):
     done = start("optimizer.lr=1e-30", "schedule=constant", "seed=7")
     assert done.returncode == 0, done.stderr
-    before, after = load(trained).state_dict(), load(tmp_path / "new").state_dict()
+    before, after = load(trained).model.state_dict(), load(tmp_path / "new").model.state_dict()
     assert all(torch.allclose(before[name], after[name], rtol=0, atol=1e-20) for name in before if "metric" not in name)
     metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (trained, tmp_path / "new")]
     assert metrics[1]["test/mse"] == pytest.approx(metrics[0]["test/mse"], rel=1e-6)
@@ -69,7 +69,7 @@ def test_other_weights_and_a_wrong_path_are_refused(start, trained, tmp_path):
 
 
 def test_missing_weights_are_named(trained):
-    model = load(trained)
+    model = load(trained).model
     model.extra = torch.nn.Parameter(torch.zeros(2))
     with pytest.raises(UserError, match=r"extra has no weights instead of shape \(2,\)"):
         load_weights(model, find_checkpoint(trained))
