@@ -6,6 +6,7 @@ A hand-written page contains comments that are replaced:
     <!-- measured: model=vae net=conv --> table of the kept runs of the experiments with this model and net
     <!-- claim: s1_faces, retrieval -->   cells of the claim of a study that starts with this text
     <!-- include: ../CONTRIBUTING.md -->  the file; `until <heading>` includes the lines before a heading
+    <!-- pages: *.ipynb -->               table of contents of the files in the folder of the page, which may be none
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from pathlib import Path
 
 import autoencoders
 from sitegen import DOCS, REPOSITORY
-from sitegen.markdown import outside_fences, relocate_links
+from sitegen.markdown import FENCE, outside_fences, relocate_links
 from sitegen.numbers import claim_cells, measured_table
 from sitegen.options import option_pages, option_table
 
-COMMENT = re.compile(r"<!-- (options|measured|claim|include): (.*?) -->")
+COMMENT = re.compile(r"<!-- (options|measured|claim|include|pages): ?(.*?) ?-->")
 API_PACKAGES = (
     "models", "nets", "objectives", "data", "runs", "applications", "metrics", "latent", "figures", "callbacks",
     "loggers", "config",
@@ -37,6 +38,8 @@ def render(text: str, page: Path) -> str:
         kind, argument = match.groups()
         if kind == "include":
             return include(argument, page)
+        if kind == "pages":
+            return list_pages(sorted(path.stem for path in page.parent.glob(argument) if path != page))
         if kind == "options":
             return option_table(argument)
         if kind == "claim":
@@ -66,27 +69,32 @@ def include(argument: str, page: Path) -> str:
     return relocate_links(text.partition(f"\n{end}\n")[0] if end else text, source, page).strip()
 
 
+def list_pages(names: list[str], hidden: bool = False) -> str:
+    """Return a table of contents of pages; empty without pages."""
+    option = ":hidden:" if hidden else ":maxdepth: 1"
+    return "\n".join(["```{toctree}", option, "", *names, "```"]) if names else ""
+
+
 def experiment_pages() -> dict[str, str]:
     """Return a page per study, and their table: file name -> Markdown."""
     folder = REPOSITORY / "experiments"
     studies = sorted(file.parent.name for file in folder.glob("*/README.md"))
     pages = {f"{study}.md": f"<!-- include: ../../experiments/{study}/README.md -->\n" for study in studies}
-    toctree = "\n".join(studies)
-    pages["index.md"] = (
-        f"<!-- include: ../../experiments/README.md -->\n\n```{{toctree}}\n:hidden:\n{toctree}\n```\n"
-    )
+    pages["index.md"] = f"<!-- include: ../../experiments/README.md -->\n\n{list_pages(studies, hidden=True)}\n"
     return pages
 
 
 def api_pages() -> dict[str, str]:
     """Return a page per package with the documentation of its modules, and their table: file name -> Markdown."""
     pages = {f"{package}.md": api_page(package) for package in API_PACKAGES}
-    toctree = "\n".join(API_PACKAGES)
-    pages["index.md"] = (
-        "# Python API\n\n" + automodule("autoencoders") + "\n\n" + automodule("autoencoders.types") + "\n\n"
-        f"```{{toctree}}\n:hidden:\n{toctree}\n```\n"
-    )
+    parts = ["# Python API", automodule("autoencoders"), list_pages(list(API_PACKAGES)), "## types"]
+    pages["index.md"] = "\n\n".join([*parts, automodule("autoencoders.types")]) + "\n"
     return pages
+
+
+def remove_directives(text: str) -> str:
+    """Return a page without the directives that document modules, for a build in seconds."""
+    return FENCE.sub(lambda match: "" if match[0].startswith("```{eval-rst}") else match[0], text)
 
 
 def api_page(package: str) -> str:
@@ -105,16 +113,21 @@ def automodule(name: str) -> str:
     return f"```{{eval-rst}}\n.. automodule:: {name}\n```"
 
 
-def write_pages(folder: Path = DOCS) -> list[Path]:
+def write_pages(folder: Path = DOCS, api: bool = True) -> list[Path]:
     """Write the generated pages to `options/`, `experiments/` and `api/` in a folder, and remove old ones.
 
     Files that have the same content are not changed, so that Sphinx reads only changed pages again.
+
+    Args:
+        folder: source folder of the site.
+        api: whether the pages of the Python API have content; without it they have headings only.
 
     Returns:
         The pages.
     """
     written = []
-    for name, pages in (("options", option_pages()), ("experiments", experiment_pages()), ("api", api_pages())):
+    code = api_pages() if api else {name: remove_directives(text) for name, text in api_pages().items()}
+    for name, pages in (("options", option_pages()), ("experiments", experiment_pages()), ("api", code)):
         target = folder / name
         target.mkdir(parents=True, exist_ok=True)
         for path in set(target.iterdir()) - {target / page for page in pages}:

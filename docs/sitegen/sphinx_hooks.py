@@ -7,6 +7,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sitegen.docstrings import docstring_to_rst
 from sitegen.llms import Page, first_sentence, index_text
 from sitegen.pages import render, write_pages
 from sphinx.addnodes import toctree
@@ -15,7 +16,7 @@ from sphinx.application import Sphinx
 
 def write_generated(app: Sphinx, config: Any) -> None:
     """Write the generated pages before Sphinx searches for pages."""
-    write_pages(Path(app.srcdir))
+    write_pages(Path(app.srcdir), api=config.sitegen_api)
 
 
 def render_source(app: Sphinx, docname: str, content: list[str]) -> None:
@@ -24,6 +25,11 @@ def render_source(app: Sphinx, docname: str, content: list[str]) -> None:
     if page.suffix == ".md":
         content[0] = render(content[0], page)
         app.sitegen_texts[docname] = content[0]  # type: ignore[attr-defined]
+
+
+def convert_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Convert a docstring before Napoleon reads it."""
+    lines[:] = docstring_to_rst(lines, what in ("attribute", "data", "property"))
 
 
 def write_llms(app: Sphinx, exception: Exception | None) -> None:
@@ -68,8 +74,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register the hooks."""
     app.sitegen_texts = {}  # type: ignore[attr-defined]
     app.add_config_value("llms_summary", "", "env")
+    app.add_config_value("sitegen_api", True, "env", bool)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("config-inited", write_generated)
     app.connect("source-read", render_source)
+    app.connect("autodoc-process-docstring", convert_docstring, priority=100)
     app.connect("build-finished", write_llms)
     return {"parallel_read_safe": False}
