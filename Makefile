@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run docs-figures experiments experiment-pages bench test test-slow test-faults lint clean
+.PHONY: help install run docs docs-figures experiments experiment-pages bench test test-slow test-faults lint clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -20,6 +20,10 @@ $(VENV)/.installed: pyproject.toml
 
 run: install  ## Train the default CVAE on digits (ARGS='model=vae data=mnist' for another)
 	$(BIN)/python -m autoencoders.train $(ARGS)
+
+docs: install  ## Build the documentation site in docs/_build/html, with warnings as errors
+	rm -rf docs/_build/html
+	$(BIN)/python -m sphinx -E -q -W --keep-going -b html docs docs/_build/html
 
 docs-figures: install  ## Train the runs of the README's figures and copy the figures
 	rm -rf runs/readme
@@ -57,4 +61,4 @@ lint: install  ## Check style, types, import contracts and spelling
 	$(BIN)/codespell autoencoders conf docs experiments tests *.md
 
 clean:  ## Remove the environment and caches, keep runs/
-	rm -rf $(VENV) .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist docs/_build

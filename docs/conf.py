@@ -20,6 +20,8 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_co
 exclude_patterns = ["_build", "sitegen"]
 suppress_warnings = ["ref.python"]  # a name in an annotation that several modules define, such as a type alias
 
+smartquotes = False
+
 # Markdown. Notebooks are shown with their saved outputs.
 myst_enable_extensions = ["dollarmath", "deflist"]
 myst_heading_anchors = 4

@@ -77,6 +77,21 @@ def test_every_experiment_belongs_to_a_study(tmp_path):
     assert [name for name in EXPERIMENTS if f"experiment={name}" not in used and not (HERE / name).is_dir()] == []
 
 
+def test_the_commands_of_the_pages_compose(compose):
+    """A command with more than the name of an experiment; `test_every_experiment_trains_a_few_steps` has the others."""
+    pages = [page.read_text() for page in HERE.glob("*/README.md")]
+    blocks = [block for page in pages for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL)]
+    commands = {line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()}
+    assert len(commands) >= len(STUDIES)
+    for command in sorted(commands):
+        words = shlex.split(command.removeprefix("python -m autoencoders.train "))
+        assert command.startswith("python -m autoencoders.train ")
+        words = [word for word in words if word != "-m" and not word.startswith("hydra.")]
+        if words not in [[f"experiment={name}"] for name in EXPERIMENTS]:
+            config = compose(*(re.sub(r"(?<==)([^\[,]+),.*", r"\1", word) for word in words))  # first value of a sweep
+            assert config["trainer"]["max_epochs"] >= 1
+
+
 @pytest.fixture
 def study(tmp_path):
     """Three runs with different seeds and one other run, with errors over images."""

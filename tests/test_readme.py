@@ -1,4 +1,4 @@
-"""The commands of the README and of the pages in docs/ run, and their links exist."""
+"""The commands of the README and of the pages in docs/ run or say why not, and their links exist."""
 
 import os
 import re
@@ -11,21 +11,34 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autoencoders import apply, report, train
+from autoencoders import apply, dashboard, report, train
 from autoencoders.config.compose import config_groups
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PAGES = {page: page.read_text() for page in (REPOSITORY / "README.md", *sorted(REPOSITORY.glob("docs/*.md")))}
+GENERATED = ("_build", "api", "experiments", "options")
+"""Folders in docs/ that a build of the site writes."""
+FILES = sorted(f for f in REPOSITORY.glob("docs/**/*.md") if f.relative_to(REPOSITORY).parts[1] not in GENERATED)
+PAGES = {page: page.read_text() for page in (REPOSITORY / "README.md", *FILES)}
 README = PAGES[REPOSITORY / "README.md"]
-# Blocks with several lines per command, such as batch scripts, belong to tests of their own (tests/cluster).
-BLOCKS = [b for text in PAGES.values() for b in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) if "\\\n" not in b]
-LINES = [line.partition(" #")[0].strip() for block in BLOCKS if "#SBATCH" not in block for line in block.splitlines()]
-COMMANDS = list(dict.fromkeys(LINES))
+FENCE = re.compile(r"(<!-- not run: [^>]+ -->\n+)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCKS = {page: [m.groups() for m in FENCE.finditer(text)] for page, text in PAGES.items()}
+"""Page -> the reason why a block is not run, if any, its language, and its content."""
+
+
+def command_lines(block):
+    """Return the commands of a block, without comments."""
+    return list(filter(None, (line.partition(" #")[0].strip() for line in block.splitlines())))
+
+
+RUN = [c for blocks in BLOCKS.values() for reason, language, block in blocks if language == "bash" and not reason
+       for c in command_lines(block)]  # fmt: skip
+COMMANDS = list(dict.fromkeys(RUN))
 PYTHON = re.findall(r"```python\n(import autoencoders\n.*?)```", README, re.DOTALL)
 PYTHON_PAGE = re.findall(r"```python\n(.*?)```", PAGES[REPOSITORY / "docs/python.md"], re.DOTALL)
 TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m autoencoders.train" in c]
 APPLY = [c.partition("autoencoders.apply")[2].strip() for c in COMMANDS if "-m autoencoders.apply" in c]
 REPORT = [c.partition("autoencoders.report")[2].strip() for c in COMMANDS if "-m autoencoders.report" in c]
+DASHBOARD = [c.partition("autoencoders.dashboard")[2].strip() for c in COMMANDS if "-m autoencoders.dashboard" in c]
 MAKE = [c for c in COMMANDS if c.startswith("make ")]
 
 
@@ -47,6 +60,10 @@ def test_training_commands_run(words, run_command, tmp_path):
             pytest.skip(f"AUTOENCODERS_DATA names no folder with {folder}/")
     if "data.path=my/photos" in words:
         save_photos(tmp_path / "my/photos", 40)
+    if "data.path=my/images.npz" in words:
+        (tmp_path / "my").mkdir()
+        images = np.random.default_rng(0).integers(0, 256, (200, 16, 16), "uint8")
+        np.savez(tmp_path / "my/images.npz", images=images, labels=np.arange(200) % 3)
     short = []
     if "hparams_search=optuna" in words:
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra optuna")
@@ -117,6 +134,46 @@ def test_report_commands_run(run_command, tmp_path):
     assert {"report.html", "two.html", "report.md", "report_figures"} <= {path.name for path in tmp_path.iterdir()}
 
 
+def test_dashboard_commands_run(run_command, tmp_path):
+    assert DASHBOARD
+    for words in DASHBOARD:
+        done = run_command(dashboard, *shlex.split(words), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert "workspace" in done.stdout.lower() or done.stdout.lstrip().startswith(("{", "["))
+
+
+def test_the_example_of_a_model_runs(run_command, tmp_path, monkeypatch):
+    page = REPOSITORY / "docs/configure.md"
+    files = dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGES[page], re.DOTALL))
+    assert set(files) == {"mine.py", "myconf/model/mine.yaml"}
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    [command] = re.findall(r"`python -m autoencoders\.train (model=mine [^`]*)`", PAGES[page])
+    monkeypatch.syspath_prepend(tmp_path)
+    words = shlex.split(command.replace("/path/to/myconf", f"{tmp_path}/myconf"))
+    done = run_command(train, *words, "trainer.max_epochs=1", "trainer.limit_train_batches=2", "logger=none",
+                       "callbacks=none", cwd=tmp_path)  # fmt: skip
+    sys.modules.pop("mine", None)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
+def test_every_block_runs_or_says_why_not(page):
+    for reason, language, block in BLOCKS[page]:
+        if reason:
+            continue
+        if language == "":
+            assert not re.search(r"^(\.venv/bin/)?(python|make|pip|autoencoders) ", block, re.MULTILINE)
+        elif language == "bash":
+            tested = [c for c in command_lines(block) if c.startswith("make ") or "python -m autoencoders." in c]
+            assert command_lines(block) == tested
+        elif block.startswith(">>>"):
+            assert page.name == "loss-conventions.md"  # tests/objectives/test_loss_conventions.py runs them
+        else:
+            assert block in PYTHON or re.match(r"# (mine\.py|myconf/model/mine\.yaml)\n", block)
+
+
 @pytest.mark.parametrize("command", MAKE)
 def test_make_targets_exist(command):
     target = command.split()[1]
@@ -140,7 +197,7 @@ def heading_ids(page):
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPOSITORY).as_posix())
 def test_links_exist(page):
     for target in re.findall(r"\]\(([^)]+)\)", PAGES[page]):
         if "://" in target:

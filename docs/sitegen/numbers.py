@@ -13,6 +13,8 @@ from sitegen.markdown import table
 
 EXPERIMENTS = REPOSITORY / "experiments"
 SEED = re.compile(r"-?seed\d+")
+PAIRED = re.compile(r" \(paired difference [^)]*\)")
+VALUE = re.compile(r": [\d.]+$")
 METRICS = {
     "test MSE": "test/mse", "MSE of PCA": "test/mse_pca", "negative ELBO, nats": "test/neg_elbo",
     "rate, nats": "test/rate", "accuracy": "test/accuracy",
@@ -38,7 +40,7 @@ def describe(content: Mapping[str, Any]) -> dict[str, str]:
     height, width = record["data"]["shape"][1:]
     return {
         "data": record["data"]["name"],
-        "pixels": f"{height} × {width}",
+        "pixels": f"{height}\u00a0\u00d7\u00a0{width}",
         "model": config["model"]["name"],
         "net": net[-1] if net else target.split(".")[-2] if target else "none",
         "latents": str(record["code"] or ""),
@@ -52,7 +54,7 @@ def format_number(values: list[float]) -> str:
     if not values:
         return ""
     mean = f"{statistics.fmean(values):.4g}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values) / len(values) ** 0.5:.1g}"
+    return mean if len(set(values)) == 1 else f"{mean}\u00a0±\u00a0{statistics.stdev(values) / len(values) ** 0.5:.1g}"
 
 
 def measured_table(conditions: Mapping[str, str]) -> str:
@@ -92,7 +94,8 @@ def claim_cells(study: str, start: str) -> str:
     found = [cells for cells in claims if cells[0].startswith(start)]
     if len(found) != 1:
         raise ValueError(f"One claim of {study} must start with '{start}', got {len(found)}.")
-    claim, source, target, baseline, _, measured, _, result = found[0]
-    compared = [baseline, source if any(c.isdigit() for c in source[2:]) else "", f"target {target}" if target else ""]
+    _, source, target, baseline, _, measured, _, result = found[0]
+    baseline = PAIRED.sub("", baseline)
+    compared = [baseline, source if VALUE.search(source) else "", f"target {target}" if target else ""]
     cells = [measured, "; ".join(filter(None, compared)), f"{result} ([{study}](../experiments/{study}/README.md))"]
-    return " | ".join(cell.replace("|", "\\|") for cell in cells)
+    return " | ".join(cell.replace("|", "\\|").replace(" ± ", "\u00a0±\u00a0") for cell in cells)

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from sitegen.markdown import code, escape, table
 
 from autoencoders.config.compose import CONF, SHARED, config_groups
+from sitegen.markdown import code, escape, table
 
+FULL_LINE = 90
+"""Characters of a comment line; a shorter line was not broken because of its length."""
 HEADER = ["option", "default", "meaning"]
 
 
@@ -30,8 +32,9 @@ class Option:
 
     @property
     def only_refers(self) -> bool:
-        """Whether the value only repeats another option, and nothing is said about it."""
-        return self.key.endswith("_partial_") or (self.default.startswith("${") and not self.comment)
+        """Whether the value is a class or only repeats another option, and nothing is said about it."""
+        is_class = self.key.split(".")[-1] in ("_target_", "_partial_")
+        return not self.comment and (is_class or self.default.startswith("${"))
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,14 @@ class OptionFile:
         package: name before the keys on the command line, such as `data`; empty for `# @package _global_`.
         options: options of the file.
         choices: entries of the defaults list, with comments: option, default.
-        parents: names of the files that this file extends.
+        parents: files that this file extends: name, and the name before their keys if it is another one.
     """
 
     description: str
     package: str
     options: list[Option]
     choices: list[Option] = field(default_factory=list)
-    parents: list[str] = field(default_factory=list)
+    parents: list[tuple[str, str | None]] = field(default_factory=list)
 
 
 def read_options(name: str) -> OptionFile:
@@ -70,7 +73,15 @@ def read_options(name: str) -> OptionFile:
     options = list(_walk(root, lines)) if isinstance(root, yaml.MappingNode) else []
     options = [option for option in options if option.key.split(".")[0] != "defaults"]
     choices, parents = _defaults(root, lines, group)
-    return OptionFile(" ".join(head), package, options, choices, parents)
+    return OptionFile(_join_lines(head), package, options, choices, parents)
+
+
+def _join_lines(lines: list[str]) -> str:
+    """Join the lines of a comment. A line that is not full ends a paragraph."""
+    text = ""
+    for i, line in enumerate(lines):
+        text += line if i == len(lines) - 1 else line + (" " if len(line) > FULL_LINE else "\n\n")
+    return text
 
 
 def _walk(node: yaml.MappingNode, lines: list[str], prefix: str = "") -> Iterator[Option]:
@@ -121,21 +132,23 @@ def _comment_above(lines: list[str], number: int, column: int) -> str:
     return " ".join(parts)
 
 
-def _defaults(root: yaml.Node, lines: list[str], group: str) -> tuple[list[Option], list[str]]:
+def _defaults(root: yaml.Node, lines: list[str], group: str) -> tuple[list[Option], list[tuple[str, str | None]]]:
     """Return the entries of the defaults list that select an option of a group, and the files that are extended."""
-    nodes = dict((key.value, value) for key, value in root.value) if isinstance(root, yaml.MappingNode) else {}
-    choices, parents = [], []
+    nodes = {key.value: value for key, value in root.value} if isinstance(root, yaml.MappingNode) else {}
+    choices: list[Option] = []
+    parents: list[tuple[str, str | None]] = []
     for entry in nodes["defaults"].value if "defaults" in nodes else []:
-        if isinstance(entry, yaml.ScalarNode):
-            name = entry.value.partition("@")[0].lstrip("/")
-            if name != "_self_":
-                parents.append(name if "/" in name else f"{group}/{name}")
-            continue
-        key, value = entry.value[0]
+        key, value = entry.value[0] if isinstance(entry, yaml.MappingNode) else (None, entry)
         comment = _comment(lines, value.end_mark.line, value.end_mark.column)
-        group_name = key.value.removeprefix("override ").lstrip("/").replace("@_global_", "")
-        if not group_name.startswith("hydra/"):
-            choices.append(Option(group_name.partition(".")[0], _source(lines, value), comment))
+        if key is None and value.value != "_self_":
+            name, _, package = value.value.lstrip("/").partition("@")
+            own = package if package not in ("", "_here_") else None
+            parents.append((name if "/" in name else f"{group}/{name}" if group else name, own))
+            if own:
+                choices.append(Option(own, name, comment))
+        elif key is not None and "hydra/" not in key.value:
+            name = key.value.removeprefix("override ").lstrip("/").partition("@_global_")[0]
+            choices.append(Option(name, _source(lines, value), comment))
     return choices, parents
 
 
@@ -152,7 +165,6 @@ def option_table(name: str, package: str | None = None) -> str:
         if full not in seen and not option.only_refers:
             seen.add(full)
             rows.append([code(full), code(option.default), escape(option.comment)])
-    rows = [row for row in rows if not row[0].endswith("._target_`") and row[0] != "`_target_`"]
     return table(HEADER, rows) if rows else "No options."
 
 
@@ -161,9 +173,9 @@ def _with_parents(name: str, package: str | None) -> Iterator[tuple[Option, str]
     prefix = file.package if package is None else package
     for option in file.options:
         yield option, prefix
-    for parent in file.parents:
-        if parent.partition("/")[0] in (SHARED, name.partition("/")[0]) and (CONF / f"{parent}.yaml").is_file():
-            yield from _with_parents(parent, prefix)
+    for parent, own in file.parents:
+        if parent.partition("/")[0] in (SHARED, name.partition("/")[0]):
+            yield from _with_parents(parent, own or prefix)
 
 
 def option_section(name: str) -> str:
@@ -174,10 +186,13 @@ def option_section(name: str) -> str:
     own = [target for target in dict.fromkeys(targets) if target.startswith("autoencoders.")]
     if own:
         lines.append("Code: " + ", ".join(f"{{py:obj}}`{target}`" for target in own) + ".")
-    selected = [f"`{choice.key}={choice.default}`" for choice in file.choices]
+    selected = [
+        f"`{choice.key}={choice.default}`" + (f" ({escape(choice.comment)})" if choice.comment else "")
+        for choice in file.choices
+    ]
     if selected:
         lines.append(f"Selects {', '.join(selected)}.")
-    shown = [parent.split("/")[-1] for parent in file.parents if parent.partition("/")[0] == name.partition("/")[0]]
+    shown = [parent.split("/")[-1] for parent, _ in file.parents if parent.split("/")[0] == name.split("/")[0]]
     if shown:
         lines.append("Extends " + ", ".join(f"`{parent}`" for parent in shown) + ".")
     return "\n\n".join([*lines, option_table(name)])
@@ -208,11 +223,10 @@ def option_pages() -> dict[str, str]:
     entries = sorted(path.stem for path in Path(CONF).glob("*.yaml"))
     pages = {f"{entry}.md": entry_page(entry) for entry in entries}
     pages |= {f"{group}.md": group_page(group) for group in config_groups()}
-    rows = [[f"[`{entry}`]({entry}.md)", escape(read_options(entry).description)] for entry in entries]
-    groups = [
-        [f"[`{group}`]({group}.md)", ", ".join(f"`{name}`" for name in names)]
-        for group, names in config_groups().items()
-    ]
+    purposes = {entry: escape(read_options(entry).description.replace("\n\n", " ")) for entry in entries}
+    rows = [[f"[`{entry}`]({entry}.md)", purpose] for entry, purpose in purposes.items()]
+    names = {group: ", ".join(f"`{option}`" for option in options) for group, options in config_groups().items()}
+    groups = [[f"[`{group}`]({group}.md)", options] for group, options in names.items()]
     toctree = "\n".join(Path(name).stem for name in pages)
     pages["index.md"] = (
         "# Options\n\nEvery option of the commands, its default and its meaning, from the comments in `conf/`. An "

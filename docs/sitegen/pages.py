@@ -28,7 +28,8 @@ API_PACKAGES = (
     "models", "nets", "objectives", "data", "runs", "applications", "metrics", "latent", "figures", "callbacks",
     "loggers", "config",
 )  # fmt: skip
-"""Packages with an API page. `reports`, `training` and `utils` are internal."""
+"""Packages with an API page."""
+INTERNAL_PACKAGES = ("reports", "training", "utils")
 
 
 def render(text: str, page: Path) -> str:

@@ -7,11 +7,12 @@ from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.addnodes import toctree
+from sphinx.application import Sphinx
+
 from sitegen.docstrings import docstring_to_rst
 from sitegen.llms import Page, first_sentence, index_text
 from sitegen.pages import render, write_pages
-from sphinx.addnodes import toctree
-from sphinx.application import Sphinx
 
 
 def write_generated(app: Sphinx, config: Any) -> None:
