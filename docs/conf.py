@@ -29,7 +29,9 @@ nb_execution_mode = "off"
 
 # Docstrings have single backticks around code.
 default_role = "code"
+highlight_language = "none"  # of blocks without a language
 autodoc_default_options = {"members": True, "undoc-members": False, "show-inheritance": True}
+autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 toc_object_entries = False  # thousands of entries in the navigation of every page take a third of the time
 autodoc_typehints = "description"

@@ -180,7 +180,7 @@ def test_docstrings_become_restructured_text():
     assert docstring_to_rst(lines) == [
         "\\|x\\| is `a`\\ ^i of name\\_ and 2 \\* 3.", "", "::", "", "    z = |x|", "", "Args:", "    **o: \\|y\\|.",
     ]  # fmt: skip
-    assert docstring_to_rst(["Sizes: one."], inline_attribute=True) == ["", "Sizes: one."]
+    assert docstring_to_rst(["Sizes: one."], inline_attribute=True) == ["\\ ", "Sizes: one."]
 
 
 def test_markdown_is_escaped():

@@ -19,10 +19,10 @@ def docstring_to_rst(lines: list[str], inline_attribute: bool = False) -> list[s
 
     Args:
         lines: lines of a docstring, without common indentation.
-        inline_attribute: whether it is the docstring of an attribute. An empty line is added before it, because
-            Napoleon would read the text before a colon in the first line as a type.
+        inline_attribute: whether it is the docstring of an attribute. A line that shows nothing is added before it,
+            because Napoleon would read the text before a colon in the first line as a type.
     """
-    result: list[str] = [""] if inline_attribute else []
+    result: list[str] = ["\\ "] if inline_attribute else []
     literal, indent = -1, 0  # indentation of the current literal block, and of the last line of text
     for i, line in enumerate(lines):
         width = len(line) - len(line.lstrip())

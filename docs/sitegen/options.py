@@ -227,7 +227,7 @@ def option_pages() -> dict[str, str]:
     rows = [[f"[`{entry}`]({entry}.md)", purpose] for entry, purpose in purposes.items()]
     names = {group: ", ".join(f"`{option}`" for option in options) for group, options in config_groups().items()}
     groups = [[f"[`{group}`]({group}.md)", options] for group, options in names.items()]
-    toctree = "\n".join(Path(name).stem for name in pages)
+    toctree = "\n".join(f"{name} <{name}>" for name in (Path(page).stem for page in pages))
     pages["index.md"] = (
         "# Options\n\nEvery option of the commands, its default and its meaning, from the comments in `conf/`. An "
         "option that only repeats the value of another option is left out; `--cfg job` prints it.\n\n"

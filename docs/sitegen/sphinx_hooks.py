@@ -14,6 +14,9 @@ from sitegen.docstrings import docstring_to_rst
 from sitegen.llms import Page, first_sentence, index_text
 from sitegen.pages import render, write_pages
 
+GENERATED = ("api/", "experiments/", "options/")
+"""Start of the names of generated pages. Their subpages are in the section `Optional` of `llms.txt`."""
+
 
 def write_generated(app: Sphinx, config: Any) -> None:
     """Write the generated pages before Sphinx searches for pages."""
@@ -42,12 +45,17 @@ def write_llms(app: Sphinx, exception: Exception | None) -> None:
     for docname, text in texts.items():
         (out / docname).parent.mkdir(parents=True, exist_ok=True)
         (out / f"{docname}.md").write_text(text)
-    sections = {}
+    sections: dict[str, list[Page]] = {"Start": [describe_page(app, app.config.root_doc)]}
+    optional: list[Page] = []
     for tree in app.env.get_doctree(app.config.root_doc).findall(toctree):
-        names = [name for _, name in tree["entries"] if name]
-        sections[tree["caption"]] = [describe_page(app, name) for name in names]
-    (out / "llms.txt").write_text(index_text(app.config.project, app.config.llms_summary, sections))
-    full = [text for docname, text in texts.items() if not docname.startswith(("api/", "experiments/", "options/"))]
+        pages = sections.setdefault(tree["caption"], [])
+        for _, name in tree["entries"]:
+            children = [describe_page(app, child) for child in app.env.toctree_includes.get(name, [])]
+            pages.append(describe_page(app, name))
+            (optional if name.startswith(GENERATED) else pages).extend(children)
+    text = index_text(app.config.project, app.config.llms_summary, sections | {"Optional": optional})
+    (out / "llms.txt").write_text(text)
+    full = [text for docname, text in texts.items() if not docname.startswith(GENERATED)]
     (out / "llms-full.txt").write_text("\n\n".join(full))
 
 
@@ -55,7 +63,7 @@ def describe_page(app: Sphinx, docname: str) -> Page:
     """Return the title, the address and the first sentence of a page."""
     paragraphs = app.env.get_doctree(docname).findall(nodes.paragraph)
     text = next((node.astext() for node in paragraphs if node.astext().strip()), "")
-    suffix = ".md" if docname in app.sitegen_texts else ".html"  # type: ignore[attr-defined]
+    suffix = ".html" if docname.startswith("api/") else ".md"
     return Page(app.env.titles[docname].astext(), docname + suffix, first_sentence(text))
 
 
