@@ -111,6 +111,7 @@ def test_options_of_a_file():
     assert "| `data.batch_size` | `64` |" in lfw
     assert "| `data.batch_size` | `128` |" not in lfw  # replaced by the file's own value
     assert "| `data.validation` | `0.1` |" in lfw  # from shared/images.yaml
+    assert "| `data.flip` | `true` | mirror training images with probability 1/2 |" in lfw  # own value, its comment
 
 
 def test_measured_numbers_are_those_of_the_experiments():

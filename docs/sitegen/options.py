@@ -159,12 +159,13 @@ def option_table(name: str, package: str | None = None) -> str:
         name: file in `conf/` without `.yaml`, such as `data/lfw`.
         package: name before the keys on the command line; None for that of the file.
     """
-    rows, seen = [], set()
+    found: dict[str, Option] = {}
     for option, prefix in _with_parents(name, package):
         full = f"{prefix}.{option.key}" if prefix else option.key
-        if full not in seen and not option.only_refers:
-            seen.add(full)
-            rows.append([code(full), code(option.default), escape(option.comment)])
+        first = found.get(full, option)  # a file's own value, with the comment of the file that it extends
+        found[full] = Option(full, first.default, first.comment or option.comment)
+    shown = [option for option in found.values() if not option.only_refers]
+    rows = [[code(option.key), code(option.default), escape(option.comment)] for option in shown]
     return table(HEADER, rows) if rows else "No options."
 
 
