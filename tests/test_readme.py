@@ -171,7 +171,7 @@ def test_every_block_runs_or_says_why_not(page):
         elif block.startswith(">>>"):
             assert page.name == "loss-conventions.md"  # tests/objectives/test_loss_conventions.py runs them
         else:
-            assert block in PYTHON or re.match(r"# (mine\.py|myconf/model/mine\.yaml)\n", block)
+            assert block in PYTHON + PYTHON_PAGE or re.match(r"# (mine\.py|myconf/model/mine\.yaml)\n", block)
 
 
 @pytest.mark.parametrize("command", MAKE)
