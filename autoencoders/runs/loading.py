@@ -46,7 +46,7 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
     """Raise UserError if a run with this configuration cannot be resumed from the checkpoint.
 
     The options of `model` and `data` must be equal to those in the checkpoint, except for `RESUME_MAY_CHANGE`. The
-    message lists the options that differ.
+    message lists the options that differ. `init_from` must be null, or that of the checkpoint.
     """
     saved = load_checkpoint(checkpoint)["hyper_parameters"]
     differing = []
@@ -59,6 +59,11 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
         raise UserError(
             f"A resumed run must have the same options as its checkpoint {checkpoint}, but "
             f"{'; '.join(differing[:5])}. Use the options in the config.yaml of the run."
+        )
+    if config["init_from"] and config["init_from"] != saved.get("init_from"):
+        raise UserError(
+            f"init_from must not be set for a resumed run, whose weights are those of {checkpoint}, got "
+            f"{config['init_from']}. Remove init_from, or remove resume to start a new run."
         )
 
 

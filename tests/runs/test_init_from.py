@@ -55,6 +55,9 @@ def test_a_resume_continues_the_new_run_and_not_the_other(start, tmp_path):
     first = torch.load(tmp_path / "new/checkpoints/last.ckpt", weights_only=True)["global_step"]
     assert start("schedule=constant", "trainer.max_epochs=2", "resume=new").returncode == 0
     assert torch.load(tmp_path / "new/checkpoints/last.ckpt", weights_only=True)["global_step"] == 2 * first
+    done = start("schedule=constant", "resume=new", "init_from=new")
+    assert done.returncode == 2
+    assert "init_from must not be set for a resumed run, whose weights are those of " in done.stderr
 
 
 def test_other_weights_and_a_wrong_path_are_refused(start, trained, tmp_path):
