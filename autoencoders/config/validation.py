@@ -59,10 +59,12 @@ def validate(config: Mapping) -> None:
         check_options(name, config[name])
     _check_optimizer(config)
     _check_trainer(config["trainer"])
-    if config["trainer"].get("max_epochs") == -1 and not _has_another_end(config):
+    epochs = config["trainer"].get("max_epochs")
+    if epochs in (None, -1) and not _has_another_end(config):
         raise UserError(
-            "trainer.max_epochs must be an integer >= 1, because no other option ends the training, got -1. "
-            "Set trainer.max_epochs or trainer.max_steps, or add callbacks=[default,early_stopping]."
+            "trainer.max_epochs must be an integer >= 1, because no other option ends the training, got "
+            f"{'null' if epochs is None else epochs}. Set trainer.max_epochs or trainer.max_steps, or add "
+            "callbacks=[default,early_stopping]."
         )
     _check_applications(config)
     check_options("model", config["model"])
