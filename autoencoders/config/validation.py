@@ -62,7 +62,7 @@ def validate(config: Mapping) -> None:
     epochs = config["trainer"].get("max_epochs")
     if epochs in (None, -1) and not _has_another_end(config):
         raise UserError(
-            "trainer.max_epochs must be an integer >= 1, because no other option ends the training, got "
+            "trainer.max_epochs must be an integer >= 1, because no other option ends the run, got "
             f"{'null' if epochs is None else epochs}. Set trainer.max_epochs or trainer.max_steps, or add "
             "callbacks=[default,early_stopping]."
         )
