@@ -198,6 +198,8 @@ class Annotations:
         attribute_names: one name per attribute.
         classes: class indices (N,) int64.
         class_names: one name per class.
+        factors: index of the value of each generating factor, (N, F) int64; see `Factors`.
+        factor_names: one name per factor.
     """
 
     names: list[str] | None = None
@@ -207,15 +209,17 @@ class Annotations:
     attribute_names: tuple[str, ...] = ()
     classes: Tensor | None = None
     class_names: tuple[str, ...] = ()
+    factors: Tensor | None = None
+    factor_names: tuple[str, ...] = ()
 
     def rows(self, index: Tensor) -> Annotations:
         """Return the annotations of the images with the given indices (int64 tensor) in the split."""
-        picked = {name: getattr(self, name) for name in ("groups", "attributes", "classes")}
+        picked = {name: getattr(self, name) for name in ("groups", "attributes", "classes", "factors")}
         picked = {name: None if values is None else values[index] for name, values in picked.items()}
         names = None if self.names is None else [self.names[i] for i in index.tolist()]
         return Annotations(
             names, picked["groups"], self.group_names, picked["attributes"], self.attribute_names,
-            picked["classes"], self.class_names,
+            picked["classes"], self.class_names, picked["factors"], self.factor_names,
         )  # fmt: skip
 
     def attribute(self, name: str) -> Tensor:
@@ -265,3 +269,28 @@ class Context:
     def of(cls, context: Context | dict | None) -> Context | None:
         """Return a context that is given as an object or, in a checkpoint, as a dictionary."""
         return cls.from_dict(context) if isinstance(context, dict) else context
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The generating factors of the images of a dataset, such as the shape, the size and the position of an object.
+
+    Attributes:
+        names: names of the F factors.
+        values: for each factor, the value that each index stands for: numbers, or texts such as `heart`.
+        note: sentence on how the factors were obtained, for example that they were binned; empty for none.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[tuple[float, ...] | tuple[str, ...], ...]
+    note: str = ""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of values of each factor."""
+        return tuple(len(values) for values in self.values)
+
+    @property
+    def ordered(self) -> tuple[bool, ...]:
+        """Whether the values of each factor are numbers, which have an order. Texts are categories."""
+        return tuple(not any(isinstance(value, str) for value in values) for values in self.values)

@@ -94,9 +94,15 @@ def test_apply_commands_run(run_command, tmp_path):
     photos = next(shlex.split(words) for words in TRAIN if "hydra.run.dir=runs/photos" in words)
     assert run_command(train, *photos, "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint",
                        cwd=tmp_path).returncode == 0  # fmt: skip
+    sprites = next(shlex.split(words) for words in TRAIN if "hydra.run.dir=runs/sprites" in words)
+    assert run_command(train, *sprites, "trainer.max_epochs=1", "data.count=600", "data.test=200", "logger=none",
+                       "data.validation=100", "callbacks=checkpoint", cwd=tmp_path).returncode == 0  # fmt: skip
     assert len(APPLY) >= 6
     for words in APPLY:
-        done = run_command(apply, *shlex.split(words), cwd=tmp_path)
+        short = []
+        if "application=factors" in words:
+            short = ["application.factors.resamples=0"]
+        done = run_command(apply, *shlex.split(words), *short, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 
     assert len(PYTHON) == 1

@@ -72,10 +72,7 @@ def traverse(
     start, label, start_name = starting_point(run, ranking, split, images, row)
     order = ranking.order[:latents].tolist()
     offsets = torch.linspace(-reach, reach, steps)
-    z = start.repeat(len(order), steps, 1)
-    for i, latent in enumerate(order):
-        z[i, :, latent] = ranking.mean[latent] + offsets * ranking.scale[latent]
-    decoded = run.decode(z.flatten(0, 1), same_label(label, len(order) * steps)).unflatten(0, (len(order), steps))
+    decoded = decode_traversals(run, ranking, order, start, label, offsets)
     table = latent_table(run, ranking, order, split, measured, seed)
     unit = "the prior" if run.model.has_prior else "the codes"
     figure = image_grid(
@@ -86,6 +83,29 @@ def traverse(
         caption=f"start: {start_name}; columns: latent minus its mean, in standard deviations of {unit}",
     )
     return ApplicationResult(flatten_table(table), {"rows": figure}, {"latents": table})
+
+
+def decode_traversals(
+    run: Run, ranking: Latents, order: list[int], start: Tensor, label: Tensor | None, offsets: Tensor
+) -> Tensor:
+    """Decode codes in which one latent changes and all others have their values at the start.
+
+    Args:
+        run: run whose latents are traversed.
+        ranking: center and scale of the latents.
+        order: indices of the R latents that change.
+        start: code (Z,) where the traversals start.
+        label: label of the start, for a conditional model; see `same_label`.
+        offsets: (S,) deviations of the latent from its center, in units of its scale.
+
+    Returns:
+        Images (R, S, C, H, W).
+    """
+    rows, steps = len(order), len(offsets)
+    z = start.repeat(rows, steps, 1)
+    for i, latent in enumerate(order):
+        z[i, :, latent] = ranking.mean[latent] + offsets * ranking.scale[latent]
+    return run.decode(z.flatten(0, 1), same_label(label, rows * steps)).unflatten(0, (rows, steps))
 
 
 def starting_point(

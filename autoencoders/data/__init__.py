@@ -22,17 +22,21 @@ if TYPE_CHECKING:
     from autoencoders.data.cartoons import CartoonsDataModule
     from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.data.digits import DigitsDataModule
+    from autoencoders.data.dsprites import DSpritesDataModule
     from autoencoders.data.fashion import FashionMNISTDataModule
     from autoencoders.data.folder import ImageFolderDataModule
     from autoencoders.data.huggingface import HuggingFaceDataModule
     from autoencoders.data.lfw import LFWDataModule
     from autoencoders.data.mnist import MNISTDataModule
+    from autoencoders.data.shapes3d import Shapes3DDataModule
+    from autoencoders.data.sprites import SpritesDataModule
     from autoencoders.data.torchvision_data import TorchvisionDataModule
     from autoencoders.data.wrapped_dataset import DatasetDataModule
 
 __all__ = [
     "ArraysDataModule",
     "CartoonsDataModule",
+    "DSpritesDataModule",
     "DatasetDataModule",
     "DigitsDataModule",
     "FashionMNISTDataModule",
@@ -41,12 +45,15 @@ __all__ = [
     "ImageFolderDataModule",
     "LFWDataModule",
     "MNISTDataModule",
+    "Shapes3DDataModule",
+    "SpritesDataModule",
     "TorchvisionDataModule",
 ]
 
 _NAMES = {
     "ArraysDataModule": "autoencoders.data.arrays",
     "CartoonsDataModule": "autoencoders.data.cartoons",
+    "DSpritesDataModule": "autoencoders.data.dsprites",
     "DatasetDataModule": "autoencoders.data.wrapped_dataset",
     "DigitsDataModule": "autoencoders.data.digits",
     "FashionMNISTDataModule": "autoencoders.data.fashion",
@@ -55,6 +62,8 @@ _NAMES = {
     "ImageFolderDataModule": "autoencoders.data.folder",
     "LFWDataModule": "autoencoders.data.lfw",
     "MNISTDataModule": "autoencoders.data.mnist",
+    "Shapes3DDataModule": "autoencoders.data.shapes3d",
+    "SpritesDataModule": "autoencoders.data.sprites",
     "TorchvisionDataModule": "autoencoders.data.torchvision_data",
 }
 __getattr__ = lazy_names(__name__, _NAMES)

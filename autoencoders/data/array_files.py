@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ SUFFIXES = (".npz", ".npy")
 """Suffixes of NumPy files."""
 READING_ERRORS = (OSError, ValueError, EOFError, zipfile.BadZipFile)
 """Exceptions for a damaged file."""
+ROW_BYTES = 2**24
+"""Default size in bytes of the rows that `iterate_rows` yields together."""
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 """Version of the npy format -> function that reads the header of an array."""
 
@@ -92,11 +94,40 @@ def _open_file(file: Path, prefix: str) -> list[StoredArray]:
             name = member.removesuffix(".npy")
             with archive.open(member) as stream:
                 shape = _read_shape(stream, file, name)
-            arrays.append(StoredArray(prefix + name, file, shape, functools.partial(_load_member, file, name)))
+            arrays.append(StoredArray(prefix + name, file, shape, functools.partial(read_array, file, name)))
     return arrays
 
 
-def _load_member(file: Path, name: str) -> np.ndarray:
+def iterate_rows(file: Path, name: str, size: int = ROW_BYTES) -> Iterator[np.ndarray]:
+    """Yield consecutive rows of an array in a `.npz` file, so that the array is never in memory as a whole.
+
+    Args:
+        file: the `.npz` file.
+        name: name of an array with at least one dimension.
+        size: maximum size, in bytes, of the rows that are yielded together, which are at least one row.
+
+    Raises:
+        ValueError: if the array is stored column by column, or the file is truncated.
+    """
+    with zipfile.ZipFile(file) as archive, archive.open(f"{name}.npy") as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in HEADERS:
+            raise ValueError(f"npy format {version}")
+        shape, by_column, dtype = HEADERS[version](stream)
+        if by_column or dtype.hasobject:
+            raise ValueError(f"the array {name} must be stored row by row and must not contain Python objects")
+        row = int(np.prod(shape[1:])) * dtype.itemsize
+        step = max(1, size // row)
+        for start in range(0, shape[0], step):
+            rows = min(step, shape[0] - start)
+            content = stream.read(rows * row)
+            if len(content) < rows * row:
+                raise ValueError(f"the array {name} is truncated")
+            yield np.frombuffer(content, dtype).reshape(rows, *shape[1:])
+
+
+def read_array(file: Path, name: str) -> np.ndarray:
+    """Return an array of a `.npz` file. Its other arrays are not read, and no pickled object is."""
     with np.load(file, allow_pickle=False) as archive:
         return archive[name]
 

@@ -13,7 +13,7 @@ from autoencoders.data.datamodule import ImageDataModule
 from autoencoders.data.image_cache import cached_images
 from autoencoders.data.loader import Split
 from autoencoders.data.splits import Source
-from autoencoders.types import Annotations, Context, UserError
+from autoencoders.types import Annotations, Context, Factors, UserError
 from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import require
 
@@ -28,6 +28,8 @@ MOUTH_Y, MOUTH_WIDTH, MOUTH_BEND = 0.36, 0.22, 0.16
 
 All three are in image coordinates, which range from -1 to 1.
 """
+FACTOR_BINS = 10
+"""Number of bins of equal width into which a continuous factor is divided for `CartoonsDataModule.factors`."""
 CHUNK_FACES = 256
 """Number of faces that are drawn in one batch."""
 
@@ -116,7 +118,17 @@ class CartoonsDataModule(ImageDataModule):
 
     def annotate(self, part: str) -> Annotations:
         """Return all factors of all faces as attributes. There is no official test split, so `part` is not used."""
-        return Annotations(attributes=self._draw_factors(), attribute_names=FACTORS)
+        values = self._draw_factors()
+        return Annotations(
+            attributes=values, attribute_names=FACTORS, factors=bin_factors(values), factor_names=FACTORS
+        )
+
+    @property
+    def factors(self) -> Factors:
+        """Generating factors of the faces. `glasses` is off or on, and all other factors are binned."""
+        centers = tuple((2 * i + 1) / FACTOR_BINS - 1 for i in range(FACTOR_BINS))
+        values = tuple(("off", "on") if name == "glasses" else centers for name in FACTORS)
+        return Factors(FACTORS, values, f"All factors but glasses are continuous and divided into {FACTOR_BINS} bins.")
 
     def _draw_factors(self) -> Tensor:
         return draw_factors(self.count, self.split_options.split_seed, self.correlated, self.correlation)
@@ -142,6 +154,17 @@ def draw_factors(count: int, seed: int, correlated: Sequence[str] = (), correlat
     glasses = FACTORS.index("glasses")
     values[:, glasses] = values[:, glasses].sign()
     return values
+
+
+def bin_factors(values: Tensor) -> Tensor:
+    """Return the bins (N, 8) int64 of factors (N, 8) in [-1, 1].
+
+    `glasses` has the bins 0 (off) and 1 (on). Every other factor has `FACTOR_BINS` bins of equal width.
+    """
+    bins = ((values.double() + 1) / 2 * FACTOR_BINS).long().clamp(0, FACTOR_BINS - 1)
+    glasses = FACTORS.index("glasses")
+    bins[:, glasses] = (values[:, glasses] > 0).long()
+    return bins
 
 
 def _draw_all(store: np.ndarray, values: Tensor, size: int) -> None:

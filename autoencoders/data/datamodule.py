@@ -22,7 +22,7 @@ from autoencoders.data.masks import read_mask
 from autoencoders.data.options import BatchOptions, SplitOptions
 from autoencoders.data.splits import DUPLICATE, Source, excluded_classes, split_source
 from autoencoders.data.transforms import Corruption, NoCorruption
-from autoencoders.types import SPLITS, Annotations, Batch, Context, Shape, UserError
+from autoencoders.types import SPLITS, Annotations, Batch, Context, Factors, Shape, UserError
 from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import require
 from autoencoders.utils.recorded import Recorded
@@ -169,6 +169,14 @@ class ImageDataModule(Recorded, pl.LightningDataModule):
         if context.kind == "classes":
             return Annotations(classes=labels, class_names=context.names)
         return Annotations(attributes=labels, attribute_names=context.names)
+
+    @property
+    def factors(self) -> Factors | None:
+        """Generating factors of the images after `setup`, or None if they are not known.
+
+        The indices of their values for each image are in `annotations`.
+        """
+        return None
 
     def read_image_files(self, files: Sequence[Path]) -> Tensor:
         """Read other image files, cropped and resized like the images of the dataset.

@@ -33,6 +33,8 @@ def describe_data(data: ImageDataModule) -> dict[str, Any]:
           split -> number of images per name. For attributes, `ranges` has one dict per name with the smallest, mean
           and largest value in the training split: `min`, `mean`, `max`, and `binary` (whether all values are 0 and 1,
           or -1 and 1).
+        - `factors`: None, or a list with one dict per generating factor: `name`, `size` (number of values), and
+          `values` (the first `MAX_RECORDED` values).
         - `left_out`: reason -> number of images that were left out.
         - `duplicates`: `train` and `val` -> number of images that have an equal image in a later split.
         - `notes`: sentences on how the data were read.
@@ -44,6 +46,7 @@ def describe_data(data: ImageDataModule) -> dict[str, Any]:
         "shape": list(data.shape),
         "images": {split: len(data.images(split)) for split in SPLITS},
         "labels": _describe_labels(data),
+        "factors": _describe_factors(data),
         "left_out": dict(data.left_out),
         "duplicates": duplicates,
         "notes": [*data.notes, *_duplicate_notes(duplicates)],
@@ -62,6 +65,14 @@ def _describe_labels(data: ImageDataModule) -> dict[str, Any] | None:
     else:
         described["ranges"] = [_describe_values(labels[:, i]) for i in range(len(names))]
     return described
+
+
+def _describe_factors(data: ImageDataModule) -> list[dict[str, Any]] | None:
+    factors = data.factors
+    if factors is None:
+        return None
+    pairs = zip(factors.names, factors.values, strict=True)
+    return [{"name": name, "size": len(values), "values": list(values[:MAX_RECORDED])} for name, values in pairs]
 
 
 def _count_classes(labels: Tensor | None, classes: int) -> list[int]:
@@ -109,6 +120,8 @@ def description_rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("labels", "none"))
     else:
         rows.append((description["labels"]["kind"], label_text(description["labels"])))
+    if factors := description.get("factors"):
+        rows.append(("factors", ", ".join(f"{factor['name']} ({factor['size']} values)" for factor in factors)))
     if description["left_out"]:
         texts = [f"{_count(count)} ({reason})" for reason, count in description["left_out"].items()]
         rows.append(("left out", ", ".join(texts)))

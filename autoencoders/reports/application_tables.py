@@ -25,6 +25,9 @@ ALL_RUNS = "all runs"
 MARKDOWN_TABLE = "markdown"
 """Name of the Markdown table that an application writes. It repeats the CSV tables, so the report omits it."""
 
+TRUE_PREFIX = "true "
+"""Prefix of the rows with the true factors, whose scores no model can exceed."""
+
 NON_FINITE = ("nan", "inf", "-inf")
 """Lower-case texts of numbers that are not finite."""
 
@@ -176,6 +179,7 @@ def _to_row(table: RunTable, header: str, columns: Sequence[Column], label: str)
             cells.append(Cell(value, to_number(row.get(f"{key}{ERROR_SUFFIX}")), "n/a" if value is None else ""))
     if header == run.model_name:
         return Row(label, cells, run.setting, comparison_keys=run.comparison_keys)
-    # A baseline has no ELBO. Rows for real images show the best possible value and are not compared with models.
-    keys = {} if header.startswith(REAL_PREFIX) else {**run.comparison_keys, "neg_elbo": None}
+    # A baseline has no ELBO. Rows for real images and true factors show the best possible value and are not compared
+    # with models.
+    keys = {} if header.startswith((REAL_PREFIX, TRUE_PREFIX)) else {**run.comparison_keys, "neg_elbo": None}
     return Row(header, cells, label, baseline=run.model_name in table.rows, comparison_keys=keys)

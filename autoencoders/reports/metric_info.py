@@ -41,6 +41,10 @@ METRICS = (
     (r"fpr .*|false alarms", MetricInfo("", -1)),
     (r"psnr.*", MetricInfo("dB", 1)),
     (r"ssim.*|auroc.*|ap|map|accuracy|precision .*|knn|linear|trustworthiness|detected", MetricInfo("", 1)),
+    (
+        r"mig|sap|disentanglement|completeness|informativeness|factorvae|betavae|modularity|explicitness",
+        MetricInfo("", 1),
+    ),
     (r"seconds", MetricInfo("s")),
 )
 """Pairs of a regular expression for lower-case metric names and the properties of these metrics.

@@ -24,6 +24,8 @@ REQUIRED = {
     "data=torchvision": ["data.dataset=CIFAR10"],
     "data=huggingface": ["data.dataset=mnist"],
     "data=dataset": ["data.dataset._target_=mine.Pictures"],
+    "data=dsprites": ["data.path=somewhere"],
+    "data=shapes3d": ["data.path=somewhere"],
 }
 SINGLE = [g for g in config_groups() if g not in ("callbacks", "logger")]
 

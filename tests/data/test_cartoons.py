@@ -80,3 +80,17 @@ def test_the_images_are_drawn_from_their_factors(tmp_path):
 def test_invalid_options_are_named(options, message):
     with pytest.raises(UserError, match=message):
         CartoonsDataModule(name="cartoons", **options)
+
+
+def test_factors_are_binned_attributes(tmp_path):
+    data = CartoonsDataModule(count=60, size=16, batch_size=4, cache=str(tmp_path))
+    data.setup()
+    known = data.annotations("train")
+    assert data.factors.names == known.factor_names == FACTORS
+    assert data.factors.sizes == (10, 2, 10, 10, 10, 10, 10, 10)
+    for i, values in enumerate(known.attributes.T):
+        if FACTORS[i] == "glasses":
+            assert torch.equal(known.factors[:, i], (values > 0).long())
+            continue
+        centers = torch.tensor(data.factors.values[i])[known.factors[:, i]]
+        assert (values - centers).abs().max() <= 0.1 + 1e-6

@@ -16,6 +16,7 @@ from autoencoders.figures.comparison import MetricPanel, metric_panels
 from autoencoders.figures.curves import loss_curves
 from autoencoders.figures.dimension import spectra_and_errors
 from autoencoders.figures.dose_response import dose_response
+from autoencoders.figures.factor_matrices import factor_matrices
 from autoencoders.figures.grids import image_grid
 from autoencoders.figures.labelled_grid import labelled_grid
 from autoencoders.figures.latents import plot_codes
@@ -58,6 +59,7 @@ def figures(name):
                       series_styles([name], True), title, name),
         spectra_and_errors({name: np.ones(3), "pixels": np.ones(3)}, kept, name, title, name),
         dose_response(np.arange(3), one, one, name, title, name),
+        factor_matrices({name: RNG.random((3, 4)), "b": RNG.random((3, 4))}, [name] * 3, [name] * 4, title, name),
         image_grid(IMAGES[None], title, [name], [name] * 4, name),
         labelled_grid(IMAGES, [name] * 4, title),
         plot_codes(RNG.random((6, 2)), title, (name, name), np.array([0, 1] * 3), (name, name), True, name),

@@ -42,6 +42,16 @@ def test_the_best_baseline_is_marked(make_run, add_table):
     assert result.table.rows[2].cells[0].text == "n/a"
 
 
+def test_the_true_factors_are_not_marked_as_the_best(make_run, add_table):
+    rows = [{"method": name, "MIG": value} for name, value in (("vae", 0.3), ("true factors", 0.9), ("PCA-10", 0.1))]
+    folder = make_run("a")
+    add_table(folder, "factors/gaps", rows)
+    [result] = collect_tables(find_runs([folder]), "factors")
+    assert {row.header: row.cells[0].best for row in result.table.rows} == {
+        "a": True, "true factors": False, "PCA-10": False
+    }  # fmt: skip
+
+
 def test_rows_of_single_numbers_become_one_row_per_metric(make_run, add_table):
     columns = ("measure", "unit", "method", "value", "+-", "images", "note")
     rows = [("-ELBO", "neg_elbo", "vae", 100, 2, 11, "bounds"), ("MSE", "", "vae", 0.02, 0.001, 11, ""),
