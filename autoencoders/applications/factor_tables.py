@@ -92,9 +92,7 @@ def protocol_table(known: KnownFactors, protocol: ScoreProtocol, codes: str, spl
         *predictor_rows(known, division),
         *group_rows(protocol.votes, fixable),
     ]
-    lines = [
-        f"{row.score} ({row.paper}{f'; by chance {row.chance}' if row.chance else ''}): {row.text}" for row in rows
-    ]
+    lines = [row.line for row in rows]
     lines += [f"{name}: {text}" for name, text in common.items()]
     return pd.DataFrame({"protocol": [f"{line}." for line in lines]})
 
