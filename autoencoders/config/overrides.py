@@ -43,7 +43,6 @@ OTHER_ADVICE = {
     "ckpt_path": "To continue a run, set resume=<run folder or checkpoint>. To start a new run from trained weights, "
     "set init_from=<run folder or checkpoint>.",
     "num_workers": "Images are read from memory without worker processes. Remove this option.",
-    "hparams_search": "Start a sweep with -m, for example -m beta=0.5,1,4, or with -m hydra/sweeper=optuna.",
 }
 """Common option name from other projects for which this package has no option -> advice for the error message."""
 
