@@ -195,3 +195,14 @@ def test_repeated_and_single_options_become_one_list():
     assert read(runs) == ["a b", "c", "d", *PATHS]
     assert merge_list_option(["title=x"], "runs") == ["title=x"]
     assert read(merge_list_option(["runs=[]"], "runs")[0]) == []
+
+
+def test_a_plugin_that_is_not_installed_is_named():
+    from hydra.errors import MissingConfigException
+
+    from autoencoders.config.cli_errors import error_message
+
+    error = MissingConfigException("", "hydra/sweeper/optuna", ["basic"])
+    assert error_message(error) == (
+        "hydra/sweeper=optuna needs the package hydra-optuna-sweeper. Install it with pip install hydra-optuna-sweeper."
+    )

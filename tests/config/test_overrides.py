@@ -221,7 +221,6 @@ CASES = [
     ("epochs=3", "There is no option epochs. Did you mean trainer.max_epochs?"),
     ("data.num_workers=4", "Images are read from memory without worker processes. Remove this option."),
     ("trainer.ckpt_path=x", "To continue a run, set resume=<run folder or checkpoint>."),
-    ("hparams_search=optuna", "Start a sweep with -m"),
     ("hydra/sweeper=optuna -m model=vae", "-m must be the first argument. Put -m first"),
     ("optimizer.weight_decay=1", "use +optimizer.weight_decay=1."),
     ("callbacks=chekpoint", "Did you mean callbacks=checkpoint?"),
