@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -28,7 +28,9 @@ class DigitsDataModule(ImageDataModule):
 
     default_name: ClassVar[str] = "digits"
 
-    def __init__(self, root: str | None = None, *, size: int = 28, batch_size: int = 32, **common: Any) -> None:
+    def __init__(
+        self, root: str | None = None, *, size: int = 28, batch_size: int | Literal["auto"] = 32, **common: Any
+    ) -> None:
         super().__init__(root, batch_size=batch_size, **common)
         # The original images have 8 x 8 pixels.
         require(8 <= size <= 1024, "data.size", size, "a number of pixels between 8 and 1024")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import Any, ClassVar, Literal, TextIO
 
 import numpy as np
 import torch
@@ -65,7 +65,7 @@ class LFWDataModule(ImageDataModule):
         cache: str | None = None,
         split: str = "alphabetical",
         test: float = 0.1,
-        batch_size: int = 64,
+        batch_size: int | Literal["auto"] = 64,
         eval_batch_size: int = 250,
         flip: bool = True,
         **common: Any,

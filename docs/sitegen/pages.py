@@ -88,7 +88,7 @@ def experiment_pages() -> dict[str, str]:
 def api_pages() -> dict[str, str]:
     """Return a page per package with the documentation of its modules, and their table: file name -> Markdown."""
     pages = {f"{package}.md": api_page(package) for package in API_PACKAGES}
-    parts = ["# Python API", automodule("autoencoders"), list_pages(list(API_PACKAGES)), "## types"]
+    parts = ["# API reference", automodule("autoencoders"), list_pages(list(API_PACKAGES)), "## types"]
     pages["index.md"] = "\n\n".join([*parts, automodule("autoencoders.types")]) + "\n"
     return pages
 

@@ -259,7 +259,7 @@ def test_a_sweep_leaves_a_job_to_the_process_that_runs_it(run_command, tmp_path,
 def test_a_killed_job_is_interrupted_in_the_table_and_a_repeated_sweep_continues_it(run_command, tmp_path, starts):
     words = ["-m", *TINY, "beta.value=1,2", "trainer.max_epochs=2", "name=a", "test=false", "hydra.sweep.dir=sweep"]
     assert run_command(train_module, *words, cwd=tmp_path).returncode == 0
-    killed = tmp_path / "sweep/1_a"
+    killed = tmp_path / "sweep/1_a-seed0"
     (killed / "run.json").write_text(json.dumps(record(killed) | {"status": "running"}))
     (killed / "metrics.json").unlink()
     shutil.copy(killed / "checkpoints/previous.ckpt", killed / "checkpoints/last.ckpt")
