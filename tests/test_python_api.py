@@ -120,6 +120,12 @@ def test_defaults_of_data_modules_are_those_of_the_configuration(name):
             assert (list(default) if isinstance(default, tuple) else default) == value, key
 
 
+@pytest.mark.parametrize("kind", [AE, VAE, CVAE, DigitsDataModule])
+def test_help_shows_the_arguments_of_the_constructor(kind):
+    parameters = inspect.signature(kind.__init__).parameters
+    assert list(inspect.signature(kind).parameters) == list(parameters)[1:]
+
+
 def test_parts_by_name_and_as_objects():
     model = VAE(SHAPE, beta=4, beta_schedule="warmup", likelihood="laplace", objective="elbo", net="deepconv")
     assert (model.beta_schedule.weight(1.0), model.beta_schedule.weight(0.0)) == (4, 0)

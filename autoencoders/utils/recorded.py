@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -39,6 +39,15 @@ class Recorded:
     """
 
     call: ConstructorCall
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show the arguments of `__init__` in help texts, instead of those of `__new__`."""
+        super().__init_subclass__(**kwargs)
+        signature = inspect.signature(cls.__init__)
+        cls.__signature__ = signature.replace(
+            parameters=list(signature.parameters.values())[1:], return_annotation=inspect.Signature.empty
+        )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Create the object and record the arguments, which `__init__` receives next."""
