@@ -360,7 +360,7 @@ def test_multirun_from_the_terminal(tmp_path):
     done = command("-m", *words, "callbacks=checkpoint", "hydra.sweep.dir=a sweep", cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "2 of 4 jobs did not finish" in done.stderr
+    assert "2 of the 4 jobs that were started did not finish" in done.stderr
     folders = sorted((tmp_path / "a sweep").glob("*_vae*"))
     assert [f.name.partition("_vae")[0] for f in folders] == ["0", "1", "2", "3"]
     with (tmp_path / "a sweep/sweep.csv").open() as file:

@@ -72,7 +72,7 @@ def root_cause_message(error: BaseException) -> str:
     """Return the message of the first exception in the chain of causes, on one line and without the final dot."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".")
+    return (" ".join(str(error).split()) or type(error).__name__).rstrip(".?")
 
 
 def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoencoder:

@@ -74,12 +74,21 @@ def compose_run(overrides: Sequence[str], folder: str | Path | None = None) -> d
                 folder = str(composed.hydra.run.dir)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(error_message(error)) from error
+    except UserError as error:
+        raise UserError(shorten_hint(str(error))) from error
     composed.folder = str(Path(folder).expanduser())
     try:
         return resolve_config(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
     except UserError:
         remove_if_empty(composed.folder)
         raise
+
+
+def shorten_hint(message: str) -> str:
+    """Return a message in which a suggested option such as `trainer.max_epochs` is the keyword `max_epochs`."""
+    for keyword, option in SHORT_NAMES.items():
+        message = message.replace(f"Did you mean {option}?", f"Did you mean {keyword}?")
+    return message
 
 
 def check_single_value(override: str) -> None:

@@ -5,6 +5,7 @@ The valid names and types of options are read from the signatures. Constructors 
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import logging
 import os
@@ -124,7 +125,11 @@ def find_target(path: str, target: Any) -> Any:
             raise TypeError(f"it is a {type(found).__name__}")
         return found
     except Exception as error:  # importing a wrong name may raise any exception
-        reason = " ".join(str(error).split())
+        module = target.partition(".")[0] if isinstance(target, str) else ""
+        if module and importlib.util.find_spec(module) is None:
+            reason = f"there is no module {module}. Install it, or add its folder to the variable PYTHONPATH"
+        else:
+            reason = " ".join(str(error).split()).rstrip("?.")
         raise UserError(f"{path}._target_ must name a class or function, got {target!r}: {reason}.") from error
 
 

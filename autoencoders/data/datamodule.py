@@ -278,14 +278,19 @@ class ImageDataModule(Recorded, pl.LightningDataModule):
         return bool(self._splits)
 
     def get_split(self, split: str) -> Split:
-        """Return the images and labels of the split `train`, `val` or `test`.
+        """Return the images and labels of the split `train`, `val` or `test`. The first call loads the data."""
+        if not self._splits:
+            self.load()
+        return self._splits[split]
 
-        Raises:
-            RuntimeError: if `setup` has not been called.
+    def load(self) -> None:
+        """Download the data if necessary, read them and divide them into splits. Repeated calls do nothing.
+
+        A loaded run replaces this method by one that also compares the data with those of the training.
         """
         if not self._splits:
-            raise RuntimeError("The dataset is not prepared. Call prepare_data() and setup() first.")
-        return self._splits[split]
+            self.prepare_data()
+            self.setup()
 
     @property
     def shape(self) -> Shape:

@@ -24,6 +24,8 @@ from autoencoders.figures.style import (
 
 COLUMNS = 4
 """Maximum number of panels next to each other."""
+NEAR = 2.0
+"""Maximum distance of a plotted baseline from the values of the models, relative to the range of the axis."""
 
 
 @dataclass
@@ -35,7 +37,8 @@ class MetricPanel:
         unit: unit of the metric, or an empty string.
         values: name of the model -> values of its runs, such as one per seed.
         errors: name of the model -> error of the mean of its values. Models without an error are left out.
-        baselines: name of a baseline -> its value. A baseline outside the range of the values is not plotted.
+        baselines: name of a baseline -> its value. A baseline that is farther from the values than NEAR times their
+            range is not plotted, because the models could not be told apart.
     """
 
     title: str
@@ -86,8 +89,9 @@ def _draw_panel(ax: Axes, panel: MetricPanel, models: Sequence[str], styles: Seq
                         fontsize=SMALL_SIZE, color=MUTED_COLOR, **PLAIN)  # fmt: skip
     ax.margins(x=0.12)
     low, high = ax.get_xlim()
+    reach = NEAR * (high - low)
     for name, value in panel.baselines.items():
-        if not low <= value <= high:
+        if not low - reach <= value <= high + reach:
             continue
         ax.axvline(value, color=MUTED_COLOR, ls=":", lw=1)
         ax.annotate(plain_text(name), (value, 0.02), xycoords=("data", "axes fraction"), xytext=(2, 0),

@@ -164,7 +164,7 @@ def _plot_panels(groups: Sequence[list[RunFolder]]) -> list[Picture]:
     data = str(groups[0][0].config_value("data", "name") or "test")
     errors = _describe_seeds(runs) or "bars: standard error over test images, if it is known"
     styles = series_styles([group[0].model_name for group in groups], by_model=True)
-    caption = f"{errors}; dotted: baseline"
+    caption = f"{errors}; dotted: baseline, if it is near" if any(panel.baselines for panel in panels) else errors
     figure = metric_panels(panels, names, styles, f"{data}: what differs between the models", caption)
     return [to_picture(figure, f"test split of {data}", f"{len(runs)} runs")]
 

@@ -12,6 +12,7 @@ checkpoints/{best,last}.ckpt     checkpoint with the lowest `val/objective`, and
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
 from collections.abc import Mapping
@@ -239,10 +240,22 @@ def find_checkpoint(path: str | Path) -> Path:
     for candidate in (path, path / BEST, path / LAST):
         if candidate.is_file():
             return candidate
+    if not path.exists():
+        siblings = sorted(str(sibling) for sibling in path.parent.glob("*")) if path.parent.is_dir() else []
+        raise UserError(
+            f"{path} must be a checkpoint or a run folder, but it does not exist.{suggest_path(str(path), siblings)} "
+            "Choose a checkpoint or the folder of a trained run."
+        )
     raise UserError(
         f"{path} must be a checkpoint or a run folder, but it contains neither {BEST} nor {LAST}. Choose a checkpoint "
         "or the folder of a trained run."
     )
+
+
+def suggest_path(path: str, known: list[str]) -> str:
+    """Return ` Did you mean <path>?` for the most similar of the paths that exist, or an empty text."""
+    matches = difflib.get_close_matches(path, known, 1, 0.8)
+    return f" Did you mean {matches[0]}?" if matches else ""
 
 
 def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:

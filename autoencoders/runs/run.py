@@ -77,6 +77,8 @@ class Run:
     def __post_init__(self) -> None:
         if self.checkpoint is not None and not self.version:
             self.version = file_version(self.checkpoint)
+        if not self._ready:
+            self.data.load = self.prepare  # type: ignore[method-assign]  # the first use also compares the data
 
     @classmethod
     def from_trainer(cls, trainer: pl.Trainer, model: Autoencoder) -> Run:

@@ -49,7 +49,8 @@ def report_jobs(folder: Path, started: float) -> bool:
     failed = [job for job in jobs if job["status"] != "done"]
     if failed:
         print(
-            f"autoencoders: {len(failed)} of {len(jobs)} jobs did not finish. See `status` in {folder}/sweep.csv.",
+            f"autoencoders: {len(failed)} of the {len(jobs)} jobs that were started did not finish. See `status` in "
+            f"{folder}/sweep.csv.",
             file=sys.stderr,
         )
     return bool(failed)

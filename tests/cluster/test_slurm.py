@@ -181,6 +181,6 @@ def test_a_sweep_on_slurm_reports_its_jobs_and_skips_finished_ones():
             [sys.executable, "-m", "autoencoders.train", "-m", *words], capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 1
-        assert "1 of 2 jobs did not finish" in done.stderr
+        assert "1 of the 2 jobs that were started did not finish" in done.stderr
         assert expected in done.stdout
         assert "latent_dim.size must be an integer" in done.stdout

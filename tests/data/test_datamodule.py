@@ -127,6 +127,8 @@ def test_the_batch_size_must_be_a_multiple_of_the_number_of_processes():
         data.train_dataloader()
 
 
-def test_unprepared_data_raise_an_error():
-    with pytest.raises(RuntimeError, match="not prepared"):
-        CountedDataModule().images("train")
+def test_data_are_loaded_on_first_use():
+    data = CountedDataModule()
+    loaded = prepare_counted()
+    assert torch.equal(data.images("train"), loaded.images("train"))
+    assert data.shape == loaded.shape
