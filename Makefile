@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run docs docs-figures experiments experiment-pages bench test test-slow test-faults lint clean
+.PHONY: help install run docs docs-figures tutorials experiments experiment-pages bench test test-slow test-faults lint clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ docs-figures: install  ## Train the runs of the README's figures and copy the fi
 	$(BIN)/python -m autoencoders.train -m experiment=compare seed=0,1,2 hydra.sweep.dir=runs/readme-compare
 	$(BIN)/python -m autoencoders.report runs=runs/readme-compare out=runs/readme-compare/report.md copy=true 'sections=[comparison]'
 	cp runs/readme-compare/report_figures/metrics-that-differ-*.png docs/compare-digits.png
+
+tutorials: install  ## Execute the notebooks of docs/tutorials and keep their outputs (ARGS='01-first-vae.ipynb' for one)
+	$(BIN)/python docs/tutorials/execute_tutorials.py $(ARGS)
 
 experiments: install  ## Train missing runs of experiments/ and write its pages (hours; ARGS='s0_faces' for one study)
 	$(BIN)/python experiments/rebuild.py $(ARGS)

@@ -27,6 +27,8 @@ from autoencoders.figures.style import (
 TILE, LABEL_HEIGHT, MAX_TEXT_WIDTH = 0.92, 0.2, 8.2
 """Side of an image, height of the text below an image, and width up to which a title or caption widens the figure, in
 inches."""
+MAX_LABEL = 14
+"""Maximum number of characters below an image."""
 
 
 def neighbor_grid(
@@ -74,8 +76,14 @@ def neighbor_grid(
             ax.add_patch(frame)
 
     for i in range(count):
-        draw_image(i, 0.12, queries[i], plain_text(f"query {names[i]}", 200)[-14:], framed=False)
+        draw_image(i, 0.12, queries[i], _query_label(plain_text(names[i], 200)), framed=False)
         for j in range(k):
             framed = same is not None and bool(same[i, j])
             draw_image(i, 0.12 + TILE * (j + 1.25), neighbors[i, j], f"{distances[i, j]:.3g}", framed)
     return figure
+
+
+def _query_label(name: str) -> str:
+    """Return the text below a query image: the name after the word `query`, or only the end of a long name."""
+    label = f"query {name}"
+    return label if len(label) <= MAX_LABEL else name[-MAX_LABEL:]

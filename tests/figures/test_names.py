@@ -110,3 +110,13 @@ def test_shown_labels_and_lists_of_names_are_short():
     assert list_names("abc") == "a, b, c"
     assert list_names(range(1500)).endswith("18, 19, ... (1,500 in total)")
     assert list_names([]) == "none"
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("12", "query 12"), ("cat1.png", "query cat1.png"), ("cat-12.png", "cat-12.png"),
+     ("x" * 20 + "cat.png", "xxxxxxxcat.png")],
+)  # fmt: skip
+def test_query_label_keeps_the_name_and_drops_the_word_query_first(name, label):
+    figure = neighbor_grid(IMAGES[:1], IMAGES[None], np.ones((1, 4)), None, [name], "title")
+    assert figure.axes[0].get_title() == label
