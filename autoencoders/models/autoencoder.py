@@ -61,8 +61,8 @@ class Autoencoder(ImageModel):
             no labels.
         latent_dim: Z, the size of the latent code. An encoder whose first features are a code (attribute `code`)
             replaces this value by the size of that code.
-        net: name of the encoder and the decoder: `mlp`, `conv`, `deepconv`, `residual`, `pyramid` or `skip`. It
-            replaces `encoder` and `decoder`. None to use these.
+        net: name of the encoder and the decoder: `mlp`, `conv`, `deepconv`, `burgess`, `residual`, `pyramid` or `skip`.
+            It replaces `encoder` and `decoder`. None to use these.
         likelihood: distribution p(x | z) of the pixels: `bernoulli`, `gaussian`, `gaussian_learned`, `laplace`, or an
             object. None selects `gaussian` with linear means for the nets `residual` and `pyramid`, otherwise the
             `default_likelihood` of the class.
@@ -74,7 +74,8 @@ class Autoencoder(ImageModel):
         decoder: name of a net, or a function of (input size, shape, context size) that returns the decoder.
         optimizer: `adam`, `adamw`, or a function of the parameters that returns the optimizer. None for a model that is
             not trained by gradients.
-        lr: learning rate; its maximum, if the schedule changes it. None for 6e-3, or 1e-3 with these two nets.
+        lr: learning rate; its maximum, if the schedule changes it. None for 6e-3, or 1e-3 with `burgess`, `residual` and
+            `pyramid`.
         schedule: learning-rate schedule: `one_cycle`, `cosine`, `constant`, `ladder`, or a partial call with the
             optimizer. An argument `auto` is replaced by the number of optimizer steps of the run. None for a constant
             learning rate.
@@ -131,7 +132,7 @@ class Autoencoder(ImageModel):
         if net is not None:
             encoder = decoder = net
         is_pca = decoder in defaults.PCA_NETS
-        default_lr = defaults.PCA_LEARNING_RATE if is_pca else defaults.LEARNING_RATE
+        default_lr = defaults.LEARNING_RATES.get(str(decoder), defaults.LEARNING_RATE)
         optimizer = defaults.build_optimizer(optimizer, lr, default_lr)
         schedule = defaults.build_schedule(schedule)
         super().__init__(shape=shape, labels=context, name=name, optimizer=optimizer, schedule=schedule)

@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
 from autoencoders.models.schedules import Ladder
-from autoencoders.nets import conv, mlp, pyramid, residual, skip
+from autoencoders.nets import burgess, conv, mlp, pyramid, residual, skip
 from autoencoders.objectives import beta_schedules
 from autoencoders.objectives.elbo import ELBO, IWAE
 from autoencoders.objectives.likelihoods import Bernoulli, Gaussian, GaussianLearned, Laplace, Likelihood
@@ -28,15 +28,18 @@ NetFactory = Callable[..., nn.Module]
 
 LATENT_DIM = 10
 """Default size of the latent code."""
-LEARNING_RATE, PCA_LEARNING_RATE = 6e-3, 1e-3
-"""Default learning rates. A net that starts as PCA needs a smaller one, because its start is near an optimum."""
+LEARNING_RATE = 6e-3
+"""Default learning rate."""
 PCA_NETS = ("residual", "pyramid")
 """Names of the nets that start as PCA. Their means are linear, and their default likelihood is `gaussian`."""
+LEARNING_RATES = {**dict.fromkeys(PCA_NETS, 1e-3), "burgess": 1e-3}
+"""Default learning rates of nets that need a smaller one: a start near an optimum, or no normalization."""
 DEEP: dict[str, Any] = {"width": 64, "max_width": 512, "depth": 2}
 NETS: dict[str, Callable[[int], tuple[NetFactory, NetFactory]]] = {
     "mlp": lambda size: (mlp.Encoder, mlp.Decoder),
     "conv": lambda size: (conv.Encoder, conv.Decoder),
     "deepconv": lambda size: (partial(conv.Encoder, **DEEP), partial(conv.Decoder, **DEEP)),
+    "burgess": lambda size: (burgess.Encoder, burgess.Decoder),
     "residual": lambda size: (
         partial(residual.Encoder, components=size, width=64, blocks=1),
         partial(residual.Decoder, components=size, width=96, blocks=4),
