@@ -1,4 +1,4 @@
-"""Parts of a model by name: nets, likelihoods, beta schedules, objectives, optimizers and learning-rate schedules.
+"""Parts of a model by name: nets, parts of the loss, optimizers and learning-rate schedules.
 
 The names and the default options are those of the config groups in `conf/`, so that a model that is built in Python is
 equal to the model of a composed configuration.
@@ -19,6 +19,7 @@ from autoencoders.nets import burgess, conv, mlp, pyramid, residual, skip
 from autoencoders.objectives import beta_schedules
 from autoencoders.objectives.elbo import ELBO, IWAE
 from autoencoders.objectives.likelihoods import Bernoulli, Gaussian, GaussianLearned, Laplace, Likelihood
+from autoencoders.objectives.regularizers import DIPI, DIPII, MMD, NoRegularizer, Regularizer, TotalCorrelation
 from autoencoders.types import UserError
 from autoencoders.utils.checks import require
 
@@ -56,6 +57,9 @@ BETA_SCHEDULES: dict[str, Callable[..., beta_schedules.BetaSchedule]] = {
     "capacity": beta_schedules.Capacity,
 }  # fmt: skip
 OBJECTIVES: dict[str, Callable[[], ELBO]] = {"elbo": ELBO, "iwae": IWAE}
+REGULARIZERS: dict[str, Callable[[], Regularizer]] = {
+    "none": NoRegularizer, "tc": TotalCorrelation, "dip_i": DIPI, "dip_ii": DIPII, "mmd": MMD,
+}  # fmt: skip
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
     "adamw": partial(torch.optim.AdamW, fused=True, weight_decay=0.01),
@@ -147,6 +151,13 @@ def build_objective(objective: ELBO | str | None) -> ELBO:
     if isinstance(objective, str):
         return find("objective", objective, OBJECTIVES)()
     return objective or ELBO()
+
+
+def build_regularizer(regularizer: Regularizer | str | None) -> Regularizer:
+    """Return a regularizer, which is given as an object or by its name. None selects no regularizer."""
+    if isinstance(regularizer, str):
+        return find("regularizer", regularizer, REGULARIZERS)()
+    return regularizer or NoRegularizer()
 
 
 def build_optimizer(optimizer: Callable | str | None, lr: float | None, default_lr: float) -> Callable | None:
