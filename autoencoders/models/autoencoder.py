@@ -333,14 +333,15 @@ class Autoencoder(ImageModel):
         return terms
 
     def regularization(self, posterior: Posterior, z: Tensor, noise: Tensor) -> Tensor:
-        """Return the regularizer () of a batch, before it is multiplied by its weight.
+        """Return the regularizer () of a batch, before it is multiplied by its weight, in float32 even under autocast.
 
         Args:
             posterior: posteriors q(z | x) of the B images.
             z: (B, Z) one sample of each posterior.
             noise: (B, Z) standard normal noise for samples of the prior.
         """
-        return self.regularizer(CodeBatch(posterior, z, noise, self.training_images))
+        with torch.autocast(z.device.type, enabled=False):
+            return self.regularizer(CodeBatch(posterior, z, noise, self.training_images))
 
     @property
     def has_prior(self) -> bool:

@@ -117,7 +117,7 @@ class TotalCorrelation(Regularizer):
       (Z - 1) log N, which does not change gradients.
     - `stratified`: the posterior of the image itself has the weight 1 / N, and the others share the rest.
 
-    Source: Chen, Li, Grosse and Duvenaud, "Isolating sources of disentanglement in VAEs", 2018, appendix C.
+    Source: Chen, Li, Grosse and Duvenaud, "Isolating sources of disentanglement in VAEs", 2018.
 
     Args:
         weight: weight of the total correlation in addition to its weight in beta * rate.
@@ -151,12 +151,12 @@ class TotalCorrelation(Regularizer):
 
 
 def _weighted_sampling(size: int, images: int, device: torch.device) -> Tensor:
-    """Return the logarithms of the weights (B, B) of minibatch-weighted sampling (Chen et al., 2018, equation S6)."""
+    """Return the logarithms of the weights (B, B) of minibatch-weighted sampling (Chen et al., 2018)."""
     return torch.full((size, size), -math.log(size * images), device=device)
 
 
 def _stratified_sampling(size: int, images: int, device: torch.device) -> Tensor:
-    """Return the logarithms of the weights (B, B) of minibatch stratified sampling (Chen et al., 2018, equation S7).
+    """Return the logarithms of the weights (B, B) of minibatch stratified sampling (Chen et al., 2018).
 
     Row i has the weight 1 / N for image i, (N - M) / (N M) for the next image, and 1 / M for the others, where
     M = B - 1. A row adds up to 1.
@@ -183,7 +183,7 @@ class DIP(Regularizer):
     the loss is 1.
 
     Source: Kumar, Sattigeri and Balakrishnan, "Variational inference of disentangled latent concepts from unlabeled
-    observations", 2018, equations 6 and 7.
+    observations", 2018.
 
     Args:
         lambda_od: weight of the elements off the diagonal.
@@ -257,7 +257,7 @@ class MMD(Regularizer):
     """Squared maximum mean discrepancy between samples z of the aggregate posterior and samples of the prior.
 
     It is the unbiased estimate of E k(z, z') + E k(p, p') - 2 E k(z, p) for codes z and samples p of the prior (Gretton
-    et al., 2012, equation 3), without unit. It can be below 0. With C = 2 Z bandwidth^2 and the squared distance d^2,
+    et al., 2012, lemma 6), without unit. It can be below 0. With C = 2 Z bandwidth^2 and the squared distance d^2,
     the kernel is
 
     - `imq`: C / (C + d^2), the inverse multiquadratic kernel of WAE-MMD (Tolstikhin et al., "Wasserstein

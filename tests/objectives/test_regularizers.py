@@ -146,6 +146,15 @@ def test_validation_adds_the_weighted_regularizer_to_the_objective_and_not_to_th
     assert model.regularizer.name in model.traits
 
 
+@pytest.mark.parametrize("name", ["tc", "dip_i", "mmd"])
+def test_autocast_does_not_change_the_regularizer(compose, name):
+    words = ["model=vae", f"regularizer={name}", "net.widths=[16]", "latent_dim=3"]
+    model, codes = instantiate.build_model(compose(*words), (1, 8, 8), CONTEXT), small_batch(20)
+    expected = model.regularization(codes.posterior, codes.z, codes.prior)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(model.regularization(codes.posterior, codes.z, codes.prior), expected)
+
+
 QUICK = ["model=vae", "trainer=cpu", "logger=none", "callbacks=checkpoint", "trainer.max_epochs=2", "data.size=8"]
 QUICK += ["net.widths=[32]", "latent_dim=4", "data.batch_size=64"]
 
