@@ -83,6 +83,7 @@ def test_defaults_are_those_of_the_configuration(compose, digits, name, net):
         ("likelihood", defaults.LIKELIHOODS),
         ("beta", defaults.BETA_SCHEDULES),
         ("objective", defaults.OBJECTIVES),
+        ("regularizer", defaults.REGULARIZERS),
         ("optimizer", defaults.OPTIMIZERS),
         ("schedule", defaults.SCHEDULES),
     ],

@@ -22,7 +22,8 @@ from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
 from autoencoders.models.base import as_image_model
 from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.models.optim import count_steps
-from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND
+from autoencoders.objectives.aggregate import decompose_rate
+from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND, GaussianPosterior
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.lightning import get_log_interval
 
@@ -42,12 +43,14 @@ class EncodedImages(NamedTuple):
     Attributes:
         mean: (N, Z) posterior means.
         z: (N, Z) one sample from the posterior of each image.
+        log_variance: (N, Z) logarithms of the posterior variances.
         low: number of latents whose log-variance is at its lower bound.
         high: number of latents whose log-variance is at its upper bound.
     """
 
     mean: Tensor
     z: Tensor
+    log_variance: Tensor
     low: int
     high: int
 
@@ -56,20 +59,24 @@ class LatentHealth(FigureCallback):
     """Draw the figure `figures/health/<step>.png`, log metrics of the latents and the gradients, and warn of problems.
 
     The metrics are `step/gradient_norm` (in logged steps), `val/gap_to_prior` (KL divergence of the aggregate posterior
-    from the prior, in nats) and `val/latents_at_bound`; for a model without a prior, `val/effective_dimensions`. Each
+    from the prior, in nats) and `val/latents_at_bound`; for a model without a prior, `val/effective_dimensions`. For a
+    model with a Gaussian posterior, `val/mi`, `val/tc` and `val/dwkl` are the terms of the rate in nats: mutual
+    information, total correlation and dimension-wise KL; see `autoencoders.objectives.aggregate.decompose_rate`. Each
     warning is issued once per run: on the terminal, in `run.json` and in the loggers.
 
     Args:
         codes: maximum number of validation images that are encoded after every validation.
+        decomposed: maximum number of validation images from which the terms of the rate are computed; 0 to skip them.
         every_n_epochs: interval between figures; see `FigureCallback`.
     """
 
     needs_decoder = True
 
-    def __init__(self, codes: int = 2000, every_n_epochs: int = 10) -> None:
+    def __init__(self, codes: int = 2000, decomposed: int = 1000, every_n_epochs: int = 10) -> None:
         super().__init__(every_n_epochs)
         at_least(1, codes=codes)
-        self.codes = codes
+        at_least(0, decomposed=decomposed)
+        self.codes, self.decomposed = codes, decomposed
         self._encoded: EncodedImages | None = None
         self._warned: list[str] = []
 
@@ -113,6 +120,8 @@ class LatentHealth(FigureCallback):
                     "gap_to_prior": gap_to_prior(encoded.z),
                     "latents_at_bound": float(encoded.low + encoded.high),
                 }
+                if pl_module.posteriors.gaussian and self.decomposed:
+                    metrics |= rate_terms(encoded, self.decomposed)
             else:
                 metrics = {"effective_dimensions": participation_ratio(spectrum(encoded.mean))}
             pl_module.log_metrics({f"val/{k}": v for k, v in metrics.items() if math.isfinite(v)})
@@ -216,9 +225,19 @@ def encode_validation(trainer: pl.Trainer, model: Autoencoder, count: int) -> En
         z = posterior.sample(evaluation_noise(model, moved.index, "val"))
         # A posterior that has no log-variance cannot be at its bounds.
         log_variance = torch.zeros_like(z) if posterior.log_variance is None else posterior.log_variance
-        chunks.append((posterior.mean, z, log_variance <= -LOG_VARIANCE_BOUND, log_variance >= LOG_VARIANCE_BOUND))
-    mean, z, low, high = (torch.cat(column).float().cpu() for column in zip(*chunks, strict=True))
-    return EncodedImages(mean, z, *(int((at.mean(0) > AT_BOUND).sum()) for at in (low, high)))
+        chunks.append((posterior.mean, z, log_variance))
+    mean, z, log_variance = (torch.cat(column).float().cpu() for column in zip(*chunks, strict=True))
+    at_bounds = log_variance <= -LOG_VARIANCE_BOUND, log_variance >= LOG_VARIANCE_BOUND
+    low, high = (int((at.float().mean(0) > AT_BOUND).sum()) for at in at_bounds)
+    return EncodedImages(mean, z, log_variance, low, high)
+
+
+def rate_terms(encoded: EncodedImages, count: int) -> dict[str, float]:
+    """Return the terms of the rate `mi`, `tc` and `dwkl` in nats, from the first `count` encoded images."""
+    z = encoded.z[:count]
+    log_prior = -0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
+    terms = decompose_rate(GaussianPosterior(encoded.mean[:count], encoded.log_variance[:count]), z, log_prior)
+    return dict(zip(("mi", "tc", "dwkl"), terms, strict=True))
 
 
 def caption(history: LatentHealthHistory, encoded: EncodedImages) -> str:

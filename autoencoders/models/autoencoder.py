@@ -21,6 +21,7 @@ from autoencoders.objectives.beta_schedules import BetaSchedule
 from autoencoders.objectives.elbo import ELBO, MeanTerms, Terms
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
 from autoencoders.objectives.posteriors import PointFamily, Posterior, PosteriorFamily
+from autoencoders.objectives.regularizers import CodeBatch, Regularizer
 from autoencoders.types import Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import check_at_least, check_not_negative, require
@@ -47,7 +48,8 @@ class Autoencoder(ImageModel):
     """Base class of autoencoders with the loss distortion + beta * rate, in nats per image, averaged over the batch.
 
     The distortion is -log p(x | z). The rate is the KL divergence of the posterior from the prior. `beta_schedule` sets
-    beta for each step. An objective such as IWAE replaces the loss by a tighter bound on -log p(x).
+    beta for each step. An objective such as IWAE replaces the loss by a tighter bound on -log p(x). A regularizer
+    adds a term that depends on all codes of a batch.
 
     `encode` and `forward` use the posterior mean. The loss uses samples z from the posterior. In validation and test,
     each image always has the same noise.
@@ -61,8 +63,8 @@ class Autoencoder(ImageModel):
             no labels.
         latent_dim: Z, the size of the latent code. An encoder whose first features are a code (attribute `code`)
             replaces this value by the size of that code.
-        net: name of the encoder and the decoder: `mlp`, `conv`, `deepconv`, `residual`, `pyramid` or `skip`. It
-            replaces `encoder` and `decoder`. None to use these.
+        net: name of the encoder and the decoder: `mlp`, `conv`, `deepconv`, `burgess`, `residual`, `pyramid` or `skip`.
+            It replaces `encoder` and `decoder`. None to use these.
         likelihood: distribution p(x | z) of the pixels: `bernoulli`, `gaussian`, `gaussian_learned`, `laplace`, or an
             object. None selects `gaussian` with linear means for the nets `residual` and `pyramid`, otherwise the
             `default_likelihood` of the class.
@@ -74,11 +76,14 @@ class Autoencoder(ImageModel):
         decoder: name of a net, or a function of (input size, shape, context size) that returns the decoder.
         optimizer: `adam`, `adamw`, or a function of the parameters that returns the optimizer. None for a model that is
             not trained by gradients.
-        lr: learning rate; its maximum, if the schedule changes it. None for 6e-3, or 1e-3 with these two nets.
+        lr: learning rate; its maximum, if the schedule changes it. None for 6e-3, or 1e-3 with `burgess`, `residual`
+            and `pyramid`.
         schedule: learning-rate schedule: `one_cycle`, `cosine`, `constant`, `ladder`, or a partial call with the
             optimizer. An argument `auto` is replaced by the number of optimizer steps of the run. None for a constant
             learning rate.
         objective: computes the terms of the loss from samples of z: `elbo`, `iwae`, or an object. None for `elbo`.
+        regularizer: term of the loss that is computed from the codes of a batch: `none`, `tc`, `dip_i`, `dip_ii`,
+            `mmd`, or an object. None for `none`.
         seed: seed of the noise in training.
         name: display name of the model in figures and tables; empty for the class name in lower case.
         context_size: K, the size of the context vector that the method `context` returns; 0 for an unconditional model.
@@ -100,6 +105,7 @@ class Autoencoder(ImageModel):
     latent_dim: int
     beta_schedule: BetaSchedule
     objective: ELBO
+    regularizer: Regularizer
     family: Likelihood
     encoder: nn.Module
     head: nn.Module
@@ -121,6 +127,7 @@ class Autoencoder(ImageModel):
         lr: float | None = None,
         schedule: partial | str | None = "one_cycle",
         objective: ELBO | str | None = None,
+        regularizer: Regularizer | str | None = None,
         seed: int = 0,
         name: str = "",
         context_size: int = 0,
@@ -131,7 +138,7 @@ class Autoencoder(ImageModel):
         if net is not None:
             encoder = decoder = net
         is_pca = decoder in defaults.PCA_NETS
-        default_lr = defaults.PCA_LEARNING_RATE if is_pca else defaults.LEARNING_RATE
+        default_lr = defaults.LEARNING_RATES.get(str(decoder), defaults.LEARNING_RATE)
         optimizer = defaults.build_optimizer(optimizer, lr, default_lr)
         schedule = defaults.build_schedule(schedule)
         super().__init__(shape=shape, labels=context, name=name, optimizer=optimizer, schedule=schedule)
@@ -141,10 +148,13 @@ class Autoencoder(ImageModel):
         self.family = defaults.build_likelihood(likelihood, decoder)
         self.beta_schedule = defaults.build_beta_schedule(beta_schedule, beta)
         self.objective = defaults.build_objective(objective)
+        self.regularizer = defaults.build_regularizer(regularizer)
+        self.training_images = 0
         self.latent_dim, self.context_size, self.join, self.l1 = latent_dim, context_size, join, l1
         self.seed = seed
         self._noise: torch.Generator | None = None
         self.objective.check(self.beta_schedule, self.posteriors)
+        self.regularizer.check(self.posteriors, self.objective.weighted)
         self.build(defaults.build_encoder(encoder, latent_dim), defaults.build_decoder(decoder, latent_dim))
 
     def build(self, encoder: Callable[..., nn.Module] | None, decoder: Callable[..., nn.Module] | None) -> None:
@@ -322,6 +332,17 @@ class Autoencoder(ImageModel):
             return terms._replace(extra=self.l1 * terms.posterior.mean.abs().sum(1))
         return terms
 
+    def regularization(self, posterior: Posterior, z: Tensor, noise: Tensor) -> Tensor:
+        """Return the regularizer () of a batch, before it is multiplied by its weight, in float32 even under autocast.
+
+        Args:
+            posterior: posteriors q(z | x) of the B images.
+            z: (B, Z) one sample of each posterior.
+            noise: (B, Z) standard normal noise for samples of the prior.
+        """
+        with torch.autocast(z.device.type, enabled=False):
+            return self.regularizer(CodeBatch(posterior, z, noise, self.training_images))
+
     @property
     def has_prior(self) -> bool:
         """Whether the model has a standard normal prior p(z), from which codes can be sampled."""
@@ -336,9 +357,10 @@ class Autoencoder(ImageModel):
     def traits(self) -> list[str]:
         """Short descriptions that figure titles show after the model name.
 
-        They are beta, the number of latents, and the objective and the posterior if these are not the default.
+        They are beta, the number of latents, and the objective, the regularizer and the posterior if these are not the
+        default.
         """
-        traits = [f"{self.latent_dim} latents", self.objective.name, self.posteriors.name]
+        traits = [f"{self.latent_dim} latents", self.objective.name, self.regularizer.name, self.posteriors.name]
         if self.has_prior:
             traits.insert(0, f"beta {self.beta_schedule.weight(1.0):g}")
         return [trait for trait in traits if trait]
@@ -351,6 +373,8 @@ class Autoencoder(ImageModel):
         The data modules of this package store integers, so that pixel values are always in [0, 1]. The check is
         necessary for data modules written by users.
         """
+        if self.regularizer.active:
+            self.training_images = len(self._datamodule.images("train"))
         if stage != "fit":
             return
         if tuple(self._datamodule.shape) != self.shape:
@@ -424,6 +448,17 @@ class Autoencoder(ImageModel):
         eps = self.posteriors.fresh(*shape, generator=self._noise, device=device)
         return eps if world == 1 else eps[self.global_rank :: world]
 
+    def _prior_noise(self, size: int, number: int) -> Tensor:
+        """Return standard normal noise (B, Z) for samples of the prior, which depends on the same as the noise of z.
+
+        Args:
+            size: B, the number of images of this process.
+            number: index of the batch in the epoch.
+        """
+        seed = counter_rng.derive_seed(self.seed, "prior", self.current_epoch, number)
+        rows = torch.arange(size, device=self.device) * self.trainer.world_size + self.global_rank
+        return counter_rng.normal(seed, rows, self.latent_dim)
+
     def _shared_step(self, batch: Batch, stage: str, number: int) -> Tensor | None:
         """Update the metric of a stage with a batch. In training, also return the loss in nats per image."""
         count = len(batch.x)
@@ -432,17 +467,22 @@ class Autoencoder(ImageModel):
             return None
         steps = self.trainer.global_step
         self._progress = min(1.0, steps / self._steps)
-        means = self.terms(batch, self._training_noise(count, number)).mean()
-        loss = self.objective.loss(means, self.beta_schedule, self._progress)
+        terms = self.terms(batch, self._training_noise(count, number))
+        means = terms.mean()
+        if self.regularizer.active:
+            noise = self._prior_noise(count, number)
+            means = means._replace(regularizer=self.regularization(terms.posterior, terms.z, noise))
+        loss = self.objective.loss(means, self.beta_schedule, self._progress, self.regularizer.weight)
         with torch.no_grad():
-            self._update_training_metric(torch.stack([means.distortion, means.rate, loss]), count)
+            regularizer = [] if means.regularizer is None else [means.regularizer]
+            self._update_training_metric(torch.stack([means.distortion, means.rate, loss, *regularizer]), count)
         if self._logs_step(number, steps):
             self._log_step()
         return loss
 
     def _log_step(self) -> None:
         """Log the metrics `step/*`. Loss terms are means since the previous logged step of the epoch."""
-        distortion, rate, loss = self.train_metric.compute_window().float()
+        distortion, rate, loss = self.train_metric.compute_window().float()[:3]
         metrics = {
             "step/loss": loss,
             "step/distortion": distortion,
@@ -455,5 +495,6 @@ class Autoencoder(ImageModel):
     def _stage_metrics(self, stage: str, means: Tensor) -> dict[str, float]:
         if stage != "train":
             return evaluation_metrics(self, stage, means)
-        distortion, rate, loss = means
-        return loss_metrics(self, stage, MeanTerms(distortion, rate), float(loss))
+        distortion, rate, loss = means[:3]
+        regularizer = means[3] if self.regularizer.active else None
+        return loss_metrics(self, stage, MeanTerms(distortion, rate, regularizer=regularizer), float(loss))

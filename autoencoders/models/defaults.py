@@ -1,4 +1,4 @@
-"""Parts of a model by name: nets, likelihoods, beta schedules, objectives, optimizers and learning-rate schedules.
+"""Parts of a model by name: nets, parts of the loss, optimizers and learning-rate schedules.
 
 The names and the default options are those of the config groups in `conf/`, so that a model that is built in Python is
 equal to the model of a composed configuration.
@@ -15,10 +15,11 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 
 from autoencoders.models.schedules import Ladder
-from autoencoders.nets import conv, mlp, pyramid, residual, skip
+from autoencoders.nets import burgess, conv, mlp, pyramid, residual, skip
 from autoencoders.objectives import beta_schedules
 from autoencoders.objectives.elbo import ELBO, IWAE
 from autoencoders.objectives.likelihoods import Bernoulli, Gaussian, GaussianLearned, Laplace, Likelihood
+from autoencoders.objectives.regularizers import DIPI, DIPII, MMD, NoRegularizer, Regularizer, TotalCorrelation
 from autoencoders.types import UserError
 from autoencoders.utils.checks import require
 
@@ -28,15 +29,18 @@ NetFactory = Callable[..., nn.Module]
 
 LATENT_DIM = 10
 """Default size of the latent code."""
-LEARNING_RATE, PCA_LEARNING_RATE = 6e-3, 1e-3
-"""Default learning rates. A net that starts as PCA needs a smaller one, because its start is near an optimum."""
+LEARNING_RATE = 6e-3
+"""Default learning rate."""
 PCA_NETS = ("residual", "pyramid")
 """Names of the nets that start as PCA. Their means are linear, and their default likelihood is `gaussian`."""
+LEARNING_RATES = {**dict.fromkeys(PCA_NETS, 1e-3), "burgess": 1e-3}
+"""Default learning rates of nets that need a smaller one: a start near an optimum, or no normalization."""
 DEEP: dict[str, Any] = {"width": 64, "max_width": 512, "depth": 2}
 NETS: dict[str, Callable[[int], tuple[NetFactory, NetFactory]]] = {
     "mlp": lambda size: (mlp.Encoder, mlp.Decoder),
     "conv": lambda size: (conv.Encoder, conv.Decoder),
     "deepconv": lambda size: (partial(conv.Encoder, **DEEP), partial(conv.Decoder, **DEEP)),
+    "burgess": lambda size: (burgess.Encoder, burgess.Decoder),
     "residual": lambda size: (
         partial(residual.Encoder, components=size, width=64, blocks=1),
         partial(residual.Decoder, components=size, width=96, blocks=4),
@@ -53,6 +57,9 @@ BETA_SCHEDULES: dict[str, Callable[..., beta_schedules.BetaSchedule]] = {
     "capacity": beta_schedules.Capacity,
 }  # fmt: skip
 OBJECTIVES: dict[str, Callable[[], ELBO]] = {"elbo": ELBO, "iwae": IWAE}
+REGULARIZERS: dict[str, Callable[[], Regularizer]] = {
+    "none": NoRegularizer, "tc": TotalCorrelation, "dip_i": DIPI, "dip_ii": DIPII, "mmd": MMD,
+}  # fmt: skip
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
     "adamw": partial(torch.optim.AdamW, fused=True, weight_decay=0.01),
@@ -144,6 +151,13 @@ def build_objective(objective: ELBO | str | None) -> ELBO:
     if isinstance(objective, str):
         return find("objective", objective, OBJECTIVES)()
     return objective or ELBO()
+
+
+def build_regularizer(regularizer: Regularizer | str | None) -> Regularizer:
+    """Return a regularizer, which is given as an object or by its name. None selects no regularizer."""
+    if isinstance(regularizer, str):
+        return find("regularizer", regularizer, REGULARIZERS)()
+    return regularizer or NoRegularizer()
 
 
 def build_optimizer(optimizer: Callable | str | None, lr: float | None, default_lr: float) -> Callable | None:

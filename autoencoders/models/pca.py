@@ -31,7 +31,7 @@ class PCA(Autoencoder):
         components: (Z, C H W) orthonormal principal components.
 
     Raises:
-        UserError: if the likelihood is Bernoulli, or there are more latents than pixel values.
+        UserError: if the likelihood is Bernoulli, there is a regularizer, or there are more latents than pixel values.
     """
 
     default_likelihood: ClassVar[str] = "gaussian_learned"
@@ -47,6 +47,11 @@ class PCA(Autoencoder):
             raise UserError(
                 "model=pca cannot use likelihood=bernoulli because linear reconstructions can be outside of [0, 1]. "
                 "Choose likelihood=gaussian_learned, likelihood=gaussian or likelihood=laplace."
+            )
+        if self.regularizer.active:
+            raise UserError(
+                "regularizer must be none with model=pca, which is computed in closed form, got "
+                f"{self.regularizer.name}. Set regularizer=none, or choose model=ae."
             )
         self.family.activation = "linear"
 

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 
 class MeanTerms(NamedTuple):
-    """Means of the terms of the loss over images, each a scalar tensor in nats per image; see `Terms`."""
+    """Means of the terms of the loss over images, each a scalar tensor in nats per image; see `Terms`.
+
+    `regularizer` is the regularizer of a batch before it is multiplied by its weight, or its mean over batches; None
+    without a regularizer.
+    """
 
     distortion: Tensor
     rate: Tensor
     bound: Tensor | None = None
     extra: Tensor | None = None
+    regularizer: Tensor | None = None
 
 
 class Terms(NamedTuple):
@@ -35,6 +40,7 @@ class Terms(NamedTuple):
         rate: KL divergence of the posterior q(z | x) from the prior p(z) in nats (B,), in closed form.
         posterior: posteriors q(z | x) of the B images.
         pixels: pixel distributions p(x | z) of all B * K samples of z.
+        z: (B, Z) codes: the first sample of each image.
         bound: loss in nats (B,) that replaces distortion + beta * rate; None if the loss is not replaced.
         extra: regularization in nats (B,) that is added to the loss, such as the weighted L1 norm of the code; None
             without regularization.
@@ -44,6 +50,7 @@ class Terms(NamedTuple):
     rate: Tensor
     posterior: Posterior
     pixels: Pixels
+    z: Tensor
     bound: Tensor | None = None
     extra: Tensor | None = None
 
@@ -109,10 +116,12 @@ class ELBO(Recorded):
             eps: noise (B, Z) for one sample per image, or (B, K, Z) for K samples per image; None for a posterior that
                 is a single point.
         """
-        pixels, nll, _ = self._decode_samples(posterior, likelihood, batch, eps)
-        return Terms(nll, posterior.kl().sum(1), posterior, pixels)
+        pixels, nll, z, _ = self._decode_samples(posterior, likelihood, batch, eps)
+        return Terms(nll, posterior.kl().sum(1), posterior, pixels, z)
 
-    def loss(self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float) -> Tensor:
+    def loss(
+        self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float, regularizer_weight: float = 0.0
+    ) -> Tensor:
         """Return the loss, a scalar tensor in nats per image: distortion + beta * rate + regularization.
 
         Training, validation and test use this method.
@@ -121,8 +130,11 @@ class ELBO(Recorded):
             means: means of the terms over images.
             beta_schedule: schedule of the weight of the rate.
             progress: completed fraction of the run, in [0, 1], which determines beta.
+            regularizer_weight: weight of `means.regularizer`.
         """
         loss = means.distortion + beta_schedule(means.rate, progress)
+        if means.regularizer is not None:
+            loss = loss + regularizer_weight * means.regularizer
         return loss if means.extra is None else loss + means.extra
 
     def _decode_samples(
@@ -131,12 +143,13 @@ class ELBO(Recorded):
         likelihood: Callable[[Tensor, Tensor | None], Pixels],
         batch: Batch,
         eps: Tensor | None,
-    ) -> tuple[Pixels, Tensor, Tensor | None]:
+    ) -> tuple[Pixels, Tensor, Tensor, Tensor | None]:
         """Sample codes z from the posteriors, and decode them. The arguments are those of `terms`.
 
         Returns:
             Pixel distributions p(x | z) of the B * K samples.
             Distortion -log p(target | z) in nats (B,), averaged over the K samples.
+            First sample of each image (B, Z).
             Logarithms of the importance weights (B, K) if `weighted` is True, else None.
         """
         samples = 1 if eps is None or eps.dim() == 2 else eps.shape[1]
@@ -152,7 +165,7 @@ class ELBO(Recorded):
         if self.weighted and eps is not None and isinstance(posterior, GaussianPosterior):
             weights = (posterior.log_ratio(z, eps) - nll).unflatten(0, (-1, samples))
         distortion = nll if samples == 1 else nll.unflatten(0, (-1, samples)).mean(1)
-        return pixels, distortion, weights
+        return pixels, distortion, z[::samples], weights
 
 
 class IWAE(ELBO):
@@ -211,16 +224,18 @@ class IWAE(ELBO):
         Raises:
             TypeError: if the posterior is not Gaussian, or if `eps` is None.
         """
-        pixels, nll, weights = self._decode_samples(posterior, likelihood, batch, eps)
+        pixels, nll, z, weights = self._decode_samples(posterior, likelihood, batch, eps)
         if weights is None:
             raise TypeError("The importance-weighted bound needs a GaussianPosterior and noise `eps` that is not None.")
         bound = math.log(weights.shape[1]) - weights.logsumexp(1)
-        return Terms(nll, posterior.kl().sum(1), posterior, pixels, bound)
+        return Terms(nll, posterior.kl().sum(1), posterior, pixels, z, bound)
 
-    def loss(self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float) -> Tensor:
+    def loss(
+        self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float, regularizer_weight: float = 0.0
+    ) -> Tensor:
         """Return the loss, a scalar tensor in nats per image: the bound + regularization.
 
-        The arguments are those of `ELBO.loss`. Beta is 1 and is not used.
+        The arguments are those of `ELBO.loss`. Beta is 1 and is not used, and there is no regularizer of the batch.
 
         Raises:
             TypeError: if the means contain no bound.

@@ -5,7 +5,7 @@ The rate is the KL divergence of the posterior from the prior. The encoder head 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -104,6 +104,11 @@ class GaussianPosterior(NamedTuple):
 
 
 Posterior = PointPosterior | GaussianPosterior
+
+
+def concatenate(posteriors: Sequence[Posterior]) -> Posterior:
+    """Return the posteriors of several batches of images, all of the same class, as one posterior."""
+    return type(posteriors[0])(*map(torch.cat, zip(*posteriors, strict=True)))
 
 
 class SquaredPosterior(GaussianPosterior):

@@ -32,7 +32,7 @@ METRICS = (
     # A lower rate is possible at the cost of a higher distortion, and objectives depend on beta. Neither direction is
     # better for these metrics.
     (
-        r"distortion|rate|objective|loss|kl|gained over elbo|aggregate gap",
+        r"distortion|rate|objective|loss|kl|mi|tc|dwkl|gained over elbo|aggregate gap",
         MetricInfo("nats per image", 0, "likelihood"),
     ),
     (r"mse.*", MetricInfo("[0, 1]² pixels", -1)),

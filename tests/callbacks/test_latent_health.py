@@ -12,6 +12,7 @@ from autoencoders.callbacks.diagnostics import TrainingHealth, advise
 from autoencoders.callbacks.latent_health import LatentHealth, encode_validation
 from autoencoders.config import instantiate
 from autoencoders.figures.health import LatentHealthHistory, latent_health_panel
+from autoencoders.models.evaluation import evaluation_noise
 from autoencoders.runs import loading
 from autoencoders.train import train
 
@@ -63,6 +64,40 @@ def test_the_gap_is_that_of_a_sample_of_the_aggregate_posterior(compose, tmp_pat
     expected = torch.distributions.kl_divergence(fitted, prior).item()
     assert column(tmp_path / "run", "val/gap_to_prior")[-1] == pytest.approx(expected, rel=0.15, abs=0.3)
     assert (tmp_path / "run/figures/health/000039.png").is_file()
+
+
+def test_the_logged_terms_of_the_rate_add_up_to_the_rate_of_the_same_samples(compose, tmp_path):
+    train(compose("model=vae", *TINY, "trainer.max_epochs=2"))
+    run = loading.open_run(tmp_path / "run/checkpoints/last.ckpt")
+    run.data.setup()
+    batch = run.data.take("val", 1000)
+    normal = torch.distributions.Normal
+    with torch.no_grad():
+        posterior = run.model.posterior(batch.x)
+        z = posterior.sample(evaluation_noise(run.model, batch.index, "val")).double()
+        q = normal(posterior.mean.double(), posterior.log_std.exp().double())
+    mi, tc, dwkl = (column(tmp_path / "run", f"val/{name}")[-1] for name in ("mi", "tc", "dwkl"))
+    rates = (q.log_prob(z) - normal(0.0, 1.0).log_prob(z)).sum(1)
+    assert mi + tc + dwkl == pytest.approx(rates.mean().item(), rel=1e-4)
+    error = rates.std().item() / len(z) ** 0.5
+    assert mi + tc + dwkl == pytest.approx(column(tmp_path / "run", "val/rate")[-1], abs=4 * error)
+    mixture = torch.distributions.MixtureSameFamily(
+        torch.distributions.Categorical(torch.ones(len(z))), torch.distributions.Independent(q, 1)
+    )
+    aggregate = mixture.log_prob(z)
+    assert mi == pytest.approx((q.log_prob(z).sum(1) - aggregate).mean().item(), abs=1e-3)
+    marginals = torch.stack(
+        [normal(q.mean[:, d], q.scale[:, d]).log_prob(z[:, d : d + 1]).logsumexp(1) for d in range(10)]
+    )
+    assert tc == pytest.approx((aggregate - (marginals - np.log(len(z))).sum(0)).mean().item(), abs=1e-3)
+
+
+@pytest.mark.parametrize("words", [["model=ae"], ["model=vae", "posterior.noise=uniform"]], ids=len)
+def test_models_without_a_gaussian_posterior_have_no_terms_of_the_rate(compose, tmp_path, words):
+    train(compose(*words, *TINY, "trainer.max_epochs=1"))
+    header = (tmp_path / "run/metrics.csv").read_text().splitlines()[0].split(",")
+    assert "val/mse" in header
+    assert not {"val/mi", "val/tc", "val/dwkl"} & set(header)
 
 
 def test_collapse_is_reported_once_on_terminal_in_record_and_loggers(compose, tmp_path, capsys):
@@ -131,10 +166,10 @@ def test_learned_scale_at_its_minimum_is_reported(model):
 def test_latents_at_the_bound_of_their_log_variance_are_counted(model, digits):
     vae = model("model=vae").eval()
     trainer = SimpleNamespace(datamodule=digits)
-    assert encode_validation(trainer, vae, 100)[2:] == (0, 0)
+    assert encode_validation(trainer, vae, 100)[3:] == (0, 0)
     vae.head.bias.data[10:13] = -50.0  # log-variances are the second half of the head's numbers
     vae.head.bias.data[13] = 50.0
-    assert encode_validation(trainer, vae, 100)[2:] == (3, 1)
+    assert encode_validation(trainer, vae, 100)[3:] == (3, 1)
 
 
 @pytest.mark.parametrize("words", [["model=ae"], ["model=pca"]])

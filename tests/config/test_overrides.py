@@ -215,7 +215,7 @@ CASES = [
     ("trainer.max_epoch=3", "There is no option trainer.max_epoch. Did you mean trainer.max_epochs?"),
     ("model=null", "model must be one of ae, classifier, cvae, pca, vae, got 'null'."),
     ("trainer.max_epochs=null", "trainer.max_epochs must be an integer >= 1, because no other option ends the run"),
-    ("net=3", "net must be one of conv, deepconv, mlp, pyramid, residual, skip, got '3'."),
+    ("net=3", "net must be one of burgess, conv, deepconv, mlp, pyramid, residual, skip, got '3'."),
     ("lr=1e-3", "There is no option lr. Did you mean optimizer.lr?"),
     ("model.lr=1e-3", "There is no option model.lr. Did you mean optimizer.lr?"),
     ("epochs=3", "There is no option epochs. Did you mean trainer.max_epochs?"),

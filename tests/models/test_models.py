@@ -18,7 +18,7 @@ ATTRIBUTES = Context("attributes", ("Male", "Smiling"))
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 45, 45), (3, 62, 47), (3, 128, 128)]
 OPTIONS = {
     "model": ["ae", "vae", "cvae", "pca"],
-    "net": ["mlp", "conv", "deepconv", "residual", "skip"],
+    "net": ["mlp", "conv", "deepconv", "burgess", "residual", "skip"],
     "likelihood": ["bernoulli", "gaussian", "gaussian_learned", "laplace"],
     "beta": ["constant", "warmup", "cyclical", "capacity", "0.5"],
     "shape": SHAPES,

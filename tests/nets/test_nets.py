@@ -3,7 +3,7 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from autoencoders.nets import base, blocks, conv, mlp, pyramid, residual, skip
+from autoencoders.nets import base, blocks, burgess, conv, mlp, pyramid, residual, skip
 from autoencoders.nets.heads import CodeHead
 from autoencoders.types import UserError
 
@@ -194,3 +194,53 @@ def test_attributes_of_a_plain_module_are_used():
     base.initialize_net(plain, torch.zeros(5, 1, 2, 2))
     assert (base.feature_size(plain), base.code_size(plain), plain.images) == (7, 2, 5)
     assert base.posterior_layer(plain, 3, 2) == (3, 2)
+
+
+@pytest.mark.parametrize("context_size", [0, 5])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_burgess_accepts_any_shape_and_every_parameter_has_a_gradient(shape, context_size):
+    encoder = burgess.Encoder(shape, context_size, channels=[4, 6, 8, 8], hidden=[16, 12])
+    decoder = burgess.Decoder(7, shape, context_size, channels=[4, 6, 8, 8], hidden=[16, 12])
+    context = torch.randn(9, context_size) if context_size else None
+    features = encoder(torch.rand(9, *shape), context)
+    assert features.shape == (9, encoder.features) == (9, 12)
+    output = decoder(3 * torch.randn(9, 7), context)
+    assert output.shape == (9, *shape)
+    (features.square().sum() + (output - torch.rand_like(output)).square().sum()).backward()
+    parameters = [*encoder.named_parameters(), *decoder.named_parameters()]
+    assert [name for name, p in parameters if p.grad is None or not p.grad.abs().sum() > 0] == []
+
+
+def test_burgess_equals_the_published_layers():
+    """Build the layers of Burgess et al. (2018), appendix A.1, for 64 x 64 pixels from torch only."""
+    nn, relu = torch.nn, torch.nn.ReLU
+
+    def conv(inputs):
+        return nn.Sequential(nn.Conv2d(inputs, 32, 4, 2, 1), relu())
+
+    def up(outputs):
+        return nn.ConvTranspose2d(32, outputs, 4, 2, 1)
+
+    hidden = [nn.Linear(512, 256), relu(), nn.Linear(256, 256), relu()]
+    published = nn.Sequential(conv(1), conv(32), conv(32), conv(32), nn.Flatten(), *hidden)
+    start = [nn.Linear(10, 256), relu(), nn.Linear(256, 256), relu(), nn.Linear(256, 512), relu()]
+    ups = [up(32), relu(), up(32), relu(), up(32), relu(), up(1)]
+    mirrored = nn.Sequential(*start, nn.Unflatten(1, (32, 4, 4)), *ups)
+    x, z = torch.rand(3, 1, 64, 64), torch.randn(3, 10)
+    for ours, theirs, inputs in (
+        (burgess.Encoder((1, 64, 64)), published, x),
+        (burgess.Decoder(10, (1, 64, 64)), mirrored, z),
+    ):
+        with torch.no_grad():
+            for own, reference in zip(ours.parameters(), theirs.parameters(), strict=True):
+                own.copy_(reference)
+        torch.testing.assert_close(ours(inputs), theirs(inputs))
+    assert len(burgess.Encoder((1, 32, 32)).blocks) == len(burgess.Encoder((1, 28, 28)).blocks) == 3
+
+
+@pytest.mark.parametrize("options", [{"channels": []}, {"channels": [0, 4]}, {"hidden": [2.5]}], ids=str)
+def test_burgess_rejects_invalid_options(options):
+    with pytest.raises(UserError, match=r"net\.(channels|hidden) must be a list of integers >= 1"):
+        burgess.Encoder((1, 28, 28), **options)
+    with pytest.raises(UserError, match="at least 6 x 6 pixels with net=burgess, got 5 x 9"):
+        burgess.Decoder(3, (1, 5, 9))
