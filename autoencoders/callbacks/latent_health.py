@@ -72,7 +72,7 @@ class LatentHealth(FigureCallback):
 
     needs_decoder = True
 
-    def __init__(self, codes: int = 2000, decomposed: int = 1000, every_n_epochs: int = 10) -> None:
+    def __init__(self, codes: int = 2000, decomposed: int = 500, every_n_epochs: int = 10) -> None:
         super().__init__(every_n_epochs)
         at_least(1, codes=codes)
         at_least(0, decomposed=decomposed)
