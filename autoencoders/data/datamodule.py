@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -83,6 +83,8 @@ class ImageDataModule(Recorded, pl.LightningDataModule):
     Attributes:
         notes: sentences on how the data were read, for the terminal and the run record.
         left_out: reason -> number of images that were left out for this reason, set by `setup`.
+        on_first_use: function that is called instead of `load` when the images are needed for the first time; None for
+            `load`. A loaded run compares the data with those of the training.
         plan: division of the training batches into groups, set by `autoencoders.training.grouping`; None for single
             batches.
     """
@@ -137,6 +139,7 @@ class ImageDataModule(Recorded, pl.LightningDataModule):
         self._identity: dict[str, Any] = {}
         self._mean_image: Tensor | None = None
         self._mean_image_mse: dict[str, float] = {}
+        self.on_first_use: Callable[[], object] | None = None
         self.plan: GroupPlan | None = None
         self._training: Batches | None = None
         self._position: dict[str, int] | None = None
@@ -280,14 +283,11 @@ class ImageDataModule(Recorded, pl.LightningDataModule):
     def get_split(self, split: str) -> Split:
         """Return the images and labels of the split `train`, `val` or `test`. The first call loads the data."""
         if not self._splits:
-            self.load()
+            (self.on_first_use or self.load)()
         return self._splits[split]
 
     def load(self) -> None:
-        """Download the data if necessary, read them and divide them into splits. Repeated calls do nothing.
-
-        A loaded run replaces this method by one that also compares the data with those of the training.
-        """
+        """Download the data if necessary, read them and divide them into splits. Repeated calls do nothing."""
         if not self._splits:
             self.prepare_data()
             self.setup()

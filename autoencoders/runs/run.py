@@ -78,7 +78,7 @@ class Run:
         if self.checkpoint is not None and not self.version:
             self.version = file_version(self.checkpoint)
         if not self._ready:
-            self.data.load = self.prepare  # type: ignore[method-assign]  # the first use also compares the data
+            self.data.on_first_use = self.prepare
 
     @classmethod
     def from_trainer(cls, trainer: pl.Trainer, model: Autoencoder) -> Run:
