@@ -18,8 +18,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def seeded():
-    """Seed torch, so that results do not depend on the order of the tests."""
+    """Seed torch, so that results do not depend on the order of the tests, and forget the seed of Lightning."""
     torch.manual_seed(0)
+    yield
+    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):  # `seed_everything` sets them
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

@@ -144,7 +144,8 @@ def test_two_classes_have_no_leakage(linear_run, tmp_path):
     labels = np.arange(400) % 2
     images = (rng.integers(0, 120, (400, 8, 8)) + 100 * labels[:, None, None]).astype(np.uint8)
     np.savez(tmp_path / "two.npz", images=images, labels=labels)
-    data = ArraysDataModule(name="two", path=str(tmp_path / "two.npz"), cache=str(tmp_path / "cache"), batch_size=32)
+    path, cache = str(tmp_path / "two.npz"), str(tmp_path / "cache")
+    data = ArraysDataModule(name="two", path=path, cache=cache, batch_size=32, test=0.2)
     data.prepare_data()
     data.setup()
     found = attribute(linear_run(data, 4), measured=10, count=2, alphas=[0, 1])

@@ -38,7 +38,7 @@ def test_the_data_module_reads_masks_as_its_images(tmp_path):
     save(values, tmp_path / "mask.png")
     for fit, white in (("crop", 2 * 10), ("pad", 3 * 7), ("stretch", 3 * 10)):  # columns x rows
         folder, cache = str(tmp_path / "photos"), str(tmp_path / "cache")
-        data = ImageFolderDataModule(folder, size=10, fit=fit, cache=cache, batch_size=8)
+        data = ImageFolderDataModule(folder, size=10, fit=fit, cache=cache, batch_size=8, test=0.2)
         data.setup()
         masks = data.read_mask_files([tmp_path / "mask.png"])
         assert masks.shape == (1, 10, 10)
