@@ -237,7 +237,8 @@ def _unknown_option_message(path: str, options: list[str]) -> str:
         return f"{group}={option} needs the package {PLUGINS[path]}. Install it with pip install {PLUGINS[path]}."
     suggestion = suggest_name(option, options, f"{group}={{}}")
     number = ", any number" if group in NUMERIC_GROUPS else ""
-    return f"{group} has no option {option!r}.{suggestion} Options of {group}: {', '.join(options)}{number}."
+    own = "" if suggestion else " An option in a folder of your own needs hydra.searchpath=[file://<folder>]."
+    return f"{group} has no option {option!r}.{suggestion} Options of {group}: {', '.join(options)}{number}.{own}"
 
 
 def _joined_messages(error: BaseException) -> str:

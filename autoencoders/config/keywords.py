@@ -75,7 +75,7 @@ def compose_run(overrides: Sequence[str], folder: str | Path | None = None) -> d
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(error_message(error)) from error
     except UserError as error:
-        raise UserError(shorten_hint(str(error))) from error
+        raise UserError(shorten_hint(str(error))) from None
     composed.folder = str(Path(folder).expanduser())
     try:
         return resolve_config(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
