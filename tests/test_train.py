@@ -135,7 +135,7 @@ def test_the_offline_wandb_run_has_the_config_all_metrics_and_all_figures(finish
 
 
 def test_validation_metrics_are_those_of_the_best_checkpoint(finished):
-    from autoencoders.callbacks.base import evaluation_mode
+    from autoencoders.utils.modes import evaluation_mode
 
     folder, _ = finished
     run = loading.open_run(folder)

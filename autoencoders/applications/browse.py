@@ -80,12 +80,12 @@ def browse(
     title = f"{run.title}: {len(z)} codes of {split}"
     leading = order[:PANELS]
     names = [f"z {i}, variance {table[i, 1]:.3g}" for i in leading.tolist()]
-    curve = "N(0, 1)" if run.model.has_prior else "fitted normal density"
+    curve = "N(0, 1)" if run.model.has_standard_prior else "fitted normal density"
     card = measure_data(run.data)
     figures = {
         "data": data_card(**card_figure_arguments(run.data, card)),
         "images": labelled_grid(to_numpy(x), words or [""] * len(x), f"{run.data.name}, {images or split}", COLUMNS),
-        "codes": code_histograms(z[:, leading].numpy(), names, f"{title}; line: {curve}", run.model.has_prior),
+        "codes": code_histograms(z[:, leading].numpy(), names, f"{title}; line: {curve}", run.model.has_standard_prior),
         "moments": moment_panels(panels, f"{title}; band: value for N(0, 1) +- two standard errors"),
     }
     compared = comparison_table(

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import torch
 
 from autoencoders.applications.base import check_count, flatten_table, refuse_validation
+from autoencoders.applications.code_samples import decode_prior
 from autoencoders.applications.label_accuracy import accuracy_tables, labels_to_decode
 from autoencoders.applications.label_classifiers import get_classifier
 from autoencoders.applications.representations import conditioned_on_classes
-from autoencoders.latent.densities import StandardNormal
+from autoencoders.models.prior_codes import draw_noise
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, UserError
 from autoencoders.utils.arrays import to_numpy
@@ -76,12 +77,11 @@ def conditional_sample(
     names, y, bits = labels_to_decode(run, strength)
     picked = label_positions(names, labels)
     generator = torch.Generator().manual_seed(seed)
-    prior = StandardNormal(run.model.latent_dim)
-    z = prior.sample(codes, generator)
     drawn = y[shown_labels(len(names))]
-    grid = run.decode(z.repeat_interleave(len(drawn), 0), drawn.repeat(codes, *[1] * (y.ndim - 1)))
-    z = prior.sample(2 * COLUMNS * len(picked), generator)
-    many = run.decode(z, y[picked].repeat_interleave(2 * COLUMNS, 0)).unflatten(0, (-1, COLUMNS))
+    noise = draw_noise(run.model, codes, generator).repeat_interleave(len(drawn))
+    grid = decode_prior(run, noise, drawn.repeat(codes, *[1] * (y.ndim - 1)))
+    noise = draw_noise(run.model, 2 * COLUMNS * len(picked), generator)
+    many = decode_prior(run, noise, y[picked].repeat_interleave(2 * COLUMNS, 0)).unflatten(0, (-1, COLUMNS))
     accuracy, per_label = accuracy_tables(run, split, predictor, (names, y, bits), measured, generator)
     first, real = accuracy["accuracy"].iloc[0], accuracy["accuracy"].iloc[1]
     shown = describe_shown(len(names), "labels")

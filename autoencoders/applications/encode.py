@@ -71,7 +71,7 @@ class ComputedCodes(NamedTuple):
     Attributes:
         mean: (N, Z) posterior means.
         std: (N, Z) posterior standard deviations; None for a model without them.
-        rate: (Z,) mean KL divergence of each latent from the prior, in nats.
+        rate: (Z,) mean KL divergence of each latent from the prior, in nats; (0,) for a prior that is a mixture.
         mse: name of the method -> (N,) mean squared errors per pixel.
     """
 
@@ -93,7 +93,8 @@ def compute_codes(images: ImageSet) -> ComputedCodes:
         posterior = model.posterior(moved.x, moved.y)
         means.append(posterior.mean.float().cpu())
         stds.append((0.5 * posterior.log_variance).exp().float().cpu())
-        rates.append(posterior.kl().double().sum(0).cpu())
+        kl = model.code_density(moved.y).kl(posterior)
+        rates.append(torch.zeros(0) if kl is None else kl.double().sum(0).cpu())
         outputs = run.decode(means[-1], batch.y), pca.reconstruct(batch.x), mean_image.expand_as(batch.target)
         for name, output in zip(mse, outputs, strict=True):
             mse[name].append(squared_error(output, batch.target))
@@ -126,5 +127,7 @@ def dimension_table(computed: ComputedCodes) -> pd.DataFrame:
     deviation = mean.std(0) if len(mean) > 1 else torch.full_like(mean[0], torch.nan)
     columns = {"latent": range(mean.shape[1]), "mean": mean.mean(0).numpy(), "deviation": deviation.numpy()}
     if std is not None:
-        columns |= {"posterior deviation": std.double().mean(0).numpy(), "rate": computed.rate.numpy()}
+        columns["posterior deviation"] = std.double().mean(0).numpy()
+    if std is not None and len(computed.rate):
+        columns["rate"] = computed.rate.numpy()
     return pd.DataFrame(columns)

@@ -58,7 +58,7 @@ def evaluate(
 
     Returns:
         Tables: `evaluation`, `latents` (only for a model with a prior), `markdown` (the model's results as one line of
-        a Markdown table) and `protocol` (how the results were measured). Figure `kl`, only for a model with a prior.
+        a Markdown table) and `protocol` (how the results were measured). Figure `kl`, only for a model with a prior that is no mixture.
         A model without a prior has no rows for ELBO, rate and importance-weighted bound. The bound is compared with the
         row `-ELBO, images of IW-NLL`, which is measured on the same images. The row `-ELBO` is measured on all images.
 
@@ -80,7 +80,8 @@ def evaluate(
         encoded = encode_latents(run, split)
         tables["latents"] = latents_table(encoded)
         rows += latent_rows(run, encoded)
-        figures["kl"] = kl_figure(run, tables["latents"], split)
+        if run.model.prior.closed_form:
+            figures["kl"] = kl_figure(run, tables["latents"], split)
     rows += feature_rows(run, split, trained, drawn, seed)
     if run.model.context_size:
         rows += conditional_rows(run, split, trained or fit_pixel_classifier(run), codes, seed)
@@ -110,6 +111,7 @@ def describe_likelihood(run: Run, table: pd.DataFrame, split: str, samples: int,
         words.append(f"IW-NLL on {bound['images']} evenly spaced images with K={samples} samples of q(z|x) per image, "
                      f"seed {seed}, log-sum-exp in float64, {together} pairs decoded at a time, also for the row "
                      "-ELBO, images of IW-NLL")  # fmt: skip
+    if run.model.has_standard_prior:
         words.append(f"aggregate gap from one posterior sample per image, with {RESAMPLES} bootstrap samples, and "
                      f"{RESAMPLES} sample sets of N(0, I) as reference")  # fmt: skip
     return words

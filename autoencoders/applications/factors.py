@@ -151,7 +151,7 @@ def draw_traversals(
         + (f" {values['MI']:.2f}" if values["factor"] != "none" else "")
         for values in shown.to_dict("records")
     ]
-    unit = "the prior" if run.model.has_prior else "the codes"
+    unit = "the prior" if run.model.has_standard_prior else "the codes"
     caption = (
         f"factor: largest mutual information / entropy of the factor; none: KL < {COLLAPSED:g} nats, or not above "
         "random codes; "

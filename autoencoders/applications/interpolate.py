@@ -142,7 +142,7 @@ def decode_paths(run: Run, ends: Ends, steps: int) -> dict[str, Tensor]:
         `linear` and `spherical` -> images (N, S, C, H, W) for S = `steps`.
     """
     t = torch.linspace(0, 1, steps)
-    center = torch.zeros(run.model.latent_dim) if run.model.has_prior else run.codes("train").z.mean(0)
+    center = torch.zeros(run.model.latent_dim) if run.model.has_standard_prior else run.codes("train").z.mean(0)
     paths = {
         "linear": linear(ends.start, ends.end, t),
         "spherical": spherical(ends.start, ends.end, t, center),

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import select_images
+from autoencoders.applications.code_samples import prior_or_gaussian, sample_codes
 from autoencoders.applications.representations import conditioned_on_classes, conditioning_labels
-from autoencoders.latent.densities import GaussianFull, StandardNormal
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 
@@ -163,12 +163,10 @@ def sampled_strips(run: Run, count: int, generator: torch.Generator) -> Strips:
     The codes are sampled from the prior. For a model without a prior, they are sampled from a Gaussian that is fitted
     to the training codes.
     """
-    density = (StandardNormal() if run.model.has_prior else GaussianFull()).fit(run.codes("train").z)
-    z, y = density.sample(2 * count, generator), conditioning_labels(run, "train")
+    z, y = sample_codes(run, prior_or_gaussian(run), 2 * count, 1.0, generator)
     if y is None:
         return Strips(Ends(z[:count], z[count:]), [], None)
-    rows = torch.randint(len(y), (2, count), generator=generator)
-    return Strips(Ends(z[:count], z[count:], y[rows[0]], y[rows[1]]), [], None)
+    return Strips(Ends(z[:count], z[count:], y[:count], y[count:]), [], None)
 
 
 def _group_means(values: Tensor, groups: Tensor, numbers: Tensor) -> Tensor:

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import comparison_table, mean_and_error, spread_rows
+from autoencoders.applications.code_samples import decode_prior
 from autoencoders.applications.label_classifiers import (
     LabelClassifier,
     correct_predictions,
     require_labels,
     true_labels,
 )
-from autoencoders.latent.densities import StandardNormal
+from autoencoders.models.prior_codes import draw_noise
 from autoencoders.metrics.labels import attribute_threshold
 from autoencoders.metrics.neighbors import within_label_deviation
 from autoencoders.runs.run import Run
@@ -103,7 +104,7 @@ def accuracy_tables(
     columns = requested_columns(run, classifier, bits)
     real, real_labels = labeled_images(run, split, measured * len(names), classifier, columns)
     rows = torch.arange(len(names)).repeat_interleave(measured)
-    drawn = run.decode(StandardNormal(run.model.latent_dim).sample(len(rows), generator), y[rows])
+    drawn = decode_prior(run, draw_noise(run.model, len(rows), generator), y[rows])
     shuffled = bits[rows[torch.randperm(len(rows), generator=generator)]]
     is_right = {
         run.model.name: correct_predictions(classifier, drawn, bits[rows], columns),

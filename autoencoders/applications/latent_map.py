@@ -174,7 +174,7 @@ def draw_maps(
     """
     from autoencoders.figures.latents import plot_codes
 
-    prior = run.model.has_prior and run.model.latent_dim == 2
+    prior = run.model.has_standard_prior and run.model.latent_dim == 2
     figures = {}
     for (name, (points, axes)), row in zip(maps.items(), table.to_dict("records"), strict=True):
         if y is not None:

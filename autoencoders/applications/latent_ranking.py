@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -22,10 +22,11 @@ class Latents(NamedTuple):
     Attributes:
         order: (Z,) indices of the latents, the most important first.
         measure: (Z,) importance of each latent: its mean KL to the prior in nats, or the variance of the codes for a
-            model without a prior.
+            model without a prior or with a mixture as prior.
         kind: name of the importance measure, `KL` or `variance`.
-        mean: (Z,) center of each latent: 0 for a model with a prior, else the mean of the codes.
-        scale: (Z,) unit of each latent: 1 for a model with a prior, else the standard deviation of the codes.
+        mean: (Z,) center of each latent: 0 for a model with a standard normal prior, else the mean of the codes.
+        scale: (Z,) unit of each latent: 1 for a model with a standard normal prior, else the standard deviation of the
+            codes.
     """
 
     order: Tensor
@@ -37,12 +38,15 @@ class Latents(NamedTuple):
 
 @torch.no_grad()
 def measure_latents(run: Run) -> Latents:
-    """Rank the latents by their mean KL to the prior, or by the variance of the codes for a model without a prior."""
+    """Rank the latents by their mean KL to the prior, or by the variance of the codes; see `Latents`."""
     codes = run.codes("train").z
-    if not run.model.has_prior:
-        variance = codes.double().var(0)
+    variance = codes.double().var(0)
+    mean, scale = codes.mean(0), variance.sqrt().float()
+    if not (run.model.has_prior and run.model.prior.closed_form):
         order = variance.argsort(descending=True, stable=True)
-        return Latents(order, variance, "variance", codes.mean(0), variance.sqrt().float())
+        return Latents(order, variance, "variance", mean, scale)
+    if run.model.has_standard_prior:
+        mean, scale = torch.zeros(run.model.latent_dim), torch.ones(run.model.latent_dim)
     rows, device = spread_rows(MEASURED, len(codes)), run.model.device
     chunks = []
     for chunk in rows.split(ROWS_PER_CHUNK):
@@ -50,10 +54,11 @@ def measure_latents(run: Run) -> Latents:
         y = None
         if run.model.context_size and batch.y is not None:
             y = batch.y.to(device)
-        chunks.append(run.model.posterior(batch.x.to(device), y).kl().double().cpu())
-    kl = torch.cat(chunks).mean(0)  # (Z,)
-    order = kl.argsort(descending=True, stable=True)
-    return Latents(order, kl, "KL", torch.zeros(run.model.latent_dim), torch.ones(run.model.latent_dim))
+        kl = run.model.code_density(y).kl(run.model.posterior(batch.x.to(device), y))
+        chunks.append(cast(Tensor, kl).double().cpu())  # the KL divergence has a closed form
+    measure = torch.cat(chunks).mean(0)  # (Z,)
+    order = measure.argsort(descending=True, stable=True)
+    return Latents(order, measure, "KL", mean, scale)
 
 
 def common_label(run: Run) -> Tensor | None:

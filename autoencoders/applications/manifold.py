@@ -64,8 +64,8 @@ def manifold(
         split: split whose images are reconstructed from the plane.
         side: number of images along each side of the grid.
         axes: `latents` (the two latents with the highest KL, or variance for a model without a prior), `components`
-            (the two leading principal components of the codes), or `auto`: `latents` for a model with a prior, else
-            `components`.
+            (the two leading principal components of the codes), or `auto`: `latents` for a model with a standard normal
+            prior, else `components`.
         measured: maximum number of images that are reconstructed.
 
     Returns:
@@ -116,7 +116,7 @@ def label_text(run: Run, label: Tensor) -> str:
 
 def find_plane(run: Run, axes: str) -> Plane:
     """Return the plane that `axes` selects: two latents, or two principal components of the training codes."""
-    if axes == "latents" or run.model.latent_dim == 2 or (axes == "auto" and run.model.has_prior):
+    if axes == "latents" or run.model.latent_dim == 2 or (axes == "auto" and run.model.has_standard_prior):
         return latent_plane(run)
     z = run.codes("train").z
     variance, vectors = torch.linalg.eigh(torch.cov(z.double().T))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from autoencoders.applications.base import check_count, flatten_table, spread_rows
 from autoencoders.applications.label_classifiers import load_classifier
-from autoencoders.applications.representations import conditioning_labels
+from autoencoders.applications.code_samples import prior_or_gaussian, sample_codes
 from autoencoders.applications.sample_tables import Measurement, density_table, spread_images
 from autoencoders.metrics.neighbors import pixel_distances
 from autoencoders.runs.run import Run
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 COLUMNS = 10
 """Number of images in one row of a figure."""
+PRIOR = "prior"
+"""Name of the density that is the prior of the model, if this is not the standard normal."""
 
 
 def sample(
@@ -57,8 +59,8 @@ def sample(
         run: run whose model decodes the codes.
         densities: name -> density that is fitted and sampled.
         split: split of the held-out codes and images, `val` or `test`.
-        density: name of the density in the main figure. None selects the prior (`standard_normal`) if the model has a
-            prior, else `pca_kde`.
+        density: name of the density in the main figure. None selects the prior of the model: `standard_normal`, or
+            `prior` for another prior. For a model without a prior, None selects `pca_kde`.
         temperature: factor on the deviation of every sampled code from the mean of its density.
         count: number of images in the main figure.
         measured: number of images from each density that are measured.
@@ -75,6 +77,8 @@ def sample(
         UserError: if `density` or `split` is unknown, a number is out of range, or the classifier does not match the
             data.
     """
+    if run.model.has_prior and not run.model.has_standard_prior:
+        densities = {PRIOR: prior_or_gaussian(run), **densities}
     main = select_density(run, densities, density)
     if split == "train":
         raise UserError(
@@ -117,12 +121,13 @@ def select_density(run: Run, densities: Mapping[str, Density], density: str | No
     Args:
         run: run whose model may have a prior.
         densities: name -> density.
-        density: name of the selected density. None selects `standard_normal` if the model has a prior, else `pca_kde`.
+        density: name of the selected density. None selects the prior, or `pca_kde` for a model without a prior.
 
     Raises:
         UserError: if there is no density with the selected name.
     """
-    name = density or ("standard_normal" if run.model.has_prior else "pca_kde")
+    default = "standard_normal" if run.model.has_prior else "pca_kde"
+    name = density or (PRIOR if PRIOR in densities else default)
     if name not in densities:
         raise UserError(f"density must be one of {list_names(list(densities))}, got {name!r}.")
     return name
@@ -135,19 +140,13 @@ def sample_images(run: Run, density: Density, count: int, temperature: float, se
         run: run whose model decodes the codes.
         density: fitted density.
         count: number of images.
-        temperature: factor on the deviation of every code from the mean of the density.
+        temperature: see `sample_codes`.
         seed: seed of the codes and labels.
 
     Returns:
         Images (count, C, H, W).
     """
-    generator = torch.Generator().manual_seed(seed)
-    z = density.sample(count, generator)
-    z = (density.mean + temperature * (z - density.mean)).float()
-    y = conditioning_labels(run, "train")
-    if y is None:
-        return run.decode(z)
-    return run.decode(z, y[torch.randint(len(y), (count,), generator=generator)])
+    return run.decode(*sample_codes(run, density, count, temperature, torch.Generator().manual_seed(seed)))
 
 
 def draw_samples(run: Run, images: Tensor, caption: str) -> Figure:

@@ -74,7 +74,7 @@ def traverse(
     offsets = torch.linspace(-reach, reach, steps)
     decoded = decode_traversals(run, ranking, order, start, label, offsets)
     table = latent_table(run, ranking, order, split, measured, seed)
-    unit = "the prior" if run.model.has_prior else "the codes"
+    unit = "the prior" if run.model.has_standard_prior else "the codes"
     figure = image_grid(
         to_numpy(decoded),
         run.title,

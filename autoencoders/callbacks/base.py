@@ -16,11 +16,11 @@ from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.models.base import as_image_model
-from autoencoders.models.evaluation import evaluation_mode
 from autoencoders.runs import record
 from autoencoders.runs.run import run_title
 from autoencoders.types import UserError
 from autoencoders.utils.error_messages import short_reason
+from autoencoders.utils.modes import evaluation_mode
 
 _reported: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
 """For each callback, logger or media writer: the names of its operations whose failure has been reported."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from autoencoders.callbacks.base import FigureCallback, at_least, continue_on_error, evaluation_mode, heading, warn
+from autoencoders.callbacks.base import FigureCallback, at_least, continue_on_error, heading, warn
 from autoencoders.callbacks.diagnostics import FEW_STEPS, TrainingHealth, advise, describe_few_steps
 from autoencoders.data.datamodule import get_datamodule
 from autoencoders.loggers.media import MediaWriter
@@ -26,6 +26,7 @@ from autoencoders.objectives.aggregate import decompose_rate
 from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND, GaussianPosterior
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
 from autoencoders.utils.lightning import get_log_interval
+from autoencoders.utils.modes import evaluation_mode
 
 if TYPE_CHECKING:
     from autoencoders.figures.health import LatentHealthHistory
@@ -44,6 +45,7 @@ class EncodedImages(NamedTuple):
         mean: (N, Z) posterior means.
         z: (N, Z) one sample from the posterior of each image.
         log_variance: (N, Z) logarithms of the posterior variances.
+        log_prior: (N,) log-density of the samples under the prior, in nats.
         low: number of latents whose log-variance is at its lower bound.
         high: number of latents whose log-variance is at its upper bound.
     """
@@ -51,6 +53,7 @@ class EncodedImages(NamedTuple):
     mean: Tensor
     z: Tensor
     log_variance: Tensor
+    log_prior: Tensor
     low: int
     high: int
 
@@ -59,7 +62,7 @@ class LatentHealth(FigureCallback):
     """Draw the figure `figures/health/<step>.png`, log metrics of the latents and the gradients, and warn of problems.
 
     The metrics are `step/gradient_norm` (in logged steps), `val/gap_to_prior` (KL divergence of the aggregate posterior
-    from the prior, in nats) and `val/latents_at_bound`; for a model without a prior, `val/effective_dimensions`. For a
+    from the standard normal prior, in nats; not for other priors) and `val/latents_at_bound`; for a model without a prior, `val/effective_dimensions`. For a
     model with a Gaussian posterior, `val/mi`, `val/tc` and `val/dwkl` are the terms of the rate in nats: mutual
     information, total correlation and dimension-wise KL; see `autoencoders.objectives.aggregate.decompose_rate`. Each
     warning is issued once per run: on the terminal, in `run.json` and in the loggers.
@@ -116,10 +119,9 @@ class LatentHealth(FigureCallback):
         with continue_on_error(trainer, self), evaluation_mode(pl_module):
             self._encoded = encoded = encode_validation(trainer, pl_module, self.codes)
             if pl_module.has_prior:
-                metrics = {
-                    "gap_to_prior": gap_to_prior(encoded.z),
-                    "latents_at_bound": float(encoded.low + encoded.high),
-                }
+                metrics = {"latents_at_bound": float(encoded.low + encoded.high)}
+                if pl_module.has_standard_prior:
+                    metrics["gap_to_prior"] = gap_to_prior(encoded.z)
                 if pl_module.posteriors.gaussian and self.decomposed:
                     metrics |= rate_terms(encoded, self.decomposed)
             else:
@@ -225,18 +227,19 @@ def encode_validation(trainer: pl.Trainer, model: Autoencoder, count: int) -> En
         z = posterior.sample(evaluation_noise(model, moved.index, "val"))
         # A posterior that has no log-variance cannot be at its bounds.
         log_variance = torch.zeros_like(z) if posterior.log_variance is None else posterior.log_variance
-        chunks.append((posterior.mean, z, log_variance))
-    mean, z, log_variance = (torch.cat(column).float().cpu() for column in zip(*chunks, strict=True))
+        log_prior = model.code_density(moved.y).log_prob(z.float())
+        chunks.append((posterior.mean, z, log_variance, log_prior))
+    mean, z, log_variance, log_prior = (torch.cat(column).float().cpu() for column in zip(*chunks, strict=True))
     at_bounds = log_variance <= -LOG_VARIANCE_BOUND, log_variance >= LOG_VARIANCE_BOUND
     low, high = (int((at.float().mean(0) > AT_BOUND).sum()) for at in at_bounds)
-    return EncodedImages(mean, z, log_variance, low, high)
+    return EncodedImages(mean, z, log_variance, log_prior, low, high)
 
 
 def rate_terms(encoded: EncodedImages, count: int) -> dict[str, float]:
     """Return the terms of the rate `mi`, `tc` and `dwkl` in nats, from the first `count` encoded images."""
     z = encoded.z[:count]
-    log_prior = -0.5 * (z.square() + math.log(2 * math.pi)).sum(1)
-    terms = decompose_rate(GaussianPosterior(encoded.mean[:count], encoded.log_variance[:count]), z, log_prior)
+    posterior = GaussianPosterior(encoded.mean[:count], encoded.log_variance[:count])
+    terms = decompose_rate(posterior, z, encoded.log_prior[:count])
     return dict(zip(("mi", "tc", "dwkl"), terms, strict=True))
 
 

@@ -9,13 +9,13 @@ from autoencoders.callbacks.base import (
     FigureCallback,
     at_least,
     continue_on_error,
-    evaluation_mode,
     heading,
     validation_codes,
 )
 from autoencoders.latent.projections import plane, supports_tsne, tsne
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
+from autoencoders.utils.modes import evaluation_mode
 
 TSNE_ITERATIONS = 300
 """Iterations of the t-SNE at the end of training; see `autoencoders.latent.projections.tsne`."""
@@ -49,7 +49,7 @@ class LatentPlot(FigureCallback):
         points, axes = plane(codes)
         from autoencoders.figures.latents import plot_codes
 
-        style |= {"caption": f"{len(codes):,} validation codes", "prior": model.has_prior and model.latent_dim == 2}
+        style |= {"caption": f"{len(codes):,} validation codes", "prior": model.has_standard_prior and model.latent_dim == 2}
         writer.save_figure("latents", plot_codes(points, heading(trainer, model), axes, **style), trainer.global_step)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

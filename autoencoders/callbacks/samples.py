@@ -14,9 +14,10 @@ from torch import Tensor
 
 from autoencoders.callbacks.base import FigureCallback, at_least, heading, validation_codes
 from autoencoders.data.datamodule import get_datamodule
-from autoencoders.latent.densities import Density, GaussianFull, StandardNormal
+from autoencoders.latent.densities import GaussianFull
 from autoencoders.loggers.media import MediaWriter
 from autoencoders.models.autoencoder import Autoencoder, as_autoencoder
+from autoencoders.models.prior_codes import draw_noise, prior_codes
 from autoencoders.utils.arrays import to_numpy
 from autoencoders.utils.texts import describe_shown, shown_labels
 
@@ -51,19 +52,13 @@ class Samples(FigureCallback):
     def draw(self, trainer: pl.Trainer, model: pl.LightningModule, writer: MediaWriter) -> None:
         """Sample codes, decode them and draw the grid of images."""
         model = as_autoencoder(model)
-        generator = torch.Generator().manual_seed(self.seed)
-        density: Density = StandardNormal(model.latent_dim)
-        if not model.has_prior:
-            density = GaussianFull()
-            density.fit(validation_codes(trainer, model, self.codes)[0])
         names, values, columns = self._columns(trainer, model)
-        if values is None:
-            z, y = density.sample(self.rows * columns, generator), None
-        else:
-            z = density.sample(self.rows, generator).repeat_interleave(columns, dim=0)
+        y = None
+        if values is not None:
             y = values.repeat(self.rows, *[1] * (values.dim() - 1)).to(model.device)
+        z, density = self._codes(trainer, model, columns, y)
         images = to_numpy(model.decode(z.to(model.device), y))
-        caption = f"images decoded from samples of {density.name}"
+        caption = f"images decoded from samples of {density}"
         if values is not None:
             caption += ", one code per row"
             if model.labels is not None and model.labels.kind == "attributes":
@@ -75,6 +70,20 @@ class Samples(FigureCallback):
         grid = images.reshape(self.rows, columns, *images.shape[1:])
         figure = image_grid(grid, heading(trainer, model), columns=names, caption=caption)
         writer.save_figure("samples", figure, trainer.global_step)
+
+    def _codes(
+        self, trainer: pl.Trainer, model: Autoencoder, columns: int, y: Tensor | None
+    ) -> tuple[Tensor, str]:
+        """Return the codes of all images in the grid, row by row, and the display name of their density."""
+        generator = torch.Generator().manual_seed(self.seed)
+        count = self.rows * columns if y is None else self.rows
+        if model.has_prior:
+            noise = draw_noise(model, count, generator)
+            noise = noise if y is None else noise.repeat_interleave(columns)
+            return prior_codes(model, noise, y), model.prior.description
+        density = GaussianFull().fit(validation_codes(trainer, model, self.codes)[0])
+        z = density.sample(count, generator)
+        return z if y is None else z.repeat_interleave(columns, dim=0), density.name
 
     def _columns(self, trainer: pl.Trainer, model: Autoencoder) -> tuple[Sequence[str], Tensor | None, int]:
         """Return display name and label of each grid column for a conditional model, and the number of columns.

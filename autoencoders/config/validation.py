@@ -53,7 +53,7 @@ def validate(config: Mapping) -> None:
     Raises:
         UserError: if an option is not valid, or an object cannot be instantiated.
     """
-    for name in ("beta", "likelihood", "objective", "regularizer", "posterior", "corruption", "figures"):
+    for name in ("beta", "likelihood", "objective", "regularizer", "prior", "posterior", "corruption", "figures"):
         instantiate(name, config[name])
     for name in ("net", "after_fit"):
         check_options(name, config[name])

@@ -13,6 +13,7 @@ from autoencoders.utils import counter_rng
 
 if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
+    from autoencoders.objectives.code_densities import CodeDensity
     from autoencoders.objectives.posteriors import GaussianPosterior
 
 TOGETHER = 500
@@ -119,13 +120,14 @@ def importance_weighted(
     for start in range(0, len(x), together):  # each image is encoded only once
         chunk = Batch(x, target, y, index).select(slice(start, start + together)).to(model.device)
         posterior = cast("GaussianPosterior", model.posterior(chunk.x, chunk.y))  # the model has a prior
+        prior = model.code_density(chunk.y)
         for first in range(0, len(chunk.x), images):
             some = slice(first, first + images)
             rows = chunk.select(some)
             sums = WeightSums(len(rows.x), model.device)
             for k in range(0, samples, together):
                 sample_indices = torch.arange(k, min(k + together, samples), device=model.device)
-                sums.add(_log_weights(model, posterior.rows(some), rows, sample_indices, seed))
+                sums.add(_log_weights(model, posterior.rows(some), prior.rows(some), rows, sample_indices, seed))
             estimates.append(sums.estimate())
     return Estimate(*(torch.cat(column) for column in zip(*estimates, strict=True)))
 
@@ -133,6 +135,7 @@ def importance_weighted(
 def _log_weights(
     model: Autoencoder,
     posterior: GaussianPosterior,
+    prior: CodeDensity,
     batch: Batch,
     sample_indices: Tensor,
     seed: int,
@@ -145,4 +148,5 @@ def _log_weights(
     rows = counter_rng.pair_indices(batch.index, sample_indices)
     eps = counter_rng.normal(counter_rng.derive_seed(seed, "importance"), rows, posterior.mean.shape[1])  # (B S, Z)
     z = posterior.sample(eps)
-    return (posterior.log_ratio(z, eps) - model.likelihood(z, y).nll(target)).unflatten(0, (-1, count))
+    log_ratio = prior.repeat(count).log_ratio(posterior, z, eps)
+    return (log_ratio - model.likelihood(z, y).nll(target)).unflatten(0, (-1, count))

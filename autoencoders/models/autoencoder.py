@@ -14,21 +14,26 @@ from autoencoders.latent.densities import Density
 from autoencoders.latent.paths import PATHS
 from autoencoders.models import defaults
 from autoencoders.models.base import ImageModel
-from autoencoders.models.evaluation import evaluation_metrics, evaluation_mode, evaluation_terms, loss_metrics
+from autoencoders.models.evaluation import evaluation_metrics, evaluation_terms, loss_metrics
+from autoencoders.models.prior_codes import PriorNoise, counter_noise, draw_noise, prior_codes
 from autoencoders.nets.base import code_size, context_shift, feature_size, initialize_net, posterior_layer
 from autoencoders.nets.heads import CodeHead, move_context
 from autoencoders.objectives.beta_schedules import BetaSchedule
+from autoencoders.objectives.code_densities import CodeDensity
 from autoencoders.objectives.elbo import ELBO, MeanTerms, Terms
 from autoencoders.objectives.likelihoods import Likelihood, Pixels
 from autoencoders.objectives.posteriors import PointFamily, Posterior, PosteriorFamily
+from autoencoders.objectives.priors import Prior, StandardNormalPrior
 from autoencoders.objectives.regularizers import CodeBatch, Regularizer
 from autoencoders.types import Batch, Context, Shape, UserError
 from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import check_at_least, check_not_negative, require
 from autoencoders.utils.chunks import ROWS_PER_CHUNK, chunk_slices
+from autoencoders.utils.modes import evaluation_mode
 
 SAMPLE = 4096
 """Maximum number of training images for the initial estimate of how the codes depend on the context vector."""
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def as_autoencoder(model: pl.LightningModule) -> Autoencoder:
@@ -84,6 +89,8 @@ class Autoencoder(ImageModel):
         objective: computes the terms of the loss from samples of z: `elbo`, `iwae`, or an object. None for `elbo`.
         regularizer: term of the loss that is computed from the codes of a batch: `none`, `tc`, `dip_i`, `dip_ii`,
             `mmd`, or an object. None for `none`.
+        prior: density of the codes from which the rate is measured and codes are sampled: `standard_normal`,
+            `mixture`, `vamp`, `conditional`, or an object. None for `standard_normal`.
         seed: seed of the noise in training.
         name: display name of the model in figures and tables; empty for the class name in lower case.
         context_size: K, the size of the context vector that the method `context` returns; 0 for an unconditional model.
@@ -106,6 +113,7 @@ class Autoencoder(ImageModel):
     beta_schedule: BetaSchedule
     objective: ELBO
     regularizer: Regularizer
+    prior: Prior
     family: Likelihood
     encoder: nn.Module
     head: nn.Module
@@ -128,6 +136,7 @@ class Autoencoder(ImageModel):
         schedule: partial | str | None = "one_cycle",
         objective: ELBO | str | None = None,
         regularizer: Regularizer | str | None = None,
+        prior: Prior | str | None = None,
         seed: int = 0,
         name: str = "",
         context_size: int = 0,
@@ -149,12 +158,14 @@ class Autoencoder(ImageModel):
         self.beta_schedule = defaults.build_beta_schedule(beta_schedule, beta)
         self.objective = defaults.build_objective(objective)
         self.regularizer = defaults.build_regularizer(regularizer)
+        self.prior = defaults.build_prior(prior)
         self.training_images = 0
         self.latent_dim, self.context_size, self.join, self.l1 = latent_dim, context_size, join, l1
         self.seed = seed
         self._noise: torch.Generator | None = None
         self.objective.check(self.beta_schedule, self.posteriors)
-        self.regularizer.check(self.posteriors, self.objective.weighted)
+        self.regularizer.check(self.posteriors, self.objective.weighted, self.prior.option)
+        self.prior.check(self.posteriors, self.context_size)
         self.build(defaults.build_encoder(encoder, latent_dim), defaults.build_decoder(decoder, latent_dim))
 
     def build(self, encoder: Callable[..., nn.Module] | None, decoder: Callable[..., nn.Module] | None) -> None:
@@ -178,6 +189,7 @@ class Autoencoder(ImageModel):
         else:
             self.head = posterior_layer(self.encoder, features + head_context, numbers * self.latent_dim)
         self.decoder = decoder(self.latent_dim + self.context_size, self.shape, layer_context)
+        self.prior.build(self.latent_dim, self.shape, self.context_size)
 
     # The model ------------------------------------------------------------------------------------------
 
@@ -192,11 +204,32 @@ class Autoencoder(ImageModel):
             x: images (B, C, H, W) in [0, 1].
             y: class indices (B,) or attributes (B, A), for a conditional model only.
         """
-        c = self.context(y)
+        return self._encode(x, self.context(y))
+
+    def _encode(self, x: Tensor, c: Tensor | None) -> Posterior:
+        """Return the posteriors q(z | x) of images (B, C, H, W) and their context vectors (B, K)."""
         h = self.encoder(x, c if self.join == "every_layer" else None)  # (B, F)
         if c is not None and self.join != "decoder":
             h = torch.cat([h, c], dim=1)
         return self.posteriors.from_numbers(self.head(h))
+
+    def code_density(self, y: Tensor | None = None) -> CodeDensity:
+        """Return the prior p(z) of the codes, or p(z | y) for a prior that depends on the labels.
+
+        Args:
+            y: class indices (B,) or attributes (B, A) of B images, for such a prior only.
+        """
+        return self.prior(self._encode_pseudo_inputs, self.context(y) if self.prior.conditional else None)
+
+    def _encode_pseudo_inputs(self, x: Tensor, c: Tensor | None) -> Posterior:
+        """Encode images of the prior as `_encode`, without updating the running statistics of batch normalization."""
+        training = [module for module in self.encoder.modules() if module.training and isinstance(module, BATCH_NORMS)]
+        for module in training:
+            module.eval()
+        posterior = self._encode(x, c)
+        for module in training:
+            module.train()
+        return posterior
 
     def likelihood(self, z: Tensor, y: Tensor | None = None) -> Pixels:
         """Return the pixel distributions p(x | z) of a batch.
@@ -241,11 +274,11 @@ class Autoencoder(ImageModel):
             n: number of images.
             y: labels of the images, for a conditional model only; see `CVAE.label_tensor`. Class indices (n,), class
                 names, attributes (n, A), or the label of one image for all images.
-            temperature: factor on the deviation of every code from the mean of the density. 0 decodes the mean only.
+            temperature: factor on the deviation of every code from the mean of the density, or of its component for a
+                prior that is a mixture. 0 decodes the means only.
             density: density of the codes, fitted by its method `fit`; see `autoencoders.latent.densities`. None for the
-                prior N(0, I).
-            generator: generator of the random numbers, on the CPU for a density, on the device of the model for the
-                prior; None for the global generator.
+                prior of the model.
+            generator: generator of the random numbers, on the CPU for a density; None for the global generator.
 
         Raises:
             UserError: if the model has no prior and there is no density, or an argument is out of range.
@@ -265,7 +298,7 @@ class Autoencoder(ImageModel):
             )
         labels = self.label_tensor(y, n)
         if density is None:
-            z = temperature * torch.randn(n, self.latent_dim, generator=generator, device=self.device)
+            z = prior_codes(self, draw_noise(self, n, generator), labels, temperature)
         else:
             if generator is None:
                 generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
@@ -327,26 +360,34 @@ class Autoencoder(ImageModel):
             eps: noise (B, Z) for one sample per image, or (B, K, Z) for K samples per image; None for a posterior that
                 is a single point.
         """
-        terms = self.objective.terms(self.posterior(batch.x, batch.y), self.likelihood, batch, eps)
+        posterior, prior = self.posterior(batch.x, batch.y), self.code_density(batch.y)
+        terms = self.objective.terms(posterior, self.likelihood, batch, eps, prior)
         if self.l1:
             return terms._replace(extra=self.l1 * terms.posterior.mean.abs().sum(1))
         return terms
 
-    def regularization(self, posterior: Posterior, z: Tensor, noise: Tensor) -> Tensor:
+    def regularization(self, posterior: Posterior, z: Tensor, y: Tensor | None, noise: PriorNoise) -> Tensor:
         """Return the regularizer () of a batch, before it is multiplied by its weight, in float32 even under autocast.
 
         Args:
             posterior: posteriors q(z | x) of the B images.
             z: (B, Z) one sample of each posterior.
-            noise: (B, Z) standard normal noise for samples of the prior.
+            y: class indices (B,) or attributes (B, A), or None.
+            noise: random numbers for samples of the prior.
         """
+        samples = self.code_density(y).transform(*noise)
         with torch.autocast(z.device.type, enabled=False):
-            return self.regularizer(CodeBatch(posterior, z, noise, self.training_images))
+            return self.regularizer(CodeBatch(posterior, z, samples, self.training_images))
 
     @property
     def has_prior(self) -> bool:
-        """Whether the model has a standard normal prior p(z), from which codes can be sampled."""
+        """Whether the model has a prior p(z) or p(z | y), from which codes can be sampled."""
         return self.posteriors.stochastic
+
+    @property
+    def has_standard_prior(self) -> bool:
+        """Whether the prior is the standard normal N(0, I)."""
+        return self.has_prior and self.prior.option == StandardNormalPrior.option
 
     @property
     def notes(self) -> list[str]:
@@ -357,10 +398,11 @@ class Autoencoder(ImageModel):
     def traits(self) -> list[str]:
         """Short descriptions that figure titles show after the model name.
 
-        They are beta, the number of latents, and the objective, the regularizer and the posterior if these are not the
-        default.
+        They are beta, the number of latents, and the objective, the regularizer, the prior and the posterior if these
+        are not the default.
         """
-        traits = [f"{self.latent_dim} latents", self.objective.name, self.regularizer.name, self.posteriors.name]
+        parts = self.objective, self.regularizer, self.prior, self.posteriors
+        traits = [f"{self.latent_dim} latents", *(part.name for part in parts)]
         if self.has_prior:
             traits.insert(0, f"beta {self.beta_schedule.weight(1.0):g}")
         return [trait for trait in traits if trait]
@@ -387,6 +429,7 @@ class Autoencoder(ImageModel):
             # The images may be a memory-mapped RowView instead of a Tensor. A RowView supports the same indexing.
             self.initialize(cast(Tensor, self._datamodule.images("train")))
             self._remove_context_from_codes()
+            self._initialize_prior()
 
     def initialize(self, images: Tensor) -> None:
         """Initialize the weights of encoder and decoder from the stored training images (N, C, H, W).
@@ -408,10 +451,7 @@ class Autoencoder(ImageModel):
         encoder_shift, decoder_shift = self.head.shift, context_shift(self.decoder)
         if encoder_shift is None or decoder_shift is None:
             return
-        count = len(self._datamodule.images("train"))
-        # The images are selected at equal distances in the split, because the first images may all have the same label.
-        rows = torch.linspace(0, count - 1, min(SAMPLE, count)).long()
-        batch = self._datamodule.evaluation_batches("train").batch(rows)
+        batch = self._spread_batch(SAMPLE)
         context = self.context(batch.y)
         if context is None:
             return
@@ -420,6 +460,22 @@ class Autoencoder(ImageModel):
             h = self.encoder(batch.x[chunk], context[chunk] if self.join == "every_layer" else None)
             codes.append(h)
         move_context(encoder_shift, decoder_shift, torch.cat(codes)[:, : self.latent_dim], context)
+
+    @torch.no_grad()
+    def _initialize_prior(self) -> None:
+        """Initialize a prior that starts from training images."""
+        if self.prior.images:
+            batch = self._spread_batch(self.prior.images)
+            self.prior.initialize(batch.x, self.context(batch.y))
+
+    def _spread_batch(self, count: int) -> Batch:
+        """Return at most `count` training images without augmentation.
+
+        They are selected at equal distances in the split, because the first images may all have the same label.
+        """
+        images = len(self._datamodule.images("train"))
+        rows = torch.linspace(0, images - 1, min(count, images)).long()
+        return self._datamodule.evaluation_batches("train").batch(rows)
 
     # Training and evaluation ----------------------------------------------------------------------------
 
@@ -448,8 +504,8 @@ class Autoencoder(ImageModel):
         eps = self.posteriors.fresh(*shape, generator=self._noise, device=device)
         return eps if world == 1 else eps[self.global_rank :: world]
 
-    def _prior_noise(self, size: int, number: int) -> Tensor:
-        """Return standard normal noise (B, Z) for samples of the prior, which depends on the same as the noise of z.
+    def _prior_noise(self, size: int, number: int) -> PriorNoise:
+        """Return random numbers for samples of the prior, which depend on the same as the noise of z.
 
         Args:
             size: B, the number of images of this process.
@@ -457,7 +513,7 @@ class Autoencoder(ImageModel):
         """
         seed = counter_rng.derive_seed(self.seed, "prior", self.current_epoch, number)
         rows = torch.arange(size, device=self.device) * self.trainer.world_size + self.global_rank
-        return counter_rng.normal(seed, rows, self.latent_dim)
+        return counter_noise(seed, rows, self.latent_dim)
 
     def _shared_step(self, batch: Batch, stage: str, number: int) -> Tensor | None:
         """Update the metric of a stage with a batch. In training, also return the loss in nats per image."""
@@ -471,7 +527,7 @@ class Autoencoder(ImageModel):
         means = terms.mean()
         if self.regularizer.active:
             noise = self._prior_noise(count, number)
-            means = means._replace(regularizer=self.regularization(terms.posterior, terms.z, noise))
+            means = means._replace(regularizer=self.regularization(terms.posterior, terms.z, batch.y, noise))
         loss = self.objective.loss(means, self.beta_schedule, self._progress, self.regularizer.weight)
         with torch.no_grad():
             regularizer = [] if means.regularizer is None else [means.regularizer]

@@ -58,7 +58,7 @@ class ImageModel(Recorded, pl.LightningModule):
     Attributes:
         decodes: whether the model has `encode`, `posterior` and `decode`.
         single_process: whether the model can be trained by a single process only.
-        has_prior: whether the model has a standard normal prior p(z), from which codes can be sampled.
+        has_prior: whether the model has a prior p(z) or p(z | y), from which codes can be sampled.
         latent_dim: Z, the size of the latent code; None for a model without latent codes.
         context_size: K, the size of the context vector (encoded labels); 0 for an unconditional model.
         beta_schedule: schedule of beta, the weight of the rate (KL divergence of the posterior from the prior) in the
@@ -111,7 +111,7 @@ class ImageModel(Recorded, pl.LightningModule):
 
     @property
     def has_prior(self) -> bool:
-        """Whether the model has a standard normal prior p(z), from which codes can be sampled."""
+        """Whether the model has a prior p(z) or p(z | y), from which codes can be sampled."""
         return False
 
     @property

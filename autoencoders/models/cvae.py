@@ -42,7 +42,7 @@ class CVAE(VAE):
         join: where the context vector (encoded labels) is concatenated. `both`: to the encoder's features and to the
             code. `decoder`: to the code only. `every_layer`: as `both`, and to the input of every layer of the encoder
             and the decoder (in a convolution, as a learned bias per channel).
-        guide: weight of the additional loss -log g(y | decode(eps, y)) with eps ~ N(0, I). The small classifier g is
+        guide: weight of the additional loss -log g(y | decode(z, y)) with z sampled from the prior. The small classifier g is
             trained at the same time, on the target images only. The additional loss increases the fraction of prior
             samples that show the requested class (after Hu et al., "Toward controlled generation of text", 2017). The
             metrics of the bound do not include this loss. With 0, there is no classifier.
@@ -92,6 +92,11 @@ class CVAE(VAE):
             raise UserError(
                 f"model.guide must be 0 with {self.posteriors.name} because the guide samples codes from N(0, I), got "
                 f"{guide}. Set model.guide=0, or set posterior.noise=normal and posterior.std=exp_half."
+            )
+        if guide and not self.prior.closed_form:
+            raise UserError(
+                f"model.guide must be 0 with prior={self.prior.option}, got {guide}. Set model.guide=0, or choose "
+                "prior=standard_normal or prior=conditional."
             )
         if context.kind == "attributes":
             self.register_buffer("attribute_mean", torch.zeros(context.size))
@@ -175,8 +180,10 @@ class CVAE(VAE):
         terms = super().terms(batch, eps)
         if not self.guide or eps is None or batch.y is None:
             return terms
-        # The noise eps ~ N(0, I) is also a sample of the prior, and it is independent of the image.
-        samples = self.decode(eps if eps.dim() == 2 else eps[:, 0], batch.y)
+        # The noise eps ~ N(0, I) also gives a sample of the prior, which is independent of the image.
+        noise = eps if eps.dim() == 2 else eps[:, 0]
+        codes = self.code_density(batch.y).transform(noise, torch.zeros_like(noise[:, 0]))
+        samples = self.decode(codes, batch.y)
         frozen = {name: weight.detach() for name, weight in self.classifier.named_parameters()}
         classifier_loss = F.cross_entropy(self.classifier(batch.target).float(), batch.y, reduction="none")
         logits = functional_call(self.classifier, frozen, samples)

@@ -19,6 +19,7 @@ from autoencoders.nets import burgess, conv, mlp, pyramid, residual, skip
 from autoencoders.objectives import beta_schedules
 from autoencoders.objectives.elbo import ELBO, IWAE
 from autoencoders.objectives.likelihoods import Bernoulli, Gaussian, GaussianLearned, Laplace, Likelihood
+from autoencoders.objectives.priors import ConditionalPrior, MixturePrior, Prior, StandardNormalPrior, VampPrior
 from autoencoders.objectives.regularizers import DIPI, DIPII, MMD, NoRegularizer, Regularizer, TotalCorrelation
 from autoencoders.types import UserError
 from autoencoders.utils.checks import require
@@ -59,6 +60,10 @@ BETA_SCHEDULES: dict[str, Callable[..., beta_schedules.BetaSchedule]] = {
 OBJECTIVES: dict[str, Callable[[], ELBO]] = {"elbo": ELBO, "iwae": IWAE}
 REGULARIZERS: dict[str, Callable[[], Regularizer]] = {
     "none": NoRegularizer, "tc": TotalCorrelation, "dip_i": DIPI, "dip_ii": DIPII, "mmd": MMD,
+}  # fmt: skip
+PRIORS: dict[str, Callable[[], Prior]] = {
+    "standard_normal": StandardNormalPrior, "mixture": MixturePrior, "vamp": VampPrior,
+    "conditional": ConditionalPrior,
 }  # fmt: skip
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": partial(torch.optim.Adam, fused=True),
@@ -158,6 +163,13 @@ def build_regularizer(regularizer: Regularizer | str | None) -> Regularizer:
     if isinstance(regularizer, str):
         return find("regularizer", regularizer, REGULARIZERS)()
     return regularizer or NoRegularizer()
+
+
+def build_prior(prior: Prior | str | None) -> Prior:
+    """Return a prior, which is given as an object or by its name. None selects the standard normal."""
+    if isinstance(prior, str):
+        return find("prior", prior, PRIORS)()
+    return prior or StandardNormalPrior()
 
 
 def build_optimizer(optimizer: Callable | str | None, lr: float | None, default_lr: float) -> Callable | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor
 
 from autoencoders.metrics.dimension import active_units
 from autoencoders.metrics.images import psnr
+from autoencoders.models.prior_codes import counter_noise
 from autoencoders.objectives.elbo import MeanTerms
 from autoencoders.objectives.posteriors import Posterior, concatenate
 from autoencoders.types import Batch
@@ -21,22 +20,6 @@ if TYPE_CHECKING:
 
 EVALUATION_SEED = 0
 """Seed of the noise in validation and test. The seed never changes, so that runs and epochs are comparable."""
-
-
-@contextmanager
-def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """Set a model to evaluation mode and disable gradients within the `with` block.
-
-    At the end of the block, every module of the model returns to its previous mode.
-    """
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def evaluation_noise(model: Autoencoder, index: Tensor, split: str, samples: int = 1) -> Tensor | None:
@@ -72,14 +55,10 @@ def evaluation_terms(model: Autoencoder, batch: Batch, split: str) -> Tensor:
     means = torch.stack(sums).sum(0) / len(batch.x)  # (5 + 3 Z,)
     regularizer = torch.zeros((1,), dtype=means.dtype, device=means.device)
     if model.regularizer.active:
-        noise = evaluation_prior_noise(model, batch.index, split)
-        regularizer += model.regularization(concatenate(posteriors), torch.cat(codes), noise)
+        seed = counter_rng.derive_seed(EVALUATION_SEED, "prior", split)
+        noise = counter_noise(seed, batch.index, model.latent_dim)
+        regularizer += model.regularization(concatenate(posteriors), torch.cat(codes), batch.y, noise)
     return torch.cat([means[:5], regularizer, means[5:]])
-
-
-def evaluation_prior_noise(model: Autoencoder, index: Tensor, split: str) -> Tensor:
-    """Return standard normal noise (B, Z) for sampling the prior. The same image always has the same noise."""
-    return counter_rng.normal(counter_rng.derive_seed(EVALUATION_SEED, "prior", split), index, model.latent_dim)
 
 
 def _chunk_sums(model: Autoencoder, batch: Batch, split: str) -> tuple[Tensor, Posterior, Tensor]:
@@ -94,7 +73,8 @@ def _chunk_sums(model: Autoencoder, batch: Batch, split: str) -> tuple[Tensor, P
     bound = torch.zeros_like(terms.rate) if terms.bound is None else terms.bound
     extra = torch.zeros_like(terms.rate) if terms.extra is None else terms.extra
     scalars = torch.stack([terms.distortion, terms.rate, bound, extra, squares], dim=1)
-    latents = torch.cat([mean, mean.square(), terms.posterior.kl()], dim=1)  # (B, 3 Z)
+    kl = torch.zeros_like(mean) if terms.kl is None else terms.kl
+    latents = torch.cat([mean, mean.square(), kl], dim=1)  # (B, 3 Z)
     return torch.cat([scalars, latents], dim=1).double().sum(0), terms.posterior, terms.z
 
 
@@ -117,8 +97,9 @@ def evaluation_metrics(model: Autoencoder, split: str, means: Tensor) -> dict[st
     if model.posteriors.stochastic:
         mean, square, kl = means[6:].split(model.latent_dim)
         metrics[f"{split}/active_units"] = float(active_units(mean, square))
-        digits = len(str(model.latent_dim - 1))
-        metrics |= {f"{split}_kl/latent_{i:0{digits}d}": v for i, v in enumerate(kl.tolist())}
+        if model.prior.closed_form:
+            digits = len(str(model.latent_dim - 1))
+            metrics |= {f"{split}_kl/latent_{i:0{digits}d}": v for i, v in enumerate(kl.tolist())}
     return metrics
 
 

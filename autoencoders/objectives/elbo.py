@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
+from autoencoders.objectives.code_densities import CodeDensity, StandardNormal
 from autoencoders.objectives.likelihoods import Pixels
 from autoencoders.objectives.posteriors import GaussianPosterior, Posterior, PosteriorFamily
 from autoencoders.types import Batch, UserError
@@ -37,10 +38,12 @@ class Terms(NamedTuple):
 
     Attributes:
         distortion: -log p(target | z) in nats (B,), averaged over the K samples of z.
-        rate: KL divergence of the posterior q(z | x) from the prior p(z) in nats (B,), in closed form.
+        rate: KL divergence of the posterior q(z | x) from the prior p(z) in nats (B,): in closed form if the prior has
+            one, otherwise the mean of log q(z | x) - log p(z) over the K samples of z.
         posterior: posteriors q(z | x) of the B images.
         pixels: pixel distributions p(x | z) of all B * K samples of z.
         z: (B, Z) codes: the first sample of each image.
+        kl: (B, Z) rate per latent in nats; None if the rate has no closed form.
         bound: loss in nats (B,) that replaces distortion + beta * rate; None if the loss is not replaced.
         extra: regularization in nats (B,) that is added to the loss, such as the weighted L1 norm of the code; None
             without regularization.
@@ -51,6 +54,7 @@ class Terms(NamedTuple):
     posterior: Posterior
     pixels: Pixels
     z: Tensor
+    kl: Tensor | None = None
     bound: Tensor | None = None
     extra: Tensor | None = None
 
@@ -59,6 +63,35 @@ class Terms(NamedTuple):
         bound = None if self.bound is None else self.bound.mean()
         extra = None if self.extra is None else self.extra.mean()
         return MeanTerms(self.distortion.mean(), self.rate.mean(), bound, extra)
+
+
+class DecodedSamples(NamedTuple):
+    """K codes per image, sampled from the posteriors of B images, and their pixel distributions.
+
+    Attributes:
+        posterior: posteriors q(z | x), each image repeated K times consecutively.
+        eps: (B * K, Z) noise of the codes; None for a posterior that is a single point.
+        z: (B * K, Z) codes.
+        pixels: pixel distributions p(x | z) of the B * K codes.
+        nll: (B, K) -log p(target | z) in nats.
+    """
+
+    posterior: Posterior
+    eps: Tensor | None
+    z: Tensor
+    pixels: Pixels
+    nll: Tensor
+
+    def log_ratios(self, prior: CodeDensity) -> Tensor:
+        """Return log p(z) - log q(z | x) (B, K), in nats, for the prior of the B images.
+
+        Raises:
+            TypeError: if the posterior is not Gaussian, or if there is no noise.
+        """
+        if self.eps is None or not isinstance(self.posterior, GaussianPosterior):
+            raise TypeError("Importance weights need a GaussianPosterior and noise `eps` that is not None.")
+        samples = self.nll.shape[1]
+        return prior.repeat(samples).log_ratio(self.posterior, self.z, self.eps).unflatten(0, (-1, samples))
 
 
 class ELBO(Recorded):
@@ -105,6 +138,7 @@ class ELBO(Recorded):
         likelihood: Callable[[Tensor, Tensor | None], Pixels],
         batch: Batch,
         eps: Tensor | None,
+        prior: CodeDensity | None = None,
     ) -> Terms:
         """Compute all terms of the loss for a batch.
 
@@ -115,9 +149,15 @@ class ELBO(Recorded):
             batch: batch with B images.
             eps: noise (B, Z) for one sample per image, or (B, K, Z) for K samples per image; None for a posterior that
                 is a single point.
+            prior: density of the codes of the B images; None for N(0, I).
         """
-        pixels, nll, z, _ = self._decode_samples(posterior, likelihood, batch, eps)
-        return Terms(nll, posterior.kl().sum(1), posterior, pixels, z)
+        return self._terms(self._decode_samples(posterior, likelihood, batch, eps), posterior, prior or StandardNormal())
+
+    def _terms(self, samples: DecodedSamples, posterior: Posterior, prior: CodeDensity) -> Terms:
+        """Compute the terms of the loss from decoded samples of the posteriors of B images."""
+        kl = prior.kl(posterior)
+        rate = -samples.log_ratios(prior).mean(1) if kl is None else kl.sum(1)
+        return Terms(samples.nll.mean(1), rate, posterior, samples.pixels, samples.z[:: samples.nll.shape[1]], kl)
 
     def loss(
         self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float, regularizer_weight: float = 0.0
@@ -143,15 +183,8 @@ class ELBO(Recorded):
         likelihood: Callable[[Tensor, Tensor | None], Pixels],
         batch: Batch,
         eps: Tensor | None,
-    ) -> tuple[Pixels, Tensor, Tensor, Tensor | None]:
-        """Sample codes z from the posteriors, and decode them. The arguments are those of `terms`.
-
-        Returns:
-            Pixel distributions p(x | z) of the B * K samples.
-            Distortion -log p(target | z) in nats (B,), averaged over the K samples.
-            First sample of each image (B, Z).
-            Logarithms of the importance weights (B, K) if `weighted` is True, else None.
-        """
+    ) -> DecodedSamples:
+        """Sample codes z from the posteriors, and decode them. The arguments are those of `terms`."""
         samples = 1 if eps is None or eps.dim() == 2 else eps.shape[1]
         y, target = batch.y, batch.target
         if eps is not None and samples > 1:
@@ -160,12 +193,7 @@ class ELBO(Recorded):
             target = target.repeat_interleave(samples, 0)
         z = posterior.sample(eps)
         pixels = likelihood(z, y)
-        nll = pixels.nll(target)  # (B K,)
-        weights = None
-        if self.weighted and eps is not None and isinstance(posterior, GaussianPosterior):
-            weights = (posterior.log_ratio(z, eps) - nll).unflatten(0, (-1, samples))
-        distortion = nll if samples == 1 else nll.unflatten(0, (-1, samples)).mean(1)
-        return pixels, distortion, z[::samples], weights
+        return DecodedSamples(posterior, eps, z, pixels, pixels.nll(target).unflatten(0, (-1, samples)))
 
 
 class IWAE(ELBO):
@@ -210,25 +238,16 @@ class IWAE(ELBO):
                 "not Gaussian. Choose posterior=gaussian with its default noise and std, or objective=elbo."
             )
 
-    def terms(
-        self,
-        posterior: Posterior,
-        likelihood: Callable[[Tensor, Tensor | None], Pixels],
-        batch: Batch,
-        eps: Tensor | None,
-    ) -> Terms:
-        """Compute all terms of the loss for a batch, including the bound. The arguments are those of `ELBO.terms`.
+    def _terms(self, samples: DecodedSamples, posterior: Posterior, prior: CodeDensity) -> Terms:
+        """Compute the terms of the loss and the bound from decoded samples of the posteriors of B images.
 
         The bound is computed from the logarithms of the importance weights, so that large weights do not overflow.
-
-        Raises:
-            TypeError: if the posterior is not Gaussian, or if `eps` is None.
         """
-        pixels, nll, z, weights = self._decode_samples(posterior, likelihood, batch, eps)
-        if weights is None:
-            raise TypeError("The importance-weighted bound needs a GaussianPosterior and noise `eps` that is not None.")
-        bound = math.log(weights.shape[1]) - weights.logsumexp(1)
-        return Terms(nll, posterior.kl().sum(1), posterior, pixels, z, bound)
+        log_ratios = samples.log_ratios(prior)
+        bound = math.log(log_ratios.shape[1]) - (log_ratios - samples.nll).logsumexp(1)
+        kl = prior.kl(posterior)
+        rate = -log_ratios.mean(1) if kl is None else kl.sum(1)
+        return Terms(samples.nll.mean(1), rate, posterior, samples.pixels, samples.z[:: log_ratios.shape[1]], kl, bound)
 
     def loss(
         self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float, regularizer_weight: float = 0.0

@@ -5,6 +5,7 @@ The rate is the KL divergence of the posterior from the prior. The encoder head 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -53,7 +54,7 @@ class PointPosterior(NamedTuple):
 
 
 class GaussianPosterior(NamedTuple):
-    """Diagonal Gaussian posterior q(z | x) for a standard normal prior (Kingma and Welling, 2013).
+    """Diagonal Gaussian posterior q(z | x) (Kingma and Welling, 2013).
 
     Attributes:
         mean: (B, Z) posterior means.
@@ -87,9 +88,9 @@ class GaussianPosterior(NamedTuple):
         """Return KL(q(z | x) || N(0, 1)) per latent (B, Z), in nats: (mean^2 + variance - 1 - log variance) / 2."""
         return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance)
 
-    def log_ratio(self, z: Tensor, eps: Tensor) -> Tensor:
-        """Return log(p(z) / q(z | x)) (B,), in nats, for z = sample(eps). The constants of the two densities cancel."""
-        return 0.5 * (eps.square() + 2 * self.log_std - z.square()).sum(1)
+    def log_prob(self, eps: Tensor) -> Tensor:
+        """Return log q(z | x) (B,), in nats, for z = sample(eps)."""
+        return -(0.5 * (eps.square() + math.log(2 * math.pi)) + self.log_std).sum(1)
 
     def rows(self, index: slice) -> GaussianPosterior:
         """Return the posterior of the images in a slice of the batch."""

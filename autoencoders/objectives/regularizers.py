@@ -57,12 +57,13 @@ class Regularizer(Recorded):
         """Display name of the regularizer in figure titles; empty without one."""
         return ""
 
-    def check(self, posteriors: PosteriorFamily, weighted: bool) -> None:
-        """Check that the regularizer can be used with a posterior family and an objective.
+    def check(self, posteriors: PosteriorFamily, weighted: bool, prior: str = "standard_normal") -> None:
+        """Check that the regularizer can be used with a posterior family, an objective and a prior.
 
         Args:
             posteriors: family of the posteriors.
             weighted: whether the objective weights samples by importance (IWAE).
+            prior: name of the prior.
 
         Raises:
             UserError: if they cannot be combined.
@@ -86,8 +87,8 @@ class NoRegularizer(Regularizer):
     def __init__(self) -> None:
         super().__init__(0.0)
 
-    def check(self, posteriors: PosteriorFamily, weighted: bool) -> None:
-        """Accept every posterior family and objective."""
+    def check(self, posteriors: PosteriorFamily, weighted: bool, prior: str = "standard_normal") -> None:
+        """Accept every posterior family, objective and prior."""
 
 
 def _require_gaussian(posteriors: PosteriorFamily, name: str) -> None:
@@ -134,9 +135,9 @@ class TotalCorrelation(Regularizer):
         """Display name of the regularizer in figure titles."""
         return f"total correlation {self.weight:g}"
 
-    def check(self, posteriors: PosteriorFamily, weighted: bool) -> None:
+    def check(self, posteriors: PosteriorFamily, weighted: bool, prior: str = "standard_normal") -> None:
         """Check that the posteriors have Gaussian densities. See `Regularizer.check`."""
-        super().check(posteriors, weighted)
+        super().check(posteriors, weighted, prior)
         _require_gaussian(posteriors, "tc")
 
     def __call__(self, codes: CodeBatch) -> Tensor:
@@ -203,10 +204,16 @@ class DIP(Regularizer):
         """Display name of the regularizer in figure titles."""
         return f"DIP-VAE-{self.kind} {self.lambda_od:g}, {self.lambda_d:g}"
 
-    def check(self, posteriors: PosteriorFamily, weighted: bool) -> None:
+    def check(self, posteriors: PosteriorFamily, weighted: bool, prior: str = "standard_normal") -> None:
         """Check that the posteriors are Gaussian. See `Regularizer.check`."""
-        super().check(posteriors, weighted)
+        super().check(posteriors, weighted, prior)
         _require_gaussian(posteriors, f"dip_{self.kind.lower()}")
+        if prior != "standard_normal":
+            raise UserError(
+                f"prior must be standard_normal with regularizer=dip_{self.kind.lower()}, which draws the covariance "
+                f"matrix of the codes to that of N(0, I), got {prior}. Set prior=standard_normal, or choose another "
+                "regularizer."
+            )
 
     def covariance(self, codes: CodeBatch) -> Tensor:
         """Return the covariance matrix (Z, Z) of the posterior means of the batch."""

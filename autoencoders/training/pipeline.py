@@ -429,7 +429,8 @@ def apply_after_fit(run: TrainingRun) -> str | None:
         An error message with a command that runs the failed applications again, or None if no application failed.
     """
     from autoencoders.applications.base import run_application
-    from autoencoders.callbacks.base import continue_on_error, evaluation_mode
+    from autoencoders.callbacks.base import continue_on_error
+    from autoencoders.utils.modes import evaluation_mode
     from autoencoders.loggers.media import MediaWriter
     from autoencoders.runs.run import Run
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from autoencoders.callbacks.base import evaluation_mode
+from autoencoders.utils.modes import evaluation_mode
 from autoencoders.data.description import description_rows
 from autoencoders.models.layer_summary import summarize_layers
 from autoencoders.utils import console

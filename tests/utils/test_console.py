@@ -11,7 +11,7 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
 from autoencoders import train
-from autoencoders.callbacks.base import evaluation_mode
+from autoencoders.utils.modes import evaluation_mode
 from autoencoders.config import instantiate
 from autoencoders.config.arguments import collapse_numbers, expand_numbers
 from autoencoders.config.compose import CONF, config_groups

@@ -12,8 +12,9 @@ from torch import Tensor
 from autoencoders.applications.base import bootstrap_error, mean_and_error, spread_rows
 from autoencoders.applications.evaluation.table import RESAMPLES, Row
 from autoencoders.applications.label_classifiers import TrainedClassifier
+from autoencoders.applications.code_samples import prior_or_gaussian
 from autoencoders.applications.sample import sample_images
-from autoencoders.latent.densities import Density, GaussianFull, StandardNormal
+from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.generation import density_and_coverage, frechet_distance, kernel_distance
 from autoencoders.runs.run import Run
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
@@ -109,8 +110,7 @@ def image_sets(run: Run, source: str, count: int, seed: int) -> Iterator[ImageSe
         seed: seed of the samples.
     """
     name, pca, generator = run.model.name, run.pca(), torch.Generator().manual_seed(seed)
-    density: Density = StandardNormal() if run.model.has_prior else GaussianFull()
-    density.fit(run.codes("train").z)
+    density = prior_or_gaussian(run)
     labels = ", labels of training images" if run.model.context_size else ""
     note = f"mean images of p(x | z) for codes from {density.name}{labels}"
     yield ImageSet("samples", name, sample_images(run, density, count, 1.0, seed), note)

@@ -28,7 +28,7 @@ class Latents(NamedTuple):
     Attributes:
         mean: posterior means (N, Z).
         sample: one posterior sample per image (N, Z).
-        kl: KL divergence from the prior per image and latent (N, Z), in nats.
+        kl: KL divergence from the prior per image and latent (N, Z), in nats; (N, 0) for a prior that is a mixture.
     """
 
     mean: Tensor
@@ -52,36 +52,39 @@ def encode_latents(run: Run, split: str) -> Latents:
             raise UserError(
                 f"The model must have a posterior that can be sampled, got {run.model.name}. Use a VAE or a CVAE."
             )
-        posteriors.append((posterior.mean, posterior.sample(eps), posterior.kl()))
+        kl = run.model.code_density(y).kl(posterior)
+        kl = posterior.mean[:, :0] if kl is None else kl
+        posteriors.append((posterior.mean, posterior.sample(eps), kl))
     return Latents(*(torch.cat(column).double().cpu() for column in zip(*posteriors, strict=True)))
 
 
 def latents_table(found: Latents) -> pd.DataFrame:
     """Return a table with one row per latent: mean KL divergence in nats, variance of the posterior mean, activity.
 
-    The rows are in descending order of the KL divergence.
+    The rows are in descending order of the KL divergence. For a prior that is a mixture, there is no KL divergence per
+    latent, and the rows are in descending order of the variance.
     """
     variance = found.mean.var(0, correction=0)
-    table = pd.DataFrame(
-        {
-            "latent": np.arange(len(variance)),
-            "kl": found.kl.mean(0),
-            "kl +-": (column_variances(found.kl) / len(found.kl)).sqrt(),
-            "variance of posterior mean": variance,
-            "active": (variance > ACTIVE_VARIANCE).numpy(),
-        }
-    )
-    return table.sort_values("kl", ascending=False, ignore_index=True)
+    columns = {"latent": np.arange(len(variance))}
+    if found.kl.numel():
+        columns |= {"kl": found.kl.mean(0), "kl +-": (column_variances(found.kl) / len(found.kl)).sqrt()}
+    columns |= {"variance of posterior mean": variance, "active": (variance > ACTIVE_VARIANCE).numpy()}
+    key = "kl" if "kl" in columns else "variance of posterior mean"
+    return pd.DataFrame(columns).sort_values(key, ascending=False, ignore_index=True)
 
 
 def latent_rows(run: Run, found: Latents) -> list[Row]:
     """Return rows with the number of active units, and the gap between aggregate posterior and prior.
 
-    The reference for the gap is the same number of samples from the prior. The gap of these samples is not 0, because
+    There are rows with the gap only for the standard normal prior. The reference for the gap is the same number of samples from the prior. The gap of these samples is not 0, because
     it is estimated from a finite number of samples.
     """
     name, (count, size) = run.model.name, found.mean.shape
     active = int((found.mean.var(0, correction=0) > ACTIVE_VARIANCE).sum())
+    units = Row("active units", f"of {size}", name, float(active), count,
+                f"latents whose posterior mean has variance > {ACTIVE_VARIANCE}")  # fmt: skip
+    if not run.model.has_standard_prior:
+        return [units]
     gap = gap_to_prior(found.sample)
     error = bootstrap_error(lambda rows: gap_to_prior(found.sample[rows]), count, resamples=RESAMPLES)
     rows = torch.arange(count)
@@ -90,8 +93,7 @@ def latent_rows(run: Run, found: Latents) -> list[Row]:
     ]
     note = "" if count > size else f"n/a: {count} images are too few for a covariance of {size} latents"
     return [
-        Row("active units", f"of {size}", name, float(active), count,
-            f"latents whose posterior mean has variance > {ACTIVE_VARIANCE}"),
+        units,
         Row("aggregate gap", "nats", name, (gap, error), count, note or "KL(Gaussian fit of q(z) || N(0, I))"),
         Row("aggregate gap", "nats", "N(0, I)", (float(np.mean(draws)), float(np.std(draws, ddof=1))), count,
             note or "same number of samples from the prior; +- over sample sets"),
