@@ -66,6 +66,7 @@ def test_bash_completion(line, completions):
     assert done.stdout.strip() == completions, done.stderr
 
 
+@pytest.mark.slow
 def test_training_with_two_processes_and_in_a_sweep(tmp_path):
     options = ["model=vae", "net.widths=[8]", "latent_dim=2", "trainer.max_epochs=1", "callbacks=none", "logger=none"]
     options += ["trainer.limit_train_batches=2", "test=false"]

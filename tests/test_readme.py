@@ -39,6 +39,9 @@ TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m a
 APPLY = [c.partition("autoencoders.apply")[2].strip() for c in COMMANDS if "-m autoencoders.apply" in c]
 REPORT = [c.partition("autoencoders.report")[2].strip() for c in COMMANDS if "-m autoencoders.report" in c]
 DASHBOARD = [c.partition("autoencoders.dashboard")[2].strip() for c in COMMANDS if "-m autoencoders.dashboard" in c]
+SLOW = ("data=lfw", "seed=0,1", "hydra/launcher=joblib")
+"""Parts of commands that take long, even if they are shortened."""
+FEW_SPRITES = ["data.count=600", "data.test=200", "data.validation=100"]
 MAKE = [c for c in COMMANDS if c.startswith("make ")]
 
 
@@ -51,7 +54,7 @@ def save_photos(folder, count):
 
 
 @pytest.mark.parametrize(
-    "words", [pytest.param(w, marks=pytest.mark.slow if "data=lfw" in w or "seed=0,1" in w else ()) for w in TRAIN]
+    "words", [pytest.param(w, marks=pytest.mark.slow if any(part in w for part in SLOW) else ()) for w in TRAIN]
 )
 def test_training_commands_run(words, run_command, tmp_path):
     words = shlex.split(words)
@@ -69,7 +72,8 @@ def test_training_commands_run(words, run_command, tmp_path):
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra optuna")
         short += ["hydra.sweeper.n_trials=2"]
     if "--help" not in words:
-        short += ["trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+        short += ["trainer.max_epochs=1", *(f"trainer.limit_{stage}_batches=2" for stage in ("train", "val", "test"))]
+        short += FEW_SPRITES if "data=sprites" in words else []
         short += [] if any("logger=" in word for word in words) else ["logger=none"]
         short += [] if any("callbacks=" in word for word in words) else ["callbacks=progress"]
         short += ["application@after_fit=none"] if any("experiment=" in word for word in words) else []
@@ -95,8 +99,8 @@ def test_apply_commands_run(run_command, tmp_path):
     assert run_command(train, *photos, "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint",
                        cwd=tmp_path).returncode == 0  # fmt: skip
     sprites = next(shlex.split(words) for words in TRAIN if "hydra.run.dir=runs/sprites" in words)
-    assert run_command(train, *sprites, "trainer.max_epochs=1", "data.count=600", "data.test=200", "logger=none",
-                       "data.validation=100", "callbacks=checkpoint", cwd=tmp_path).returncode == 0  # fmt: skip
+    assert run_command(train, *sprites, *FEW_SPRITES, "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint",
+                       cwd=tmp_path).returncode == 0  # fmt: skip
     assert len(APPLY) >= 6
     for words in APPLY:
         short = []

@@ -13,6 +13,7 @@ import torch
 import yaml
 from offline_wandb import everything
 
+from autoencoders import apply
 from autoencoders import train as train_command
 from autoencoders.loggers.wandb_keys import media_key
 from autoencoders.runs import loading
@@ -221,11 +222,11 @@ def test_a_resumed_run_ends_with_the_same_weights_and_one_metrics_file(compose, 
         assert [r["val/objective"] for r in rows(resumed)] == [r["val/objective"] for r in rows(tmp_path / "whole")]
 
 
-def test_a_run_is_resumed_in_its_own_folder(tmp_path):
+def test_a_run_is_resumed_in_its_own_folder(run_command, tmp_path):
     words = ["model=vae", "trainer=cpu", "schedule=constant", "logger=none", "callbacks=checkpoint"]
-    first = command(*words, "trainer.max_epochs=1", "hydra.run.dir=one", cwd=tmp_path)
+    first = run_command(train_command, *words, "trainer.max_epochs=1", "hydra.run.dir=one", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    again = command(*words, "trainer.max_epochs=3", "resume=one", cwd=tmp_path)
+    again = run_command(train_command, *words, "trainer.max_epochs=3", "resume=one", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert again.stderr == ""
     assert [p.name for p in tmp_path.iterdir()] == ["one"]
@@ -355,9 +356,9 @@ def test_early_stopping_stops(compose):
     assert max(int(row["epoch"]) for row in rows(Path(compose()["folder"]))) == 2
 
 
-def test_multirun_from_the_terminal(tmp_path):
+def test_a_sweep_with_failing_jobs(run_command, tmp_path):
     words = ["model=vae", "beta=0.5,4", "latent_dim=10,900", "net=residual", "likelihood=gaussian", "trainer=debug"]
-    done = command("-m", *words, "callbacks=checkpoint", "hydra.sweep.dir=a sweep", cwd=tmp_path)
+    done = run_command(train_command, "-m", *words, "callbacks=checkpoint", "hydra.sweep.dir=a sweep", cwd=tmp_path)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "2 of the 4 jobs that were started did not finish" in done.stderr
@@ -377,7 +378,7 @@ def test_multirun_from_the_terminal(tmp_path):
         assert found.summary["test/neg_elbo"] == pytest.approx(metrics["test/neg_elbo"])
 
 
-def test_a_users_own_model_from_another_folder(tmp_path):
+def test_a_users_own_model_from_another_folder(run_command, monkeypatch, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from autoencoders.models.vae import VAE\n\n\nclass Mine(VAE):\n    def __init__(self, *, shift, **options):\n"
         "        super().__init__(**options)\n        self.shift = shift\n"
@@ -390,15 +391,13 @@ def test_a_users_own_model_from_another_folder(tmp_path):
                    "logger=none", "callbacks=none", "hydra.run.dir=out", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load((tmp_path / "out/config.yaml").read_text())["model"]["shift"] == 4
-    sys.path.insert(0, str(tmp_path))
-    try:
-        with pytest.raises(UserError, match=r"mine\.Mine"):
-            loading.open_run(tmp_path / "out")
-        assert loading.open_run(tmp_path / "out", trust=("mine.",)).model.shift == 4
-    finally:
-        sys.path.remove(str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=r"mine\.Mine"):
+        loading.open_run(tmp_path / "out")
+    assert loading.open_run(tmp_path / "out", trust=("mine.",)).model.shift == 4
     words = ["run=out", "application=reconstruct", "application.reconstruct.count=2"]
-    refused, applied = (command(*words, *more, cwd=tmp_path, module="apply") for more in ([], ["trust=[mine]"]))
+    refused, applied = (run_command(apply, *words, *more, cwd=tmp_path) for more in ([], ["trust=[mine]"]))
+    sys.modules.pop("mine", None)
     assert refused.returncode == 2
     assert "add trust=[mine] to the command of autoencoders.apply" in refused.stderr
     assert applied.returncode == 0, applied.stderr

@@ -30,6 +30,12 @@ def cartoons(tmp_path_factory):
     return made
 
 
+@pytest.fixture
+def without_bootstrap(monkeypatch):
+    """Leave out the standard errors of AUROCs, which take seconds."""
+    monkeypatch.setattr(attribute_editing, "bootstrap_error", lambda *arguments: 0.0)
+
+
 def measured(images, truth, name):
     """Return the value of one factor of each image: the value in GRID whose cartoon has the smallest pixel distance.
 
@@ -64,12 +70,14 @@ def moved(run, names, orthogonal=(), count=12, strength=1.5):
     return changes
 
 
+@pytest.mark.usefixtures("without_bootstrap")
 def test_the_direction_bends_the_drawn_mouth_and_leaves_the_rest(cartoons, linear_run):
     changes = moved(linear_run(cartoons(), 64), MEASURED)
     assert changes["mouth"] > 0.3
     assert max(abs(v) for k, v in changes.items() if k != "mouth") < 0.15
 
 
+@pytest.mark.usefixtures("without_bootstrap")
 def test_orthogonal_keeps_a_correlated_factor(cartoons, linear_run):
     run = linear_run(cartoons(correlated=["mouth", "hair_length"], correlation=0.8), 64)
     plain = moved(run, ("mouth", "hair_length"))
@@ -79,6 +87,7 @@ def test_orthogonal_keeps_a_correlated_factor(cartoons, linear_run):
     assert clean["mouth"] > 0.1, (plain, clean)
 
 
+@pytest.mark.usefixtures("without_bootstrap")
 def test_findings_on_cartoons(cartoons, linear_run):
     found = attribute(linear_run(cartoons(), 64), attribute="mouth", measured=40, count=3, alphas=[0, 0.5, 1])
     assert set(found.figures) == {"add", "subtract", "strip", "dose"}
@@ -97,12 +106,6 @@ def test_findings_on_cartoons(cartoons, linear_run):
     assert (np.diff(dose) > 0).all()
     leaks = found.tables["leakage"].set_index("attribute")["shift, pca"]
     assert leaks.abs().idxmax() == "mouth"
-
-
-@pytest.fixture
-def without_bootstrap(monkeypatch):
-    """Leave out the standard errors of AUROCs, which take seconds."""
-    monkeypatch.setattr(attribute_editing, "bootstrap_error", lambda *arguments: 0.0)
 
 
 @pytest.mark.usefixtures("without_bootstrap")
@@ -163,6 +166,7 @@ def test_validation_images_are_not_edited(digits_run):
         attribute(digits_run, split="val")
 
 
+@pytest.mark.usefixtures("without_bootstrap")
 def test_classes_are_attributes_and_conditional_models_get_the_label(cvae_run):
     found = attribute(cvae_run, attribute="7", measured=20, count=2, alphas=[0, 1], method="logistic")
     assert len(found.tables["leakage"]) == 10

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from autoencoders.applications import attribute_editing
 from autoencoders.applications.attribute import attribute
 from autoencoders.applications.conditional_sample import conditional_sample
 from autoencoders.applications.evaluate import evaluate
@@ -105,7 +106,8 @@ def test_a_conditional_grid_is_evaluated_with_the_given_classifier(opened, class
     assert table["accuracy"]["real test images"] == pytest.approx(float(expected))
 
 
-def test_edits_are_measured_with_its_features(opened, classifier_folder):
+def test_edits_are_measured_with_its_features(opened, classifier_folder, monkeypatch):
+    monkeypatch.setattr(attribute_editing, "bootstrap_error", lambda *arguments: 0.0)  # it takes seconds
     run = opened("model=pca")
     found = attribute(run, attribute="3", classifier=str(classifier_folder), measured=10, count=2, alphas=[0, 1])
     edits = found.tables["edits"].set_index("method")

@@ -79,12 +79,13 @@ def assert_equal_runs(one, other):
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["+trainer.val_check_interval=4"], ["+trainer.val_check_interval=0.3", "trainer.max_steps=27"],
-     ["trainer.max_steps=36", "trainer.max_epochs=-1"], ["trainer.limit_train_batches=9"],
+    [["+trainer.val_check_interval=0.3", "trainer.max_steps=27"], ["trainer.max_steps=36", "trainer.max_epochs=-1"],
      ["trainer.limit_train_batches=0.4", "trainer.log_every_n_steps=1"], ["trainer.precision=bf16-mixed"],
-     ["model=ae", "schedule=cosine", "optimizer=adamw"], ["model=cvae", "model.guide=1", "beta=warmup"],
-     ["objective=iwae", "objective.samples=3"], ["model=classifier"],
-     ["data.binarize=dynamic", "corruption=erase", "data.shift=1"]],
+     ["model=cvae", "model.guide=1", "beta=warmup"], ["data.binarize=dynamic", "corruption=erase", "data.shift=1"],
+     *(pytest.param(words, marks=pytest.mark.slow) for words in (
+         [], ["+trainer.val_check_interval=4"], ["trainer.limit_train_batches=9"],
+         ["model=ae", "schedule=cosine", "optimizer=adamw"], ["objective=iwae", "objective.samples=3"],
+         ["model=classifier"]))],
     ids=lambda words: ",".join(words) or "defaults",
 )  # fmt: skip
 def test_weights_metrics_and_checkpoints_do_not_depend_on_the_number_of_steps(compose_into, tmp_path, words):
@@ -101,7 +102,7 @@ def test_weights_metrics_and_checkpoints_do_not_depend_on_the_number_of_steps(co
     assert_equal_runs(tmp_path / "1", tmp_path / "16")
 
 
-@pytest.mark.parametrize("step", [1, 5, 12, 19, 20, 33, 38])
+@pytest.mark.parametrize("step", [1, 12, 19, 38, *(pytest.param(i, marks=pytest.mark.slow) for i in (5, 20, 33))])
 def test_a_run_stopped_within_a_group_continues_with_any_number_of_steps(compose_into, tmp_path, step):
     train(compose_into(*QUICK, folder=tmp_path / "whole"))
     config = compose_into(*QUICK, "steps_per_execution=7", folder=tmp_path / "run")

@@ -105,6 +105,7 @@ def check(done, sentence, folder, stage):
     assert all(tensor.isfinite().all() for tensor in state["state_dict"].values())
 
 
+@pytest.mark.slow
 def test_a_user_error_of_one_rank_is_printed_once(run, tmp_path):
     done, seconds = run("user", "validate")
     check(done, USER, tmp_path / "run", "validate")

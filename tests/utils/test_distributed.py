@@ -57,6 +57,7 @@ def test_metrics_are_equal_for_splits_of_odd_size(folders):
         assert two[name] == pytest.approx(one[name], rel=1e-4, abs=1e-4), name
 
 
+@pytest.mark.slow
 def test_evaluation_of_a_checkpoint_does_not_depend_on_the_number_of_processes(folders, tmp_path):
     (tmp_path / "measure.py").write_text(
         "import json, sys\n"
@@ -121,6 +122,7 @@ def test_fewer_validation_images_than_processes_are_refused_with_one_sentence(tm
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_processes_share_a_drawn_seed(tmp_path):
     done = run(*QUICK, "trainer=ddp_cpu", "logger=none", "seed=null", "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -154,6 +156,7 @@ def test_an_error_in_one_process_stops_both_with_one_sentence(tmp_path):
     assert all(tensor.isfinite().all() for tensor in state["state_dict"].values())
 
 
+@pytest.mark.slow
 def test_a_sweep_continues_after_a_killed_job_of_two_processes(tmp_path):
     (tmp_path / "deadly.py").write_text(
         "import os, signal\n"
@@ -173,6 +176,7 @@ def test_a_sweep_continues_after_a_killed_job_of_two_processes(tmp_path):
     assert table(tmp_path / "sweep")[0]["reason"]
 
 
+@pytest.mark.slow
 def test_parallel_jobs_give_the_same_table(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     words = ["-m", *QUICK, "logger=none", "beta=0.5,4", "latent_dim=5", "model=vae,pca"]
