@@ -16,9 +16,9 @@ from autoencoders.applications.label_classifiers import (
     require_labels,
     true_labels,
 )
-from autoencoders.models.prior_codes import draw_noise
 from autoencoders.metrics.labels import attribute_threshold
 from autoencoders.metrics.neighbors import within_label_deviation
+from autoencoders.models.prior_codes import draw_noise
 from autoencoders.runs.run import Run
 from autoencoders.types import UserError
 from autoencoders.utils.pixels import to_unit

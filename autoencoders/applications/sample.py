@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import check_count, flatten_table, spread_rows
-from autoencoders.applications.label_classifiers import load_classifier
 from autoencoders.applications.code_samples import prior_or_gaussian, sample_codes
+from autoencoders.applications.label_classifiers import load_classifier
 from autoencoders.applications.sample_tables import Measurement, density_table, spread_images
 from autoencoders.metrics.neighbors import pixel_distances
 from autoencoders.runs.run import Run

@@ -62,10 +62,11 @@ class LatentHealth(FigureCallback):
     """Draw the figure `figures/health/<step>.png`, log metrics of the latents and the gradients, and warn of problems.
 
     The metrics are `step/gradient_norm` (in logged steps), `val/gap_to_prior` (KL divergence of the aggregate posterior
-    from the standard normal prior, in nats; not for other priors) and `val/latents_at_bound`; for a model without a prior, `val/effective_dimensions`. For a
-    model with a Gaussian posterior, `val/mi`, `val/tc` and `val/dwkl` are the terms of the rate in nats: mutual
-    information, total correlation and dimension-wise KL; see `autoencoders.objectives.aggregate.decompose_rate`. Each
-    warning is issued once per run: on the terminal, in `run.json` and in the loggers.
+    from the standard normal prior, in nats; not for other priors) and `val/latents_at_bound`; for a model without a
+    prior, `val/effective_dimensions`. For a model with a Gaussian posterior, `val/mi`, `val/tc` and `val/dwkl` are the
+    terms of the rate in nats: mutual information, total correlation and dimension-wise KL; see
+    `autoencoders.objectives.aggregate.decompose_rate`. Each warning is issued once per run: on the terminal, in
+    `run.json` and in the loggers.
 
     Args:
         codes: maximum number of validation images that are encoded after every validation.

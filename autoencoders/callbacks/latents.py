@@ -49,7 +49,10 @@ class LatentPlot(FigureCallback):
         points, axes = plane(codes)
         from autoencoders.figures.latents import plot_codes
 
-        style |= {"caption": f"{len(codes):,} validation codes", "prior": model.has_standard_prior and model.latent_dim == 2}
+        style |= {
+            "caption": f"{len(codes):,} validation codes",
+            "prior": model.has_standard_prior and model.latent_dim == 2,
+        }
         writer.save_figure("latents", plot_codes(points, heading(trainer, model), axes, **style), trainer.global_step)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -71,9 +71,7 @@ class Samples(FigureCallback):
         figure = image_grid(grid, heading(trainer, model), columns=names, caption=caption)
         writer.save_figure("samples", figure, trainer.global_step)
 
-    def _codes(
-        self, trainer: pl.Trainer, model: Autoencoder, columns: int, y: Tensor | None
-    ) -> tuple[Tensor, str]:
+    def _codes(self, trainer: pl.Trainer, model: Autoencoder, columns: int, y: Tensor | None) -> tuple[Tensor, str]:
         """Return the codes of all images in the grid, row by row, and the display name of their density."""
         generator = torch.Generator().manual_seed(self.seed)
         count = self.rows * columns if y is None else self.rows

@@ -151,7 +151,9 @@ class ELBO(Recorded):
                 is a single point.
             prior: density of the codes of the B images; None for N(0, I).
         """
-        return self._terms(self._decode_samples(posterior, likelihood, batch, eps), posterior, prior or StandardNormal())
+        return self._terms(
+            self._decode_samples(posterior, likelihood, batch, eps), posterior, prior or StandardNormal()
+        )
 
     def _terms(self, samples: DecodedSamples, posterior: Posterior, prior: CodeDensity) -> Terms:
         """Compute the terms of the loss from decoded samples of the posteriors of B images."""

@@ -430,9 +430,9 @@ def apply_after_fit(run: TrainingRun) -> str | None:
     """
     from autoencoders.applications.base import run_application
     from autoencoders.callbacks.base import continue_on_error
-    from autoencoders.utils.modes import evaluation_mode
     from autoencoders.loggers.media import MediaWriter
     from autoencoders.runs.run import Run
+    from autoencoders.utils.modes import evaluation_mode
 
     # A node without _target_ contains options from an experiment for an application that is not selected.
     nodes = {name: node for name, node in run.config["after_fit"].items() if node and "_target_" in node}

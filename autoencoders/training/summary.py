@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from autoencoders.utils.modes import evaluation_mode
 from autoencoders.data.description import description_rows
 from autoencoders.models.layer_summary import summarize_layers
 from autoencoders.utils import console
 from autoencoders.utils.console import Block
+from autoencoders.utils.modes import evaluation_mode
 
 if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder

@@ -11,7 +11,6 @@ from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
 from autoencoders import train
-from autoencoders.utils.modes import evaluation_mode
 from autoencoders.config import instantiate
 from autoencoders.config.arguments import collapse_numbers, expand_numbers
 from autoencoders.config.compose import CONF, config_groups
@@ -19,6 +18,7 @@ from autoencoders.config.diff import ABSENT_TEXT
 from autoencoders.models.layer_summary import summarize_layers
 from autoencoders.types import Context, RunStopped
 from autoencoders.utils import console
+from autoencoders.utils.modes import evaluation_mode
 
 QUICK = ["model=vae", "trainer.max_epochs=2", "trainer=cpu", "logger=none", "net.widths=[16]", "data.batch_size=64"]
 

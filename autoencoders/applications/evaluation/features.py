@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import bootstrap_error, mean_and_error, spread_rows
+from autoencoders.applications.code_samples import prior_or_gaussian
 from autoencoders.applications.evaluation.table import RESAMPLES, Row
 from autoencoders.applications.label_classifiers import TrainedClassifier
-from autoencoders.applications.code_samples import prior_or_gaussian
 from autoencoders.applications.sample import sample_images
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.generation import density_and_coverage, frechet_distance, kernel_distance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -65,7 +65,7 @@ def latents_table(found: Latents) -> pd.DataFrame:
     latent, and the rows are in descending order of the variance.
     """
     variance = found.mean.var(0, correction=0)
-    columns = {"latent": np.arange(len(variance))}
+    columns: dict[str, Any] = {"latent": np.arange(len(variance))}
     if found.kl.numel():
         columns |= {"kl": found.kl.mean(0), "kl +-": (column_variances(found.kl) / len(found.kl)).sqrt()}
     columns |= {"variance of posterior mean": variance, "active": (variance > ACTIVE_VARIANCE).numpy()}
@@ -76,8 +76,8 @@ def latents_table(found: Latents) -> pd.DataFrame:
 def latent_rows(run: Run, found: Latents) -> list[Row]:
     """Return rows with the number of active units, and the gap between aggregate posterior and prior.
 
-    There are rows with the gap only for the standard normal prior. The reference for the gap is the same number of samples from the prior. The gap of these samples is not 0, because
-    it is estimated from a finite number of samples.
+    There are rows with the gap only for the standard normal prior. The reference for the gap is the same number of
+    samples from the prior. The gap of these samples is not 0, because it is estimated from a finite number of samples.
     """
     name, (count, size) = run.model.name, found.mean.shape
     active = int((found.mean.var(0, correction=0) > ACTIVE_VARIANCE).sum())
