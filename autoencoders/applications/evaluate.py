@@ -59,8 +59,9 @@ def evaluate(
     Returns:
         Tables: `evaluation`, `latents` (only for a model with a prior), `markdown` (the model's results as one line of
         a Markdown table) and `protocol` (how the results were measured). Figure `kl`, only if the rate has a closed
-        form. A model without a prior has no rows for ELBO, rate and importance-weighted bound. The bound is compared with the
-        row `-ELBO, images of IW-NLL`, which is measured on the same images. The row `-ELBO` is measured on all images.
+        form. A model without a prior has no rows for ELBO, rate and importance-weighted bound. The bound is compared
+        with the row `-ELBO, images of IW-NLL`, which is measured on the same images. The row `-ELBO` is measured on all
+        images.
 
     Raises:
         UserError: if an option is invalid, or the classifier does not support these data or this split.

@@ -42,10 +42,10 @@ class CVAE(VAE):
         join: where the context vector (encoded labels) is concatenated. `both`: to the encoder's features and to the
             code. `decoder`: to the code only. `every_layer`: as `both`, and to the input of every layer of the encoder
             and the decoder (in a convolution, as a learned bias per channel).
-        guide: weight of the additional loss -log g(y | decode(z, y)) with z sampled from the prior. The small classifier g is
-            trained at the same time, on the target images only. The additional loss increases the fraction of prior
-            samples that show the requested class (after Hu et al., "Toward controlled generation of text", 2017). The
-            metrics of the bound do not include this loss. With 0, there is no classifier.
+        guide: weight of the additional loss -log g(y | decode(z, y)) with z sampled from the prior. The small
+            classifier g is trained at the same time, on the target images only. The additional loss increases the
+            fraction of prior samples that show the requested class (after Hu et al., "Toward controlled generation of
+            text", 2017). The metrics of the bound do not include this loss. With 0, there is no classifier.
         **options: see `Autoencoder`: `latent_dim=10`, `net="mlp"`, `likelihood="bernoulli"`, `beta=1`, `lr=6e-3`, ...
 
     Attributes:

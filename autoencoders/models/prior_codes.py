@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from autoencoders.objectives.code_densities import DiagonalGaussian, DiagonalMixture
+from autoencoders.objectives.code_densities import CodeDensity, DiagonalGaussian, DiagonalMixture
 from autoencoders.utils import counter_rng
 from autoencoders.utils.modes import evaluation_mode
 
@@ -96,10 +97,7 @@ class PriorDensity:
             labels = labels[rows].to(model.device)
         with evaluation_mode(model):
             density = model.code_density(labels if model.prior.conditional else None)
-        if isinstance(density, DiagonalGaussian):
-            weights = torch.full((len(density.mean),), 1 / len(density.mean), device=model.device)
-            density = DiagonalMixture(weights.log(), *density)
-        self.mixture = DiagonalMixture(*(values.detach().cpu().double() for values in density))
+        self.mixture = DiagonalMixture(*(values.detach().cpu().double() for values in as_mixture(density)))
 
     @property
     def mean(self) -> Tensor:
@@ -118,3 +116,18 @@ class PriorDensity:
     def log_density(self, z: Tensor) -> Tensor:
         """Return the log-density (N,) of codes `z` (N, Z) in nats."""
         return self.mixture.log_prob(z.double().cpu())
+
+
+def as_mixture(density: CodeDensity) -> DiagonalMixture:
+    """Return a mixture unchanged, and the Gaussians of N labels as the mixture of them with equal weights.
+
+    Raises:
+        TypeError: if the density is neither.
+    """
+    if isinstance(density, DiagonalMixture):
+        return density
+    if isinstance(density, DiagonalGaussian):
+        count = len(density.mean)
+        weights = torch.full((count,), -math.log(count), device=density.mean.device)
+        return DiagonalMixture(weights, *density)
+    raise TypeError(f"The density must be a mixture or a Gaussian per label, got {type(density).__name__}.")

@@ -76,7 +76,7 @@ class Prior(Recorded, nn.Module):
         """
 
     def initialize(self, images: Tensor, context: Tensor | None) -> None:
-        """Initialize the parameters from `self.images` training images (N, C, H, W) and their context vectors (N, K)."""
+        """Initialize the parameters from training images (N, C, H, W) and their context vectors (N, K), or None."""
 
     def forward(self, encode: Encode, context: Tensor | None) -> CodeDensity:
         """Return the density of the codes.

@@ -149,7 +149,8 @@ def test_the_vamp_prior_is_the_mean_of_the_posteriors_of_its_pseudo_inputs():
 def test_the_pseudo_inputs_do_not_change_the_statistics_of_batch_normalization():
     model = VAE(shape=SHAPE, latent_dim=3, prior="vamp")
     norms = [module for module in model.encoder.modules() if isinstance(module, torch.nn.BatchNorm1d)]
-    assert norms and all(norm.training for norm in norms)
+    assert len(norms) > 0
+    assert all(norm.training for norm in norms)
     before = [norm.running_mean.clone() for norm in norms]
     model.code_density().log_prob(torch.zeros(1, 3)).sum().backward()
     assert all(norm.training for norm in norms)
