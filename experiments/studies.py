@@ -115,17 +115,27 @@ class Study:
 
         Args:
             spec: `value`, a fixed number; or `run`, a name or pattern, with `key`, `<file>: <metric>`, and optionally
-                `times`, a factor.
+                `times`, a factor, and `statistic: deviation` for the standard deviation over the runs instead of their
+                mean. With `over`, a list of names or patterns, the mean of each of them stands for a run.
         """
         if "value" in spec:
             return Number(float(spec["value"]), math.nan, 0)
-        metrics = [results.metric(spec["key"]) for results in self.select(spec["run"])]
-        known = [metric for metric in metrics if metric is not None]
+        known = self._measurements(spec)
         if not known:
             return None
         factor, values = spec.get("times", 1), [value for value, _ in known]
+        if spec.get("statistic") == "deviation":
+            return deviation(values)
         error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else known[0][1]
         return Number(statistics.fmean(values) * factor, error * factor, len(values))
+
+    def _measurements(self, spec: Mapping[str, Any]) -> list[tuple[float, float]]:
+        """Return the value and the standard error of each run, or of each mean; empty if a mean is not known."""
+        if "over" in spec:
+            means = [self.number({"run": run, "key": spec["key"]}) for run in spec["over"]]
+            return [] if None in means else [(mean.mean, mean.error) for mean in means if mean is not None]
+        metrics = [results.metric(spec["key"]) for results in self.select(spec["run"])]
+        return [metric for metric in metrics if metric is not None]
 
     def baselines(self, claim: Mapping[str, Any]) -> dict[str, Number | None]:
         """Return the numbers that a claim must beat: those of the source and the target, if any, and the baselines."""
@@ -206,6 +216,14 @@ class Study:
         if second is None:
             return None
         return Number(first.mean - second.mean, math.hypot(first.error, second.error), first.runs)
+
+
+def deviation(values: list[float]) -> Number | None:
+    """Return the standard deviation of values and its standard error for normal values; None for a single value."""
+    if len(values) < 2:
+        return None
+    spread = statistics.stdev(values)
+    return Number(spread, spread / math.sqrt(2 * (len(values) - 1)), len(values))
 
 
 def expand_grid(entries: Mapping[str, Any], single: str) -> dict[str, dict[str, str]]:

@@ -65,6 +65,7 @@ def test_every_study_refers_to_existing_runs_and_experiments(compose, name, tmp_
         else:
             numbers = [claim["measured"], *claim.get("baselines", []), *claim.get("references", [])]
             patterns += [number["run"] for number in numbers if "run" in number]
+            patterns += [pattern for number in numbers for pattern in number.get("over", [])]
     unknown = [
         p for p in patterns if not p.startswith("../") and not any(re.fullmatch(p.replace("*", ".*"), k) for k in known)
     ]
@@ -118,6 +119,17 @@ def test_errors_are_over_seeds_or_over_images(study):
     assert (one.mean, one.error, one.runs) == (8, 0.5, 1)
     assert study.number({"run": "c*", "key": "metrics: test/mse"}) is None
     assert study.results["b"].metric("metrics: test/neg_elbo") is None
+
+
+def test_a_deviation_is_over_seeds_or_over_means(study):
+    key = "tables/reconstruct: mse/ae"
+    seeds = study.number({"run": "a*", "key": key, "statistic": "deviation"})
+    assert (seeds.mean, seeds.runs) == (1, 3)  # of 1, 2, 3
+    assert seeds.error == pytest.approx(0.5)
+    means = study.number({"over": ["a*", "b"], "key": key, "statistic": "deviation"})
+    assert means.mean == pytest.approx(math.sqrt(18))  # of 2 and 8
+    assert study.number({"over": ["a*", "c*"], "key": key, "statistic": "deviation"}) is None
+    assert study.number({"run": "b", "key": key, "statistic": "deviation"}) is None
 
 
 @pytest.mark.parametrize("metric", ["mse/ae", "subset/mse/ae", "accuracy/vae/100"])
