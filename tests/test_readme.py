@@ -39,7 +39,7 @@ TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m a
 APPLY = [c.partition("autoencoders.apply")[2].strip() for c in COMMANDS if "-m autoencoders.apply" in c]
 REPORT = [c.partition("autoencoders.report")[2].strip() for c in COMMANDS if "-m autoencoders.report" in c]
 DASHBOARD = [c.partition("autoencoders.dashboard")[2].strip() for c in COMMANDS if "-m autoencoders.dashboard" in c]
-SLOW = ("data=lfw", "seed=0,1", "hydra/launcher=joblib")
+SLOW = ("data=lfw", "seed=0,1", "hydra/launcher=joblib", "beta=0.25,1,4,16")
 """Parts of commands that take long, even if they are shortened."""
 FEW_SPRITES = ["data.count=600", "data.test=200", "data.validation=100"]
 MAKE = [c for c in COMMANDS if c.startswith("make ")]

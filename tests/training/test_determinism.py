@@ -22,7 +22,8 @@ def same(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
-@pytest.mark.parametrize("net", ["conv", pytest.param("mlp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("net", ["conv", "mlp"])
 def test_two_processes_compute_equal_weights(compose, tmp_path, net):
     words = [*QUICK, *NETS[net]]
     done = subprocess.run(

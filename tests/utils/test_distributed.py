@@ -134,6 +134,7 @@ def test_processes_share_a_drawn_seed(tmp_path):
     assert metrics[0]["val/mse"] == pytest.approx(metrics[1]["val/mse"], rel=0.02)
 
 
+@pytest.mark.slow
 def test_an_error_in_one_process_stops_both_with_one_sentence(tmp_path):
     (tmp_path / "wrong.py").write_text(
         "from autoencoders.models.vae import VAE\n"
