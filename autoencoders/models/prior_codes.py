@@ -34,10 +34,6 @@ class PriorNoise(NamedTuple):
         """Return the random numbers in which each sample is repeated `count` times consecutively."""
         return PriorNoise(*(numbers.repeat_interleave(count, 0) for numbers in self))
 
-    def select(self, index: slice) -> PriorNoise:
-        """Return the random numbers of a slice of the samples."""
-        return PriorNoise(self.noise[index], self.choice[index])
-
 
 def counter_noise(seed: int, index: Tensor, size: int) -> PriorNoise:
     """Return random numbers for samples of the prior that depend only on the seed and the image indices.
@@ -91,7 +87,7 @@ class PriorDensity:
     """
 
     def __init__(self, model: Autoencoder, labels: Tensor | None = None) -> None:
-        self.model, self.name = model, model.prior.description
+        self.name = model.prior.description
         if model.prior.conditional and labels is not None:
             rows = torch.linspace(0, len(labels) - 1, min(LABELS, len(labels))).long()
             labels = labels[rows].to(model.device)

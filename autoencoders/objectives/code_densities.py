@@ -45,7 +45,7 @@ class CodeDensity(Protocol):
         """Return the density in which each image is repeated `samples` times consecutively."""
 
 
-class StandardNormal:
+class StandardGaussian:
     """N(0, I), the same density for all images."""
 
     def kl(self, posterior: Posterior) -> Tensor:
@@ -68,11 +68,11 @@ class StandardNormal:
         """Return the mean (1, 1), which is 0 for all latents."""
         return torch.zeros(1, 1, device=choice.device)
 
-    def rows(self, index: slice) -> StandardNormal:
+    def rows(self, index: slice) -> StandardGaussian:
         """Return this density, which is the same for all images."""
         return self
 
-    def repeat(self, samples: int) -> StandardNormal:
+    def repeat(self, samples: int) -> StandardGaussian:
         """Return this density, which is the same for all images."""
         return self
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
-from autoencoders.objectives.code_densities import CodeDensity, StandardNormal
+from autoencoders.objectives.code_densities import CodeDensity, StandardGaussian
 from autoencoders.objectives.likelihoods import Pixels
 from autoencoders.objectives.posteriors import GaussianPosterior, Posterior, PosteriorFamily
 from autoencoders.types import Batch, UserError
@@ -152,7 +152,7 @@ class ELBO(Recorded):
             prior: density of the codes of the B images; None for N(0, I).
         """
         return self._terms(
-            self._decode_samples(posterior, likelihood, batch, eps), posterior, prior or StandardNormal()
+            self._decode_samples(posterior, likelihood, batch, eps), posterior, prior or StandardGaussian()
         )
 
     def _terms(self, samples: DecodedSamples, posterior: Posterior, prior: CodeDensity) -> Terms:

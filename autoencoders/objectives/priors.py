@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from autoencoders.objectives.code_densities import CodeDensity, DiagonalGaussian, DiagonalMixture, StandardNormal
+from autoencoders.objectives.code_densities import CodeDensity, DiagonalGaussian, DiagonalMixture, StandardGaussian
 from autoencoders.objectives.posteriors import LOG_VARIANCE_BOUND, Posterior, PosteriorFamily
 from autoencoders.types import Shape, UserError
 from autoencoders.utils.checks import check_at_least
@@ -101,9 +101,9 @@ class StandardNormalPrior(Prior):
     def check(self, posteriors: PosteriorFamily, context_size: int) -> None:
         """Accept every posterior family."""
 
-    def forward(self, encode: Encode, context: Tensor | None) -> StandardNormal:
+    def forward(self, encode: Encode, context: Tensor | None) -> StandardGaussian:
         """Return N(0, I)."""
-        return StandardNormal()
+        return StandardGaussian()
 
 
 class MixturePrior(Prior):

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from autoencoders.objectives.code_densities import StandardGaussian
 from autoencoders.objectives.posteriors import (
     LOG_VARIANCE_BOUND,
     NOISES,
@@ -71,7 +72,9 @@ def test_std_options_compute_the_std_of_their_name():
         z = q.sample(eps)
         torch.testing.assert_close(z, mean + std * eps)
         ratio = Normal(0.0, 1.0).log_prob(z) - Normal(mean, std).log_prob(z)
-        torch.testing.assert_close(q.log_ratio(z, eps), ratio.sum(1), rtol=1e-4, atol=1e-2)
+        torch.testing.assert_close(StandardGaussian().log_ratio(q, z, eps), ratio.sum(1), rtol=1e-4, atol=1e-2)
+        own_density = Normal(mean, std).log_prob(z).sum(1)
+        torch.testing.assert_close(q.log_prob(eps), own_density, rtol=1e-4, atol=1e-2)
         own = (raw / 2).exp() if name == "exp" else std  # the rate is that of N(mean, exp(log_variance))
         torch.testing.assert_close(q.kl(), kl_divergence(Normal(mean, own), Normal(0.0, 1.0)), rtol=1e-4, atol=1e-4)
         assert type(q.repeat(2)) is type(q.rows(slice(1))) is type(q)

@@ -6,14 +6,17 @@ import pytest
 import torch
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
-from autoencoders import CVAE, VAE
+from autoencoders import CVAE, VAE, load
+from autoencoders import train as train_command
+from autoencoders.config import instantiate
 from autoencoders.metrics.likelihood import importance_weighted
 from autoencoders.models.evaluation import evaluation_metrics, evaluation_terms
 from autoencoders.models.prior_codes import PriorDensity, PriorNoise, draw_noise, prior_codes
 from autoencoders.objectives import code_densities
-from autoencoders.objectives.code_densities import DiagonalGaussian, DiagonalMixture, StandardNormal
+from autoencoders.objectives.code_densities import DiagonalGaussian, DiagonalMixture, StandardGaussian
 from autoencoders.objectives.posteriors import GaussianPosterior
 from autoencoders.objectives.priors import ConditionalPrior, MixturePrior, VampPrior
+from autoencoders.train import train
 from autoencoders.types import Batch, UserError
 
 SHAPE = (1, 8, 8)
@@ -55,7 +58,7 @@ def test_the_ratio_of_densities_is_that_of_torch_distributions():
     z = posterior.sample(eps)
     q = Independent(Normal(posterior.mean, posterior.log_std.exp()), 1).log_prob(z)
     priors = {
-        StandardNormal(): Independent(Normal(torch.zeros(3), torch.ones(3)), 1),
+        StandardGaussian(): Independent(Normal(torch.zeros(3), torch.ones(3)), 1),
         (shared := mixture()): exact_mixture(shared),
         (own := DiagonalGaussian(torch.randn(9, 3), torch.randn(9, 3))): Independent(
             Normal(own.mean, (0.5 * own.log_variance).exp()), 1
@@ -267,8 +270,44 @@ def test_combinations_that_are_refused(words, expected):
     ],
 )
 def test_a_command_refuses_before_reading_data(run_command, tmp_path, words, expected):
-    from autoencoders import train
-
-    done = run_command(train, *words, "data=digits", cwd=tmp_path)
+    done = run_command(train_command, *words, "data=digits", cwd=tmp_path)
     assert done.returncode == 2
     assert expected in done.stderr
+
+
+QUICK = ["trainer=cpu", "logger=none", "callbacks=[checkpoint,health]", "trainer.max_epochs=2", "data.size=8"]
+QUICK += ["net.widths=[32]", "latent_dim=4", "data.batch_size=64", "callbacks.health.every_n_epochs=0"]
+
+
+@pytest.mark.parametrize(
+    "words", [["model=vae", "prior=vamp"], ["model=cvae", "prior=vamp", "regularizer=mmd"],
+              ["model=vae", "prior=mixture"], ["model=cvae", "prior=conditional", "model.guide=1"]]
+)  # fmt: skip
+def test_a_prior_is_trained_and_a_run_resumes_exactly(compose, tmp_path, words):
+    words = [*QUICK, *words, "callbacks.last_checkpoint.every_n_steps=15"]
+    metrics = train(compose(*words, folder=tmp_path / "one"))
+    assert metrics["test/neg_elbo"] == pytest.approx(metrics["test/distortion"] + metrics["test/rate"])
+    train(compose(*words, f"resume='{tmp_path}/one/checkpoints/previous.ckpt'", folder=tmp_path / "resumed"))
+    first, resumed = (
+        torch.load(tmp_path / folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for folder in ("one", "resumed")
+    )
+    assert all(torch.equal(value, resumed[key]) for key, value in first.items())
+    run = load(tmp_path / "one")
+    fresh = instantiate.build_model(run.config, run.model.shape, run.model.labels)
+    trained = [key for key in first if key.startswith("prior.")]
+    assert trained
+    assert not any(torch.equal(first[key], fresh.state_dict()[key]) for key in trained)
+    header = (tmp_path / "one/metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"val/mi", "val/tc", "val/dwkl"} < set(header)
+    assert "val/gap_to_prior" not in header
+
+
+def test_the_pseudo_inputs_start_as_training_images(compose, tmp_path):
+    words = [*QUICK, "model=vae", "prior=vamp", "prior.components=7", "optimizer.lr=1e-30"]
+    train(compose(*words, folder=tmp_path / "run"))
+    run = load(tmp_path / "run")
+    images = run.data.evaluation_batches("train").batch(torch.arange(len(run.data.images("train")))).x
+    distances = (run.model.prior.inputs.detach()[:, None] - images).flatten(2).abs().amax(2)
+    assert distances.min(1).values.max() == 0
+    assert distances.argmin(1).unique().numel() == 7

@@ -9,6 +9,7 @@ from torch.distributions import Independent, MultivariateNormal, Normal
 
 from autoencoders.config import instantiate
 from autoencoders.models.evaluation import evaluation_metrics, evaluation_terms
+from autoencoders.models.prior_codes import PriorNoise
 from autoencoders.objectives.aggregate import decompose_rate, log_densities
 from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior
 from autoencoders.objectives.regularizers import DIPI, DIPII, MMD, CodeBatch, TotalCorrelation
@@ -150,9 +151,10 @@ def test_validation_adds_the_weighted_regularizer_to_the_objective_and_not_to_th
 def test_autocast_does_not_change_the_regularizer(compose, name):
     words = ["model=vae", f"regularizer={name}", "net.widths=[16]", "latent_dim=3"]
     model, codes = instantiate.build_model(compose(*words), (1, 8, 8), CONTEXT), small_batch(20)
-    expected = model.regularization(codes.posterior, codes.z, codes.prior)
+    noise = PriorNoise(codes.prior, torch.zeros(20))
+    expected = model.regularization(codes.posterior, codes.z, None, noise)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(model.regularization(codes.posterior, codes.z, codes.prior), expected)
+        assert torch.equal(model.regularization(codes.posterior, codes.z, None, noise), expected)
 
 
 QUICK = ["model=vae", "trainer=cpu", "logger=none", "callbacks=checkpoint", "trainer.max_epochs=2", "data.size=8"]
