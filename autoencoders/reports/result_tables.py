@@ -17,6 +17,9 @@ from autoencoders.utils.statistics import mean_and_deviation
 DEFAULT_METRICS = ("neg_elbo", "distortion", "rate", "mse", "psnr", "active_units", "accuracy", "auroc")
 """Metrics in the default columns of the results table. Metrics that no run has are omitted."""
 
+DEFAULT_SCORES = {"MIG": "factors/MIG/model", "disentanglement": "factors/disentanglement/model"}
+"""Header -> score in the default columns, if a run has the results of `application=factors`."""
+
 SPLIT_TITLES = {"test": "Test split", "val": "Validation split, best epoch"}
 """Split -> title of the results table with default columns."""
 
@@ -30,10 +33,15 @@ Value = tuple[float | None, float | None]
 def default_columns(runs: Sequence[RunFolder]) -> dict[str, str]:
     """Return header -> metric for the default columns of the results table.
 
-    The metrics are from the test split, or from the validation split if no run has test metrics.
+    The metrics are from the test split, or from the validation split if no run has test metrics. Disentanglement scores
+    follow if a run has them.
     """
     split = "test" if any(f"test/{name}" in run.metrics for run in runs for name in DEFAULT_METRICS) else "val"
-    return {name.replace("_", " "): f"{split}/{name}" for name in DEFAULT_METRICS}
+    columns = {name.replace("_", " "): f"{split}/{name}" for name in DEFAULT_METRICS}
+    scores = {
+        k: name for k, name in DEFAULT_SCORES.items() if any(metric_value(run, name)[0] is not None for run in runs)
+    }
+    return columns | scores
 
 
 def results_table(

@@ -1,5 +1,6 @@
 """Tables of results: best values, baselines, comparability, and means over seeds."""
 
+import json
 import math
 import statistics
 
@@ -60,6 +61,20 @@ def test_baselines_follow_their_metric_and_are_marked_if_better(make_run):
     assert [c.label for c in table.columns][3:6] == ["mse", "PCA", "mean image"]
     assert [cell.beats_run for cell in column(table, "PCA")] == [False, True]
     assert [cell.text for cell in column(table, "PCA")] == ["0.01300", "0.01300"]
+
+
+def test_disentanglement_scores_are_next_to_rate_and_distortion(make_run):
+    folders = [make_run(name) for name in "ab"]
+    for folder, value in zip(folders, (0.1, 0.3), strict=True):
+        (folder / "tables/factors").mkdir(parents=True)
+        (folder / "tables/factors/metrics.json").write_text(json.dumps({"MIG/vae": value, "MIG_error/vae": 0.02}))
+    table = results_table(find_runs(folders))
+    labels = [column.label for column in table.columns]
+    assert {"distortion", "rate", "MIG"} < set(labels)
+    assert "disentanglement" not in labels
+    assert best(table, "MIG") == ["b"]
+    assert [cell.error for cell in column(table, "MIG")] == [0.02, 0.02]
+    assert "MIG" not in [column.label for column in results_table(find_runs([make_run("c")])).columns]
 
 
 def test_runs_on_different_images_are_not_compared(make_run):
