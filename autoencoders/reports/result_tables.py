@@ -38,10 +38,10 @@ def default_columns(runs: Sequence[RunFolder]) -> dict[str, str]:
     """
     split = "test" if any(f"test/{name}" in run.metrics for run in runs for name in DEFAULT_METRICS) else "val"
     columns = {name.replace("_", " "): f"{split}/{name}" for name in DEFAULT_METRICS}
-    scores = {
-        k: name for k, name in DEFAULT_SCORES.items() if any(metric_value(run, name)[0] is not None for run in runs)
-    }
-    return columns | scores
+    for header, score in DEFAULT_SCORES.items():
+        if any(metric_value(run, score)[0] is not None for run in runs):
+            columns[header] = score
+    return columns
 
 
 def results_table(
