@@ -35,14 +35,23 @@ def sample_codes(
     Returns:
         Codes (count, Z) on the CPU, and classes (count,) or attributes (count, A), or None.
     """
-    is_prior = isinstance(density, PriorDensity)
-    noise = draw_noise(run.model, count, generator) if is_prior else None
-    z = torch.empty(0) if is_prior else density.sample(count, generator)
-    labels = conditioning_labels(run, "train")
-    y = None if labels is None else labels[torch.randint(len(labels), (count,), generator=generator)]
-    if noise is not None:
+    if isinstance(density, PriorDensity):
+        noise = draw_noise(run.model, count, generator)
+        y = sample_labels(run, count, generator)
         return prior_codes(run.model, noise, y, temperature).cpu(), y
-    return (density.mean + temperature * (z - density.mean)).float(), y
+    z = density.sample(count, generator)
+    z = (density.mean + temperature * (z - density.mean)).float()
+    return z, sample_labels(run, count, generator)
+
+
+def sample_labels(run: Run, count: int, generator: torch.Generator) -> Tensor | None:
+    """Return the labels of random training images: classes (count,) or attributes (count, A).
+
+    Returns:
+        None for an unconditional model.
+    """
+    labels = conditioning_labels(run, "train")
+    return None if labels is None else labels[torch.randint(len(labels), (count,), generator=generator)]
 
 
 def decode_prior(run: Run, noise: PriorNoise, y: Tensor | None) -> Tensor:
