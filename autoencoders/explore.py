@@ -149,7 +149,7 @@ def validate_options(config: dict[str, Any]) -> None:
 
 
 def output_path(out: str | None) -> Path:
-    """Return the path of the HTML file: `explorer.html` in the current folder or in the folder `out`, or the file `out`.
+    """Return the path of the page: the file `out`, or `explorer.html` in the folder `out` or in the current folder.
 
     Raises:
         UserError: if the file name does not end in `.html`.

@@ -93,8 +93,8 @@ def fit_page(runs: Sequence[ExplorerRun], title: str, megabytes: float) -> str:
         page = render_page(runs, title)
     if len(page) > megabytes * 1e6:
         raise UserError(
-            f"megabytes must be at least {len(page) / 1e6:.1f} for this page without encoders, got {megabytes:g}. Set a "
-            "larger number of megabytes, fewer images, or fewer runs."
+            f"megabytes must be at least {len(page) / 1e6:.1f} for this page without encoders, got {megabytes:g}. Set "
+            "more megabytes, fewer images, or fewer runs."
         )
     return page
 

@@ -80,7 +80,7 @@ function createLatentSliders({ order, measure, kind, center, low, high }, onInpu
   const unit = kind === "KL" ? " nats" : "";
   return order.map((latent) => {
     const options = {
-      id: `latent-${latent}`, label: `z ${latent + 1}`, detail: `${kind} ${formatNumber(measure[latent], 2)}${unit}`,
+      id: `latent-${latent}`, label: `z ${latent + 1}`, detail: `${kind} ${measure[latent].toFixed(2)}${unit}`,
       low: low[latent], high: high[latent], initial: center[latent],
     };
     const slider = new Slider(options, (value) => onInput(latent, value));

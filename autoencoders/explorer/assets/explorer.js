@@ -61,7 +61,7 @@ const explorer = {
     find("#play").addEventListener("click", () => (this.playing ? this.stop() : this.play()));
     find("#path").addEventListener("change", () => this.walk());
     find("#position").addEventListener("input", () => { this.stop(); this.walk(); });
-    find("#temperature").addEventListener("input", (event) => { find("#temperature-value").value = event.target.value; });
+    find("#temperature").addEventListener("input", (event) => { find("#temperature-value").value = event.target.valueAsNumber.toFixed(2); });
     find("#sample").addEventListener("click", () => this.select(sampleCode(this.content.density, find("#temperature").valueAsNumber)));
     find("#reset").addEventListener("click", () => this.select(this.content.latents.center.slice()));
     find("#more").addEventListener("click", () => this.showSliders(find("#more").ariaExpanded !== "true"));

@@ -20,7 +20,9 @@ class Plane {
 }
 
 function distance(a, b) {
-  return Math.hypot(...a.map((value, i) => value - b[i]));
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += (a[i] - b[i]) ** 2;
+  return Math.sqrt(sum);
 }
 
 // Returns the indices of the codes that are nearest to a code.

@@ -148,7 +148,7 @@ class LatentMap {
   }
 
   drawLabel(context, name, end, ink, page) {
-    const [x, y] = this.toPixel(end);
+    const [x, y] = this.toPixel(end).map((value, k) => value + [14, -14][k]); // next to the cross, not below it
     context.fillStyle = ink;
     context.beginPath();
     context.arc(x, y, 9, 0, 2 * Math.PI);
