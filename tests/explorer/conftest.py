@@ -130,9 +130,14 @@ def open_page(tmp_path_factory):
     from autoencoders.explorer.content import collect_run
     from autoencoders.explorer.page import render_page
 
-    def open_file(browser, *runs, title="Explorer", **options):
+    collected = {}
+
+    def open_file(browser, *runs, count):
+        for run in runs:
+            if (run.path, count) not in collected:
+                collected[run.path, count] = collect_run(run, count=count)
         file = tmp_path_factory.mktemp("page") / "explorer.html"
-        file.write_text(render_page([collect_run(run, **options) for run in runs], title), encoding="utf-8")
+        file.write_text(render_page([collected[run.path, count] for run in runs], "Explorer"), encoding="utf-8")
         return Page(browser, file.as_uri(), runs[0])
 
     return open_file

@@ -147,8 +147,8 @@ def test_noise_that_is_not_gaussian_is_not_sampled_from_the_prior(make_run):
     assert density["mean"] == GaussianFull().fit(run.codes("val").z).mean.tolist()
 
 
-def test_encoders_are_left_out_of_a_page_that_would_be_too_large(make_run):
-    runs = [collect_run(make_run("model=vae"), count=10) for _ in range(2)]
+def test_encoders_are_left_out_of_a_page_that_would_be_too_large(cvae):
+    runs = [ExplorerRun(cvae[1].title, dict(cvae[1].content), 0.0) for _ in range(2)]
     sizes = [len(run.content["encoder"]) for run in runs]
     size = len(render_page(runs, "title"))
     page = fit_page(runs, "title", (size - sizes[1] / 2) / 1e6)

@@ -199,11 +199,11 @@ const explorer = {
   showNeighbors(code) {
     const nearest = findNearest(this.codes, code, this.neighbors.length), { classes, classNames } = this.content;
     nearest.forEach((index, i) => {
-      const neighbor = this.neighbors[i], name = classes ? classNames[classes[index]] : `${index + 1}`;
+      const neighbor = this.neighbors[i], name = classes ? classNames[classes[index]] : "";
       neighbor.index = index;
       this.sheet.draw(neighbor.canvas, index);
       neighbor.caption.textContent = name;
-      neighbor.button.setAttribute("aria-label", `${i + 1}: ${classes ? "class" : "image"} ${name}. Select its code`);
+      neighbor.button.setAttribute("aria-label", `${i + 1}: ${classes ? `class ${name}` : `image ${index + 1}`}. Select its code`);
     });
     const { a, b } = this.ends, project = (end) => end && this.plane.project(end);
     this.map.setMarks({ point: this.plane.project(code), neighbors: nearest, path: this.pathPoints(), a: project(a), b: project(b) });

@@ -43,9 +43,11 @@ class LatentMap {
   // Shows other codes. `points` are points of the plane, `classes` their class indices or null.
   setPoints(points, classes, colors, names) {
     Object.assign(this, { points, classes, colors, names });
-    const spread = points.flat().map(Math.abs), reach = Math.max(...spread, 1e-6);
+    const lows = [0, 1].map((k) => Math.min(...points.map((point) => point[k])));
+    const highs = [0, 1].map((k) => Math.max(...points.map((point) => point[k])));
+    this.center = lows.map((low, k) => (low + highs[k]) / 2);
     // All points are visible. Axes have the same scale, because distances on the map are distances between codes.
-    this.limit = 1.08 * reach;
+    this.limit = 0.54 * Math.max(...highs.map((high, k) => high - lows[k]), 1e-6);
     this.resize();
   }
 
@@ -54,14 +56,15 @@ class LatentMap {
   }
 
   toPixel([x, y]) {
-    const half = (this.size - 2 * MARGIN) / 2;
-    return [MARGIN + half * (1 + x / this.limit), MARGIN + half * (1 - (y ?? 0) / this.limit)];
+    const half = (this.size - 2 * MARGIN) / 2, [centerX, centerY] = this.center;
+    return [MARGIN + half * (1 + (x - centerX) / this.limit), MARGIN + half * (1 - (y - centerY) / this.limit)];
   }
 
   pointAt(event) {
     const box = this.element.getBoundingClientRect(), half = (this.size - 2 * MARGIN) / 2;
     const x = event.clientX - box.left - this.element.clientLeft, y = event.clientY - box.top - this.element.clientTop;
-    return [((x - MARGIN) / half - 1) * this.limit, (1 - (y - MARGIN) / half) * this.limit];
+    const [centerX, centerY] = this.center;
+    return [centerX + ((x - MARGIN) / half - 1) * this.limit, centerY + (1 - (y - MARGIN) / half) * this.limit];
   }
 
   resize() {
@@ -99,22 +102,32 @@ class LatentMap {
   drawAxes(context, size) {
     const step = roundStep(this.limit / 2.5);
     context.fillStyle = this.color("--soft");
-    for (let value = -Math.floor(this.limit / step) * step; value <= this.limit; value += step) {
-      const [x, y] = this.toPixel([value, value]), text = String(Number(value.toPrecision(3)));
-      context.beginPath();
-      context.moveTo(x, MARGIN);
-      context.lineTo(x, size - MARGIN);
-      context.moveTo(MARGIN, y);
-      context.lineTo(size - MARGIN, y);
-      context.stroke();
+    const ticks = (k) => {
+      const first = Math.ceil((this.center[k] - this.limit) / step), last = Math.floor((this.center[k] + this.limit) / step);
+      return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step);
+    };
+    for (const value of ticks(0)) {
+      const [x] = this.toPixel([value, 0]);
+      this.drawLine(context, [x, MARGIN], [x, size - MARGIN]);
       context.textAlign = "center";
-      context.fillText(text, x, size - MARGIN + 14);
+      context.fillText(formatNumber(value), x, size - MARGIN + 14);
+    }
+    for (const value of ticks(1)) {
+      const [, y] = this.toPixel([0, value]);
+      this.drawLine(context, [MARGIN, y], [size - MARGIN, y]);
       context.textAlign = "right";
-      context.fillText(text, MARGIN - 4, y + 4);
+      context.fillText(formatNumber(value), MARGIN - 4, y + 4);
     }
     context.textAlign = "center";
     context.fillText(this.names[0] ?? "", size / 2, size - 3);
     context.fillText(this.names[1] ?? "", size / 2, MARGIN - 9);
+  }
+
+  drawLine(context, from, to) {
+    context.beginPath();
+    context.moveTo(...from);
+    context.lineTo(...to);
+    context.stroke();
   }
 
   // Shows the point of the current code, the neighbors, and the path: `{ point, neighbors, path, a, b }`.
