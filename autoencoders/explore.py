@@ -22,7 +22,7 @@ if __name__ == "__main__":  # before the slow imports, so that a signal during t
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig
@@ -30,22 +30,14 @@ from omegaconf import DictConfig
 from autoencoders.config.arguments import merge_list_option, quote_option
 from autoencoders.config.cli_errors import resolve_config, run_entry_point, translate_job_errors
 from autoencoders.config.compose import CONF
-from autoencoders.config.data_paths import make_paths_absolute
 from autoencoders.types import SPLITS, UserError
 from autoencoders.utils import error_messages, launchers
 from autoencoders.utils.atomic import atomic_write
-from autoencoders.utils.extras import import_extra
 from autoencoders.utils.startup import load_heavy_libraries, run_command
 from autoencoders.utils.streams import check_output
 
-if TYPE_CHECKING:
-    from autoencoders.explorer.content import ExplorerRun
-
 TEXT_OPTIONS = ("title", "out", "root", "data.path", "data.labels")
 """Options whose values are plain text. Special characters in these values have no meaning for Hydra."""
-
-PURPOSE = "autoencoders.explore"
-"""Name of the command in error messages about the extra `export`."""
 
 
 def main() -> None:
@@ -82,12 +74,15 @@ def write_explorer(config: dict[str, Any]) -> Path:
     Raises:
         UserError: if a run cannot be loaded or exported, an option is invalid, or the file cannot be written.
     """
+    from autoencoders.config.instantiate import trusted_prefixes
+    from autoencoders.explorer.loading import LoadOptions, build_title, load_run
     from autoencoders.explorer.page import fit_page
 
     out = output_path(config["out"])
-    runs = [read_run(path, config) for path in run_paths(config)]
-    page = fit_page(runs, config["title"] or ", ".join(dict.fromkeys(run.title for run in runs)), config["megabytes"])
-    content = page.encode("utf-8", "replace")
+    names = ("split", "images", "root", "data", "changed_data")
+    options = LoadOptions(trust=trusted_prefixes(config["trust"]), **{name: config[name] for name in names})
+    runs = [load_run(path, options) for path in run_paths(config)]
+    content = fit_page(runs, config["title"] or build_title(runs), config["megabytes"]).encode("utf-8", "replace")
     try:
         with atomic_write(out) as partial:
             partial.write_bytes(content)
@@ -101,28 +96,6 @@ def write_explorer(config: dict[str, Any]) -> Path:
         if not run.has_encoder:
             print(f"note     {run.title}: without the encoder, because megabytes={config['megabytes']:g}")
     return out
-
-
-def read_run(path: str, config: dict[str, Any]) -> ExplorerRun:
-    """Load a trained run and collect its content for the page.
-
-    Args:
-        path: run folder or checkpoint.
-        config: resolved config with the options of `conf/explore.yaml`.
-
-    Raises:
-        UserError: if the run cannot be loaded or exported.
-    """
-    from autoencoders.config.instantiate import trusted_prefixes
-    from autoencoders.explorer.content import collect_run
-    from autoencoders.runs import loading
-
-    import_extra("onnxscript", "export", PURPOSE)  # before the data are loaded
-    data_options = make_paths_absolute({name: value for name, value in config["data"].items() if value is not None})
-    run = loading.open_run(path, trusted_prefixes(config["trust"]), data_options, config["changed_data"])
-    if config["root"]:
-        run.data.set_root(config["root"])
-    return collect_run(run, config["split"], config["images"], PURPOSE)
 
 
 def run_paths(config: dict[str, Any]) -> list[str]:
