@@ -103,6 +103,11 @@ def write_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
 
     validate_options(config)
     out = output_path(config["out"], config["format"])
+    if config["explorer"] and out.suffix in (".md", ".tex"):
+        raise UserError(
+            "explorer must be false for a report that is not an HTML file, got true. Remove explorer=true, or choose "
+            "format=html."
+        )
     runs = find_runs(run_patterns(config))
     report = build_report(runs, report_options(config, defaults))
     pages, notes = build_explorer(runs, out, report.title) if config["explorer"] else ({}, [])
@@ -206,7 +211,7 @@ def serve_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
             "out and format must not be set with live=true, because a live report is not written to a file. Remove out "
             "and format, or remove live=true."
         )
-    serve(run_patterns(config), report_options(config, defaults), port=port)
+    serve(run_patterns(config), report_options(config, defaults), port, config["explorer"])
 
 
 def run_patterns(config: Mapping[str, Any]) -> list[str]:
@@ -250,11 +255,6 @@ def validate_options(config: Mapping[str, Any]) -> None:
         raise UserError(f"explorer must be true or false, got {config['explorer']!r}.")
     if config["format"] not in (None, *FORMATS):
         raise UserError(f"format must be html, md or latex, got {config['format']}.")
-    if config["explorer"] and not config["live"] and output_path(config["out"], config["format"]).suffix != ".html":
-        raise UserError(
-            "explorer must be false for a report that is not an HTML file, got true. Remove explorer=true, or choose "
-            "format=html."
-        )
     if not isinstance(config["megabytes"], (int, float)) or config["megabytes"] < 0:
         raise UserError(f"megabytes must be a number >= 0, got {config['megabytes']!r}.")
 

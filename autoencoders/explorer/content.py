@@ -80,6 +80,7 @@ def collect_run(run: Run, split: str = "val", count: int = 500, purpose: str = "
     networks, difference = export_networks(run, batch, z, purpose)
     content = {
         "title": run.title,
+        "step": run.step,
         "shape": list(model.shape),
         "latentDim": model.latent_dim,
         **networks,

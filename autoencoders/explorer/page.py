@@ -56,7 +56,6 @@ def render_page(runs: Sequence[ExplorerRun], title: str, live: bool = False) -> 
     )
     return environment.get_template("page.html.j2").render(
         title=title,
-        titles=[run.title for run in runs],
         style=style,
         script=script,
         runtime=Markup(runtime.script),

@@ -125,6 +125,12 @@ class Page:
 
 
 @pytest.fixture(scope="session")
+def open_url():
+    """`open_url(browser, url, run)`: open a page that is served, whose decoder is that of a run."""
+    return Page
+
+
+@pytest.fixture(scope="session")
 def open_page(tmp_path_factory):
     """`open_page(browser, run, ...)`: write the page of runs and open it; the first run is compared with PyTorch."""
     from autoencoders.explorer.content import collect_run

@@ -55,7 +55,7 @@ class Slider {
   }
 }
 
-// Returns radio buttons for the classes, and a function that shows the selected class.
+// Returns radio buttons for the classes. `onSelect(index)` is called when the reader selects one.
 function createClassButtons(names, selected, onSelect) {
   const group = createElement("div", { class: "classes", role: "radiogroup", "aria-label": "Class" });
   names.forEach((name, index) => {
@@ -68,11 +68,13 @@ function createClassButtons(names, selected, onSelect) {
 }
 
 // Returns the sliders of the attributes. `onInput(index, value)` is called when the reader moves one.
-function createAttributeSliders({ names, low, high, mean }, onInput) {
-  return names.map((name, i) => new Slider(
-    { id: `attribute-${i}`, label: name, low: low[i], high: high[i] > low[i] ? high[i] : low[i] + 1, initial: mean[i] },
-    (value) => onInput(i, value),
-  ));
+function createAttributeSliders({ names, low, high, mean }, values, onInput) {
+  return names.map((name, i) => {
+    const limits = { low: low[i], high: high[i] > low[i] ? high[i] : low[i] + 1 };
+    const slider = new Slider({ id: `attribute-${i}`, label: name, ...limits, initial: mean[i] }, (value) => onInput(i, value));
+    slider.value = values[i];
+    return slider;
+  });
 }
 
 // Returns the sliders of the latents in the order of their importance.

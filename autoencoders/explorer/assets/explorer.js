@@ -1,6 +1,6 @@
 // The page: keeps the current code and label, decodes them, and connects the controls.
 
-const NEIGHBORS = 6, WALK_SECONDS = 4, PATH_POINTS = 32, FIRST_SLIDERS = 10;
+const NEIGHBORS = 6, WALK_SECONDS = 4, PATH_POINTS = 32, FIRST_SLIDERS = 10, LIVE_INTERVAL = 2000;
 const find = (selector) => document.querySelector(selector);
 
 // Measures the duration of the latest decodings, in milliseconds.
@@ -27,30 +27,68 @@ const explorer = {
     this.contents = JSON.parse(find("#content").textContent);
     this.map = new LatentMap(find("#map"), (point, kind) => this.onPoint(point, kind));
     this.connect();
-    await this.open(0);
+    this.listRuns();
+    if (this.contents.length) await this.open(0);
+    if ("live" in document.body.dataset) this.poll("");
   },
 
-  // Shows a run.
-  async open(index) {
-    this.content = this.contents[index];
-    const { content } = this;
-    find("#progress").textContent = "Loading the decoder …";
-    this.decoder = await Network.load(content.decoder, [content.latentDim]);
-    this.encoder = null;
-    const flat = await inflateNumbers(content.codes), size = content.latentDim;
+  listRuns() {
+    const options = this.contents.map(({ label, title }, index) => createElement("option", { value: index }, label ?? title));
+    find("#run").replaceChildren(...options);
+    find("#run-choice").hidden = options.length < 2;
+  },
+
+  // Shows a run. With `kept`, a state `{ code, label, ends }`, the code, the label and the path do not change.
+  async open(index, kept = null) {
+    const content = this.contents[index], size = content.latentDim;
+    if (!kept) find("#progress").textContent = "Loading the decoder …";
+    const decoder = await Network.load(content.decoder, [size]);
+    const sheet = await Sheet.load(content.sheet, content.columns, content.shape), flat = await inflateNumbers(content.codes);
+    await this.decoding;
+    Object.assign(this, { content, decoder, sheet, encoder: null, plane: new Plane(content.plane), ends: kept?.ends ?? {} });
     this.codes = Array.from({ length: content.count }, (_, i) => Array.from(flat.subarray(i * size, (i + 1) * size)));
-    this.sheet = await Sheet.load(content.sheet, content.columns, content.shape);
-    this.plane = new Plane(content.plane);
-    this.ends = {};
-    this.stop();
-    this.buildControls();
+    if (!kept) this.stop();
+    this.buildControls(kept?.label);
     find("main").hidden = false;
-    find("#progress").textContent = `${content.count} ${content.split} images; ${content.shape.join(" × ")} pixels.`;
+    const step = content.step.toLocaleString("en"), pixels = content.shape.join(" × ");
+    find("#progress").textContent = `Optimizer step ${step}; ${content.count} ${content.split} images of ${pixels} pixels.`;
     const { classes, classNames } = content, colors = classes ? classColors(classNames.length) : [];
     this.map.setPoints(this.codes.map((code) => this.plane.project(code)), classes, colors, content.plane.names);
     this.showLegend(colors, classNames);
-    this.select(content.latents.center.slice());
+    this.select(kept?.code ?? content.latents.center.slice(), Boolean(kept));
     await this.check();
+  },
+
+  // Live page --------------------------------------------------------------------------------------------
+
+  // Requests the version of the networks from the server of the page, and replaces them if they have changed.
+  async poll(version) {
+    const note = find("#live-note");
+    try {
+      const state = await (await fetch("explorer/state", { cache: "no-store" })).json();
+      note.textContent = state.note;
+      if (state.version !== version) {
+        const contents = await (await fetch("explorer/content", { cache: "no-store" })).json();
+        if (contents.length) await this.replace(contents);
+        version = state.version;
+      }
+    } catch {
+      note.textContent = "The server does not respond. The page shows the last known networks.";
+    }
+    note.hidden = !note.textContent;
+    setTimeout(() => this.poll(version), LIVE_INTERVAL);
+  },
+
+  // Replaces the networks of all runs, and keeps the selected run and its state.
+  async replace(contents) {
+    const old = this.content, index = Math.max(0, contents.findIndex(({ label }) => label === old?.label));
+    const same = (a, b) => a.latentDim === b.latentDim && JSON.stringify(a.context?.names) === JSON.stringify(b.context?.names);
+    this.contents = contents;
+    this.listRuns();
+    find("#run").value = index;
+    document.title = find("h1").textContent = [...new Set(contents.map(({ title }) => title))].join("; ");
+    const kept = old && same(old, contents[index]) ? { code: this.code, label: this.label, ends: this.ends } : null;
+    await this.open(index, kept);
   },
 
   connect() {
@@ -77,17 +115,18 @@ const explorer = {
     });
   },
 
-  buildControls() {
+  // `label` is the selected class or the attributes; undefined for the first class or the mean attributes.
+  buildControls(label) {
     const { content } = this, { context, latents } = content;
     this.label = null;
     find("#condition").replaceChildren();
     if (context?.kind === "classes") {
-      this.label = 0;
-      const buttons = createClassButtons(context.names, 0, (index) => { this.label = index; this.requestDecode(); });
+      this.label = label ?? 0;
+      const buttons = createClassButtons(context.names, this.label, (index) => { this.label = index; this.requestDecode(); });
       find("#condition").append(createElement("h3", {}, "Class"), buttons);
     } else if (context) {
-      this.label = context.mean.slice();
-      const sliders = createAttributeSliders(context, (i, value) => { this.label[i] = value; this.requestDecode(); });
+      this.label = label ?? context.mean.slice();
+      const sliders = createAttributeSliders(context, this.label, (i, value) => { this.label[i] = value; this.requestDecode(); });
       find("#condition").append(createElement("h3", {}, "Attributes"), ...sliders.map((slider) => slider.element));
     }
     this.sliders = createLatentSliders(latents, (latent, value) => {
