@@ -3,6 +3,7 @@
 Commands:
   train       train a model, or train one run per combination of option values (sweep) with -m
   apply       apply a trained run: reconstruct, sample, edit or evaluate images, ...
+  explore     write a page in which the trained decoder runs in the browser
   report      combine runs into one HTML or Markdown page
   dashboard   create or update workspaces in a W&B project
   completion  print the script for tab completion in bash. To enable it: eval "$(autoencoders completion bash)"
@@ -22,7 +23,7 @@ from autoencoders import __version__
 from autoencoders.utils.startup import prepare_process, run_command
 from autoencoders.utils.streams import check_output
 
-COMMANDS = ("train", "apply", "report", "dashboard")
+COMMANDS = ("train", "apply", "explore", "report", "dashboard")
 
 BASH_COMPLETION = r"""_autoencoders_completion()
 {

@@ -115,7 +115,7 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
     import torch
 
     from autoencoders.applications.base import run_application
-    from autoencoders.config.instantiate import instantiate
+    from autoencoders.config.instantiate import instantiate, trusted_prefixes
     from autoencoders.loggers.media import MediaWriter
     from autoencoders.runs import loading
 
@@ -162,14 +162,6 @@ def continue_on_error(name: str, config: dict[str, Any]) -> Iterator[None]:
         unknown = f"It failed ({error_messages.short_reason(error)}). Set traceback=true to show the traceback."
         message = error_messages.explain_error(error, config) or unknown
         print(f"autoencoders: {name}: {message}", file=sys.stderr, flush=True)
-
-
-def trusted_prefixes(trust: object) -> tuple[str, ...]:
-    """Return the prefixes of classes that the option `trust` allows, each with a dot at its end."""
-    names = [trust] if isinstance(trust, str) else trust
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise UserError(f"trust must be a list of module or package names, got {trust!r}. Set trust=[my_package].")
-    return tuple(f"{name.rstrip('.')}." for name in names)
 
 
 def suggest_options(arguments: Sequence[str]) -> str | None:

@@ -10,6 +10,7 @@ Examples:
   python -m autoencoders.report runs=runs/my-sweep 'figures=[reconstructions,samples]' 'metrics=[test/rate,test/mse]'
   python -m autoencoders.report runs=runs/my-sweep format=md out=my-study/README.md copy=true
   python -m autoencoders.report runs=runs/my-sweep format=latex 'sections=[results]'    write the tables to report.tex
+  python -m autoencoders.report runs=runs/my-run explorer=true          with a page in which the decoder runs
   python -m autoencoders.report runs=runs/my-run live=true              follow the training in a browser
 
 If `runs` contains the folder of a sweep, the report includes all jobs of the sweep. The texts of question='...' and
@@ -55,6 +56,9 @@ LIST_OPTIONS: dict[str, type | tuple[type, ...]] = {
 }
 """Option -> accepted types, for the options that accept a list."""
 
+EXPLORER_MEGABYTES = 50
+"""Maximum size of the explorer page, in MB."""
+
 FORMATS = {"html": ".html", "md": ".md", "latex": ".tex"}
 """Value of the option `format` -> suffix of the report file."""
 
@@ -99,9 +103,16 @@ def write_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
 
     validate_options(config)
     out = output_path(config["out"], config["format"])
+    if config["explorer"] and out.suffix in (".md", ".tex"):
+        raise UserError(
+            "explorer must be false for a report that is not an HTML file, got true. Remove explorer=true, or choose "
+            "format=html."
+        )
     runs = find_runs(run_patterns(config))
     report = build_report(runs, report_options(config, defaults))
-    files = render_files(report, out, config["copy"])
+    pages, notes = build_explorer(runs, out, report.title) if config["explorer"] else ({}, [])
+    report.explorer = next((path.name for path in pages), "")
+    files = render_files(report, out, config["copy"]) | pages
     try:
         for path, content in files.items():
             with atomic_write(path) as partial:
@@ -111,8 +122,12 @@ def write_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
         raise UserError(f"The report cannot be written to {out}: {reason}. Choose another out=<file>.") from error
     figures = sum(len(group.pictures) for section in report.sections for group in section.groups)
     counts = f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}, {figures} figures"
-    print(f"report   {out} ({counts}, {sum(map(len, files.values())) / 1e6:.1f} MB)")
+    print(f"report   {out} ({counts}, {report_size(files, pages) / 1e6:.1f} MB)")
+    for path, content in pages.items():
+        print(f"explorer {path} ({len(content) / 1e6:.1f} MB)")
     print_problems(runs)
+    for note in notes:
+        print(f"explorer {note}")
     if refused := [run.label for run in runs if run.refused]:
         raise UserError(
             f"{len(refused)} of {len(runs)} runs could not be read: {', '.join(refused)}. {out} contains the others."
@@ -145,6 +160,30 @@ def render_files(report: Report, out: Path, copy: bool) -> dict[Path, bytes]:
     return {**files, out: text.encode("utf-8", "replace")}
 
 
+def report_size(files: Mapping[Path, bytes], pages: Mapping[Path, bytes]) -> int:
+    """Return the number of bytes of the files of a report, without the explorer page."""
+    return sum(len(content) for path, content in files.items() if path not in pages)
+
+
+def build_explorer(runs: Sequence[RunFolder], out: Path, title: str) -> tuple[dict[Path, bytes], list[str]]:
+    """Build the explorer page of the runs, next to the report. Runs that cannot be loaded are left out.
+
+    Args:
+        runs: runs of the report.
+        out: path of the report file. The name of the page ends in `_explorer.html`.
+        title: heading of the page.
+
+    Returns:
+        Path -> bytes of the page, empty if no run could be loaded, and one sentence per run that is left out.
+    """
+    from autoencoders.explorer.loading import LoadOptions, build_page
+
+    options = LoadOptions(purpose="explorer=true")
+    paths = {run.label: run.path for run in runs if not run.refused}
+    page, notes = build_page(paths, options, title, EXPLORER_MEGABYTES)
+    return {} if page is None else {out.with_name(f"{out.stem}_explorer.html"): page.encode("utf-8", "replace")}, notes
+
+
 def print_problems(runs: Sequence[RunFolder]) -> None:
     """Print one line for each run whose folder is incomplete or was not read."""
     for run in runs:
@@ -172,7 +211,7 @@ def serve_report(config: dict[str, Any], defaults: dict[str, Any] | None = None)
             "out and format must not be set with live=true, because a live report is not written to a file. Remove out "
             "and format, or remove live=true."
         )
-    serve(run_patterns(config), report_options(config, defaults), port=port)
+    serve(run_patterns(config), report_options(config, defaults), port, config["explorer"])
 
 
 def run_patterns(config: Mapping[str, Any]) -> list[str]:
@@ -212,6 +251,8 @@ def validate_options(config: Mapping[str, Any]) -> None:
             raise UserError(f"{name} must be a list, got {config[name]!r}. Write it as {name}=[a,b].")
     if not isinstance(config["copy"], bool):
         raise UserError(f"copy must be true or false, got {config['copy']!r}.")
+    if not isinstance(config["explorer"], bool):
+        raise UserError(f"explorer must be true or false, got {config['explorer']!r}.")
     if config["format"] not in (None, *FORMATS):
         raise UserError(f"format must be html, md or latex, got {config['format']}.")
     if not isinstance(config["megabytes"], (int, float)) or config["megabytes"] < 0:

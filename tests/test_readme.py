@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from autoencoders import apply, dashboard, report, train
+from autoencoders import apply, dashboard, explore, report, train
 from autoencoders.config.compose import config_groups
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -38,6 +38,7 @@ PYTHON_PAGE = re.findall(r"```python\n(.*?)```", PAGES[REPOSITORY / "docs/python
 TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m autoencoders.train" in c]
 APPLY = [c.partition("autoencoders.apply")[2].strip() for c in COMMANDS if "-m autoencoders.apply" in c]
 REPORT = [c.partition("autoencoders.report")[2].strip() for c in COMMANDS if "-m autoencoders.report" in c]
+EXPLORE = [c.partition("autoencoders.explore")[2].strip() for c in COMMANDS if "-m autoencoders.explore" in c]
 DASHBOARD = [c.partition("autoencoders.dashboard")[2].strip() for c in COMMANDS if "-m autoencoders.dashboard" in c]
 SLOW = ("data=lfw", "seed=0,1", "hydra/launcher=joblib", "beta=0.25,1,4,16")
 """Parts of commands that take long, even if they are shortened."""
@@ -139,9 +140,28 @@ def test_report_commands_run(run_command, tmp_path):
         (folder / "figures/samples/000001.png").write_bytes((REPOSITORY / "docs/cvae-mnist-samples.png").read_bytes())
     assert len(REPORT) >= 3
     for words in REPORT:
+        if "explorer=true" in words:
+            continue  # needs a trained model: see the next test
         done = run_command(report, *shlex.split(words), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert {"report.html", "two.html", "report.md", "report_figures"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.slow
+def test_explore_commands_run(run_command, tmp_path):
+    pytest.importorskip("onnxscript", reason="needs the extra export")
+    training = next(shlex.split(words) for words in TRAIN if "hydra.run.dir=runs/explored" in words)
+    short = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", "logger=none", "callbacks=checkpoint"]
+    assert run_command(train, *training, *short, cwd=tmp_path).returncode == 0
+    assert len(EXPLORE) >= 2
+    reports = [words for words in REPORT if "explorer=true" in words]
+    for module, words in [*((explore, words) for words in EXPLORE), *((report, words) for words in reports)]:
+        done = run_command(module, *shlex.split(words), cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert {"explorer.html", "small.html", "report.html", "report_explorer.html"} <= {
+        p.name for p in tmp_path.iterdir()
+    }
+    assert 'href="report_explorer.html"' in (tmp_path / "report.html").read_text()
 
 
 def test_dashboard_commands_run(run_command, tmp_path):

@@ -32,7 +32,14 @@ def write_report(monkeypatch, folder):
 
     def write(**options):
         unset = ("out", "format", "title", "question", "verdict", "metrics", "figures", "sections")
-        config = {**dict.fromkeys(unset), "runs": "runs/*", "megabytes": 10, "copy": False, "traceback": False}
+        config = {
+            **dict.fromkeys(unset),
+            "runs": "runs/*",
+            "megabytes": 10,
+            "copy": False,
+            "explorer": False,
+            "traceback": False,
+        }
         return report.write_report(config | options)
 
     return write
@@ -123,6 +130,8 @@ def test_an_incomplete_run_is_reported_on_the_terminal(write_report, folder, cap
         ({"format": "md", "out": "a.html"}, r"out must end in \.md for format=md, got a\.html"),
         ({"megabytes": "many"}, "megabytes must be a number >= 0, got 'many'"),
         ({"copy": "yes"}, "copy must be true or false, got 'yes'"),
+        ({"explorer": "yes"}, "explorer must be true or false, got 'yes'"),
+        ({"explorer": True, "format": "md"}, "explorer must be false for a report that is not an HTML file, got true"),
         ({"figures": "samples"}, r"figures must be a list, got 'samples'\. Write it as figures=\[a,b\]"),
         ({"sections": ["resluts"]}, "sections must be a list of sections in this report, got resluts"),
         ({"metrics": ["test/fid"]}, "no run has the metric test/fid"),

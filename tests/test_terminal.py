@@ -114,7 +114,9 @@ def test_a_sweep_without_streams_and_parallel_jobs_with_a_closed_pipe(tmp_path):
 # Other commands ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["report", "--help"], ["train", "--cfg", "job"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["train", "--help"], ["report", "--help"], ["explore", "--help"], ["train", "--cfg", "job"]]
+)
 def test_output_that_is_lost_on_a_full_disk_is_an_error(words, tmp_path):
     with open("/dev/full", "w") as full:
         done = start(*words, cwd=tmp_path, module="autoencoders", stdout=full, stderr=subprocess.PIPE, text=True)

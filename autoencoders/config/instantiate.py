@@ -94,6 +94,14 @@ def build_model(config: Mapping, shape: Shape, context: Context | None) -> Autoe
     return model
 
 
+def trusted_prefixes(trust: object) -> tuple[str, ...]:
+    """Return the prefixes of classes that the option `trust` allows, each with a dot at its end."""
+    names = [trust] if isinstance(trust, str) else trust
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise UserError(f"trust must be a list of module or package names, got {trust!r}. Set trust=[my_package].")
+    return tuple(f"{name.rstrip('.')}." for name in names)
+
+
 def check_targets(config: Mapping, origin: Path, trust: tuple[str, ...] = ()) -> None:
     """Check that the configuration in a run folder or checkpoint names only allowed classes; see `is_allowed_target`.
 

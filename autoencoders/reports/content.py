@@ -97,6 +97,7 @@ class Report:
         commands: the other overrides of each run, one entry per run.
         sections: nonempty sections of the report, in the order of the page.
         metadata: status, data, versions and other metadata, one entry per run.
+        explorer: relative URL of the explorer page, in which the decoders run; empty without such a page.
     """
 
     title: str
@@ -106,6 +107,7 @@ class Report:
     commands: list[RunCommand] = field(default_factory=list)
     sections: list[Section] = field(default_factory=list)
     metadata: list[RunMetadata] = field(default_factory=list)
+    explorer: str = ""
 
 
 def build_report(runs: Sequence[RunFolder], options: ReportOptions | None = None, live: bool = False) -> Report:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from autoencoders.reports.content import Report
 from autoencoders.reports.images import MAX_INCHES, MIN_DPI, Picture
 from autoencoders.reports.tables import BETTER_BASELINE_MARK
+from autoencoders.utils.content_security import hash_source
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -46,7 +47,7 @@ def render_html(report: Report, live_version: str | None = None) -> str:
     style += Markup("").join(f".inches{n} {{ min-width: {n * MIN_DPI}px; }}\n" for n in range(1, MAX_INCHES))
     script = Markup("").join(map(_read_asset, ["live.js", "page.js"] if is_live else ["page.js"]))
     sources = "img-src 'self' data:; connect-src 'self'" if is_live else "img-src data:"
-    policy = f"default-src 'none'; {sources}; style-src {_csp_hash(style)}; script-src {_csp_hash(script)}"
+    policy = f"default-src 'none'; {sources}; style-src {hash_source(style)}; script-src {hash_source(script)}"
     return environment.get_template("page.html.j2").render(
         report=report,
         better_mark=BETTER_BASELINE_MARK,
@@ -62,11 +63,6 @@ def _read_asset(name: str) -> Markup:
     from markupsafe import Markup
 
     return Markup((ASSETS / name).read_text(encoding="utf-8"))
-
-
-def _csp_hash(text: str) -> str:
-    """Return the SHA-256 hash of a style sheet or script in the syntax of a content security policy."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
 def data_uri(picture: Picture) -> str:

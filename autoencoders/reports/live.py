@@ -38,13 +38,14 @@ class LivePage:
     Args:
         patterns: run folders, sweep folders, or glob patterns for such folders; see `find_run_folders`.
         options: options that determine the content of the report.
+        explorer: relative URL of the explorer page, which the page links; empty without such a page.
 
     Raises:
         UserError: if no run is found.
     """
 
-    def __init__(self, patterns: Sequence[str], options: ReportOptions) -> None:
-        self.patterns, self.options = patterns, options
+    def __init__(self, patterns: Sequence[str], options: ReportOptions, explorer: str = "") -> None:
+        self.patterns, self.options, self.explorer = patterns, options, explorer
         self._lock = threading.Lock()
         self._folders = find_run_folders(patterns)
         self._runs: dict[Path, tuple[list[str | bool | Fingerprint], RunFolder]] = {}
@@ -57,6 +58,10 @@ class LivePage:
     def count(self) -> int:
         """Number of runs that the page shows."""
         return len(self._folders)
+
+    def folders(self) -> dict[Path, str]:
+        """Return run folder -> label, for all runs that were found in the latest update of the page."""
+        return dict(self._folders)
 
     def state(self) -> bytes:
         """Return the progress of the runs, their curves, and the version of the page, encoded as JSON."""
@@ -74,6 +79,7 @@ class LivePage:
             runs, version = self._read_runs(), self._version()
             if version != self._page_version:
                 report = self._build_report(runs)
+                report.explorer = self.explorer
                 pictures = [p for section in report.sections for group in section.groups for p in group.pictures]
                 current = {picture_url(picture): picture for picture in pictures}
                 # A browser that shows the previous page may still load the previous figures.

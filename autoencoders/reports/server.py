@@ -1,7 +1,8 @@
 """HTTP server for the live page, which can be reached only from this machine.
 
 The server sends the page, the state of the runs, and the figures on the page. The URL of a figure contains its digest
-and no path. A request can therefore not read other files. The server changes no files.
+and no path. A request can therefore not read other files. The server changes no files. With an explorer, the server
+also sends the explorer page, its state and its content.
 """
 
 from __future__ import annotations
@@ -13,14 +14,22 @@ from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autoencoders.reports.content import ReportOptions
 from autoencoders.reports.live import LivePage
 from autoencoders.types import RunStopped, UserError
 
+if TYPE_CHECKING:
+    from autoencoders.explorer.live import LiveExplorer
+
 HOST, HOST_NAMES = "127.0.0.1", ("127.0.0.1", "localhost")
 """Address of the server, and accepted values of the HTTP header `Host`. Requests with other host names are refused."""
+
+EXPLORER = "explorer"
+"""Relative URL of the explorer page."""
+
+HTML, JSON = "text/html; charset=utf-8", "application/json"
 
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -33,16 +42,19 @@ SECURITY_HEADERS = {
 class RequestHandler(BaseHTTPRequestHandler):
     """Answer the requests `GET /`, `GET /state` and `GET /picture/<digest>`. All other requests are refused.
 
+    With an explorer, the requests `GET /explorer`, `GET /explorer/state` and `GET /explorer/content` are answered too.
+
     Args:
         live_page: live page whose content is served.
+        explorer: explorer page that is served, or None.
         *connection: arguments for the base class.
     """
 
     timeout = 10  # seconds after which an idle connection is closed
     server_version, sys_version = "autoencoders", ""
 
-    def __init__(self, live_page: LivePage, *connection: Any) -> None:
-        self.live_page = live_page
+    def __init__(self, live_page: LivePage, explorer: LiveExplorer | None, *connection: Any) -> None:
+        self.live_page, self.explorer = live_page, explorer
         super().__init__(*connection)
 
     def do_GET(self) -> None:
@@ -52,9 +64,15 @@ class RequestHandler(BaseHTTPRequestHandler):
         if host not in HOST_NAMES:
             self._send(HTTPStatus.FORBIDDEN, b"Use 127.0.0.1 or localhost as the host name.\n")
         elif self.path == "/":
-            self._send(HTTPStatus.OK, self.live_page.page(), "text/html; charset=utf-8")
+            self._send(HTTPStatus.OK, self.live_page.page(), HTML)
         elif self.path == "/state":
             self._send_state()
+        elif self.explorer is not None and self.path == f"/{EXPLORER}":
+            self._send(HTTPStatus.OK, self.explorer.page(), HTML)
+        elif self.explorer is not None and self.path == f"/{EXPLORER}/state":
+            self._send(HTTPStatus.OK, self.explorer.state(), JSON)
+        elif self.explorer is not None and self.path == f"/{EXPLORER}/content":
+            self._send(HTTPStatus.OK, self.explorer.content(), JSON)
         elif (picture := self.live_page.picture(self.path[1:])) is not None:
             self._send(HTTPStatus.OK, picture.content, picture.media_type, cache="private, max-age=31536000, immutable")
         else:
@@ -65,9 +83,9 @@ class RequestHandler(BaseHTTPRequestHandler):
         content = self.live_page.state()
         tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
         if self.headers.get("If-None-Match") == tag:
-            self._send(HTTPStatus.NOT_MODIFIED, b"", "application/json", tag=tag)
+            self._send(HTTPStatus.NOT_MODIFIED, b"", JSON, tag=tag)
         else:
-            self._send(HTTPStatus.OK, content, "application/json", tag=tag)
+            self._send(HTTPStatus.OK, content, JSON, tag=tag)
 
     def _refuse_method(self) -> None:
         self._send(HTTPStatus.METHOD_NOT_ALLOWED, b"Only GET is allowed.\n")
@@ -111,13 +129,16 @@ class Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-def create_server(patterns: Sequence[str], options: ReportOptions, port: int = 0) -> tuple[Server, LivePage]:
+def create_server(
+    patterns: Sequence[str], options: ReportOptions, port: int = 0, with_explorer: bool = False
+) -> tuple[Server, LivePage]:
     """Create a server that listens on a port. It handles requests only after `serve_forever` is called.
 
     Args:
         patterns: run folders, sweep folders, or glob patterns for such folders.
         options: options that determine the content of the report.
         port: port of the server; 0 for any free port.
+        with_explorer: whether the server also serves the explorer page, in which the newest decoders run.
 
     Returns:
         The server and the live page that it serves.
@@ -125,9 +146,14 @@ def create_server(patterns: Sequence[str], options: ReportOptions, port: int = 0
     Raises:
         UserError: if no run is found, or the port is in use.
     """
-    live_page = LivePage(patterns, options)
+    live_page = LivePage(patterns, options, EXPLORER if with_explorer else "")
+    explorer = None
+    if with_explorer:
+        from autoencoders.explorer.live import LiveExplorer  # imports torch
+
+        explorer = LiveExplorer(live_page.folders)
     try:
-        return Server((HOST, port), partial(RequestHandler, live_page)), live_page
+        return Server((HOST, port), partial(RequestHandler, live_page, explorer)), live_page
     except OSError as error:
         reason = error.strerror
         raise UserError(
@@ -136,15 +162,17 @@ def create_server(patterns: Sequence[str], options: ReportOptions, port: int = 0
         ) from error
 
 
-def serve(patterns: Sequence[str], options: ReportOptions, port: int = 0) -> None:
+def serve(patterns: Sequence[str], options: ReportOptions, port: int = 0, with_explorer: bool = False) -> None:
     """Print the address of the live page, and serve the page until Ctrl-C. The arguments are those of `create_server`.
 
     Raises:
         UserError: if no run is found, or the port is in use.
     """
-    server, live_page = create_server(patterns, options, port)
+    server, live_page = create_server(patterns, options, port, with_explorer)
     count = f"{live_page.count} {'run' if live_page.count == 1 else 'runs'}"
     print(f"live     http://{HOST}:{server.server_port}/ ({count}; stop with Ctrl-C)", flush=True)
+    if with_explorer:
+        print(f"explorer http://{HOST}:{server.server_port}/{EXPLORER}", flush=True)
     with server:
         try:
             server.serve_forever()

@@ -29,7 +29,7 @@ API_PACKAGES = (
     "loggers", "config",
 )  # fmt: skip
 """Packages with an API page."""
-INTERNAL_PACKAGES = ("reports", "training", "utils")
+INTERNAL_PACKAGES = ("explorer", "reports", "training", "utils")
 
 
 def render(text: str, page: Path) -> str:

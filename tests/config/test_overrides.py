@@ -18,7 +18,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autoencoders import apply, report, train
+from autoencoders import apply, explore, report, train
 from autoencoders.config.compose import config_groups
 
 # A run of a few optimizer steps, to which arguments are added.
@@ -382,12 +382,14 @@ OPTION_NAMES = [
 
 @settings(max_examples=15, derandomize=True, **quiet)
 @given(
-    st.sampled_from([apply, report]),
+    st.sampled_from([apply, explore, report]),
     st.lists(st.sampled_from(OPTION_NAMES), min_size=1, max_size=3),
     values,
 )
 def test_other_random_commands_succeed_or_print_one_sentence(module, names, value):
-    start = ["run=nowhere", "application=reconstruct"] if module is apply else ["runs=nowhere"]
+    start = {apply: ["run=nowhere", "application=reconstruct"], explore: ["run=nowhere"], report: ["runs=nowhere"]}[
+        module
+    ]
     with tempfile.TemporaryDirectory() as cwd:
         code, _, err = run_in_process(module, [*start, *(f"{name}={value}" for name in names)], cwd)
         check_outcome(code, err, cwd)

@@ -198,7 +198,16 @@ def test_a_port_in_use_is_refused(make_run):
     ],
 )
 def test_invalid_live_options_are_refused(options, message):
-    config = {**CONFIG, "runs": ["runs/*"], "out": None, "format": None, "copy": False, "live": True, "port": 0}
+    config = {
+        **CONFIG,
+        "runs": ["runs/*"],
+        "out": None,
+        "format": None,
+        "copy": False,
+        "explorer": False,
+        "live": True,
+        "port": 0,
+    }
     with pytest.raises(UserError, match=message):
         report.serve_report(config | options)
 
