@@ -160,6 +160,19 @@ def test_samples_follow_the_prior_and_the_temperature(page):
     assert np.abs(page.check_pixels()[0]).max() > 0
 
 
+def test_samples_follow_a_mixture_and_a_prior_per_class(page):
+    mixture = {"weights": [0.25, 0.75], "mean": [[-5, 0], [5, 1]], "std": [[1, 0.5], [2, 1]], "byClass": False}
+    draws = "return Array.from({ length: 4000 }, () => sampleCode({ components: arguments[0] }, arguments[1], 0))"
+    codes = np.array(page.js(draws, mixture, 1))
+    assert (codes[:, 0] > 0).mean() == pytest.approx(0.75, abs=0.03)
+    right = codes[codes[:, 0] > 0]
+    np.testing.assert_allclose(right.mean(0), [5, 1], atol=0.2)
+    np.testing.assert_allclose(np.cov(right.T), [[4, 0], [0, 1]], atol=0.4)
+    codes = np.array(page.js(draws, {**mixture, "byClass": True}, 0.5))  # the class is 0
+    np.testing.assert_allclose(codes.mean(0), [-5, 0], atol=0.1)
+    np.testing.assert_allclose(codes.std(0), [0.5, 0.25], atol=0.05)
+
+
 def test_an_own_picture_is_encoded(page, run, tmp_path):
     batch = run.batch("val", 3)
     Image.fromarray((batch.target[2, 0].numpy() * 255).round().astype("uint8")).save(tmp_path / "mine.png")

@@ -147,6 +147,33 @@ def test_noise_that_is_not_gaussian_is_not_sampled_from_the_prior(make_run):
     assert density["mean"] == GaussianFull().fit(run.codes("val").z).mean.tolist()
 
 
+def test_a_trained_mixture_is_sampled_as_it_is(make_run):
+    run = make_run("model=vae", "prior=vamp", "prior.components=5")
+    density = latents.describe_density(run, "val", run.codes("val"))
+    assert density["text"] == "the VampPrior of 5 pseudo-inputs"
+    with torch.no_grad():
+        mixture = run.model.code_density()
+    components = density["components"]
+    np.testing.assert_allclose(components["weights"], [0.2] * 5, rtol=1e-6)
+    np.testing.assert_allclose(components["mean"], mixture.mean, rtol=1e-6)
+    np.testing.assert_allclose(components["std"], np.exp(0.5 * mixture.log_variance), rtol=1e-6)
+    np.testing.assert_allclose(density["mean"], mixture.mean.mean(0), rtol=1e-5, atol=1e-7)
+    ranking = latents.rank_latents(run, "val", torch.arange(20), run.codes("val").z[:20])
+    assert ranking["kind"] == "variance"
+
+
+def test_a_prior_per_class_has_a_gaussian_for_each_class(make_run):
+    run = make_run("model=cvae", "prior=conditional")
+    density = latents.describe_density(run, "val", run.codes("val"))
+    assert density["components"]["byClass"]
+    with torch.no_grad():
+        exact = run.model.code_density(torch.arange(10))
+    np.testing.assert_allclose(density["components"]["mean"], exact.mean, rtol=1e-6)
+    ranking = latents.rank_latents(run, "val", torch.arange(20), run.codes("val").z[:20])
+    assert ranking["kind"] == "KL"
+    assert ranking["center"] != [0.0] * 4
+
+
 def test_encoders_are_left_out_of_a_page_that_would_be_too_large(cvae):
     runs = [ExplorerRun(cvae[1].title, dict(cvae[1].content), 0.0) for _ in range(2)]
     sizes = [len(run.content["encoder"]) for run in runs]

@@ -100,7 +100,7 @@ const explorer = {
     find("#path").addEventListener("change", () => this.walk());
     find("#position").addEventListener("input", () => { this.stop(); this.walk(); });
     find("#temperature").addEventListener("input", (event) => { find("#temperature-value").value = event.target.valueAsNumber.toFixed(2); });
-    find("#sample").addEventListener("click", () => this.select(sampleCode(this.content.density, find("#temperature").valueAsNumber)));
+    find("#sample").addEventListener("click", () => this.sample());
     find("#reset").addEventListener("click", () => this.select(this.content.latents.center.slice()));
     find("#more").addEventListener("click", () => this.showSliders(find("#more").ariaExpanded !== "true"));
     find("#picture").addEventListener("change", (event) => this.encodePicture(event.target.files[0]));
@@ -148,7 +148,7 @@ const explorer = {
 
   writeNotes() {
     const { content } = this, { density, latents, latentDim } = content;
-    find("#density").textContent = `Codes are sampled from ${density.text}. The temperature multiplies their deviation from its mean.`;
+    find("#density").textContent = `Codes are sampled from ${density.text}. The temperature multiplies their deviation from ${density.components ? "the mean of their Gaussian" : "its mean"}.`;
     const sorted = latents.kind === "KL" ? `mean KL divergence of ${content.split} images` : `variance of ${content.split} codes`;
     find("#latent-note").textContent = `Sorted by ${sorted}. A double click resets a slider.`;
     const moved = latentDim > 2 ? " The map moves the two principal components of the code and keeps the others." : "";
@@ -246,6 +246,10 @@ const explorer = {
     });
     const { a, b } = this.ends, project = (end) => end && this.plane.project(end);
     this.map.setMarks({ point: this.plane.project(code), neighbors: nearest, path: this.pathPoints(), a: project(a), b: project(b) });
+  },
+
+  sample() {
+    this.select(sampleCode(this.content.density, find("#temperature").valueAsNumber, this.label));
   },
 
   // Describes the current point for screen readers, and the duration of a decoding.

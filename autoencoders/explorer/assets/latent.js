@@ -49,13 +49,25 @@ function interpolateSpherical(a, b, t, center) {
   return a.map((_, i) => (weightU * u[i] + weightV * v[i]) * radius + center[i]);
 }
 
+// Returns the index of a Gaussian, each with the probability of its weight.
+function chooseComponent(weights) {
+  let left = Math.random();
+  const chosen = weights.findIndex((weight) => (left -= weight) < 0);
+  return chosen < 0 ? weights.length - 1 : chosen;
+}
+
 // Returns a standard normal number (Box and Muller, 1958).
 function randomNormal() {
   return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 }
 
-// Returns a sample of the density mean + temperature * root * eps. A missing root is the unit matrix.
-function sampleCode({ mean, root }, temperature) {
+// Returns a sample of the density mean + temperature * root * eps. A missing root is the unit matrix. Of a mixture, it is
+// a sample of a random Gaussian, or of the Gaussian of the class `label`.
+function sampleCode({ mean, root, components }, temperature, label = null) {
+  if (components) {
+    const chosen = components.byClass ? label : chooseComponent(components.weights);
+    return components.mean[chosen].map((value, i) => value + temperature * components.std[chosen][i] * randomNormal());
+  }
   const eps = mean.map(randomNormal);
   const deviations = root ? root.map((row) => row.reduce((sum, weight, i) => sum + weight * eps[i], 0)) : eps;
   return mean.map((value, i) => value + temperature * deviations[i]);
