@@ -89,6 +89,23 @@ def test_the_networks_are_those_of_the_model(cvae, tmp_path):
     assert explorer.difference < 1e-5
 
 
+class OwnDecoder(torch.nn.Module):
+    """A decoder that this package does not contain."""
+
+    def __init__(self):
+        super().__init__()
+        self.frequencies = torch.nn.Parameter(torch.randn(4, 64))
+
+    def forward(self, z, context=None):
+        return torch.sin(z @ self.frequencies).cumsum(1).view(-1, 1, 8, 8)
+
+
+def test_a_decoder_of_the_user_is_exported(make_run):
+    run = make_run("model=vae")
+    run.model.decoder = OwnDecoder()
+    assert collect_run(run, count=20).difference < 1e-5  # of ONNX Runtime from PyTorch
+
+
 def test_the_page_contains_codes_labels_and_images(cvae):
     run, explorer = cvae
     content = explorer.content

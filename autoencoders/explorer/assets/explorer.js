@@ -57,6 +57,8 @@ const explorer = {
     this.showLegend(colors, classNames);
     this.select(kept?.code ?? content.latents.center.slice(), Boolean(kept));
     await this.check();
+    durations.values = []; // the first decodings are slower, because the browser still compiles the runtime
+    await this.requestDecode();
   },
 
   // Live page --------------------------------------------------------------------------------------------
