@@ -124,7 +124,7 @@ def describe_classifier(
     accuracy = table[(table["measure"] == "classifier") & (table["method"] == classifier.name)].iloc[0]
     accuracy_text = f"correct on {accuracy['value']:.2%} of {accuracy['images']} real {split} images"
     return [
-        f"classifier {classifier.run.path} ({classifier.name}), "
+        f"classifier {classifier.run.source or classifier.run.path} ({classifier.name}), "
         f"{accuracy_text if accuracy['images'] else 'accuracy not measured because the data have no labels'}",
         f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS} nearest neighbors) in "
         f"{classifier.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images; "
