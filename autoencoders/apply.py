@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 60
 """Maximum number of rows in a printed table. Longer tables are only saved."""
 PATHS = (
-    "run", "classifier", "images", "root", "folder", "data.path", "data.labels", "application.decode.codes",
+    "run", "classifier", "features", "images", "root", "folder", "data.path", "data.labels", "application.decode.codes",
     "application.detect.masks",
 )  # fmt: skip
 """Options whose values are paths. Special characters in these values have no meaning for Hydra."""

@@ -59,6 +59,11 @@ class TrainedClassifier:
     run: Run
 
     @property
+    def protocol(self) -> str:
+        """Return an empty text: metrics without the name of a network are those of a classifier."""
+        return ""
+
+    @property
     def network(self) -> Network:
         """Return the model of the classifier run."""
         return cast("Network", self.run.model)  # `load_classifier` checks the type

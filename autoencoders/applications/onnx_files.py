@@ -78,7 +78,7 @@ def networks(model: ImageModel, batch: Batch) -> list[Network]:
         z = model.encode(x, *labels)  # type: ignore[operator]
     return [
         Network("encoder", ("x", *names), "z", model.encode, (x, *labels)),  # type: ignore[arg-type]
-        Network("decoder", ("z", *names), "image", model.decode, (z, *labels)),  # type: ignore[arg-type]
+        Network("decoder", ("z", *names), "image", model.decode, (z, *labels)),
     ]
 
 
