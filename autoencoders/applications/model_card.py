@@ -123,17 +123,21 @@ def metadata(run: Run, title: str, metrics: Mapping[str, float], split: str, lic
 
 
 def loading_code(run: Run) -> str:
-    """Return three lines of Python that load the model and use it."""
+    """Return three lines of Python that load the model and use it. Labels in the code are those of a test image."""
     if isinstance(run.model, Classifier):
         use = "probabilities = run.model.probabilities(images)"
-    elif run.model.has_prior and run.model.labels is not None and run.model.labels.kind == "classes":
+    elif run.model.labels is not None and run.model.labels.kind == "attributes":
+        values = run.batch("test", 1).y
+        label = [] if values is None else [round(float(value), 2) for value in values[0]]
+        use = f"images = run.model.sample(16, y={label})"
+    elif run.model.labels is not None:
         use = f"images = run.model.sample(16, y={json.dumps(run.model.labels.names[0])})"
     elif run.model.has_prior:
         use = "images = run.model.sample(16)"
     else:
         use = "codes = run.model.encode(images)"
     images = f"images: ({', '.join(('N', *map(str, run.model.shape)))}) in [0, 1]"
-    return f'import autoencoders\nrun = autoencoders.load("{PLACEHOLDER}")\n{use}  # {images}'
+    return f'import autoencoders\n\nrun = autoencoders.load("{PLACEHOLDER}")\n{use}  # {images}'
 
 
 def data_text(data: Mapping[str, Any], run: Run) -> str:
