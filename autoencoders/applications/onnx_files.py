@@ -7,7 +7,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.extras import import_extra
 
 if TYPE_CHECKING:
+    from autoencoders.models.autoencoder import Autoencoder
     from autoencoders.models.base import ImageModel
 
 OPSET = 18
@@ -72,13 +73,14 @@ def networks(model: ImageModel, batch: Batch) -> list[Network]:
     x = batch.x[:2]
     if isinstance(model, Classifier):
         return [Network("classifier", ("x",), "logits", model.forward, (x,))]
-    labels = (batch.y[:2],) if model.context_size and batch.y is not None else ()  # type: ignore[attr-defined]
+    autoencoder = cast("Autoencoder", model)
+    labels = (batch.y[:2],) if autoencoder.context_size and batch.y is not None else ()
     names = ("y",)[: len(labels)]
     with torch.no_grad():
-        z = model.encode(x, *labels)  # type: ignore[operator]
+        z = autoencoder.encode(x, *labels)
     return [
-        Network("encoder", ("x", *names), "z", model.encode, (x, *labels)),  # type: ignore[arg-type]
-        Network("decoder", ("z", *names), "image", model.decode, (z, *labels)),
+        Network("encoder", ("x", *names), "z", autoencoder.encode, (x, *labels)),
+        Network("decoder", ("z", *names), "image", autoencoder.decode, (z, *labels)),
     ]
 
 

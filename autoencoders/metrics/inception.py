@@ -28,7 +28,7 @@ def build_inception(state: Mapping[str, Tensor]) -> nn.Module:
     Raises:
         RuntimeError: if names or shapes differ.
     """
-    from torchvision.models.inception import Inception3
+    from torchvision.models import Inception3  # type: ignore[import-untyped]  # torchvision has no type information
 
     with torch.device("meta"):
         network = Inception3(CLASSES, aux_logits=False, transform_input=False, init_weights=False)
@@ -39,7 +39,7 @@ def build_inception(state: Mapping[str, Tensor]) -> nn.Module:
     for name in AVERAGES:
         _replace_pool(network.get_submodule(name), average_pool)
     _replace_pool(network.get_submodule("Mixed_7c"), max_pool)
-    network.fc = nn.Identity()  # type: ignore[assignment]
+    network.fc = nn.Identity()
     return network.eval()
 
 

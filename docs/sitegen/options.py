@@ -206,7 +206,7 @@ def group_page(group: str) -> str:
 
 
 def entry_page(entry: str) -> str:
-    """Return the page of an entry point (`train`, `apply`, `report`, `dashboard`, `hub`): its groups and its own options."""
+    """Return the page of an entry point such as `train`: its groups and its own options."""
     file, groups = read_options(entry), config_groups()
     rows = []
     for choice in file.choices:
