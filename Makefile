@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install run docs docs-figures tutorials experiments experiment-pages bench test test-slow test-faults lint clean
+.PHONY: help install run docs docs-figures tutorials pretrained experiments experiment-pages bench test test-slow test-faults lint clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,6 +36,9 @@ docs-figures: install  ## Train the runs of the README's figures and copy the fi
 
 tutorials: install  ## Execute the notebooks of docs/tutorials and keep their outputs (ARGS='01-first-vae.ipynb' for one)
 	$(BIN)/python docs/tutorials/execute_tutorials.py $(ARGS)
+
+pretrained: install  ## Train the pretrained models of the package and write them (minutes each; ARGS=mnist-cvae for one)
+	$(BIN)/python pretrained/build.py $(ARGS)
 
 experiments: install  ## Train missing runs of experiments/ and write its pages (hours; ARGS='s0_faces' for one study)
 	$(BIN)/python experiments/rebuild.py $(ARGS)

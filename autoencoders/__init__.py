@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     from autoencoders.models.cvae import CVAE
     from autoencoders.models.pca import PCA
     from autoencoders.models.vae import VAE
+    from autoencoders.runs.pretrained import list_pretrained
     from autoencoders.runs.run import Run
     from autoencoders.training.from_python import train_from_python as train
     from autoencoders.types import ApplicationResult, UserError
 
 __version__ = "0.2.0"
-__all__ = ["AE", "CVAE", "PCA", "VAE", "ApplicationResult", "Classifier", "Run", "UserError", "load", "train"]
+__all__ = [
+    "AE", "CVAE", "PCA", "VAE", "ApplicationResult", "Classifier", "Run", "UserError",
+    "list_pretrained", "load", "train",
+]  # fmt: skip
 
 _NAMES = {
     "AE": "autoencoders.models.ae",
@@ -42,6 +46,7 @@ _NAMES = {
     "PCA": "autoencoders.models.pca",
     "Classifier": "autoencoders.models.classifier",
     "Run": "autoencoders.runs.run",
+    "list_pretrained": "autoencoders.runs.pretrained",
     "ApplicationResult": "autoencoders.types",
     "UserError": "autoencoders.types",
 }
@@ -58,12 +63,15 @@ def load(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
     """Load a trained run. Its model is in evaluation mode on the CPU.
 
     Args:
-        path: a run folder, a checkpoint file (`.ckpt`), or a folder that `application=export` has written.
+        path: a run folder, a checkpoint file (`.ckpt`), a folder that `application=export` has written, a repository on
+            the hub (`hub:user/name`, or `hub:user/name@revision`), or a model that the package contains
+            (`pretrained:mnist-cvae`; see `list_pretrained`).
         trust: prefixes of additional classes that the saved configuration may contain, such as `("my_package.",)`. By
             default, only classes of this package and optimizers and schedules of torch are allowed.
 
     Returns:
-        The run, with its model, data, metrics, history and figures. An export has no data.
+        The run, with its model, data, metrics, history and figures. The data are read, or downloaded, when they are
+        used for the first time. An export has no history and no figures.
 
     Raises:
         autoencoders.types.UserError: if no run can be loaded from the path, or the saved configuration contains a class

@@ -6,6 +6,7 @@ Commands:
   explore     write a page in which the trained decoder runs in the browser
   report      combine runs into one HTML or Markdown page
   dashboard   create or update workspaces in a W&B project
+  hub         send a trained model to the Hugging Face hub, or fetch one
   completion  print the script for tab completion in bash. To enable it: eval "$(autoencoders completion bash)"
 
 `autoencoders <command> --help` describes a command. `autoencoders --version` prints the version of the package.
@@ -23,7 +24,7 @@ from autoencoders import __version__
 from autoencoders.utils.startup import prepare_process, run_command
 from autoencoders.utils.streams import check_output
 
-COMMANDS = ("train", "apply", "explore", "report", "dashboard")
+COMMANDS = ("train", "apply", "explore", "report", "dashboard", "hub")
 
 BASH_COMPLETION = r"""_autoencoders_completion()
 {

@@ -8,6 +8,7 @@ Examples:
   python -m autoencoders.apply run=runs/my-run application=[reconstruct,browse] split=val
   python -m autoencoders.apply run=runs/my-run/checkpoints/last.ckpt application=reconstruct images=my/photos
   python -m autoencoders.apply run=runs/my-run application=evaluate classifier=runs/my-classifier
+  python -m autoencoders.apply run=pretrained:mnist-cvae application=sample
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 60
 """Maximum number of rows in a printed table. Longer tables are only saved."""
 PATHS = (
-    "run", "classifier", "images", "root", "folder", "data.path", "data.labels", "application.decode.codes",
+    "run", "classifier", "features", "images", "root", "folder", "data.path", "data.labels", "application.decode.codes",
     "application.detect.masks",
 )  # fmt: skip
 """Options whose values are paths. Special characters in these values have no meaning for Hydra."""
@@ -117,19 +118,19 @@ def run_applications(config: dict[str, Any]) -> dict[str, ApplicationResult]:
     from autoencoders.applications.base import run_application
     from autoencoders.config.instantiate import instantiate, trusted_prefixes
     from autoencoders.loggers.media import MediaWriter
-    from autoencoders.runs import loading
+    from autoencoders.runs import references
 
     if config["split"] not in ("train", "val", "test"):
         raise UserError(f"split must be train, val or test, got {config['split']}.")
     options = instantiate("figures", config["figures"])
     data_options = make_paths_absolute({name: value for name, value in config["data"].items() if value is not None})
-    run = loading.open_run(config["run"], trusted_prefixes(config["trust"]), data_options, config["changed_data"])
+    run = references.load(config["run"], trusted_prefixes(config["trust"]), data_options, config["changed_data"])
     if config["root"]:
         run.data.set_root(config["root"])
     if config["device"] == "auto":
         config["device"] = "cuda" if torch.cuda.is_available() else "cpu"
     run.model.to(config["device"])
-    folder = Path(config["folder"] or (run.path if run.path.is_dir() else run.path.parent))
+    folder = Path(config["folder"] or run.results_folder)
     writer = MediaWriter(folder, [], options=options)
     results: dict[str, ApplicationResult] = {}
     nodes = config["application"]

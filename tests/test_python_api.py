@@ -11,6 +11,7 @@ import lightning.pytorch as pl
 import pandas as pd
 import pytest
 import torch
+import yaml
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
@@ -360,12 +361,15 @@ def test_names_in_results_are_escaped():
     assert "&lt;script&gt;" in text
 
 
-def test_an_export_has_no_data(trained, tmp_path):
-    trained.apply("export", folder=str(tmp_path), count=2)
+def test_an_export_of_a_model_of_private_files_has_no_data(trained, tmp_path):
+    trained.apply("export", folder=str(tmp_path), count=2, onnx=False)
+    file = tmp_path / "export/config.yaml"
+    plain = yaml.safe_load(file.read_text())
+    file.write_text(yaml.safe_dump(plain | {"config": plain["config"] | {"data": {"name": "digits"}}}))
     run = autoencoders.load(tmp_path / "export")
     assert repr(run).startswith("Run(VAE on digits, beta 1, 4 latents; ")
     assert run.model.sample(2).shape == (2, *SHAPE)
-    with pytest.raises(UserError, match="is an export, which contains no data"):
+    with pytest.raises(UserError, match="contains no data, because the model was trained on files"):
         run.apply("reconstruct")
     with pytest.raises(UserError, match="The run has no curves"):
         run.plot()

@@ -20,6 +20,8 @@ from autoencoders.utils.texts import MAX_SCALARS
 
 RESAMPLES = 1000
 """Default number of bootstrap samples."""
+FOR_ALL_MODELS = ("export",)
+"""Applications that also accept the run of a classifier."""
 
 
 def run_application(run: Run, name: str, node: Mapping[str, Any]) -> ApplicationResult:
@@ -33,7 +35,7 @@ def run_application(run: Run, name: str, node: Mapping[str, Any]) -> Application
     Raises:
         UserError: if an option has the wrong type, or the application does not support the run.
     """
-    if not hasattr(run.model, "decode"):
+    if name not in FOR_ALL_MODELS and not hasattr(run.model, "decode"):
         raise UserError(
             f"application={name} needs the run of an autoencoder, got a {run.model.name} in {run.path}. Set run to the "
             f"folder of a trained autoencoder. To use this run as the classifier, set classifier={run.path}."
@@ -175,7 +177,7 @@ def output_folder(run: Run, folder: str | None, name: str) -> Path:
         folder: value of the option `folder`; None for the run folder.
         name: name of the application.
     """
-    return Path(folder or (run.path if run.path.is_dir() else run.path.parent)) / name
+    return Path(folder or run.results_folder) / name
 
 
 def check_count(value: int, name: str, least: int = 1) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from autoencoders.applications.base import run_application
 from autoencoders.config.compose import compose_application, config_groups
 from autoencoders.config.suggestions import suggest_name
-from autoencoders.runs import loading
+from autoencoders.runs import references
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, UserError
 
@@ -34,6 +34,6 @@ def apply_by_name(run: Run, name: str, **options: Any) -> ApplicationResult:
 
 def load_run(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
     """Load a trained run, to which applications can be applied with `run.apply`; see `autoencoders.load`."""
-    run = loading.load(path, trust)
+    run = references.load(path, trust)
     run.applier = apply_by_name
     return run

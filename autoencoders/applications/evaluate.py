@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from autoencoders.applications.base import check_count, refuse_validation
-from autoencoders.applications.evaluation.features import NEIGHBOURS, feature_rows, reconstruction_split, set_size
+from autoencoders.applications.evaluation.extractors import FeatureExtractor, load_extractor
+from autoencoders.applications.evaluation.features import (
+    BOOTSTRAP_FEATURES,
+    NEIGHBOURS,
+    feature_rows,
+    reconstruction_split,
+    set_size,
+)
 from autoencoders.applications.evaluation.images import classifier_rows, conditional_rows, reconstruction_rows
 from autoencoders.applications.evaluation.latents import encode_latents, kl_figure, latent_rows, latents_table
 from autoencoders.applications.evaluation.likelihood import bound_rows, likelihood_rows
@@ -29,6 +36,7 @@ def evaluate(
     measured: int = 1000,
     together: int = 500,
     classifier: str | None = None,
+    features: str = "classifier",
     drawn: int = 5000,
     codes: int = 1000,
     seed: int = 0,
@@ -38,7 +46,7 @@ def evaluate(
     Likelihood: negative ELBO, distortion, rate (KL divergence of the posterior from the prior), and the
     importance-weighted bound on -log p(x). Reconstruction: MSE, PSNR and SSIM. Latents: number of active units, and KL
     divergence of the aggregate posterior from the prior. Image quality: FID, KID, density and coverage of samples and
-    of reconstructions, in the features of a classifier. For a conditional model also: how often the classifier
+    of reconstructions, in the features of a network. For a conditional model also: how often the classifier
     recognizes the requested label, and the variation of the decoded images within a label.
 
     Args:
@@ -50,8 +58,11 @@ def evaluate(
         measured: number of images for the importance-weighted bound. They are evenly spaced in the split.
         together: number of pairs of image and posterior sample that are decoded at a time. A smaller number needs less
             memory.
-        classifier: path of a run of `model=classifier`. If it is None, FID, KID, density and coverage are not computed,
-            and logistic regression on pixels predicts the labels.
+        classifier: path of a run of `model=classifier`, or `pretrained:mnist-classifier`. If it is None, logistic
+            regression on pixels predicts the labels.
+        features: network whose features FID, KID, density and coverage compare: `classifier` (they are not computed
+            without one), `inception:<path of the weights>` or `dinov2:<path of the weights>`; see
+            `autoencoders.applications.evaluation.extractors`. The name of the network is part of the metrics' names.
         drawn: maximum number of images per set for FID, KID, density and coverage.
         codes: number of decoded codes per label for a conditional model.
         seed: seed of posterior samples, codes and generated images.
@@ -72,6 +83,7 @@ def evaluate(
                                ("drawn", drawn, 2), ("codes", codes, 2)):  # fmt: skip
         check_count(value, name, least)
     trained = None if classifier is None else load_classifier(run, classifier)
+    extractor = load_extractor(run, features, trained)
     rows = likelihood_rows(run, split)
     rows += bound_rows(run, split, min(measured, len(run.data.images(split))), samples, together, seed)
     rows += reconstruction_rows(run, split)
@@ -83,13 +95,14 @@ def evaluate(
         rows += latent_rows(run, encoded)
         if run.model.prior.closed_form:
             figures["kl"] = kl_figure(run, tables["latents"], split)
-    rows += feature_rows(run, split, trained, drawn, seed)
+    rows += feature_rows(run, split, extractor, drawn, seed)
     if run.model.context_size:
         rows += conditional_rows(run, split, trained or fit_pixel_classifier(run), codes, seed)
     rows += classifier_rows(run, split, trained) if trained else []
     table = pd.DataFrame([as_columns(row) for row in rows])
     words = [*describe_likelihood(run, table, split, samples, together, seed),
-             *describe_classifier(run, table, split, trained, drawn, seed),
+             *describe_classifier(table, split, trained),
+             *describe_features(run, split, extractor, drawn, seed),
              f"model weights of optimizer step {run.step}; +- is one standard error over images"]  # fmt: skip
     protocol = "; ".join(words)
     tables = {"evaluation": table, **tables, "markdown": markdown(run, table)}
@@ -118,20 +131,27 @@ def describe_likelihood(run: Run, table: pd.DataFrame, split: str, samples: int,
     return words
 
 
-def describe_classifier(
-    run: Run, table: pd.DataFrame, split: str, classifier: TrainedClassifier | None, drawn: int, seed: int
-) -> list[str]:
-    """Return phrases for the table `protocol`: which classifier was used, and how image quality was measured."""
+def describe_classifier(table: pd.DataFrame, split: str, classifier: TrainedClassifier | None) -> list[str]:
+    """Return a phrase for the table `protocol`: which classifier was used."""
     if classifier is None:
         return []
     accuracy = table[(table["measure"] == "classifier") & (table["method"] == classifier.name)].iloc[0]
     accuracy_text = f"correct on {accuracy['value']:.2%} of {accuracy['images']} real {split} images"
     return [
-        f"classifier {classifier.run.path} ({classifier.name}), "
-        f"{accuracy_text if accuracy['images'] else 'accuracy not measured because the data have no labels'}",
+        f"classifier {classifier.run.source or classifier.run.path} ({classifier.name}), "
+        f"{accuracy_text if accuracy['images'] else 'accuracy not measured because the data have no labels'}"
+    ]
+
+
+def describe_features(run: Run, split: str, extractor: FeatureExtractor | None, drawn: int, seed: int) -> list[str]:
+    """Return a phrase for the table `protocol`: how image quality was measured."""
+    if extractor is None:
+        return []
+    return [
         f"FID, KID (all pairs, cubic kernel, unbiased), density and coverage (k={NEIGHBOURS} nearest neighbors) in "
-        f"{classifier.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images; "
+        f"{extractor.space}, in float64, compared with {set_size(run, split, drawn)} evenly spaced {split} images; "
         f"all sets have the same number of images; samples with seed {seed}; "
         f"reconstructions of {reconstruction_split(split)} images; "
-        f"standard error of FID from {RESAMPLES} bootstrap samples, of KID from the jackknife",
+        f"standard error of FID from {RESAMPLES} bootstrap samples (not computed for more than {BOOTSTRAP_FEATURES} "
+        "features), of KID from the jackknife",
     ]

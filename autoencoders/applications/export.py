@@ -1,77 +1,121 @@
-"""Export of a trained model as safetensors weights with a JSON config, and optionally as ONNX encoder and decoder."""
+"""Export of a trained model to a folder that can be shared: weights, configuration, model card, and ONNX networks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal, cast
 
+import pandas as pd
 import torch
-from torch import Tensor
+import yaml
+from torch import Tensor, nn
 
 import autoencoders
-from autoencoders.applications.base import check_count, comparison_table, flatten_table, spread_rows
+from autoencoders.applications.base import check_count, comparison_table, flatten_table, output_folder, spread_rows
+from autoencoders.applications.model_card import CardOptions, card_metrics, render_card
+from autoencoders.applications.onnx_files import PACKAGES, run_onnx, write_onnx
+from autoencoders.config.data_paths import PATH_OPTIONS
 from autoencoders.config.instantiate import FORMAT
-from autoencoders.models.onnx_export import run_onnx, write_onnx
-from autoencoders.runs.loading import CONFIG, WEIGHTS, load_export
+from autoencoders.models.classifier import Classifier
+from autoencoders.runs.exports import CARD, CONFIG, METRICS, WEIGHTS, load_export
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult
 from autoencoders.utils.atomic import atomic_write
+from autoencoders.utils.checks import require
+from autoencoders.utils.extras import find_missing
 from autoencoders.utils.json_files import write_json
 
-PURPOSE = "application=export"
-"""Option that needs the packages of the extra `export`, for error messages."""
+DTYPES = {"float32": torch.float32, "float16": torch.float16}
+"""Value of the option `dtype` -> type of the exported weights."""
+PRIVATE = ("folder", "runs", "resume", "init_from", "callbacks", "logger", "after_fit", "format", "shape", "context")
+"""Entries of the configuration that are not exported. They describe the machine, or are exported separately."""
 
 
 def export(
-    run: Run, *, split: str = "test", folder: str | None = None, onnx: bool = False, count: int = 100
+    run: Run,
+    *,
+    split: str = "test",
+    folder: str | None = None,
+    onnx: bool | Literal["auto"] = "auto",
+    dtype: str = "float32",
+    count: int = 100,
+    license: str = "unknown",
+    description: str | None = None,
+    limitations: str | None = None,
 ) -> ApplicationResult:
     """Write the model to `<folder>/export/`, load the files, and compare the loaded model with the original model.
 
-    The files `weights.safetensors` and `config.json` can be loaded with `autoencoders.load(<folder>/export)`. The file
-    `encoder.onnx` has the input `x` (N, C, H, W) and the output `z` (N, Z), the posterior mean. The file `decoder.onnx`
-    has the input `z` (N, Z) and the output `image` (N, C, H, W), the mean image of p(x | z). If the model is
-    conditional, both have a second input `y`: int64 classes (N,) or float32 attributes (N, A). N is dynamic.
+    `autoencoders.load(<folder>/export)` loads the files `weights.safetensors`, `config.yaml` and `metrics.json`.
+    `README.md` is the model card. No file contains a path of this machine. The file `encoder.onnx` has the input `x`
+    (N, C, H, W) and the output `z` (N, Z), the posterior mean. The file `decoder.onnx` has the input `z` (N, Z) and the
+    output `image` (N, C, H, W), the mean image of p(x | z). If the model is conditional, both have a second input `y`:
+    int64 classes (N,) or float32 attributes (N, A). The file `classifier.onnx` of a classifier has the input `x` and
+    the output `logits` (N, K). N is dynamic.
 
     Args:
         run: trained run whose model is exported.
         split: split of the images that the models are compared on.
         folder: folder in which `export/` is created; None for the run folder.
-        onnx: whether to write the ONNX files too.
+        onnx: whether to write the ONNX files too; `auto`: if the packages for it are installed.
+        dtype: type of the weights in `weights.safetensors`: `float32` or `float16`. Vectors are always float32.
         count: number of images that the models are compared on. They are evenly spaced in the split.
+        license: license of the model, for the model card, such as `mit`.
+        description: text at the top of the model card; None for a text about model and data.
+        limitations: text that is added to the limitations in the model card.
 
     Returns:
         Table `differences`: for each format, the largest absolute differences between codes and between decoded images
         of the exported model and of the original model. For comparison, the row `batches of one` contains the rounding
-        differences of the original model between batches of one image and larger batches. Table `files`: size of each
-        file in bytes.
+        differences of the original model between batches of one image and larger batches. With float16, the column
+        `nats` is the change of the mean loss of all images of the split. Table `files`: size of each file in bytes.
+        Table `onnx`, only if packages for the ONNX files are missing: a sentence that says so.
 
     Raises:
-        UserError: if a package for the export is not installed.
+        UserError: if an option is invalid, or a package for the export is not installed.
     """
     check_count(count, "count")
-    target = Path(folder or (run.path if run.path.is_dir() else run.path.parent)) / "export"
+    require(dtype in DTYPES, "dtype", dtype, f"one of {list(DTYPES)}")
+    target = output_folder(run, folder, "export")
     target.mkdir(parents=True, exist_ok=True)
+    missing = find_missing(PACKAGES) if onnx == "auto" else []
     batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
-    z = run.encode(batch.x, batch.y)
-    image = run.decode(z, batch.y)
-    files = write_weights(run, target)
-    again = Run(target, run.config, load_export(target), run.data)
-    compared = {"safetensors": (again.encode(batch.x, batch.y), again.decode(z, batch.y))}
-    if onnx:
-        files += write_onnx(again.model, target, batch, PURPOSE)
-        compared["onnx"] = run_onnx(target, again.model, batch, z, PURPOSE)
-    labels = [None if batch.y is None else batch.y[i : i + 1] for i in range(len(z))]
-    single = [run.encode(batch.x[i : i + 1], y) for i, y in enumerate(labels)]
-    alone = [run.decode(z[i : i + 1], y) for i, y in enumerate(labels)]
-    compared["batches of one"] = (torch.cat(single), torch.cat(alone))
-    rows = {
-        name: {"codes": largest_difference(codes, z), "images": largest_difference(images, image), "count": len(z)}
-        for name, (codes, images) in compared.items()
+    metrics = card_metrics(run, split)
+    files = [*write_weights(run, target, DTYPES[dtype]), target / METRICS]
+    write_json(files[-1], metrics)
+    again = Run(target, run.config, load_export(target, trust=("",)), run.data, _ready=True)
+    expected = model_outputs(run, batch)
+    compared = {"safetensors": model_outputs(again, batch, expected.get("codes"))}
+    if onnx and not missing:
+        onnx_files = write_onnx(again.model, target, batch)
+        compared["onnx"] = run_onnx(onnx_files, batch, expected)
+        files += onnx_files
+    # A page that shows the model in a browser would be written here, from the ONNX files. Add it to `exports.FILES`.
+    compared["batches of one"] = outputs_of_single_images(run, batch, expected.get("codes"))
+    rows: dict[str, dict[str, Any]] = {
+        name: {key: largest_difference(outputs[key], expected[key]) for key in expected} | {"count": len(batch.x)}
+        for name, outputs in compared.items()
     }
+    if dtype != "float32":
+        rows["safetensors"]["nats"] = mean_loss(again, split) - mean_loss(run, split)
+    options = CardOptions(license, description, limitations, dtype, rows["safetensors"].get("nats"))
+    with atomic_write(target / CARD) as partial:
+        partial.write_text(render_card(run, metrics, files, options), encoding="utf-8")
+    return export_result(rows, [*files, target / CARD], missing)
+
+
+def export_result(rows: Mapping[str, Mapping[str, Any]], files: list[Path], missing: list[str]) -> ApplicationResult:
+    """Return the tables of the application; see `export`."""
     differences = comparison_table(rows, "format")
     sizes = comparison_table({file.name: {"bytes": file.stat().st_size} for file in files}, "file")
-    return ApplicationResult(
-        flatten_table(differences), {}, {"differences": differences, "files": sizes.assign(folder=str(target))}
-    )
+    tables = {"differences": differences, "files": sizes.assign(folder=str(files[0].parent))}
+    if missing:
+        text = (
+            f"No ONNX files were written, because {' and '.join(missing)} cannot be imported. Install the extra export "
+            "to write them."
+        )
+        tables["onnx"] = pd.DataFrame({"onnx": [text]})
+    return ApplicationResult(flatten_table(differences), {}, tables)
 
 
 def largest_difference(a: Tensor, b: Tensor) -> float:
@@ -79,22 +123,100 @@ def largest_difference(a: Tensor, b: Tensor) -> float:
     return float((a - b).abs().max())
 
 
-def write_weights(run: Run, folder: Path) -> list[Path]:
-    """Write `weights.safetensors` and `config.json` to an existing folder, and return their paths."""
-    from safetensors.torch import save_file
+# Outputs ------------------------------------------------------------------------------------------------
 
-    model = run.model
+
+def model_outputs(run: Run, batch: Batch, codes: Tensor | None = None) -> dict[str, Tensor]:
+    """Return the outputs that are compared: `logits` of a classifier, `codes` and `images` of an autoencoder.
+
+    Args:
+        run: run whose model is applied.
+        batch: images to encode, with their labels.
+        codes: codes (N, Z) to decode; None for the codes of the images.
+    """
+    if isinstance(run.model, Classifier):
+        with torch.no_grad():
+            return {"logits": run.model(batch.x.to(run.model.device)).cpu()}
+    encoded = run.encode(batch.x, batch.y)
+    return {"codes": encoded, "images": run.decode(encoded if codes is None else codes, batch.y)}
+
+
+def outputs_of_single_images(run: Run, batch: Batch, codes: Tensor | None) -> dict[str, Tensor]:
+    """Return the outputs of `model_outputs`, computed in batches of one image."""
+    outputs = []
+    for row in torch.arange(len(batch.x)).split(1):
+        y = None if batch.y is None else batch.y[row]
+        single = Batch(batch.x[row], batch.target[row], y, batch.index[row])
+        outputs.append(model_outputs(run, single, None if codes is None else codes[row]))
+    return {key: torch.cat([output[key] for output in outputs]) for key in outputs[0]}
+
+
+@torch.no_grad()
+def mean_loss(run: Run, split: str) -> float:
+    """Return the mean loss of the images in a split, in nats: -log p(label), or distortion + rate."""
+    if isinstance(run.model, Classifier):
+        classifier = cast("Classifier", run.model)
+        device = classifier.device
+        losses = [classifier.terms(batch.to(device))[0].double() for batch in run.data.evaluation_batches(split)]
+        return float(torch.cat(losses).mean())
+    codes = run.codes(split)
+    return float((codes.distortion.double() + codes.rate.double()).mean())
+
+
+# Files --------------------------------------------------------------------------------------------------
+
+
+def write_weights(run: Run, folder: Path, dtype: torch.dtype = torch.float32) -> list[Path]:
+    """Write `weights.safetensors` and `config.yaml` to an existing folder, and return their paths.
+
+    Args:
+        run: run whose model is written.
+        folder: existing folder.
+        dtype: type of the matrices and kernels. Vectors, such as biases and statistics of BatchNorm, need little space
+            and remain float32.
+    """
+    from safetensors.torch import save
+
+    model: nn.Module = run.model
     # Tensors are copied because safetensors refuses tensors that share memory.
-    state = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
+    state = {name: convert(value.detach().cpu(), dtype).clone().contiguous() for name, value in
+             model.state_dict().items()}  # fmt: skip
     with atomic_write(folder / WEIGHTS) as partial:
-        save_file(state, partial, metadata={"format": "pt"})
+        partial.write_bytes(save(state, metadata={"format": "pt"}))
     plain = {
         "format": FORMAT,
         "version": autoencoders.__version__,
         "step": run.step,
-        "shape": list(model.shape),
-        "context": None if model.labels is None else model.labels.to_dict(),
-        "config": {k: v for k, v in run.config.items() if k not in ("format", "shape", "context")},
+        "shape": list(run.model.shape),
+        "context": None if run.model.labels is None else run.model.labels.to_dict(),
+        "identity": dict(run.identity or run.data.identity()),
+        "config": portable_config(run.config),
     }
-    write_json(folder / CONFIG, plain)
+    with atomic_write(folder / CONFIG) as partial:
+        partial.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
     return [folder / WEIGHTS, folder / CONFIG]
+
+
+def convert(value: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a tensor with a type of lower precision, unless it is a vector, or not of a floating-point type."""
+    if value.ndim < 2 or not value.is_floating_point():
+        return value
+    converted = value.to(dtype)
+    return converted if bool(converted.isfinite().all()) else value  # too large for float16
+
+
+def portable_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without the entries and paths of this machine.
+
+    If the images or labels are files of the user, the section `data` contains only the name of the data.
+    """
+    portable = {key: value for key, value in config.items() if key not in PRIVATE}
+    data = dict(config.get("data") or {})
+    sources = (data.get(key) for key in (*PATH_OPTIONS, "dataset") if key not in ("root", "cache"))
+    if any(isinstance(source, str) and Path(source).is_absolute() for source in sources):
+        data = {"name": data.get("name", "")}
+    for key in ("root", "cache"):
+        if key in data:
+            data[key] = None
+    portable["data"] = data or None
+    return portable

@@ -14,7 +14,7 @@ from autoencoders.applications.base import spread_rows
 from autoencoders.applications.representations import binary_attributes, pixels
 from autoencoders.metrics.probes import LinearProbe, tune_probe
 from autoencoders.models.classifier import Classifier as Network
-from autoencoders.runs import loading
+from autoencoders.runs import references
 from autoencoders.runs.run import Run
 from autoencoders.types import Context, UserError
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
@@ -57,6 +57,11 @@ class TrainedClassifier:
     """
 
     run: Run
+
+    @property
+    def protocol(self) -> str:
+        """Return an empty text: metrics without the name of a network are those of a classifier."""
+        return ""
 
     @property
     def network(self) -> Network:
@@ -128,11 +133,15 @@ def get_classifier(run: Run, path: str | None) -> LabelClassifier:
 def load_classifier(run: Run, path: str) -> TrainedClassifier:
     """Load the classifier at `path`, and check that its image shape and its labels match those of the run.
 
+    Args:
+        run: run whose images are classified.
+        path: a run folder, a checkpoint, an export, or a name such as `pretrained:mnist-classifier`.
+
     Raises:
         UserError: if there is no classifier at `path`, or its image shape or its labels do not match.
     """
     try:
-        opened = loading.open_run(path)
+        opened = references.load(path)
     except UserError as error:
         raise UserError(f"classifier={path} cannot be loaded: {error}") from error
     if not isinstance(opened.model, Network):

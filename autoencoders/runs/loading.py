@@ -1,4 +1,4 @@
-"""Load a trained run from a run folder, a checkpoint or an export, without executing code from the files.
+"""Load a trained run from a run folder or a checkpoint, without executing code from the files.
 
 A run folder contains these files:
 
@@ -13,7 +13,6 @@ checkpoints/{best,last}.ckpt     checkpoint with the lowest `val/objective`, and
 from __future__ import annotations
 
 import difflib
-import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,14 +26,11 @@ from autoencoders.types import Context, FormatError, UserError
 
 if TYPE_CHECKING:
     from autoencoders.data.datamodule import ImageDataModule
-    from autoencoders.models.autoencoder import Autoencoder
     from autoencoders.models.base import ImageModel
     from autoencoders.runs.run import Run
 
 BEST, LAST, PREVIOUS = (Path("checkpoints", f"{name}.ckpt") for name in ("best", "last", "previous"))
 """Paths of the checkpoints relative to the run folder."""
-WEIGHTS, CONFIG = "weights.safetensors", "config.json"
-"""Names of the two files in the folder of an exported model."""
 
 RESUME_MAY_CHANGE = ("root", "cache", "memory", "eval_batch_size", "name", "path", "labels")
 """Options of `model` and `data` that may change when a run is resumed. The strings are last components of keys.
@@ -293,77 +289,3 @@ def newest_checkpoint(path: str | Path, needed: bool = True) -> Path | None:
             "checkpoint or the folder of a run that has saved a checkpoint."
         )
     return None
-
-
-def open_export(folder: Path, trust: tuple[str, ...] = ()) -> Run:
-    """Load a run from an export, which contains the model and its configuration, but no data.
-
-    Args:
-        folder: folder that `application=export` has written.
-        trust: prefixes of additional classes that the saved configuration may contain.
-
-    Raises:
-        UserError: as `load_export`.
-    """
-    from autoencoders.data.missing import MissingData
-    from autoencoders.runs.run import Run
-
-    model = load_export(folder, trust)
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    reason = f"{folder} is an export, which contains no data. Load the run folder instead, or use run.model."
-    name = str((config["config"].get("data") or {}).get("name", ""))
-    return Run(folder, config["config"], model, MissingData(name, reason), step=int(config.get("step", 0)))
-
-
-def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
-    """Load a model from a folder that `application=export` has written. It is in evaluation mode on the CPU.
-
-    Args:
-        folder: folder with the files `config.json` and `weights.safetensors`.
-        trust: prefixes of additional classes that the saved configuration may contain, such as `("my_package.",)`.
-
-    Raises:
-        UserError: if the folder contains no valid export, or the saved configuration contains a class that is not
-            allowed.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    file = Path(folder) / CONFIG
-    try:
-        plain = json.loads(file.read_text(encoding="utf-8"))
-        check_format(plain.get("format"), file)
-        config, context = plain["config"], Context.from_dict(plain["context"])
-        check_targets(config, file, trust)
-        shape = tuple(plain["shape"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{file} is not a valid description of an exported model (reading it raises {type(error).__name__}). "
-            "Export the model again with application=export."
-        ) from error
-    model = build_model(config, shape, context)
-    try:
-        model.load_state_dict(load_file(Path(folder) / WEIGHTS))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise UserError(
-            f"{Path(folder) / WEIGHTS} does not contain the weights of the model in {file}. Export the model again "
-            "with application=export."
-        ) from error
-    return model.eval()
-
-
-def load(path: str | Path, trust: tuple[str, ...] = ()) -> Run:
-    """Load a trained run. Its model is in evaluation mode on the CPU.
-
-    Args:
-        path: a run folder, a checkpoint file (`.ckpt`), or a folder that `application=export` has written.
-        trust: prefixes of additional classes that the saved configuration may contain, such as `("my_package.",)`.
-
-    Raises:
-        UserError: if no run can be loaded from the path, or the saved configuration contains a class that is not
-            allowed.
-    """
-    path = Path(path).expanduser()
-    if (path / CONFIG).is_file() and (path / WEIGHTS).is_file():
-        return open_export(path, trust)
-    return open_run(path, trust)

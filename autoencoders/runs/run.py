@@ -49,8 +49,8 @@ class Run:
         path: run folder, or the checkpoint file from which the run was loaded.
         config: resolved configuration as plain Python dictionaries and lists.
         model: model of the run. A loaded model is in evaluation mode with the weights of `checkpoint`.
-        data: data module of the run. The images are loaded on first use. The data module of an export raises UserError
-            then, because an export contains no data.
+        data: data module of the run. The images are loaded on first use. If the run is an export of a model of private
+            files, the data module raises UserError then.
         checkpoint: checkpoint file with the weights of the model; None for a run in training.
         step: optimizer step at which the weights were saved, or the current optimizer step in training.
         identity: digests of the images and labels of the training (see `data.fingerprint`), or None if unknown.
@@ -59,6 +59,8 @@ class Run:
         version: size and modification time that the checkpoint file had when the weights were read; empty for those
             that it has now.
         applier: function that applies an application to the run, set by `autoencoders.load`.
+        source: name of the model that was loaded, such as `pretrained:mnist-cvae`; empty for a path.
+        results: folder to which applications write; None for the run folder.
     """
 
     path: Path
@@ -71,6 +73,8 @@ class Run:
     changed_data: str = "refuse"
     version: str = ""
     applier: Callable[..., ApplicationResult] | None = None
+    source: str = ""
+    results: Path | None = None
     _codes: dict[str, Codes] = field(default_factory=dict, repr=False)
     _ready: bool = field(default=False, repr=False)
 
@@ -92,10 +96,10 @@ class Run:
         return cls(path, config, model, get_datamodule(trainer), step=trainer.global_step, _ready=True)
 
     def __repr__(self) -> str:
-        return overview.describe(self.title, self.metrics, self.path)
+        return overview.describe(self.title, self.metrics, self.source or self.path)
 
     def _repr_html_(self) -> str:
-        return overview.describe_html(self.title, self.metrics, self.path)
+        return overview.describe_html(self.title, self.metrics, self.source or self.path)
 
     @property
     def folder(self) -> Path:
@@ -103,6 +107,13 @@ class Run:
         if self.path.is_dir():
             return self.path
         return self.path.parent.parent if self.path.parent.name == "checkpoints" else self.path.parent
+
+    @property
+    def results_folder(self) -> Path:
+        """Folder to which applications write, which is the run folder unless `results` is set."""
+        if self.results is not None:
+            return self.results
+        return self.path if self.path.is_dir() else self.path.parent
 
     # Results --------------------------------------------------------------------------------------------
 
@@ -305,8 +316,7 @@ class Run:
             return None
         identity = json.dumps(self.prepare().data.identity(), sort_keys=True)
         words = f"{self.version} {identity}"
-        folder = self.path if self.path.is_dir() else self.path.parent
-        return folder / "codes" / f"{split}-{hashlib.sha256(words.encode()).hexdigest()[:16]}.npz"
+        return self.results_folder / "codes" / f"{split}-{hashlib.sha256(words.encode()).hexdigest()[:16]}.npz"
 
     @torch.no_grad()
     def _encode_split(self, split: str) -> Codes:

@@ -173,7 +173,7 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
     """
     from autoencoders.config import validation
     from autoencoders.config.data_paths import make_paths_absolute
-    from autoencoders.runs import loading
+    from autoencoders.runs import loading, references
 
     config = {**config, "data": make_paths_absolute(config["data"]), "trainer": resolve_precision(config["trainer"])}
     resume = find_resume_checkpoint(config)
@@ -185,7 +185,7 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
     validation.validate(config)
     for node in config["after_fit"].values():
         if isinstance(node, dict) and node.get("classifier"):
-            loading.find_checkpoint(node["classifier"])  # raises UserError for a wrong path before training starts
+            references.check_reference(node["classifier"])  # raises UserError for a wrong path before training starts
     if resume:
         loading.check_resumable(resume, config)
     elif config["init_from"]:

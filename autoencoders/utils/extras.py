@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from collections.abc import Iterable
 from types import ModuleType
 
 from autoencoders.types import UserError
@@ -28,3 +30,8 @@ def import_extra(module: str, extra: str, purpose: str) -> ModuleType:
             f"{purpose} needs the package {package}. Install the package with pip install -e '.[{extra}]' in a "
             f"checkout of the repository, or with pip install 'lightning-autoencoders[{extra}]'."
         ) from error
+
+
+def find_missing(modules: Iterable[str]) -> list[str]:
+    """Return those of the given top-level modules that are not installed. Nothing is imported."""
+    return [module for module in modules if importlib.util.find_spec(module) is None]

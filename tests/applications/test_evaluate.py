@@ -6,10 +6,14 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from autoencoders.applications.base import spread_rows
 from autoencoders.applications.evaluate import evaluate
+from autoencoders.applications.evaluation.extractors import load_extractor
 from autoencoders.callbacks.baselines import pca_mse
 from autoencoders.config import instantiate
 from autoencoders.loggers.media import MediaWriter
+from autoencoders.metrics.dinov2 import DINOv2
+from autoencoders.metrics.generation import frechet_distance
 from autoencoders.metrics.likelihood import importance_weighted
 from autoencoders.models.evaluation import evaluation_metrics, evaluation_terms
 from autoencoders.runs.run import Run
@@ -157,3 +161,41 @@ def test_numbers_go_to_csv_and_json_and_lines_of_text_to_markdown(opened, tmp_pa
 def test_bad_options_are_refused(opened, options):
     with pytest.raises(UserError):
         evaluate(opened("model=vae"), **{**SMALL, **options})
+
+
+@pytest.fixture
+def dinov2_file(tmp_path):
+    """Return a file with the random weights of a small DINOv2."""
+    file = tmp_path / "dinov2.pth"
+    torch.save(DINOv2(64, 1, 256).state_dict(), file)
+    return file
+
+
+def test_the_name_of_the_network_is_part_of_the_metrics(opened, dinov2_file):
+    run = opened("model=ae")
+    found = evaluate(run, features=f"dinov2:{dinov2_file}", drawn=8, **SMALL)
+    rows = set(found.tables["evaluation"]["measure"])
+    assert {"FID dinov2-64, samples", "KID dinov2-64, reconstructions", "coverage dinov2-64, samples"} <= rows
+    assert not any(name.startswith("FID,") for name in rows)
+    network = load_extractor(run, f"dinov2:{dinov2_file}", None)
+    rows = {split: spread_rows(8, len(run.data.images(split))) for split in ("test", "val")}
+    real, other = (network.features(run.batch(split, rows[split]).target) for split in rows)
+    expected = frechet_distance(real, other)
+    assert found.metrics["FID dinov2-64, samples/real val images"] == pytest.approx(expected, rel=1e-3, abs=1e-6)
+    assert "64 features of the class token of DINOv2" in found.tables["protocol"]["protocol"][0]
+
+
+def test_wrong_weights_are_refused_in_one_sentence(opened, dinov2_file, tmp_path):
+    run = opened("model=ae")
+    (tmp_path / "text.pth").write_text("no weights")
+    torch.save({"pos_embed": torch.zeros(1, 2, 64), "x": torch.zeros(1)}, tmp_path / "other.pth")
+    for features, message in (
+        ("inception", "features must be classifier, inception:<path of the weights> or dinov2:"),
+        ("vgg:x.pth", "got 'vgg:x.pth'. The weights are not downloaded."),
+        (f"inception:{tmp_path}/nothing.pth", "pt_inception-2015-12-05 .* but it does not exist. Choose"),
+        (f"inception:{dinov2_file}", "but it raises RuntimeError. Choose such a file"),
+        (f"dinov2:{tmp_path}/text.pth", "but it raises UnpicklingError"),
+        (f"dinov2:{tmp_path}/other.pth", "without registers, .* but it raises RuntimeError"),
+    ):
+        with pytest.raises(UserError, match=message):
+            evaluate(run, features=features, **SMALL)

@@ -1,7 +1,9 @@
-import json
+import hashlib
+import re
 
 import pytest
 import torch
+import yaml
 
 import autoencoders
 from autoencoders.applications.export import export
@@ -26,10 +28,12 @@ def run(compose, tmp_path):
 @pytest.mark.parametrize("model", ["ae", "vae", "cvae"])
 def test_an_export_loads_and_is_the_same_model(run, tmp_path, model):
     opened = run(f"model={model}")
-    table = export(opened, folder=str(tmp_path), count=20).tables["differences"].set_index("format")
+    result = export(opened, folder=str(tmp_path), count=20, onnx=False)
+    table = result.tables["differences"].set_index("format")
     assert table.loc["safetensors", ["codes", "images"]].tolist() == [0, 0]
     loaded = autoencoders.load(tmp_path / "export").model
     assert not loaded.training
+    assert "onnx" not in result.tables
     batch = opened.batch("test", 5)
     assert torch.equal(loaded(batch.x, batch.y), opened.model(batch.x, batch.y))
 
@@ -43,15 +47,96 @@ def test_onnx_gives_the_same_codes_and_images(run, tmp_path, model):
 
 
 def test_bad_exports_are_refused(run, tmp_path):
-    export(run("model=ae"), folder=str(tmp_path), count=2)
-    file = tmp_path / "export" / "config.json"
-    plain = json.loads(file.read_text())
+    export(run("model=ae"), folder=str(tmp_path), count=2, onnx=False)
+    file = tmp_path / "export" / "config.yaml"
+    plain = yaml.safe_load(file.read_text())
     plain["config"]["data"]["_target_"] = "os.system"
-    file.write_text(json.dumps(plain))
+    file.write_text(yaml.safe_dump(plain))
     with pytest.raises(UserError, match=r"names the target 'os.system'"):
         autoencoders.load(tmp_path / "export")
-    file.write_text('{"format": 2}')
-    with pytest.raises(UserError, match="is not a valid description of an exported model"):
-        autoencoders.load(tmp_path / "export")
+    for text in ("{format: 2}", "[", "x", "format: 2\nconfig: !!python/object/apply:os.system ['false']\n"):
+        file.write_text(text)
+        with pytest.raises(UserError, match="is not a valid description of an exported model"):
+            autoencoders.load(tmp_path / "export")
     with pytest.raises(UserError, match="must be a checkpoint or a run folder"):
         autoencoders.load(tmp_path / "nothing")
+
+
+def test_the_card_lists_digests_metrics_and_baselines(run, tmp_path):
+    export(run("model=vae"), folder=str(tmp_path), count=2, onnx=False, license="mit", limitations="Only for tests.")
+    folder = tmp_path / "export"
+    card = (folder / "README.md").read_text()
+    digests = dict(re.findall(r"^\| `([^`]+)` \| [\d,]+ \| `(\w+)` \|$", card, re.MULTILINE))
+    assert set(digests) == {file.name for file in folder.iterdir()} - {"README.md"}
+    for name, digest in digests.items():
+        assert digest == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["license"] == "mit"
+    assert "Only for tests." in card
+    assert re.search(r"test/mse .* PCA [\d.]+, mean image [\d.]+", card)
+    lines = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1].replace("path/to/this/folder", str(folder))
+    assert len([line for line in lines.splitlines() if line]) == 3
+    results: dict = {}
+    exec(lines, results)
+    assert results["images"].shape == (16, 1, 8, 8)
+    assert str(tmp_path) not in "".join(file.read_text() for file in (folder / "config.yaml", folder / "README.md"))
+
+
+def test_an_export_knows_its_data(run, tmp_path):
+    opened = run("model=vae")
+    export(opened, folder=str(tmp_path), count=2, onnx=False)
+    loaded = autoencoders.load(tmp_path / "export")
+    assert torch.equal(loaded.batch("test", 3).x, opened.batch("test", 3).x)
+    assert loaded.codes("test").distortion.mean() == pytest.approx(loaded.metrics["test/distortion"], rel=1e-6)
+
+
+def test_float16_halves_the_size_and_costs_little(run, tmp_path):
+    opened = run("model=vae", "net.widths=[128]")
+    sizes = {}
+    for dtype in ("float32", "float16"):
+        result = export(opened, folder=str(tmp_path / dtype), count=5, onnx=False, dtype=dtype)
+        sizes[dtype] = (tmp_path / dtype / "export/weights.safetensors").stat().st_size
+    assert sizes["float16"] < 0.6 * sizes["float32"]
+    assert abs(result.tables["differences"]["nats"][0]) < 0.05
+    loaded = autoencoders.load(tmp_path / "float16/export").model
+    state, original = loaded.state_dict(), opened.model.state_dict()
+    for name, value in original.items():
+        rounded = value.half().float() if value.ndim > 1 else value
+        assert torch.equal(state[name], rounded), name
+    with pytest.raises(UserError, match="dtype must be one of"):
+        export(opened, folder=str(tmp_path), dtype="float8")
+
+
+def test_missing_packages_for_onnx_are_one_sentence(run, tmp_path, monkeypatch):
+    from autoencoders.applications import export as module
+
+    monkeypatch.setattr(module, "find_missing", lambda packages: ["onnxscript"])
+    result = export(run("model=ae"), folder=str(tmp_path), count=2)
+    assert result.tables["onnx"]["onnx"].tolist() == [
+        "No ONNX files were written, because onnxscript cannot be imported. Install the extra export to write them."
+    ]
+    assert not list((tmp_path / "export").glob("*.onnx"))
+
+
+def test_a_classifier_is_exported(classifier_folder, tmp_path):
+    from autoencoders.applications.label_classifiers import load_classifier
+
+    original = autoencoders.load(classifier_folder)
+    result = original.apply("export", folder=str(tmp_path), onnx=False, dtype="float16", count=20)
+    assert result.tables["differences"]["logits"][0] < 0.1
+    loaded = autoencoders.load(tmp_path / "export")
+    x = original.batch("test", 50).x
+    assert torch.equal(loaded.model(x).argmax(1), original.model(x).argmax(1))
+    assert loaded.metrics["test/accuracy"] == original.metrics["test/accuracy"]
+    classifier = load_classifier(original, str(tmp_path / "export"))
+    assert torch.equal(classifier.features(x), loaded.model.features(x))
+
+
+def test_private_files_are_not_named(tmp_path):
+    from autoencoders.applications.export import portable_config
+
+    data = {"_target_": "x", "name": "folder", "path": "/home/me/p"}
+    config = {"name": "a", "folder": "/home/me/runs/a", "data": data}
+    assert portable_config(config) == {"name": "a", "data": {"name": "folder"}}
+    config = {"data": {"_target_": "x", "name": "mnist", "root": "/data", "labels": "classes"}}
+    assert portable_config(config)["data"] == {"_target_": "x", "name": "mnist", "root": None, "labels": "classes"}

@@ -84,7 +84,9 @@ def test_evaluate_measures_what_was_drawn(opened, classifier_folder):
 def test_without_a_classifier_the_table_says_what_to_give_and_a_stand_in_uses_labels(opened):
     found = evaluate(opened("model=cvae"), **SMALL)
     table = found.tables["evaluation"].set_index(["measure", "method"])
-    assert table["note"]["FID, samples", "cvae"] == "n/a: set classifier=<run of model=classifier data=digits>"
+    assert table["note"]["FID, samples", "cvae"] == (
+        "n/a: set classifier=<run of model=classifier data=digits> or features=inception:<weights>"
+    )
     assert table["note"]["label accuracy", "cvae"].startswith("by logistic regression on pixels")
     assert not any(name.startswith(("FID", "KID", "classifier")) for name in found.metrics)
     assert found.metrics["label accuracy/real test images"] > 0.85

@@ -129,7 +129,7 @@ def test_targets_of_an_opened_run_are_those_of_this_package(finished, tmp_path, 
 def test_an_exported_model_is_checked_like_a_checkpoint(finished, tmp_path, canary):
     from safetensors.torch import save_file
 
-    from autoencoders.runs.loading import CONFIG, WEIGHTS
+    from autoencoders.runs.exports import CONFIG, WEIGHTS
 
     state = state_of(finished)["hyper_parameters"]
     config = {k: v for k, v in state.items() if k not in ("format", "shape", "context")}

@@ -1,4 +1,4 @@
-"""FID, KID, density and coverage of samples and reconstructions, computed from the features of a classifier."""
+"""FID, KID, density and coverage of samples and reconstructions, computed from the features of a network."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from autoencoders.applications.base import bootstrap_error, mean_and_error, spread_rows
 from autoencoders.applications.code_samples import prior_or_gaussian
+from autoencoders.applications.evaluation.extractors import FeatureExtractor
 from autoencoders.applications.evaluation.table import RESAMPLES, Row
-from autoencoders.applications.label_classifiers import TrainedClassifier
 from autoencoders.applications.sample import sample_images
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.metrics.generation import density_and_coverage, frechet_distance, kernel_distance
@@ -24,6 +24,8 @@ NEIGHBOURS = 5
 FITTED = 10_000
 """Maximum number of training images whose PCA codes the Gaussian of the PCA baseline is fitted to."""
 MEASURES = ("FID", "KID", "density", "coverage")
+BOOTSTRAP_FEATURES = 512
+"""Maximum number of features for which the standard error of FID is computed, because it takes minutes for more."""
 KINDS = ("samples", "reconstructions")
 """Kinds of image sets."""
 
@@ -44,7 +46,7 @@ class ImageSet(NamedTuple):
     note: str
 
 
-def feature_rows(run: Run, split: str, classifier: TrainedClassifier | None, drawn: int, seed: int) -> list[Row]:
+def feature_rows(run: Run, split: str, extractor: FeatureExtractor | None, drawn: int, seed: int) -> list[Row]:
     """Return rows with FID, KID, density and coverage of samples and reconstructions, compared with real images.
 
     All sets have the same number of images, because FID depends on this number. Baselines are samples from a Gaussian
@@ -54,25 +56,26 @@ def feature_rows(run: Run, split: str, classifier: TrainedClassifier | None, dra
     Args:
         run: run to evaluate.
         split: split of the real images.
-        classifier: classifier whose features are used. If it is None, the rows contain NaN and a note.
+        extractor: network whose features are used. If it is None, the rows contain NaN and a note.
         drawn: maximum number of images per set.
         seed: seed of the samples.
     """
     name = run.model.name
-    if classifier is None:
-        note = f"n/a: set classifier=<run of model=classifier data={run.data.name}>"
+    if extractor is None:
+        note = f"n/a: set classifier=<run of model=classifier data={run.data.name}> or features=inception:<weights>"
         return [Row(f"{measure}, {kind}", "", name, math.nan, 0, note) for kind in KINDS for measure in MEASURES]
     source, count = reconstruction_split(split), set_size(run, split, drawn)
     if count <= NEIGHBOURS + 1:
         note = f"n/a: {count} images are too few"
         return [Row(f"{measure}, {kind}", "", name, math.nan, 0, note) for kind in KINDS for measure in MEASURES]
-    real = classifier.features(real_images(run, split, count))
+    real = extractor.features(real_images(run, split, count))
     found = {
-        one[:2]: (compare_features(real, classifier.features(one.images)), one.note)
+        one[:2]: (compare_features(real, extractor.features(one.images)), one.note)
         for one in image_sets(run, source, count, seed)
     }
+    names = {measure: f"{measure} {extractor.protocol}".rstrip() for measure in MEASURES}
     return [
-        Row(f"{measure}, {kind}", "", method, values[measure], count, note)
+        Row(f"{names[measure]}, {kind}", "", method, values[measure], count, note)
         for kind in KINDS for measure in MEASURES
         for (of, method), (values, note) in found.items() if of == kind
     ]  # fmt: skip
@@ -90,7 +93,9 @@ def set_size(run: Run, split: str, drawn: int) -> int:
 
 def compare_features(real: Tensor, features: Tensor) -> dict[str, tuple[float, float]]:
     """Return measure name -> (value, standard error) for features (N, F) of real and of generated images."""
-    error = bootstrap_error(lambda rows: frechet_distance(real[rows], features[rows]), len(real), resamples=RESAMPLES)
+    error = math.nan
+    if real.shape[1] <= BOOTSTRAP_FEATURES:
+        error = bootstrap_error(lambda i: frechet_distance(real[i], features[i]), len(real), resamples=RESAMPLES)
     density, coverage = density_and_coverage(real, features, NEIGHBOURS)
     return {
         "FID": (frechet_distance(real, features), error),
