@@ -20,7 +20,7 @@ from autoencoders.config.instantiate import FORMAT
 from autoencoders.models.classifier import Classifier
 from autoencoders.runs.exports import CARD, CONFIG, METRICS, WEIGHTS, load_export
 from autoencoders.runs.run import Run
-from autoencoders.types import ApplicationResult
+from autoencoders.types import ApplicationResult, Batch
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.checks import require
 from autoencoders.utils.extras import find_missing
