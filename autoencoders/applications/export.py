@@ -14,10 +14,10 @@ from torch import Tensor, nn
 import autoencoders
 from autoencoders.applications.base import check_count, comparison_table, flatten_table, output_folder, spread_rows
 from autoencoders.applications.model_card import CardOptions, card_metrics, render_card
-from autoencoders.applications.onnx_files import PACKAGES, run_onnx, write_onnx
 from autoencoders.config.data_paths import PATH_OPTIONS
 from autoencoders.config.instantiate import FORMAT
 from autoencoders.models.classifier import Classifier
+from autoencoders.models.onnx_export import PACKAGES, run_onnx, write_onnx
 from autoencoders.runs.exports import CARD, CONFIG, METRICS, WEIGHTS, load_export
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch
@@ -26,6 +26,8 @@ from autoencoders.utils.checks import require
 from autoencoders.utils.extras import find_missing
 from autoencoders.utils.json_files import write_json
 
+PURPOSE = "application=export"
+"""Option that needs the packages of the extra `export`, for error messages."""
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 """Value of the option `dtype` -> type of the exported weights."""
 PRIVATE = ("folder", "runs", "resume", "init_from", "callbacks", "logger", "after_fit", "format", "shape", "context")
@@ -87,10 +89,9 @@ def export(
     expected = model_outputs(run, batch)
     compared = {"safetensors": model_outputs(again, batch, expected.get("codes"))}
     if onnx and not missing:
-        onnx_files = write_onnx(again.model, target, batch)
-        compared["onnx"] = run_onnx(onnx_files, batch, expected)
+        onnx_files = write_onnx(again.model, target, batch, PURPOSE)
+        compared["onnx"] = run_onnx(onnx_files, batch, expected.get("codes"), PURPOSE)
         files += onnx_files
-    # A page that shows the model in a browser would be written here, from the ONNX files. Add it to `exports.FILES`.
     compared["batches of one"] = outputs_of_single_images(run, batch, expected.get("codes"))
     rows: dict[str, dict[str, Any]] = {
         name: {key: largest_difference(outputs[key], expected[key]) for key in expected} | {"count": len(batch.x)}

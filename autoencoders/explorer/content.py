@@ -127,7 +127,7 @@ def export_networks(run: Run, batch: Batch, z: Tensor, purpose: str) -> tuple[di
                 f"{purpose} needs a model that can be exported to ONNX, got {run.model.name}, whose export fails "
                 f"({short_reason(error)}). Use operations that torch.onnx.export supports."
             ) from error
-        _, images = run_onnx(folder, run.model, checked, codes, purpose)
+        images = run_onnx(files, checked, codes, purpose)["images"]
         difference = float((images - run.decode(codes, checked.y)).abs().max())
         return {file.stem: encoding.compress_bytes(file.read_bytes()) for file in files}, difference
 

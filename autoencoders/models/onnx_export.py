@@ -1,51 +1,91 @@
-"""Export of an encoder and a decoder as ONNX files, which other programs can run without PyTorch."""
+"""Export of the networks of a model as ONNX files, which other programs can run without PyTorch."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from autoencoders.models.classifier import Classifier
 from autoencoders.types import Batch
 from autoencoders.utils.atomic import atomic_write
 from autoencoders.utils.extras import import_extra
 
 if TYPE_CHECKING:
     from autoencoders.models.autoencoder import Autoencoder
+    from autoencoders.models.base import ImageModel
 
 OPSET = 18
 """Version of the ONNX operator set."""
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+"""Packages that write the ONNX files and run them."""
 
 
-class Encode(nn.Module):
-    """Module for ONNX export that maps images, and labels if the model is conditional, to posterior means."""
+class Network(NamedTuple):
+    """One ONNX file.
 
-    def __init__(self, model: Autoencoder) -> None:
+    Attributes:
+        name: name of the file without `.onnx`.
+        inputs: names of the inputs.
+        output: name of the output.
+        function: function of the inputs that returns the output.
+        examples: example inputs, with at least two rows.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    function: Callable[..., Tensor]
+    examples: tuple[Tensor, ...]
+
+
+class Call(nn.Module):
+    """Module that calls a function of a model, because the exporter needs a module.
+
+    Args:
+        model: model that the function belongs to.
+        function: function of the inputs of the network.
+    """
+
+    def __init__(self, model: nn.Module, function: Callable[..., Tensor]) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.function = model, function
 
-    def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the posterior means (N, Z) of images (N, C, H, W)."""
-        return self.model.encode(x, y)
-
-
-class Decode(Encode):
-    """Module for ONNX export that maps codes, and labels if the model is conditional, to mean images of p(x | z)."""
-
-    def forward(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return the mean images (N, C, H, W) of p(x | z) for codes (N, Z)."""
-        return self.model.decode(z, y)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Return the output of the network."""
+        return self.function(*inputs)
 
 
-def write_onnx(model: Autoencoder, folder: Path, batch: Batch, purpose: str) -> list[Path]:
-    """Write `encoder.onnx` and `decoder.onnx` with a dynamic batch size, and return their paths.
+def networks(model: ImageModel, batch: Batch) -> list[Network]:
+    """Return the networks of a model: encoder and decoder, or the classifier.
+
+    Args:
+        model: model to export, on the CPU.
+        batch: batch whose first two images and labels are the example inputs.
+    """
+    x = batch.x[:2]
+    if isinstance(model, Classifier):
+        return [Network("classifier", ("x",), "logits", model.forward, (x,))]
+    autoencoder = cast("Autoencoder", model)
+    labels = (batch.y[:2],) if autoencoder.context_size and batch.y is not None else ()
+    names = ("y",)[: len(labels)]
+    with torch.no_grad():
+        z = autoencoder.encode(x, *labels)
+    return [
+        Network("encoder", ("x", *names), "z", autoencoder.encode, (x, *labels)),
+        Network("decoder", ("z", *names), "image", autoencoder.decode, (z, *labels)),
+    ]
+
+
+def write_onnx(model: ImageModel, folder: Path, batch: Batch, purpose: str) -> list[Path]:
+    """Write one ONNX file with a dynamic batch size per network of the model, and return the paths.
 
     Args:
         model: model to export, on the CPU.
@@ -57,18 +97,14 @@ def write_onnx(model: Autoencoder, folder: Path, batch: Batch, purpose: str) -> 
         UserError: if onnxscript is not installed.
     """
     import_extra("onnxscript", "export", purpose)
-    labels = (batch.y[:2],) if model.context_size and batch.y is not None else ()
-    with torch.no_grad():
-        z = model.encode(batch.x[:2], *labels)
     free, files = torch.export.Dim("N"), []
-    for name, part, first, given in (("encoder", Encode(model), "x", batch.x[:2]), ("decoder", Decode(model), "z", z)):
-        names = [first, "y"][: 1 + len(labels)]
-        files.append(folder / f"{name}.onnx")
+    for network in networks(model, batch):
+        files.append(folder / f"{network.name}.onnx")
         with quiet_exporter(), atomic_write(files[-1]) as partial:
             torch.onnx.export(
-                part.eval(), (given, *labels), partial, input_names=names,
-                output_names=["z" if name == "encoder" else "image"], opset_version=OPSET, dynamo=True,
-                dynamic_shapes=tuple({0: free} for _ in names), external_data=False, verbose=False,
+                Call(model, network.function).eval(), network.examples, partial, input_names=list(network.inputs),
+                output_names=[network.output], opset_version=OPSET, dynamo=True,
+                dynamic_shapes=(tuple({0: free} for _ in network.inputs),), external_data=False, verbose=False,
             )  # fmt: skip
     return files
 
@@ -86,27 +122,30 @@ def quiet_exporter() -> Iterator[None]:
         logging.disable(before)
 
 
-def run_onnx(folder: Path, model: Autoencoder, batch: Batch, z: Tensor, purpose: str) -> tuple[Tensor, Tensor]:
-    """Run the exported ONNX files on the CPU.
+def run_onnx(files: list[Path], batch: Batch, codes: Tensor | None, purpose: str) -> dict[str, Tensor]:
+    """Run exported ONNX files on the CPU.
 
     Args:
-        folder: folder that contains `encoder.onnx` and `decoder.onnx`.
-        model: exported model, which determines whether the files have the input `y`.
-        batch: N images to encode, with their labels.
-        z: codes (N, Z) to decode with the labels of the batch.
+        files: paths that `write_onnx` has returned.
+        batch: N images for the encoder or the classifier, with their labels.
+        codes: codes (N, Z) for the decoder; None for a classifier.
         purpose: the option or command that needs the files, for error messages.
 
     Returns:
-        Codes (N, Z) of the images, and decoded images (N, C, H, W) of the codes.
+        Outputs of the files: `codes` and `images`, or `logits`.
 
     Raises:
         UserError: if onnxruntime is not installed.
     """
     session = import_extra("onnxruntime", "export", purpose).InferenceSession
-    labels = {"y": batch.y.numpy()} if model.context_size and batch.y is not None else {}
-
-    def run_network(name: str, **inputs: np.ndarray) -> Tensor:
-        network = session(str(folder / f"{name}.onnx"), providers=["CPUExecutionProvider"])
-        return torch.from_numpy(network.run(None, {**inputs, **labels})[0])
-
-    return run_network("encoder", x=batch.x.numpy()), run_network("decoder", z=z.numpy())
+    keys = {"encoder": "codes", "decoder": "images", "classifier": "logits"}
+    results = {}
+    for file in files:
+        network = session(str(file), providers=["CPUExecutionProvider"])
+        values: dict[str, np.ndarray] = {}
+        for node in network.get_inputs():
+            value = {"x": batch.x, "z": codes, "y": batch.y}[node.name]
+            if value is not None:
+                values[node.name] = value.numpy()
+        results[keys[file.stem]] = torch.from_numpy(network.run(None, values)[0])
+    return results
