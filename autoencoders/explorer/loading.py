@@ -10,7 +10,7 @@ from typing import Any
 from autoencoders.config.data_paths import make_paths_absolute
 from autoencoders.explorer.content import ExplorerRun, collect_run
 from autoencoders.explorer.page import fit_page
-from autoencoders.runs import loading
+from autoencoders.runs import references
 from autoencoders.types import UserError
 from autoencoders.utils.extras import import_extra
 
@@ -42,7 +42,7 @@ def load_run(path: str | Path, options: LoadOptions, save_codes: bool = True) ->
     """Load a trained run and collect its content for the page.
 
     Args:
-        path: run folder or checkpoint.
+        path: run folder, checkpoint, export, `hub:user/name` or `pretrained:name`.
         options: options of the page.
         save_codes: whether to save the codes in the run folder for later commands.
 
@@ -51,7 +51,7 @@ def load_run(path: str | Path, options: LoadOptions, save_codes: bool = True) ->
     """
     import_extra("onnxscript", "export", options.purpose)  # before the data are loaded
     data_options = make_paths_absolute({name: value for name, value in options.data.items() if value is not None})
-    run = loading.open_run(path, options.trust, data_options, options.changed_data)
+    run = references.load(path, options.trust, data_options, options.changed_data)
     if not save_codes:
         run.checkpoint = None
     if options.root:

@@ -18,6 +18,7 @@ from autoencoders import explore
 from autoencoders.explorer import latents, runtime
 from autoencoders.explorer.content import ExplorerRun, collect_run
 from autoencoders.explorer.encoding import SHEET_COLUMNS, compress_numbers, draw_sheet
+from autoencoders.explorer.loading import LoadOptions, load_run
 from autoencoders.explorer.page import fit_page, render_page
 from autoencoders.latent.densities import GaussianFull
 from autoencoders.types import UserError
@@ -246,3 +247,11 @@ def test_wrong_options_are_one_sentence(run_command, tmp_path, option, message):
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pretrained_model_is_shown():
+    pytest.importorskip("onnxscript", reason="needs the extra export")
+    run = load_run("pretrained:digits-cvae", LoadOptions(images=10))
+    assert run.content["context"]["names"] == [str(digit) for digit in range(10)]
+    assert run.content["latentDim"] == 10
+    assert run.difference < 1e-5
