@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from autoencoders import train
-from autoencoders.runs.loading import find_checkpoint, load, load_weights
+from autoencoders.runs.loading import find_checkpoint, load_weights
+from autoencoders.runs.references import load
 from autoencoders.types import UserError
 
 WORDS = [
