@@ -49,9 +49,9 @@ def load_run(path: str | Path, options: LoadOptions, save_codes: bool = True) ->
     Raises:
         UserError: if the run cannot be loaded or exported.
     """
-    import_extra("onnxscript", "export", options.purpose)  # before the data are loaded
     data_options = make_paths_absolute({name: value for name, value in options.data.items() if value is not None})
     run = references.load(path, options.trust, data_options, options.changed_data)
+    import_extra("onnxscript", "export", options.purpose)  # before the images are loaded
     if not save_codes:
         run.checkpoint = None
     if options.root:
