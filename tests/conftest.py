@@ -6,12 +6,15 @@ import sys
 from pathlib import Path
 
 import pytest
+
+# The workers of pytest share the cores. With more threads, commands that the tests start wait for each other.
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
+
 import torch
 from composing import composed
 
 os.environ["WANDB_MODE"] = "offline"
 os.environ.setdefault("WANDB_SILENT", "true")
-torch.set_num_threads(1)  # a second thread slows down operations on small tensors
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -1,8 +1,6 @@
 """python -m autoencoders.apply: paths with special characters, written files, errors."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -34,14 +32,8 @@ def run(tmp_path_factory):
     return folder
 
 
-def apply_command(*words, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "autoencoders.apply", *words], cwd=cwd, capture_output=True, text=True, timeout=120
-    )
-
-
-def test_figures_tables_and_metrics_are_saved_in_the_run_folder(run):
-    done = apply_command(f"run={run}", "application=reconstruct", cwd=run.parent)
+def test_figures_tables_and_metrics_are_saved_in_the_run_folder(run_command, run):
+    done = run_command(apply, f"run={run}", "application=reconstruct", cwd=run.parent)
     assert done.returncode == 0, done.stderr
     table = pd.read_csv(run / "tables/reconstruct/errors.csv")
     assert table["method"].tolist() == ["vae", "PCA-3", "mean image"]
@@ -58,12 +50,12 @@ def test_figures_tables_and_metrics_are_saved_in_the_run_folder(run):
     assert sorted(p.name for p in run.parent.iterdir()) == [run.name]  # no other files
 
 
-def test_images_of_the_user_are_reconstructed(run, tmp_path):
+def test_images_of_the_user_are_reconstructed(run_command, run, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (40, 30, 3), dtype=np.uint8)
     for name in ("one", "two"):
         Image.fromarray(pixels).save(tmp_path / f"{name}, [x].png")
     words = [f"run={run}", "application=reconstruct", f"folder={tmp_path / 'out=here'}"]
-    done = apply_command(*words, f"images={tmp_path}", cwd=tmp_path)
+    done = run_command(apply, *words, f"images={tmp_path}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out=here/figures/reconstruct").glob("*/*.png"))) == 2
 

@@ -6,6 +6,7 @@ from html import unescape
 
 import numpy as np
 import pandas as pd
+import pytest
 from offline_wandb import everything
 from PIL import Image
 
@@ -14,6 +15,7 @@ from autoencoders import apply, report, train
 NAMES = ["$", "$$", "_x", "a/b", "<b>", '"q"', "n" * 200, "\N{GRINNING FACE}", "two\nlines"]
 
 
+@pytest.mark.slow
 def test_unusual_class_names_are_text_everywhere(run_command, tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "in").mkdir()

@@ -93,6 +93,7 @@ def test_no_module_uses_private_names_of_libraries(repository):
     assert {file: uses for file, uses in found.items() if uses} == {}
 
 
+@pytest.mark.slow
 def test_no_class_shares_a_private_attribute_with_a_base_class_of_a_library(repository):
     for file in sorted(repository.glob("autoencoders/**/*.py")):
         name = ".".join(file.relative_to(repository).with_suffix("").parts).removesuffix(".__init__")

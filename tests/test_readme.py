@@ -33,15 +33,23 @@ def command_lines(block):
 RUN = [c for blocks in BLOCKS.values() for reason, language, block in blocks if language == "bash" and not reason
        for c in command_lines(block)]  # fmt: skip
 COMMANDS = list(dict.fromkeys(RUN))
+IN_README = {c for reason, language, block in BLOCKS[REPOSITORY / "README.md"] if language == "bash" and not reason
+             for c in command_lines(block)}  # fmt: skip
+"""Commands that `make test` runs. It composes those of the pages in docs/, and `make test-slow` runs these."""
 PYTHON = re.findall(r"```python\n(import autoencoders\n.*?)```", README, re.DOTALL)
 PYTHON_PAGE = re.findall(r"```python\n(.*?)```", PAGES[REPOSITORY / "docs/python.md"], re.DOTALL)
-TRAIN = [c.partition("autoencoders.train")[2].strip() for c in COMMANDS if "-m autoencoders.train" in c]
-APPLY = [c.partition("autoencoders.apply")[2].strip() for c in COMMANDS if "-m autoencoders.apply" in c]
-REPORT = [c.partition("autoencoders.report")[2].strip() for c in COMMANDS if "-m autoencoders.report" in c]
-EXPLORE = [c.partition("autoencoders.explore")[2].strip() for c in COMMANDS if "-m autoencoders.explore" in c]
-DASHBOARD = [c.partition("autoencoders.dashboard")[2].strip() for c in COMMANDS if "-m autoencoders.dashboard" in c]
-SLOW = ("data=lfw", "seed=0,1", "hydra/launcher=joblib", "beta=0.25,1,4,16")
-"""Parts of commands that take long, even if they are shortened."""
+
+
+def select(module, commands=tuple(COMMANDS)):
+    """Return the arguments of the commands of a module."""
+    return [c.partition(module)[2].strip() for c in commands if f"-m {module}" in c]
+
+
+TRAIN, APPLY = select("autoencoders.train"), select("autoencoders.apply")
+REPORT, EXPLORE = select("autoencoders.report"), select("autoencoders.explore")
+DASHBOARD = select("autoencoders.dashboard")
+FAST = [words for words in select("autoencoders.train", IN_README) if "data=lfw" not in words]
+"""Trainings that `make test` runs, shortened. LFW takes long to read."""
 FEW_SPRITES = ["data.count=600", "data.test=200", "data.validation=100"]
 MAKE = [c for c in COMMANDS if c.startswith("make ")]
 
@@ -55,10 +63,10 @@ def save_photos(folder, count):
 
 
 @pytest.mark.parametrize(
-    "words", [pytest.param(w, marks=pytest.mark.slow if any(part in w for part in SLOW) else ()) for w in TRAIN]
+    "words", [pytest.param(words, marks=() if words in FAST else pytest.mark.slow) for words in TRAIN]
 )
 def test_training_commands_run(words, run_command, tmp_path):
-    words = shlex.split(words)
+    words = ["seed=0" if word.startswith("seed=") else word for word in shlex.split(words)]
     for name, folder in (("data=mnist", "MNIST/raw"), ("data=lfw", "lfw")):
         if name in words and not os.path.isdir(os.path.join(os.environ.get("AUTOENCODERS_DATA", ""), folder)):
             pytest.skip(f"AUTOENCODERS_DATA names no folder with {folder}/")
@@ -86,24 +94,33 @@ def test_training_commands_run(words, run_command, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_apply_commands_run(run_command, tmp_path):
-    words = ["model=vae", "latent_dim=10", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
-    assert run_command(train, *words, "hydra.run.dir=runs/digits", cwd=tmp_path).returncode == 0
-    words = ["model=classifier", "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
-    assert run_command(train, *words, "hydra.run.dir=runs/classifier", cwd=tmp_path).returncode == 0
+@pytest.mark.parametrize("words", [words for words in TRAIN if words not in FAST and "--help" not in words])
+def test_training_commands_of_the_pages_compose(words, run_command, tmp_path):
+    words = [word for word in shlex.split(words) if word not in ("-m", "--multirun")]
+    if "hparams_search=optuna" in words:
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper", reason="needs the extra optuna")
+    # a job of a sweep has one value per option; numbers in lists and intervals are not changed
+    words = [word if "[" in word or "(" in word else word.partition(",")[0] for word in words]
+    done = run_command(train, *words, "--cfg", "job", "--resolve", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("pages", ["readme", pytest.param("all", marks=pytest.mark.slow)])
+def test_apply_commands_run(pages, run_command, tmp_path):
     save_photos(tmp_path / "my/photos", 60)
     save_photos(tmp_path / "my/new/photos", 20)
     for i in range(20):
         (tmp_path / "my/masks").mkdir(exist_ok=True)
         Image.fromarray(np.eye(24, dtype="uint8") * 255).save(tmp_path / f"my/masks/{i:03d}_mask.png")
-    photos = next(shlex.split(words) for words in TRAIN if "hydra.run.dir=runs/photos" in words)
-    assert run_command(train, *photos, "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint",
-                       cwd=tmp_path).returncode == 0  # fmt: skip
-    sprites = next(shlex.split(words) for words in TRAIN if "hydra.run.dir=runs/sprites" in words)
-    assert run_command(train, *sprites, *FEW_SPRITES, "trainer.max_epochs=1", "logger=none", "callbacks=checkpoint",
-                       cwd=tmp_path).returncode == 0  # fmt: skip
-    assert len(APPLY) >= 6
-    for words in APPLY:
+    chosen = APPLY if pages == "all" else select("autoencoders.apply", IN_README)
+    assert len(chosen) >= (6 if pages == "all" else 2)
+    short = ["trainer.max_epochs=1", "logger=none", "callbacks=checkpoint"]
+    for words in TRAIN:
+        folder = words.partition("hydra.run.dir=")[2]
+        if folder and any(folder in command for command in [*chosen, *PYTHON]) and not (tmp_path / folder).exists():
+            sprites = FEW_SPRITES if "data=sprites" in words else []
+            assert run_command(train, *shlex.split(words), *sprites, *short, cwd=tmp_path).returncode == 0
+    for words in chosen:
         short = []
         if "application=factors" in words:
             short = ["application.factors.resamples=0"]

@@ -38,6 +38,7 @@ def close_streams():
 # Training -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_training_without_a_terminal_goes_on_to_its_end(tmp_path):
     """Two commands run side by side: stdin is closed and stdout is a closed pipe, and a terminal that disappears."""
     bad = {"MPLBACKEND": "module://matplotlib_inline.backend_inline", "COLUMNS": "0"}

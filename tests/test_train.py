@@ -22,17 +22,7 @@ from autoencoders.types import UserError
 
 DRAWN = ("reconstructions", "samples", "latents", "loss_curves", "health")
 QUICK = ["trainer.max_epochs=2", "trainer=cpu", "logger=none", "callbacks=none", "data.batch_size=64"]
-
-
-def command(*words, cwd, module="train", **options):
-    return subprocess.run(
-        [sys.executable, "-m", f"autoencoders.{module}", *words],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        **options,
-    )
+SMALL = [*QUICK, "net.widths=[64]"]
 
 
 def weights(folder, name="last"):
@@ -54,7 +44,8 @@ def finished(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("default")
     words = ["trainer.max_epochs=2", "callbacks=[default,gif]", "trainer.log_every_n_steps=10"]
     words += [f"callbacks.{name}.every_n_epochs=1" for name in DRAWN]
-    done = command(*words, 'hydra.run.dir="here [1], a=b"', cwd=cwd)
+    words = [sys.executable, "-m", "autoencoders.train", *words, 'hydra.run.dir="here [1], a=b"']
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return cwd / "here [1], a=b", done
 
@@ -176,7 +167,7 @@ def test_a_single_checkpoint_is_loaded_and_foreign_targets_are_rejected(finished
 
 def test_callbacks_and_loggers_never_change_the_weights(compose, tmp_path):
     everything = [f"callbacks.{name}.every_n_epochs=1" for name in DRAWN]
-    words = ["model=vae", *QUICK[:2], "data.batch_size=64"]
+    words = ["model=vae", *SMALL[:2], "data.batch_size=64"]
     train(compose(*words, "callbacks=none", "logger=none", folder=tmp_path / "off"))
     config = compose(
         *words,
@@ -192,20 +183,20 @@ def test_callbacks_and_loggers_never_change_the_weights(compose, tmp_path):
 
 def test_seeds_repeat_and_differ(compose, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(compose("model=vae", *QUICK, f"seed={seed}", "trainer.max_epochs=1", folder=tmp_path / name))
+        train(compose("model=vae", *SMALL, f"seed={seed}", "trainer.max_epochs=1", folder=tmp_path / name))
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
 def test_a_random_seed_is_recorded(compose, tmp_path):
-    train(compose(*QUICK, "seed=null", "trainer.max_epochs=1"))
+    train(compose(*SMALL, "seed=null", "trainer.max_epochs=1"))
     config = yaml.safe_load((tmp_path / "run/config.yaml").read_text())
     assert config["seed"] == config["model"]["seed"] == config["data"]["seed"] > 0
 
 
 @pytest.mark.parametrize("limit", ["null", "10"])
 def test_a_resumed_run_ends_with_the_same_weights_and_one_metrics_file(compose, tmp_path, limit):
-    words = ["model=vae", *QUICK[1:], "callbacks=checkpoint", "trainer.max_epochs=4", "beta=warmup"]
+    words = ["model=vae", *SMALL[1:], "callbacks=checkpoint", "trainer.max_epochs=4", "beta=warmup"]
     words += ["+callbacks.every={_target_: lightning.pytorch.callbacks.ModelCheckpoint}"]
     words += ["+callbacks.every.filename='{step}'", "+callbacks.every.every_n_train_steps=15"]
     words += ["+callbacks.every.save_top_k=-1", f"+callbacks.every.dirpath='{tmp_path}/every'"]
@@ -242,13 +233,13 @@ def test_a_run_is_resumed_in_its_own_folder(run_command, tmp_path):
     ],
 )
 def test_a_run_with_other_settings_is_not_resumed(compose, tmp_path, words, message):
-    train(compose("model=vae", *QUICK, "test=false"))
+    train(compose("model=vae", *SMALL, "test=false"))
     with pytest.raises(UserError, match=message):
-        train(compose(*QUICK, *words, f"resume='{tmp_path}/run'"))
+        train(compose(*SMALL, *words, f"resume='{tmp_path}/run'"))
 
 
 def test_the_last_checkpoint_is_that_of_the_last_epoch(compose, tmp_path):
-    train(compose(*QUICK[1:3], "callbacks=checkpoint", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"))
+    train(compose(*SMALL[1:3], "callbacks=checkpoint", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"))
     state = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)
     assert state["global_step"] == 3 * 39
 
@@ -256,7 +247,7 @@ def test_the_last_checkpoint_is_that_of_the_last_epoch(compose, tmp_path):
 def test_an_epoch_without_validation_prints_no_old_metrics(compose, capsys):
     train(
         compose(
-            *QUICK[:1], "trainer=cpu", "logger=none", "callbacks=[none,progress]", "trainer.max_steps=50", "test=false"
+            *SMALL[:1], "trainer=cpu", "logger=none", "callbacks=[none,progress]", "trainer.max_steps=50", "test=false"
         )
     )
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
@@ -268,8 +259,8 @@ def test_throughput_counts_the_training_images(compose, tmp_path, monkeypatch):
 
     clocks = []
     monkeypatch.setattr(Throughput, "on_fit_end", lambda self, *_: clocks.append(self), raising=False)
-    train(compose(*QUICK, "trainer.max_epochs=2", "trainer.limit_train_batches=5", "test=false"))
-    train(compose(*QUICK, "trainer.max_steps=7", "test=false", folder=tmp_path / "b"))
+    train(compose(*SMALL, "trainer.max_epochs=2", "trainer.limit_train_batches=5", "test=false"))
+    train(compose(*SMALL, "trainer.max_steps=7", "test=false", folder=tmp_path / "b"))
     assert [clock.images for clock in clocks] == [2 * 5 * 64, 7 * 64]
 
 
@@ -285,7 +276,7 @@ def test_a_failed_run_is_recorded(compose, tmp_path, monkeypatch):
 
     monkeypatch.setattr(VAE, "on_train_epoch_end", lambda self: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        train(compose(*QUICK))
+        train(compose(*SMALL))
     metadata = json.loads((tmp_path / "run/run.json").read_text())
     assert metadata["status"] == "failed"
     assert metadata["error"] == "ZeroDivisionError: division by zero"
@@ -293,7 +284,7 @@ def test_a_failed_run_is_recorded(compose, tmp_path, monkeypatch):
 
 def test_the_rate_falls_and_the_distortion_rises_with_beta(compose, tmp_path):
     results = [
-        train(compose("model=vae", *QUICK, "trainer.max_epochs=8", f"beta={b}", folder=tmp_path / str(b)))
+        train(compose("model=vae", *SMALL, "trainer.max_epochs=4", f"beta={b}", folder=tmp_path / str(b)))
         for b in (0.2, 1, 5)
     ]
     rates, distortions = ([m[f"test/{k}"] for m in results] for k in ("rate", "distortion"))
@@ -302,7 +293,7 @@ def test_the_rate_falls_and_the_distortion_rises_with_beta(compose, tmp_path):
 
 
 def test_objective_uses_the_final_beta(compose):
-    words = ["model=vae", *QUICK, "beta=warmup", "beta.value=3", "beta.share=1.0", "trainer.max_epochs=4"]
+    words = ["model=vae", *SMALL, "beta=warmup", "beta.value=3", "beta.share=1.0", "trainer.max_epochs=4"]
     train(compose(*words))
     table = [row for row in rows(Path(compose(*words)["folder"])) if row["val/loss"]]
     for row in table:
@@ -336,11 +327,11 @@ def test_a_net_is_initialized_once_from_the_training_images_and_never_on_resume(
 
     seen = []
     monkeypatch.setattr(Decoder, "initialize", lambda self, images: seen.append(images), raising=False)
-    train(compose(*QUICK, "model=vae", "test=false", "trainer.max_epochs=1"))
+    train(compose(*SMALL, "model=vae", "test=false", "trainer.max_epochs=1"))
     assert [(i.dtype, tuple(i.shape)) for i in seen] == [(torch.uint8, (1258, 1, 28, 28))]
     train(
         compose(
-            *QUICK, "model=vae", "test=false", "trainer.max_epochs=1", f"resume='{tmp_path}/run'", folder=tmp_path / "b"
+            *SMALL, "model=vae", "test=false", "trainer.max_epochs=1", f"resume='{tmp_path}/run'", folder=tmp_path / "b"
         )
     )
     assert len(seen) == 1
@@ -352,7 +343,7 @@ def test_early_stopping_stops(compose):
         "+callbacks.early_stopping.min_delta=1e9",
         "callbacks.early_stopping.patience=2",
     ]
-    train(compose(*QUICK[1:3], "trainer.max_epochs=9", *words, "test=false"))
+    train(compose(*SMALL[1:3], "trainer.max_epochs=9", *words, "test=false"))
     assert max(int(row["epoch"]) for row in rows(Path(compose()["folder"]))) == 2
 
 
@@ -387,11 +378,12 @@ def test_a_users_own_model_from_another_folder(run_command, monkeypatch, tmp_pat
     (tmp_path / "myconf/model/mine.yaml").write_text(
         "defaults: [vae, _self_]\n_target_: mine.Mine\nname: mine\nshift: 3\n"
     )
-    done = command("model=mine", "model.shift=4", f"hydra.searchpath=[file://{tmp_path}/myconf]", "trainer=debug",
-                   "logger=none", "callbacks=none", "hydra.run.dir=out", cwd=tmp_path)  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)
+    done = run_command(train_command, "model=mine", "model.shift=4", f"hydra.searchpath=[file://{tmp_path}/myconf]",
+                       "trainer=debug", "logger=none", "callbacks=none", "hydra.run.dir=out",
+                       cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert yaml.safe_load((tmp_path / "out/config.yaml").read_text())["model"]["shift"] == 4
-    monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match=r"mine\.Mine"):
         loading.open_run(tmp_path / "out")
     assert loading.open_run(tmp_path / "out", trust=("mine.",)).model.shift == 4
@@ -430,8 +422,8 @@ def test_a_run_is_not_overwritten(compose, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
 
 
-def test_a_user_error_is_one_line_on_the_terminal_and_status_2(tmp_path):
-    done = command("latent_dim.size=0", cwd=tmp_path)
+def test_a_user_error_is_one_line_on_the_terminal_and_status_2(run_command, tmp_path):
+    done = run_command(train_command, "latent_dim.size=0", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr == "autoencoders: latent_dim.size must be an integer >= 1 and < 2**32, got 0.\n"
     assert list(tmp_path.glob("runs/*")) == []
@@ -446,9 +438,10 @@ def test_a_model_that_cannot_be_built_on_the_meta_device_is_accepted(compose, mo
         return type(self).__mro__[1].build(self, encoder, decoder)
 
     monkeypatch.setattr(VAE, "build", fragile, raising=False)
-    assert train(compose("model=vae", *QUICK, "trainer.max_epochs=1"))["test/neg_elbo"] < 784 * math.log(2)
+    assert train(compose("model=vae", *SMALL, "trainer.max_epochs=1"))["test/neg_elbo"] < 784 * math.log(2)
 
 
+@pytest.mark.slow
 def test_the_wheel_contains_the_configuration(repository, tmp_path):
     pip = [sys.executable, "-m", "pip", "--quiet"]
     wheel = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(repository)]
@@ -464,8 +457,8 @@ def test_the_wheel_contains_the_configuration(repository, tmp_path):
 
 @pytest.mark.slow
 def test_torch_compile_gives_the_same_run(compose, tmp_path):
-    plain = train(compose(*QUICK, "model=vae", folder=tmp_path / "plain"))
-    compiled = train(compose(*QUICK, "model=vae", "compile=true", folder=tmp_path / "compiled"))
+    plain = train(compose(*SMALL, "model=vae", folder=tmp_path / "plain"))
+    compiled = train(compose(*SMALL, "model=vae", "compile=true", folder=tmp_path / "compiled"))
     # Fused kernels round differently, and 38 steps at a high rate amplify that.
     assert compiled["test/neg_elbo"] == pytest.approx(plain["test/neg_elbo"], rel=1e-2)
 
@@ -481,7 +474,7 @@ def test_torch_compile_gives_the_same_run(compose, tmp_path):
 )
 def test_a_warning_for_slow_bfloat16(compose, capsys, monkeypatch, capabilities, slow):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    train(compose(*QUICK, "model=vae", "trainer.precision=bf16-mixed", "trainer.max_steps=1", "test=false"))
+    train(compose(*SMALL, "model=vae", "trainer.precision=bf16-mixed", "trainer.max_steps=1", "test=false"))
     assert ("has no bfloat16 instructions" in capsys.readouterr().err) == slow
 
 
@@ -492,7 +485,7 @@ def test_an_experiment_without_its_applications(compose, tmp_path):
 
 
 def test_an_interpolation_on_the_command_line_is_resolved_and_recorded(run_command, tmp_path):
-    words = [*QUICK, "model=vae", "latent_dim.size=${seed}", "seed=3", "hydra.run.dir=runs/${seed}"]
+    words = [*SMALL, "model=vae", "latent_dim.size=${seed}", "seed=3", "hydra.run.dir=runs/${seed}"]
     done = run_command(train_command, *words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "runs/3/run.json").read_text())

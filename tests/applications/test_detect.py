@@ -76,7 +76,7 @@ def test_pca_separates_noise_from_digits_and_thresholds_come_from_validation(run
     assert "auroc/whitened PCA-4" in found.metrics
 
 
-@pytest.mark.parametrize("model", ["ae", "cvae"])
+@pytest.mark.parametrize("model", [pytest.param("ae", marks=pytest.mark.slow), "cvae"])
 def test_excluded_classes_are_the_anomalies(run, model):
     found = detect(run(f"model={model}", "data.exclude=[3,8]"), limit=100, count=2)
     table = found.tables["detection"].set_index("score")
@@ -100,6 +100,7 @@ def test_each_image_has_the_lowest_score_of_all_classes(run):
     torch.testing.assert_close(scorer.output(batch), errors[best, torch.arange(70)])
 
 
+@pytest.mark.slow
 def test_1500_classes_are_scored_on_fewer_images_with_few_calls_of_the_network(many_classes_run, monkeypatch):
     calls, terms = [], type(many_classes_run.model).terms
     monkeypatch.setattr(

@@ -194,7 +194,7 @@ def check_command(words):
 quiet = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "print_blob": False}
 
 
-@settings(max_examples=15, derandomize=True, **quiet)
+@settings(max_examples=8, derandomize=True, **quiet)
 @given(lines.filter(harmless))
 def test_random_training_commands_succeed_or_print_one_sentence(words):
     check_command(words)

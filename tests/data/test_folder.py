@@ -326,6 +326,7 @@ def test_file_names_that_are_not_utf_8_are_read_and_printable(tmp_path):
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
 
 
+@pytest.mark.slow
 def test_the_data_are_the_same_in_the_c_locale(tmp_path):
     """The C locale decodes file names as ASCII. Splits, labels, names and digests do not depend on it."""
     for i in range(12):

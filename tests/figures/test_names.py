@@ -71,7 +71,9 @@ def figures(name):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, id=str(i), marks=pytest.mark.slow if i > 1 else ()) for i, n in enumerate(NAMES)]
+)
 def test_no_name_is_a_formula_or_makes_a_figure_wide(name, tmp_path):
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Glyph")

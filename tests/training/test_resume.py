@@ -94,7 +94,7 @@ def test_a_killed_run_continues_from_its_last_checkpoint(compose, tmp_path, whol
     assert max(found) > 0
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("moment", [pytest.param("before", marks=pytest.mark.slow), "after"])
 def test_a_run_killed_at_the_last_line_of_an_epoch_loses_no_metrics(compose, tmp_path, whole, starts, moment):
     def log(self, metrics, step=None, plain=csv.MetricsCSVLogger.log_metrics):
         is_last_line = step == 56 and "train/loss" in metrics
@@ -116,7 +116,10 @@ def test_a_run_killed_at_the_last_line_of_an_epoch_loses_no_metrics(compose, tmp
     as_if_nothing_had_been(whole[0], tmp_path / "run")
 
 
-@pytest.mark.parametrize(("number", "step"), [(signal.SIGINT, 7), (signal.SIGTERM, 19), (signal.SIGINT, 76)])
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [(signal.SIGINT, 7), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((15, 19), (2, 76)))],
+)
 def test_a_signal_saves_a_checkpoint_and_prints_how_to_continue(compose, tmp_path, whole, monkeypatch, number, step):
     from autoencoders.models.vae import VAE
 
@@ -258,6 +261,7 @@ def test_auto_starts_a_new_run_without_a_checkpoint(compose, tmp_path, starts):
         loading.newest_checkpoint(tmp_path / "nowhere")
 
 
+@pytest.mark.slow
 def test_a_repeated_sweep_runs_the_unfinished_jobs(run_command, tmp_path, starts):
     words = ["-m", "beta=1,2", *(w for w in WORDS if "beta" not in w), "hydra.sweep.dir=sweep"]
     assert run_command(train_module, *words, cwd=tmp_path).returncode == 0

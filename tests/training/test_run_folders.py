@@ -127,6 +127,7 @@ def frozen(monkeypatch):
     monkeypatch.setattr("hydra.core.utils.datetime", Frozen)
 
 
+@pytest.mark.slow
 def test_runs_and_sweeps_of_one_second_have_folders_of_their_own(frozen, run_command, tmp_path):
     words = [*(word for word in TINY if "beta" not in word), "trainer.max_epochs=1", "callbacks=none", "test=false"]
     words.append("trainer.limit_train_batches=2")
@@ -189,13 +190,14 @@ def test_processes_that_start_in_one_second_have_folders_of_their_own(tmp_path):
 # Locks ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_folder_in_use_is_refused_and_a_dead_run_is_continued(run_command, tmp_path):
     """Only the run that is killed needs a process of its own."""
     words = [*TINY, "test=false", "callbacks.last_checkpoint.every_n_steps=5"]
     started = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "autoencoders.train", *words, "trainer.max_epochs=100000", "hydra.run.dir=run"],
-        cwd=tmp_path, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=tmp_path, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         while not (tmp_path / "run/checkpoints/best.ckpt").is_file():
@@ -256,6 +258,7 @@ def test_a_sweep_leaves_a_job_to_the_process_that_runs_it(run_command, tmp_path,
     assert "autoencoders: sweep is in use by process" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_job_is_interrupted_in_the_table_and_a_repeated_sweep_continues_it(run_command, tmp_path, starts):
     words = ["-m", *TINY, "beta.value=1,2", "trainer.max_epochs=2", "name=a", "test=false", "hydra.sweep.dir=sweep"]
     assert run_command(train_module, *words, cwd=tmp_path).returncode == 0
@@ -293,6 +296,7 @@ def warm(tmp_path_factory, compose_into):
     train(compose_into(*TINY, "trainer.max_epochs=1", folder=tmp_path_factory.mktemp("warm") / "run"))
 
 
+@pytest.mark.slow
 def test_seconds_and_images_are_those_of_a_clock_outside(compose, tmp_path, capsys, warm):
     words = [*TINY, "callbacks=default", "trainer.max_epochs=2", "+trainer.val_check_interval=10"]
     config = with_callbacks(compose(*words), slow={"step": 0.02, "validation": 0.3})

@@ -44,7 +44,8 @@ def test_batches_of_one_image_with_batch_norm_are_refused_before_data_work(run_c
     assert "data.batch_size must be >= 2 images per process, because the model has batch normalization" in done.stderr
 
 
-@pytest.mark.parametrize("constant", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("constant", [False, True])
 def test_one_test_image_gives_nan_for_the_numbers_that_do_not_exist(run_command, tmp_path, constant):
     words = [write(tmp_path / "in", (4, 4, 4), constant), "latent_dim=4", "data.validation=2", "data.test=1"]
     done = run_command(train, *QUICK, *words, "hydra.run.dir=run", cwd=tmp_path)

@@ -44,12 +44,14 @@ def folders(tmp_path_factory):
     return cwd / "one", cwd / "two"
 
 
+@pytest.mark.slow
 def test_weights_are_equal_within_rounding(folders):
     one, two = (torch.load(f / "checkpoints/last.ckpt", weights_only=True)["state_dict"] for f in folders)
     for name in one:
         torch.testing.assert_close(one[name], two[name], rtol=1e-3, atol=2e-5, msg=name)
 
 
+@pytest.mark.slow
 def test_metrics_are_equal_for_splits_of_odd_size(folders):
     one, two = (json.loads((f / "metrics.json").read_text()) for f in folders)
     assert one.keys() == two.keys()
@@ -82,6 +84,7 @@ def test_evaluation_of_a_checkpoint_does_not_depend_on_the_number_of_processes(f
         assert measured[1][name] == pytest.approx(measured[0][name], rel=1e-5, abs=1e-6), name
 
 
+@pytest.mark.slow
 def test_every_step_is_recorded_once(folders):
     steps = []
     for folder in folders:

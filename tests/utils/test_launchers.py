@@ -61,6 +61,7 @@ def test_launchers_are_told_from_leftover_variables(variables, trainer, launcher
     assert ("warning" in capsys.readouterr().err) == (kept != variables and "RANK" in str(variables))
 
 
+@pytest.mark.slow
 def test_leftover_variables_do_not_silence_a_run(tmp_path):
     variables = {"RANK": "1", "LOCAL_RANK": "x", "SLURM_PROCID": "1", "WORLD_SIZE": "2", "NODE_RANK": "1"}
     words = ["model=pca", "trainer=cpu", "callbacks=none", "logger=none", "hydra.run.dir=run"]
