@@ -84,7 +84,13 @@ def write(name: str) -> int:
     import autoencoders
 
     run = autoencoders.load(RUNS / name)
-    options = {"onnx": False, "dtype": "float16", "license": "mit", "description": MODELS[name].description}
+    options = {
+        "onnx": False,
+        "explorer": False,
+        "dtype": "float16",
+        "license": "mit",
+        "description": MODELS[name].description,
+    }
     result = run.apply("export", folder=str(RUNS / name), **options)
     nats = float(result.tables["differences"]["nats"][0])
     if abs(nats) > MAX_NATS:

@@ -48,7 +48,7 @@ def exported(compose, tmp_path):
     config = compose("model=vae", "data=digits", "data.size=8", "latent_dim=3", "net.widths=[16]")
     data = instantiate.build(config["data"])
     run = Run(tmp_path, config, instantiate.build_model(config, (1, 8, 8), None).eval(), data).prepare()
-    export(run, folder=str(tmp_path), onnx=False, count=3)
+    export(run, folder=str(tmp_path), onnx=False, explorer=False, count=3)
     return run, tmp_path / "export"
 
 
@@ -61,6 +61,8 @@ def command(*words, environment, cwd):
 @pytest.mark.slow
 def test_a_model_makes_a_round_trip(exported, server, environment, tmp_path):
     _, folder = exported
+    (folder / "explorer.html").write_text("<!doctype html>")
+    sent = {"config.yaml", "weights.safetensors", "metrics.json", "README.md", "explorer.html"}
     words = ["push", f"folder={folder}", "repo=user/digits-vae", "private=true"]
     done = command(*words, environment=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -68,7 +70,7 @@ def test_a_model_makes_a_round_trip(exported, server, environment, tmp_path):
         f"pushed   {server.address}/user/digits-vae", "load     autoencoders.load('hub:user/digits-vae')"
     ]  # fmt: skip
     files = server.files("user/digits-vae")
-    assert set(files) == {"config.yaml", "weights.safetensors", "metrics.json", "README.md"}
+    assert set(files) == sent
     assert files["weights.safetensors"] == (folder / "weights.safetensors").read_bytes()
     assert b'autoencoders.load("hub:user/digits-vae")' in files["README.md"]
     assert str(tmp_path).encode() not in b"".join(files.values())
@@ -78,7 +80,7 @@ def test_a_model_makes_a_round_trip(exported, server, environment, tmp_path):
     done = command("pull", "repo=user/digits-vae", "folder=here", environment=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     pulled = {path.name for path in (tmp_path / "here").iterdir() if path.is_file()}
-    assert pulled == {"config.yaml", "weights.safetensors", "metrics.json", "README.md"}
+    assert pulled == sent
 
     results = []
     for name in (str(folder), str(tmp_path / "here"), "hub:user/digits-vae"):

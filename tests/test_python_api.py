@@ -362,7 +362,7 @@ def test_names_in_results_are_escaped():
 
 
 def test_an_export_of_a_model_of_private_files_has_no_data(trained, tmp_path):
-    trained.apply("export", folder=str(tmp_path), count=2, onnx=False)
+    trained.apply("export", folder=str(tmp_path), count=2, onnx=False, explorer=False)
     file = tmp_path / "export/config.yaml"
     plain = yaml.safe_load(file.read_text())
     file.write_text(yaml.safe_dump(plain | {"config": plain["config"] | {"data": {"name": "digits"}}}))

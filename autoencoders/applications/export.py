@@ -1,8 +1,8 @@
-"""Export of a trained model to a folder that can be shared: weights, configuration, model card, and ONNX networks."""
+"""Export of a trained model to a folder that can be shared: weights, configuration, model card, ONNX, explorer page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -16,9 +16,11 @@ from autoencoders.applications.base import check_count, comparison_table, flatte
 from autoencoders.applications.model_card import CardOptions, card_metrics, render_card
 from autoencoders.config.data_paths import PATH_OPTIONS
 from autoencoders.config.instantiate import FORMAT
+from autoencoders.explorer.content import can_show, collect_run
+from autoencoders.explorer.page import fit_page
 from autoencoders.models.classifier import Classifier
 from autoencoders.models.onnx_export import PACKAGES, run_onnx, write_onnx
-from autoencoders.runs.exports import CARD, CONFIG, METRICS, WEIGHTS, load_export
+from autoencoders.runs.exports import CARD, CONFIG, EXPLORER, METRICS, WEIGHTS, load_export
 from autoencoders.runs.run import Run
 from autoencoders.types import ApplicationResult, Batch
 from autoencoders.utils.atomic import atomic_write
@@ -28,6 +30,10 @@ from autoencoders.utils.json_files import write_json
 
 PURPOSE = "application=export"
 """Option that needs the packages of the extra `export`, for error messages."""
+COLUMNS = {"codes": "codes", "images": "decoded images", "logits": "logits"}
+"""Output of `model_outputs` -> column of the table `differences`. A column `images` contains numbers of images."""
+EXPLORER_MEGABYTES = 20
+"""Maximum size of the explorer page in an export, in MB. If needed, the page is written without the encoder."""
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 """Value of the option `dtype` -> type of the exported weights."""
 PRIVATE = ("folder", "runs", "resume", "init_from", "callbacks", "logger", "after_fit", "format", "shape", "context")
@@ -40,6 +46,7 @@ def export(
     split: str = "test",
     folder: str | None = None,
     onnx: bool | Literal["auto"] = "auto",
+    explorer: bool | Literal["auto"] = "auto",
     dtype: str = "float32",
     count: int = 100,
     license: str = "unknown",
@@ -53,13 +60,15 @@ def export(
     (N, C, H, W) and the output `z` (N, Z), the posterior mean. The file `decoder.onnx` has the input `z` (N, Z) and the
     output `image` (N, C, H, W), the mean image of p(x | z). If the model is conditional, both have a second input `y`:
     int64 classes (N,) or float32 attributes (N, A). The file `classifier.onnx` of a classifier has the input `x` and
-    the output `logits` (N, K). N is dynamic.
+    the output `logits` (N, K). N is dynamic. `explorer.html` is the page of `python -m autoencoders.explore`.
 
     Args:
         run: trained run whose model is exported.
         split: split of the images that the models are compared on.
         folder: folder in which `export/` is created; None for the run folder.
         onnx: whether to write the ONNX files too; `auto`: if the packages for it are installed.
+        explorer: whether to write the explorer page too, which contains validation images; `auto`: if the packages for
+            it are installed, the model has a decoder, and the images are those of a public dataset.
         dtype: type of the weights in `weights.safetensors`: `float32` or `float16`. Vectors are always float32.
         count: number of images that the models are compared on. They are evenly spaced in the split.
         license: license of the model, for the model card, such as `mit`.
@@ -71,51 +80,60 @@ def export(
         of the exported model and of the original model. For comparison, the row `batches of one` contains the rounding
         differences of the original model between batches of one image and larger batches. With float16, the column
         `nats` is the change of the mean loss of all images of the split. Table `files`: size of each file in bytes.
-        Table `onnx`, only if packages for the ONNX files are missing: a sentence that says so.
+        Table `notes`, if it is not empty: sentences about images in the explorer page, and about files that `auto`
+        left out.
 
     Raises:
-        UserError: if an option is invalid, or a package for the export is not installed.
+        UserError: if an option is invalid, a package for the export is not installed, or the explorer cannot show the
+            model.
     """
     check_count(count, "count")
     require(dtype in DTYPES, "dtype", dtype, f"one of {list(DTYPES)}")
     target = output_folder(run, folder, "export")
     target.mkdir(parents=True, exist_ok=True)
-    missing = find_missing(PACKAGES) if onnx == "auto" else []
+    missing = find_missing(PACKAGES)
     batch = run.batch(split, spread_rows(count, len(run.prepare().data.images(split))))
     metrics = card_metrics(run, split)
     files = [*write_weights(run, target, DTYPES[dtype]), target / METRICS]
     write_json(files[-1], metrics)
-    again = Run(target, run.config, load_export(target, trust=("",)), run.data, _ready=True)
-    expected = model_outputs(run, batch)
-    compared = {"safetensors": model_outputs(again, batch, expected.get("codes"))}
-    if onnx and not missing:
-        onnx_files = write_onnx(again.model, target, batch, PURPOSE)
-        compared["onnx"] = run_onnx(onnx_files, batch, expected.get("codes"), PURPOSE)
-        files += onnx_files
-    compared["batches of one"] = outputs_of_single_images(run, batch, expected.get("codes"))
-    rows: dict[str, dict[str, Any]] = {
-        name: {key: largest_difference(outputs[key], expected[key]) for key in expected} | {"count": len(batch.x)}
-        for name, outputs in compared.items()
-    }
+    again = Run(target, run.config, load_export(target, trust=("",)), run.data, step=run.step, _ready=True)
+    has_onnx = not missing if onnx == "auto" else onnx
+    onnx_files = write_onnx(again.model, target, batch, PURPOSE) if has_onnx else []
+    rows = compare_models(run, again, batch, onnx_files)
     if dtype != "float32":
         rows["safetensors"]["nats"] = mean_loss(again, split) - mean_loss(run, split)
+    has_explorer = not missing and wants_explorer(run) if explorer == "auto" else explorer
+    pages = [write_explorer(again, target)] if has_explorer else []
+    files += [*onnx_files, *pages]
     options = CardOptions(license, description, limitations, dtype, rows["safetensors"].get("nats"))
     with atomic_write(target / CARD) as partial:
         partial.write_text(render_card(run, metrics, files, options), encoding="utf-8")
-    return export_result(rows, [*files, target / CARD], missing)
+    notes = explain_files(run, missing if "auto" in (onnx, explorer) else [], has_explorer, explorer)
+    return export_result(rows, [*files, target / CARD], notes)
 
 
-def export_result(rows: Mapping[str, Mapping[str, Any]], files: list[Path], missing: list[str]) -> ApplicationResult:
+def compare_models(run: Run, exported: Run, batch: Batch, onnx_files: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Return the rows of the table `differences`; see `export`."""
+    expected = model_outputs(run, batch)
+    codes = expected.get("codes")
+    compared = {"safetensors": model_outputs(exported, batch, codes)}
+    if onnx_files:
+        compared["onnx"] = run_onnx(list(onnx_files), batch, codes, PURPOSE)
+    compared["batches of one"] = outputs_of_single_images(run, batch, codes)
+    return {
+        name: {COLUMNS[key]: largest_difference(outputs[key], expected[key]) for key in expected}
+        | {"count": len(batch.x)}
+        for name, outputs in compared.items()
+    }
+
+
+def export_result(rows: Mapping[str, Mapping[str, Any]], files: list[Path], notes: list[str]) -> ApplicationResult:
     """Return the tables of the application; see `export`."""
     differences = comparison_table(rows, "format")
     sizes = comparison_table({file.name: {"bytes": file.stat().st_size} for file in files}, "file")
     tables = {"differences": differences, "files": sizes.assign(folder=str(files[0].parent))}
-    if missing:
-        text = (
-            f"No ONNX files were written, because {' and '.join(missing)} cannot be imported. Install the extra export "
-            "to write them."
-        )
-        tables["onnx"] = pd.DataFrame({"onnx": [text]})
+    if notes:
+        tables["notes"] = pd.DataFrame({"note": notes})
     return ApplicationResult(flatten_table(differences), {}, tables)
 
 
@@ -167,6 +185,37 @@ def mean_loss(run: Run, split: str) -> float:
 # Files --------------------------------------------------------------------------------------------------
 
 
+def wants_explorer(run: Run) -> bool:
+    """Return whether the explorer can show the model with images that are public."""
+    return can_show(run.model) and has_public_images(run.config)
+
+
+def write_explorer(run: Run, folder: Path) -> Path:
+    """Write the explorer page of a run to an existing folder, and return the path of the page."""
+    page = fit_page([collect_run(run, purpose=f"{PURPOSE}.explorer=true")], run.title, EXPLORER_MEGABYTES)
+    with atomic_write(folder / EXPLORER) as partial:
+        partial.write_bytes(page.encode("utf-8", "replace"))
+    return folder / EXPLORER
+
+
+def explain_files(run: Run, missing: list[str], has_explorer: bool, explorer: bool | Literal["auto"]) -> list[str]:
+    """Return sentences about files that were left out, and about images in the explorer page; see `export`."""
+    notes = []
+    if missing:
+        notes.append(
+            f"No ONNX files and no explorer page were written, because {' and '.join(missing)} cannot be imported. "
+            "Install the extra export to write them."
+        )
+    elif explorer == "auto" and can_show(run.model) and not has_explorer:
+        notes.append(
+            f"{EXPLORER} was not written, because it contains validation images, which may be private. To write it, "
+            "set application.export.explorer=true."
+        )
+    if has_explorer:
+        notes.append(f"{EXPLORER} contains validation images. application.export.explorer=false leaves it out.")
+    return notes
+
+
 def write_weights(run: Run, folder: Path, dtype: torch.dtype = torch.float32) -> list[Path]:
     """Write `weights.safetensors` and `config.yaml` to an existing folder, and return their paths.
 
@@ -213,11 +262,24 @@ def portable_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     portable = {key: value for key, value in config.items() if key not in PRIVATE}
     data = dict(config.get("data") or {})
-    sources = (data.get(key) for key in (*PATH_OPTIONS, "dataset") if key not in ("root", "cache"))
-    if any(isinstance(source, str) and Path(source).is_absolute() for source in sources):
+    if has_private_data(config):
         data = {"name": data.get("name", "")}
     for key in ("root", "cache"):
         if key in data:
             data[key] = None
     portable["data"] = data or None
     return portable
+
+
+def has_private_data(config: Mapping[str, Any]) -> bool:
+    """Return whether the images or labels of a configuration are files of the user."""
+    data = config.get("data") or {}
+    sources = (data.get(key) for key in (*PATH_OPTIONS, "dataset") if key not in ("root", "cache"))
+    return any(isinstance(source, str) and Path(source).is_absolute() for source in sources)
+
+
+def has_public_images(config: Mapping[str, Any]) -> bool:
+    """Return whether the images of a configuration are those of a public dataset that this package knows."""
+    data = config.get("data") or {}
+    is_known = str(data.get("_target_")).startswith("autoencoders.") and not data.get("dataset")
+    return is_known and not has_private_data(config)

@@ -16,6 +16,7 @@ from autoencoders.applications.reconstruct import reconstruction_errors
 from autoencoders.config.data_paths import PATH_OPTIONS
 from autoencoders.data.description import describe_data
 from autoencoders.models.classifier import Classifier
+from autoencoders.runs.exports import EXPLORER
 from autoencoders.runs.hub_client import PLACEHOLDER
 from autoencoders.runs.overview import BASELINES, MAIN, NAMES
 from autoencoders.runs.run import Run
@@ -89,7 +90,7 @@ def render_card(run: Run, metrics: Mapping[str, float], files: Sequence[Path], o
         f"# {title}",
         options.description or f"{run.title}, trained with `lightning-autoencoders` {autoencoders.__version__}.",
         f"## Load\n\n```python\n{loading_code(run)}\n```\n\nLoading executes no code from these files.",
-        f"## Data\n\n{data_text(data, run)}",
+        f"## Data\n\n{data_text(data, run, any(file.name == EXPLORER for file in files))}",
         f"## Metrics\n\n{metrics_text(metrics, split, data, options)}",
         f"## Intended use\n\n{intended_use(run)}",
         f"## Limitations\n\n{limitations_text(run, data, options.limitations)}",
@@ -140,8 +141,8 @@ def loading_code(run: Run) -> str:
     return f'import autoencoders\n\nrun = autoencoders.load("{PLACEHOLDER}")\n{use}  # {images}'
 
 
-def data_text(data: Mapping[str, Any], run: Run) -> str:
-    """Return the section about the data: name, shape, splits and labels."""
+def data_text(data: Mapping[str, Any], run: Run, has_explorer: bool) -> str:
+    """Return the section about the data: name, shape, splits, labels, and the images in the files."""
     counts = ", ".join(f"{count:,} {split}" for split, count in data["images"].items())
     channels, height, width = data["shape"]
     color = {1: "gray", 3: "RGB"}.get(channels, f"{channels} channels")
@@ -151,7 +152,11 @@ def data_text(data: Mapping[str, Any], run: Run) -> str:
                      f"{list_names(run.model.labels.names)}.")  # fmt: skip
     else:
         lines.append("The model uses no labels.")
-    lines.append("No image is part of these files. The digests of the images and labels are in `config.yaml`.")
+    if has_explorer:
+        lines.append(f"`{EXPLORER}` contains validation images; the other files contain no images.")
+    else:
+        lines.append("No image is part of these files.")
+    lines.append("The digests of the images and labels are in `config.yaml`.")
     return " ".join(lines)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autoencoders.explorer import encoding
 from autoencoders.explorer.latents import describe_density, describe_plane, rank_latents
+from autoencoders.models.autoencoder import Autoencoder
 from autoencoders.models.onnx_export import run_onnx, write_onnx
 from autoencoders.runs.run import Run
 from autoencoders.types import Batch, Context, UserError
@@ -68,7 +69,7 @@ def collect_run(run: Run, split: str = "val", count: int = 500, purpose: str = "
     """
     check_at_least("images", count, 2)
     model = run.model.cpu()
-    if not model.decodes or len(model.shape) != 3 or model.shape[0] not in (1, 3):
+    if not can_show(model):
         raise UserError(
             f"{purpose} needs a decoder of images with 1 or 3 channels, got {model.name} with shape "
             f"{tuple(model.shape)}. Choose another run."
@@ -98,6 +99,11 @@ def collect_run(run: Run, split: str = "val", count: int = 500, purpose: str = "
         "check": describe_check(run, z, y),
     }
     return ExplorerRun(run.title, content, difference)
+
+
+def can_show(model: Autoencoder) -> bool:
+    """Return whether the page can show the images of a model: it has a decoder, and the images have 1 or 3 channels."""
+    return bool(model.decodes) and len(model.shape) == 3 and model.shape[0] in (1, 3)
 
 
 def export_networks(run: Run, batch: Batch, z: Tensor, purpose: str) -> tuple[dict[str, str], float]:

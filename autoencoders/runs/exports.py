@@ -7,6 +7,7 @@ weights.safetensors    parameters and buffers of the model
 metrics.json           final metrics
 README.md              model card
 *.onnx                 networks for other programs, if they were exported
+explorer.html          page that shows the model in a browser, if it was exported; loading does not read it
 """
 
 from __future__ import annotations
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
 
 CONFIG, WEIGHTS, CARD, METRICS = "config.yaml", "weights.safetensors", "README.md", "metrics.json"
 """Names of the files that every export contains."""
-FILES = (CONFIG, WEIGHTS, CARD, METRICS, "*.onnx")
-"""Patterns of the files of an export. Only these files are sent to a hub or fetched from it.
-
-Other kinds of files, such as a page that shows the model in a browser, are added here and in `applications.export`.
-"""
+EXPLORER = "explorer.html"
+"""Name of the page that shows the model in a browser. An export contains it only if it was requested."""
+FILES = (CONFIG, WEIGHTS, CARD, METRICS, EXPLORER, "*.onnx")
+"""Patterns of the files of an export. Only these files are sent to a hub or fetched from it."""
 
 
 def is_export(folder: Path) -> bool:
