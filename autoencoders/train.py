@@ -21,7 +21,6 @@ if __name__ == "__main__":  # before the slow imports, so that a signal during t
     prepare_process()
 
 import math
-import os
 import re
 import shlex
 import sys
@@ -105,12 +104,14 @@ def run(config: dict[str, Any], hydra_config: Any) -> dict[str, float]:
         config: resolved configuration of the run.
         hydra_config: Hydra's own configuration, with the launcher, the run folder and the overrides.
     """
+    from autoencoders.runs import references
+
     protect_streams()  # some launchers run the jobs of a sweep in other processes
     is_sweep = hydra_config.mode == RunMode.MULTIRUN
     launchers.ignore_leftovers(config["trainer"])
     config["data"] = make_paths_absolute(config["data"])  # before it is compared with the config.yaml of a finished job
     if config["init_from"]:
-        config["init_from"] = os.path.abspath(str(config["init_from"]))
+        config["init_from"] = references.make_absolute(config["init_from"])
     overrides = collapse_numbers(read_overrides(hydra_config, "task"))
     if is_sweep:
         sweeps.limit_threads(hydra_config.launcher)

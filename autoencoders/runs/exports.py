@@ -23,6 +23,8 @@ from autoencoders.runs.loading import check_format, replace_options
 from autoencoders.types import Context, UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.autoencoder import Autoencoder
     from autoencoders.runs.run import Run
@@ -129,17 +131,34 @@ def load_export(folder: Path, trust: tuple[str, ...] = ()) -> Autoencoder:
         UserError: if the folder contains no valid export, or the saved configuration contains a class that is not
             allowed.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     folder = Path(folder)
     plain = read_config(folder / CONFIG, trust)
     model = build_model(plain["config"], tuple(plain["shape"]), Context.from_dict(plain["context"]))
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise UserError(
-            f"{folder / WEIGHTS} does not contain the weights of the model in {folder / CONFIG}. Export the model "
-            "again with application=export."
-        ) from error
+        model.load_state_dict(read_weights(folder))
+    except RuntimeError as error:
+        raise wrong_weights(folder) from error
     return model.eval()
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """Return name -> parameter or buffer of the model in an export. The types are those of the file.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise wrong_weights(folder) from error
+
+
+def wrong_weights(folder: Path) -> UserError:
+    """Return the error of an export whose weights cannot be read, or do not fit the model."""
+    return UserError(
+        f"{folder / WEIGHTS} does not contain the weights of the model in {folder / CONFIG}. Export the model again "
+        "with application=export."
+    )

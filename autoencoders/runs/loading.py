@@ -25,6 +25,8 @@ from autoencoders.runs.data_check import DATA_IDENTITY, check_data
 from autoencoders.types import Context, FormatError, UserError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from autoencoders.data.datamodule import ImageDataModule
     from autoencoders.models.base import ImageModel
     from autoencoders.runs.run import Run
@@ -64,18 +66,18 @@ def check_resumable(checkpoint: Path, config: Mapping) -> None:
         )
 
 
-def load_weights(model: ImageModel, path: str | Path) -> None:
+def replace_weights(model: ImageModel, saved: Mapping[str, Tensor], source: str | Path) -> None:
     """Replace the weights of a new model by those of a trained model.
 
     Args:
         model: model whose parameters and buffers are replaced.
-        path: a run folder, whose best checkpoint is used, or a checkpoint file (`.ckpt`).
+        saved: name -> parameter or buffer of the trained model.
+        source: where the weights come from, for the message.
 
     Raises:
-        UserError: if there is no checkpoint, or its weights have other names or shapes.
+        UserError: if the weights have other names or shapes.
     """
-    checkpoint = find_checkpoint(path)
-    saved, own = load_checkpoint(checkpoint)["state_dict"], model.state_dict()
+    own = model.state_dict()
     shapes, expected = ({k: tuple(v.shape) for k, v in state.items()} for state in (saved, own))
     differing = [
         f"{name} has {f'shape {shapes[name]}' if name in shapes else 'no weights'} instead of "
@@ -85,7 +87,7 @@ def load_weights(model: ImageModel, path: str | Path) -> None:
     ]
     if differing:
         raise UserError(
-            f"init_from must contain weights of the same model for images of the same shape, but in {checkpoint} "
+            f"init_from must contain weights of the same model for images of the same shape, but in {source} "
             f"{'; '.join(differing[:3])}. Use the options of model, net and latent_dim in the config.yaml of that run."
         )
     model.load_state_dict(saved)

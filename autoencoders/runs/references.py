@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from autoencoders.runs import exports, hub_client, loading, pretrained
 
 if TYPE_CHECKING:
+    from autoencoders.models.base import ImageModel
     from autoencoders.runs.run import Run
 
 
@@ -40,6 +42,29 @@ def load(
         run.source = str(reference)
         run.results = Path("runs", re.sub(r"[^\w.-]+", "-", str(reference)))
     return run
+
+
+def load_weights(model: ImageModel, reference: str | Path) -> None:
+    """Replace the weights of a new model by those of a trained model.
+
+    Args:
+        model: model whose parameters and buffers are replaced.
+        reference: as for `load`. The best checkpoint of a run folder is used.
+
+    Raises:
+        UserError: if there are no such weights, or they have other names or shapes.
+    """
+    folder = find_export(reference)
+    if folder is None:
+        checkpoint = loading.find_checkpoint(reference)
+        loading.replace_weights(model, loading.load_checkpoint(checkpoint)["state_dict"], checkpoint)
+    else:
+        loading.replace_weights(model, exports.read_weights(folder), reference)
+
+
+def make_absolute(reference: str | Path) -> str:
+    """Return a reference with an absolute path. Names of models are unchanged."""
+    return str(reference) if is_named(reference) else os.path.abspath(Path(reference).expanduser())
 
 
 def is_named(reference: str | Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import warnings
 from collections.abc import Iterator, Sequence
@@ -56,12 +55,14 @@ def train_from_python(*, folder: str | Path | None = None, overrides: Sequence[s
     with quiet_libraries():
         import lightning.pytorch  # noqa: F401  # not in `load_heavy_libraries`, where an interrupt ends the process
 
+        from autoencoders.runs import references
+
         load_heavy_libraries()
         arguments = [*keyword_overrides(keywords), *overrides]
         config = compose_run(arguments, folder)
         check_one_process(config)
         if config["init_from"]:
-            config["init_from"] = os.path.abspath(str(config["init_from"]))  # for config.yaml
+            config["init_from"] = references.make_absolute(config["init_from"])  # for config.yaml
         try:
             launchers.ignore_leftovers(config["trainer"])
             with error_messages.translate_errors(config), restore_settings():

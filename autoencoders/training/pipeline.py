@@ -189,7 +189,7 @@ def prepare_config(config: dict[str, Any]) -> tuple[dict[str, Any], Path | None]
     if resume:
         loading.check_resumable(resume, config)
     elif config["init_from"]:
-        loading.find_checkpoint(config["init_from"])  # raises UserError for a wrong path
+        references.check_reference(config["init_from"])  # raises UserError for a wrong path
     folder = Path(config["folder"])
     if distributed.is_rank_zero() and not config["resume"] and (folder / "run.json").exists():
         resumable = any((folder / name).is_file() for name in (loading.LAST, loading.BEST))
@@ -288,7 +288,7 @@ def instantiate_run(
     from autoencoders.config.instantiate import instantiate
     from autoencoders.loggers.csv import MetricsCSVLogger
     from autoencoders.loggers.guarded import GuardedLogger
-    from autoencoders.runs import loading
+    from autoencoders.runs import loading, references
     from autoencoders.runs.record import Record, run_metadata
     from autoencoders.training.grouping import group_batches
 
@@ -317,7 +317,7 @@ def instantiate_run(
     pl.seed_everything(config["seed"], verbose=False)
     model = instantiate_model(config, data)
     if config["init_from"] and not resume:
-        loading.load_weights(model, config["init_from"])
+        references.load_weights(model, config["init_from"])
     validation.check_batch_size(model, data.batch_size // trainer.world_size)
     group_batches(trainer, model, data, config["steps_per_execution"])
     metadata = run_metadata(data, model, list(overrides))

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from autoencoders import train
-from autoencoders.runs.loading import find_checkpoint, load_weights
-from autoencoders.runs.references import load
+from autoencoders.runs.loading import find_checkpoint
+from autoencoders.runs.pretrained import pretrained_folder
+from autoencoders.runs.references import load, load_weights
 from autoencoders.types import UserError
 
 WORDS = [
@@ -77,3 +78,15 @@ def test_missing_weights_are_named(trained):
     model.extra = torch.nn.Parameter(torch.zeros(2))
     with pytest.raises(UserError, match=r"extra has no weights instead of shape \(2,\)"):
         load_weights(model, find_checkpoint(trained))
+
+
+@pytest.mark.parametrize("form", ["name", "folder"])
+def test_a_run_starts_from_an_export(run_command, tmp_path, form):
+    reference = "pretrained:digits-vae-2" if form == "name" else str(pretrained_folder("digits-vae-2"))
+    words = ["model=vae", "latent_dim=2", "net.widths=[192,96]", "train=false", "logger=none", "callbacks=checkpoint"]
+    done = run_command(train, *words, "trainer=cpu", f"init_from={reference}", "hydra.run.dir=new", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    stated = load(reference).metrics["test/neg_elbo"]
+    found = json.loads((tmp_path / "new/metrics.json").read_text())["test/neg_elbo"]
+    assert found == pytest.approx(stated, abs=0.05)  # the stated value is that of float32 weights
+    assert f"init_from: {reference}" in (tmp_path / "new/config.yaml").read_text()
