@@ -33,7 +33,6 @@ from autoencoders.utils.modes import evaluation_mode
 
 SAMPLE = 4096
 """Maximum number of training images for the initial estimate of how the codes depend on the context vector."""
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def as_autoencoder(model: pl.LightningModule) -> Autoencoder:
@@ -204,14 +203,14 @@ class Autoencoder(ImageModel):
             x: images (B, C, H, W) in [0, 1].
             y: class indices (B,) or attributes (B, A), for a conditional model only.
         """
-        return self._encode(x, self.context(y))
+        return self.posteriors.from_numbers(self._encode(x, self.context(y)))
 
-    def _encode(self, x: Tensor, c: Tensor | None) -> Posterior:
-        """Return the posteriors q(z | x) of images (B, C, H, W) and their context vectors (B, K)."""
+    def _encode(self, x: Tensor, c: Tensor | None) -> Tensor:
+        """Return the numbers (B, P) that describe the posteriors of images (B, C, H, W) and context vectors (B, K)."""
         h = self.encoder(x, c if self.join == "every_layer" else None)  # (B, F)
         if c is not None and self.join != "decoder":
             h = torch.cat([h, c], dim=1)
-        return self.posteriors.from_numbers(self.head(h))
+        return self.head(h)
 
     def code_density(self, y: Tensor | None = None) -> CodeDensity:
         """Return the prior p(z) of the codes, or p(z | y) for a prior that depends on the labels.
@@ -219,17 +218,24 @@ class Autoencoder(ImageModel):
         Args:
             y: class indices (B,) or attributes (B, A) of B images, for such a prior only.
         """
-        return self.prior(self._encode_pseudo_inputs, self.context(y) if self.prior.conditional else None)
+        pseudo = self.prior.pseudo_inputs()
+        encoded = None if pseudo is None else self.posteriors.from_numbers(self._encode(*pseudo))
+        return self.prior(self.context(y) if self.prior.conditional else None, encoded)
 
-    def _encode_pseudo_inputs(self, x: Tensor, c: Tensor | None) -> Posterior:
-        """Encode images of the prior as `_encode`, without updating the running statistics of batch normalization."""
-        training = [module for module in self.encoder.modules() if module.training and isinstance(module, BATCH_NORMS)]
-        for module in training:
-            module.eval()
-        posterior = self._encode(x, c)
-        for module in training:
-            module.train()
-        return posterior
+    def _posterior_and_prior(self, x: Tensor, y: Tensor | None) -> tuple[Posterior, CodeDensity]:
+        """Return the posteriors of a batch and the prior; see `posterior` and `code_density`.
+
+        Images and pseudo-inputs are encoded as one batch. If they were encoded separately in training, batch
+        normalization would treat them differently, and training would exploit the difference.
+        """
+        pseudo = self.prior.pseudo_inputs()
+        if pseudo is None:
+            return self.posterior(x, y), self.code_density(y)
+        c = self.context(y)
+        contexts = None if c is None or pseudo.context is None else torch.cat([c, pseudo.context])
+        numbers = self._encode(torch.cat([x, pseudo.images]), contexts).split([len(x), len(pseudo.images)])
+        posterior, encoded = map(self.posteriors.from_numbers, numbers)
+        return posterior, self.prior(None, encoded)
 
     def likelihood(self, z: Tensor, y: Tensor | None = None) -> Pixels:
         """Return the pixel distributions p(x | z) of a batch.
@@ -360,22 +366,22 @@ class Autoencoder(ImageModel):
             eps: noise (B, Z) for one sample per image, or (B, K, Z) for K samples per image; None for a posterior that
                 is a single point.
         """
-        posterior, prior = self.posterior(batch.x, batch.y), self.code_density(batch.y)
+        posterior, prior = self._posterior_and_prior(batch.x, batch.y)
         terms = self.objective.terms(posterior, self.likelihood, batch, eps, prior)
         if self.l1:
             return terms._replace(extra=self.l1 * terms.posterior.mean.abs().sum(1))
         return terms
 
-    def regularization(self, posterior: Posterior, z: Tensor, y: Tensor | None, noise: PriorNoise) -> Tensor:
+    def regularization(self, posterior: Posterior, z: Tensor, prior: CodeDensity, noise: PriorNoise) -> Tensor:
         """Return the regularizer () of a batch, before it is multiplied by its weight, in float32 even under autocast.
 
         Args:
             posterior: posteriors q(z | x) of the B images.
             z: (B, Z) one sample of each posterior.
-            y: class indices (B,) or attributes (B, A), or None.
+            prior: prior of the B images.
             noise: random numbers for samples of the prior.
         """
-        samples = self.code_density(y).transform(*noise)
+        samples = prior.transform(*noise)
         with torch.autocast(z.device.type, enabled=False):
             return self.regularizer(CodeBatch(posterior, z, samples, self.training_images))
 
@@ -527,7 +533,7 @@ class Autoencoder(ImageModel):
         means = terms.mean()
         if self.regularizer.active:
             noise = self._prior_noise(count, number)
-            means = means._replace(regularizer=self.regularization(terms.posterior, terms.z, batch.y, noise))
+            means = means._replace(regularizer=self.regularization(terms.posterior, terms.z, terms.prior, noise))
         loss = self.objective.loss(means, self.beta_schedule, self._progress, self.regularizer.weight)
         with torch.no_grad():
             regularizer = [] if means.regularizer is None else [means.regularizer]

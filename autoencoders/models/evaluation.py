@@ -57,7 +57,8 @@ def evaluation_terms(model: Autoencoder, batch: Batch, split: str) -> Tensor:
     if model.regularizer.active:
         seed = counter_rng.derive_seed(EVALUATION_SEED, "prior", split)
         noise = counter_noise(seed, batch.index, model.latent_dim)
-        regularizer += model.regularization(concatenate(posteriors), torch.cat(codes), batch.y, noise)
+        prior = model.code_density(batch.y)
+        regularizer += model.regularization(concatenate(posteriors), torch.cat(codes), prior, noise)
     return torch.cat([means[:5], regularizer, means[5:]])
 
 

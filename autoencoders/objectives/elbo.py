@@ -41,6 +41,7 @@ class Terms(NamedTuple):
         rate: KL divergence of the posterior q(z | x) from the prior p(z) in nats (B,): in closed form if the prior has
             one, otherwise the mean of log q(z | x) - log p(z) over the K samples of z.
         posterior: posteriors q(z | x) of the B images.
+        prior: prior of the B images.
         pixels: pixel distributions p(x | z) of all B * K samples of z.
         z: (B, Z) codes: the first sample of each image.
         kl: (B, Z) rate per latent in nats; None if the rate has no closed form.
@@ -52,6 +53,7 @@ class Terms(NamedTuple):
     distortion: Tensor
     rate: Tensor
     posterior: Posterior
+    prior: CodeDensity
     pixels: Pixels
     z: Tensor
     kl: Tensor | None = None
@@ -159,7 +161,8 @@ class ELBO(Recorded):
         """Compute the terms of the loss from decoded samples of the posteriors of B images."""
         kl = prior.kl(posterior)
         rate = -samples.log_ratios(prior).mean(1) if kl is None else kl.sum(1)
-        return Terms(samples.nll.mean(1), rate, posterior, samples.pixels, samples.z[:: samples.nll.shape[1]], kl)
+        z = samples.z[:: samples.nll.shape[1]]
+        return Terms(samples.nll.mean(1), rate, posterior, prior, samples.pixels, z, kl)
 
     def loss(
         self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float, regularizer_weight: float = 0.0
@@ -249,7 +252,8 @@ class IWAE(ELBO):
         bound = math.log(log_ratios.shape[1]) - (log_ratios - samples.nll).logsumexp(1)
         kl = prior.kl(posterior)
         rate = -log_ratios.mean(1) if kl is None else kl.sum(1)
-        return Terms(samples.nll.mean(1), rate, posterior, samples.pixels, samples.z[:: log_ratios.shape[1]], kl, bound)
+        z = samples.z[:: log_ratios.shape[1]]
+        return Terms(samples.nll.mean(1), rate, posterior, prior, samples.pixels, z, kl, bound)
 
     def loss(
         self, means: MeanTerms, beta_schedule: BetaSchedule, progress: float, regularizer_weight: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,17 @@ from autoencoders.types import Shape, UserError
 from autoencoders.utils.checks import check_at_least
 from autoencoders.utils.recorded import Recorded
 
-Encode = Callable[[Tensor, Tensor | None], Posterior]
-"""Function of images (B, C, H, W) and context vectors (B, K), or None, that returns their posteriors."""
+
+class PseudoInputs(NamedTuple):
+    """Inputs of the encoder that are parameters of a prior.
+
+    Attributes:
+        images: images (N, C, H, W) in [0, 1].
+        context: context vectors (N, K); None for an unconditional model.
+    """
+
+    images: Tensor
+    context: Tensor | None
 
 
 class Prior(Recorded, nn.Module):
@@ -78,12 +87,16 @@ class Prior(Recorded, nn.Module):
     def initialize(self, images: Tensor, context: Tensor | None) -> None:
         """Initialize the parameters from training images (N, C, H, W) and their context vectors (N, K), or None."""
 
-    def forward(self, encode: Encode, context: Tensor | None) -> CodeDensity:
+    def pseudo_inputs(self) -> PseudoInputs | None:
+        """Return the inputs that the encoder of the model encodes for `forward`; None if the prior needs none."""
+        return None
+
+    def forward(self, context: Tensor | None = None, encoded: Posterior | None = None) -> CodeDensity:
         """Return the density of the codes.
 
         Args:
-            encode: the encoder of the model.
             context: context vectors (B, K) of the images, for a conditional prior only.
+            encoded: posteriors of the N pseudo-inputs, for a prior with pseudo-inputs only.
         """
         raise NotImplementedError
 
@@ -101,8 +114,8 @@ class StandardNormalPrior(Prior):
     def check(self, posteriors: PosteriorFamily, context_size: int) -> None:
         """Accept every posterior family."""
 
-    def forward(self, encode: Encode, context: Tensor | None) -> StandardGaussian:
-        """Return N(0, I)."""
+    def forward(self, context: Tensor | None = None, encoded: Posterior | None = None) -> StandardGaussian:
+        """Return N(0, I). The arguments are not used."""
         return StandardGaussian()
 
 
@@ -135,7 +148,7 @@ class MixturePrior(Prior):
         self.mean = nn.Parameter(torch.randn(self.components, latent_dim))
         self.log_variance = nn.Parameter(torch.zeros(self.components, latent_dim))
 
-    def forward(self, encode: Encode, context: Tensor | None) -> DiagonalMixture:
+    def forward(self, context: Tensor | None = None, encoded: Posterior | None = None) -> DiagonalMixture:
         """Return the mixture. The arguments are not used."""
         log_variance = self.log_variance.float().clamp(-LOG_VARIANCE_BOUND, LOG_VARIANCE_BOUND)
         return DiagonalMixture(self.logits.float().log_softmax(0), self.mean.float(), log_variance)
@@ -145,8 +158,9 @@ class VampPrior(Prior):
     """The VampPrior: the mean of the posteriors q(z | u_k) of K pseudo-inputs u_k, which are trained with the model.
 
     The pseudo-inputs start as training images, and their pixels are clamped to [0, 1]. For a conditional model, every
-    pseudo-input has a context vector that is also trained. Every training step encodes the K pseudo-inputs in addition
-    to the batch, with the running statistics of batch normalization. The rate is estimated from the samples of z.
+    pseudo-input has a context vector that is also trained. Every training step encodes the images of the batch and the
+    K pseudo-inputs together, so that batch normalization has the same statistics for both. The rate is estimated from
+    the samples of z.
 
     Source: Tomczak and Welling, "VAE with a VampPrior", 2018.
 
@@ -185,11 +199,20 @@ class VampPrior(Prior):
         if self.context is not None and context is not None:
             self.context.copy_(context[rows])
 
-    def forward(self, encode: Encode, context: Tensor | None) -> DiagonalMixture:
-        """Return the mixture of the posteriors of the pseudo-inputs. `context` is not used."""
-        posterior = encode(self.inputs.clamp(0, 1), self.context)
-        weights = torch.full((self.components,), -math.log(self.components), device=posterior.mean.device)
-        return DiagonalMixture(weights, posterior.mean, posterior.log_variance)
+    def pseudo_inputs(self) -> PseudoInputs:
+        """Return the pseudo-inputs."""
+        return PseudoInputs(self.inputs.clamp(0, 1), self.context)
+
+    def forward(self, context: Tensor | None = None, encoded: Posterior | None = None) -> DiagonalMixture:
+        """Return the mixture of the posteriors of the pseudo-inputs. `context` is not used.
+
+        Raises:
+            TypeError: if `encoded` is None.
+        """
+        if encoded is None:
+            raise TypeError("A VampPrior needs the posteriors of its pseudo-inputs, got None.")
+        weights = torch.full((self.components,), -math.log(self.components), device=encoded.mean.device)
+        return DiagonalMixture(weights, encoded.mean, encoded.log_variance)
 
 
 class ConditionalPrior(Prior):
@@ -235,12 +258,12 @@ class ConditionalPrior(Prior):
         layers = [nn.Linear(context_size, self.hidden), nn.ReLU(), last] if self.hidden else [last]
         self.net = nn.Sequential(*layers)
 
-    def forward(self, encode: Encode, context: Tensor | None) -> DiagonalGaussian:
+    def forward(self, context: Tensor | None = None, encoded: Posterior | None = None) -> DiagonalGaussian:
         """Return one Gaussian per image.
 
         Args:
-            encode: not used.
             context: context vectors (B, K) of the images.
+            encoded: not used.
 
         Raises:
             TypeError: if `context` is None.

@@ -149,16 +149,28 @@ def test_the_vamp_prior_is_the_mean_of_the_posteriors_of_its_pseudo_inputs():
         torch.testing.assert_close(model.code_density().log_prob(z), expected)
 
 
-def test_the_pseudo_inputs_do_not_change_the_statistics_of_batch_normalization():
-    model = VAE(shape=SHAPE, latent_dim=3, prior="vamp")
-    norms = [module for module in model.encoder.modules() if isinstance(module, torch.nn.BatchNorm1d)]
-    assert len(norms) > 0
-    assert all(norm.training for norm in norms)
-    before = [norm.running_mean.clone() for norm in norms]
-    model.code_density().log_prob(torch.zeros(1, 3)).sum().backward()
-    assert all(norm.training for norm in norms)
-    assert all(torch.equal(old, norm.running_mean) for old, norm in zip(before, norms, strict=True))
+def test_images_and_pseudo_inputs_have_the_same_statistics_of_batch_normalization():
+    model = VAE(shape=SHAPE, latent_dim=3, prior=VampPrior(5))
+    x = torch.rand(8, *SHAPE)
+    norm = next(module for module in model.encoder.modules() if isinstance(module, torch.nn.BatchNorm1d))
+    seen = []
+    norm.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].detach()))
+    terms = model.terms(Batch(x, x, None, torch.arange(8)), torch.randn(8, 3))
+    assert [len(values) for values in seen] == [13]  # one pass for 8 images and 5 pseudo-inputs
+    torch.testing.assert_close(norm.running_mean, 0.1 * seen[0].mean(0))  # momentum 0.1
+    terms.rate.sum().backward()
     assert model.prior.inputs.grad.abs().sum() > 0
+
+
+def test_the_terms_of_training_are_those_of_the_posterior_and_the_prior():
+    model = VAE(shape=SHAPE, latent_dim=3, prior=VampPrior(5)).eval()
+    x, eps = torch.rand(8, *SHAPE), torch.randn(8, 3)
+    terms = model.terms(Batch(x, x, None, torch.arange(8)), eps)
+    expected = model.objective.terms(
+        model.posterior(x), model.likelihood, Batch(x, x, None, torch.arange(8)), eps, model.code_density()
+    )
+    torch.testing.assert_close(terms.rate, expected.rate)
+    torch.testing.assert_close(terms.distortion, expected.distortion)
 
 
 def test_the_conditional_prior_starts_as_the_standard_normal_and_has_one_gaussian_per_class():

@@ -11,6 +11,7 @@ from autoencoders.config import instantiate
 from autoencoders.models.evaluation import evaluation_metrics, evaluation_terms
 from autoencoders.models.prior_codes import PriorNoise
 from autoencoders.objectives.aggregate import decompose_rate, log_densities
+from autoencoders.objectives.code_densities import StandardGaussian
 from autoencoders.objectives.posteriors import GaussianPosterior, PointPosterior
 from autoencoders.objectives.regularizers import DIPI, DIPII, MMD, CodeBatch, TotalCorrelation
 from autoencoders.train import train
@@ -152,9 +153,9 @@ def test_autocast_does_not_change_the_regularizer(compose, name):
     words = ["model=vae", f"regularizer={name}", "net.widths=[16]", "latent_dim=3"]
     model, codes = instantiate.build_model(compose(*words), (1, 8, 8), CONTEXT), small_batch(20)
     noise = PriorNoise(codes.prior, torch.zeros(20))
-    expected = model.regularization(codes.posterior, codes.z, None, noise)
+    expected = model.regularization(codes.posterior, codes.z, StandardGaussian(), noise)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(model.regularization(codes.posterior, codes.z, None, noise), expected)
+        assert torch.equal(model.regularization(codes.posterior, codes.z, StandardGaussian(), noise), expected)
 
 
 QUICK = ["model=vae", "trainer=cpu", "logger=none", "callbacks=checkpoint", "trainer.max_epochs=2", "data.size=8"]
