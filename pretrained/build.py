@@ -58,7 +58,7 @@ MODELS = {
     ),
     "cartoons-cvae": Model(
         "model=cvae data=cartoons data.attributes=[mouth,glasses,hair_length] latent_dim=16 net=conv net.width=16 "
-        "trainer.max_epochs=8",
+        "trainer.max_epochs=30",
         "A VAE of synthetic cartoon faces that draws a requested mouth, glasses and hair length.",
     ),
 }

@@ -1,7 +1,8 @@
 """A server on this machine that speaks the part of the hub's API that the client uses to send and fetch models.
 
-Repositories are kept in memory: name -> list of commits, each path -> bytes. All files are sent within the commit, as
-the hub requests for small files.
+Repositories are kept in memory: name -> list of commits, each path -> bytes. As the hub does, the server requests text
+files within the commit, and weights and networks as large files (Git LFS), which the client sends to another address
+before the commit, and reads from there.
 """
 
 import base64
@@ -11,12 +12,16 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+LARGE = (".safetensors", ".onnx")
+"""Endings of the files that are sent and read as large files."""
+
 
 class HubServer:
     """Server with its address and its repositories, for a `with` block."""
 
     def __init__(self):
         self.repositories, self.requests, self.private = {}, [], set()
+        self.objects = {}  # SHA-256 digest -> content of a large file
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -29,11 +34,15 @@ class HubServer:
             def do_POST(self):
                 owner.answer(self, "POST")
 
+            def do_PUT(self):
+                owner.answer(self, "PUT")
+
             def log_message(self, *arguments):
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.address = f"http://127.0.0.1:{self.server.server_port}"
+        self.storage = f"http://localhost:{self.server.server_port}"  # another host, as the storage of the hub
 
     def __enter__(self):
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -63,6 +72,8 @@ class HubServer:
             (r"/api/models/([^/]+/[^/]+)/commit/main", self.commit),
             (r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?", self.info),
             (r"/api/models/([^/]+/[^/]+)/tree/([^/]+)", self.tree),
+            (r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", self.batch),
+            (r"/objects/(\w+)", self.object),
             (r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", self.file),
         ):
             if match := re.fullmatch(pattern, path):
@@ -98,9 +109,23 @@ class HubServer:
         self.send(request, 200, {"errors": [], "warnings": []})
 
     def preupload(self, request, body, name):
-        files = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False, "oid": None}
-                 for file in json.loads(body)["files"]]  # fmt: skip
+        files = [{"path": file["path"], "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular",
+                  "shouldIgnore": False, "oid": None} for file in json.loads(body)["files"]]  # fmt: skip
         self.send(request, 200, {"files": files})
+
+    def batch(self, request, body, name):
+        asked = json.loads(body)
+        assert asked["operation"] == "upload"
+        objects = [{"oid": file["oid"], "size": file["size"],
+                    "actions": {"upload": {"href": f"{self.storage}/objects/{file['oid']}"}}}
+                   for file in asked["objects"]]  # fmt: skip
+        self.send(request, 200, {"transfer": "basic", "objects": objects})
+
+    def object(self, request, body, oid):
+        if request.command == "PUT":
+            assert hashlib.sha256(body).hexdigest() == oid
+            self.objects[oid] = body
+        self.send(request, 200, b"" if request.command == "PUT" else self.objects[oid], {"ETag": f'"{oid}"'})
 
     def commit(self, request, body, name):
         files = dict(self.repositories[name][-1]) if self.repositories[name] else {}
@@ -108,6 +133,8 @@ class HubServer:
             if line["key"] == "file":
                 assert line["value"]["encoding"] == "base64"
                 files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+            elif line["key"] == "lfsFile":
+                files[line["value"]["path"]] = self.objects[line["value"]["oid"]]
         self.repositories[name].append(files)
         sha = self.sha(name)
         url = f"{self.address}/{name}/commit/{sha}"
@@ -134,5 +161,10 @@ class HubServer:
         if content is None:
             self.send(request, 404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"})
             return
-        etag = f'"{hashlib.sha1(content).hexdigest()}"'
-        self.send(request, 200, content, {"X-Repo-Commit": self.sha(name), "ETag": etag})
+        headers = {"X-Repo-Commit": self.sha(name), "ETag": f'"{hashlib.sha1(content).hexdigest()}"'}
+        if path.endswith(LARGE):
+            oid = hashlib.sha256(content).hexdigest()
+            linked = {"X-Linked-Size": str(len(content)), "X-Linked-Etag": f'"{oid}"'}
+            self.send(request, 302, b"", headers | linked | {"Location": f"{self.storage}/objects/{oid}"})
+            return
+        self.send(request, 200, content, headers)

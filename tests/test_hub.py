@@ -62,7 +62,8 @@ def command(*words, environment, cwd):
 def test_a_model_makes_a_round_trip(exported, server, environment, tmp_path):
     _, folder = exported
     (folder / "explorer.html").write_text("<!doctype html>")
-    sent = {"config.yaml", "weights.safetensors", "metrics.json", "README.md", "explorer.html"}
+    (folder / "decoder.onnx").write_bytes(b"network")
+    sent = {"config.yaml", "weights.safetensors", "metrics.json", "README.md", "explorer.html", "decoder.onnx"}
     words = ["push", f"folder={folder}", "repo=user/digits-vae", "private=true"]
     done = command(*words, environment=environment, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -73,6 +74,7 @@ def test_a_model_makes_a_round_trip(exported, server, environment, tmp_path):
     assert set(files) == sent
     assert files["weights.safetensors"] == (folder / "weights.safetensors").read_bytes()
     assert b'autoencoders.load("hub:user/digits-vae")' in files["README.md"]
+    assert len(server.objects) == 2  # sent as large files
     assert str(tmp_path).encode() not in b"".join(files.values())
     assert server.private == {"user/digits-vae"}
 
