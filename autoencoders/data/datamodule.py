@@ -202,6 +202,15 @@ class ImageDataModule(Recorded, pl.LightningDataModule):
 
         return torch.from_numpy(read_all(files, decode, self.white_point))
 
+    @property
+    def photo_crop(self) -> tuple[int, int] | None:
+        """Photos that `read_image_files` first crops to a central square, for other programs that prepare images.
+
+        The numbers are the height and width of these photos and the side of the square, in pixels. None if no image is
+        cropped in this way.
+        """
+        return None
+
     def mask_geometry(self, file: Path) -> tuple[str, int | None]:
         """Return how a mask file gets the size of the images: the arguments `fit` and `box` of `image_io.read_image`.
 

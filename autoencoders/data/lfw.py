@@ -21,6 +21,8 @@ from autoencoders.utils.checks import require
 
 FOLDERS = ("lfw-deepfunneled", "lfw_funneled", "lfw")
 ARCHIVES = ("lfw-deepfunneled.tgz", "lfw-funneled.tgz", "lfw.tgz")
+PHOTO = 250
+"""Height and width of the photos, in pixels."""
 DOWNLOAD = "https://ndownloader.figshare.com/files/5976015"
 SHA256 = "b47c8422c8cded889dc5a13418c4bc2abbda121092b3533a83306f90d900100a"
 """SHA-256 checksum of the archive at `DOWNLOAD`. The URL and checksum are equal to those in scikit-learn."""
@@ -187,13 +189,22 @@ class LFWDataModule(ImageDataModule):
         """
 
         def decode(file: Path, white: float | None = None) -> np.ndarray:
-            return self._decode(file, self.crop if stored_size(file) == (250, 250) else None, white)
+            return self._decode(file, self._box(file), white)
 
         return torch.from_numpy(read_all(files, decode))
 
     def mask_geometry(self, file: Path) -> tuple[str, int | None]:
         """Return how a mask file gets the size of the images, as an image in `read_image_files` does."""
-        return "crop", self.crop if stored_size(file) == (250, 250) else None
+        return "crop", self._box(file)
+
+    @property
+    def photo_crop(self) -> tuple[int, int]:
+        """Height and width of the LFW photos, and side of the central square to which they are cropped, in pixels."""
+        return PHOTO, self.crop
+
+    def _box(self, file: Path) -> int | None:
+        """Return the side of the central square to which an image file is cropped; None if it is no LFW photo."""
+        return self.crop if stored_size(file) == (PHOTO, PHOTO) else None
 
     def _decode(self, file: Path, crop: int | None, white: float | None = None) -> np.ndarray:
         return read_image(file, (self.size, self.size), color=self.color, box=crop, white=white)

@@ -92,6 +92,7 @@ def collect_run(run: Run, split: str = "val", count: int = 500, purpose: str = "
         "sheet": encoding.draw_sheet(batch.target),
         "columns": encoding.SHEET_COLUMNS,
         "fit": str((run.config.get("data") or {}).get("fit", "crop")),
+        "photoCrop": run.data.photo_crop,
         **describe_classes(run, split, rows),
         "plane": describe_plane(z),
         "latents": rank_latents(run, split, rows, z),

@@ -50,6 +50,7 @@ def test_photos_are_in_name_order_cropped_and_resized(photos):
     difference = data.images("train")[0].numpy().transpose(1, 2, 0).astype(int) - np.asarray(expected).astype(int)
     assert np.abs(difference).max() <= 1
     assert data.context is None
+    assert data.photo_crop == (250, 90)
     assert prepared(photos, size=32, color=False).shape == (1, 32, 32)
 
 

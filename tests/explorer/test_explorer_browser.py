@@ -187,6 +187,19 @@ def test_an_own_picture_is_encoded(page, run, tmp_path):
     page.wait("return document.querySelector('#picture-message').textContent.includes('cannot be read')")
 
 
+def test_a_photo_of_the_dataset_is_cropped_first(page, run, tmp_path):
+    batch = run.batch("val", 1)
+    photo = np.random.default_rng(0).integers(0, 255, (21, 21), "uint8")
+    photo[6:14, 6:14] = (batch.target[0, 0].numpy() * 255).round()
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    page.js("explorer.content.photoCrop = [21, 8]")
+    page.find("#picture").send_keys(str(tmp_path / "photo.png"))
+    page.wait("return document.querySelector('#picture-message').textContent.startsWith('photo.png: mean')")
+    page.js("explorer.content.photoCrop = null")
+    code, label = page.check_pixels()
+    np.testing.assert_allclose(code, run.encode(batch.target, torch.tensor([label]))[0], atol=1e-4)
+
+
 def test_no_request_leaves_the_page(page, actions):
     actions.move_to_element(page.find("#map")).click().perform()
     page.find("#sample").click()

@@ -323,17 +323,17 @@ const explorer = {
   async encodePicture(file) {
     if (!file || !this.content.encoder) return;
     this.file = file;
-    const { shape, fit } = this.content, message = find("#picture-message");
+    const message = find("#picture-message");
     let values;
     try {
-      values = await readPicture(file, shape, fit, find("#invert").checked);
+      values = await readPicture(file, this.content, find("#invert").checked);
     } catch {
       message.textContent = `${file.name} cannot be read as a picture. Choose a PNG, JPEG or WebP file.`;
       return;
     }
     message.textContent = "Encoding …";
-    this.encoder ??= await Network.load(this.content.encoder, shape);
-    drawImage(find("#picture-canvas"), values, shape);
+    this.encoder ??= await Network.load(this.content.encoder, this.content.shape);
+    drawImage(find("#picture-canvas"), values, this.content.shape);
     find("#picture-figure").hidden = false;
     this.select(Array.from(await this.encoder.run(values, this.label)));
     await this.decoding;

@@ -72,7 +72,8 @@ function drawImage(canvas, values, [channels, height, width]) {
 
 // Returns a picture file as a flat image (C, H, W) with values in [0, 1], on a white background if it is transparent.
 // `fit` is `crop`, `pad` or `stretch`, as for the images of the training. A picture of size (H, W) keeps its pixels.
-async function readPicture(file, [channels, height, width], fit, invert) {
+// With `photoCrop`, [size, side], pictures of size (size, size) are first cropped to the central square, as in training.
+async function readPicture(file, { shape: [channels, height, width], fit, photoCrop }, invert) {
   const bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
   const canvas = document.createElement("canvas"), context = canvas.getContext("2d", { willReadFrequently: true });
   canvas.width = width;
@@ -80,10 +81,13 @@ async function readPicture(file, [channels, height, width], fit, invert) {
   context.fillStyle = "#fff";
   context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
-  const scales = [width / bitmap.width, height / bitmap.height];
+  const isPhoto = photoCrop && bitmap.width === photoCrop[0] && bitmap.height === photoCrop[0];
+  const [sourceWidth, sourceHeight] = isPhoto ? [photoCrop[1], photoCrop[1]] : [bitmap.width, bitmap.height];
+  const left = Math.floor((bitmap.width - sourceWidth) / 2), top = Math.floor((bitmap.height - sourceHeight) / 2);
+  const scales = [width / sourceWidth, height / sourceHeight];
   const scale = fit === "pad" ? Math.min(...scales) : Math.max(...scales);
-  const [w, h] = fit === "stretch" ? [width, height] : [bitmap.width * scale, bitmap.height * scale];
-  context.drawImage(bitmap, (width - w) / 2, (height - h) / 2, w, h);
+  const [w, h] = fit === "stretch" ? [width, height] : [sourceWidth * scale, sourceHeight * scale];
+  context.drawImage(bitmap, left, top, sourceWidth, sourceHeight, (width - w) / 2, (height - h) / 2, w, h);
   const pixels = context.getImageData(0, 0, width, height).data, size = width * height;
   const values = new Float32Array(channels * size);
   for (let i = 0; i < size; i++) {
