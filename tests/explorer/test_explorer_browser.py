@@ -200,6 +200,22 @@ def test_a_photo_of_the_dataset_is_cropped_first(page, run, tmp_path):
     np.testing.assert_allclose(code, run.encode(batch.target, torch.tensor([label]))[0], atol=1e-4)
 
 
+def test_a_picture_of_another_shape_is_padded_as_in_training(page, run, tmp_path):
+    from autoencoders.data.image_io import read_image
+
+    values = np.full((8, 4), 40, "uint8")
+    values[2:6, 1:3] = 200
+    Image.fromarray(values).save(tmp_path / "tall.png")  # 8 x 4 pixels are not scaled
+    page.js("explorer.content.fit = 'pad'")
+    page.find("#picture").send_keys(str(tmp_path / "tall.png"))
+    page.wait("return document.querySelector('#picture-message').textContent.startsWith('tall.png: mean')")
+    page.js("explorer.content.fit = 'crop'")
+    code, label = page.check_pixels()
+    image = torch.from_numpy(read_image(tmp_path / "tall.png", (8, 8), color=False, fit="pad"))[None].float() / 255
+    assert (image[0, 0, 0] * 255).tolist() == [40] * 8
+    np.testing.assert_allclose(code, run.encode(image, torch.tensor([label]))[0], atol=1e-4)
+
+
 def test_no_request_leaves_the_page(page, actions):
     actions.move_to_element(page.find("#map")).click().perform()
     page.find("#sample").click()

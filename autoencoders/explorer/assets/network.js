@@ -70,6 +70,19 @@ function drawImage(canvas, values, [channels, height, width]) {
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
+// Returns the mean color of the outermost pixels of a picture, on a white background if it is transparent.
+function meanEdgeColor(bitmap) {
+  const { width, height } = bitmap, sum = [0, 0, 0];
+  const context = Object.assign(document.createElement("canvas"), { width, height }).getContext("2d");
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0);
+  const edges = [[0, 0, width, 1], [0, height - 1, width, 1], [0, 0, 1, height], [width - 1, 0, 1, height]];
+  const pixels = edges.map((edge) => context.getImageData(...edge).data);
+  pixels.forEach((data) => data.forEach((value, i) => { if (i % 4 < 3) sum[i % 4] += value; }));
+  return `rgb(${sum.map((value) => Math.round(value / (2 * (width + height)))).join(", ")})`;
+}
+
 // Returns a picture file as a flat image (C, H, W) with values in [0, 1], on a white background if it is transparent.
 // `fit` is `crop`, `pad` or `stretch`, as for the images of the training. A picture of size (H, W) keeps its pixels.
 // With `photoCrop`, [size, side], pictures of size (size, size) are first cropped to the central square, as in training.
@@ -78,16 +91,21 @@ async function readPicture(file, { shape: [channels, height, width], fit, photoC
   const canvas = document.createElement("canvas"), context = canvas.getContext("2d", { willReadFrequently: true });
   canvas.width = width;
   canvas.height = height;
-  context.fillStyle = "#fff";
-  context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
   const isPhoto = photoCrop && bitmap.width === photoCrop[0] && bitmap.height === photoCrop[0];
   const [sourceWidth, sourceHeight] = isPhoto ? [photoCrop[1], photoCrop[1]] : [bitmap.width, bitmap.height];
   const left = Math.floor((bitmap.width - sourceWidth) / 2), top = Math.floor((bitmap.height - sourceHeight) / 2);
   const scales = [width / sourceWidth, height / sourceHeight];
   const scale = fit === "pad" ? Math.min(...scales) : Math.max(...scales);
-  const [w, h] = fit === "stretch" ? [width, height] : [sourceWidth * scale, sourceHeight * scale];
-  context.drawImage(bitmap, left, top, sourceWidth, sourceHeight, (width - w) / 2, (height - h) / 2, w, h);
+  const [w, h] = fit === "stretch" ? [width, height] : [sourceWidth, sourceHeight].map((side) => Math.round(side * scale));
+  const x = Math.floor((width - w) / 2), y = Math.floor((height - h) / 2);
+  if (fit === "pad") {
+    context.fillStyle = meanEdgeColor(bitmap);
+    context.fillRect(0, 0, width, height);
+  }
+  context.fillStyle = "#fff";
+  context.fillRect(x, y, w, h);
+  context.drawImage(bitmap, left, top, sourceWidth, sourceHeight, x, y, w, h);
   const pixels = context.getImageData(0, 0, width, height).data, size = width * height;
   const values = new Float32Array(channels * size);
   for (let i = 0; i < size; i++) {
