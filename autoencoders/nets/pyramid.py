@@ -16,10 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoencoders.nets.base import Net
-from autoencoders.nets.blocks import Block, Patches, start_at_zero
-from autoencoders.nets.heads import zero_linear
-from autoencoders.nets.projection import Projection
+from autoencoders.nets.blocks import Block
+from autoencoders.nets.corrected_pca import CorrectedPCADecoder, CorrectedPCAEncoder
 from autoencoders.types import Shape, UserError
 from autoencoders.utils.checks import check_at_least
 
@@ -27,7 +25,7 @@ WIDTHS = (64, 128, 256)
 """Channels of the feature maps, from the finest to the coarsest level."""
 
 
-class Encoder(Net):
+class Encoder(CorrectedPCAEncoder):
     """Map images to features: a code, followed by spatial means of the coarsest feature map.
 
     The code is the sum of the PCA coordinates and a learned correction, divided by the standard deviations of the PCA
@@ -54,9 +52,8 @@ class Encoder(Net):
         widths: Sequence[int] = WIDTHS,
         blocks: int = 1,
     ) -> None:
-        super().__init__()
         _check_sizes(widths, blocks)
-        self.projection, self.patches = Projection(shape, components), Patches(shape, patch)
+        super().__init__(shape, components, patch)
         sources = (2 * self.patches.channels, *widths[:-1])
         self.enter = nn.ModuleList(
             nn.Conv2d(source, width, 3, stride=2 if level else 1, padding=1)
@@ -64,32 +61,19 @@ class Encoder(Net):
         )
         self.blocks = _build_blocks(widths, blocks, context_size)
         positions = math.prod(_level_sizes(self.patches.size, len(widths))[-1])
-        self.correction = nn.Linear(widths[-1] * positions, components)
-        start_at_zero(self.correction)
-        self.code, self.features = components, components + widths[-1]
+        self.build_correction(widths[-1], positions)
 
-    def initialize(self, images: Tensor) -> None:
-        """Fit the PCA projection to the stored training images (N, C, H, W)."""
-        self.projection.initialize(images)
-
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return features (B, Z + widths[-1]) for images `x` (B, C, H, W) and the context (B, K) or None.
-
-        The first Z features are the code.
-        """
-        coordinates, kept, residual = self.projection.project(x)
-        signals = [kept / self.projection.kept_scale, residual / self.projection.residual_scale]
-        h = self.patches.split(torch.cat(signals, dim=1))
+    def feature_map(self, patches: Tensor, context: Tensor | None) -> Tensor:
+        """Return the last feature map, before the ReLU; see `CorrectedPCAEncoder.feature_map`."""
+        h = patches
         for level, (enter, blocks) in enumerate(zip(self.enter, self.blocks, strict=True)):
             h = enter(torch.relu(h) if level else h)
             for block in cast(nn.ModuleList, blocks):
                 h = block(h, context)
-        h = torch.relu(h)
-        code = (coordinates + self.correction(h.flatten(1)).float()) / self.projection.scale
-        return torch.cat([code, h.float().mean((2, 3))], dim=1)
+        return h
 
 
-class Decoder(Net):
+class Decoder(CorrectedPCADecoder):
     """Map codes to output images: the PCA reconstruction plus a learned correction that starts at zero.
 
     The images are returned before the output activation.
@@ -119,39 +103,26 @@ class Decoder(Net):
         widths: Sequence[int] = WIDTHS,
         blocks: int = 1,
     ) -> None:
-        super().__init__()
         _check_sizes(widths, blocks)
-        self.projection, self.patches = Projection(shape, components), Patches(shape, patch)
-        self.code = components
+        super().__init__(shape, components, patch)
         self.sizes = _level_sizes(self.patches.size, len(widths))
         self.start = nn.Conv2d(self.patches.channels, widths[0], 3, padding=1)
         self.map = nn.Linear(inputs, widths[-1] * math.prod(self.sizes[-1]))
         self.enter = nn.ModuleList(nn.Conv2d(coarse, fine, 3, padding=1) for fine, coarse in pairwise(widths))
         self.blocks = _build_blocks(widths, blocks, context_size)
-        self.output = nn.Conv2d(widths[0], self.patches.channels, 3, padding=1)
-        self.shift = zero_linear(inputs - components, components, bias=True) if inputs > components else None
-        start_at_zero(self.output)
+        self.build_output(inputs, widths[0])
 
-    def initialize(self, images: Tensor) -> None:
-        """Fit the PCA projection to the stored training images (N, C, H, W)."""
-        self.projection.initialize(images)
-
-    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return raw output images (B, C, H, W) for codes `z` (B, inputs) and the context (B, K) or None."""
-        code = z[:, : self.code]
-        if self.shift is not None:
-            code = code + self.shift(z[:, self.code :])
-        kept = self.projection.reconstruct(code * self.projection.scale)
+    def feature_map(self, z: Tensor, patches: Tensor, context: Tensor | None) -> Tensor:
+        """Return the last feature map, before the ReLU; see `CorrectedPCADecoder.feature_map`."""
         h = self.map(z).unflatten(1, (-1, *self.sizes[-1])).contiguous(memory_format=torch.channels_last)
         for level in reversed(range(len(self.sizes))):
             if level < len(self.enter):
                 h = F.interpolate(self.enter[level](torch.relu(h)), self.sizes[level])
             if level == 0:
-                h = h + self.start(self.patches.split(kept / self.projection.kept_scale))
+                h = h + self.start(patches)
             for block in cast(nn.ModuleList, self.blocks[level]):
                 h = block(h, context)
-        correction = self.patches.join(self.output(torch.relu(h))).float() * self.projection.residual_scale
-        return self.projection.average.unflatten(0, kept.shape[1:]) + kept + correction
+        return h
 
 
 def _check_sizes(widths: Sequence[int], blocks: int) -> None:

@@ -14,10 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoencoders.nets.base import Net
-from autoencoders.nets.blocks import Block, Patches, start_at_zero
-from autoencoders.nets.heads import zero_linear
-from autoencoders.nets.projection import Projection
+from autoencoders.nets.blocks import Block
+from autoencoders.nets.corrected_pca import CorrectedPCADecoder, CorrectedPCAEncoder
 from autoencoders.types import Shape
 from autoencoders.utils.checks import check_at_least
 
@@ -28,7 +26,7 @@ Without this reduction, the linear layer would have so many weights that it memo
 """
 
 
-class Encoder(Net):
+class Encoder(CorrectedPCAEncoder):
     """Map images to features: a code, followed by spatial means of the last feature map.
 
     The code is the sum of the PCA coordinates and a learned correction, divided by the standard deviations of the PCA
@@ -55,41 +53,27 @@ class Encoder(Net):
         width: int = 64,
         blocks: int = 1,
     ) -> None:
-        super().__init__()
         _check_sizes(width, blocks)
-        self.projection, self.patches = Projection(shape, components), Patches(shape, patch)
+        super().__init__(shape, components, patch)
         self.start = nn.Conv2d(2 * self.patches.channels, width, 3, padding=1)
         self.halve = nn.Conv2d(width, width, 3, stride=2, padding=1)
         self.fine = nn.ModuleList(Block(width, context_size) for _ in range(blocks))
         self.coarse = nn.ModuleList(Block(width, context_size) for _ in range(blocks))
         height, length = ((side + 1) // 2 for side in self.patches.size)
-        self.correction = nn.Linear(width * height * length, components)
-        start_at_zero(self.correction)
-        self.code, self.features = components, components + width
+        self.build_correction(width, height * length)
 
-    def initialize(self, images: Tensor) -> None:
-        """Fit the PCA projection to the stored training images (N, C, H, W)."""
-        self.projection.initialize(images)
-
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return features (B, Z + width) for images `x` (B, C, H, W) and the context (B, K) or None.
-
-        The first Z features are the code.
-        """
-        coordinates, kept, residual = self.projection.project(x)
-        signals = [kept / self.projection.kept_scale, residual / self.projection.residual_scale]
-        h = self.start(self.patches.split(torch.cat(signals, dim=1)))
+    def feature_map(self, patches: Tensor, context: Tensor | None) -> Tensor:
+        """Return the last feature map, before the ReLU; see `CorrectedPCAEncoder.feature_map`."""
+        h = self.start(patches)
         for block in self.fine:
             h = block(h, context)
         h = self.halve(torch.relu(h))  # (B, width, ceil(H / 2P), ceil(W / 2P))
         for block in self.coarse:
             h = block(h, context)
-        h = torch.relu(h)
-        code = (coordinates + self.correction(h.flatten(1)).float()) / self.projection.scale
-        return torch.cat([code, h.float().mean((2, 3))], dim=1)
+        return h
 
 
-class Decoder(Net):
+class Decoder(CorrectedPCADecoder):
     """Map codes to output images: the PCA reconstruction plus a learned correction that starts at zero.
 
     The images are returned before the output activation.
@@ -119,34 +103,21 @@ class Decoder(Net):
         width: int = 96,
         blocks: int = 4,
     ) -> None:
-        super().__init__()
         _check_sizes(width, blocks)
-        self.projection, self.patches = Projection(shape, components), Patches(shape, patch)
-        self.code = components
+        super().__init__(shape, components, patch)
         self.start = nn.Conv2d(self.patches.channels, width, 3, padding=1)
         self.coarse = tuple(-(-side // COARSE) for side in self.patches.size)
         self.map = nn.Linear(inputs, width * math.prod(self.coarse))
         self.blocks = nn.ModuleList(Block(width, context_size) for _ in range(blocks))
-        self.output = nn.Conv2d(width, self.patches.channels, 3, padding=1)
-        self.shift = zero_linear(inputs - components, components, bias=True) if inputs > components else None
-        start_at_zero(self.output)
+        self.build_output(inputs, width)
 
-    def initialize(self, images: Tensor) -> None:
-        """Fit the PCA projection to the stored training images (N, C, H, W)."""
-        self.projection.initialize(images)
-
-    def forward(self, z: Tensor, context: Tensor | None = None) -> Tensor:
-        """Return raw output images (B, C, H, W) for codes `z` (B, inputs) and the context (B, K) or None."""
-        code = z[:, : self.code]
-        if self.shift is not None:
-            code = code + self.shift(z[:, self.code :])
-        kept = self.projection.reconstruct(code * self.projection.scale)
-        h = self.start(self.patches.split(kept / self.projection.kept_scale))
+    def feature_map(self, z: Tensor, patches: Tensor, context: Tensor | None) -> Tensor:
+        """Return the last feature map, before the ReLU; see `CorrectedPCADecoder.feature_map`."""
+        h = self.start(patches)
         h = h + F.interpolate(self.map(z).unflatten(1, (-1, *self.coarse)), self.patches.size)
         for block in self.blocks:
             h = block(h, context)
-        correction = self.patches.join(self.output(torch.relu(h))).float() * self.projection.residual_scale
-        return self.projection.average.unflatten(0, kept.shape[1:]) + kept + correction
+        return h
 
 
 def _check_sizes(width: int, blocks: int) -> None:
