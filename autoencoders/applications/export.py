@@ -34,6 +34,12 @@ COLUMNS = {"codes": "codes", "images": "decoded images", "logits": "logits"}
 """Output of `model_outputs` -> column of the table `differences`. A column `images` contains numbers of images."""
 EXPLORER_MEGABYTES = 20
 """Maximum size of the explorer page in an export, in MB. If needed, the page is written without the encoder."""
+SMALL = 1024
+"""Number of values below which a matrix or kernel remains float32.
+
+They need little space, and rounding them changes the loss the most: for `pretrained:cartoons-cvae`, rounding all
+tensors costs .057 nats per image, and without those of fewer than 1,024 values .0001 nats.
+"""
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 """Value of the option `dtype` -> type of the exported weights."""
 PRIVATE = ("folder", "runs", "resume", "init_from", "callbacks", "logger", "after_fit", "format", "shape", "context")
@@ -69,7 +75,8 @@ def export(
         onnx: whether to write the ONNX files too; `auto`: if the packages for it are installed.
         explorer: whether to write the explorer page too, which contains validation images; `auto`: if the packages for
             it are installed, the model has a decoder, and the images are those of a public dataset.
-        dtype: type of the weights in `weights.safetensors`: `float32` or `float16`. Vectors are always float32.
+        dtype: type of the weights in `weights.safetensors`: `float32` or `float16`. Vectors and tensors with fewer than
+            1,024 values are always float32.
         count: number of images that the models are compared on. They are evenly spaced in the split.
         license: license of the model, for the model card, such as `mit`.
         description: text at the top of the model card; None for a text about model and data.
@@ -222,8 +229,8 @@ def write_weights(run: Run, folder: Path, dtype: torch.dtype = torch.float32) ->
     Args:
         run: run whose model is written.
         folder: existing folder.
-        dtype: type of the matrices and kernels. Vectors, such as biases and statistics of BatchNorm, need little space
-            and remain float32.
+        dtype: type of the matrices and kernels. Vectors, such as biases and statistics of BatchNorm, and tensors with
+            fewer than SMALL values remain float32.
     """
     from safetensors.torch import save
 
@@ -248,8 +255,8 @@ def write_weights(run: Run, folder: Path, dtype: torch.dtype = torch.float32) ->
 
 
 def convert(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a tensor with a type of lower precision, unless it is a vector, or not of a floating-point type."""
-    if value.ndim < 2 or not value.is_floating_point():
+    """Return a tensor with a type of lower precision, unless it is a vector, small, or not of a floating-point type."""
+    if value.ndim < 2 or value.numel() < SMALL or not value.is_floating_point():
         return value
     converted = value.to(dtype)
     return converted if bool(converted.isfinite().all()) else value  # too large for float16

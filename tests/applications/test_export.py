@@ -111,7 +111,7 @@ def test_float16_halves_the_size_and_costs_little(run, tmp_path):
     loaded = autoencoders.load(tmp_path / "float16/export").model
     state, original = loaded.state_dict(), opened.model.state_dict()
     for name, value in original.items():
-        rounded = value.half().float() if value.ndim > 1 else value
+        rounded = value.half().float() if value.ndim > 1 and value.numel() >= 1024 else value
         assert torch.equal(state[name], rounded), name
     with pytest.raises(UserError, match="dtype must be one of"):
         export(opened, folder=str(tmp_path), dtype="float8")
