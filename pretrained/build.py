@@ -59,8 +59,8 @@ MODELS = {
     "cartoons-cvae": Model(
         "model=cvae data=cartoons data.attributes=[mouth,glasses,hair_length] latent_dim=8 net=conv net.width=16 "
         "prior=mixture trainer.max_epochs=20",
-        "A VAE of synthetic cartoon faces that draws a requested mouth, glasses and hair length. Its prior is a mixture "
-        "of Gaussians that is trained with it.",
+        "A VAE of synthetic cartoon faces that draws a requested mouth, glasses and hair length. Its prior is a "
+        "mixture of Gaussians that is trained with it.",
     ),
 }
 """Name of a pretrained model -> how it is trained."""
