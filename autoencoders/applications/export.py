@@ -37,8 +37,7 @@ EXPLORER_MEGABYTES = 20
 SMALL = 1024
 """Number of values below which a matrix or kernel remains float32.
 
-They need little space, and rounding them changes the loss the most: for `pretrained:cartoons-cvae`, rounding all
-tensors costs .057 nats per image, and without those of fewer than 1,024 values .0001 nats.
+Such tensors, for example the kernel of a last layer, need little space, and every pixel depends on their values.
 """
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 """Value of the option `dtype` -> type of the exported weights."""
@@ -104,19 +103,23 @@ def export(
     files = [*write_weights(run, target, DTYPES[dtype]), target / METRICS]
     write_json(files[-1], metrics)
     again = Run(target, run.config, load_export(target, trust=("",)), run.data, step=run.step, _ready=True)
+    for file in [target / EXPLORER, *target.glob("*.onnx")]:  # of an earlier export, which the card would not describe
+        file.unlink(missing_ok=True)
     has_onnx = not missing if onnx == "auto" else onnx
     onnx_files = write_onnx(again.model, target, batch, PURPOSE) if has_onnx else []
     rows = compare_models(run, again, batch, onnx_files)
     if dtype != "float32":
         rows["safetensors"]["nats"] = mean_loss(again, split) - mean_loss(run, split)
-    has_explorer = not missing and wants_explorer(run) if explorer == "auto" else explorer
+    shows_public = can_show(run.model) and has_public_images(run.config)
+    has_explorer = not missing and shows_public if explorer == "auto" else explorer
     pages = [write_explorer(again, target)] if has_explorer else []
     files += [*onnx_files, *pages]
     options = CardOptions(license, description, limitations, dtype, rows["safetensors"].get("nats"))
     with atomic_write(target / CARD) as partial:
         partial.write_text(render_card(run, metrics, files, options), encoding="utf-8")
-    notes = explain_files(run, missing if "auto" in (onnx, explorer) else [], has_explorer, explorer)
-    return export_result(rows, [*files, target / CARD], notes)
+    left_out = ["ONNX files"] if onnx == "auto" and not has_onnx else []
+    left_out += [EXPLORER] if explorer == "auto" and not has_explorer and can_show(run.model) else []
+    return export_result(rows, [*files, target / CARD], explain_files(left_out, missing, bool(has_explorer)))
 
 
 def compare_models(run: Run, exported: Run, batch: Batch, onnx_files: Sequence[Path]) -> dict[str, dict[str, Any]]:
@@ -192,11 +195,6 @@ def mean_loss(run: Run, split: str) -> float:
 # Files --------------------------------------------------------------------------------------------------
 
 
-def wants_explorer(run: Run) -> bool:
-    """Return whether the explorer can show the model with images that are public."""
-    return can_show(run.model) and has_public_images(run.config)
-
-
 def write_explorer(run: Run, folder: Path) -> Path:
     """Write the explorer page of a run to an existing folder, and return the path of the page."""
     page = fit_page([collect_run(run, purpose=f"{PURPOSE}.explorer=true")], run.title, EXPLORER_MEGABYTES)
@@ -205,15 +203,22 @@ def write_explorer(run: Run, folder: Path) -> Path:
     return folder / EXPLORER
 
 
-def explain_files(run: Run, missing: list[str], has_explorer: bool, explorer: bool | Literal["auto"]) -> list[str]:
-    """Return sentences about files that were left out, and about images in the explorer page; see `export`."""
+def explain_files(left_out: list[str], missing: list[str], has_explorer: bool) -> list[str]:
+    """Return sentences about files that `auto` left out, and about images in the explorer page; see `export`.
+
+    Args:
+        left_out: what `auto` left out, in words.
+        missing: packages that are not installed.
+        has_explorer: whether the explorer page was written.
+    """
     notes = []
-    if missing:
+    if left_out and missing:
+        verb = "was" if left_out == [EXPLORER] else "were"
         notes.append(
-            f"No ONNX files and no explorer page were written, because {' and '.join(missing)} cannot be imported. "
-            "Install the extra export to write them."
+            f"{' and '.join(left_out)} {verb} not written, because {' and '.join(missing)} cannot be imported. Install "
+            "the extra export to write them."
         )
-    elif explorer == "auto" and can_show(run.model) and not has_explorer:
+    elif left_out:
         notes.append(
             f"{EXPLORER} was not written, because it contains validation images, which may be private. To write it, "
             "set application.export.explorer=true."
@@ -255,7 +260,7 @@ def write_weights(run: Run, folder: Path, dtype: torch.dtype = torch.float32) ->
 
 
 def convert(value: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return a tensor with a type of lower precision, unless it is a vector, small, or not of a floating-point type."""
+    """Return a tensor with a type of lower precision, unless it is a vector, is small, or has no real numbers."""
     if value.ndim < 2 or value.numel() < SMALL or not value.is_floating_point():
         return value
     converted = value.to(dtype)
@@ -286,7 +291,10 @@ def has_private_data(config: Mapping[str, Any]) -> bool:
 
 
 def has_public_images(config: Mapping[str, Any]) -> bool:
-    """Return whether the images of a configuration are those of a public dataset that this package knows."""
+    """Return whether the images of a configuration are those of a public dataset that this package knows.
+
+    Datasets that are chosen by a path or a name, such as folders and datasets of a hub, may be private.
+    """
     data = config.get("data") or {}
-    is_known = str(data.get("_target_")).startswith("autoencoders.") and not data.get("dataset")
-    return is_known and not has_private_data(config)
+    is_chosen = bool(data.get("path") or data.get("dataset"))
+    return str(data.get("_target_")).startswith("autoencoders.") and not is_chosen and not has_private_data(config)

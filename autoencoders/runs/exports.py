@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CONFIG, WEIGHTS, CARD, METRICS = "config.yaml", "weights.safetensors", "README.md", "metrics.json"
 """Names of the files that every export contains."""
 EXPLORER = "explorer.html"
-"""Name of the page that shows the model in a browser. An export contains it only if it was requested."""
+"""Name of the page that shows the model in a browser, which contains images. Not every export has this page."""
 FILES = (CONFIG, WEIGHTS, CARD, METRICS, EXPLORER, "*.onnx")
 """Patterns of the files of an export. Only these files are sent to a hub or fetched from it."""
 

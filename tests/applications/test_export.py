@@ -123,10 +123,20 @@ def test_missing_packages_are_one_sentence(run, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "find_missing", lambda packages: ["onnxscript"])
     result = export(run("model=ae"), folder=str(tmp_path), count=2)
     assert result.tables["notes"]["note"].tolist() == [
-        "No ONNX files and no explorer page were written, because onnxscript cannot be imported. Install the extra "
+        "ONNX files and explorer.html were not written, because onnxscript cannot be imported. Install the extra "
         "export to write them."
     ]
     assert {file.suffix for file in (tmp_path / "export").iterdir()} == {".safetensors", ".yaml", ".json", ".md"}
+
+
+def test_files_of_an_earlier_export_that_are_not_written_again_are_removed(run, tmp_path):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for name in ("explorer.html", "decoder.onnx"):
+        (folder / name).write_text("earlier")
+    result = export(run("model=ae"), folder=str(tmp_path), count=2, onnx=False, explorer=False)
+    assert {file.name for file in folder.iterdir()} == set(result.tables["files"]["file"])
+    assert "explorer.html" not in result.tables["files"]["file"].tolist()
 
 
 def test_the_explorer_page_is_that_of_the_exported_weights(run, tmp_path):
@@ -170,6 +180,7 @@ def test_private_images_are_shown_only_on_request(run, tmp_path):
         ({"_target_": "autoencoders.data.mnist.MNISTDataModule", "labels": "/home/me/labels.csv"}, False),
         ({"_target_": "autoencoders.data.folder.FolderDataModule", "path": "/home/me/photos"}, False),
         ({"_target_": "autoencoders.data.huggingface.HuggingFaceDataModule", "dataset": "me/private"}, False),
+        ({"_target_": "autoencoders.data.folder.FolderDataModule", "path": "photos"}, False),
         ({"_target_": "mine.Data"}, False),
         (None, False),
     ],
