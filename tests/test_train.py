@@ -349,7 +349,15 @@ def test_early_stopping_stops(compose):
 
 def test_a_sweep_with_failing_jobs(run_command, tmp_path):
     words = ["model=vae", "beta=0.5,4", "latent_dim=10,900", "net=residual", "likelihood=gaussian", "trainer=debug"]
-    done = run_command(train_command, "-m", *words, "callbacks=checkpoint", "hydra.sweep.dir=a sweep", cwd=tmp_path)
+    done = run_command(
+        train_command,
+        "-m",
+        *words,
+        "callbacks=checkpoint",
+        "figures.format=svg",
+        "hydra.sweep.dir=a sweep",
+        cwd=tmp_path,
+    )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "2 of the 4 jobs that were started did not finish" in done.stderr
@@ -361,6 +369,7 @@ def test_a_sweep_with_failing_jobs(run_command, tmp_path):
     assert [row["overrides"] for row in table[::3]] == ["beta=0.5 latent_dim=10", "beta=4 latent_dim=900"]
     assert "latent_dim must be at most 784" in table[1]["reason"]
     assert (tmp_path / "a sweep/rate_distortion.png").stat().st_size > 5000
+    assert "</svg>" in (tmp_path / "a sweep/rate_distortion.svg").read_text()
     for folder, beta, row in zip(folders[::2], (0.5, 4), table[::2], strict=True):
         metrics = json.loads((folder / "metrics.json").read_text())
         assert float(row["test/neg_elbo"]) == metrics["test/neg_elbo"]

@@ -16,6 +16,8 @@ from autoencoders.reports.run_folder import RunFolder
 from autoencoders.utils.statistics import mean_and_deviation
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from autoencoders.figures.comparison import MetricPanel
     from autoencoders.figures.rate_distortion import RatePoint
 
@@ -45,20 +47,28 @@ DIRECTIONS = {-1: "lower is better", 0: "", 1: "higher is better"}
 
 
 def plot_rate_distortion(runs: Sequence[RunFolder]) -> FigureGroup:
+    """Plot the distortion against the rate for the report; see `rate_distortion_figures`."""
+    figures = FigureGroup("Distortion against rate", large=True)
+    for figure, caption, detail in rate_distortion_figures(runs):
+        figures.pictures.append(to_picture(figure, caption, detail))
+    return figures
+
+
+def rate_distortion_figures(runs: Sequence[RunFolder]) -> list[tuple[Figure, str, str]]:
     """Plot the distortion against the rate (KL divergence of the posterior from the prior), with one point per beta.
 
     Both metrics are from the test split. Runs that differ only in beta and seed form a curve. A point is the mean over
     seeds. Curves share a figure if their runs have the same images and likelihood. A curve with a single beta is
     skipped, and so are models without a prior.
+
+    Returns:
+        Matplotlib figure, caption and number of runs, for each group of comparable curves.
     """
-    figures = FigureGroup("Distortion against rate", large=True)
     required = {"test/rate", "test/distortion"}
     measured = [run for run in runs if run.config and run.has_prior and required <= set(run.metrics)]
     groups = [group for group in group_by_settings(measured, (*BETA_KEYS, *SEED_KEYS)) if _betas(group) > 1]
     by_model = len({run.model_name for run in runs}) > 1
-    for comparable in _split_groups(groups, lambda run: run.likelihood_key):
-        figures.pictures.append(_plot_curves(comparable, by_model))
-    return figures
+    return [_plot_curves(comparable, by_model) for comparable in _split_groups(groups, lambda run: run.likelihood_key)]
 
 
 def _betas(runs: Sequence[RunFolder]) -> int:
@@ -75,8 +85,8 @@ def _split_groups(
     return list(split.values())
 
 
-def _plot_curves(groups: Sequence[list[RunFolder]], by_model: bool) -> Picture:
-    """Plot the distortion against the rate, with one curve per group and one point per beta in a group."""
+def _plot_curves(groups: Sequence[list[RunFolder]], by_model: bool) -> tuple[Figure, str, str]:
+    """Plot one curve per group, with one point per beta; return figure, caption and number of runs."""
     from autoencoders.figures.rate_distortion import rate_distortion_plot
     from autoencoders.figures.style import series_styles
 
@@ -92,7 +102,7 @@ def _plot_curves(groups: Sequence[list[RunFolder]], by_model: bool) -> Picture:
     title = f"{data}: reconstruction error and information in the code for each beta"
     styles = series_styles([group[0].model_name for group in groups], by_model)
     figure = rate_distortion_plot(curves, title, caption, styles)
-    return to_picture(figure, ", ".join((f"test split of {data}", *curves)), f"{len(runs)} runs")
+    return figure, ", ".join((f"test split of {data}", *curves)), f"{len(runs)} runs"
 
 
 def _points(group: Sequence[RunFolder]) -> list[tuple[list[RunFolder], str]]:

@@ -35,7 +35,7 @@ METRICS = (
         r"distortion|rate|objective|loss|kl|mi|tc|dwkl|gained over elbo|aggregate gap",
         MetricInfo("nats per image", 0, "likelihood"),
     ),
-    (r"mse.*", MetricInfo("[0, 1]² pixels", -1)),
+    (r"mse.*", MetricInfo("pixels in [0, 1]", -1)),
     (r"fid.*|kid.*", MetricInfo("", -1, "classifier")),
     (r"mse above the model's", MetricInfo("")),  # a difference from the model of the same table
     (r"coverage, .*|label accuracy", MetricInfo("", 1, "classifier")),

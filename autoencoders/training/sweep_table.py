@@ -182,20 +182,21 @@ def column_title(metric: str) -> str:
 def draw_rate_distortion(folder: Path, jobs: Sequence[Row]) -> None:
     """Plot the distortion against the rate in `rate_distortion.png`, if beta varies between jobs with both metrics.
 
-    Jobs that cannot be compared, such as jobs with different data, are in further files `rate_distortion-<i>.png`.
+    With `figures.format=pdf` or `svg`, the figure is also saved in this format. Jobs that cannot be compared, such as
+    jobs with different data, are in further files `rate_distortion-<i>.png`.
 
     Args:
         folder: folder of the sweep.
         jobs: rows of `gather`.
     """
-    from autoencoders.reports.comparison_plots import plot_rate_distortion
+    from autoencoders.figures.files import FigureOptions, save_figure
+    from autoencoders.reports.comparison_plots import rate_distortion_figures
     from autoencoders.reports.run_folder import read_run_folder
 
     runs = [read_run_folder(folder / job["folder"], job["folder"]) for job in jobs]
-    for i, picture in enumerate(plot_rate_distortion(runs).pictures):
-        path = folder / f"rate_distortion{f'-{i}' if i else ''}.png"
-        with atomic_write(path) as partial:
-            partial.write_bytes(picture.content)
+    options = FigureOptions.from_config(next((run.config["figures"] for run in runs if "figures" in run.config), None))
+    for i, (figure, _, _) in enumerate(rate_distortion_figures(runs)):
+        path = save_figure(figure, folder / f"rate_distortion{f'-{i}' if i else ''}.png", options)
         print(f"figure   {path}")
 
 

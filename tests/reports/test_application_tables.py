@@ -62,7 +62,7 @@ def test_rows_of_single_numbers_become_one_row_per_metric(make_run, add_table):
     assert [c.label for c in result.table.columns] == ["a", "baselines and references", "note"]
     assert [[row.header, row.detail, *(cell.text for cell in row.cells)] for row in result.table.rows] == [
         ["-ELBO", "neg_elbo", "100.0", "", "bounds"],
-        ["MSE", "[0, 1]² pixels", "0.0200", "PCA-10 0.0300 ± 0.0010", ""],
+        ["MSE", "pixels in [0, 1]", "0.0200", "PCA-10 0.0300 ± 0.0010", ""],
     ]
 
 

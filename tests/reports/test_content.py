@@ -208,7 +208,7 @@ def test_markdown_tables_parse_and_links_point_to_the_figures(make_run, tmp_path
     cells = [re.findall(r"<t[dh].*?>(.*?)</t[dh]>", row) for row in re.findall(r"<tr>(.*?)</tr>", results, re.DOTALL)]
     assert {len(row) for row in cells} == {9}
     assert [row[0] for row in cells[1:]] == ["a | b (beta=1)", "c_d (beta=4)"]
-    assert [row[4] for row in cells] == ["mse ([0, 1]² pixels)", "<strong>0.01000</strong>", "0.02000"]
+    assert [row[4] for row in cells] == ["mse (pixels in [0, 1])", "<strong>0.01000</strong>", "0.02000"]
     assert "<p><strong>Conclusion.</strong> So *it* is.</p>" in html
     links = re.findall(r"!\[.*?\]\((.*?)\)", text)
     written = {path.relative_to(tmp_path / "docs").as_posix() for path in files}
