@@ -50,6 +50,22 @@ class Patches(nn.Module):
         return F.pixel_shuffle(maps, self.patch)[:, :, : self.shape[1], : self.shape[2]]
 
 
+def convolution(source: int, width: int, stride: int = 1, separable: bool = False) -> nn.Module:
+    """Return a 3 x 3 convolution that keeps height and width, or divides them by `stride` and rounds up.
+
+    Args:
+        source: number of input channels.
+        width: number of output channels.
+        stride: 1 or 2.
+        separable: a convolution of each channel, followed by a 1 x 1 convolution (Howard et al., "MobileNets", 2017).
+            It needs a ninth of the arithmetic of a full convolution, if there are many channels.
+    """
+    if not separable:
+        return nn.Conv2d(source, width, 3, stride=stride, padding=1)
+    each = nn.Conv2d(source, source, 3, stride=stride, padding=1, groups=source)
+    return nn.Sequential(each, nn.Conv2d(source, width, 1))
+
+
 class Block(nn.Module):
     """Residual block x + conv(relu(conv(relu(x)))), which is the identity at the start of training.
 
@@ -58,12 +74,13 @@ class Block(nn.Module):
     Args:
         width: number of channels.
         context_size: K, size of the context; 0 for no context.
+        separable: see `convolution`.
     """
 
-    def __init__(self, width: int, context_size: int) -> None:
+    def __init__(self, width: int, context_size: int, separable: bool = False) -> None:
         super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.first = convolution(width, width, separable=separable)
+        self.second = convolution(width, width, separable=separable)
         self.context = nn.Linear(context_size, width, bias=False) if context_size else None
         start_at_zero(self.second)
 
@@ -76,6 +93,7 @@ class Block(nn.Module):
 
 
 def start_at_zero(layer: nn.Module) -> None:
-    """Set the weights and biases of a layer to zero."""
-    for parameter in layer.parameters():
+    """Set the weights and biases of a layer, or of the last one of several layers, to zero."""
+    last = layer[-1] if isinstance(layer, nn.Sequential) else layer
+    for parameter in last.parameters():
         nn.init.zeros_(parameter)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from autoencoders.nets.base import Net
-from autoencoders.nets.blocks import Patches, start_at_zero
+from autoencoders.nets.blocks import Patches, convolution, start_at_zero
 from autoencoders.nets.heads import zero_linear
 from autoencoders.nets.projection import Projection
 from autoencoders.types import Shape
@@ -88,14 +88,15 @@ class CorrectedPCADecoder(Net):
         self.projection, self.patches = Projection(shape, components), Patches(shape, patch)
         self.code = components
 
-    def build_output(self, inputs: int, channels: int) -> None:
+    def build_output(self, inputs: int, channels: int, separable: bool = False) -> None:
         """Build the layers that compute the correction from the last feature map, and the code's offset.
 
         Args:
             inputs: number of inputs per image.
             channels: number of channels of the last feature map.
+            separable: see `blocks.convolution`.
         """
-        self.output = nn.Conv2d(channels, self.patches.channels, 3, padding=1)
+        self.output = convolution(channels, self.patches.channels, separable=separable)
         self.shift = zero_linear(inputs - self.code, self.code, bias=True) if inputs > self.code else None
         start_at_zero(self.output)
 

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoencoders.nets.blocks import Block
+from autoencoders.nets.blocks import Block, convolution
 from autoencoders.nets.corrected_pca import CorrectedPCADecoder, CorrectedPCAEncoder
 from autoencoders.types import Shape, UserError
 from autoencoders.utils.checks import check_at_least
@@ -38,6 +38,7 @@ class Encoder(CorrectedPCAEncoder):
         patch: height and width of a patch in pixels, which becomes one position of the finest feature map.
         widths: numbers of channels, from the finest to the coarsest level. Each level halves height and width.
         blocks: number of residual blocks per level.
+        separable: compute all convolutions of feature maps channel by channel, see `blocks.convolution`.
 
     Raises:
         UserError: if an option is invalid.
@@ -51,15 +52,16 @@ class Encoder(CorrectedPCAEncoder):
         patch: int = 4,
         widths: Sequence[int] = WIDTHS,
         blocks: int = 1,
+        separable: bool = False,
     ) -> None:
         _check_sizes(widths, blocks)
         super().__init__(shape, components, patch)
         sources = (2 * self.patches.channels, *widths[:-1])
         self.enter = nn.ModuleList(
-            nn.Conv2d(source, width, 3, stride=2 if level else 1, padding=1)
+            convolution(source, width, 2 if level else 1, separable)
             for level, (source, width) in enumerate(zip(sources, widths, strict=True))
         )
-        self.blocks = _build_blocks(widths, blocks, context_size)
+        self.blocks = _build_blocks(widths, blocks, context_size, separable)
         positions = math.prod(_level_sizes(self.patches.size, len(widths))[-1])
         self.build_correction(widths[-1], positions)
 
@@ -88,6 +90,7 @@ class Decoder(CorrectedPCADecoder):
         patch: height and width of a patch in pixels, which becomes one position of the finest feature map.
         widths: numbers of channels, from the finest to the coarsest level. Each level halves height and width.
         blocks: number of residual blocks per level.
+        separable: compute all convolutions of feature maps channel by channel, see `blocks.convolution`.
 
     Raises:
         UserError: if an option is invalid.
@@ -102,15 +105,16 @@ class Decoder(CorrectedPCADecoder):
         patch: int = 4,
         widths: Sequence[int] = WIDTHS,
         blocks: int = 1,
+        separable: bool = False,
     ) -> None:
         _check_sizes(widths, blocks)
         super().__init__(shape, components, patch)
         self.sizes = _level_sizes(self.patches.size, len(widths))
-        self.start = nn.Conv2d(self.patches.channels, widths[0], 3, padding=1)
+        self.start = convolution(self.patches.channels, widths[0], separable=separable)
         self.map = nn.Linear(inputs, widths[-1] * math.prod(self.sizes[-1]))
-        self.enter = nn.ModuleList(nn.Conv2d(coarse, fine, 3, padding=1) for fine, coarse in pairwise(widths))
-        self.blocks = _build_blocks(widths, blocks, context_size)
-        self.build_output(inputs, widths[0])
+        self.enter = nn.ModuleList(convolution(coarse, fine, separable=separable) for fine, coarse in pairwise(widths))
+        self.blocks = _build_blocks(widths, blocks, context_size, separable)
+        self.build_output(inputs, widths[0], separable)
 
     def feature_map(self, z: Tensor, patches: Tensor, context: Tensor | None) -> Tensor:
         """Return the last feature map, before the ReLU; see `CorrectedPCADecoder.feature_map`."""
@@ -134,9 +138,10 @@ def _check_sizes(widths: Sequence[int], blocks: int) -> None:
     check_at_least("net.blocks", blocks, 0)
 
 
-def _build_blocks(widths: Sequence[int], blocks: int, context_size: int) -> nn.ModuleList:
+def _build_blocks(widths: Sequence[int], blocks: int, context_size: int, separable: bool) -> nn.ModuleList:
     """Return the residual blocks of each level, from the finest to the coarsest."""
-    return nn.ModuleList(nn.ModuleList(Block(width, context_size) for _ in range(blocks)) for width in widths)
+    levels = [[Block(width, context_size, separable) for _ in range(blocks)] for width in widths]
+    return nn.ModuleList(nn.ModuleList(level) for level in levels)
 
 
 def _level_sizes(finest: tuple[int, ...], levels: int) -> list[tuple[int, ...]]:

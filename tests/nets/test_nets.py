@@ -53,6 +53,10 @@ def test_nets_whose_features_are_a_code_accept_any_shape(shape, context_size):
             pyramid.Decoder(6, shape, context_size, components=6, widths=[8, 12, 16]),
         ),
         (
+            pyramid.Encoder(shape, context_size, components=6, widths=[8, 12, 16], separable=True),
+            pyramid.Decoder(6, shape, context_size, components=6, widths=[8, 12, 16], separable=True),
+        ),
+        (
             e := skip.Encoder(shape, context_size, bottleneck=6, widths=[8]),
             skip.Decoder(e.code, shape, context_size, bottleneck=6, widths=[8]),
         ),
@@ -65,7 +69,10 @@ def test_nets_whose_features_are_a_code_accept_any_shape(shape, context_size):
         assert [n for n, p in [*encoder.named_parameters(), *decoder.named_parameters()] if p.grad is None] == []
 
 
-@pytest.mark.parametrize(("module", "options"), [(residual, {"width": 4}), (pyramid, {"widths": [4, 8]})])
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [(residual, {"width": 4}), (pyramid, {"widths": [4, 8]}), (pyramid, {"widths": [4, 8], "separable": True})],
+)
 def test_residual_and_pyramid_start_as_pca(module, options, digits):
     images = digits.images("train")
     encoder = module.Encoder((1, 28, 28), components=12, **options)
