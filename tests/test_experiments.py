@@ -16,6 +16,8 @@ from studies import HERE, Study, gain_in_errors
 
 from autoencoders.config.compose import CONF, config_groups
 from autoencoders.train import train
+from autoencoders.training.pipeline import instantiate_section
+from autoencoders.types import UserError
 
 EXPERIMENTS = config_groups()["experiment"]
 STUDIES = sorted(file.parent.name for file in HERE.glob("*/study.yaml"))
@@ -46,6 +48,15 @@ def test_every_experiment_trains_a_few_steps(compose, name):
     if folder and not os.path.isdir(os.path.join(os.environ.get("AUTOENCODERS_DATA", ""), folder)):
         pytest.skip(f"AUTOENCODERS_DATA is not a folder with {folder}/")
     assert math.isfinite(train(config)["test/mse"])
+
+
+def test_options_of_an_experiment_for_a_callback_that_is_not_selected_are_skipped(compose):
+    config = compose("experiment=disentanglement", "callbacks=none")
+    assert config["callbacks"]["health"] == {"every_n_epochs": 0}
+    assert instantiate_section(config, "callbacks") == []
+    for words in ("+callbacks.helth.every_n_epochs=0", "+callbacks.helth=3", "+after_fit.recontruct.count=3"):
+        with pytest.raises(UserError, match="must be one of"):
+            train(compose("model=vae", "data=digits", "callbacks=none", words))
 
 
 @pytest.mark.parametrize("name", STUDIES)

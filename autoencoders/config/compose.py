@@ -80,6 +80,12 @@ def config_groups(folders: tuple[Path, ...] = (CONF,)) -> dict[str, list[str]]:
     return {group: sorted(options) for group, options in groups.items()}
 
 
+def option_keys(group: str) -> set[str]:
+    """Return the top-level keys in the options of a config group, such as the names of all callbacks."""
+    files = sorted((CONF / group).glob("*.yaml"))
+    return {str(key) for file in files for key in cast("DictConfig", OmegaConf.load(file))} - {"defaults"}
+
+
 def help_text(docstring: str | None, only: tuple[str, ...] = ()) -> str:
     """Return a help text: the docstring of an entry point, and the config groups with their options.
 

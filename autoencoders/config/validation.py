@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from autoencoders.config.compose import option_keys
 from autoencoders.config.instantiate import build, instantiate, root_cause_message
 from autoencoders.config.signatures import check_options, find_target
 from autoencoders.types import Context, Shape, UserError
@@ -67,6 +68,7 @@ def validate(config: Mapping) -> None:
             "callbacks=[default,early_stopping]."
         )
     _check_applications(config)
+    _check_unselected(config)
     check_options("model", config["model"])
     build_on_meta(config["model"], (3, 512, 512), LABELS)
 
@@ -219,6 +221,23 @@ def _check_applications(config: Mapping) -> None:
     for name, node in applications.items():
         if node.get("split", "test") not in ("train", "val", "test"):
             raise UserError(f"after_fit.{name}.split must be train, val or test, got {node['split']}.")
+
+
+def _check_unselected(config: Mapping) -> None:
+    """Raise UserError if there are options for a callback, logger or application that no config group contains.
+
+    An experiment may contain options for one that is not selected. They have no effect.
+    """
+    for section, group in (("callbacks", "callbacks"), ("logger", "logger"), ("after_fit", "application")):
+        nodes = {name: node for name, node in config[section].items() if node}
+        passive = {n: node for n, node in nodes.items() if not isinstance(node, Mapping) or "_target_" not in node}
+        known = option_keys(group) if passive else set()
+        for name, node in passive.items():
+            if name not in known or not isinstance(node, Mapping):
+                raise UserError(
+                    f"{section}.{name} must be one of {sorted(known)} or have a class in {section}.{name}._target_, "
+                    "got neither."
+                )
 
 
 def check_batch_size(model: nn.Module, images: int) -> None:

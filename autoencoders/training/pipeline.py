@@ -336,10 +336,13 @@ def instantiate_model(config: dict[str, Any], data: Any) -> Any:
 
 
 def instantiate_section(config: dict[str, Any], section: str) -> list[Any]:
-    """Instantiate all callbacks (section `callbacks`) or all loggers (section `logger`). Skip null entries."""
+    """Instantiate all callbacks (section `callbacks`) or all loggers (section `logger`). Skip null entries.
+
+    A node without `_target_` contains options from an experiment for a callback that is not selected. It is skipped.
+    """
     from autoencoders.config.instantiate import instantiate
 
-    nodes = {name: node for name, node in config[section].items() if node}
+    nodes = {name: node for name, node in config[section].items() if node and "_target_" in node}
     return [instantiate(f"{section}.{name}", node) for name, node in nodes.items()]
 
 
