@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from studies import Study
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_WIDTH = 1000
 """Maximum width of a figure on a page, in pixels."""
@@ -53,17 +56,57 @@ def compress(source: Path, target: Path) -> None:
 
 
 def save_plot(study: Study, spec: Mapping[str, Any]) -> str | None:
-    """Plot lines over the runs of a sweep, means over seeds with standard errors, and return the file name.
+    """Plot lines over the runs of a sweep, or a metric during the training of several runs, and return the file name.
 
     Args:
         study: the study.
-        spec: `name` of the file, `title`, `over` (runs or patterns), `x` (`key` and `label`), `y` (label), `lines`
-            (name -> key), and optionally `times`, a factor.
+        spec: `name` of the file, `title`, `x` and `y` (label), and the keys of `sweep_lines` or of `time_lines`.
+    """
+    from autoencoders.figures.files import render_figure
+    from autoencoders.figures.line_plot import line_plot
+
+    lines = time_lines(study, spec) if "curve" in spec else sweep_lines(study, spec)
+    if not lines:
+        return None
+    figure = line_plot(lines, spec["title"], spec["x"]["label"], spec["y"])
+    file = study.folder / f"{spec['name']}.png"
+    file.write_bytes(render_figure(figure))
+    compress(file, file)
+    return file.name
+
+
+def time_lines(study: Study, spec: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return the values of a metric over the minutes of training, and constant lines for the baselines.
+
+    Args:
+        study: the study.
+        spec: `curve` (metric in the history), `runs` (name -> run) and optionally `baselines` (name -> `run` and `key`)
+            and `times`, a factor.
     """
     import numpy as np
 
-    from autoencoders.figures.files import render_figure
-    from autoencoders.figures.line_plot import line_plot
+    factor, lines = spec.get("times", 1), {}
+    for name, run in spec["runs"].items():
+        for results in study.select(run):
+            minutes = results.record["training_seconds"] / results.record["epochs"] / 60
+            points = [(epoch * minutes, value * factor, 0.0) for epoch, value in results.history[spec["curve"]]]
+            lines[name] = np.array(points)
+    end = max((line[-1, 0] for line in lines.values()), default=0.0)
+    for name, baseline in spec.get("baselines", {}).items():
+        number = study.number(baseline)
+        if number is not None:
+            lines[name] = np.array([(minute, number.mean * factor, 0.0) for minute in (0.0, end)])
+    return lines
+
+
+def sweep_lines(study: Study, spec: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return means over seeds with standard errors, for the runs of a sweep.
+
+    Args:
+        study: the study.
+        spec: `over` (runs or patterns), `x` (`key`), `lines` (name -> key), and optionally `times`, a factor.
+    """
+    import numpy as np
 
     lines = {}
     for name, key in spec["lines"].items():
@@ -74,10 +117,4 @@ def save_plot(study: Study, spec: Mapping[str, Any]) -> str | None:
                 points.append((x.mean, y.mean * spec.get("times", 1), 0.0 if math.isnan(y.error) else y.error))
         if points:
             lines[name] = np.array(sorted(points))
-    if not lines:
-        return None
-    figure = line_plot(lines, spec["title"], spec["x"]["label"], spec["y"])
-    file = study.folder / f"{spec['name']}.png"
-    file.write_bytes(render_figure(figure))
-    compress(file, file)
-    return file.name
+    return lines

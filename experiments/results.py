@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-RECORD_KEYS = ("overrides", "git_commit", "versions", "data", "code", "parameters", "device", "epochs")
+RECORD_KEYS = (
+    "overrides", "git_commit", "versions", "data", "code", "parameters", "device", "epochs", "training_seconds",
+)  # fmt: skip
 """Entries of `run.json` that are kept."""
 DATA_KEYS = ("name", "shape", "images", "sha256")
 """Entries of `data` in `run.json` that are kept."""
@@ -26,16 +29,23 @@ class Results:
         record: entries of `run.json`; empty for applications.
         metrics: content of `metrics.json`; empty for applications.
         tables: application -> content of `tables/<application>/metrics.json`.
+        history: metric -> pairs of a number of epochs and the value after them, for the metrics that a plot needs.
     """
 
     config: dict[str, Any] = field(default_factory=dict)
     record: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     tables: dict[str, dict[str, float]] = field(default_factory=dict)
+    history: dict[str, list[list[float]]] = field(default_factory=dict)
 
     @classmethod
-    def of_folder(cls, folder: Path) -> Results:
-        """Read the folder of a finished run, or of finished applications."""
+    def of_folder(cls, folder: Path, curves: Collection[str] = ()) -> Results:
+        """Read the folder of a finished run, or of finished applications.
+
+        Args:
+            folder: folder to read.
+            curves: metrics whose history is kept, such as `val/mse`.
+        """
         tables = {path.parent.name: read_json(path) for path in sorted(folder.glob("tables/*/metrics.json"))}
         if not (folder / "run.json").is_file():
             return cls(tables=tables)
@@ -43,7 +53,8 @@ class Results:
         kept = {key: record[key] for key in RECORD_KEYS if key in record}
         kept["data"] = {key: record["data"][key] for key in DATA_KEYS if key in record["data"]}
         config = remove_paths(yaml.safe_load((folder / "config.yaml").read_text()))
-        return cls(config, kept, read_json(folder / "metrics.json"), tables)
+        history = {metric: read_curve(folder / "metrics.csv", metric) for metric in curves}
+        return cls(config, kept, read_json(folder / "metrics.json"), tables, history)
 
     @classmethod
     def of_file(cls, path: Path) -> Results:
@@ -53,7 +64,8 @@ class Results:
     def write(self, path: Path) -> None:
         """Write all numbers to a JSON file, with one line per number."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(vars(self), indent=1, sort_keys=True) + "\n")
+        content = {name: value for name, value in vars(self).items() if name != "history" or value}
+        path.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
     def metric(self, key: str) -> tuple[float, float] | None:
         """Return a metric and its standard error, or None if it does not exist.
@@ -74,6 +86,13 @@ class Results:
             if error_name in metrics:
                 return metrics[name], metrics[error_name]
         return metrics[name], math.nan
+
+
+def read_curve(path: Path, metric: str) -> list[list[float]]:
+    """Return pairs of a number of epochs and the value of a metric after them, from the `metrics.csv` of a run."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row.get(metric)]
+    return [[int(row["epoch"]) + 1, float(row[metric])] for row in rows]
 
 
 def read_json(path: Path) -> dict[str, Any]:

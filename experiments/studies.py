@@ -93,9 +93,12 @@ class Study:
 
     def keep_results(self) -> None:
         """Copy the numbers of all finished runs and applications to `results/` in the folder of the study."""
+        plots = [figure["plot"] for figure in self.spec.get("figures", []) if "plot" in figure]
         for name in [*self.runs, *self.applications]:
             if self.is_finished(name):
-                Results.of_folder(self.runs_folder / name).write(self.folder / "results" / f"{name}.json")
+                curves = {plot["curve"] for plot in plots if name in plot.get("runs", {}).values()}
+                results = Results.of_folder(self.runs_folder / name, curves)
+                results.write(self.folder / "results" / f"{name}.json")
         self.__dict__.pop("results", None)
 
     @cached_property

@@ -11,6 +11,7 @@ import pytest
 import rebuild
 import yaml
 from pages import format_claim, format_sections, write_page
+from pictures import time_lines
 from results import Results
 from studies import HERE, Study, gain_in_errors
 
@@ -231,6 +232,23 @@ def test_results_are_kept_without_the_paths_of_a_machine(study):
             {"sample": {"KID/ae": 1.0}},
         )
     }
+
+
+def test_the_curve_of_a_metric_is_kept_with_minutes_of_training(study, tmp_path):
+    plot = {"name": "p", "curve": "val/mse", "times": 10, "runs": {"net": "b"}}
+    plot["baselines"] = {"PCA": {"run": "b", "key": "metrics: val/mse_pca"}}
+    study.spec["figures"] = [{"plot": plot, "caption": "c"}]
+    study.results.clear()
+    folder = tmp_path / "runs/study/b"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("lr: 1")
+    (folder / "metrics.json").write_text(json.dumps({"val/mse_pca": 5.0}))
+    (folder / "run.json").write_text(json.dumps({"epochs": 2, "training_seconds": 240.0, "data": {}}))
+    (folder / "metrics.csv").write_text("epoch,step,step/loss,val/mse\n0,9,3,\n0,9,,4.0\n1,19,,2.0\n")
+    study.keep_results()
+    lines = time_lines(study, plot)
+    assert lines["net"].tolist() == [[2, 40, 0], [4, 20, 0]]  # 120 s per epoch
+    assert lines["PCA"].tolist() == [[0, 50, 0], [4, 50, 0]]
 
 
 @pytest.mark.parametrize("name", [name for name in STUDIES if (HERE / name / "results").is_dir()])
