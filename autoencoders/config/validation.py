@@ -233,7 +233,9 @@ def _check_unselected(config: Mapping) -> None:
         passive = {n: node for n, node in nodes.items() if not isinstance(node, Mapping) or "_target_" not in node}
         known = option_keys(group) if passive else set()
         for name, node in passive.items():
-            if name not in known or not isinstance(node, Mapping):
+            if not isinstance(node, Mapping):
+                raise UserError(f"{section}.{name} must be a group of options, got {node!r}. Remove it.")
+            if name not in known:
                 raise UserError(
                     f"{section}.{name} must be one of {sorted(known)} or have a class in {section}.{name}._target_, "
                     "got neither."
