@@ -57,8 +57,8 @@ def convolution(source: int, width: int, stride: int = 1, separable: bool = Fals
         source: number of input channels.
         width: number of output channels.
         stride: 1 or 2.
-        separable: a convolution of each channel, followed by a 1 x 1 convolution (Howard et al., "MobileNets", 2017).
-            It needs a ninth of the arithmetic of a full convolution, if there are many channels.
+        separable: use a 3 x 3 convolution of each channel, then a 1 x 1 convolution of all channels (Howard et al.,
+            "MobileNets", 2017). With many channels, this needs a ninth of the arithmetic.
     """
     if not separable:
         return nn.Conv2d(source, width, 3, stride=stride, padding=1)

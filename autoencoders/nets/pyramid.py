@@ -38,7 +38,7 @@ class Encoder(CorrectedPCAEncoder):
         patch: height and width of a patch in pixels, which becomes one position of the finest feature map.
         widths: numbers of channels, from the finest to the coarsest level. Each level halves height and width.
         blocks: number of residual blocks per level.
-        separable: compute all convolutions of feature maps channel by channel, see `blocks.convolution`.
+        separable: use depthwise separable convolutions, see `blocks.convolution`.
 
     Raises:
         UserError: if an option is invalid.
@@ -90,7 +90,7 @@ class Decoder(CorrectedPCADecoder):
         patch: height and width of a patch in pixels, which becomes one position of the finest feature map.
         widths: numbers of channels, from the finest to the coarsest level. Each level halves height and width.
         blocks: number of residual blocks per level.
-        separable: compute all convolutions of feature maps channel by channel, see `blocks.convolution`.
+        separable: use depthwise separable convolutions, see `blocks.convolution`.
 
     Raises:
         UserError: if an option is invalid.

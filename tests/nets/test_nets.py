@@ -69,6 +69,16 @@ def test_nets_whose_features_are_a_code_accept_any_shape(shape, context_size):
         assert [n for n, p in [*encoder.named_parameters(), *decoder.named_parameters()] if p.grad is None] == []
 
 
+def test_a_separable_convolution_has_the_parameters_of_its_two_convolutions():
+    layer = blocks.convolution(16, 32, stride=2, separable=True)
+    assert sum(p.numel() for p in layer.parameters()) == 16 * 9 + 16 + 16 * 32 + 32
+    assert layer(torch.rand(2, 16, 7, 9)).shape == (2, 32, 4, 5)
+    options = {"components": 8, "separable": True}
+    for net in (pyramid.Encoder((3, 64, 64), **options), pyramid.Decoder(8, (3, 64, 64), **options)):
+        full = [m for m in net.modules() if isinstance(m, torch.nn.Conv2d) and m.groups == 1]
+        assert {m.kernel_size for m in full} == {(1, 1)}
+
+
 @pytest.mark.parametrize(
     ("module", "options"),
     [(residual, {"width": 4}), (pyramid, {"widths": [4, 8]}), (pyramid, {"widths": [4, 8], "separable": True})],
