@@ -24,7 +24,7 @@ from autoencoders.utils.json_files import read_json
 from autoencoders.utils.texts import list_names
 
 UNITS = {"neg_elbo": "nats per image", "distortion": "nats per image", "rate": "nats per image",
-         "mse": "per pixel, in [0, 1]^2", "accuracy": "fraction"}  # fmt: skip
+         "mse": "per pixel, for pixels in [0, 1]", "accuracy": "fraction"}  # fmt: skip
 """Main metric -> unit of its value."""
 TASKS = {True: "image-classification", False: "unconditional-image-generation"}
 """Whether the model is a classifier -> name of the task on the hub."""

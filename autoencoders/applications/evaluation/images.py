@@ -26,7 +26,7 @@ def reconstruction_rows(run: Run, split: str) -> list[Row]:
     training image.
     """
     table = reconstruction_errors(run, split).to_dict("records")
-    columns = {"mse": "[0, 1]^2", "psnr per image": "dB", "ssim": ""}
+    columns = {"mse": "pixels in [0, 1]", "psnr per image": "dB", "ssim": ""}
     return [
         Row({"mse": "MSE", "psnr per image": "PSNR", "ssim": "SSIM"}[key], unit, row["method"],
             (row[key], row[f"{key} +-"]), row["images"])
@@ -54,7 +54,7 @@ def conditional_rows(run: Run, split: str, classifier: LabelClassifier, codes: i
         decoded = f"; mean images of p(x | z), {codes} codes per label" if row["method"] == run.model.name else ""
         value, note = (row["accuracy"], row["accuracy +-"]), f"by {classifier.name}{decoded}; {row['note']}"
         rows.append(Row("label accuracy", "fraction", row["method"], value, row["images"], note))
-    spreads = {"pixel deviation within a label": "[0, 1]"}
+    spreads = {"pixel deviation within a label": "pixels in [0, 1]"}
     if isinstance(classifier, TrainedClassifier):
         spreads["feature deviation within a label"] = "features"
     for key, unit in spreads.items():
