@@ -15,9 +15,11 @@ from autoencoders.latent.paths import PATHS
 from autoencoders.models import defaults
 from autoencoders.models.base import ImageModel
 from autoencoders.models.evaluation import evaluation_metrics, evaluation_terms, loss_metrics
-from autoencoders.models.prior_codes import PriorNoise, counter_noise, draw_noise, prior_codes
-from autoencoders.nets.base import code_size, context_shift, feature_size, initialize_net, posterior_layer
-from autoencoders.nets.heads import CodeHead, move_context
+from autoencoders.models.initialization import initialize_prior, remove_context_from_codes
+from autoencoders.models.prior_codes import PriorNoise, draw_noise, prior_codes
+from autoencoders.models.training_noise import TrainingNoise
+from autoencoders.nets.base import code_size, feature_size, initialize_net, posterior_layer
+from autoencoders.nets.heads import CodeHead
 from autoencoders.objectives.beta_schedules import BetaSchedule
 from autoencoders.objectives.code_densities import CodeDensity
 from autoencoders.objectives.elbo import ELBO, MeanTerms, Terms
@@ -26,13 +28,8 @@ from autoencoders.objectives.posteriors import PointFamily, Posterior, Posterior
 from autoencoders.objectives.priors import Prior, StandardNormalPrior
 from autoencoders.objectives.regularizers import CodeBatch, Regularizer
 from autoencoders.types import Batch, Context, Shape, UserError
-from autoencoders.utils import counter_rng
 from autoencoders.utils.checks import check_at_least, check_not_negative, require
-from autoencoders.utils.chunks import ROWS_PER_CHUNK, chunk_slices
 from autoencoders.utils.modes import evaluation_mode
-
-SAMPLE = 4096
-"""Maximum number of training images for the initial estimate of how the codes depend on the context vector."""
 
 
 def as_autoencoder(model: pl.LightningModule) -> Autoencoder:
@@ -160,8 +157,7 @@ class Autoencoder(ImageModel):
         self.prior = defaults.build_prior(prior)
         self.training_images = 0
         self.latent_dim, self.context_size, self.join, self.l1 = latent_dim, context_size, join, l1
-        self.seed = seed
-        self._noise: torch.Generator | None = None
+        self.training_noise = TrainingNoise(seed)
         self.objective.check(self.beta_schedule, self.posteriors)
         self.regularizer.check(self.posteriors, self.objective.weighted, self.prior.option)
         self.prior.check(self.posteriors, self.context_size)
@@ -434,8 +430,8 @@ class Autoencoder(ImageModel):
         if self.trainer.ckpt_path is None and not self.initialized:
             # The images may be a memory-mapped RowView instead of a Tensor. A RowView supports the same indexing.
             self.initialize(cast(Tensor, self._datamodule.images("train")))
-            self._remove_context_from_codes()
-            self._initialize_prior()
+            remove_context_from_codes(self, self._datamodule)
+            initialize_prior(self, self._datamodule)
 
     def initialize(self, images: Tensor) -> None:
         """Initialize the weights of encoder and decoder from the stored training images (N, C, H, W).
@@ -445,81 +441,7 @@ class Autoencoder(ImageModel):
         for net in (self.encoder, self.decoder):
             initialize_net(net, images)
 
-    @torch.no_grad()
-    def _remove_context_from_codes(self) -> None:
-        """Initialize the model so that the codes are uncorrelated with the context vector.
-
-        This applies only to a conditional model whose encoder and decoder each have a linear layer that maps the
-        context vector to an offset of the code. See `autoencoders.nets.heads.move_context`.
-        """
-        if not self.context_size or not isinstance(self.head, CodeHead):
-            return
-        encoder_shift, decoder_shift = self.head.shift, context_shift(self.decoder)
-        if encoder_shift is None or decoder_shift is None:
-            return
-        batch = self._spread_batch(SAMPLE)
-        context = self.context(batch.y)
-        if context is None:
-            return
-        codes = []
-        for chunk in chunk_slices(len(batch.x), 4 * batch.x[0].numel(), ROWS_PER_CHUNK):
-            h = self.encoder(batch.x[chunk], context[chunk] if self.join == "every_layer" else None)
-            codes.append(h)
-        move_context(encoder_shift, decoder_shift, torch.cat(codes)[:, : self.latent_dim], context)
-
-    @torch.no_grad()
-    def _initialize_prior(self) -> None:
-        """Initialize a prior that starts from training images."""
-        if self.prior.images:
-            batch = self._spread_batch(self.prior.images)
-            self.prior.initialize(batch.x, self.context(batch.y))
-
-    def _spread_batch(self, count: int) -> Batch:
-        """Return at most `count` training images without augmentation.
-
-        They are selected at equal distances in the split, because the first images may all have the same label.
-        """
-        images = len(self._datamodule.images("train"))
-        rows = torch.linspace(0, images - 1, min(count, images)).long()
-        return self._datamodule.evaluation_batches("train").batch(rows)
-
     # Training and evaluation ----------------------------------------------------------------------------
-
-    def _training_noise(self, size: int, number: int) -> Tensor | None:
-        """Return the noise for sampling z in a training batch.
-
-        The noise depends only on the seed, the epoch and the index of the batch. A resumed run therefore needs no saved
-        generator state. Every process generates the noise for the images of all processes and selects the noise for its
-        own images. The noise for an image therefore does not depend on the number of processes.
-
-        Args:
-            size: B, the number of images of this process.
-            number: index of the batch in the epoch.
-
-        Returns:
-            Noise (B, Z) for one sample per image, (B, K, Z) for K samples per image, or None if z is not sampled.
-        """
-        if not self.posteriors.stochastic:
-            return None
-        device, world = self.device, self.trainer.world_size
-        if self._noise is None or self._noise.device != device:
-            self._noise = torch.Generator(device)
-        self._noise.manual_seed(counter_rng.derive_seed(self.seed, "train", self.current_epoch, number))
-        samples = [self.objective.samples] if self.objective.samples > 1 else []
-        shape = (size * world, *samples, self.latent_dim)
-        eps = self.posteriors.fresh(*shape, generator=self._noise, device=device)
-        return eps if world == 1 else eps[self.global_rank :: world]
-
-    def _prior_noise(self, size: int, number: int) -> PriorNoise:
-        """Return random numbers for samples of the prior, which depend on the same as the noise of z.
-
-        Args:
-            size: B, the number of images of this process.
-            number: index of the batch in the epoch.
-        """
-        seed = counter_rng.derive_seed(self.seed, "prior", self.current_epoch, number)
-        rows = torch.arange(size, device=self.device) * self.trainer.world_size + self.global_rank
-        return counter_noise(seed, rows, self.latent_dim)
 
     def _shared_step(self, batch: Batch, stage: str, number: int) -> Tensor | None:
         """Update the metric of a stage with a batch. In training, also return the loss in nats per image."""
@@ -529,10 +451,10 @@ class Autoencoder(ImageModel):
             return None
         steps = self.trainer.global_step
         self._progress = min(1.0, steps / self._steps)
-        terms = self.terms(batch, self._training_noise(count, number))
+        terms = self.terms(batch, self.training_noise.posterior(self, count, number))
         means = terms.mean()
         if self.regularizer.active:
-            noise = self._prior_noise(count, number)
+            noise = self.training_noise.prior(self, count, number)
             means = means._replace(regularizer=self.regularization(terms.posterior, terms.z, terms.prior, noise))
         loss = self.objective.loss(means, self.beta_schedule, self._progress, self.regularizer.weight)
         with torch.no_grad():
