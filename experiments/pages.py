@@ -23,15 +23,13 @@ FOOTER = (
 )
 
 
-def write_page(study: Study) -> Path | None:
+def write_page(study: Study) -> Path:
     """Write `experiments/<name>/README.md`, its plots, and `claims.json` for the table of all studies.
 
     Returns:
-        The page; None if a page exists and the study has no results. The existing page is then kept.
+        Path of the page.
     """
     page, claims = study.folder / "README.md", study.folder / CLAIMS
-    if page.is_file() and claims.is_file() and not study.results:
-        return None
     claims.write_text(json.dumps([format_claim(study, claim) for claim in study.spec["claims"]], indent=1) + "\n")
     page.write_text("\n\n".join(section for section in format_sections(study) if section) + "\n")
     return page

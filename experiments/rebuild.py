@@ -46,11 +46,7 @@ def main() -> int:
             failed += run_study(study, overrides)
             study.keep_results()
             copy_figures(study)
-        page = write_page(study)
-        if page is None:
-            print(f"{study.name}: no results, page kept", flush=True)
-        else:
-            print(f"wrote {page.relative_to(HERE.parent)}", flush=True)
+        print(f"wrote {write_page(study).relative_to(HERE.parent)}", flush=True)
     print(f"wrote {write_summary(list(studies.values())).relative_to(HERE.parent)}")
     return failed
 

@@ -251,7 +251,7 @@ def test_the_curve_of_a_metric_is_kept_with_minutes_of_training(study, tmp_path)
     assert lines["PCA"].tolist() == [[0, 50, 0], [4, 50, 0]]
 
 
-@pytest.mark.parametrize("name", [name for name in STUDIES if (HERE / name / "results").is_dir()])
+@pytest.mark.parametrize("name", STUDIES)
 def test_the_page_is_that_of_the_kept_results(name, monkeypatch, tmp_path):
     for folder in HERE.iterdir():
         if folder.is_dir() and folder.name != name:
@@ -296,14 +296,6 @@ def test_a_page_has_only_the_conclusions_of_its_results(study):
     assert "It is not." not in page
     assert "| lower | S: 20 |  |  |  | 8 | 1 | **met** |" in page
     assert "Not run here" not in page
-
-
-def test_a_page_without_results_is_kept(study):
-    study.results.clear()
-    for name in ("README.md", "claims.json", "picture.png"):
-        (study.folder / name).write_text("as published")
-    assert write_page(study) is None
-    assert {file.read_text() for file in study.folder.iterdir()} == {"as published"}
 
 
 def test_finished_runs_are_not_trained_again(study, monkeypatch):
