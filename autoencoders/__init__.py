@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from autoencoders.models.classifier import Classifier
     from autoencoders.models.cvae import CVAE
     from autoencoders.models.pca import PCA
+    from autoencoders.models.supervised_ae import SupervisedAE
     from autoencoders.models.vae import VAE
     from autoencoders.runs.pretrained import list_pretrained
     from autoencoders.runs.run import Run
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "AE", "CVAE", "PCA", "VAE", "ApplicationResult", "Classifier", "Run", "UserError",
-    "list_pretrained", "load", "train",
+    "AE", "CVAE", "PCA", "VAE", "ApplicationResult", "Classifier", "Run",
+    "SupervisedAE", "UserError", "list_pretrained", "load", "train",
 ]  # fmt: skip
 
 _NAMES = {
@@ -44,6 +45,7 @@ _NAMES = {
     "VAE": "autoencoders.models.vae",
     "CVAE": "autoencoders.models.cvae",
     "PCA": "autoencoders.models.pca",
+    "SupervisedAE": "autoencoders.models.supervised_ae",
     "Classifier": "autoencoders.models.classifier",
     "Run": "autoencoders.runs.run",
     "list_pretrained": "autoencoders.runs.pretrained",

@@ -10,7 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from autoencoders.applications.base import spread_rows
+from autoencoders.latent.discriminants import fit_discriminants
 from autoencoders.metrics.labels import attribute_threshold, binarize_at
+from autoencoders.models.supervised_ae import SupervisedAE, training_labels
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
 from autoencoders.utils.chunks import ROWS_PER_CHUNK
@@ -38,8 +40,26 @@ def code_baselines(run: Run) -> list[PCABaseline]:
     return [run.pca(), run.pca(whiten=True)]
 
 
+def supervised_baselines(run: Run) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return the baseline for codes that are trained with labels: LDA of PCA coordinates with the same labels.
+
+    Returns:
+        Name -> function that encodes images (N, C, H, W). Empty for a model that is not trained with classes or groups.
+    """
+    model = run.model
+    if not isinstance(model, SupervisedAE) or model.supervision == "attributes":
+        return {}
+    truth, _ = training_labels(run.annotations("train"), model.supervision)
+    pca = run.pca()
+    chunks = torch.arange(len(truth)).split(ROWS_PER_CHUNK)
+    project = fit_discriminants(torch.cat([pca.encode(run.batch("train", chunk).x) for chunk in chunks]), truth)
+    return {f"LDA of {pca.name}": lambda x: project(pca.encode(x))}
+
+
 def representations(run: Run, split: str, rows: Tensor) -> dict[str, Tensor]:
-    """Return the representations of images in a split: the model's codes, the `code_baselines` and pixels.
+    """Return the representations of images in a split: the model's codes, baselines and pixels.
+
+    The baselines are the `code_baselines` and, for a model that is trained with labels, the `supervised_baselines`.
 
     Args:
         run: run whose model and data are used.
@@ -50,7 +70,7 @@ def representations(run: Run, split: str, rows: Tensor) -> dict[str, Tensor]:
         Name of the representation -> features (N, D) float32. The model is first.
     """
     encoders: dict[str, Callable[[Tensor], Tensor]] = {pca.name: pca.encode for pca in code_baselines(run)}
-    encoders["pixels"] = pixels
+    encoders |= supervised_baselines(run) | {"pixels": pixels}
     chunks: dict[str, list[Tensor]] = {name: [] for name in encoders}
     for chunk in rows.split(ROWS_PER_CHUNK):
         x = run.batch(split, chunk).x

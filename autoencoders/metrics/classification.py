@@ -21,10 +21,11 @@ def cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         logits: (B, K) for K classes, or (B, A) for A binary attributes.
-        truth: (B,) int64 class indices, or (B, A) float32 attributes: 1 with, 0 without, NaN if unknown.
+        truth: (B,) int64 class indices, -1 if unknown, or (B, A) float32 attributes: 1 with, 0 without, NaN if unknown.
+            The cross-entropy of an unknown label is 0.
     """
     if not truth.is_floating_point():
-        return functional.cross_entropy(logits, truth, reduction="none")
+        return functional.cross_entropy(logits, truth, reduction="none", ignore_index=-1)
     known = truth.isfinite()
     each = functional.binary_cross_entropy_with_logits(logits, truth.nan_to_num(), reduction="none")
     return (each * known).sum(1)

@@ -1,1 +1,1 @@
-"""Models: the autoencoders AE, VAE, CVAE and PCA (the exact linear baseline), and a classifier."""
+"""Models: the autoencoders AE, VAE, CVAE, SupervisedAE and PCA (the exact linear baseline), and a classifier."""

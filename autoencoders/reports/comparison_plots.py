@@ -14,6 +14,7 @@ from autoencoders.reports.plots import shared_baselines, shorten, to_picture
 from autoencoders.reports.result_tables import metric_value
 from autoencoders.reports.run_folder import RunFolder
 from autoencoders.utils.statistics import mean_and_deviation
+from autoencoders.utils.texts import display_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -131,7 +132,7 @@ def name_groups(groups: Sequence[Sequence[RunFolder]], ignored: Sequence[str]) -
         groups: groups of runs with the same settings, except for the ignored ones.
         ignored: config keys that are omitted.
     """
-    models = [group[0].model_name.upper() for group in groups]
+    models = [display_name(group[0].model_name) for group in groups]
     if len(set(models)) == len(models):
         return models
     settings = describe_settings([group[0] for group in groups], ignored)

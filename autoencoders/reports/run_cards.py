@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from autoencoders.config.diff import lookup
 from autoencoders.data.description import description_rows
 from autoencoders.reports.run_folder import RunFolder
+from autoencoders.utils.texts import display_name
 
 
 @dataclass
@@ -61,7 +62,7 @@ def run_title(run: RunFolder) -> str:
     """
     if not run.config:
         return ""
-    items = [f"{run.model_name.upper()} on {run.config_value('data', 'name')}"]
+    items = [f"{display_name(run.model_name)} on {run.config_value('data', 'name')}"]
     if run.has_prior:
         items.append(f"beta {run.config_value('beta', 'value')}")
     if run.record.get("code"):

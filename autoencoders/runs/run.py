@@ -30,6 +30,7 @@ from autoencoders.utils.json_files import read_json
 from autoencoders.utils.names import printable_name
 from autoencoders.utils.pca import PCABaseline
 from autoencoders.utils.pixels import to_unit
+from autoencoders.utils.texts import display_name
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -394,4 +395,4 @@ def save_codes(file: Path, codes: Codes) -> None:
 
 def run_title(model: ImageModel, data: ImageDataModule) -> str:
     """Return a title for figures with the names of the model and the data, beta, and the latent size."""
-    return ", ".join([f"{model.name.upper()} on {data.name}", *model.traits])
+    return ", ".join([f"{display_name(model.name)} on {data.name}", *model.traits])

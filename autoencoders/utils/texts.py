@@ -10,6 +10,11 @@ MAX_SCALARS = 100
 """Maximum number of rows of a table, such as classes, whose values are logged as one metric each."""
 
 
+def display_name(name: str) -> str:
+    """Return the name of a model as in titles, such as `SUPERVISED AE` for `supervised_ae`."""
+    return name.replace("_", " ").upper()
+
+
 def shown_labels(count: int) -> list[int]:
     """Return the indices of the classes that a figure shows: all, or MAX_CLASSES evenly spaced ones."""
     if count <= MAX_CLASSES:

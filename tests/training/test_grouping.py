@@ -86,7 +86,7 @@ def assert_equal_runs(one, other):
          ["trainer.limit_train_batches=0.4", "trainer.log_every_n_steps=1"],
          [], ["+trainer.val_check_interval=4"], ["trainer.limit_train_batches=9"],
          ["model=ae", "schedule=cosine", "optimizer=adamw"], ["objective=iwae", "objective.samples=3"],
-         ["model=classifier"]))],
+         ["model=classifier"], ["model=supervised_ae"]))],
     ids=lambda words: ",".join(words) or "defaults",
 )  # fmt: skip
 def test_weights_metrics_and_checkpoints_do_not_depend_on_the_number_of_steps(compose_into, tmp_path, words):

@@ -1,0 +1,141 @@
+"""The supervised autoencoder, whose codes also predict labels of the training images."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from autoencoders.metrics.classification import cross_entropy
+from autoencoders.metrics.labels import attribute_threshold, binarize_at
+from autoencoders.models.ae import AE
+from autoencoders.nets.label_head import LabelHead
+from autoencoders.objectives.elbo import Terms
+from autoencoders.objectives.likelihoods import Pixels
+from autoencoders.types import Annotations, Batch, Shape, UserError
+from autoencoders.utils.checks import check_positive, require
+
+LABELS = ("classes", "attributes", "groups")
+"""Labels of the data that can be predicted. Groups are, for example, the persons in photos."""
+
+
+class SupervisedAE(AE):
+    """Autoencoder whose codes also predict labels, so that images with the same label have similar codes.
+
+    The loss is distortion + label_weight * C H W * cross-entropy, in nats per image. The cross-entropy of an image is
+    -log p(label | z) for classes and groups, and is summed over the known attributes otherwise. See `LabelHead` for
+    p(label | z). Only training batches have the second term: the labels of other splits are not used, and
+    `val/objective`, which selects the checkpoint, is the distortion.
+
+    A linear layer after the encoder and one before the decoder, which start as the identity, let the directions of the
+    code follow the labels. The nets that start as PCA could not rotate their codes otherwise.
+
+    Labels are needed in training only, and come from the annotations of the data: `data.attributes` does not select
+    them. Groups with a single training image are not predicted. Real-valued attributes are binarized; see
+    `autoencoders.metrics.labels.attribute_threshold`.
+
+    Source: Le, Patterson and White, "Supervised autoencoders: improving generalization performance with unsupervised
+    regularizers", 2018.
+
+    Args:
+        shape: image shape (C, H, W).
+        supervision: labels that are predicted: `classes`, `attributes` or `groups`.
+        label_weight: weight of the cross-entropy per pixel value.
+        **options: see `Autoencoder`: `latent_dim=10`, `net="mlp"`, `likelihood="bernoulli"`, `lr=6e-3`, ...
+
+    Raises:
+        UserError: if an option is out of range.
+
+    Example:
+        >>> from autoencoders import SupervisedAE
+        >>> SupervisedAE(shape=(1, 28, 28), latent_dim=20, supervision="classes").traits
+        ['20 latents', 'supervised by classes']
+    """
+
+    def __init__(
+        self, shape: Shape, *, supervision: str = "classes", label_weight: float = 0.5, **options: Any
+    ) -> None:
+        require(supervision in LABELS, "model.supervision", supervision, f"one of {list(LABELS)}")
+        check_positive("model.label_weight", label_weight)
+        self.supervision, self.label_weight = supervision, label_weight
+        super().__init__(shape, **({"name": "supervised_ae"} | options))
+        self.to_code, self.from_code = identity_layer(self.latent_dim), identity_layer(self.latent_dim)
+        self.label_head = LabelHead(self.latent_dim)
+        self._truth: Tensor | None = None
+
+    @property
+    def traits(self) -> list[str]:
+        """Short descriptions that figure titles show after the model name; see `Autoencoder.traits`."""
+        return [*super().traits, f"supervised by {self.supervision}"]
+
+    def _encode(self, x: Tensor, c: Tensor | None) -> Tensor:
+        return self.to_code(super()._encode(x, c))
+
+    def likelihood(self, z: Tensor, y: Tensor | None = None) -> Pixels:
+        """Return the pixel distributions p(x | z) of a batch; see `Autoencoder.likelihood`."""
+        return super().likelihood(self.from_code(z), y)
+
+    def setup(self, stage: str) -> None:
+        """Read the labels of the training images, then initialize a new run.
+
+        Raises:
+            UserError: if the data has no such labels.
+        """
+        super().setup(stage)
+        if stage == "fit":
+            truth, count = training_labels(self._datamodule.annotations("train"), self.supervision)
+            self.label_head.build(count)
+            self._truth = truth
+
+    def terms(self, batch: Batch, eps: Tensor | None) -> Terms:
+        """Compute all terms of the loss, as `Autoencoder.terms`. In training, `extra` includes the cross-entropy."""
+        terms = super().terms(batch, eps)
+        if self._truth is None or not self.training:
+            return terms
+        self._truth = self._truth.to(self.device)
+        losses = cross_entropy(self.label_head(terms.posterior.mean), self._truth[batch.index])
+        extra = self.label_weight * math.prod(self.shape) * losses
+        return terms._replace(extra=extra if terms.extra is None else terms.extra + extra)
+
+
+def identity_layer(size: int) -> nn.Linear:
+    """Return a linear layer (Z -> Z) that starts as the identity."""
+    layer = nn.Linear(size, size)
+    nn.init.eye_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def training_labels(annotations: Annotations, supervision: str) -> tuple[Tensor, int]:
+    """Return the labels of N training images and the number of labels that are predicted.
+
+    Args:
+        annotations: annotations of the training images.
+        supervision: `classes`, `attributes` or `groups`.
+
+    Returns:
+        Classes or groups (N,) int64, -1 for groups of one image; or attributes (N, A) float32, NaN if unknown. Number
+        of classes, of groups with several images, or of attributes.
+
+    Raises:
+        UserError: if the data has no such labels, or no group with several images.
+    """
+    labels = {name: getattr(annotations, name) for name in LABELS if getattr(annotations, name) is not None}
+    require(supervision in labels, "model.supervision", supervision, f"a kind of label of the data: {list(labels)}")
+    values = labels[supervision]
+    if supervision == "attributes":
+        thresholds = torch.tensor([attribute_threshold(column) for column in values.T])
+        return binarize_at(values, thresholds), values.shape[1]
+    if supervision == "classes":
+        return values, len(annotations.class_names)
+    sizes = values.bincount()
+    numbers = torch.full_like(sizes, -1)
+    numbers[sizes > 1] = torch.arange(int((sizes > 1).sum()))
+    if not (sizes > 1).any():
+        raise UserError(
+            "model.supervision=groups needs groups with several training images, got one image in each group. Choose "
+            "model=ae."
+        )
+    return numbers[values], int((sizes > 1).sum())

@@ -1,0 +1,125 @@
+"""The supervised autoencoder: its loss, its labels and its linear baseline, checked against torch and scikit-learn."""
+
+import math
+
+import pytest
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.metrics import log_loss
+from torch.nn.functional import cosine_similarity
+
+import autoencoders
+from autoencoders import AE, SupervisedAE, UserError
+from autoencoders.latent.discriminants import fit_discriminants
+from autoencoders.models.supervised_ae import training_labels
+from autoencoders.nets.label_head import LabelHead
+from autoencoders.train import train
+from autoencoders.types import Annotations, Batch
+
+SHAPE = (1, 4, 4)
+QUICK = ["data=digits", "latent_dim=6", "trainer=cpu", "logger=none", "callbacks=[default]", "data.shift=0"]
+
+
+def batch_of(count):
+    x = torch.rand(count, *SHAPE)
+    return Batch(x, x, None, torch.arange(count).flip(0))
+
+
+def supervised(supervision="classes", truth=None, labels=3):
+    model = SupervisedAE(SHAPE, latent_dim=5, supervision=supervision, label_weight=0.25)
+    model.label_head.build(labels)
+    model._truth = truth
+    return model
+
+
+def test_logits_are_scaled_cosines():
+    head = LabelHead(5)
+    head.build(3)
+    z = torch.randn(4, 5)
+    expected = torch.stack([cosine_similarity(z, prototype[None]) for prototype in head.prototypes], 1)
+    torch.testing.assert_close(head(z), 20 * expected)
+    torch.testing.assert_close(head(7 * z), head(z))
+
+
+def test_the_loss_of_training_batches_contains_the_cross_entropy_of_the_labels_of_their_rows():
+    truth = torch.tensor([0, 2, 1, 1, -1])
+    model, batch = supervised(truth=truth), batch_of(5)
+    terms = model.terms(batch, None)
+    probabilities = model.label_head(model.encode(batch.x)).detach().double().softmax(1)
+    for row, label, extra in zip(range(5), truth.flip(0).tolist(), terms.extra.tolist(), strict=True):
+        loss = 0 if label < 0 else log_loss([label], probabilities[row : row + 1], labels=[0, 1, 2])
+        assert extra == pytest.approx(0.25 * 16 * loss, rel=1e-4, abs=1e-5)
+    assert model.eval().terms(batch, None).extra is None
+
+
+def test_unknown_attributes_are_ignored():
+    truth = torch.tensor([[1.0, torch.nan], [0.0, 1.0]])
+    model, batch = supervised("attributes", truth, labels=2), batch_of(2)
+    extra = model.terms(batch, None).extra
+    p = model.label_head(model.encode(batch.x)).sigmoid()
+    known = -(1 - p[0, 0]).log() - p[0, 1].log(), -p[1, 0].log()  # the rows of the batch are in reverse order
+    torch.testing.assert_close(extra, 0.25 * 16 * torch.stack(known))
+
+
+def test_an_untrained_model_reconstructs_as_an_autoencoder():
+    x = torch.rand(3, 3, 8, 8)
+    options = {"latent_dim": 4, "net": "conv"}
+    torch.manual_seed(1)
+    plain = AE((3, 8, 8), **options).eval()
+    torch.manual_seed(1)
+    model = SupervisedAE((3, 8, 8), **options).eval()
+    torch.testing.assert_close(model.reconstruct(x), plain.reconstruct(x))
+
+
+def test_groups_of_one_image_have_no_label():
+    groups = torch.tensor([4, 0, 4, 2, 0, 0])
+    values, count = training_labels(Annotations(groups=groups), "groups")
+    assert (values.tolist(), count) == ([1, 0, 1, -1, 0, 0], 2)
+    with pytest.raises(UserError, match="needs groups with several training images, got one image in each group"):
+        training_labels(Annotations(groups=torch.arange(5)), "groups")
+
+
+def test_attributes_are_binarized():
+    attributes = torch.tensor([[0.0, 1.0], [torch.nan, -1.0], [1.0, torch.nan]])
+    values, count = training_labels(Annotations(attributes=attributes, attribute_names=("a", "b")), "attributes")
+    torch.testing.assert_close(values, torch.tensor([[0, 1], [torch.nan, 0], [1, torch.nan]]), equal_nan=True)
+    assert count == 2
+
+
+def test_wrong_options_are_refused(compose):
+    with pytest.raises(UserError, match=r"model.supervision must be one of .*'groups'\], got 'persons'"):
+        SupervisedAE(SHAPE, supervision="persons")
+    with pytest.raises(UserError, match=r"model\.label_weight must be"):
+        SupervisedAE(SHAPE, label_weight=0)
+    with pytest.raises(UserError, match=r"model.supervision must be a kind of label of the data: \['classes'\], got"):
+        train(compose(*QUICK, "model=supervised_ae", "model.supervision=groups", "trainer.max_epochs=1"))
+
+
+def test_codes_of_images_with_the_same_class_are_nearer_than_with_the_linear_baseline(compose, tmp_path):
+    folder = tmp_path / "run"
+    train(compose(*QUICK, "model=supervised_ae", "trainer.max_epochs=12", folder=folder))
+    run = autoencoders.load(folder)
+    assert run.model.label_head.prototypes.shape == (10, 6)
+    table = run.apply("retrieve").tables["retrieval"].set_index("method")["map"]
+    assert list(table.index) == ["supervised_ae", "PCA-6", "whitened PCA-6", "LDA of PCA-6", "pixels", "chance"]
+    assert table["supervised_ae"] > table["LDA of PCA-6"] + 0.05
+    assert table["LDA of PCA-6"] > table["whitened PCA-6"]
+
+
+def test_discriminants_have_the_identity_as_covariance_within_labels():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(4).repeat(100)
+    z = torch.randn(400, 5, generator=generator) @ torch.randn(5, 5, generator=generator) + 3 * labels[:, None].cos()
+    labels[:7] = -1
+    coordinates = fit_discriminants(z, labels)(z)
+    known = labels >= 0
+    expected = LinearDiscriminantAnalysis(solver="eigen").fit(z[known].numpy(), labels[known].numpy())
+    torch.testing.assert_close(
+        torch.cdist(coordinates, coordinates),
+        torch.cdist(*[torch.from_numpy(expected.transform(z.numpy())).float()] * 2),
+        rtol=0.02, atol=0.02,
+    )  # fmt: skip
+    centered = torch.cat([coordinates[labels == k] - coordinates[labels == k].mean(0) for k in range(4)])
+    torch.testing.assert_close(centered.T @ centered / (len(centered) - 4), torch.eye(3), rtol=0.02, atol=0.02)
+    assert coordinates.shape == (400, 3)
+    assert math.isfinite(coordinates.sum())
