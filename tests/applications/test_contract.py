@@ -25,6 +25,7 @@ def opened(tmp_path_factory):
             if data == "cartoons":
                 words += [f"data.cache='{tmp_path_factory.getbasetemp() / 'cartoons'}'"]
                 words += ["data.attributes=[glasses,mouth]"] if model == "cvae" else []
+                words += ["model.supervision=attributes"] if model == "supervised_ae" else []
             config = compose(*dict.fromkeys(words), f"application@after_fit=[{','.join(NAMES)}]")
             prepared = instantiate.build(config["data"])
             prepared.setup()
@@ -38,7 +39,7 @@ def opened(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("model", ["ae", "vae", "cvae", "pca"])
+@pytest.mark.parametrize("model", ["ae", "vae", "cvae", "supervised_ae", "pca"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_application_returns_a_result_or_a_user_error(compose, opened, name, model, data):
     run = opened(compose, model, data)
