@@ -77,17 +77,17 @@ class SupervisedAE(AE):
         """Return the pixel distributions p(x | z) of a batch; see `Autoencoder.likelihood`."""
         return super().likelihood(self.from_code(z), y)
 
-    def setup(self, stage: str) -> None:
-        """Read the labels of the training images, then initialize a new run.
+    def configure_model(self) -> None:
+        """Read the labels of the training images, and give the head one prototype per label. Lightning calls this hook.
+
+        It is not part of `setup`, because a callback that averages the weights copies the model earlier.
 
         Raises:
             UserError: if the data has no such labels.
         """
-        super().setup(stage)
-        if stage == "fit":
-            truth, count = training_labels(self._datamodule.annotations("train"), self.supervision)
+        if self.trainer.training:
+            self._truth, count = training_labels(self._datamodule.annotations("train"), self.supervision)
             self.label_head.build(count)
-            self._truth = truth
 
     def terms(self, batch: Batch, eps: Tensor | None) -> Terms:
         """Compute all terms of the loss, as `Autoencoder.terms`. In training, `extra` includes the cross-entropy."""

@@ -123,3 +123,11 @@ def test_discriminants_have_the_identity_as_covariance_within_labels():
     torch.testing.assert_close(centered.T @ centered / (len(centered) - 4), torch.eye(3), rtol=0.02, atol=0.02)
     assert coordinates.shape == (400, 3)
     assert math.isfinite(coordinates.sum())
+
+
+def test_averaged_weights_have_the_prototypes(compose, tmp_path):
+    words = [*QUICK, "model=supervised_ae", "callbacks=[default,ema]", "trainer.max_epochs=1"]
+    train(compose(*words, folder=tmp_path / "run"))
+    weights = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert weights["label_head.prototypes"].shape == (10, 6)
+    assert weights["label_head.prototypes"].norm(dim=1).min() > 0
