@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from autoencoders.applications.base import comparison_table, mean_and_error, spread_rows
-from autoencoders.applications.representations import binary_attributes, code_baselines, representations
+from autoencoders.applications.representations import binary_attributes, representations
 from autoencoders.metrics.retrieval import chance_quality, nearest_neighbors, ranking_quality
 from autoencoders.runs.run import Run
 from autoencoders.types import Annotations, UserError
@@ -81,7 +81,7 @@ def precision_table(search: Search, limit: int) -> pd.DataFrame:
     relevant = relevant_counts(search, labels, database_labels)
     queries = (relevant > 0).nonzero().flatten()
     if not len(queries):
-        names = (run.model.name, *(pca.name for pca in code_baselines(run)), "pixels", "chance")
+        names = [*representations(run, search.database, search.rows[:1]), "chance"]
         return quality_table(search, {name: dict.fromkeys(QUALITIES, NOTHING) for name in names}, 0)
     queries = queries[spread_rows(limit, len(queries))]
     own = search.positions(queries)
