@@ -85,7 +85,11 @@ class SupervisedAE(AE):
         Raises:
             UserError: if the data has no such labels.
         """
-        if self.trainer.training:
+        try:
+            training = self.trainer.training
+        except RuntimeError:  # `load_from_checkpoint` calls this hook on a model without a trainer
+            return
+        if training:
             self._truth, count = training_labels(self._datamodule.annotations("train"), self.supervision)
             self.label_head.build(count)
 

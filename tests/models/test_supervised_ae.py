@@ -4,12 +4,14 @@ import math
 
 import pytest
 import torch
+from lightning import Trainer
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import log_loss
 from torch.nn.functional import cosine_similarity
 
 import autoencoders
 from autoencoders import AE, SupervisedAE, UserError
+from autoencoders.data import DigitsDataModule
 from autoencoders.latent.discriminants import fit_discriminants
 from autoencoders.models.supervised_ae import training_labels
 from autoencoders.nets.label_head import LabelHead
@@ -131,3 +133,18 @@ def test_averaged_weights_have_the_prototypes(compose, tmp_path):
     weights = torch.load(tmp_path / "run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
     assert weights["label_head.prototypes"].shape == (10, 6)
     assert weights["label_head.prototypes"].norm(dim=1).min() > 0
+
+
+def test_a_checkpoint_of_a_trainer_is_loaded_without_the_data(tmp_path):
+    data = DigitsDataModule(batch_size=256)
+    model = SupervisedAE((1, 28, 28), latent_dim=4)
+    trainer = Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=tmp_path
+    )
+    trainer.fit(model, data)
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
+    x = data.take("test", 3).x
+    for loaded in (SupervisedAE.load_from_checkpoint(tmp_path / "model.ckpt", weights_only=False),
+                   autoencoders.load(tmp_path / "model.ckpt").model):  # fmt: skip
+        torch.testing.assert_close(loaded.eval().encode(x), model.encode(x))
+        torch.testing.assert_close(loaded.label_head.prototypes, model.label_head.prototypes)
