@@ -213,7 +213,7 @@ def test_heavy_libraries_are_not_loaded_for_a_wrong_option(tmp_path):
 CASES = [
     ("model=vea", "model has no option 'vea'. Did you mean model=vae?"),
     ("trainer.max_epoch=3", "There is no option trainer.max_epoch. Did you mean trainer.max_epochs?"),
-    ("model=null", "model must be one of ae, classifier, cvae, pca, vae, got 'null'."),
+    ("model=null", "model must be one of ae, classifier, cvae, pca, supervised_ae, vae, got 'null'."),
     ("trainer.max_epochs=null", "trainer.max_epochs must be an integer >= 1, because no other option ends the run"),
     ("net=3", "net must be one of burgess, conv, deepconv, mlp, pyramid, residual, skip, got '3'."),
     ("lr=1e-3", "There is no option lr. Did you mean optimizer.lr?"),
