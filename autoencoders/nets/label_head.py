@@ -41,9 +41,12 @@ class LabelHead(nn.Module):
     def build(self, count: int) -> None:
         """Create random prototypes for `count` labels, unless the head has this number of prototypes."""
         if len(self.prototypes) != count:
-            device = self.prototypes.device
-            self.prototypes = nn.Parameter(DEVIATION * torch.randn(count, self.prototypes.shape[1], device=device))
-            self.bias = nn.Parameter(torch.zeros(count, device=device))
+            size, device = self.prototypes.shape[1], self.prototypes.device
+            self._set_prototypes(DEVIATION * torch.randn(count, size, device=device))
+
+    def _set_prototypes(self, prototypes: Tensor) -> None:
+        self.prototypes = nn.Parameter(prototypes)
+        self.bias = nn.Parameter(torch.zeros(len(prototypes), device=prototypes.device))
 
     def forward(self, z: Tensor) -> Tensor:
         """Return the logits (B, K) of K labels for codes `z` (B, Z), in float32 even under autocast."""
@@ -55,5 +58,5 @@ class LabelHead(nn.Module):
 def _match_size(head: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
     """Give a head the number of prototypes in a state dict, before the state dict is loaded."""
     prototypes = state.get(f"{prefix}prototypes")
-    if isinstance(head, LabelHead) and prototypes is not None:
-        head.build(len(prototypes))
+    if isinstance(head, LabelHead) and prototypes is not None and len(prototypes) != len(head.prototypes):
+        head._set_prototypes(torch.zeros_like(prototypes, device=head.prototypes.device))

@@ -148,3 +148,12 @@ def test_a_checkpoint_of_a_trainer_is_loaded_without_the_data(tmp_path):
                    autoencoders.load(tmp_path / "model.ckpt").model):  # fmt: skip
         torch.testing.assert_close(loaded.eval().encode(x), model.encode(x))
         torch.testing.assert_close(loaded.label_head.prototypes, model.label_head.prototypes)
+
+
+def test_loading_a_head_draws_no_random_numbers():
+    head, other = LabelHead(5), LabelHead(5)
+    head.build(3)
+    state = torch.get_rng_state()
+    other.load_state_dict(head.state_dict())
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.testing.assert_close(other(torch.ones(2, 5)), head(torch.ones(2, 5)))
