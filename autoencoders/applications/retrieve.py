@@ -64,9 +64,9 @@ def retrieve(
     Returns:
         Figure `neighbors`, and the same images as examples `queried`. Table `retrieval` for codes, PCA with as many
         components as latents, whitened PCA, pixels, and chance, and for a supervised autoencoder LDA of PCA coordinates
-        with the same labels. If the data has groups or classes, the table
-        contains precision at 1 and 5 and mean average precision. If the data has only attributes, the table contains
-        the fraction of attributes that a query has in common with its nearest image and with its five nearest images.
+        with the same labels. If the data has groups or classes, the table contains precision at 1 and 5 and mean
+        average precision. If the data has only attributes, the table contains the fraction of attributes that a query
+        has in common with its nearest image and with its five nearest images.
         With `images`: table `neighbors` with one row per image of your own and neighbor: file, rank, split, index, file
         and label of the neighbor, and distance between the codes; table `neighbors_baselines` with the neighbors of
         PCA, whitened PCA and pixels; table `own`: how often the nearest image of a baseline is the nearest by code.

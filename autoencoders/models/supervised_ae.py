@@ -33,7 +33,7 @@ class SupervisedAE(AE):
     code follow the labels. The nets that start as PCA could not rotate their codes otherwise.
 
     Labels are needed in training only, and come from the annotations of the data: `data.attributes` does not select
-    them. Groups with a single training image are not predicted. Real-valued attributes are binarized; see
+    them. Classes and groups with a single training image are not predicted. Real-valued attributes are binarized; see
     `autoencoders.metrics.labels.attribute_threshold`.
 
     Source: Le, Patterson and White, "Supervised autoencoders: improving generalization performance with unsupervised
@@ -120,11 +120,11 @@ def training_labels(annotations: Annotations, supervision: str) -> tuple[Tensor,
         supervision: `classes`, `attributes` or `groups`.
 
     Returns:
-        Classes or groups (N,) int64, -1 for groups of one image; or attributes (N, A) float32, NaN if unknown. Number
-        of classes, of groups with several images, or of attributes.
+        Labels (N,) int64, numbered from 0, -1 for a class or group with one image; or attributes (N, A) float32, NaN if
+        unknown. Number of labels that are predicted: classes or groups with several images, or attributes.
 
     Raises:
-        UserError: if the data has no such labels, or no group with several images.
+        UserError: if the data has no such labels, or fewer than two classes or groups with several images.
     """
     labels = {name: getattr(annotations, name) for name in LABELS if getattr(annotations, name) is not None}
     require(supervision in labels, "model.supervision", supervision, f"a kind of label of the data: {list(labels)}")
@@ -132,14 +132,12 @@ def training_labels(annotations: Annotations, supervision: str) -> tuple[Tensor,
     if supervision == "attributes":
         thresholds = torch.tensor([attribute_threshold(column) for column in values.T])
         return binarize_at(values, thresholds), values.shape[1]
-    if supervision == "classes":
-        return values, len(annotations.class_names)
-    sizes = values.bincount()
-    numbers = torch.full_like(sizes, -1)
-    numbers[sizes > 1] = torch.arange(int((sizes > 1).sum()))
-    if not (sizes > 1).any():
+    several = values.bincount() > 1
+    count = int(several.sum())
+    if count < 2:
         raise UserError(
-            "model.supervision=groups needs groups with several training images, got one image in each group. Choose "
-            "model=ae."
+            f"model.supervision={supervision} needs two or more {supervision} with several training images each, got "
+            f"{count}. Choose model=ae, or other labels."
         )
-    return numbers[values], int((sizes > 1).sum())
+    numbers = torch.where(several, several.cumsum(0) - 1, -1)
+    return numbers[values], count

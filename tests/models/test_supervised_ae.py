@@ -77,8 +77,10 @@ def test_groups_of_one_image_have_no_label():
     groups = torch.tensor([4, 0, 4, 2, 0, 0])
     values, count = training_labels(Annotations(groups=groups), "groups")
     assert (values.tolist(), count) == ([1, 0, 1, -1, 0, 0], 2)
-    with pytest.raises(UserError, match="needs groups with several training images, got one image in each group"):
+    with pytest.raises(UserError, match="needs two or more groups with several training images each, got 0"):
         training_labels(Annotations(groups=torch.arange(5)), "groups")
+    with pytest.raises(UserError, match="needs two or more classes with several training images each, got 1"):
+        training_labels(Annotations(classes=torch.tensor([3, 3, 3, 1])), "classes")
 
 
 def test_attributes_are_binarized():
